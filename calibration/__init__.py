@@ -1,0 +1,1 @@
+"""Host side: device gain, probability calibration, thresholds and validation."""

@@ -1,0 +1,104 @@
+"""The one tree of errors, with the exit code of each branch.
+
+::
+
+    AnyEcgError                 1   a check or gate failed; base of all
+    ├── UsageError              2   wrong flag, URL or config value
+    ├── InputError              3   a recording or data set cannot be read or used
+    ├── BundleError             4   a bundle is not what it says
+    ├── LinkError               5   a device or transport cannot be reached or opened
+    │   ├── LocalProtocolError      we would have sent what the protocol forbids
+    │   └── RemoteProtocolError     the device sent what the protocol forbids
+    ├── MissingExtraError       6   an optional library is not installed
+    └── OutputError             7   results cannot be written (disk full, no permission)
+
+Ctrl-C ends with 130 and SIGTERM with 143, after everything received is flushed and the summary printed. A fault of the
+program itself ends with 70 and one line that says where the details were written. ``docs/exit-codes.md`` has the same
+table for users.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+EXIT_OK = 0
+EXIT_INTERNAL = 70
+"""EX_SOFTWARE of sysexits.h: a fault of this program, not of its input."""
+EXIT_SIGINT = 130
+EXIT_SIGTERM = 143
+
+
+class AnyEcgError(Exception):
+    """Base of every error that a user can meet.
+
+    Args:
+        what: One line: what happened, to what.
+        fix: One line: what to do about it; empty where nothing helps.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, what: str, fix: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.fix = fix
+
+    def __str__(self) -> str:
+        return f"{self.what} ({self.fix})" if self.fix else self.what
+
+
+class CheckFailedError(AnyEcgError):
+    """A gate, budget or verification did not hold."""
+
+
+class UsageError(AnyEcgError):
+    """A flag, URL or configuration value is wrong."""
+
+    exit_code = 2
+
+
+class InputError(AnyEcgError):
+    """A recording or data set is missing, broken or not usable."""
+
+    exit_code = 3
+
+
+class BundleError(AnyEcgError):
+    """A bundle is incomplete, altered, too new or inconsistent."""
+
+    exit_code = 4
+
+
+class LinkError(AnyEcgError):
+    """A device or its transport cannot be reached, opened or kept."""
+
+    exit_code = 5
+
+
+class LocalProtocolError(LinkError):
+    """The caller asked for something that the protocol does not allow."""
+
+
+class RemoteProtocolError(LinkError):
+    """The device sent something that the protocol does not allow."""
+
+
+class MissingExtraError(AnyEcgError):
+    """An optional library is not installed.
+
+    Args:
+        feature: What needed it.
+        extra: The extra of ``anyecg-edge`` that brings it.
+    """
+
+    exit_code = 6
+
+    def __init__(self, feature: str, extra: str) -> None:
+        super().__init__(f"{feature} needs the '{extra}' extra", f"pip install 'anyecg-edge[{extra}]'")
+        self.extra = extra
+
+
+class OutputError(AnyEcgError):
+    """Results cannot be written."""
+
+    exit_code = 7

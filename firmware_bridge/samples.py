@@ -1,0 +1,94 @@
+"""What a device decoder hands on: blocks of samples and events of the link.
+
+These two types are the only things that cross from ``firmware_bridge`` to ``edge``. The block carries the truth about
+its samples (unit, scale, clock, loss), so that no later stage has to guess.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Unit = Literal["mV", "counts"]
+
+NO_DATA: Mapping[str, object] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SampleBlock:
+    """A run of consecutive samples of one lead, as the device sent it.
+
+    Attributes:
+        samples: Shape ``(n,)``, ``int32`` for counts or ``float32`` for values that the device scaled itself.
+        unit: ``"mV"`` or ``"counts"``. Counts become millivolts only through ``lsb_mv``.
+        lsb_mv: Millivolts per count; ``None`` where the scale is unknown (such a block never feeds a model that
+            reads amplitude).
+        fs_hz: Nominal sampling rate. The true rate is measured from ``device_time_ns``.
+        device_time_ns: Device clock at the **last** sample of the block; ``None`` for a device without a clock.
+        arrival_ns: Host monotonic clock when the last byte of the block arrived.
+        seq: The device's own frame number, unwrapped where the decoder can; ``None`` where there is none.
+        lost: Samples known to be missing just before this block.
+        lead_off: The device reports an electrode without contact.
+    """
+
+    samples: NDArray[np.int32] | NDArray[np.float32]
+    unit: Unit
+    lsb_mv: float | None
+    fs_hz: float
+    device_time_ns: int | None
+    arrival_ns: int
+    seq: int | None = None
+    lost: int = 0
+    lead_off: bool = False
+
+    def __len__(self) -> int:
+        return int(self.samples.shape[0])
+
+
+class LinkEventKind(StrEnum):
+    """What happened on the link, apart from samples arriving."""
+
+    CONNECTED = "connected"
+    """The transport is open; nothing was decoded yet."""
+    HELLO = "hello"
+    """The device described itself; ``data`` holds what it said."""
+    DISCONNECTED = "disconnected"
+    """The transport is gone; ``detail`` says why. Reconnection follows by itself on a live source."""
+    STALLED = "stalled"
+    """The link is open and no data came for longer than the stall limit."""
+    RESTARTED = "restarted"
+    """The device rebooted: its clock and counters began anew. A segment ends here."""
+    CORRUPT = "corrupt"
+    """Bytes were thrown away (bad checksum, impossible length); ``data["bytes"]`` counts them."""
+    REFUSED = "refused"
+    """The device answered a command with an error; ``detail`` explains it."""
+    INFO = "info"
+    """Worth showing, changes nothing (battery, firmware text)."""
+    END = "end"
+    """A finite source (a recording) has no more data."""
+
+
+@dataclass(frozen=True, slots=True)
+class LinkEvent:
+    """Something that happened on the link.
+
+    Attributes:
+        kind: What happened.
+        arrival_ns: Host monotonic clock.
+        detail: One sentence for a person.
+        data: Named facts for code (JSON-able values only).
+    """
+
+    kind: LinkEventKind
+    arrival_ns: int
+    detail: str = ""
+    data: Mapping[str, object] = field(default=NO_DATA)
+
+
+LinkItem = SampleBlock | LinkEvent
