@@ -88,7 +88,7 @@ class LinkEvent:
     kind: LinkEventKind
     arrival_ns: int
     detail: str = ""
-    data: Mapping[str, object] = field(default=NO_DATA)
+    data: Mapping[str, object] = field(default_factory=lambda: NO_DATA)
 
 
 LinkItem = SampleBlock | LinkEvent
