@@ -1,12 +1,12 @@
 """Front end ``stream/1``: causal, linear phase, 125 Hz out, the same bits for any block size.
 
-The chain for a 250 Hz grid is a 49-tap low-pass, decimation by two, and the subtraction of a baseline that two cascaded
-128-sample boxcars form (a triangle of 2.04 s). Both are symmetric FIR filters, so ST segment and T wave keep their shape:
-a causal 0.5 Hz IIR high-pass would drag the ST segment behind every QRS (IEC 60601-2-47 allows such cut-offs only
-with zero phase, which a symmetric filter has, for the price of its delay).
+The chain for a 250 Hz grid is a 49-tap low-pass, decimation by two, and the subtraction of a baseline that two
+cascaded 128-sample boxcars form (a triangle of 2.04 s). Both are symmetric FIR filters, so ST segment and T wave keep
+their shape: a causal 0.5 Hz IIR high-pass would drag the ST segment behind every QRS (IEC 60601-2-47 allows such
+cut-offs only with zero phase, which a symmetric filter has, for the price of its delay).
 
-Why the bits do not depend on the block size: every output is made by the same sequence of element-wise operations on the
-same operands, however many outputs a call produces. No sum runs over a length that the caller chooses, no state is
+Why the bits do not depend on the block size: every output is made by the same sequence of element-wise operations on
+the same operands, however many outputs a call produces. No sum runs over a length that the caller chooses, no state is
 accumulated (a running sum would drift over weeks), and no BLAS kernel picks its order by shape. A C twin that adds in
 the same order gives the same doubles.
 """
@@ -33,8 +33,8 @@ INPUT_SCALE = 1.0 / 16.0
 """int8 step of the window: ±8 over 256 steps, a power of two, so that scaling is exact everywhere."""
 
 CUTOFF_HZ = 40.5
-"""-6 dB point of the low-pass. -1 dB at 36 Hz, -40 dB at 48 Hz, below -53 dB from 50 Hz on: 50 and 60 Hz mains and all that
-could alias at 125 Hz are gone."""
+"""-6 dB point of the low-pass. -1 dB at 36 Hz, -40 dB at 48 Hz, below -53 dB from 50 Hz on: 50 and 60 Hz mains and all
+that could alias at 125 Hz are gone."""
 
 KAISER_BETA = 4.9
 """Kaiser window for 50 dB; with it and 97 ms half length the transition is 36 to 50 Hz."""
@@ -121,7 +121,7 @@ class StreamFilter:
             return np.empty(0, dtype=np.float64)
         step, half = self._decimation, self._half
         last = (n_out - 1) * step + 1
-        acc = x[half : half + last : step] * self._taps[half]
+        acc: NDArray[np.float64] = x[half : half + last : step] * self._taps[half]
         for k in range(1, half + 1):
             pair = x[half - k : half - k + last : step] + x[half + k : half + k + last : step]
             acc += pair * self._taps[half + k]
