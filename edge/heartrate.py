@@ -1,0 +1,33 @@
+"""Heart rate of a window from its R peaks."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+RATE_LIMITS_BPM = (25.0, 250.0)
+"""A rate outside is a fault of the signal or the detector, not of a heart. (MC-MED pipelines drop below 25; supra-
+ventricular tachycardia of adults stays below 250.)"""
+LEAST_BEATS = 3
+"""Two intervals are the least that a median means something for."""
+
+
+def heart_rate_bpm(beats: NDArray[np.int_], fs_hz: float) -> float | None:
+    """Rate from the median interval between beats, which a missed or false beat or an early one hardly moves.
+
+    Args:
+        beats: Shape ``(n,)``, increasing sample numbers of the R peaks, from any origin.
+        fs_hz: Rate that they count in.
+
+    Returns:
+        Beats per minute, or ``None`` where it is not credible: fewer than ``LEAST_BEATS`` beats, or outside
+        ``RATE_LIMITS_BPM``.
+    """
+    if len(beats) < LEAST_BEATS:
+        return None
+    interval_s = float(np.median(np.diff(np.asarray(beats)))) / fs_hz
+    if not interval_s > 0:
+        return None
+    rate_bpm = 60.0 / interval_s
+    low, high = RATE_LIMITS_BPM
+    return rate_bpm if low <= rate_bpm <= high else None
