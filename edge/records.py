@@ -1,0 +1,336 @@
+"""The records that leave the runtime: one estimate a hop, one summary a run.
+
+``docs/estimate-schema.md`` describes the JSON for readers. Numbers are rounded when they are written, not when they are
+computed, so that two runs over the same bytes write the same text.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Literal, cast, get_args
+
+from firmware_bridge.errors import InputError
+
+SCHEMA = "anyecg.estimate/1"
+"""Names the set of keys; a reader refuses what it does not know."""
+
+NOTICE = "Research software, not a medical device. An ECG estimate is not a laboratory result."
+"""Stands in every estimate and on every screen."""
+
+MAX_LINE_BYTES = 1 << 20
+"""Longest line that a reader accepts: 108 labs take about 25 KB."""
+
+AbstainReason = Literal["warming_up", "gap", "poor_signal", "flat", "saturated", "lead_off", "scale_unknown", "stalled"]
+"""Why no estimate was made."""
+
+ABSTAIN_REASONS: tuple[AbstainReason, ...] = get_args(AbstainReason)
+
+Tier = Literal["strong", "moderate", "limited"]
+"""Strength of the evidence for one output: AUROC > 0.65, 0.55-0.65, < 0.55 (arXiv 2510.22301)."""
+
+NO_LATENCY: Mapping[str, float] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class WindowSpan:
+    """The newest window of an estimate, in seconds of signal since the session began."""
+
+    start_s: float
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class BundleRef:
+    """Which bundle made an estimate.
+
+    Attributes:
+        name: The name and version in its manifest.
+        sha256: Hash of the manifest, 64 hexadecimal digits.
+    """
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class QualityRecord:
+    """Signal quality of the newest window: ``score`` 0 (useless) to 1 (clean), and what was remarked."""
+
+    score: float
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LabEstimate:
+    """One output of the model, aggregated over the accepted windows of the last minutes.
+
+    Attributes:
+        key: Output key of the bundle, such as ``potassium_high``.
+        loinc: LOINC code of the measured lab that the estimate refers to; ``None`` where the bundle names none.
+        unit: UCUM unit of ``value``; ``"1"`` for a probability.
+        value: The estimate; ``None`` where it could not be formed.
+        interval: Lower and upper bound, in ``unit``; ``None`` where none could be formed.
+        threshold: Decision threshold in ``unit``; ``None`` for an output without one.
+        flag: Whether ``value`` reaches the threshold; ``None`` without one.
+        windows: How many accepted windows stand behind the value.
+        tier: Strength of the evidence that the bundle carries for this output.
+    """
+
+    key: str
+    loinc: str | None
+    unit: str
+    value: float | None
+    interval: tuple[float, float] | None
+    threshold: float | None
+    flag: bool | None
+    windows: int
+    tier: Tier
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What the runtime says once a hop.
+
+    Attributes:
+        time: End of the window on the host's wall clock, ISO 8601 UTC with milliseconds (:func:`utc_text`).
+        clock_synced: The wall clock was set from a network or hardware clock when this was written.
+        session: Identifier of the run.
+        device: What the device calls itself, or the recording's name.
+        window: The newest window.
+        bundle: Which bundle made it.
+        quality: Quality of the newest window.
+        heart_rate_bpm: ``None`` where too few beats were found.
+        labs: The outputs in the order of the bundle; empty while abstaining.
+        abstained: The reason; ``None`` for a real estimate.
+        lost_samples: Samples known to be lost since the session began.
+        latency_ms: Milliseconds per stage.
+        notice: The plain statement that this is no medical device.
+    """
+
+    time: str
+    clock_synced: bool
+    session: str
+    device: str
+    window: WindowSpan
+    bundle: BundleRef
+    quality: QualityRecord
+    heart_rate_bpm: float | None
+    labs: tuple[LabEstimate, ...] = ()
+    abstained: AbstainReason | None = None
+    lost_samples: int = 0
+    latency_ms: Mapping[str, float] = field(default_factory=lambda: NO_LATENCY)
+    notice: str = NOTICE
+
+
+@dataclass(frozen=True, slots=True)
+class LatencyStats:
+    """Latency of one stage over a run, in milliseconds."""
+
+    p50: float
+    p95: float
+    p99: float
+    max: float
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetLine:
+    """One budget of the bundle or the kit, and whether this run held it."""
+
+    name: str
+    value: float
+    limit: float
+    ok: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """What a run amounts to, written and printed at its end.
+
+    Attributes:
+        hops: Estimates and abstentions together.
+        estimates: Hops with outputs.
+        abstentions: Hops without, by reason.
+        latency_ms: Per stage.
+        peak_rss_mb: Highest resident memory of the process, MB of 10^6 bytes.
+        lost_samples: Samples known to be lost.
+        frames_corrupt: Frames thrown away for a bad checksum or an impossible length.
+        reconnects: How often the link came back.
+        signal_s: Seconds of signal seen.
+        wall_s: Seconds the run took.
+        budgets: Budgets checked.
+        ended_by: What ended the run, such as ``end``, ``seconds``, ``SIGINT``.
+    """
+
+    hops: int = 0
+    estimates: int = 0
+    abstentions: Mapping[str, int] = field(default_factory=dict)
+    latency_ms: Mapping[str, LatencyStats] = field(default_factory=dict)
+    peak_rss_mb: float = 0.0
+    lost_samples: int = 0
+    frames_corrupt: int = 0
+    reconnects: int = 0
+    signal_s: float = 0.0
+    wall_s: float = 0.0
+    budgets: tuple[BudgetLine, ...] = ()
+    ended_by: str = ""
+
+
+def utc_text(unix_ns: int) -> str:
+    """Wall-clock text of an estimate: ISO 8601 UTC, milliseconds, ``Z``.
+
+    Args:
+        unix_ns: Nanoseconds since 1970-01-01 UTC.
+    """
+    ms = unix_ns // 1_000_000
+    stamp = datetime.fromtimestamp(ms // 1000, tz=UTC)
+    return f"{stamp:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}Z"
+
+
+def _fixed(x: float | None, digits: int) -> float | None:
+    """``x`` rounded to ``digits`` decimals; ``None`` for what JSON cannot hold."""
+    if x is None or not math.isfinite(x):
+        return None
+    return round(float(x), digits) + 0.0  # + 0.0 turns -0.0 into 0.0
+
+
+def _significant(x: float | None) -> float | None:
+    """``x`` to 6 significant digits; ``None`` for what JSON cannot hold."""
+    if x is None or not math.isfinite(x):
+        return None
+    return float(f"{x:.6g}") + 0.0
+
+
+def _lab_dict(lab: LabEstimate) -> dict[str, object]:
+    interval = None
+    if lab.interval is not None and all(math.isfinite(bound) for bound in lab.interval):
+        interval = [_significant(bound) for bound in lab.interval]
+    return {
+        "key": lab.key,
+        "loinc": lab.loinc,
+        "unit": lab.unit,
+        "value": _significant(lab.value),
+        "interval": interval,
+        "threshold": _significant(lab.threshold),
+        "flag": None if lab.flag is None else bool(lab.flag),
+        "windows": int(lab.windows),
+        "tier": lab.tier,
+    }
+
+
+def to_dict(e: Estimate) -> dict[str, object]:
+    """The JSON object of an estimate: keys fixed and in the order of the schema, numbers rounded.
+
+    Seconds keep 6 decimals, the quality score 3, the heart rate 1, milliseconds 3; values, intervals and thresholds 6
+    significant digits. NaN and infinities become ``None``.
+    """
+    return {
+        "schema": SCHEMA,
+        "time": e.time,
+        "clock_synced": bool(e.clock_synced),
+        "session": e.session,
+        "device": e.device,
+        "window": {"start_s": _fixed(e.window.start_s, 6), "end_s": _fixed(e.window.end_s, 6)},
+        "bundle": {"name": e.bundle.name, "sha256": e.bundle.sha256},
+        "quality": {"score": _fixed(e.quality.score, 3), "flags": list(e.quality.flags)},
+        "heart_rate_bpm": _fixed(e.heart_rate_bpm, 1),
+        "labs": [_lab_dict(lab) for lab in e.labs],
+        "abstained": None if e.abstained is None else {"reason": e.abstained},
+        "lost_samples": int(e.lost_samples),
+        "latency_ms": {stage: _fixed(ms, 3) for stage, ms in e.latency_ms.items()},
+        "notice": e.notice,
+    }
+
+
+def to_json(e: Estimate) -> str:
+    """One line of JSON Lines without its newline; ASCII only, the same text for the same estimate."""
+    return json.dumps(to_dict(e), separators=(",", ":"), allow_nan=False)
+
+
+def _lab_from(d: Mapping[str, object]) -> LabEstimate:
+    bounds = cast("list[float] | None", d["interval"])
+    return LabEstimate(
+        key=cast("str", d["key"]),
+        loinc=cast("str | None", d["loinc"]),
+        unit=cast("str", d["unit"]),
+        value=cast("float | None", d["value"]),
+        interval=None if bounds is None else (bounds[0], bounds[1]),
+        threshold=cast("float | None", d["threshold"]),
+        flag=cast("bool | None", d["flag"]),
+        windows=cast("int", d["windows"]),
+        tier=cast("Tier", d["tier"]),
+    )
+
+
+def _estimate_from(d: Mapping[str, object]) -> Estimate:
+    window = cast("Mapping[str, float]", d["window"])
+    bundle = cast("Mapping[str, str]", d["bundle"])
+    quality = cast("Mapping[str, object]", d["quality"])
+    abstained = cast("Mapping[str, AbstainReason] | None", d["abstained"])
+    score = cast("float | None", quality["score"])
+    return Estimate(
+        time=cast("str", d["time"]),
+        clock_synced=cast("bool", d["clock_synced"]),
+        session=cast("str", d["session"]),
+        device=cast("str", d["device"]),
+        window=WindowSpan(window["start_s"], window["end_s"]),
+        bundle=BundleRef(bundle["name"], bundle["sha256"]),
+        quality=QualityRecord(math.nan if score is None else score, tuple(cast("list[str]", quality["flags"]))),
+        heart_rate_bpm=cast("float | None", d["heart_rate_bpm"]),
+        labs=tuple(_lab_from(lab) for lab in cast("list[Mapping[str, object]]", d["labs"])),
+        abstained=None if abstained is None else abstained["reason"],
+        lost_samples=cast("int", d["lost_samples"]),
+        latency_ms=dict(cast("Mapping[str, float]", d["latency_ms"])),
+        notice=cast("str", d["notice"]),
+    )
+
+
+def from_json(line: str) -> Estimate:
+    """Read one line of an estimates file. Keys that are not in the schema are ignored.
+
+    Raises:
+        InputError: The line is not JSON, is of another schema, or lacks a key.
+    """
+    if len(line) > MAX_LINE_BYTES:
+        raise InputError(f"a line of {len(line)} characters is no estimate")
+    try:
+        d = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"a line is not JSON: {error}", "a file cut by a power failure ends in such a line") from None
+    schema = d.get("schema") if isinstance(d, dict) else None
+    if schema != SCHEMA:
+        raise InputError(f"a line has schema {schema!r}, not {SCHEMA!r}")
+    try:
+        return _estimate_from(d)
+    except (KeyError, TypeError, IndexError, AttributeError) as error:
+        raise InputError(f"an estimate lacks or misuses a key: {error}") from None
+
+
+def summary_dict(s: RunSummary) -> dict[str, object]:
+    """The JSON object of a run's summary, numbers rounded as in :func:`to_dict`."""
+    return {
+        "schema": "anyecg.summary/1",
+        "hops": s.hops,
+        "estimates": s.estimates,
+        "abstentions": dict(sorted(s.abstentions.items())),
+        "latency_ms": {
+            stage: {name: _fixed(getattr(stats, name), 3) for name in ("p50", "p95", "p99", "max")}
+            for stage, stats in s.latency_ms.items()
+        },
+        "peak_rss_mb": _fixed(s.peak_rss_mb, 1),
+        "lost_samples": s.lost_samples,
+        "frames_corrupt": s.frames_corrupt,
+        "reconnects": s.reconnects,
+        "signal_s": _fixed(s.signal_s, 3),
+        "wall_s": _fixed(s.wall_s, 3),
+        "budgets": [
+            {"name": b.name, "value": _significant(b.value), "limit": _significant(b.limit), "ok": bool(b.ok)}
+            for b in s.budgets
+        ],
+        "ended_by": s.ended_by,
+        "notice": NOTICE,
+    }
