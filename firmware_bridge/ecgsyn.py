@@ -33,6 +33,12 @@ LEAD_S = 0.6
 TAIL_S = 1.2
 """A beat ends at most this long after its R peak."""
 
+PREMATURITY = 0.36
+"""A premature beat comes this fraction of RR early, and the pause after it is as much longer (arbitrary)."""
+
+_LOOKAHEAD_S = 1.6
+"""Beats are placed this far past a block's end: `LEAD_S` and the prematurity of the longest RR."""
+
 RELAXATION_PER_S = 1.0
 """The rate of the ``-(z - z0)`` term (McSharry 2003)."""
 
@@ -183,6 +189,7 @@ class EcgSynth:
         self._rr_mean_s = 60.0 / params.hr_bpm
         self._pause_s = 0.0
         self._next_s = -TAIL_S - float(draw.uniform(0.0, self._rr_mean_s))
+        self._last_r_s = self._next_s - self._rr_mean_s
         self._beats: deque[Beat] = deque(maxlen=_BEATS_KEPT)
 
     def generate(self, n: int, fs_hz: float) -> F64:
@@ -220,7 +227,7 @@ class EcgSynth:
         return out
 
     def _start(self, fs_hz: float) -> None:
-        if self._fs_hz == fs_hz:
+        if self._fs_hz == fs_hz > 0.0:
             return
         if self._fs_hz:
             raise UsageError(f"the rate was fixed at {self._fs_hz:g} Hz and cannot become {fs_hz:g} Hz")
@@ -228,13 +235,13 @@ class EcgSynth:
             raise UsageError(f"fs_hz={fs_hz} is outside 50 to 8000")
         self._fs_hz = fs_hz
         self._block = round(BLOCK_S * fs_hz)
-        self._sum = np.zeros(self._block + int((LEAD_S + TAIL_S) * fs_hz) + 2)
+        self._sum = np.zeros(self._block + int((_LOOKAHEAD_S + TAIL_S) * fs_hz) + 2)
 
     def _next_block(self) -> F64:
         """Sum the beats that reach into the block, then add the relaxation term and z0."""
         fs, n = self._fs_hz, self._block
         end_s = (self._done + n) / fs
-        while self._next_s - LEAD_S < end_s:
+        while self._next_s - _LOOKAHEAD_S < end_s:
             self._add_beat()
         s = self._sum[:n].copy()
         self._sum[:-n] = self._sum[n:].copy()
@@ -269,8 +276,8 @@ class EcgSynth:
         rr_s = self._rr(r_s, irregular)
         if ectopic and not self._pause_s:
             # The premature beat takes the place of the sinus beat, which comes after a compensatory pause.
-            r_s -= 0.36 * rr_s
-            self._pause_s = 0.36 * rr_s
+            r_s -= PREMATURITY * rr_s
+            self._pause_s = PREMATURITY * rr_s
         else:
             ectopic = False
             self._pause_s = 0.0
@@ -279,8 +286,8 @@ class EcgSynth:
         breath = 1.0 + p.resp_r * np.sin(2.0 * np.pi * p.resp_hz * r_s + self._resp_phase)
         waves = _pvc(p, qt_ms) if ectopic else _normal(p, qt_ms, jitter, breath)
         self._add_waves(r_s, waves)
-        before = self._beats[-1].r_time_s if self._beats else r_s - rr_s
-        self._beats.append(Beat(r_s, "V" if ectopic else "N", r_s - before, qt_ms))
+        self._beats.append(Beat(r_s, "V" if ectopic else "N", r_s - self._last_r_s, qt_ms))
+        self._last_r_s = r_s
         self._next_s = r_s + rr_s + self._pause_s
 
     def _rr(self, t_s: float, irregular: float) -> float:
