@@ -1,0 +1,180 @@
+"""Frames on a byte stream: COBS, a zero byte as delimiter, CRC-16/XMODEM. Sans-IO; never raises on what it is fed.
+
+On the wire: ``COBS(body || crc16_be) 00``. A frame (body and CRC) has at most 253 bytes, so that its COBS form has
+exactly one byte more, never holds a full 254-byte group, and the whole code word stays inside the 2048 bits for which
+CRC-16 keeps its distance (Koopman's tables). A sender puts one extra ``00`` before its first frame: it closes whatever
+text a boot loader left on the line. Empty frames (two delimiters in a row) mean nothing.
+"""
+
+from __future__ import annotations
+
+import binascii
+from dataclasses import dataclass
+from enum import StrEnum
+
+from firmware_bridge.errors import LocalProtocolError
+
+DELIMITER = 0x00
+"""Ends every frame; COBS keeps it out of the frame itself, so a receiver is in step again at the next one."""
+CRC_BYTES = 2
+"""CRC-16/XMODEM: polynomial 0x1021, start 0, no reflection, most significant byte first."""
+ENCODED_MAX = 254
+"""Bytes of a COBS-coded frame without its delimiter. One byte below the length that needs a second group."""
+FRAME_MAX = ENCODED_MAX - 1
+"""Bytes of a frame before COBS: body and CRC."""
+BODY_MAX = FRAME_MAX - CRC_BYTES
+"""Bytes of a body: header and payload."""
+SKIP_REPORT_BYTES = 4096
+"""A stream without any delimiter (wrong baud rate, plain text) is reported each time this much was thrown away."""
+
+
+class FrameFault(StrEnum):
+    """Why bytes between two delimiters are not a frame."""
+
+    TOO_LONG = "too_long"
+    COBS = "cobs"
+    SHORT = "short"
+    CRC = "crc"
+
+
+@dataclass(frozen=True, slots=True)
+class FrameError:
+    """Bytes that were thrown away.
+
+    Attributes:
+        fault: Why.
+        size: How many bytes, the delimiter not counted.
+        synced: Whether a good frame was seen before. ``False`` is what boot text looks like.
+    """
+
+    fault: FrameFault
+    size: int
+    synced: bool
+
+
+def crc16(data: bytes | bytearray | memoryview) -> int:
+    """CRC-16/XMODEM of some bytes (check value of ``b"123456789"`` is 0x31C3)."""
+    return binascii.crc_hqx(data, 0)
+
+
+def cobs_encode(frame: bytes) -> bytes:
+    """COBS form of at most 253 bytes, without a delimiter; always one byte longer (Cheshire & Baker 1999)."""
+    if len(frame) > FRAME_MAX:
+        raise LocalProtocolError(f"a frame of {len(frame)} bytes is too long: at most {FRAME_MAX} are allowed")
+    out = bytearray()
+    for run in frame.split(b"\x00"):
+        out.append(len(run) + 1)
+        out += run
+    return bytes(out)
+
+
+def cobs_decode(coded: bytes | bytearray) -> bytes | None:
+    """The bytes behind a COBS form without zero bytes, or ``None`` where a code points past the end."""
+    out = bytearray()
+    at, end = 0, len(coded)
+    while at < end:
+        code = coded[at]
+        if code == DELIMITER or at + code > end:
+            return None
+        out += coded[at + 1 : at + code]
+        at += code
+        if at < end:
+            out.append(0)
+    return bytes(out)
+
+
+def encode_frame(body: bytes) -> bytes:
+    """One frame ready to send, with its delimiter.
+
+    Args:
+        body: Header and payload, 1 to 251 bytes.
+
+    Raises:
+        LocalProtocolError: The body is empty or too long.
+    """
+    if not body:
+        raise LocalProtocolError("an empty frame cannot be sent")
+    return cobs_encode(body + crc16(body).to_bytes(CRC_BYTES, "big")) + b"\x00"
+
+
+class FrameDecoder:
+    """Cuts a byte stream into frames. Any split of the stream gives the same results; memory is bounded.
+
+    Attributes:
+        frames: Good frames so far.
+        errors: Thrown-away pieces so far.
+        error_bytes: Bytes in them.
+    """
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self.errors = 0
+        self.error_bytes = 0
+        self._held = bytearray()
+        self._skipped = 0
+        self._skipping = False
+        self._synced = False
+
+    def feed(self, data: bytes) -> list[bytes | FrameError]:
+        """Takes the next bytes; gives the bodies of the frames they complete and an error for each broken one."""
+        out: list[bytes | FrameError] = []
+        at = 0
+        while True:
+            end = data.find(DELIMITER, at)
+            self._take(data[at : end if end >= 0 else len(data)], out)
+            if end < 0:
+                return out
+            self._close(out)
+            at = end + 1
+
+    def reset(self) -> list[bytes | FrameError]:
+        """Forgets a half frame, as after a lost connection; it is counted and given back as an error."""
+        out: list[bytes | FrameError] = []
+        if self._skipping:
+            self._close(out)
+        elif self._held:
+            out.append(self._fail(FrameFault.SHORT, len(self._held)))
+            self._held.clear()
+        self._synced = False
+        return out
+
+    def _take(self, piece: bytes, out: list[bytes | FrameError]) -> None:
+        if not self._skipping:
+            self._held += piece
+            if len(self._held) <= ENCODED_MAX:
+                return
+            self._skipping, self._skipped = True, len(self._held)
+            self._held.clear()
+        else:
+            self._skipped += len(piece)
+        # Fixed portions, so that the report does not depend on how the bytes were cut.
+        while self._skipped >= SKIP_REPORT_BYTES:
+            out.append(self._fail(FrameFault.TOO_LONG, SKIP_REPORT_BYTES))
+            self._skipped -= SKIP_REPORT_BYTES
+
+    def _close(self, out: list[bytes | FrameError]) -> None:
+        if self._skipping:
+            if self._skipped:
+                out.append(self._fail(FrameFault.TOO_LONG, self._skipped))
+            self._skipping, self._skipped = False, 0
+        elif self._held:
+            out.append(self._check(bytes(self._held)))
+            self._held.clear()
+
+    def _check(self, coded: bytes) -> bytes | FrameError:
+        frame = cobs_decode(coded)
+        if frame is None:
+            return self._fail(FrameFault.COBS, len(coded))
+        if len(frame) <= CRC_BYTES:
+            return self._fail(FrameFault.SHORT, len(coded))
+        # The remainder over body and CRC together is zero exactly when they agree.
+        if crc16(frame) != 0:
+            return self._fail(FrameFault.CRC, len(coded))
+        self.frames += 1
+        self._synced = True
+        return frame[:-CRC_BYTES]
+
+    def _fail(self, fault: FrameFault, size: int) -> FrameError:
+        self.errors += 1
+        self.error_bytes += size
+        return FrameError(fault, size, self._synced)

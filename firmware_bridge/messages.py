@@ -1,0 +1,397 @@
+"""The messages of the kit's own patch protocol, version 1: what stands in a frame. Sans-IO, little-endian.
+
+Every message starts with the same nine bytes, and every layout is fixed, so that a C99 twin is a struct with offsets
+and no allocation. Only HELLO has a tail of tag-length-value entries, for strings and what later versions add: a
+receiver skips tags it does not know. CBOR was weighed and left out: a parser on both sides for twelve numbers.
+``docs/wire-protocol.md`` is the specification; byte offsets there and the ``struct`` formats here are the same.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum, IntFlag
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firmware_bridge.errors import LocalProtocolError
+from firmware_bridge.framing import BODY_MAX, encode_frame
+
+PROTOCOL = 1
+"""Version written by this code: the first byte of every message. Raised only for what an old receiver would misread."""
+SUPPORTED = (1, 1)
+"""Lowest and highest version read by this code."""
+HEADER = struct.Struct("<BBBHI")
+"""version u8, type u8, flags u8, seq u16, tick u32 (of the first sample, or of the moment of sending)."""
+DATA_HEAD = struct.Struct("<IBBB")
+"""index u32 (of the first sample since boot), boot u8 (low byte of the boot id), format u8, n u8."""
+HELLO_HEAD = struct.Struct("<IIIIIIIIIBBBB")
+"""boot_id, tick_hz, fs_num, fs_den, nv_num, nv_den, band_low_mhz, band_high_mhz, index: u32; bits, min, max, 0: u8."""
+STATUS_HEAD = struct.Struct("<BBHII")
+"""battery percent u8, 0 u8, battery mV u16, frames dropped by the firmware u32, index of the next sample u32."""
+ACK_HEAD = struct.Struct("<BBH")
+"""type of the command u8, code u8, detail u16."""
+RANGE_HEAD = struct.Struct("<II")
+"""index u32, count u32."""
+UNKNOWN_PERCENT = 255
+"""Battery percent of a patch that cannot measure it."""
+INT24_MIN, INT24_MAX = -(1 << 23), (1 << 23) - 1
+TEXT_MAX = 64
+"""Bytes of a text in HELLO's tail that are read; a longer one is cut."""
+
+
+class MessageType(IntEnum):
+    """Second byte of a message. Below 0x80 the patch speaks, from 0x80 the host."""
+
+    HELLO = 0x01
+    DATA = 0x02
+    STATUS = 0x03
+    ACK = 0x04
+    HELLO_REQUEST = 0x81
+    START = 0x82
+    STOP = 0x83
+    RESEND = 0x84
+    """Reserved: asks for samples again. A version 1 patch answers ACK with UNSUPPORTED."""
+
+
+class Flags(IntFlag):
+    """Third byte of a message, set by the patch on DATA."""
+
+    NONE = 0
+    LEAD_OFF = 0x01
+    OVERRUN = 0x02
+    """The firmware lost samples just before this frame; the index says how many."""
+    SATURATED = 0x04
+    RESENT = 0x08
+    """Reserved: an answer to RESEND."""
+
+
+class SampleFormat(IntEnum):
+    """How samples stand in DATA; two's complement, least significant byte first."""
+
+    INT16 = 1
+    INT24 = 2
+
+    @property
+    def width(self) -> int:
+        """Bytes a sample."""
+        return 2 if self is SampleFormat.INT16 else 3
+
+
+class AckCode(IntEnum):
+    """What became of a command."""
+
+    OK = 0
+    UNSUPPORTED = 1
+    BAD_VERSION = 2
+    BUSY = 3
+    BAD_ARGUMENT = 4
+
+
+class HelloTag(IntEnum):
+    """Tags of HELLO's tail; all are UTF-8 text so far."""
+
+    KIND = 1
+    DEVICE_ID = 2
+    FIRMWARE = 3
+    LEAD = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The nine bytes that every message starts with (the type stands in the message's class)."""
+
+    version: int = PROTOCOL
+    flags: Flags = Flags.NONE
+    seq: int = 0
+    tick: int = 0
+
+
+_TAGS = frozenset(int(tag) for tag in HelloTag)
+_FORMATS = frozenset(int(code) for code in SampleFormat)
+
+DEFAULT_HEADER = Header()
+"""No flags, seq and tick 0: what the host sends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hello:
+    """The patch describes itself: at boot, on request, and about every 10 s while it streams.
+
+    Attributes:
+        boot_id: Random at each boot, so that a restart is certain.
+        tick_hz: Rate of the tick counter.
+        fs_num: Nominal sampling rate, numerator, Hz.
+        fs_den: Its denominator.
+        nv_num: Nanovolts per count, numerator; 0 where the scale is unknown. A fraction because whole nanovolts are
+            up to 2 % off for a 24-bit converter.
+        nv_den: Its denominator.
+        band_low_mhz: Lower -3 dB corner of the front end in millihertz; 0 unknown.
+        band_high_mhz: Upper -3 dB corner in millihertz; 0 unknown.
+        index: Index of the first sample of the next DATA frame.
+        sample_bits: Resolution of the converter.
+        proto_min: Lowest protocol version that the patch speaks.
+        proto_max: Highest.
+        texts: By tag, see ``HelloTag``; unknown tags are left out.
+    """
+
+    boot_id: int
+    tick_hz: int
+    fs_num: int
+    fs_den: int = 1
+    nv_num: int = 0
+    nv_den: int = 1
+    band_low_mhz: int = 0
+    band_high_mhz: int = 0
+    index: int = 0
+    sample_bits: int = 16
+    proto_min: int = PROTOCOL
+    proto_max: int = PROTOCOL
+    texts: Mapping[HelloTag, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def fs_hz(self) -> float:
+        """Nominal sampling rate."""
+        return self.fs_num / self.fs_den
+
+    @property
+    def lsb_mv(self) -> float | None:
+        """Millivolts per count; ``None`` where the patch does not know its scale."""
+        return self.nv_num / self.nv_den * 1e-6 if self.nv_num and self.nv_den else None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Data:
+    """Consecutive samples, counts, shape ``(n,)`` int32, 1 to 117 (int16) or 78 (int24) of them."""
+
+    index: int
+    boot: int
+    samples: NDArray[np.int32]
+    sample_format: SampleFormat = SampleFormat.INT16
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How the patch is; about once a minute. ``dropped`` counts frames that the firmware could not send."""
+
+    battery_percent: int | None
+    battery_mv: int
+    dropped: int
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """Answer to a command."""
+
+    command: int
+    code: int
+    detail: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class HelloRequest:
+    """The host asks for HELLO and says which versions it reads."""
+
+    proto_min: int = SUPPORTED[0]
+    proto_max: int = SUPPORTED[1]
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """The host chooses a version and asks for DATA on this link."""
+
+    version: int = PROTOCOL
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """The host wants no more DATA."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resend:
+    """Reserved: the host asks for samples again."""
+
+    index: int
+    count: int
+
+
+Message = Hello | Data | Status | Ack | HelloRequest | Start | Stop | Resend
+
+
+@dataclass(frozen=True, slots=True)
+class WrongVersion:
+    """A sound frame of a version that this code does not read."""
+
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownType:
+    """A sound frame of a type that this version does not know; to be skipped and counted."""
+
+    type: int
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """A sound frame whose content contradicts itself."""
+
+    reason: str
+
+
+def samples_max(sample_format: SampleFormat) -> int:
+    """Samples that one DATA frame can hold."""
+    return (BODY_MAX - HEADER.size - DATA_HEAD.size) // sample_format.width
+
+
+def pack_samples(samples: NDArray[np.int32], sample_format: SampleFormat) -> bytes:
+    """Counts, shape ``(n,)``, as they stand on the wire."""
+    if sample_format is SampleFormat.INT16:
+        return samples.astype("<i2").tobytes()
+    return samples.astype("<i4").view(np.uint8).reshape(-1, 4)[:, :3].tobytes()
+
+
+def unpack_samples(data: bytes, sample_format: SampleFormat) -> NDArray[np.int32]:
+    """Counts, shape ``(n,)`` int32, from the wire."""
+    if sample_format is SampleFormat.INT16:
+        return np.frombuffer(data, "<i2").astype(np.int32)
+    wide = np.zeros((len(data) // 3, 4), np.uint8)
+    # Into the upper three bytes: the arithmetic shift back then carries the sign.
+    wide[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
+    return (wide.reshape(-1).view("<i4") >> 8).astype(np.int32)
+
+
+def encode(message: Message, header: Header = DEFAULT_HEADER) -> bytes:
+    """One message as a frame ready to send, with its delimiter.
+
+    Raises:
+        LocalProtocolError: A value does not fit its field.
+    """
+    try:
+        kind, payload = _PACKERS[type(message)](message)
+        head = HEADER.pack(header.version, kind, header.flags, header.seq & 0xFFFF, header.tick & 0xFFFFFFFF)
+    except (struct.error, ValueError) as error:
+        raise LocalProtocolError(f"{type(message).__name__} holds a value outside its field: {error}") from error
+    return encode_frame(head + payload)
+
+
+def decode(body: bytes) -> tuple[Header, Message] | WrongVersion | UnknownType | Malformed:
+    """The message in the body of a frame. Never raises."""
+    # Version 0 never existed: a run of zero bytes has a sound CRC (it starts at 0) and must not look like a version.
+    if not body or not body[0]:
+        return Malformed("without a version")
+    if not _readable(body[0]):
+        return WrongVersion(body[0])
+    if len(body) < HEADER.size:
+        return Malformed("shorter than its header")
+    version, kind, flags, seq, tick = HEADER.unpack_from(body)
+    unpacker = _UNPACKERS.get(kind)
+    if unpacker is None:
+        return UnknownType(kind)
+    try:
+        message = unpacker(body[HEADER.size :])
+    except struct.error:
+        return Malformed(f"{MessageType(kind).name} is too short")
+    if isinstance(message, str):
+        return Malformed(f"{MessageType(kind).name} {message}")
+    return Header(version, Flags(flags), seq, tick), message
+
+
+def _readable(version: int) -> bool:
+    return SUPPORTED[0] <= version <= SUPPORTED[1]
+
+
+def _pack_hello(m: Hello) -> bytes:
+    tail = bytearray()
+    for tag, text in sorted(m.texts.items()):
+        raw = text.encode()[:TEXT_MAX]
+        tail += bytes((tag, len(raw))) + raw
+    return (
+        HELLO_HEAD.pack(
+            m.boot_id, m.tick_hz, m.fs_num, m.fs_den, m.nv_num, m.nv_den, m.band_low_mhz, m.band_high_mhz,
+            m.index, m.sample_bits, m.proto_min, m.proto_max, 0,
+        )
+        + tail
+    )  # fmt: skip
+
+
+def _unpack_hello(payload: bytes) -> Hello | str:
+    *fixed, _reserved = HELLO_HEAD.unpack_from(payload)
+    texts: dict[HelloTag, str] = {}
+    at = HELLO_HEAD.size
+    while at < len(payload):
+        end = at + 2 + (payload[at + 1] if at + 1 < len(payload) else len(payload))
+        if end > len(payload):
+            return "has a tail that runs past its end"
+        if payload[at] in _TAGS:
+            text = payload[at + 2 : end][:TEXT_MAX].decode("utf-8", "replace")
+            texts[HelloTag(payload[at])] = "".join(c if c.isprintable() else "�" for c in text)
+        at = end
+    boot_id, tick_hz, fs_num, fs_den, nv_num, nv_den, low, high, index, bits, lowest, highest = fixed
+    if not (tick_hz and fs_num and fs_den and 0.1 <= fs_num / fs_den <= 1e6):
+        return "gives no usable sampling or tick rate"
+    frozen = MappingProxyType(texts)
+    return Hello(
+        boot_id, tick_hz, fs_num, fs_den, nv_num, nv_den, low, high, index, bits, lowest, highest, frozen
+    )  # fmt: skip
+
+
+def _pack_data(m: Data) -> bytes:
+    count, limit = len(m.samples), samples_max(m.sample_format)
+    low, high = (-(1 << 15), (1 << 15) - 1) if m.sample_format is SampleFormat.INT16 else (INT24_MIN, INT24_MAX)
+    if not 1 <= count <= limit:
+        raise LocalProtocolError(f"DATA holds {count} samples: 1 to {limit} are allowed")
+    if int(m.samples.min()) < low or int(m.samples.max()) > high:
+        raise LocalProtocolError(f"DATA holds a sample outside {m.sample_format.name}: it would wrap around")
+    return DATA_HEAD.pack(m.index & 0xFFFFFFFF, m.boot & 0xFF, m.sample_format, count) + pack_samples(
+        m.samples, m.sample_format
+    )
+
+
+def _unpack_data(payload: bytes) -> Data | str:
+    index, boot, code, count = DATA_HEAD.unpack_from(payload)
+    if code not in _FORMATS:
+        return f"uses sample format {code}, which version {PROTOCOL} does not have"
+    sample_format = SampleFormat(code)
+    if not count or len(payload) - DATA_HEAD.size != count * sample_format.width:
+        return "has a length that contradicts its sample count"
+    return Data(index, boot, unpack_samples(payload[DATA_HEAD.size :], sample_format), sample_format)
+
+
+def _pack_status(m: Status) -> bytes:
+    percent = UNKNOWN_PERCENT if m.battery_percent is None else m.battery_percent
+    return STATUS_HEAD.pack(percent, 0, m.battery_mv, m.dropped & 0xFFFFFFFF, m.index & 0xFFFFFFFF)
+
+
+def _unpack_status(payload: bytes) -> Status:
+    percent, _reserved, millivolts, dropped, index = STATUS_HEAD.unpack_from(payload)
+    return Status(percent if percent <= 100 else None, millivolts, dropped, index)
+
+
+# Keyed by type: adding a message is a class, a layout and one line in each table.
+_PACKERS: dict[type, Callable[[Any], tuple[int, bytes]]] = {
+    Hello: lambda m: (MessageType.HELLO, _pack_hello(m)),
+    Data: lambda m: (MessageType.DATA, _pack_data(m)),
+    Status: lambda m: (MessageType.STATUS, _pack_status(m)),
+    Ack: lambda m: (MessageType.ACK, ACK_HEAD.pack(m.command, m.code, m.detail)),
+    HelloRequest: lambda m: (MessageType.HELLO_REQUEST, bytes((m.proto_min, m.proto_max))),
+    Start: lambda m: (MessageType.START, bytes((m.version,))),
+    Stop: lambda _m: (MessageType.STOP, b""),
+    Resend: lambda m: (MessageType.RESEND, RANGE_HEAD.pack(m.index, m.count)),
+}
+_UNPACKERS: dict[int, Callable[[bytes], Message | str]] = {
+    MessageType.HELLO: _unpack_hello,
+    MessageType.DATA: _unpack_data,
+    MessageType.STATUS: _unpack_status,
+    MessageType.ACK: lambda p: Ack(*ACK_HEAD.unpack_from(p)),
+    MessageType.HELLO_REQUEST: lambda p: HelloRequest(*struct.unpack_from("<BB", p)),
+    MessageType.START: lambda p: Start(*struct.unpack_from("<B", p)),
+    MessageType.STOP: lambda _p: Stop(),
+    MessageType.RESEND: lambda p: Resend(*RANGE_HEAD.unpack_from(p)),
+}
