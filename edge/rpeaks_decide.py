@@ -15,14 +15,17 @@ from numpy.typing import NDArray
 
 from edge.rpeaks_feature import Peak
 
-THRESHOLD = 0.3
+THRESHOLD = 0.35
 """Position of the threshold between noise level (0) and beat level (1)."""
-SEARCH_BACK_THRESHOLD = 0.15
+SEARCH_BACK_THRESHOLD = 0.18
 """The same, for the second look after a pause of ``SEARCH_BACK_RR`` usual intervals."""
 SEARCH_BACK_RR = 1.5
 """A pause this many usual intervals long is looked at again (1.66 in Pan & Tompkins, 1.5 in Hamilton)."""
 RELEARN_S = 2.0
 """Without any beat for this long (and for two usual intervals) the levels are learned anew."""
+RELEARN_PART = 0.1
+"""The levels are learned anew from a peak of at least this part of the beat level at first, half of it after each
+further ``RELEARN_S``: a P wave or ringing in a pause stays below, a signal gone small for good is found again."""
 RELEARN_CONTRAST = 3.0
 """Learning anew asks that a peak stands this far above the median of the feature: band-limited noise stays below
 about 2, a complex against its baseline is at 4 and more. Else flat noise would be counted."""
@@ -90,12 +93,12 @@ class BeatDecision:
         found: list[Peak] = []
         for peak in peaks:
             found += self._look_back(peak.index)
-            if self._is_beat(peak):
-                found.append(self._accept(peak))
-            elif not self._is_t_wave(peak):
-                self._held.append(peak)
-            else:
+            if self._is_t_wave(peak):
                 self._noise.append(peak.height)
+            elif peak.height > self._level(THRESHOLD):
+                found.append(self._accept(peak))
+            else:
+                self._held.append(peak)
         found += self._look_back(now)
         self._expire(now)
         return found
@@ -117,9 +120,6 @@ class BeatDecision:
         beat = median(self._beats) if self._beats else 0.0
         noise = min(median(self._noise), 0.6 * beat) if self._noise else 0.0
         return float(noise + position * (beat - noise))
-
-    def _is_beat(self, peak: Peak) -> bool:
-        return peak.height > self._level(THRESHOLD) and not self._is_t_wave(peak)
 
     def _is_t_wave(self, peak: Peak) -> bool:
         if self._last is None:
@@ -148,7 +148,7 @@ class BeatDecision:
             pause = now - self._last.index if self._last is not None else now
             if pause > SEARCH_BACK_RR * self._usual and best.height > self._level(SEARCH_BACK_THRESHOLD):
                 found.append(self._accept(best))
-            elif pause > max(RELEARN_S * self._fs_hz, 2 * self._usual) and self._stands_out(best):
+            elif pause > max(RELEARN_S * self._fs_hz, 2 * self._usual) and self._stands_out(best, pause):
                 self._beats.clear()
                 self._noise.clear()
                 self._slopes.clear()
@@ -157,8 +157,9 @@ class BeatDecision:
                 break
         return found
 
-    def _stands_out(self, peak: Peak) -> bool:
-        return peak.height > RELEARN_CONTRAST * float(np.median(np.concatenate(self._background)))
+    def _stands_out(self, peak: Peak, pause: int) -> bool:
+        least = RELEARN_PART * 0.5 ** (pause / (RELEARN_S * self._fs_hz) - 1) * self._level(1.0)
+        return peak.height > max(least, RELEARN_CONTRAST * float(np.median(np.concatenate(self._background))))
 
     def _expire(self, now: int) -> None:
         keep = now - HOLD_S * self._fs_hz

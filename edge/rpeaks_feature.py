@@ -11,9 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-BAND_HZ = (5.0, 20.0)
-"""Pass band of the QRS filter, the range in which QRS energy stands furthest above P, T and muscle
-(Pan & Tompkins, IEEE TBME 1985;32:230; Elgendi 2013 finds 8-20 Hz)."""
+BAND_HZ = (6.0, 20.0)
+"""Pass band of the QRS filter, the range in which QRS energy stands furthest above P, T and muscle: 5-15 Hz in Pan &
+Tompkins (IEEE TBME 1985;32:230), 8-20 Hz in Elgendi (PLoS ONE 2013;8:e73557). From 8 Hz on, wide ventricular
+complexes got lost in bigeminy; from 5 Hz on, tall T waves won over narrow complexes."""
+SLOPE_WEIGHT = 1.5
+"""Weight of the slope against the signal in the envelope; 1 is the true envelope at mid-band, more favours steep
+complexes over T waves."""
 TAPS_S = 0.32
 """Length of the QRS filter: 41 taps at 125 Hz."""
 AVERAGE_S = 0.12
@@ -72,7 +76,7 @@ class QrsFeature:
         self._average /= len(self._average)
         self._slope_reach = round(SLOPE_REACH_S * fs_hz)
         middle_hz = float(np.sqrt(BAND_HZ[0] * BAND_HZ[1]))
-        self._slope_gain = 1.0 / (2.0 * float(np.sin(2 * np.pi * middle_hz / fs_hz)))
+        self._slope_gain = SLOPE_WEIGHT / (2.0 * float(np.sin(2 * np.pi * middle_hz / fs_hz)))
         self.lag = len(self._taps) // 2 + 1 + len(self._average) // 2
         self.reset()
 
@@ -102,19 +106,14 @@ class QrsFeature:
         feature = np.sqrt(np.convolve(power, self._average, "valid"))
         self._seen += self.block
         start = self._seen - self.block - self.lag
-        if start < self._average_start():
-            # The filters still hold the zeros of the reset: a step that the signal does not contain.
-            feature[: max(0, min(self.block, self._average_start() - start))] = 0.0
+        # The filters still hold the zeros of the reset: to them the first sample is a step that is not in the signal.
+        feature[: max(0, self.lag - start)] = 0.0
         self._input = signal[self.block :]
         self._band = band[self.block :]
         self._power = power[self.block :]
         self._feature = np.concatenate([self._feature[-2 * self.spacing :], feature])
         self._slope = np.concatenate([self._slope[-2 * self.spacing - len(self._average) // 2 :], np.abs(slope)])
         return feature, self._peaks(start)
-
-    def _average_start(self) -> int:
-        """First stream sample whose feature rests on real samples only."""
-        return self.lag
 
     def _peaks(self, start: int) -> list[Peak]:
         """Peaks in the block of features that now has ``spacing`` values on both sides; ``start``: newest block."""
