@@ -1,0 +1,56 @@
+"""How bytes of a patch reach the host. A transport knows nothing of what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from firmware_bridge.samples import LinkEvent
+
+__all__ = ["DATA_CHANNEL", "RawChunk", "Transport", "TransportItem"]
+
+DATA_CHANNEL = "data"
+"""Channel of transports that have only one, and of the samples on those that have several (BLE characteristics)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawChunk:
+    """Bytes as they arrived, cut where the transport happened to cut them.
+
+    Attributes:
+        arrival_ns: Host monotonic clock when the last of them was read.
+        channel: Where they came from, such as the short name of a BLE characteristic.
+        data: At least one byte.
+    """
+
+    arrival_ns: int
+    channel: str
+    data: bytes
+
+
+TransportItem = RawChunk | LinkEvent
+
+
+class Transport(Protocol):
+    """A connection that is made again for ever, until it is closed.
+
+    Events that a transport sends: CONNECTED when it is open, DISCONNECTED (with the reason) when it is gone, STALLED
+    before it reconnects for lack of data, INFO for what a person should know, END when nothing will ever follow.
+    """
+
+    def stream(self) -> AsyncIterator[TransportItem]:
+        """Everything that arrives, until END or ``close``. Called once.
+
+        Raises:
+            LinkError: The device cannot be opened, and waiting would not help or was not wanted.
+        """
+        ...
+
+    async def write(self, data: bytes, channel: str = DATA_CHANNEL) -> bool:
+        """Sends to the device. ``False`` where there is no connection: whoever sends repeats it at CONNECTED."""
+        ...
+
+    async def close(self) -> None:
+        """Ends ``stream`` and frees the device. May be called twice."""
+        ...
