@@ -8,6 +8,7 @@ across missing samples: a gap ends the segment.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -232,7 +233,7 @@ def split_at_nan(block: SampleBlock) -> list[SampleBlock]:
     bounds = [0, *edges.tolist(), len(good)]
     out: list[SampleBlock] = []
     lost = block.lost
-    for lo, hi in zip(bounds[:-1], bounds[1:], strict=True):
+    for lo, hi in pairwise(bounds):
         if not good[lo]:
             lost += hi - lo
             continue

@@ -1,0 +1,190 @@
+"""Running the model: one interface over the interpreters that a device or a host may have.
+
+The order is ``ai-edge-litert``, then ``tflite-runtime``, which is much slower on int8 (193 against 7.7 ms for the full
+teacher) and serves 32-bit Pi OS only. ``tflite-micro`` is the microcontroller's interpreter and serves for checking.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+from collections.abc import Callable
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.bundle import Bundle
+from firmware_bridge.errors import BundleError, MissingExtraError, UsageError
+
+BackendName = Literal["auto", "litert", "litert-reference", "tflite-runtime", "tflm"]
+
+SELF_TEST_LSB = 1
+"""XNNPACK may round one step differently from the reference kernels, on x86 as on ARM; more is a wrong model."""
+
+
+class Model(Protocol):
+    """A loaded model: int8 window in, int8 outputs out."""
+
+    backend: str
+
+    def run(self, window: NDArray[np.int8]) -> NDArray[np.int8]:
+        """Runs one window.
+
+        Args:
+            window: int8, as many values as the input tensor.
+
+        Returns:
+            Shape ``(outputs,)``, int8, a copy.
+        """
+
+
+class InterpreterModel:
+    """LiteRT or tflite-runtime, which share one interface."""
+
+    def __init__(self, interpreter: Any, backend: str) -> None:
+        self.backend = backend
+        self._interpreter = interpreter
+        interpreter.allocate_tensors()
+        self.input = interpreter.get_input_details()[0]
+        self.output = interpreter.get_output_details()[0]
+        self._shape = tuple(int(n) for n in self.input["shape"])
+
+    def run(self, window: NDArray[np.int8]) -> NDArray[np.int8]:
+        """Runs one window; see :class:`Model`."""
+        self._interpreter.set_tensor(self.input["index"], window.reshape(self._shape))
+        self._interpreter.invoke()
+        return np.asarray(self._interpreter.get_tensor(self.output["index"]), dtype=np.int8).reshape(-1)
+
+
+class MicroModel:
+    """The real TensorFlow Lite Micro interpreter, from the ``tflite-micro`` package."""
+
+    backend = "tflm"
+
+    def __init__(self, interpreter: Any, shape: tuple[int, ...]) -> None:
+        self._interpreter = interpreter
+        self._shape = shape
+
+    def run(self, window: NDArray[np.int8]) -> NDArray[np.int8]:
+        """Runs one window; see :class:`Model`."""
+        self._interpreter.set_input(window.reshape(self._shape), 0)
+        self._interpreter.invoke()
+        return np.asarray(self._interpreter.get_output(0), dtype=np.int8).reshape(-1)
+
+
+class ConstantModel:
+    """A model that always says the same, for tests and for measuring what the runtime adds."""
+
+    backend = "constant"
+
+    def __init__(self, outputs: NDArray[np.int8]) -> None:
+        self._outputs = outputs
+
+    def run(self, window: NDArray[np.int8]) -> NDArray[np.int8]:
+        """Returns the constant; see :class:`Model`."""
+        del window
+        return self._outputs.copy()
+
+
+def load_model(bundle: Bundle, backend: BackendName = "auto", threads: int = 1) -> Model:
+    """Loads the model of a bundle and checks its tensors against the manifest.
+
+    Args:
+        bundle: A verified bundle.
+        backend: Which interpreter; ``auto`` takes the first of litert and tflite-runtime that is installed.
+        threads: Threads of the interpreter. One is best on a Pi Zero 2 W, where the others carry the radio.
+
+    Raises:
+        MissingExtraError: The interpreter is not installed.
+        BundleError: The model does not load or is not what the manifest says.
+    """
+    if backend == "auto":
+        backend = "litert" if importlib.util.find_spec("ai_edge_litert") is not None else "tflite-runtime"
+    if backend not in _LOADERS:
+        raise UsageError(f"unknown model back end '{backend}'", f"one of: auto, {', '.join(_LOADERS)}")
+    try:
+        model = _LOADERS[backend](bundle, threads)
+    except (ValueError, RuntimeError) as e:
+        first = (str(e).splitlines() or [""])[0]
+        raise BundleError(f"the interpreter does not load model.tflite: {first}", "convert the bundle again") from None
+    if isinstance(model, InterpreterModel):
+        _check_tensor(model.input, bundle.manifest.input, "input")
+        _check_tensor(model.output, bundle.manifest.output, "output")
+    return model
+
+
+def self_test(bundle: Bundle, model: Model) -> int:
+    """Runs the golden inputs.
+
+    Returns:
+        The largest difference from the golden outputs, in LSB.
+
+    Raises:
+        BundleError: It is larger than one.
+    """
+    worst = 0
+    for window, expected in zip(bundle.golden_inputs, bundle.golden_outputs, strict=True):
+        found = model.run(window).astype(np.int16)
+        if found.shape != expected.shape:
+            raise BundleError(f"self-test: the model gives {found.size} outputs, the manifest says {expected.size}")
+        worst = max(worst, int(np.max(np.abs(found - expected))))
+    if worst > SELF_TEST_LSB:
+        raise BundleError(
+            f"self-test: outputs differ from the golden ones by {worst} LSB on {model.backend}",
+            "this interpreter computes wrongly here; try another back end and report it",
+        )
+    return worst
+
+
+def _check_tensor(details: dict[str, Any], spec: Any, what: str) -> None:
+    scale, zero_point = details["quantization"]
+    shape = tuple(int(n) for n in details["shape"])
+    if details["dtype"] is not np.int8 or shape != spec.shape:
+        raise BundleError(
+            f"the model's {what} is {details['dtype'].__name__} {shape}, the manifest says int8 {spec.shape}"
+        )
+    if abs(float(scale) - spec.scale) > 1e-6 * spec.scale or int(zero_point) != spec.zero_point:
+        raise BundleError(f"the model's {what} scale or zero point is not the manifest's", "convert the bundle again")
+
+
+def _load_litert(bundle: Bundle, threads: int) -> Model:
+    litert = _import("ai_edge_litert.interpreter", "the LiteRT interpreter", "litert")
+    return InterpreterModel(litert.Interpreter(model_content=bundle.model, num_threads=threads), "litert")
+
+
+def _load_reference(bundle: Bundle, threads: int) -> Model:
+    litert = _import("ai_edge_litert.interpreter", "the LiteRT interpreter", "litert")
+    interpreter = litert.Interpreter(
+        model_content=bundle.model,
+        num_threads=threads,
+        experimental_op_resolver_type=litert.OpResolverType.BUILTIN_REF,
+    )
+    return InterpreterModel(interpreter, "litert-reference")
+
+
+def _load_tflite_runtime(bundle: Bundle, threads: int) -> Model:
+    runtime = _import("tflite_runtime.interpreter", "the tflite-runtime interpreter", "tflite")
+    return InterpreterModel(runtime.Interpreter(model_content=bundle.model, num_threads=threads), "tflite-runtime")
+
+
+def _load_tflm(bundle: Bundle, threads: int) -> Model:
+    del threads
+    tflm = _import("tflite_micro", "the TensorFlow Lite Micro interpreter", "micro")
+    interpreter = tflm.runtime.Interpreter.from_bytes(bundle.model)
+    return MicroModel(interpreter, bundle.manifest.input.shape)
+
+
+_LOADERS: dict[str, Callable[[Bundle, int], Model]] = {
+    "litert": _load_litert,
+    "litert-reference": _load_reference,
+    "tflite-runtime": _load_tflite_runtime,
+    "tflm": _load_tflm,
+}
+
+
+def _import(module: str, feature: str, extra: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise MissingExtraError(feature, extra) from None
