@@ -1,0 +1,227 @@
+"""``replay:PATH``: a recording played back as if it came from a device.
+
+The reader is chosen by what the file is, not only by its name. Every reader gives chunks of any size; here they become
+blocks of ``block_s``, with what is missing counted, so that later stages see what a live source would have shown them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.sources import Source, SourceInfo, SourceUrl
+from edge.sources.replay_base import MAX_FS_HZ, MIN_FS_HZ, Reader, ReadOptions, check_file
+from edge.sources.replay_blocks import Blocker, Timed, shifted
+from firmware_bridge.errors import InputError, UsageError
+from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem
+
+KEYS = ("fs", "lead", "column", "lsb_mv", "unit", "speed", "start", "seconds", "block_s")
+"""What the query of a replay URL may say."""
+
+UNITS = {"mv": "mV", "uv": "uV", "counts": "counts"}
+
+DEFAULT_BLOCK_S = 0.2
+"""About what a patch sends in one frame."""
+
+_YIELD_EVERY = 16
+"""Blocks between two chances for other tasks when nothing is waited for."""
+
+
+def open_replay(url: SourceUrl) -> Source:
+    """The source for a recording.
+
+    Raises:
+        UsageError: A key or value of the URL is wrong.
+        InputError: The recording cannot be read; the message says why.
+        MissingExtraError: Its format needs the ``replay`` extra.
+    """
+    url.only(*KEYS)
+    if not url.path:
+        raise UsageError("replay: names no recording", "write replay:PATH")
+    path = Path(url.path).expanduser()
+    playback = Playback.parse(url)
+    return ReplaySource(url.text, open_reader(path, read_options(url)), path.name, playback)
+
+
+@dataclass(frozen=True, slots=True)
+class Playback:
+    """What of a recording is played, and how.
+
+    Attributes:
+        speed: Factor of real time; infinity for no waiting.
+        start_s: Seconds left out at the beginning.
+        seconds: Seconds played; infinity for all.
+        block_s: Length of a block.
+    """
+
+    speed: float = 1.0
+    start_s: float = 0.0
+    seconds: float = math.inf
+    block_s: float = DEFAULT_BLOCK_S
+
+    @classmethod
+    def parse(cls, url: SourceUrl) -> Playback:
+        """What the URL says.
+
+        Raises:
+            UsageError: A value is not what it should be.
+        """
+        return cls(
+            speed=url.speed(1.0),
+            start_s=url.number("start", 0.0, 0.0, 1e9),
+            seconds=url.number("seconds", math.inf, 1e-3, 1e9),
+            block_s=url.number("block_s", DEFAULT_BLOCK_S, 0.001, 60.0),
+        )
+
+
+def read_options(url: SourceUrl) -> ReadOptions:
+    """What the URL says about the recording.
+
+    Raises:
+        UsageError: A value is not what it should be.
+    """
+    unit = url.params.get("unit")
+    if unit is not None and unit.lower() not in UNITS:
+        raise UsageError(f"unit={unit!r} in {url.text!r} is unknown", "mV, uV or counts")
+    fs_hz = url.number("fs", math.nan, MIN_FS_HZ, MAX_FS_HZ)
+    lsb_mv = url.number("lsb_mv", math.nan, 1e-9, 1e3)
+    if unit is not None and unit.lower() != "counts" and lsb_mv == lsb_mv:
+        raise UsageError(f"unit={unit} and lsb_mv= contradict each other in {url.text!r}", "give one of them")
+    return ReadOptions(
+        lead=url.params.get("lead"),
+        column=url.params.get("column"),
+        fs_hz=None if math.isnan(fs_hz) else fs_hz,
+        lsb_mv=None if math.isnan(lsb_mv) else lsb_mv,
+        unit=None if unit is None else UNITS[unit.lower()],
+    )
+
+
+def open_reader(path: Path, options: ReadOptions) -> Reader:
+    """The reader for what ``path`` is.
+
+    Raises:
+        InputError: It is nothing that can be replayed.
+        MissingExtraError: Its format needs the ``replay`` extra.
+    """
+    from edge.sources.replay_mat import MatReader, is_mat4
+
+    base = _wfdb_base(path)
+    if base is not None:
+        from edge.sources.replay_wfdb import WfdbReader
+
+        return WfdbReader(base, options)
+    if path.suffix == ".dat":
+        raise InputError(f"{path} has no header {path.with_suffix('.hea').name} beside it", "fetch it too")
+    size = check_file(path)
+    head = _head(path)
+    if head.startswith((b"0       ", b"\xffBIOSEMI")) or path.suffix.lower() in {".edf", ".bdf"}:
+        from edge.sources.replay_edf import EdfReader
+
+        return EdfReader(path, options)
+    if path.suffix.lower() == ".mat" or is_mat4(head, size):
+        return MatReader(path, options)
+    from edge.sources.replay_csv import CsvReader
+
+    return CsvReader(path, options)
+
+
+def _wfdb_base(path: Path) -> Path | None:
+    """The record that ``path`` names, as ``100``, ``100.hea`` or ``100.dat``."""
+    try:
+        if path.suffix in {".hea", ".dat", ".mat"} and path.with_suffix(".hea").is_file():
+            return path.with_suffix("")
+        if path.name and not path.exists() and path.with_name(path.name + ".hea").is_file():
+            return path
+    except (OSError, ValueError):
+        return None
+    return None
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(64)
+    except (OSError, ValueError):
+        return b""
+
+
+class ReplaySource:
+    """A recording as a `Source`.
+
+    Args:
+        url: As the user wrote it.
+        reader: The recording.
+        device: Its name.
+        playback: What is played, and how fast.
+    """
+
+    def __init__(self, url: str, reader: Reader, device: str, playback: Playback) -> None:
+        self._reader = reader
+        self._playback = playback
+        signal = reader.signal
+        self.info = SourceInfo(
+            url=url,
+            device=device,
+            live=False,
+            host_clock=playback.speed == 1.0,
+            fs_hz=signal.fs_hz,
+            start_unix_ns=signal.start_unix_ns,
+            leads=signal.leads,
+            lead=signal.lead,
+            notes=signal.notes,
+        )
+
+    def blocks(self) -> Iterator[Timed]:
+        """Blocks and events with the second of signal at which each is due."""
+        play = self._playback
+        blocker = Blocker(self._reader.signal, play.block_s, play.start_s, play.seconds)
+        for chunk in self._reader.chunks():
+            yield from blocker.push(chunk)
+            if blocker.full:
+                break
+        yield from blocker.finish()
+        if not blocker.any_sample:
+            raise InputError(
+                f"{self.info.device} holds no sample of {self._reader.signal.lead}", "look at it, or at start="
+            )
+
+    async def items(self) -> AsyncIterator[LinkItem]:
+        """Everything in order, at the speed asked for; then END."""
+        async for item in paced(self._with_ends(), self._playback.speed):
+            yield item
+
+    async def close(self) -> None:
+        """Nothing is held open between two reads."""
+
+    def _with_ends(self) -> Iterator[Timed]:
+        yield 0.0, LinkEvent(LinkEventKind.CONNECTED, 0, f"replaying {self.info.device}, {self.info.lead}")
+        due_s = 0.0
+        for due_s, item in self.blocks():
+            yield due_s, item
+        yield due_s, LinkEvent(LinkEventKind.END, round(due_s * 1e9), f"{self.info.device} ends")
+
+
+async def paced(items: Iterator[Timed], speed: float) -> AsyncIterator[LinkItem]:
+    """Hands on each item when it is due.
+
+    At speed 1 the arrival times become those of the host's clock, as from a device; at any other speed they stay in the
+    time of the recording, so that a clock of the device and the arrival times still go together.
+
+    Args:
+        items: Seconds at which each is due, and the item.
+        speed: Factor of real time; infinity for no waiting.
+    """
+    base_ns = time.monotonic_ns()
+    for number, (due_s, item) in enumerate(items):
+        if math.isinf(speed):
+            if number % _YIELD_EVERY == 0:
+                await asyncio.sleep(0)
+            yield item
+            continue
+        wait_s = due_s / speed - (time.monotonic_ns() - base_ns) / 1e9
+        await asyncio.sleep(max(0.0, wait_s))
+        yield shifted(item, base_ns) if speed == 1.0 else item

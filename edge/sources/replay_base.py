@@ -1,0 +1,211 @@
+"""What every reader of recordings gives to the replay source, and how a lead is chosen from a recording."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firmware_bridge.errors import InputError
+from firmware_bridge.samples import Unit
+
+MIN_FS_HZ = 20.0
+MAX_FS_HZ = 20_000.0
+"""Outside this range a number is no sampling rate of an ECG, more likely a period or a wrong unit."""
+
+CHUNK_SAMPLES = 65_536
+"""Samples that a reader holds at a time; bounds the memory for a recording of any length."""
+
+READER_FAULTS: tuple[type[Exception], ...] = (
+    ValueError, TypeError, LookupError, ArithmeticError, AttributeError, AssertionError, RuntimeError, EOFError,
+    OSError, MemoryError,
+)  # fmt: skip
+"""What third-party readers raise on a broken file; each becomes one InputError."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chunk:
+    """Consecutive samples as a reader found them.
+
+    Attributes:
+        values: Shape ``(n,)``, ``int32`` counts (offset removed) or ``float32``.
+        missing: Shape ``(n,)``, true where the recording holds no sample; ``None`` where all are there.
+        time_ns: Shape ``(n,)``, ``int64`` clock of the recording; ``None`` where it has none.
+        lost: Samples missing before the first of these.
+        restarted: The clock of the recording went back just before the first of these.
+    """
+
+    values: NDArray[np.int32] | NDArray[np.float32]
+    missing: NDArray[np.bool_] | None = None
+    time_ns: NDArray[np.int64] | None = None
+    lost: int = 0
+    restarted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """The chosen signal of a recording.
+
+    Attributes:
+        lead: Its name.
+        leads: All names in the recording.
+        fs_hz: Its rate, nominal or measured from the time column.
+        unit: ``"mV"`` or ``"counts"``.
+        lsb_mv: Millivolts per count; ``None`` where unknown.
+        notes: What a person should know, such as a shorter file than its header says.
+        start_unix_ns: Wall clock of its beginning as the recording gives it, taken for UTC; ``None`` where unknown.
+    """
+
+    lead: str
+    leads: tuple[str, ...]
+    fs_hz: float
+    unit: Unit
+    lsb_mv: float | None
+    notes: tuple[str, ...] = ()
+    start_unix_ns: int | None = None
+
+
+class Reader(Protocol):
+    """A recording, opened, with one signal chosen."""
+
+    signal: Signal
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The samples from the beginning, in chunks of bounded size.
+
+        Raises:
+            InputError: The recording turns out to be broken.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class ReadOptions:
+    """What a user may say about a recording that does not say it itself.
+
+    Attributes:
+        lead: Name of the signal.
+        column: Name or number (from 1) of the signal or column.
+        fs_hz: Sampling rate.
+        lsb_mv: Millivolts per count.
+        unit: ``"mV"``, ``"uV"`` or ``"counts"``.
+    """
+
+    lead: str | None = None
+    column: str | None = None
+    fs_hz: float | None = None
+    lsb_mv: float | None = None
+    unit: str | None = None
+
+
+_PREFERRED = ("ii", "mlii", "i", "mli")
+"""Lead II first: the teacher's data are lead II (MC-MED), then lead I (ECGFounder's one-lead model)."""
+
+_ECG_NAME = re.compile(
+    r"(ml)?(i|ii|iii)|(av|mav)[rlf]|m?v[1-9]?|v[xyz]|mcl?[1-6]?|c[cm][1-6]|d[1-3]|(ecg|ekg)?([0-9]{0,2})"
+    r"|(ecg|ekg)?(signal|value|voltage|raw|lead)?"
+)
+_PREFIX = re.compile(r"^(?:ecg|ekg)(?=[a-z0-9])")
+_NOISE = re.compile(r"[\s_\-.#()\[\]'\"]+")
+
+
+def plain_name(name: str) -> str:
+    """A lead's name in lower case without blanks, marks, the word lead, or a unit."""
+    s = re.sub(r"[_\s(\[]+(mv|uv|µv|μv)[)\]]?$", "", name.strip().lower())
+    s = _NOISE.sub("", s).removesuffix("lead")
+    s = s.replace("lead", "")
+    return _PREFIX.sub("", s) if len(s) > len("ecg") and _PREFIX.sub("", s) in _LIMB_NAMES else s
+
+
+_LIMB_NAMES = frozenset({"i", "ii", "iii", "avr", "avl", "avf", "v", *(f"v{n}" for n in range(1, 10))})
+
+
+def looks_like_ecg(name: str) -> bool:
+    """Whether a signal's name is one that ECG leads have."""
+    s = plain_name(name)
+    return bool(s) and not s.isdigit() and _ECG_NAME.fullmatch(s) is not None
+
+
+def choose_lead(names: Sequence[str], options: ReadOptions, millivolts: Sequence[bool], where: str) -> int:
+    """Index of the signal to replay.
+
+    By name where one is given (as written, else without regard to case and marks), by number where ``column`` is one;
+    else lead II, MLII or I, else the first with an ECG lead's name, else the first in millivolts, else the first.
+
+    Args:
+        names: Names of the recording's signals.
+        options: ``lead`` and ``column`` count here.
+        millivolts: Whether each signal is a voltage.
+        where: The recording, for the message.
+
+    Raises:
+        InputError: There is no such signal; the message lists those there are.
+    """
+    wanted = options.lead if options.lead is not None else options.column
+    if wanted is not None:
+        for match in (str.strip, str.casefold, plain_name):
+            found = [i for i, name in enumerate(names) if match(name) == match(wanted)]
+            if found:
+                return found[0]
+        if options.lead is None and wanted.strip().isdigit() and 1 <= int(wanted) <= len(names):
+            return int(wanted) - 1
+        raise InputError(f"no lead {wanted!r} in {where}", f"it has: {', '.join(names)}")
+    plain = [plain_name(name) for name in names]
+    for lead in _PREFERRED:
+        if lead in plain:
+            return plain.index(lead)
+    for test in ([looks_like_ecg(name) for name in names], list(millivolts)):
+        if any(test):
+            return test.index(True)
+    return 0
+
+
+def check_rate(fs_hz: float, where: str) -> float:
+    """``fs_hz`` if it can be the rate of an ECG.
+
+    Raises:
+        InputError: It is not a number, not finite, or out of range.
+    """
+    if not MIN_FS_HZ <= fs_hz <= MAX_FS_HZ:
+        raise InputError(
+            f"{where} has a sampling rate of {fs_hz:g} Hz",
+            f"an ECG has {MIN_FS_HZ:g} to {MAX_FS_HZ:g}; say the true one with fs=",
+        )
+    return fs_hz
+
+
+def check_file(path: Path) -> int:
+    """Size of a recording in bytes.
+
+    Raises:
+        InputError: It is not there, not a file, not readable or empty.
+    """
+    try:
+        if path.is_dir():
+            raise InputError(f"{path} is a folder", _records_in(path) or "name a recording in it")
+        with path.open("rb"):
+            size = path.stat().st_size
+    except FileNotFoundError:
+        raise InputError(f"no such recording: {path}") from None
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+    except ValueError as error:
+        raise InputError(f"not a file name: {path!s:.80} ({error})") from None
+    if size == 0 and path.is_file():
+        raise InputError(f"{path} is empty")
+    return size
+
+
+def _records_in(folder: Path) -> str:
+    names = sorted(p.name for p in folder.iterdir() if p.suffix in {".hea", ".csv", ".edf", ".aer"})
+    return f"name a recording in it: {', '.join(names[:6])}" if names else ""
+
+
+def voltage_scale_mv(unit: str) -> float | None:
+    """Millivolts per ``unit``; ``None`` where it is no voltage."""
+    return {"mv": 1.0, "millivolt": 1.0, "millivolts": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "microvolts": 1e-3,
+            "v": 1e3, "volt": 1e3, "volts": 1e3, "nv": 1e-6}.get(unit.strip().lower())  # fmt: skip
