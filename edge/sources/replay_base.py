@@ -187,6 +187,8 @@ def check_file(path: Path) -> int:
     try:
         if path.is_dir():
             raise InputError(f"{path} is a folder", _records_in(path) or "name a recording in it")
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path} is no file")
         with path.open("rb"):
             size = path.stat().st_size
     except FileNotFoundError:
@@ -195,7 +197,7 @@ def check_file(path: Path) -> int:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
     except ValueError as error:
         raise InputError(f"not a file name: {path!s:.80} ({error})") from None
-    if size == 0 and path.is_file():
+    if size == 0:
         raise InputError(f"{path} is empty")
     return size
 
