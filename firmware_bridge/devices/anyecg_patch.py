@@ -1,0 +1,359 @@
+"""The kit's own patch: decoder of the protocol in ``docs/wire-protocol.md``, version 1. Sans-IO.
+
+Samples that come before the patch has described itself (HELLO) are **held back**, a bounded number of them, while a
+HELLO is asked for: a wrong rate or scale would spoil what follows, and a late sample spoils nothing. They are released
+in order as soon as the description is there, and counted where it never comes. The index in every DATA frame makes loss
+exact; the boot byte in it tells a frame that comes late from a patch that began anew.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+
+from firmware_bridge.devices import Device, DeviceProfile, Write
+from firmware_bridge.framing import FrameDecoder, FrameError
+from firmware_bridge.messages import (
+    SUPPORTED,
+    Ack,
+    AckCode,
+    Data,
+    Flags,
+    Header,
+    Hello,
+    HelloRequest,
+    HelloTag,
+    Malformed,
+    Message,
+    MessageType,
+    Start,
+    Status,
+    Stop,
+    UnknownType,
+    WrongVersion,
+    decode,
+    encode,
+)
+from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem, SampleBlock
+from firmware_bridge.transports import DATA_CHANNEL
+
+HELD_MAX = 512
+"""DATA frames kept while HELLO is missing: half a minute at 250 Hz in short frames, at most 130 KB."""
+ASK_EVERY = 64
+"""Held frames between two requests for HELLO (the request itself may get lost)."""
+OLD_WINDOW = 4096
+"""A frame at most this many samples behind is late or doubled and is dropped; further behind the patch began anew."""
+OLD_RUN_MAX = 8
+"""So many frames in a row behind, each following the other, are no late ones: the patch began anew."""
+RATE_TOLERANCE = 50
+"""One part in so many that a true rate may differ from the nominal one (Polar's own specification: 2 %)."""
+_HALF = 1 << 31
+_WRAP = 1 << 32
+_NS = 1_000_000_000
+
+
+class PatchDecoder:
+    """One session with one patch, over any number of connections and restarts."""
+
+    def __init__(self) -> None:
+        self._frames = FrameDecoder()
+        self._hello: Hello | None = None
+        self._announced = False
+        self._held: deque[tuple[Header, Data, int]] = deque()
+        self._since_ask = 0
+        self._expected: int | None = None
+        self._line: tuple[int, int, int] | None = None
+        self._seq: int | None = None
+        self._old_run = (0, -1)
+        self._inferred = False
+        self._streaming = False
+        self._versions: set[int] = set()
+        self._writes: list[Write] = []
+        self._count: Counter[str] = Counter()
+
+    def feed(self, data: bytes, arrival_ns: int, channel: str = DATA_CHANNEL) -> list[LinkItem]:
+        """Takes bytes as they came; gives blocks and events in order. Never raises."""
+        if channel != DATA_CHANNEL:
+            self._count["foreign_channel_bytes"] += len(data)
+            return []
+        out: list[LinkItem] = []
+        for item in self._frames.feed(data):
+            if isinstance(item, FrameError):
+                out.append(_thrown_away(item, arrival_ns))
+            else:
+                out += self._frame(item, arrival_ns)
+        return out
+
+    def link(self, event: LinkEvent) -> list[LinkItem]:
+        """Takes an event of the transport."""
+        out: list[LinkItem] = []
+        if event.kind is LinkEventKind.CONNECTED:
+            self._announced = self._streaming = False
+            self._versions.clear()
+            # The leading delimiter closes whatever the patch's own decoder holds.
+            self._writes = [Write(b"\x00" + encode(HelloRequest()))]
+        elif event.kind in {LinkEventKind.DISCONNECTED, LinkEventKind.STALLED, LinkEventKind.END}:
+            cut = self._frames.reset()
+            out += [_thrown_away(e, event.arrival_ns, "connection ended") for e in cut if isinstance(e, FrameError)]
+        if event.kind is LinkEventKind.END and self._held:
+            missed = sum(len(data.samples) for _header, data, _arrival in self._held)
+            self._held.clear()
+            self._count["unplaced_samples"] += missed
+            detail = f"{missed} samples came without a description of the patch (HELLO) and could not be used"
+            out.append(LinkEvent(LinkEventKind.CORRUPT, event.arrival_ns, detail, {"samples": missed, "bytes": 0}))
+        return out
+
+    def writes(self) -> list[Write]:
+        """What is to be sent now; handed out once."""
+        out, self._writes = self._writes, []
+        return out
+
+    def counters(self) -> dict[str, int]:
+        """Counts since the decoder was made; keys that never counted are absent."""
+        framing = {
+            "frames": self._frames.frames,
+            "corrupt_frames": self._frames.errors,
+            "corrupt_bytes": self._frames.error_bytes,
+        }
+        return framing | dict(self._count)
+
+    def _frame(self, body: bytes, arrival_ns: int) -> list[LinkItem]:
+        result = decode(body)
+        if isinstance(result, tuple):
+            return self._message(*result, arrival_ns)
+        if isinstance(result, UnknownType):
+            self._count["unknown_types"] += 1
+            return []
+        if isinstance(result, Malformed):
+            self._count["malformed"] += 1
+            data: dict[str, object] = {"bytes": len(body), "fault": "malformed"}
+            return [LinkEvent(LinkEventKind.CORRUPT, arrival_ns, f"a message {result.reason}", data)]
+        self._count["other_version"] += 1
+        return self._refuse_version(result, arrival_ns)
+
+    def _refuse_version(self, wrong: WrongVersion, arrival_ns: int) -> list[LinkItem]:
+        if wrong.version in self._versions:
+            return []
+        self._versions.add(wrong.version)
+        detail = (
+            f"the patch speaks protocol version {wrong.version}, this program {SUPPORTED[0]} to {SUPPORTED[1]}: "
+            "update anyecg-edge or the firmware"
+        )
+        return [LinkEvent(LinkEventKind.REFUSED, arrival_ns, detail, {"version": wrong.version})]
+
+    def _message(self, header: Header, message: Message, arrival_ns: int) -> list[LinkItem]:
+        if isinstance(message, Data):
+            return self._data(header, message, arrival_ns)
+        if isinstance(message, Hello):
+            return self._described(header, message, arrival_ns)
+        if isinstance(message, Status):
+            self._sequence(header)
+            data: dict[str, object] = {
+                "battery_percent": message.battery_percent,
+                "battery_mv": message.battery_mv,
+                "firmware_dropped_frames": message.dropped,
+            }
+            level = "unknown" if message.battery_percent is None else f"{message.battery_percent} %"
+            return [LinkEvent(LinkEventKind.INFO, arrival_ns, f"battery {level}", data)]
+        if isinstance(message, Ack):
+            self._sequence(header)
+            return _refusal(message, arrival_ns)
+        # A host's message coming back: the line echoes.
+        self._count["echoed"] += 1
+        return []
+
+    def _described(self, header: Header, hello: Hello, arrival_ns: int) -> list[LinkItem]:
+        out: list[LinkItem] = []
+        if hello.proto_min > SUPPORTED[1] or hello.proto_max < SUPPORTED[0]:
+            return self._refuse_version(WrongVersion(hello.proto_min), arrival_ns)
+        known = self._hello
+        same_boot = known is not None and (
+            # One boot id in 256 shares its low byte: then the index gave the restart away, before this HELLO could.
+            known.boot_id == hello.boot_id or (self._inferred and known.boot_id & 0xFF == hello.boot_id & 0xFF)
+        )
+        if known is not None and not same_boot:
+            out.append(self._restart(arrival_ns, "the patch restarted", expected=0))
+            self._seq = None
+        elif known is not None and _settings(known) != _settings(hello):
+            out.append(self._restart(arrival_ns, "the patch changed its settings", expected=self._expected))
+        self._hello, self._inferred = hello, False
+        self._sequence(header)
+        if known is None:
+            first = next((data.index for _h, data, _a in self._held if _of(data, hello)), hello.index)
+            self._expected = first
+        if not self._announced or out:
+            out.append(_hello_event(hello, arrival_ns))
+            self._announced = True
+        out += self._release()
+        if not self._streaming:
+            # Also the repetition after a START that got lost: an idle patch says HELLO once a second.
+            self._writes.append(Write(encode(Start())))
+        return out
+
+    def _release(self) -> list[LinkItem]:
+        out: list[LinkItem] = []
+        held, self._held, self._since_ask = self._held, deque(), 0
+        for header, data, arrival_ns in held:
+            if self._hello is not None and _of(data, self._hello):
+                out += self._place(header, data, arrival_ns, self._hello)
+            else:
+                self._count["unplaced_samples"] += len(data.samples)
+        return out
+
+    def _data(self, header: Header, data: Data, arrival_ns: int) -> list[LinkItem]:
+        if self._hello is not None and _of(data, self._hello):
+            return self._place(header, data, arrival_ns, self._hello)
+        out: list[LinkItem] = []
+        if self._since_ask % ASK_EVERY == 0:
+            self._writes.append(Write(encode(HelloRequest())))
+        if self._since_ask == 0:
+            detail = "samples of a patch that has not described itself yet are held back; HELLO was asked for"
+            out.append(LinkEvent(LinkEventKind.INFO, arrival_ns, detail, {"hello_missing": True}))
+        self._since_ask += 1
+        self._held.append((header, data, arrival_ns))
+        if len(self._held) > HELD_MAX:
+            self._count["unplaced_samples"] += len(self._held.popleft()[1].samples)
+        return out
+
+    def _place(self, header: Header, data: Data, arrival_ns: int, hello: Hello) -> list[LinkItem]:
+        out: list[LinkItem] = []
+        expected = data.index if self._expected is None else self._expected
+        lost = _signed(data.index - expected)
+        if lost < 0:
+            if self._is_old(data, -lost):
+                self._count["old_frames"] += 1
+                return []
+            out.append(self._restart(arrival_ns, "the patch began its sample count anew", expected=None))
+            self._inferred = True
+            expected, lost = data.index, 0
+        self._old_run = (0, -1)
+        index = expected + lost
+        tick = self._unwrap(index, header.tick, arrival_ns, hello)
+        if tick is None:
+            out.append(self._restart(arrival_ns, "the clock of the patch jumped", expected=expected))
+            tick = header.tick
+        count = len(data.samples)
+        self._line = (index, tick, arrival_ns)
+        self._expected = index + count
+        self._streaming = True
+        self._count["data_frames"] += 1
+        self._count["samples"] += count
+        self._count["lost_samples"] += lost
+        self._count["overruns"] += Flags.OVERRUN in header.flags
+        self._count["saturated_frames"] += Flags.SATURATED in header.flags
+        out.append(
+            SampleBlock(
+                samples=data.samples,
+                unit="counts",
+                lsb_mv=hello.lsb_mv,
+                fs_hz=hello.fs_hz,
+                device_time_ns=tick * _NS // hello.tick_hz + (count - 1) * _NS * hello.fs_den // hello.fs_num,
+                arrival_ns=arrival_ns,
+                seq=self._sequence(header),
+                lost=lost,
+                lead_off=Flags.LEAD_OFF in header.flags,
+            )
+        )
+        return out
+
+    def _is_old(self, data: Data, behind: int) -> bool:
+        run, follows = self._old_run
+        run = run + 1 if data.index == follows else 1
+        self._old_run = (run, (data.index + len(data.samples)) % _WRAP)
+        return behind <= OLD_WINDOW and run < OLD_RUN_MAX
+
+    def _unwrap(self, index: int, tick: int, arrival_ns: int, hello: Hello) -> int | None:
+        """The tick without wrapping; ``None`` where it does not fit what was seen before."""
+        if self._line is None:
+            return tick
+        last_index, last_tick, last_arrival_ns = self._line
+        gone = (index - last_index) * hello.tick_hz * hello.fs_den // hello.fs_num
+        tolerance = gone // RATE_TOLERANCE + hello.tick_hz // 2
+        if tolerance >= _HALF:
+            # After a pause of many wraps the nominal rate is too coarse; two crystals agree within 0.1 %.
+            gone = (arrival_ns - last_arrival_ns) * hello.tick_hz // _NS
+            tolerance = min(gone // 1000 + 10 * hello.tick_hz, _HALF - 1)
+        error = _signed(tick - last_tick - gone)
+        return last_tick + gone + error if abs(error) <= tolerance else None
+
+    def _sequence(self, header: Header) -> int:
+        step = 1 if self._seq is None else (header.seq - self._seq) % (1 << 16)
+        if self._seq is None:
+            self._seq = header.seq
+        elif 0 < step < 1 << 15:
+            self._count["lost_frames"] += step - 1
+            self._seq += step
+        return self._seq
+
+    def _restart(self, arrival_ns: int, detail: str, expected: int | None) -> LinkEvent:
+        self._count["restarts"] += 1
+        self._expected, self._line, self._old_run, self._streaming = expected, None, (0, -1), False
+        return LinkEvent(LinkEventKind.RESTARTED, arrival_ns, detail)
+
+
+def _signed(difference: int) -> int:
+    return (difference + _HALF) % _WRAP - _HALF
+
+
+def _of(data: Data, hello: Hello) -> bool:
+    return data.boot == hello.boot_id & 0xFF
+
+
+def _settings(hello: Hello) -> tuple[float, float | None, int]:
+    return hello.fs_hz, hello.lsb_mv, hello.tick_hz
+
+
+def _thrown_away(error: FrameError, arrival_ns: int, why: str = "") -> LinkEvent:
+    data: dict[str, object] = {"bytes": error.size, "fault": str(error.fault)}
+    if not error.synced:
+        return LinkEvent(
+            LinkEventKind.INFO, arrival_ns, f"{error.size} bytes before the first frame (boot text?)", data
+        )
+    return LinkEvent(LinkEventKind.CORRUPT, arrival_ns, f"{error.size} bytes thrown away: {why or error.fault}", data)
+
+
+def _refusal(ack: Ack, arrival_ns: int) -> list[LinkItem]:
+    if ack.code == AckCode.OK:
+        return []
+    command = next((kind.name for kind in MessageType if kind == ack.command), str(ack.command))
+    reason = next((code.name.replace("_", " ").lower() for code in AckCode if code == ack.code), f"code {ack.code}")
+    data: dict[str, object] = {"command": ack.command, "code": ack.code, "detail": ack.detail}
+    return [LinkEvent(LinkEventKind.REFUSED, arrival_ns, f"the patch refused {command}: {reason}", data)]
+
+
+def _hello_event(hello: Hello, arrival_ns: int) -> LinkEvent:
+    kind = hello.texts.get(HelloTag.KIND, "anyecg patch")
+    name = hello.texts.get(HelloTag.DEVICE_ID, "")
+    scale = "scale unknown" if hello.lsb_mv is None else f"{hello.lsb_mv * 1000:g} µV a count"
+    data: dict[str, object] = {
+        "kind": kind,
+        "device_id": name,
+        "firmware": hello.texts.get(HelloTag.FIRMWARE, ""),
+        "lead": hello.texts.get(HelloTag.LEAD, ""),
+        "boot_id": hello.boot_id,
+        "fs_hz": hello.fs_hz,
+        "lsb_mv": hello.lsb_mv,
+        "sample_bits": hello.sample_bits,
+        "tick_hz": hello.tick_hz,
+        "band_hz": [hello.band_low_mhz / 1000, hello.band_high_mhz / 1000] if hello.band_high_mhz else None,
+    }
+    detail = f"{' '.join(filter(None, (kind, name)))}, {hello.fs_hz:g} Hz, {scale}"
+    return LinkEvent(LinkEventKind.HELLO, arrival_ns, detail, data)
+
+
+DEVICE = Device(
+    profile=DeviceProfile(
+        name="anyecg_patch",
+        title="AnyECG patch (COBS protocol, version 1)",
+        transports=("serial", "sim", "tcp", "ble"),
+        fs_hz=(),
+        scale="reported",
+        band_hz=None,
+        clock="tick counter of the patch, on every frame",
+        loss_detection="sample index on every frame: exact, whatever was lost",
+        start=(Write(b"\x00" + encode(HelloRequest())),),
+        stop=(Write(encode(Stop())),),
+        baud=115_200,
+    ),
+    decoder=PatchDecoder,
+)
+"""Registration; see ``firmware_bridge.devices``."""
