@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edge.rpeaks_decide import HOLD_S, LEARN_S, BeatDecision
 from edge.rpeaks_feature import Peak, QrsFeature
+from edge.rpeaks_vet import BeatVetting
 
 LOCATE_S = 0.08
 """The R peak is the largest deflection within this distance of the feature's peak."""
@@ -20,8 +21,10 @@ LEVEL_S = 0.2
 POLARITY_RATIO = 1.5
 """The other polarity is taken only where its deflection is this much larger: a complex with R and S alike keeps one
 and the same landmark from beat to beat."""
-POLARITY_MEMORY = 0.125
-"""Weight of the newest beat in the remembered polarity."""
+BALANCE_MEMORY = 0.125
+"""Weight of the newest beat in the balance of up and down that the polarity follows."""
+BALANCE_TURN = 0.2
+"""The polarity turns when the balance stands this far on the other side; 0.2 is the balance at ``POLARITY_RATIO``."""
 
 
 class RPeakDetector:
@@ -38,6 +41,7 @@ class RPeakDetector:
     def __init__(self, fs_hz: float = 125.0) -> None:
         self._feature = QrsFeature(fs_hz)
         self._decision = BeatDecision(fs_hz)
+        self._vetting = BeatVetting(round(HOLD_S * fs_hz))
         self._locate = round(LOCATE_S * fs_hz)
         self._level = round(LEVEL_S * fs_hz)
         self._certain_lag = self._feature.lag + self._feature.spacing
@@ -49,10 +53,12 @@ class RPeakDetector:
         """Start a new segment: the next sample is number 0."""
         self._feature.reset()
         self._decision.reset()
+        self._vetting.reset()
         self._waiting = np.zeros(0)
         self._tail = np.zeros(self._tail_n)
         self._taken = 0
-        self._polarity = 0.0
+        self._balance = 0.0
+        self._sign = 0
         self._previous = -1
 
     def push(self, x: NDArray[np.float64]) -> list[int]:
@@ -78,7 +84,8 @@ class RPeakDetector:
         self._taken += len(x)
         feature, peaks = self._feature.step(x)
         now = self._taken - self._certain_lag
-        return [self._r_peak(peak) for peak in self._decision.step(now, feature, peaks)]
+        beats = self._vetting.step(now, self._decision.step(now, feature, peaks))
+        return [self._r_peak(beat) for beat in beats]
 
     def _r_peak(self, peak: Peak) -> int:
         """Sample number of the R peak of a beat: its largest deflection, in the remembered polarity if in doubt."""
@@ -87,10 +94,13 @@ class RPeakDetector:
         first = max(0, centre - self._locate)
         near = self._tail[first : centre + self._locate + 1] - float(np.median(around))
         up, down = float(near.max()), float(-near.min())
-        bias = POLARITY_RATIO if self._polarity > 0 else 1 / POLARITY_RATIO if self._polarity < 0 else 1.0
-        at = int(near.argmax() if up * bias >= down else near.argmin())
         if up + down > 0:
-            self._polarity += POLARITY_MEMORY * ((up - down) / (up + down) - self._polarity)
+            balance = (up - down) / (up + down)
+            self._balance += BALANCE_MEMORY * (balance - self._balance)
+            if self._sign == 0 or self._sign * self._balance < -BALANCE_TURN:
+                self._sign = 1 if balance >= 0 else -1
+        bias = POLARITY_RATIO**self._sign
+        at = int(near.argmax() if up * bias >= down else near.argmin())
         index = first + at + self._taken - self._tail_n
         self._previous = max(index, self._previous + 1)
         return self._previous

@@ -26,24 +26,32 @@ SPACING_S = 0.2
 """A peak of the feature is the largest within this distance on both sides; also the refractory period."""
 SLOPE_REACH_S = 0.064
 """The slope of a complex is the steepest band-passed slope within this distance of the feature's peak."""
+SHAPE_S = 0.08
+"""A peak carries the band-passed stream within this distance, for comparison of shapes,"""
+SHAPE_SLACK_S = 0.032
+"""and this much more on both sides, so that two shapes can be aligned."""
 BLOCKS_PER_S = 5
 """Internal blocks a second. Everything is computed in blocks of this one size, counted from the reset, so no result
 depends on how the samples were pushed."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Peak:
     """A hump of the feature that may be a QRS complex.
 
     Attributes:
         index: Sample of the stream, counted from the reset.
         height: Feature there, in the unit of the stream.
-        slope: Steepest change of the band-passed stream around it, per sample.
+        slope: Steepest change of the band-passed stream around it, weighted as in the envelope.
+        shape: Band-passed stream around it, ``index`` in the middle.
+        shape_slack: Samples at either end of ``shape`` that are there for alignment.
     """
 
     index: int
     height: float
     slope: float
+    shape: NDArray[np.float64]
+    shape_slack: int
 
 
 def _band_pass(n_taps: int, fs_hz: float) -> NDArray[np.float64]:
@@ -75,6 +83,8 @@ class QrsFeature:
         self._average = np.full(2 * round(AVERAGE_S * fs_hz / 2) + 1, 1.0)
         self._average /= len(self._average)
         self._slope_reach = round(SLOPE_REACH_S * fs_hz)
+        self._slack = round(SHAPE_SLACK_S * fs_hz)
+        self._shape_reach = round(SHAPE_S * fs_hz) + self._slack
         middle_hz = float(np.sqrt(BAND_HZ[0] * BAND_HZ[1]))
         self._slope_gain = SLOPE_WEIGHT / (2.0 * float(np.sin(2 * np.pi * middle_hz / fs_hz)))
         self.lag = len(self._taps) // 2 + 1 + len(self._average) // 2
@@ -85,8 +95,10 @@ class QrsFeature:
         self._input = np.zeros(len(self._taps) - 1)
         self._band = np.zeros(2)
         self._power = np.zeros(len(self._average) - 1)
-        self._feature = np.zeros(2 * self.spacing)
-        self._slope = np.zeros(2 * self.spacing + len(self._average) // 2)
+        self._feature = np.zeros(2 * self.spacing + self.block)
+        history = self.block + 2 * self.spacing + len(self._average) // 2
+        self._slope = np.zeros(history)
+        self._shape = np.zeros(history + self._shape_reach)
         self._seen = 0
 
     def step(self, x: NDArray[np.float64]) -> tuple[NDArray[np.float64], list[Peak]]:
@@ -111,8 +123,9 @@ class QrsFeature:
         self._input = signal[self.block :]
         self._band = band[self.block :]
         self._power = power[self.block :]
-        self._feature = np.concatenate([self._feature[-2 * self.spacing :], feature])
-        self._slope = np.concatenate([self._slope[-2 * self.spacing - len(self._average) // 2 :], np.abs(slope)])
+        self._feature = np.concatenate([self._feature[self.block :], feature])
+        self._slope = np.concatenate([self._slope[self.block :], np.abs(slope)])
+        self._shape = np.concatenate([self._shape[self.block :], band[1:-1]])
         return feature, self._peaks(start)
 
     def _peaks(self, start: int) -> list[Peak]:
@@ -127,5 +140,6 @@ class QrsFeature:
         for k in np.flatnonzero((here > left) & (here >= right)):
             centre = int(k) + reach
             near = self._slope[centre - self._slope_reach : centre + self._slope_reach + 1]
-            found.append(Peak(start - reach + int(k), float(here[k]), float(near.max())))
+            shape = self._shape[centre : centre + 2 * self._shape_reach + 1].copy()
+            found.append(Peak(start - reach + int(k), float(here[k]), float(near.max()), shape, self._slack))
         return found
