@@ -6,17 +6,16 @@ blocks of ``block_s``, with what is missing counted, so that later stages see wh
 
 from __future__ import annotations
 
-import asyncio
 import math
-import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge.sources import Source, SourceInfo, SourceUrl
 from edge.sources.replay_base import MAX_FS_HZ, MIN_FS_HZ, Reader, ReadOptions, check_file
-from edge.sources.replay_blocks import Blocker, Timed, shifted
+from edge.sources.replay_blocks import Blocker, Timed, paced
 from firmware_bridge.errors import InputError, UsageError
+from firmware_bridge.rawlog import SUFFIX, is_rawlog
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem
 
 KEYS = ("fs", "lead", "column", "lsb_mv", "unit", "speed", "start", "seconds", "block_s")
@@ -27,9 +26,6 @@ UNITS = {"mv": "mV", "uv": "uV", "counts": "counts"}
 DEFAULT_BLOCK_S = 0.2
 """About what a patch sends in one frame."""
 
-_YIELD_EVERY = 16
-"""Blocks between two chances for other tasks when nothing is waited for."""
-
 
 def open_replay(url: SourceUrl) -> Source:
     """The source for a recording.
@@ -39,10 +35,14 @@ def open_replay(url: SourceUrl) -> Source:
         InputError: The recording cannot be read; the message says why.
         MissingExtraError: Its format needs the ``replay`` extra.
     """
-    url.only(*KEYS)
     if not url.path:
         raise UsageError("replay: names no recording", "write replay:PATH")
     path = Path(url.path).expanduser()
+    if path.suffix == SUFFIX or is_rawlog(path):
+        from edge.sources.replay_raw import open_raw
+
+        return open_raw(url, path)
+    url.only(*KEYS)
     playback = Playback.parse(url)
     return ReplaySource(url.text, open_reader(path, read_options(url)), path.name, playback)
 
@@ -203,25 +203,3 @@ class ReplaySource:
         for due_s, item in self.blocks():
             yield due_s, item
         yield due_s, LinkEvent(LinkEventKind.END, round(due_s * 1e9), f"{self.info.device} ends")
-
-
-async def paced(items: Iterator[Timed], speed: float) -> AsyncIterator[LinkItem]:
-    """Hands on each item when it is due.
-
-    At speed 1 the arrival times become those of the host's clock, as from a device; at any other speed they stay in the
-    time of the recording, so that a clock of the device and the arrival times still go together.
-
-    Args:
-        items: Seconds at which each is due, and the item.
-        speed: Factor of real time; infinity for no waiting.
-    """
-    base_ns = time.monotonic_ns()
-    for number, (due_s, item) in enumerate(items):
-        if math.isinf(speed):
-            if number % _YIELD_EVERY == 0:
-                await asyncio.sleep(0)
-            yield item
-            continue
-        wait_s = due_s / speed - (time.monotonic_ns() - base_ns) / 1e9
-        await asyncio.sleep(max(0.0, wait_s))
-        yield shifted(item, base_ns) if speed == 1.0 else item

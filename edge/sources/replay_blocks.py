@@ -1,8 +1,11 @@
-"""Chunks of a recording cut into the blocks that a device would have sent."""
+"""Chunks of a recording cut into the blocks that a device would have sent, and handed on when they are due."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -125,6 +128,27 @@ def _slice(chunk: Chunk, start: int, stop: int) -> Chunk:
     return Chunk(chunk.values[start:stop], None, clock)
 
 
-def shifted(item: LinkItem, by_ns: int) -> LinkItem:
-    """The item with its arrival moved."""
-    return replace(item, arrival_ns=item.arrival_ns + by_ns)
+_YIELD_EVERY = 16
+"""Blocks between two chances for other tasks when nothing is waited for."""
+
+
+async def paced(items: Iterator[Timed], speed: float) -> AsyncIterator[LinkItem]:
+    """Hands on each item when it is due.
+
+    At speed 1 the arrival times become those of the host's clock, as from a device; at any other speed they stay in the
+    time of the recording, so that a clock of the device and the arrival times still go together.
+
+    Args:
+        items: Seconds at which each is due, and the item.
+        speed: Factor of real time; infinity for no waiting.
+    """
+    base_ns = time.monotonic_ns()
+    for number, (due_s, item) in enumerate(items):
+        if math.isinf(speed):
+            if number % _YIELD_EVERY == 0:
+                await asyncio.sleep(0)
+            yield item
+            continue
+        wait_s = due_s / speed - (time.monotonic_ns() - base_ns) / 1e9
+        await asyncio.sleep(max(0.0, wait_s))
+        yield replace(item, arrival_ns=base_ns + round(due_s * 1e9)) if speed == 1.0 else item
