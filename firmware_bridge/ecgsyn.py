@@ -13,6 +13,7 @@ And ``theta_i``, ``b_i`` come per beat from milliseconds and millivolts (PR, QRS
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, fields
 from typing import Literal
@@ -297,10 +298,9 @@ class EcgSynth:
             rr = mean_s * float(np.exp(0.22 * irregular - 0.024))
         else:
             share = p.lf_hf / (1.0 + p.lf_hf)
-            at = np.array([t_s])
-            swing = np.sqrt(share) * self._lf.at(at)[0] + np.sqrt(1.0 - share) * self._hf.at(at)[0]
-            rr = mean_s + 1e-3 * p.rr_sd_ms * float(swing)
-        return float(np.clip(rr, *_RR_LIMITS_S))
+            swing = math.sqrt(share) * self._lf.value(t_s) + math.sqrt(1.0 - share) * self._hf.value(t_s)
+            rr = mean_s + 1e-3 * p.rr_sd_ms * swing
+        return min(max(rr, _RR_LIMITS_S[0]), _RR_LIMITS_S[1])
 
     def _add_waves(self, r_s: float, waves: F64) -> None:
         fs = self._fs_hz
@@ -332,7 +332,11 @@ class _Lines:
         total = np.zeros(t_s.shape[0])
         for w, phase in zip(self._w, self._phase, strict=True):
             total += np.sin(w * t_s + phase)
-        return total * float(np.sqrt(2.0 / _LINES))
+        return total * math.sqrt(2.0 / _LINES)
+
+    def value(self, t_s: float) -> float:
+        """Return the value at one time."""
+        return float(np.sum(np.sin(self._w * t_s + self._phase))) * math.sqrt(2.0 / _LINES)
 
 
 QRS_ONSET = 0.42

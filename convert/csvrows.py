@@ -1,0 +1,106 @@
+"""Rows of a large CSV file, one at a time, columns by name, with messages that name file, line and column."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from firmware_bridge.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row.
+
+    Attributes:
+        path: Of the file, for messages.
+        line: Number of the line where the row ends, from 1.
+        fields: As split.
+        columns: Name to position.
+    """
+
+    path: Path
+    line: int
+    fields: list[str]
+    columns: dict[str, int]
+
+    def text(self, column: str) -> str:
+        """Return the field without blanks around it; empty where the row is too short."""
+        at = self.columns[column]
+        return self.fields[at].strip() if at < len(self.fields) else ""
+
+    def integer(self, column: str) -> int:
+        """Return an identifier.
+
+        Raises:
+            InputError: The field is not a whole number.
+        """
+        # A data frame that once had a missing value writes its integers as 98874959.0.
+        digits = self.text(column).removesuffix(".0")
+        if not (digits.isascii() and digits.isdigit()) or len(digits) > 15:
+            raise InputError(f"{self.path} line {self.line}: {column} is {digits[:40]!r}, not a number")
+        return int(digits)
+
+    def number(self, column: str) -> float | None:
+        """Return a finite number, or ``None`` where there is none."""
+        try:
+            value = float(self.text(column))
+        except ValueError:
+            return None
+        return value if math.isfinite(value) else None
+
+    def time(self, column: str) -> datetime | None:
+        """Return a time, or ``None`` where there is none."""
+        return parse_time(self.text(column))
+
+
+def parse_time(text: str) -> datetime | None:
+    """Return an ISO time such as ``2262-01-09T03:16:07Z`` in UTC; ``None`` where empty or no time."""
+    try:
+        time = datetime.fromisoformat(text.strip())
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+
+
+def rows_of(path: Path, needed: tuple[str, ...]) -> Iterator[Row]:
+    """Yield the rows of a CSV file with a header line.
+
+    Args:
+        path: The file.
+        needed: Columns that must be there; more do no harm.
+
+    Raises:
+        InputError: The file is missing, unreadable, empty or lacks a column.
+    """
+    reader = csv.reader(lines_of(path))
+    try:
+        header = next(reader, None)
+        if header is None:
+            raise InputError(f"{path} is empty", "expected a header line")
+        columns = {name.strip().lstrip("\ufeff"): i for i, name in enumerate(header)}
+        missing = [name for name in needed if name not in columns]
+        if missing:
+            raise InputError(f"{path} lacks the column {', '.join(missing)}", f"it has {', '.join(columns)[:200]}")
+        for fields in reader:
+            if fields:
+                yield Row(path, reader.line_num, fields, columns)
+    except csv.Error as error:
+        raise InputError(f"{path} line {reader.line_num}: {error}") from error
+
+
+def lines_of(path: Path) -> Iterator[str]:
+    """Yield the lines of a text file.
+
+    Raises:
+        InputError: The file is missing or unreadable.
+    """
+    try:
+        with path.open(encoding="utf-8", errors="replace", newline="") as file:
+            yield from file
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}", "is this the whole data set?") from error
