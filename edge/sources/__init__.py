@@ -38,7 +38,10 @@ class SourceInfo:
             ``False`` where it is the clock of a recording or derived from signal time.
         fs_hz: Nominal rate; ``None`` where the device has to tell.
         session: Identifier that the source carries; ``None`` where it has none.
+        arrival_timed: ``arrival_ns`` tells when bytes really came, now or when they were recorded, so that silence on
+            the link can be told from a gap in the samples.
         start_unix_ns: Wall clock at the beginning of a recording; ``None`` where unknown.
+        start_host_ns: ``arrival_ns`` that ``start_unix_ns`` belongs to.
         leads: Names of the leads it holds; empty where unknown.
         lead: The one that is read.
         notes: Caveats to be shown once.
@@ -50,7 +53,9 @@ class SourceInfo:
     host_clock: bool
     fs_hz: float | None = None
     session: str | None = None
+    arrival_timed: bool = False
     start_unix_ns: int | None = None
+    start_host_ns: int = 0
     leads: tuple[str, ...] = ()
     lead: str | None = None
     notes: tuple[str, ...] = ()

@@ -62,7 +62,9 @@ class RawReplaySource:
             live=False,
             host_clock=speed == 1.0,
             session=header.session or None,
+            arrival_timed=header.host_clock,
             start_unix_ns=header.start_unix_ns,
+            start_host_ns=header.start_monotonic_ns,
             notes=self._device.profile.notes,
         )
 
