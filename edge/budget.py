@@ -1,0 +1,118 @@
+"""What a run costs: latencies per stage and memory, measured while it runs, against the budgets of the design."""
+
+from __future__ import annotations
+
+import math
+import resource
+from collections.abc import Mapping
+from pathlib import Path
+
+from edge.records import BudgetLine, LatencyStats
+
+MICRO_RSS_MB = 60.0
+FOUNDATION_RSS_MB = 190.0
+"""Peak resident memory of the whole process, by tier."""
+
+WRITTEN_P99_MS = 50.0
+"""Last sample of a window arrived to estimate written, 99th percentile, on a workstation core."""
+
+CHAIN_MS_PER_S = 5.0
+"""Whole chain per second of signal, micro tier, one core."""
+
+COLD_START_S = 1.0
+"""Process start to first sample read."""
+
+ADDED_SHARE = 0.10
+"""What the runtime may add around ``invoke()``, foundation tier, as a share of it."""
+
+RSS_GROWTH_MB_24H = 1.0
+
+_PER_DECADE = 40
+_LOWEST_MS = 1e-4
+_BINS = 10 * _PER_DECADE
+
+
+class LatencyMeter:
+    """Latencies of one stage in logarithmic bins: constant memory over weeks, percentiles within 6 %."""
+
+    def __init__(self) -> None:
+        self._bins = [0] * _BINS
+        self._count = 0
+        self._max_ms = 0.0
+
+    def add(self, ms: float) -> None:
+        """Takes one latency in milliseconds."""
+        position = int(math.log10(max(ms, _LOWEST_MS) / _LOWEST_MS) * _PER_DECADE)
+        self._bins[min(position, _BINS - 1)] += 1
+        self._count += 1
+        self._max_ms = max(self._max_ms, ms)
+
+    def percentile(self, percent: float) -> float:
+        """Returns the upper edge of the bin that holds the percentile, in milliseconds; 0 where nothing was added."""
+        rank = math.ceil(self._count * percent / 100.0)
+        seen = 0
+        for i, n in enumerate(self._bins):
+            seen += n
+            if n and seen >= rank:
+                return float(min(_LOWEST_MS * 10.0 ** ((i + 1) / _PER_DECADE), self._max_ms))
+        return 0.0
+
+    def stats(self) -> LatencyStats:
+        """Returns median, tail and maximum."""
+        return LatencyStats(self.percentile(50), self.percentile(95), self.percentile(99), self._max_ms)
+
+
+class BudgetMeter:
+    """Collects the latencies of all stages of a run."""
+
+    def __init__(self) -> None:
+        self._stages: dict[str, LatencyMeter] = {}
+
+    def add(self, latency_ms: Mapping[str, float]) -> None:
+        """Takes the latencies of one hop."""
+        for stage, ms in latency_ms.items():
+            self._stages.setdefault(stage, LatencyMeter()).add(ms)
+
+    def stats(self) -> dict[str, LatencyStats]:
+        """Returns the statistics by stage."""
+        return {stage: meter.stats() for stage, meter in self._stages.items()}
+
+    def lines(self, tier: str, hop_s: float, *, live: bool) -> tuple[BudgetLine, ...]:
+        """Returns the budgets that a run can judge.
+
+        Args:
+            tier: ``micro`` or ``foundation``.
+            hop_s: Seconds between estimates: the limit of the delay on a small device.
+            live: Arrival times were real, so that the delay to the written estimate means something.
+        """
+        limit_mb = MICRO_RSS_MB if tier == "micro" else FOUNDATION_RSS_MB
+        rss_mb = peak_rss_mb()
+        lines = [BudgetLine(f"peak memory, {tier} tier, MB", rss_mb, limit_mb, rss_mb <= limit_mb)]
+        written = self._stages.get("written")
+        if live and written is not None:
+            p99 = written.percentile(99)
+            lines.append(BudgetLine("window complete to written p99, ms", p99, hop_s * 1e3, p99 <= hop_s * 1e3))
+        return tuple(lines)
+
+
+def peak_rss_mb() -> float:
+    """Returns the highest resident memory of this process, in MB of 10^6 bytes."""
+    for line in _proc_status():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+
+
+def rss_mb() -> float:
+    """Returns the present resident memory of this process, in MB of 10^6 bytes."""
+    for line in _proc_status():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    return peak_rss_mb()
+
+
+def _proc_status() -> list[str]:
+    try:
+        return Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return []

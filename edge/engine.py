@@ -1,0 +1,235 @@
+"""The synchronous heart: link items in, one estimate a hop out. No IO, no clock but what it is told.
+
+Estimates depend on the samples alone, never on how they were cut into calls or on when these came; times and latencies
+are the only exceptions. ``pipeline.py`` runs it beside the event loop, tests and batch jobs run it by themselves.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.bundle import Bundle
+from edge.estimate import Estimator
+from edge.frontend_stream import FS_HZ, GROUP_DELAY_S, StreamFilter, window_input_int8
+from edge.heartrate import heart_rate_bpm
+from edge.model import Model
+from edge.quality import QualityGate
+from edge.records import AbstainReason, BundleRef, Estimate, LabEstimate, QualityRecord, WindowSpan, utc_text
+from edge.rpeaks import RPeakDetector
+from edge.timeline import Gap, Timeline, Uniform
+from edge.window import NoWindow, Window, Windower
+from firmware_bridge.samples import LinkItem, SampleBlock
+
+STALL_S = 15.0
+"""Silence after which hops are answered with ``stalled``."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionInfo:
+    """What every estimate of a session carries.
+
+    Attributes:
+        session: Identifier.
+        device: Name of the device or recording.
+        wall_ns: From host monotonic time to Unix time, in nanoseconds.
+        clock_synced: Whether the wall clock can be believed now.
+        stalls: Arrival times are real, so silence can be told from slowness.
+    """
+
+    session: str
+    device: str
+    wall_ns: Callable[[int], int]
+    clock_synced: Callable[[], bool]
+    stalls: bool
+
+
+@dataclass(slots=True)
+class Output:
+    """What one push made, in order.
+
+    Attributes:
+        estimates: One a hop.
+        signal: Filtered samples with the signal time of the first, for display.
+        beats_s: Signal times of R peaks.
+    """
+
+    estimates: list[Estimate] = field(default_factory=list)
+    signal: list[tuple[float, NDArray[np.float64]]] = field(default_factory=list)
+    beats_s: list[float] = field(default_factory=list)
+
+
+class Engine:
+    """All stages behind one ``push``.
+
+    Args:
+        bundle: A verified bundle.
+        model: Its loaded model.
+        session: What every estimate carries.
+        hop_s: Seconds between estimates.
+    """
+
+    def __init__(self, bundle: Bundle, model: Model, session: SessionInfo, hop_s: float = 1.0) -> None:
+        front_end = bundle.manifest.front_end
+        self.timeline = Timeline(front_end.grid_hz)
+        self.session = session
+        self._filter = StreamFilter(front_end.grid_hz)
+        self._detector = RPeakDetector(FS_HZ)
+        self._windower = Windower(front_end.grid_hz, hop_s)
+        self._gate = QualityGate()
+        self._prepare = make_front_end(bundle)
+        self._model = model
+        self._estimator = Estimator(bundle)
+        self._reads_amplitude = front_end.reads_amplitude
+        self._bundle_ref = BundleRef(f"{bundle.manifest.name} {bundle.manifest.version}", bundle.sha256)
+        self._notice = bundle.manifest.notice
+        self._last_data_ns: int | None = None
+        self._stream_zero_s = 0.0
+        self._stream_count = 0
+        self._filter_ms = 0.0
+
+    def push(self, item: LinkItem) -> Output:
+        """Takes the next item of the link.
+
+        Raises:
+            InputError: A block that no ECG stream can hold.
+        """
+        out = Output()
+        self._stalled_until(item.arrival_ns, out)
+        if isinstance(item, SampleBlock):
+            self._last_data_ns = item.arrival_ns
+        for part in self.timeline.push(item):
+            if isinstance(part, Gap):
+                self._abstain_all(self._windower.gap(part), out)
+            else:
+                self._uniform(part, out)
+        return out
+
+    def idle(self, now_ns: int) -> Output:
+        """Takes the passing of time without data; answers hops as ``stalled`` after 15 s of silence."""
+        out = Output()
+        self._stalled_until(now_ns, out)
+        return out
+
+    def _stalled_until(self, now_ns: int, out: Output) -> None:
+        if not self.session.stalls or self._last_data_ns is None:
+            return
+        silent_s = (now_ns - self._last_data_ns) * 1e-9
+        if silent_s > STALL_S:
+            self._abstain_all(self._windower.miss_until(self.timeline.end_s + silent_s, "stalled"), out)
+
+    def _uniform(self, part: Uniform, out: Output) -> None:
+        started = time.perf_counter()
+        if part.first:
+            self._filter.reset()
+            self._detector.reset()
+            self._windower.begin(part.start_s, scale_known=part.scale_known)
+            self._stream_zero_s, self._stream_count = part.start_s + GROUP_DELAY_S, 0
+        self._windower.push_raw(part.samples)
+        stream = self._filter.push(part.samples)
+        self._filter_ms += (time.perf_counter() - started) * 1e3
+        if len(stream):
+            out.signal.append((self._stream_zero_s + self._stream_count / FS_HZ, stream))
+            self._stream_count += len(stream)
+        done = 0
+        while done < len(stream):
+            # The detector sees no further than the hop, so that beats do not depend on how samples were cut.
+            piece = stream[done : done + self._windower.cut()]
+            started = time.perf_counter()
+            beats = self._detector.push(piece)
+            self._filter_ms += (time.perf_counter() - started) * 1e3
+            out.beats_s += [self._stream_zero_s + b / FS_HZ for b in beats]
+            for answer in self._windower.push(piece, beats):
+                out.estimates.append(self._answer(answer))
+            done += len(piece)
+        front_s = part.start_s + len(part.samples) / self.timeline.grid_hz - GROUP_DELAY_S
+        if front_s < self._stream_zero_s:
+            self._abstain_all(self._windower.miss_until(front_s, None), out)
+
+    def _abstain_all(self, answers: list[NoWindow], out: Output) -> None:
+        out.estimates += [self._answer(answer) for answer in answers]
+
+    def _answer(self, answer: Window | NoWindow) -> Estimate:
+        if isinstance(answer, NoWindow):
+            span = WindowSpan(max(0.0, answer.end_s - 10.0), answer.end_s)
+            return self._estimate(span, QualityRecord(0.0, (answer.reason,)), None, (), answer.reason, {})
+        times = {"front_end": self._filter_ms}
+        self._filter_ms = 0.0
+        span = WindowSpan(answer.start_s, answer.end_s)
+        mark = time.perf_counter()
+        quality = self._gate.assess(
+            answer.filtered, answer.raw, float(self.timeline.grid_hz), answer.beats, answer.scale_known
+        )
+        rate_bpm = heart_rate_bpm(answer.beats, FS_HZ)
+        mark = _lap(times, "quality", mark)
+        record = QualityRecord(quality.score, quality.flags)
+        if quality.reason is not None:
+            return self._estimate(span, record, rate_bpm, (), quality.reason, times)
+        if self._reads_amplitude and not answer.scale_known:
+            return self._estimate(span, record, rate_bpm, (), "scale_unknown", times)
+        window = self._prepare(answer)
+        mark = _lap(times, "prepare", mark)
+        outputs = self._model.run(window)
+        mark = _lap(times, "inference", mark)
+        self._estimator.add(answer.end_s, outputs, quality.score)
+        labs = self._estimator.labs()
+        _lap(times, "estimate", mark)
+        return self._estimate(span, record, rate_bpm, labs, None, times)
+
+    def _estimate(
+        self,
+        span: WindowSpan,
+        quality: QualityRecord,
+        rate_bpm: float | None,
+        labs: tuple[LabEstimate, ...],
+        abstained: AbstainReason | None,
+        times: dict[str, float],
+    ) -> Estimate:
+        if times:
+            times["total"] = sum(times.values())
+        return Estimate(
+            time=utc_text(self.session.wall_ns(self.timeline.host_time_ns(span.end_s))),
+            clock_synced=self.session.clock_synced(),
+            session=self.session.session,
+            device=self.session.device,
+            window=span,
+            bundle=self._bundle_ref,
+            quality=quality,
+            heart_rate_bpm=rate_bpm,
+            labs=labs,
+            abstained=abstained,
+            lost_samples=self.timeline.lost_samples,
+            latency_ms=times,
+            notice=self._notice,
+        )
+
+
+def make_front_end(bundle: Bundle) -> Callable[[Window], NDArray[np.int8]]:
+    """Returns the function from a window to the model's int8 input that the bundle's manifest names.
+
+    Raises:
+        MissingExtraError: The foundation tier without scipy.
+    """
+    spec = bundle.manifest.front_end
+    if spec.name == "stream/1":
+        return lambda window: window_input_int8(window.filtered)
+    from edge.frontend_ecgfounder import EcgFounderFrontEnd
+
+    front_end = EcgFounderFrontEnd()
+    scale, zero_point, clamp = bundle.manifest.input.scale, bundle.manifest.input.zero_point, spec.clamp
+
+    def prepare(window: Window) -> NDArray[np.int8]:
+        z = np.clip(front_end(window.raw), -clamp, clamp)
+        return np.clip(np.rint(z / scale) + zero_point, -128, 127).astype(np.int8)
+
+    return prepare
+
+
+def _lap(times: dict[str, float], stage: str, since: float) -> float:
+    now = time.perf_counter()
+    times[stage] = (now - since) * 1e3
+    return now

@@ -1,0 +1,210 @@
+"""Source to engine to sinks: the only place where asyncio meets the stages.
+
+The event loop does nothing but receive. Everything else, the model and the disk included, runs in one worker thread,
+in order. The queue between them is bounded: a recording waits for room, a live source drops its oldest blocks, which
+then count as lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import time
+from collections import Counter, deque
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from edge.budget import BudgetMeter, peak_rss_mb
+from edge.engine import Engine, Output
+from edge.frontend_stream import FS_HZ
+from edge.records import RunSummary
+from edge.sinks import Sink, SinkClosedError
+from edge.sources import Source
+from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem, SampleBlock
+
+QUEUE_ITEMS = 4096
+BATCH_ITEMS = 256
+IDLE_S = 1.0
+CLOSE_S = 5.0
+"""How long closing a source may take: a wedged adapter must not hold back the summary."""
+
+
+class Pipeline:
+    """One run.
+
+    Args:
+        source: Where samples come from.
+        engine: All stages.
+        sinks: Where estimates go; opened, used and closed in the worker thread.
+        seconds: Seconds of signal to process (of time, too, on a live source); ``None`` for no limit.
+        tier: Tier of the bundle, for its budgets.
+        hop_s: Seconds between estimates.
+    """
+
+    def __init__(
+        self, source: Source, engine: Engine, sinks: Sequence[Sink], *, seconds: float | None, tier: str, hop_s: float
+    ) -> None:
+        self._source, self._engine, self._sinks = source, engine, sinks
+        self._seconds, self._tier, self._hop_s = seconds, tier, hop_s
+        self.meter = BudgetMeter()
+        self.ended_by = "end"
+        self._queue: deque[tuple[LinkItem, int]] = deque()
+        self._arrived, self._room, self._source_done = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._hops = self._estimates = self._corrupt = self._connects = 0
+        self._abstained: Counter[str] = Counter()
+        self._started = time.monotonic()
+
+    async def run(self, stop: asyncio.Event) -> RunSummary:
+        """Runs until the source ends, the seconds are over or ``stop`` is set.
+
+        Returns:
+            What the run amounts to. Sinks are closed with it, also when an error is raised.
+
+        Raises:
+            AnyEcgError: The source or a sink failed; everything received before is written.
+        """
+        loop = asyncio.get_running_loop()
+        self._started = time.monotonic()
+        with ThreadPoolExecutor(1, thread_name_prefix="engine") as worker:
+            reader = asyncio.create_task(self._read())
+            try:
+                await loop.run_in_executor(worker, self._open)
+                await self._consume(loop, worker, stop)
+                if reader.done() and not reader.cancelled():
+                    reader.result()
+            except SinkClosedError:
+                self.ended_by = "output closed"
+            finally:
+                reader.cancel()
+                with contextlib.suppress(asyncio.CancelledError, Exception):
+                    await reader
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._source.close(), CLOSE_S)
+                summary = self.summary()
+                await loop.run_in_executor(worker, self._close, summary)
+        return summary
+
+    def summary(self) -> RunSummary:
+        """Returns what the run amounts to so far."""
+        return RunSummary(
+            hops=self._hops,
+            estimates=self._estimates,
+            abstentions=dict(sorted(self._abstained.items())),
+            latency_ms=self.meter.stats(),
+            peak_rss_mb=peak_rss_mb(),
+            lost_samples=self._engine.timeline.lost_samples,
+            frames_corrupt=self._corrupt,
+            reconnects=max(0, self._connects - 1),
+            signal_s=self._engine.timeline.end_s,
+            wall_s=time.monotonic() - self._started,
+            budgets=self.meter.lines(self._tier, self._hop_s, live=self._source.info.host_clock),
+            ended_by=self.ended_by,
+        )
+
+    async def _read(self) -> None:
+        try:
+            async for item in self._source.items():
+                if len(self._queue) >= QUEUE_ITEMS:
+                    await self._make_room()
+                self._queue.append((item, time.monotonic_ns()))
+                self._arrived.set()
+        finally:
+            self._source_done.set()
+            self._arrived.set()
+
+    async def _make_room(self) -> None:
+        if not self._source.info.live:
+            self._room.clear()
+            await self._room.wait()
+            return
+        # The oldest block goes; the one after it carries the loss, so that the gap stands where it was made.
+        lost = oldest = 0
+        for i, (item, received_ns) in enumerate(self._queue):
+            if not isinstance(item, SampleBlock):
+                continue
+            if lost:
+                self._queue[i] = (dataclasses.replace(item, lost=item.lost + lost), received_ns)
+                break
+            lost = len(item) + item.lost
+            oldest = i
+        if lost:
+            del self._queue[oldest]
+
+    async def _consume(self, loop: asyncio.AbstractEventLoop, worker: ThreadPoolExecutor, stop: asyncio.Event) -> None:
+        while True:
+            if stop.is_set():
+                self._source_done.set()
+            if not self._queue:
+                if self._source_done.is_set():
+                    return
+                if self._live_time_over():
+                    return
+                await self._wait(loop, worker, stop)
+                continue
+            batch = [self._queue.popleft() for _ in range(min(BATCH_ITEMS, len(self._queue)))]
+            self._room.set()
+            if await loop.run_in_executor(worker, self._work, batch):
+                return
+
+    async def _wait(self, loop: asyncio.AbstractEventLoop, worker: ThreadPoolExecutor, stop: asyncio.Event) -> None:
+        self._arrived.clear()
+        waits = [asyncio.ensure_future(self._arrived.wait()), asyncio.ensure_future(stop.wait())]
+        done, pending = await asyncio.wait(waits, timeout=IDLE_S, return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+        if not done and self._source.info.live:
+            await loop.run_in_executor(worker, lambda: self._emit(self._engine.idle(time.monotonic_ns()), None))
+
+    def _live_time_over(self) -> bool:
+        over = self._seconds is not None and time.monotonic() - self._started > self._seconds
+        if over and self._source.info.live:
+            self.ended_by = "seconds"
+            return True
+        return False
+
+    def _work(self, batch: list[tuple[LinkItem, int]]) -> bool:
+        """Runs a batch in the worker; returns whether the run is over."""
+        for item, received_ns in batch:
+            if isinstance(item, LinkEvent):
+                self._count(item)
+                for sink in self._sinks:
+                    sink.event(item)
+            since_ns = item.arrival_ns if self._source.info.host_clock else received_ns
+            self._emit(self._engine.push(item), since_ns)
+            if isinstance(item, LinkEvent) and item.kind is LinkEventKind.END:
+                return True
+            if self._seconds is not None and self._engine.timeline.end_s >= self._seconds:
+                self.ended_by = "seconds"
+                return True
+        return False
+
+    def _emit(self, out: Output, since_ns: int | None) -> None:
+        for sink in self._sinks:
+            for start_s, samples in out.signal:
+                sink.signal(samples, FS_HZ, start_s)
+            for t_s in out.beats_s:
+                sink.beat(t_s)
+        for e in out.estimates:
+            for sink in self._sinks:
+                sink.estimate(e)
+            self._hops += 1
+            self._abstained.update([e.abstained] if e.abstained else [])
+            self._estimates += e.abstained is None
+            self.meter.add(e.latency_ms)
+            if since_ns is not None and e.latency_ms:
+                self.meter.add({"written": (time.monotonic_ns() - since_ns) / 1e6})
+
+    def _count(self, event: LinkEvent) -> None:
+        self._connects += event.kind is LinkEventKind.CONNECTED
+        if event.kind is LinkEventKind.CORRUPT:
+            frames = event.data.get("frames", 1)
+            self._corrupt += frames if isinstance(frames, int) else 1
+
+    def _open(self) -> None:
+        for sink in self._sinks:
+            sink.open()
+
+    def _close(self, summary: RunSummary) -> None:
+        for sink in self._sinks:
+            sink.close(summary)
