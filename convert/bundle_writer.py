@@ -1,0 +1,164 @@
+"""Writes a bundle: one folder that carries model, front end, outputs, calibration and evidence, whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firmware_bridge.errors import OutputError
+
+MANIFEST_SCHEMA = "anyecg.bundle/1"
+CALIBRATION_SCHEMA = "anyecg.calibration/1"
+
+NOTICE = (
+    "Research software, not a medical device. An ECG estimate is not a laboratory result. "
+    "Do not use it to diagnose, treat or monitor anybody."
+)
+"""Stands in every manifest and, through it, in every estimate."""
+
+STREAM_FRONT_END: Mapping[str, object] = {
+    "name": "stream/1",
+    "grid_hz": 250,
+    "fs_hz": 125,
+    "window_s": 10.0,
+    "group_delay_s": 1.112,
+    "clamp": 8.0,
+}
+
+STREAM_INPUT: Mapping[str, object] = {
+    "dtype": "int8",
+    "shape": [1, 1, 1250, 1],
+    "scale": 0.0625,
+    "zero_point": 0,
+}
+
+AGGREGATION: Mapping[str, object] = {"method": "logit_mean", "minutes": 5.0, "weighting": "quality"}
+
+_ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class BundleContents:
+    """All that goes into a bundle.
+
+    Attributes:
+        manifest: Everything but ``schema``, ``notice`` and ``files``, which the writer adds.
+        model: The TFLite flatbuffer.
+        heads: Output key -> its calibration.
+        golden_inputs: int8 ``(k, 1, 1, samples, 1)``.
+        golden_outputs: int8 ``(k, outputs)`` of the reference kernels.
+        model_card: Markdown.
+        extra: Further files by relative path.
+    """
+
+    manifest: Mapping[str, Any]
+    model: bytes
+    heads: Mapping[str, Mapping[str, Any]]
+    golden_inputs: NDArray[np.int8]
+    golden_outputs: NDArray[np.int8]
+    model_card: str
+    extra: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def to_json(value: object) -> bytes:
+    """JSON for a person and for a diff: indented, keys as given, no NaN.
+
+    Raises:
+        ValueError: ``value`` holds a NaN or an infinity.
+    """
+    return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def golden_npz(inputs: NDArray[np.int8], outputs: NDArray[np.int8]) -> bytes:
+    """The golden vectors as ``.npz`` whose bytes depend on nothing but the arrays."""
+    import zipfile
+
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, array in (("inputs", inputs), ("outputs", outputs)):
+            part = io.BytesIO()
+            np.lib.format.write_array(part, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
+            info = zipfile.ZipInfo(f"{name}.npy", date_time=_ZIP_EPOCH)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(info, part.getvalue())
+    return buffer.getvalue()
+
+
+def bundle_files(contents: BundleContents) -> dict[str, bytes]:
+    """Every file of a bundle by relative path, the manifest last."""
+    files = {
+        "model.tflite": contents.model,
+        "calibration.json": to_json({"schema": CALIBRATION_SCHEMA, "heads": contents.heads}),
+        "golden.npz": golden_npz(contents.golden_inputs, contents.golden_outputs),
+        "MODEL_CARD.md": contents.model_card.encode(),
+        **contents.extra,
+    }
+    manifest = {
+        "schema": MANIFEST_SCHEMA,
+        **contents.manifest,
+        "notice": NOTICE,
+        "files": {
+            name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for name, data in files.items()
+        },
+    }
+    return {**files, "manifest.json": to_json(manifest)}
+
+
+def write_bundle(folder: Path, contents: BundleContents) -> None:
+    """Write a bundle atomically, replacing an older bundle in the same place.
+
+    The files go to a folder beside it that is renamed when everything is on disk; a failure leaves what was there.
+
+    Args:
+        folder: Where the bundle shall stand.
+        contents: What it holds.
+
+    Raises:
+        OutputError: The place holds something that is no bundle, or it cannot be written.
+    """
+    if folder.exists() and not _replaceable(folder):
+        raise OutputError(f"{folder} exists and is not a bundle", "name a new folder")
+    files = bundle_files(contents)
+    partial = folder.with_name(f".{folder.name}.part")
+    old = folder.with_name(f".{folder.name}.old")
+    try:
+        _remove(partial)
+        for name, data in files.items():
+            path = partial / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        _remove(old)
+        if folder.exists():
+            folder.rename(old)
+        partial.rename(folder)
+        _remove(old)
+    except OSError as error:
+        _remove(partial)
+        if old.exists() and not folder.exists():
+            old.rename(folder)
+        reason = error.strerror or str(error)
+        raise OutputError(
+            f"cannot write the bundle {folder}: {reason}", "free some space or name another folder"
+        ) from error
+
+
+def _replaceable(folder: Path) -> bool:
+    return folder.is_dir() and ((folder / "manifest.json").is_file() or not any(folder.iterdir()))
+
+
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)

@@ -1,0 +1,61 @@
+"""Loads TensorFlow once, quietly and the same way everywhere.
+
+TensorFlow is a host-only dependency (extra ``convert``). Its import takes seconds and prints to stderr unless told not
+to, so every module of ``convert`` gets it from here, inside the function that needs it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from firmware_bridge.errors import MissingExtraError
+
+THREADS = 2
+"""Threads inside an operation and between operations: the students are so small that more only add overhead."""
+
+
+def load_tensorflow() -> Any:
+    """Import TensorFlow with a bounded number of threads.
+
+    Returns:
+        The module ``tensorflow``.
+
+    Raises:
+        MissingExtraError: TensorFlow is not installed.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    try:
+        with quiet_stderr():
+            import tensorflow as tf
+    except ImportError as error:
+        raise MissingExtraError("training and export", "convert") from error
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(THREADS)
+        tf.config.threading.set_inter_op_parallelism_threads(THREADS)
+        # A seed must give the same file: reductions whose order depends on thread timing are switched off.
+        tf.config.experimental.enable_op_determinism()
+    except RuntimeError:
+        # The runtime is already up (another caller came first); its settings stay.
+        pass
+    tf.get_logger().setLevel("ERROR")
+    return tf
+
+
+@contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Keep what C++ libraries write to the process's stderr off the user's screen; Python errors still come through."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

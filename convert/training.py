@@ -1,0 +1,271 @@
+"""The training loop of the students: AdamW, warm-up and cosine, masked losses, resumable to the bit.
+
+The state after every epoch (weights, optimizer moments, best weights so far) goes to disk atomically. All chance of an
+epoch is drawn from ``[seed, phase, epoch]``, so a run that was killed and continued ends with the same numbers as one
+that was not.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.quantize import FloatOps, QuantOps, Weights, trainable_names
+from convert.students import StudentSpec, wire
+from convert.tf_runtime import load_tensorflow
+from firmware_bridge.errors import InputError, OutputError
+
+Batch = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Inputs ``(n, 1, samples, 1)`` and targets ``(n, heads)``, NaN where a target is unknown."""
+
+ADAM_BETAS = (0.9, 0.99)
+ADAM_EPSILON = 1e-7
+WARMUP_SHARE = 0.05
+"""Share of the steps over which the learning rate rises linearly (cosine to zero afterwards)."""
+
+GRADIENT_NORM = 5.0
+"""Gradients are scaled down to this global norm."""
+
+HUBER_AT = 4.0
+HUBER_WEIGHT = 1.0
+"""Values are trained on Huber's loss: squared up to ``HUBER_AT``, so that the few extreme labs do not rule; the weight
+brings it to the size of a head's cross-entropy."""
+
+PHASE_NUMBER = {"float": 1, "quant": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """One part of the training.
+
+    Attributes:
+        kind: ``"float"`` (batch normalisation) or ``"quant"`` (folded, fake-quantized).
+        epochs: Passes over the training data.
+        steps_per_epoch: Batches in a pass.
+        rate: Peak learning rate.
+        decay: Decoupled weight decay on kernels.
+        dropout: On the pooled features.
+    """
+
+    kind: Literal["float", "quant"]
+    epochs: int
+    steps_per_epoch: int
+    rate: float
+    decay: float = 2e-3
+    dropout: float = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """A training that can go on.
+
+    Attributes:
+        epoch: Epochs done.
+        weights: Parameters now.
+        moments: First and second moments of the optimizer, ``m/NAME`` and ``v/NAME``.
+        best: Parameters at the lowest validation loss.
+        best_loss: That loss.
+    """
+
+    epoch: int
+    weights: Weights
+    moments: Weights
+    best: Weights
+    best_loss: float
+
+
+def start(weights: Weights) -> State:
+    """The state before the first epoch."""
+    moments = {f"{m}/{k}": np.zeros_like(v) for k, v in weights.items() for m in ("m", "v")}
+    return State(0, dict(weights), moments, dict(weights), float("inf"))
+
+
+def save_state(path: Path, state: State) -> None:
+    """Write a state atomically.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    arrays = {
+        **{f"w:{k}": v for k, v in state.weights.items()},
+        **{f"o:{k}": v for k, v in state.moments.items()},
+        **{f"b:{k}": v for k, v in state.best.items()},
+        "epoch": np.int64(state.epoch),
+        "best_loss": np.float64(state.best_loss),
+    }
+    save_arrays(path, arrays)
+
+
+def save_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Write arrays as ``.npz``, whole or not at all.
+
+    Raises:
+        OutputError: The file cannot be written.
+    """
+    buffer = io.BytesIO()
+    plain: dict[str, Any] = {k: np.asarray(v) for k, v in arrays.items()}
+    np.savez(buffer, **plain)
+    partial = path.with_suffix(".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            file.write(buffer.getvalue())
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}", "free some space or name another folder") from error
+
+
+def load_state(path: Path) -> State:
+    """Read what :func:`save_state` wrote.
+
+    Raises:
+        InputError: The file is no training state.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            parts: dict[str, Weights] = {"w": {}, "o": {}, "b": {}}
+            for key in data.files:
+                if key[1:2] == ":":
+                    parts[key[0]][key[2:]] = data[key]
+            epoch, best_loss = int(data["epoch"]), float(data["best_loss"])
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{path} is not a training state", "delete it and start again") from error
+    return State(epoch, parts["w"], parts["o"], parts["b"], best_loss)
+
+
+class Trainer:
+    """Trains one phase of one student.
+
+    Args:
+        spec: The student.
+        is_value: For each head, whether it is a value (squared loss) rather than a probability.
+        phase: What to do.
+        state: Where to start.
+        seed: Root of all chance.
+    """
+
+    def __init__(self, spec: StudentSpec, is_value: Sequence[bool], phase: Phase, state: State, seed: int) -> None:
+        self._tf = load_tensorflow()
+        self._spec = spec
+        self._value = np.asarray(is_value, dtype=bool)
+        self._phase = phase
+        self._seed = seed
+        self._names = trainable_names(spec, state.weights)
+        tf = self._tf
+        self._vars = {k: tf.Variable(v, dtype=tf.float32) for k, v in state.weights.items()}
+        self._moments = {k: tf.Variable(v, dtype=tf.float32) for k, v in state.moments.items()}
+        self._best, self._best_loss, self.epoch = dict(state.best), state.best_loss, state.epoch
+        self._step = tf.function(self._train_step, reduce_retracing=True)
+        self._forward = tf.function(lambda x: self._logits(x, None)[0], reduce_retracing=True)
+
+    def run_epoch(self, batches: Iterator[Batch], validation: Batch, each: Callable[[int], None]) -> float:
+        """One pass over the training data, then the validation loss.
+
+        Args:
+            batches: Training batches.
+            validation: Held-out windows.
+            each: Called with the number of steps done after every step.
+
+        Returns:
+            The validation loss.
+        """
+        total = self._phase.epochs * self._phase.steps_per_epoch
+        tf = self._tf
+        for i, (x, y) in enumerate(batches):
+            step = self.epoch * self._phase.steps_per_epoch + i
+            draw = [self._seed * 2 + PHASE_NUMBER[self._phase.kind], step]
+            self._step(
+                tf.constant(x), tf.constant(y), tf.constant(self._rate(step, total), tf.float32),
+                tf.constant(float(step + 1), tf.float32), tf.constant(draw, tf.int32),
+            )  # fmt: skip
+            each(i + 1)
+        self.epoch += 1
+        logits = np.concatenate([self._forward(tf.constant(part)).numpy() for part in _chunks(validation[0], 256)])
+        loss = float(self._loss(tf.constant(logits), tf.constant(validation[1])).numpy())
+        if loss < self._best_loss:
+            self._best_loss = loss
+            self._best = {k: v.numpy() for k, v in self._vars.items()}
+        return loss
+
+    def state(self) -> State:
+        """Everything needed to go on, or to use the best weights."""
+        return State(
+            self.epoch,
+            {k: v.numpy() for k, v in self._vars.items()},
+            {k: v.numpy() for k, v in self._moments.items()},
+            self._best,
+            self._best_loss,
+        )
+
+    def _rate(self, step: int, total: int) -> float:
+        warm = max(1.0, WARMUP_SHARE * total)
+        if step < warm:
+            return self._phase.rate * (step + 1) / warm
+        return self._phase.rate * 0.5 * (1.0 + float(np.cos(np.pi * (step - warm) / max(1.0, total - warm))))
+
+    def _logits(self, x: Any, draw: Any) -> tuple[Any, dict[str, Any]]:
+        tf, n = self._tf, len(self._value)
+        drop = None
+        if draw is not None and self._phase.dropout > 0.0:
+            share = self._phase.dropout
+
+            def drop(y: Any) -> Any:
+                keep = tf.random.stateless_uniform(tf.shape(y), draw) >= share
+                return y * tf.cast(keep, tf.float32) / (1.0 - share)
+
+        if self._phase.kind == "float":
+            ops = FloatOps(self._spec, n, self._vars, training=draw is not None, dropout=drop)
+            logits, _ = wire(self._spec, ops, x)
+            return tf.reshape(logits, [-1, n]), ops.updates
+        quant = QuantOps(self._spec, n, self._vars, dropout=drop)
+        logits, _ = wire(self._spec, quant, quant.input(x))
+        return tf.reshape(logits, [-1, n]), {}
+
+    def _loss(self, logits: Any, y: Any) -> Any:
+        """Mean over heads of the mean over known targets: cross-entropy, or Huber for values."""
+        tf = self._tf
+        known = tf.cast(~tf.math.is_nan(y), tf.float32)
+        y = tf.where(tf.math.is_nan(y), tf.zeros_like(y), y)
+        entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=y, logits=logits)
+        gap = tf.abs(logits - y) / HUBER_AT
+        huber = HUBER_WEIGHT * tf.where(gap < 1.0, 0.5 * gap * gap, gap - 0.5)
+        each = tf.where(tf.constant(self._value), huber, entropy) * known
+        return tf.reduce_mean(tf.reduce_sum(each, 0) / tf.maximum(tf.reduce_sum(known, 0), 1.0))
+
+    def _train_step(self, x: Any, y: Any, rate: Any, count: Any, draw: Any) -> Any:
+        tf = self._tf
+        variables = [self._vars[k] for k in self._names]
+        with tf.GradientTape() as tape:
+            logits, updates = self._logits(x, draw)
+            loss = self._loss(logits, y)
+        gradients = tape.gradient(loss, variables)
+        gradients, _ = tf.clip_by_global_norm(gradients, GRADIENT_NORM)
+        for name, variable, gradient in zip(self._names, variables, gradients, strict=True):
+            self._adam(name, variable, gradient, rate, count)
+        for name, value in updates.items():
+            self._vars[name].assign(value)
+        return loss
+
+    def _adam(self, name: str, variable: Any, gradient: Any, rate: Any, count: Any) -> None:
+        tf, (beta1, beta2) = self._tf, ADAM_BETAS
+        m, v = self._moments[f"m/{name}"], self._moments[f"v/{name}"]
+        m.assign(beta1 * m + (1 - beta1) * gradient)
+        v.assign(beta2 * v + (1 - beta2) * gradient * gradient)
+        step = (m / (1 - beta1**count)) / (tf.sqrt(v / (1 - beta2**count)) + ADAM_EPSILON)
+        if name.endswith("/kernel"):
+            step = step + self._phase.decay * variable
+        variable.assign_sub(rate * step)
+
+
+def _chunks(x: NDArray[np.float32], size: int) -> Iterator[NDArray[np.float32]]:
+    for i in range(0, len(x), size):
+        yield x[i : i + size]
