@@ -19,7 +19,7 @@ from firmware_bridge.errors import InputError
 SCHEMA = "anyecg.estimate/1"
 """Names the set of keys; a reader refuses what it does not know."""
 
-NOTICE = "Research software, not a medical device. An ECG estimate is not a laboratory result."
+NOTICE = "Research software, not a medical device. An ECG estimate is no laboratory result."
 """Stands in every estimate and on every screen."""
 
 MAX_LINE_BYTES = 1 << 20

@@ -1,0 +1,99 @@
+"""A run as plain lines, for logs and for terminals that cannot be drawn on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TextIO
+
+from edge.sinks import BaseSink, SinkClosedError
+from edge.sinks._append import output_error
+from edge.sinks.live_frame import clean
+from edge.sinks.live_layout import number, with_unit
+from edge.sinks.live_state import REASON_TEXT
+from firmware_bridge.samples import LinkEventKind
+
+if TYPE_CHECKING:
+    from edge.records import Estimate, LabEstimate, RunSummary
+    from firmware_bridge.samples import LinkEvent
+
+EVERY_S = 10.0
+"""Seconds of signal between two lines while nothing changes."""
+
+_QUIET = {LinkEventKind.INFO, LinkEventKind.CORRUPT}
+
+
+class PlainSink(BaseSink):
+    """One line each few seconds of signal, and whenever the state changes.
+
+    Args:
+        stream: Where to.
+        every_s: Seconds of signal between lines; 0 for a line a hop.
+    """
+
+    def __init__(self, stream: TextIO, every_s: float = EVERY_S) -> None:
+        self._stream = stream
+        self._every_s = every_s
+        self._next_s = float("-inf")
+        self._state: object = ()
+
+    def open(self) -> None:
+        """Nothing to get ready."""
+
+    def estimate(self, e: Estimate) -> None:
+        """Print a line if it is time or the state changed.
+
+        Raises:
+            SinkClosedError: Nobody reads any more.
+        """
+        if not self._next_s < float("inf"):
+            self._next_s = e.window.end_s
+        state = (e.abstained, tuple(lab.key for lab in e.labs if lab.flag))
+        if state == self._state and e.window.end_s < self._next_s:
+            return
+        if not self._state:
+            self._line(clean(e.notice))
+        self._state = state
+        self._next_s = e.window.end_s + self._every_s
+        self._line(estimate_line(e))
+
+    def event(self, ev: LinkEvent) -> None:
+        """Print what happened on the link."""
+        if ev.kind not in _QUIET:
+            self._line(f"link {ev.kind}" + (f": {clean(ev.detail)}" if ev.detail else ""))
+
+    def close(self, summary: RunSummary | None) -> None:
+        """Nothing to let go: the command line prints the summary."""
+
+    def _line(self, text: str) -> None:
+        try:
+            self._stream.write(text + "\n")
+            self._stream.flush()
+        except BrokenPipeError:
+            raise SinkClosedError("whoever read the output went away") from None
+        except OSError as error:
+            raise output_error("the output", error) from None
+
+
+def estimate_line(e: Estimate) -> str:
+    """One estimate on one line: rate and quality, then what is flagged and what is a value."""
+    rate = "---" if e.heart_rate_bpm is None else f"{e.heart_rate_bpm:.0f}"
+    head = f"{e.window.end_s:8.0f} s  HR {rate:>3} bpm  quality {e.quality.score:.2f}"
+    if e.abstained is not None:
+        return f"{head}  no estimate: {REASON_TEXT[e.abstained]}"
+    shown = [_lab(lab) for lab in e.labs if lab.flag or lab.unit != "1"]
+    probable = max((lab for lab in e.labs if lab.unit == "1" and not lab.flag), key=_value, default=None)
+    if not any(lab.flag for lab in e.labs) and probable is not None:
+        shown.insert(0, f"nothing flagged (highest: {_lab(probable)})")
+    lost = f"  lost {e.lost_samples}" if e.lost_samples else ""
+    return f"{head}  {'; '.join(shown)}{lost}"
+
+
+def _value(lab: LabEstimate) -> float:
+    return -1.0 if lab.value is None else lab.value
+
+
+def _lab(lab: LabEstimate) -> str:
+    interval = ""
+    if lab.interval is not None:
+        interval = f" ({number(lab.interval[0], lab.unit)} to {number(lab.interval[1], lab.unit)})"
+    mark = "FLAG " if lab.flag else ""
+    return f"{mark}{clean(lab.key).replace('_', ' ')} {with_unit(lab.value, lab.unit)}{interval}"
