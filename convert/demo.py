@@ -23,7 +23,17 @@ from convert.demo_evaluate import Scored, calibrate, details, evidence, manifest
 from convert.demo_heads import Head, demo_heads, targets
 from convert.inference import arena_bytes, run_int8
 from convert.progress import Progress
-from convert.quantize import Exported, Weights, export_int8, fold, initial_ranges, initial_weights, quantized_forward
+from convert.quantize import (
+    Exported,
+    Weights,
+    export_int8,
+    float_forward,
+    fold,
+    initial_ranges,
+    initial_weights,
+    post_training_ranges,
+    quantized_forward,
+)
 from convert.students import StudentSpec, count_parameters, preset
 from convert.training import PHASE_NUMBER, Batch, Phase, State, Trainer, load_state, save_state, start
 from convert.windows import Augmentation, as_float, fixed_windows, random_windows
@@ -184,7 +194,7 @@ def _assemble(
         test_x = x
     patients = len(parts["test"].streams)
     others["float"] = _float_outputs(spec, len(heads), folded, test_x).reshape(patients, WINDOWS, -1)
-    ptq = export_int8(spec, len(heads), folded, representative=look)
+    ptq = export_int8(spec, len(heads), post_training_ranges(spec, len(heads), folded, look))
     others["ptq"] = _outputs(ptq, run_int8(ptq.model, test_x), patients)
 
     entries = {h.key: calibrate(h, i, scored["calibration"], config.seed) for i, h in enumerate(heads)}
@@ -224,8 +234,6 @@ def _assemble(
 
 
 def _float_outputs(spec: StudentSpec, n: int, folded: Weights, x: NDArray[np.int8]) -> NDArray[np.float64]:
-    from convert.quantize import float_forward
-
     parts = [float_forward(spec, n, folded, as_float(x[i : i + 256])) for i in range(0, len(x), 256)]
     return np.concatenate(parts).astype(np.float64)
 

@@ -203,9 +203,7 @@ class QuantOps:
         self.seen: dict[str, Any] = {}
 
     def input(self, x: Any) -> Any:
-        """The input on its fixed grid."""
-        if self._observe:
-            return x
+        """The input on its fixed grid, which every int8 model has by contract, however the rest is quantized."""
         return self._tf.quantization.fake_quant_with_min_max_args(x, *INPUT_RANGE, num_bits=8)
 
     def conv(self, name: str, x: Any) -> Any:
@@ -245,7 +243,17 @@ class QuantOps:
         return y
 
 
-def initial_ranges(spec: StudentSpec, n_outputs: int, folded: Weights, windows: NDArray[np.float32]) -> Weights:
+def post_training_ranges(spec: StudentSpec, n_outputs: int, folded: Weights, windows: NDArray[np.float32]) -> Weights:
+    """Add the smallest and largest value seen, for quantization without training.
+
+    Nothing but min-max will do there: a moving average clips R peaks. Arguments and result as :func:`initial_ranges`.
+    """
+    return initial_ranges(spec, n_outputs, folded, windows, tail=0.0)
+
+
+def initial_ranges(
+    spec: StudentSpec, n_outputs: int, folded: Weights, windows: NDArray[np.float32], *, tail: float = RANGE_TAIL
+) -> Weights:
     """Add the activation ranges that a first look at data suggests.
 
     Args:
@@ -253,6 +261,7 @@ def initial_ranges(spec: StudentSpec, n_outputs: int, folded: Weights, windows: 
         n_outputs: Heads.
         folded: As :func:`fold` returns them.
         windows: Some training windows, ``(n, 1, samples, 1)`` z-scores.
+        tail: Share of values left beyond each end.
 
     Returns:
         ``folded`` plus ``NAME/low`` and ``NAME/high`` (scalars): almost all of what was seen. They are only the start;
@@ -264,7 +273,7 @@ def initial_ranges(spec: StudentSpec, n_outputs: int, folded: Weights, windows: 
     ranged = dict(folded)
     for name, from_zero in activation_names(spec):
         seen = ops.seen[name].numpy()
-        low, high = np.quantile(seen, [RANGE_TAIL, 1.0 - RANGE_TAIL])
+        low, high = np.quantile(seen, [tail, 1.0 - tail])
         ranged[f"{name}/low"] = np.array(0.0 if from_zero else min(low, -MIN_RANGE), np.float32)
         ranged[f"{name}/high"] = np.array(max(high, MIN_RANGE), np.float32)
     return ranged
@@ -333,23 +342,20 @@ def export_int8(
     weights: Mapping[str, NDArray[np.float32]],
     *,
     samples: int = WINDOW_SAMPLES,
-    representative: NDArray[np.float32] | None = None,
 ) -> Exported:
     """Write a student as a full-int8 model, batch 1, int8 in and out.
 
     Args:
         spec: The student.
         n_outputs: Heads.
-        weights: Folded weights; with ranges for the quantization-aware export.
+        weights: Folded weights with ranges, learned (quantization-aware) or seen (:func:`post_training_ranges`).
         samples: Window length.
-        representative: Where given, the ranges in ``weights`` are ignored and TensorFlow's own post-training
-            quantization takes the minimum and maximum over these windows ``(n, 1, samples, 1)``.
     """
     tf = load_tensorflow()
     constants = {k: tf.constant(v) for k, v in weights.items() if not k.endswith(("/low", "/high"))}
     lows = {k: float(v) for k, v in weights.items() if k.endswith("/low")}
     highs = {k: max(float(v), MIN_RANGE) for k, v in weights.items() if k.endswith("/high")}
-    ops = QuantOps(spec, n_outputs, {**constants, **lows, **highs}, export=True, observe=representative is not None)
+    ops = QuantOps(spec, n_outputs, {**constants, **lows, **highs}, export=True)
 
     def run(x: Any) -> Any:
         logits, _ = wire(spec, ops, ops.input(x))
@@ -363,10 +369,6 @@ def export_int8(
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.inference_input_type = tf.int8
     converter.inference_output_type = tf.int8
-    if representative is not None:
-        windows = representative
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-        converter.representative_dataset = lambda: ([w[None]] for w in windows)
     with quiet_stderr():
         return describe(converter.convert())
 

@@ -17,6 +17,7 @@ from convert.quantize import (
     fold,
     initial_ranges,
     initial_weights,
+    post_training_ranges,
     quantized_forward,
     trainable_names,
 )
@@ -139,7 +140,7 @@ def test_export_is_reproducible(trained, exported):
 def test_post_training_quantization_follows_the_float_student(trained):
     _, folded, _ = trained
     x, _ = _data(64, 4)
-    ptq = export_int8(TINY, HEADS, folded, samples=SAMPLES, representative=as_float(x))
+    ptq = export_int8(TINY, HEADS, post_training_ranges(TINY, HEADS, folded, as_float(x)), samples=SAMPLES)
     assert set(ptq.ops) <= ALLOWED_OPS
     real = (run_int8(ptq.model, x).astype(float) - ptq.output_zero_point) * ptq.output_scale
     float_logits = float_forward(TINY, HEADS, folded, as_float(x))
