@@ -96,13 +96,13 @@ COUPLINGS: tuple[Coupling, ...] = (
     _k("pr_ms", "above", 4.6, 14.0, False, DIALYSIS),
     _k("p_mv", "above", 5.5, -0.35, True, STAGES),
     _k("qrs_ms", "above", 6.0, 0.12, True, STAGES),
-    _k("t_mv", "below", 3.8, -0.45, True, "low K: flat T (FACTS 6)"),
-    _k("u_mv", "below", 3.8, 0.035, False, "low K: U wave (FACTS 6)"),
-    _k("pr_ms", "below", 3.8, 8.0, False, "low K: longer PR (FACTS 6)"),
-    _k("qrs_ms", "below", 3.8, 0.04, True, "low K: longer QRS (FACTS 6)"),
-    _k("qtc_ms", "below", 3.8, 12.0, False, "low K: longer JT (FACTS 6)"),
+    _k("t_mv", "below", 3.8, -0.45, True, NOORDAM),
+    _k("u_mv", "below", 3.8, 0.035, False, NOORDAM),
+    _k("pr_ms", "below", 3.8, 8.0, False, NOORDAM),
+    _k("qrs_ms", "below", 3.8, 0.04, True, NOORDAM),
+    _k("qtc_ms", "below", 3.8, 12.0, False, NOORDAM),
     _ca("qtc_ms", "linear", 2.32, -11.5, NOORDAM, arbitrary=False),
-    _ca("qtc_ms", "below", 2.145, 140.0, "low Ca: longer ST, normal T (FACTS 6)", arbitrary=True),
+    _ca("qtc_ms", "below", 2.145, 140.0, NOORDAM, arbitrary=True),
     _ca("qtc_ms", "above", 2.545, -95.0, NOORDAM, arbitrary=True),
     _mg("qtc_ms", "linear", 0.84, 7.2, False, NOORDAM),
     _mg("t_asymmetry", "below", 0.70, -1.2, True),
@@ -159,3 +159,16 @@ def couple(base: EcgParams, labs: Mapping[str, float]) -> EcgParams:
         value = getattr(base, feature) * math.exp(factor.get(feature, 0.0)) + added.get(feature, 0.0)
         changed[feature] = min(max(value, low), high)
     return replace(base, **changed)  # type: ignore[arg-type]  # every key of LIMITS is a float field
+
+
+def markdown() -> str:
+    """Return the couplings as the table of docs/simulator.md."""
+    lines = ["| lab | feature | where | effect per unit | size | source |", "|---|---|---|---|---|---|"]
+    for row in COUPLINGS:
+        where = {"linear": f"from {row.at:g}", "above": f"above {row.at:g}", "below": f"below {row.at:g}"}[row.shape]
+        unit = {"hr_bpm": "bpm", "qtc_ms": "ms", "pr_ms": "ms", "qrs_ms": "ms", "u_mv": "mV"}.get(row.feature, "")
+        effect = f"× exp({row.slope:+.3g})" if row.log else f"{row.slope:+.3g} {unit}"
+        size = "**arbitrary**" if row.arbitrary else "sourced"
+        where = f"{where} {row.lab_unit}"
+        lines.append(f"| {row.lab} | {row.feature} | {where} | {effect} | {size} | {row.source or 'none'} |")
+    return "\n".join(lines) + "\n"

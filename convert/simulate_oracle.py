@@ -2,11 +2,13 @@
 
 The oracle sees the true parameters of each ECG with the measurement error of a good algorithm, amplitudes as ratios
 to R (a z-scored window knows no millivolts), and fits gradient boosting: about the best any model can do on one visit.
-Needs the ``convert`` extra (scikit-learn).
+Needs the ``convert`` extra (scikit-learn). ``python -m convert.simulate_oracle`` prints the table of docs/simulator.md.
 """
 
 from __future__ import annotations
 
+import argparse
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -127,3 +129,23 @@ def is_abnormal(value: float, lab: str, direction: str) -> bool:
     if direction == "low":
         return entry.ref_low is not None and value < entry.ref_low
     return entry.ref_high is not None and value > entry.ref_high
+
+
+def main(argv: list[str]) -> int:
+    """Print mean and range of the AUROC over cohorts; arguments ``--patients`` and ``--cohorts``."""
+    parser = argparse.ArgumentParser(prog="python -m convert.simulate_oracle", description=main.__doc__)
+    parser.add_argument("--patients", type=int, default=1500)
+    parser.add_argument("--cohorts", type=int, default=6)
+    args = parser.parse_args(argv)
+    runs = [oracle_auroc(args.patients, seed) for seed in range(1, args.cohorts + 1)]
+    sys.stdout.write("| lab | direction | prevalence | AUROC, mean (range) |\n|---|---|---|---|\n")
+    for head in zip(*runs, strict=True):
+        auroc = [result.auroc for result in head]
+        share = float(np.mean([result.prevalence for result in head]))
+        spread = f"{np.mean(auroc):.2f} ({min(auroc):.2f} to {max(auroc):.2f})"
+        sys.stdout.write(f"| {head[0].lab} | {head[0].direction} | {share:.3f} | {spread} |\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

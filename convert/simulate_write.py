@@ -40,8 +40,8 @@ _TWO_SEGMENTS = 0.2
 _SPARE_BYTES = 64 << 20
 """Disk space that must remain."""
 
-Progress = Callable[[int, int], None]
-"""Called with patients done and patients in all."""
+Progress = Callable[[int], None]
+"""Called with the number of patients done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +169,7 @@ def _write(plan: CohortPlan, work: Path, progress: Progress | None) -> CohortSum
                     signal_s += plan.seconds
                 arrival += timedelta(days=float(rng.uniform(3.0, 300.0)))
             if progress is not None:
-                progress(index + 1, plan.patients)
+                progress(index + 1)
     _splits(work, plan.seed, csns, arrivals)
     note = f"{NOTICE}\n\npatients {plan.patients}, seed {plan.seed}, seconds {plan.seconds:g}\n"
     (work / "NOTICE").write_text(note, encoding="utf-8")

@@ -12,7 +12,7 @@ import pytest
 
 from convert import cli_simulate
 from convert.cohort import draw_visit, visits_of
-from convert.couplings import COUPLINGS, LIMITS, couple
+from convert.couplings import COUPLINGS, LIMITS, couple, markdown
 from convert.labcatalogue import catalogue
 from convert.simulate import FS_HZ, simulate_patient
 from convert.simulate_oracle import HEADS, is_abnormal, oracle_auroc
@@ -105,6 +105,11 @@ def test_what_has_no_source_says_so() -> None:
     assert any(not row.arbitrary for row in COUPLINGS)
 
 
+def test_the_document_has_the_table_of_the_code() -> None:
+    document = Path(__file__).parents[2] / "docs" / "simulator.md"
+    assert markdown() in document.read_text(encoding="utf-8")
+
+
 def test_missing_labs_do_nothing_and_extremes_stay_in_range() -> None:
     assert couple(EcgParams(), {"potassium": math.nan}) == EcgParams()
     wild = moved(potassium=12.0, calcium=3.0, glucose=5.0, hemoglobin=2.0, free_t4=20.0, magnesium=10.0)
@@ -158,7 +163,7 @@ def tree(root: Path) -> dict[str, bytes]:
 def test_the_same_bytes_for_a_seed(tmp_path: Path) -> None:
     plan = CohortPlan(4, 7, 10.0)
     seen: list[int] = []
-    summary = write_cohort(plan, tmp_path / "a", lambda done, total: seen.append(done))
+    summary = write_cohort(plan, tmp_path / "a", seen.append)
     (tmp_path / "b").mkdir()
     write_cohort(plan, tmp_path / "b")
     write_cohort(CohortPlan(4, 8, 10.0), tmp_path / "c")
@@ -180,13 +185,13 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
 
 
 def test_nothing_half_written_stays(tmp_path: Path) -> None:
-    def stop(done: int, total: int) -> None:
+    def stop(done: int) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         write_cohort(CohortPlan(3, 1, 10.0), tmp_path / "out", stop)
 
-    def full(done: int, total: int) -> None:
+    def full(done: int) -> None:
         raise OSError(28, "No space left on device")
 
     with pytest.raises(OutputError, match="No space left"):
@@ -213,6 +218,6 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "2 simulated patients" in out
     assert "not people" in out
     assert "2/2 patients" in err
-    assert "s left" in err
+    assert " left" in err
     with pytest.raises(AnyEcgError, match="not empty"):
         cli_simulate.main(args)
