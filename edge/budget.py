@@ -9,9 +9,10 @@ from pathlib import Path
 
 from edge.records import BudgetLine, LatencyStats
 
-MICRO_RSS_MB = 60.0
-FOUNDATION_RSS_MB = 190.0
-"""Peak resident memory of the whole process, by tier."""
+MICRO_RSS_MIB = 60.0
+FOUNDATION_RSS_MIB = 190.0
+"""Peak resident memory of the whole process, by tier. The floor that they leave room over (51: Python, numpy, LiteRT, a
+model, bleak with BlueZ and pyserial) was read in MiB, so these are."""
 
 WRITTEN_P99_MS = 50.0
 """Last sample of a window arrived to estimate written, 99th percentile, on a workstation core."""
@@ -25,7 +26,7 @@ COLD_START_S = 1.0
 ADDED_SHARE = 0.10
 """What the runtime may add around ``invoke()``, foundation tier, as a share of it."""
 
-RSS_GROWTH_MB_24H = 1.0
+RSS_GROWTH_MIB_24H = 1.0
 
 _PER_DECADE = 40
 _LOWEST_MS = 1e-4
@@ -85,9 +86,9 @@ class BudgetMeter:
             hop_s: Seconds between estimates: the limit of the delay on a small device.
             live: Arrival times were real, so that the delay to the written estimate means something.
         """
-        limit_mb = MICRO_RSS_MB if tier == "micro" else FOUNDATION_RSS_MB
-        rss_mb = peak_rss_mb()
-        lines = [BudgetLine(f"peak memory, {tier} tier, MB", rss_mb, limit_mb, rss_mb <= limit_mb)]
+        limit_mib = MICRO_RSS_MIB if tier == "micro" else FOUNDATION_RSS_MIB
+        rss_mib = peak_rss_mib()
+        lines = [BudgetLine(f"peak memory, {tier} tier, MiB", rss_mib, limit_mib, rss_mib <= limit_mib)]
         written = self._stages.get("written")
         if live and written is not None:
             p99 = written.percentile(99)
@@ -95,20 +96,20 @@ class BudgetMeter:
         return tuple(lines)
 
 
-def peak_rss_mb() -> float:
-    """Returns the highest resident memory of this process, in MB of 10^6 bytes."""
+def peak_rss_mib() -> float:
+    """Returns the highest resident memory of this process, in MiB."""
     for line in _proc_status():
         if line.startswith("VmHWM:"):
-            return int(line.split()[1]) * 1024 / 1e6
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+            return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def rss_mb() -> float:
-    """Returns the present resident memory of this process, in MB of 10^6 bytes."""
+def rss_mib() -> float:
+    """Returns the present resident memory of this process, in MiB."""
     for line in _proc_status():
         if line.startswith("VmRSS:"):
-            return int(line.split()[1]) * 1024 / 1e6
-    return peak_rss_mb()
+            return int(line.split()[1]) / 1024
+    return peak_rss_mib()
 
 
 def _proc_status() -> list[str]:

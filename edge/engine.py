@@ -162,7 +162,11 @@ class Engine:
         span = WindowSpan(answer.start_s, answer.end_s)
         mark = time.perf_counter()
         quality = self._gate.assess(
-            answer.filtered, answer.raw, float(self.timeline.grid_hz), answer.beats, answer.scale_known
+            answer.filtered,
+            answer.raw,
+            float(self.timeline.grid_hz),
+            answer.beats,
+            scale_known=answer.scale_known,
         )
         rate_bpm = heart_rate_bpm(answer.beats, FS_HZ)
         mark = _lap(times, "quality", mark)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +17,7 @@ from edge.bundle import Bundle
 from edge.bundle_schema import HeadCalibration, OutputHead
 from edge.frontend_stream import WINDOW_S
 from edge.records import LabEstimate
+from edge.stats import normal_quantile
 
 
 class Estimator:
@@ -36,7 +36,7 @@ class Estimator:
         self._zero_point = m.output.zero_point
         self._span_s = m.aggregation_minutes * 60.0
         self._by_quality = m.weighting == "quality"
-        self._z = [NormalDist().inv_cdf(0.5 + 0.5 * c.level) for c in self._calibration]
+        self._z = [normal_quantile(0.5 + 0.5 * c.level) for c in self._calibration]
         self._ends_s: deque[float] = deque()
         self._outputs: deque[NDArray[np.float64]] = deque()
         self._weights: deque[float] = deque()

@@ -6,9 +6,11 @@ teacher) and serves 32-bit Pi OS only. ``tflite-micro`` is the microcontroller's
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import importlib.util
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -104,7 +106,8 @@ def load_model(bundle: Bundle, backend: BackendName = "auto", threads: int = 1) 
     if backend not in _LOADERS:
         raise UsageError(f"unknown model back end '{backend}'", f"one of: auto, {', '.join(_LOADERS)}")
     try:
-        model = _LOADERS[backend](bundle, threads)
+        with _quiet_native_log():
+            model = _LOADERS[backend](bundle, threads)
     except (ValueError, RuntimeError) as e:
         first = (str(e).splitlines() or [""])[0]
         raise BundleError(f"the interpreter does not load model.tflite: {first}", "convert the bundle again") from None
@@ -135,6 +138,23 @@ def self_test(bundle: Bundle, model: Model) -> int:
             "this interpreter computes wrongly here; try another back end and report it",
         )
     return worst
+
+
+@contextlib.contextmanager
+def _quiet_native_log() -> Iterator[None]:
+    """Keeps what the interpreters' C++ side prints while loading off the terminal; a failure raises all the same."""
+    try:
+        saved = os.dup(2)
+    except OSError:
+        yield
+        return
+    try:
+        with open(os.devnull, "wb") as null:  # noqa: PTH123  # a device, not a path to build
+            os.dup2(null.fileno(), 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
 
 
 def _check_tensor(details: dict[str, Any], spec: Any, what: str) -> None:

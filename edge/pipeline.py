@@ -15,7 +15,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from edge.budget import BudgetMeter, peak_rss_mb
+from edge.budget import BudgetMeter, peak_rss_mib
 from edge.engine import Engine, Output
 from edge.frontend_stream import FS_HZ
 from edge.records import RunSummary
@@ -24,7 +24,10 @@ from edge.sources import Source
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem, SampleBlock
 
 QUEUE_ITEMS = 4096
-BATCH_ITEMS = 256
+"""Blocks that a live source may be ahead: minutes, in which a slow disk or a busy processor can recover."""
+
+REPLAY_QUEUE_ITEMS = 64
+BATCH_ITEMS = 32
 IDLE_S = 1.0
 CLOSE_S = 5.0
 """How long closing a source may take: a wedged adapter must not hold back the summary."""
@@ -53,6 +56,7 @@ class Pipeline:
         self._arrived, self._room, self._source_done = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._hops = self._estimates = self._corrupt = self._connects = 0
         self._abstained: Counter[str] = Counter()
+        self._limit = QUEUE_ITEMS if source.info.live else REPLAY_QUEUE_ITEMS
         self._started = time.monotonic()
 
     async def run(self, stop: asyncio.Event) -> RunSummary:
@@ -92,7 +96,7 @@ class Pipeline:
             estimates=self._estimates,
             abstentions=dict(sorted(self._abstained.items())),
             latency_ms=self.meter.stats(),
-            peak_rss_mb=peak_rss_mb(),
+            peak_rss_mib=peak_rss_mib(),
             lost_samples=self._engine.timeline.lost_samples,
             frames_corrupt=self._corrupt,
             reconnects=max(0, self._connects - 1),
@@ -105,7 +109,7 @@ class Pipeline:
     async def _read(self) -> None:
         try:
             async for item in self._source.items():
-                if len(self._queue) >= QUEUE_ITEMS:
+                if len(self._queue) >= self._limit:
                     await self._make_room()
                 self._queue.append((item, time.monotonic_ns()))
                 self._arrived.set()

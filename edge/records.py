@@ -19,7 +19,7 @@ from firmware_bridge.errors import InputError
 SCHEMA = "anyecg.estimate/1"
 """Names the set of keys; a reader refuses what it does not know."""
 
-NOTICE = "Research software, not a medical device. An ECG estimate is no laboratory result."
+NOTICE = "Research software, no medical device. An ECG estimate is no laboratory result."
 """Stands in every estimate and on every screen."""
 
 MAX_LINE_BYTES = 1 << 20
@@ -156,7 +156,7 @@ class RunSummary:
         estimates: Hops with outputs.
         abstentions: Hops without, by reason.
         latency_ms: Per stage.
-        peak_rss_mb: Highest resident memory of the process, MB of 10^6 bytes.
+        peak_rss_mib: Highest resident memory of the process, MiB.
         lost_samples: Samples known to be lost.
         frames_corrupt: Frames thrown away for a bad checksum or an impossible length.
         reconnects: How often the link came back.
@@ -170,7 +170,7 @@ class RunSummary:
     estimates: int = 0
     abstentions: Mapping[str, int] = field(default_factory=dict)
     latency_ms: Mapping[str, LatencyStats] = field(default_factory=dict)
-    peak_rss_mb: float = 0.0
+    peak_rss_mib: float = 0.0
     lost_samples: int = 0
     frames_corrupt: int = 0
     reconnects: int = 0
@@ -321,7 +321,7 @@ def summary_dict(s: RunSummary) -> dict[str, object]:
             stage: {name: _fixed(getattr(stats, name), 3) for name in ("p50", "p95", "p99", "max")}
             for stage, stats in s.latency_ms.items()
         },
-        "peak_rss_mb": _fixed(s.peak_rss_mb, 1),
+        "peak_rss_mib": _fixed(s.peak_rss_mib, 1),
         "lost_samples": s.lost_samples,
         "frames_corrupt": s.frames_corrupt,
         "reconnects": s.reconnects,

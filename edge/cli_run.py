@@ -1,0 +1,109 @@
+"""``anyecg run``: a source, a bundle, and estimates until it ends."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Sequence
+
+from edge.config import parse_with_config
+from edge.records import NOTICE
+from edge.session import load, make_view, run, session_info
+from edge.sinks import Sink
+from edge.sinks.jsonl import open_jsonl
+from edge.sources import SourceUrl, open_source
+from edge.summary import summary_text
+from firmware_bridge.errors import UsageError
+
+MIN_HOP_S = 0.1
+MAX_HOP_S = 3600.0
+
+
+def parser() -> argparse.ArgumentParser:
+    """Returns the parser of ``anyecg run``."""
+    p = argparse.ArgumentParser(
+        prog="anyecg run",
+        description="Read one ECG lead from a patch or a recording and emit laboratory estimates, one a hop.",
+        epilog=NOTICE,
+        allow_abbrev=False,
+    )
+    p.add_argument("--source", metavar="URL", help="replay:FILE, serial:/dev/ttyACM0, sim:, record:FILE,URL ...")
+    p.add_argument("--bundle", metavar="DIR", default="demo", help="bundle folder or zip; 'demo' is in the package")
+    p.add_argument("--out", metavar="FILE|-", help="JSON Lines: appended to FILE, or to standard output")
+    p.add_argument("--seconds", metavar="N", type=positive, help="stop after N seconds of signal")
+    p.add_argument("--speed", metavar="X|max", help="replay at X times real time, or as fast as possible")
+    p.add_argument("--hop", metavar="S", type=hop, default=1.0, help="seconds between estimates (default 1)")
+    p.add_argument("--session-dir", metavar="DIR", help="keep estimates, beats, events and summary in DIR")
+    p.add_argument("--record", metavar="FILE", help="also write the raw frames with their arrival times to FILE.aer")
+    p.add_argument("--view", choices=["auto", "live", "plain", "none"], default="auto", help="what people see")
+    p.add_argument(
+        "--backend",
+        choices=["auto", "litert", "litert-reference", "tflite-runtime", "tflm"],
+        default="auto",
+        help="interpreter of the model",
+    )
+    p.add_argument("--config", metavar="FILE", help="TOML file with the same names as these flags")
+    return p
+
+
+def positive(text: str) -> float:
+    """Parses a positive finite number."""
+    value = float(text)
+    if not math.isfinite(value) or value <= 0.0:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a positive number")
+    return value
+
+
+def hop(text: str) -> float:
+    """Parses a hop: a multiple of 8 ms within bounds."""
+    value = positive(text)
+    if not MIN_HOP_S <= value <= MAX_HOP_S:
+        raise argparse.ArgumentTypeError(f"a hop of {text} s is not within {MIN_HOP_S:g} and {MAX_HOP_S:g}")
+    return value
+
+
+def source_url(url: str, speed: str | None, record: str | None) -> SourceUrl:
+    """Joins ``--speed`` and ``--record`` into the source URL.
+
+    Raises:
+        UsageError: The URL is wrong or says a speed itself.
+    """
+    parsed = SourceUrl.parse(url)
+    if speed is not None:
+        if "speed" in parsed.params:
+            raise UsageError("the speed stands in the source URL and in --speed", "give it once")
+        url += ("&" if "?" in url else "?") + f"speed={speed}"
+    if record is not None:
+        path = record if record.endswith(".aer") else record + ".aer"
+        if "," in path:
+            raise UsageError(f"--record {record}: a comma cannot stand in the name of a recording")
+        url = f"record:{path},{url}"
+    return SourceUrl.parse(url)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command; see ``anyecg run --help``."""
+    args = parse_with_config(parser(), argv)
+    if not args.source:
+        raise UsageError("no source given", "--source replay:FILE, serial:/dev/ttyACM0, sim: ...")
+    source = open_source(source_url(args.source, args.speed, args.record))
+    loaded = load(args.bundle, args.backend)
+    session = session_info(source)
+    sinks: list[Sink] = []
+    if args.session_dir is not None:
+        from edge.sinks.session import SessionSink
+
+        sinks.append(SessionSink(args.session_dir, source.info, loaded.bundle, session.session))
+    if args.out is not None:
+        sinks.append(open_jsonl(args.out))
+    sinks += make_view(args.view, source, loaded, args.hop, to_stderr=args.out == "-")
+    for note in source.info.notes:
+        sys.stderr.write(f"note: {note}\n")
+    summary, code = run(source, loaded, sinks, seconds=args.seconds, hop_s=args.hop, session=session)
+    stream = sys.stderr if args.out == "-" else sys.stdout
+    stream.write(summary_text(summary))
+    return code
+
+
+__all__ = ["main", "parser", "source_url"]

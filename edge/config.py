@@ -1,0 +1,66 @@
+"""Options from a TOML file with the same names as the flags. Flags on the command line win."""
+
+from __future__ import annotations
+
+import argparse
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+
+from firmware_bridge.errors import UsageError
+
+MAX_BYTES = 1 << 20
+
+
+def parse_with_config(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
+    """Parses arguments; ``--config FILE`` supplies what the command line does not say.
+
+    Args:
+        parser: Knows the flags; must define ``--config``.
+        argv: Arguments.
+
+    Raises:
+        UsageError: The file cannot be read, is no TOML, or names an option that does not exist or is of another type.
+    """
+    finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    finder.add_argument("--config")
+    known, _ = finder.parse_known_args(list(argv))
+    if known.config is None:
+        return parser.parse_args(argv)
+    from_file = _arguments(parser, Path(known.config))
+    return parser.parse_args([*from_file, *argv])
+
+
+def _arguments(parser: argparse.ArgumentParser, path: Path) -> list[str]:
+    """The file's options as command-line arguments, so that both are checked by the same code."""
+    flags: dict[str, argparse.Action] = {}
+    for action in parser._actions:  # noqa: SLF001  # argparse has no public list of its options
+        for flag in action.option_strings:
+            if flag.startswith("--") and flag not in {"--config", "--help"}:
+                flags[flag[2:].replace("-", "_")] = action
+    out: list[str] = []
+    for key, value in _load(path).items():
+        name = key.replace("-", "_")
+        if name not in flags:
+            raise UsageError(f"{path}: unknown option '{key}'", f"one of: {', '.join(sorted(flags))}")
+        flag = flags[name].option_strings[-1]
+        if flags[name].nargs == 0:
+            if not isinstance(value, bool):
+                raise UsageError(f"{path}: '{key}' must be true or false")
+            out += [flag] if value else []
+        elif isinstance(value, bool) or not isinstance(value, str | int | float):
+            raise UsageError(f"{path}: '{key}' must be a text or a number")
+        else:
+            out.append(f"{flag}={value}")
+    return out
+
+
+def _load(path: Path) -> dict[str, object]:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise UsageError(f"{path} is too large for a configuration file")
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as e:
+        raise UsageError(f"cannot read the configuration {path}: {e.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+        raise UsageError(f"{path} is not valid TOML: {e}") from None

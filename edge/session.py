@@ -1,0 +1,147 @@
+"""One run from its options to its exit code, for every command that runs the chain."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from edge.bundle import Bundle, load_bundle
+from edge.engine import Engine, SessionInfo
+from edge.model import BackendName, Model, load_model, self_test
+from edge.pipeline import Pipeline
+from edge.records import RunSummary
+from edge.sinks import Sink
+from edge.sources import Source
+from edge.wallclock import ClockSync, live_wall_ns, recorded_wall_ns
+from firmware_bridge.errors import EXIT_OK, EXIT_SIGINT, EXIT_SIGTERM
+
+_SIGNAL_CODES = {signal.SIGINT: EXIT_SIGINT, signal.SIGTERM: EXIT_SIGTERM, signal.SIGHUP: 129}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Loaded:
+    """A bundle whose model has proved itself on its golden windows."""
+
+    bundle: Bundle
+    model: Model
+    self_test_lsb: int
+
+
+def load(name: str, backend: BackendName = "auto") -> Loaded:
+    """Reads a bundle, loads its model and runs its self-test.
+
+    Raises:
+        BundleError: It is not what it says, or the model computes wrongly here.
+        MissingExtraError: The interpreter is not installed.
+    """
+    bundle = load_bundle(name)
+    model = load_model(bundle, backend)
+    return Loaded(bundle, model, self_test(bundle, model))
+
+
+def session_info(source: Source) -> SessionInfo:
+    """What estimates of this source carry: the session's name, the device, and the way to wall time."""
+    info = source.info
+    started_ns = time.time_ns()
+    if info.live or (info.host_clock and info.start_unix_ns is None):
+        wall = live_wall_ns
+    elif info.start_unix_ns is not None:
+        wall = recorded_wall_ns(info.start_unix_ns, info.start_host_ns)
+    else:
+        wall = recorded_wall_ns(started_ns)
+    return SessionInfo(
+        session=info.session or os.urandom(6).hex(),
+        device=info.device,
+        wall_ns=wall,
+        clock_synced=ClockSync(),
+        stalls=info.live or info.arrival_timed,
+    )
+
+
+def run(
+    source: Source,
+    loaded: Loaded,
+    sinks: Sequence[Sink],
+    *,
+    seconds: float | None,
+    hop_s: float,
+    session: SessionInfo | None = None,
+) -> tuple[RunSummary, int]:
+    """Runs until the end, with Ctrl-C and SIGTERM turned into an orderly one.
+
+    Returns:
+        The summary and the exit code.
+
+    Raises:
+        AnyEcgError: Source or sink failed; what was received before is written.
+    """
+    return asyncio.run(_run(source, loaded, sinks, seconds, hop_s, session or session_info(source)))
+
+
+async def _run(
+    source: Source,
+    loaded: Loaded,
+    sinks: Sequence[Sink],
+    seconds: float | None,
+    hop_s: float,
+    session: SessionInfo,
+) -> tuple[RunSummary, int]:
+    engine = Engine(loaded.bundle, loaded.model, session, hop_s)
+    pipeline = Pipeline(source, engine, sinks, seconds=seconds, tier=loaded.bundle.manifest.tier, hop_s=hop_s)
+    stop = asyncio.Event()
+    code = EXIT_OK
+    loop = asyncio.get_running_loop()
+
+    def interrupted(number: signal.Signals) -> None:
+        nonlocal code
+        code = _SIGNAL_CODES[number]
+        pipeline.ended_by = number.name
+        stop.set()
+        # A second signal ends the program at once: nobody should have to wait for a stuck disk.
+        loop.remove_signal_handler(number)
+
+    for number in _SIGNAL_CODES:
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+            loop.add_signal_handler(number, interrupted, number)
+    summary = await pipeline.run(stop)
+    return summary, code
+
+
+def choose_view(choice: str, stream_fd_is_tty: bool) -> str:
+    """Which view to show: what was asked for, else the live one on a terminal and plain lines elsewhere."""
+    if choice != "auto":
+        return choice
+    term = os.environ.get("TERM", "dumb")
+    return "live" if stream_fd_is_tty and term not in {"", "dumb"} else "plain"
+
+
+def make_view(choice: str, source: Source, loaded: Loaded, hop_s: float, *, to_stderr: bool) -> list[Sink]:
+    """Returns the sink for people, in a list of none or one.
+
+    Args:
+        choice: ``auto``, ``live``, ``plain`` or ``none``.
+        source: Named on the screen.
+        loaded: Its bundle is named on the screen.
+        hop_s: The latency budget that the screen shows.
+        to_stderr: Standard output carries JSON Lines.
+    """
+    stream = sys.stderr if to_stderr else sys.stdout
+    kind = choose_view(choice, stream.isatty())
+    if kind == "live":
+        from edge.sinks.live import LiveSink
+        from edge.sinks.live_state import LiveState
+
+        manifest = loaded.bundle.manifest
+        state = LiveState(source.info.url, f"{manifest.name} {manifest.version}", hop_s * 1e3)
+        return [LiveSink(state, stream, colour="NO_COLOR" not in os.environ)]
+    if kind == "plain":
+        from edge.sinks.plain import PlainSink
+
+        return [PlainSink(stream)]
+    return []

@@ -1,0 +1,46 @@
+"""Small statistics without their libraries' cost: ``numpy.median`` loads ``numpy.ma``, ``statistics`` loads decimals.
+
+On a device with a budget of 60 MiB those two are 3 % of it.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def median(x: NDArray[np.float64] | NDArray[np.int64]) -> float:
+    """Returns the median of a 1-D array, the same number as ``numpy.median``.
+
+    Args:
+        x: Shape ``(n,)``, ``n >= 1``, finite.
+    """
+    ordered = np.sort(x)
+    middle = len(ordered) // 2
+    if len(ordered) % 2:
+        return float(ordered[middle])
+    return (float(ordered[middle - 1]) + float(ordered[middle])) / 2.0
+
+
+def normal_quantile(p: float) -> float:
+    """Returns the standard normal quantile, by Newton's method on ``math.erfc``; within 1e-8.
+
+    Args:
+        p: Probability, 0 < p < 1.
+    """
+    if not 0.0 < p < 1.0:
+        msg = f"no normal quantile at {p}"
+        raise ValueError(msg)
+    if p < 0.5:
+        return -normal_quantile(1.0 - p)
+    tail = 1.0 - p
+    x = 0.0
+    for _ in range(60):
+        density = math.exp(-0.5 * x * x) / math.sqrt(2.0 * math.pi)
+        step = (0.5 * math.erfc(x / math.sqrt(2.0)) - tail) / density
+        x += step
+        if abs(step) < 1e-13 * max(1.0, x):
+            break
+    return x

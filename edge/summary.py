@@ -1,0 +1,37 @@
+"""The summary of a run in words."""
+
+from __future__ import annotations
+
+from edge.records import NOTICE, RunSummary
+
+_STAGES = ("front_end", "quality", "prepare", "inference", "estimate", "total", "written")
+
+
+def summary_text(s: RunSummary) -> str:
+    """Returns the summary of a run as lines for a person, ending in a newline."""
+    speed = s.signal_s / s.wall_s if s.wall_s > 0 else 0.0
+    lines = [
+        "",
+        f"signal      {s.signal_s:.1f} s in {s.wall_s:.1f} s ({speed:.1f} x real time); ended by: {s.ended_by}",
+        f"estimates   {s.estimates} of {s.hops} hops{_abstentions(s)}",
+        f"link        {s.lost_samples} samples lost, {s.frames_corrupt} corrupt frames, {s.reconnects} reconnections",
+    ]
+    if s.latency_ms:
+        lines.append("latency ms      p50      p95      p99      max")
+    for stage in sorted(s.latency_ms, key=lambda name: _STAGES.index(name) if name in _STAGES else len(_STAGES)):
+        t = s.latency_ms[stage]
+        lines.append(f"  {stage:<10} {t.p50:7.2f}  {t.p95:7.2f}  {t.p99:7.2f}  {t.max:7.2f}")
+    lines.append(f"memory      {s.peak_rss_mib:.1f} MiB at its peak")
+    lines += [f"budget      {b.name}: {b.value:.1f} of {b.limit:g}: {_verdict(b.ok)}" for b in s.budgets]
+    lines += [NOTICE, ""]
+    return "\n".join(lines)
+
+
+def _verdict(ok: bool) -> str:
+    return "held" if ok else "BROKEN"
+
+
+def _abstentions(s: RunSummary) -> str:
+    if not s.abstentions:
+        return ""
+    return "; none for: " + ", ".join(f"{reason} {n}" for reason, n in sorted(s.abstentions.items()))
