@@ -150,7 +150,8 @@ class VirtualPatch:
         true_fs_hz = self.config.fs_hz * (1.0 + self._faults.rate("rate") * 1e-6)
         self._ticks_per_sample = self.config.tick_hz / true_fs_hz
         drift = 1.0 + self._faults.rate("drift") * 1e-6
-        self._slot_s = self.config.frame_samples / true_fs_hz / drift
+        self.slot_s = self.config.frame_samples / true_fs_hz / drift
+        """Length of a slot in host seconds."""
         self._slot = 0
         self._plugged = self._powered = True
         self._host = FrameDecoder()
@@ -161,7 +162,7 @@ class VirtualPatch:
     @property
     def time_s(self) -> float:
         """End of the last slot, host seconds since the start."""
-        return self._slot * self._slot_s
+        return self._slot * self.slot_s
 
     def inject(self, text: str) -> None:
         """Adds faults, their times counted from now.
@@ -191,7 +192,7 @@ class VirtualPatch:
 
     def advance(self, until_s: float) -> list[Emission]:
         """Lets time pass; gives everything that leaves the patch until then, in order."""
-        while not self.finished and (self._slot + 1) * self._slot_s <= until_s:
+        while not self.finished and (self._slot + 1) * self.slot_s <= until_s:
             self._slot += 1
             self._one_slot(self.time_s)
         out, self._out = self._out, []

@@ -1,0 +1,91 @@
+"""A live source: a transport, a device's decoder, and where wished a raw recording of everything in between."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from edge.sources import SourceInfo
+from firmware_bridge.devices import Device, decode_item
+from firmware_bridge.rawlog import RawLogHeader, RawLogWriter
+from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem
+from firmware_bridge.transports import RawChunk, Transport
+
+
+class WireSource:
+    """Bytes of a transport through a decoder.
+
+    Args:
+        transport: Where bytes come from.
+        device: Whose bytes they are.
+        info: What is known of the source.
+    """
+
+    def __init__(self, transport: Transport, device: Device, info: SourceInfo) -> None:
+        self._transport = transport
+        self._device = device
+        self._decoder = device.decoder()
+        self._recorder: RawLogWriter | None = None
+        self._closed = False
+        self.info = info
+
+    def record(self, path: Path) -> None:
+        """Tees everything that arrives into a raw recording, before it is decoded.
+
+        Raises:
+            OutputError: The file cannot be made.
+        """
+        header = RawLogHeader(
+            device=self._device.profile.name,
+            url=self.info.url,
+            session=self.info.session or uuid.uuid4().hex,
+            start_unix_ns=time.time_ns(),
+            start_monotonic_ns=time.monotonic_ns(),
+            host_clock=self.info.host_clock,
+        )
+        self._recorder = RawLogWriter(path, header)
+
+    async def items(self) -> AsyncIterator[LinkItem]:
+        """Everything in order.
+
+        Raises:
+            LinkError: The device cannot be opened, and waiting would not help or was not wanted.
+            OutputError: The recording cannot be written any more.
+        """
+        connected = False
+        async for item in self._transport.stream():
+            if self._recorder is not None:
+                self._recorder.item(item)
+            out = decode_item(self._decoder, item)
+            if isinstance(item, LinkEvent) and item.kind in {LinkEventKind.DISCONNECTED, LinkEventKind.STALLED}:
+                connected = False
+            elif isinstance(item, RawChunk) or item.kind is LinkEventKind.CONNECTED:
+                connected = True
+            await self._send(connected)
+            for one in out:
+                yield one
+
+    def counters(self) -> dict[str, int]:
+        """What the decoder counted so far."""
+        return self._decoder.counters()
+
+    async def close(self) -> None:
+        """Tells the device to stop, frees it and closes the recording."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            for write in self._device.profile.stop:
+                await self._transport.write(write.data, write.channel)
+        finally:
+            await self._transport.close()
+            if self._recorder is not None:
+                self._recorder.close()
+
+    async def _send(self, connected: bool) -> None:
+        for write in self._decoder.writes():
+            # What cannot be sent now is asked for again by the decoder at the next connection.
+            if connected and await self._transport.write(write.data, write.channel) and self._recorder is not None:
+                self._recorder.sent(time.monotonic_ns(), write.data, write.channel)
