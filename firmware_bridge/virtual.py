@@ -89,7 +89,7 @@ class PatchConfig:
 
 @dataclass(slots=True)
 class GroundTruth:
-    """What really happened. A sound decoder agrees with ``delivered_*``, ``lost_samples`` and ``restarts``."""
+    """What really happened. A sound decoder agrees with ``delivered_*``, ``lost_samples`` and ``boots_heard``."""
 
     frames_made: int = 0
     frames_dropped: int = 0
@@ -107,6 +107,8 @@ class GroundTruth:
     """Samples lost at the end of a boot, or of the run."""
     leadoff_samples: int = 0
     restarts: int = 0
+    boots_heard: int = 0
+    """Boots of which a HELLO was delivered: a receiver sees one restart less than that."""
     unplugs: int = 0
     host_bytes: int = 0
     host_errors: int = 0
@@ -211,6 +213,7 @@ class VirtualPatch:
         self._boot_id = boot_id ^ 1 if boot_id & 0xFF == old & 0xFF else boot_id
         self._index, self._tick0, self._index0 = index, tick, index
         self._heard = index
+        self._said_hello = False
         self._seq = 0
         self._streaming = self._sampling = False
         self._next_hello_s = self._next_status_s = 0.0
@@ -345,6 +348,9 @@ class VirtualPatch:
         else:
             self._emit(frame)
             self._delivered(data)
+            if isinstance(message, Hello) and not self._said_hello:
+                self._said_hello = True
+                self.truth.boots_heard += 1
             if self._happens("double"):
                 self.truth.frames_doubled += 1
                 self._emit(frame)
