@@ -6,6 +6,7 @@ it to be put on the medium, because an SD card can take a second over that and t
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import stat
@@ -21,10 +22,18 @@ MAX_TAIL_BYTES = 1 << 20
 """A partial last line is not longer than this; a file that seems to have one is not ours."""
 
 
+_FIXES = {
+    errno.ENOSPC: "free some space",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EACCES: "check its permissions",
+    errno.EROFS: "the medium is read-only",
+    errno.ENOENT: "create its folder first",
+}
+
+
 def output_error(path: Path | str, error: OSError) -> OutputError:
     """One clear line for a failed write."""
-    fix = {28: "free some space", 122: "the disk quota is used up", 13: "check its permissions", 30: "it is read-only"}
-    return OutputError(f"cannot write {path}: {error.strerror or error}", fix.get(error.errno or 0, ""))
+    return OutputError(f"cannot write {path}: {error.strerror or error}", _FIXES.get(error.errno or 0, ""))
 
 
 class AppendFile:

@@ -44,7 +44,7 @@ def layout(state: LiveState, width: int, height: int, seconds: float = 0.0) -> F
     rows: list[Row] = [_title(state, width)]
     rows += _wave(state, width, wave_rows)
     rows.append(_vitals(state, width))
-    rows.append((Span(cut(_head(labs, table_rows, width), width), "dim"),))
+    rows.append(_head(state, labs, table_rows, width))
     rows += _table(state, labs, table_rows, seconds)
     room = max(0, height - len(below))
     rows = [*rows, *[()] * (room - len(rows))][:room]
@@ -100,10 +100,8 @@ def _vitals(state: LiveState, width: int) -> Row:
     row: Row = (
         Span(" HR "), Span(rate, "bold"), Span(" bpm   quality "), Span(f"{bar} {score:.2f}", style), Span("  "),
     )  # fmt: skip
-    if e.abstained is not None:
-        return fit((*row, Span(f"no estimate: {REASON_TEXT[e.abstained]}", "warn")), width)
     flags = ", ".join(clean(flag).replace("_", " ") for flag in e.quality.flags)
-    return fit((*row, Span(flags or "clean", "dim" if not flags else "warn")), width)
+    return fit((*row, Span(flags or ("clean" if e.abstained is None else ""), "warn" if flags else "dim")), width)
 
 
 _COLUMNS = (
@@ -118,10 +116,14 @@ _COLUMNS = (
 """Cells and head of each column of the table: 76 with the blank before it, so 80 columns hold it."""
 
 
-def _head(labs: Sequence[LabEstimate], rows: int, width: int) -> str:
+def _head(state: LiveState, labs: Sequence[LabEstimate], rows: int, width: int) -> Row:
+    """The names of the columns; while abstaining, the reason in words."""
+    if state.latest is not None and state.latest.abstained is not None:
+        below = "  (below: the last one)" if labs else ""
+        return fit((Span(f" no estimate: {REASON_TEXT[state.latest.abstained]}", "warn"), Span(below, "dim")), width)
     head = " " + "".join(f"{name:<{cells}}" for cells, name in _COLUMNS)
     shown = f"{rows} of {len(labs)}" if len(labs) > rows else ""
-    return head if not shown or width < len(head) + len(shown) else head + shown
+    return (Span(cut(head if width < len(head) + len(shown) else head + shown, width), "dim"),)
 
 
 def _table(state: LiveState, labs: Sequence[LabEstimate], rows: int, seconds: float) -> list[Row]:

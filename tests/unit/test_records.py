@@ -53,7 +53,7 @@ def test_the_text_is_the_documented_one():
         '"labs":[{"key":"potassium_high","loinc":"2823-3","unit":"1","value":0.123457,"interval":[0.1,0.2],'
         '"threshold":0.5,"flag":false,"windows":12,"tier":"strong"}],"abstained":null,"lost_samples":0,'
         '"latency_ms":{"model":0.512},'
-        '"notice":"Research software, not a medical device. An ECG estimate is no laboratory result."}'
+        '"notice":"Research software, no medical device. An ECG estimate is no laboratory result."}'
     )
 
 
