@@ -23,6 +23,9 @@ FS_HZ = 500.0
 LEAD = "II"
 """MC-MED's only ECG lead."""
 
+SIMULATOR_VERSION = 1
+"""Raised whenever a seed gives other patients than before: part of the key of anything that is cached."""
+
 NOTICE = (
     "Simulated by anyecg-edge: these are not people. The couplings between laboratory values and the ECG are partly "
     "arbitrary. Nothing learned from these data may be used on anyone's health."

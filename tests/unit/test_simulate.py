@@ -14,7 +14,7 @@ from convert import cli_simulate
 from convert.cohort import draw_visit, visits_of
 from convert.couplings import COUPLINGS, LIMITS, couple, markdown
 from convert.labcatalogue import catalogue
-from convert.simulate import FS_HZ, simulate_patient
+from convert.simulate import FS_HZ, SIMULATOR_VERSION, simulate_patient
 from convert.simulate_oracle import HEADS, is_abnormal, oracle_auroc
 from convert.simulate_write import CohortPlan, csn_of, mrn_of, write_cohort
 from firmware_bridge.ecgsyn import EcgParams
@@ -40,6 +40,16 @@ def test_a_patient_is_a_function_of_seed_and_index() -> None:
     other = simulate_patient(4, 5, 12.0)
     assert other.labs != a.labs
     assert not np.array_equal(other.ecg_mv, b.ecg_mv)
+
+
+def test_a_seed_still_gives_the_patient_it_gave() -> None:
+    """Whoever changes these values raises SIMULATOR_VERSION: trained bundles and caches name a seed."""
+    patient = simulate_patient(1, 0, 10.0)
+    assert SIMULATOR_VERSION == 1
+    labs = [patient.labs[key] for key in ("potassium", "calcium", "hemoglobin", "sodium")]
+    assert labs == pytest.approx([3.8757, 7.6639, 13.954, 141.0403], abs=1e-4)
+    assert patient.latents.qtc_ms == pytest.approx(430.883, abs=1e-3)
+    assert patient.ecg_mv[[0, 1000, 4999]] == pytest.approx([-0.050607, -0.076118, 0.086464], abs=1e-5)
 
 
 def test_a_second_visit_is_the_same_person() -> None:
