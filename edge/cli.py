@@ -38,7 +38,9 @@ COMMANDS: dict[str, Command] = {
     "demo": Command("edge.cli_demo:main", "", "a virtual patch, the whole chain and the demonstration bundle"),
     "bundle": Command("edge.cli_bundle:main", "", "show or verify a bundle"),
     "bench": Command("edge.cli_bench:main", "", "measure the budgets on this machine; exit 1 when one is broken"),
-    "virtual-patch": Command("firmware_bridge.virtual:main", "", "a patch on a pseudo-terminal, with faults on demand"),
+    "virtual-patch": Command(
+        "firmware_bridge.virtual_pty:main", "", "a patch on a pseudo-terminal, with faults on demand"
+    ),
     "simulate": Command("convert.cli_simulate:main", "convert", "write a cohort of simulated patients (MC-MED layout)"),
     "train-demo": Command("convert.cli_demo:main", "convert", "train the demonstration bundle on simulated patients"),
 }
@@ -84,8 +86,8 @@ def _dispatch(args: list[str]) -> int:
         return 2
     module, _, function = command.target.partition(":")
     try:
-        run = cast("Callable[[list[str]], int]", getattr(importlib.import_module(module), function))
-        return run(args[1:])
+        run = cast("Callable[[list[str]], int | None]", getattr(importlib.import_module(module), function))
+        return run(args[1:]) or EXIT_OK
     except ModuleNotFoundError as e:
         own = (e.name or "").split(".")[0] in {"edge", "convert", "calibration", "firmware_bridge"}
         if own or not command.extra:

@@ -30,7 +30,7 @@ def main(argv: Sequence[str]) -> int:
     worst = self_test(bundle, model)
     sys.stdout.write(
         f"{bundle.path}: {len(bundle.manifest.files)} files as the manifest says, sha256 {bundle.sha256}\n"
-        f"self-test on {model.backend}: {len(bundle.golden_inputs)} golden windows, largest difference {worst} LSB: ok\n"
+        f"self-test on {model.backend}: {len(bundle.golden_inputs)} golden windows, at most {worst} LSB off: ok\n"
     )
     return EXIT_OK
 

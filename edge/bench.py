@@ -1,0 +1,140 @@
+"""Measuring the budgets of the design on this machine. Memory and start-up are read in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any, cast
+
+import numpy as np
+
+from edge import budget
+from edge.engine import Engine, SessionInfo
+from edge.records import BudgetLine
+from edge.session import Loaded, load
+from firmware_bridge.ecgsyn import EcgParams, EcgSynth
+from firmware_bridge.errors import AnyEcgError
+from firmware_bridge.samples import SampleBlock
+
+FLASH_LIMIT_BYTES = 128 * 1024
+ARENA_LIMIT_BYTES = 48 * 1024
+CHILD_TIMEOUT_S = 600.0
+BLOCK_S = 0.1
+LOOP_S = 60.0
+DELAY_RUN_S = 20.0
+WARM_UP_S = 30.0
+
+
+def blocks(seconds: float, fs_hz: float = 250.0) -> Iterator[SampleBlock]:
+    """Yields ``seconds`` of a simulated ECG as a patch would send it; one minute, repeated."""
+    n = round(BLOCK_S * fs_hz)
+    ecg = (EcgSynth(EcgParams(), 1).generate(round(LOOP_S * fs_hz), fs_hz) * 1000.0).astype(np.int32)
+    for k in range(round(seconds / BLOCK_S)):
+        start = k * n % len(ecg)
+        end_ns = round((k + 1) * n * 1e9 / fs_hz)
+        yield SampleBlock(ecg[start : start + n], "counts", 1e-3, fs_hz, end_ns, end_ns, seq=k)
+
+
+def plain_session() -> SessionInfo:
+    """Returns a session without clocks, for measuring."""
+    return SessionInfo("bench", "bench", lambda ns: ns, lambda: False, stalls=False)
+
+
+def measure(bundle: str, hours: float) -> list[BudgetLine]:
+    """Measures every budget that applies to a bundle.
+
+    Args:
+        bundle: Folder, zip or ``demo``.
+        hours: Hours of signal for the growth of memory.
+
+    Returns:
+        One line a budget.
+    """
+    loaded = load(bundle)
+    tier = loaded.bundle.manifest.tier
+    lines = [_chain(loaded), *_added(loaded)] if tier == "foundation" else [_chain(loaded)]
+    memory = _child("memory", bundle, str(hours))
+    limit_mib = budget.MICRO_RSS_MIB if tier == "micro" else budget.FOUNDATION_RSS_MIB
+    lines.append(_line(f"peak RSS, {tier} tier, BLE and serial loaded, MiB", memory["peak_mib"], limit_mib))
+    lines.append(
+        _line(f"growth of RSS over {hours:g} h of signal, MiB", memory["growth_mib"], budget.RSS_GROWTH_MIB_24H)
+    )
+    lines.append(_line("cold start to first sample read, s", _cold_start_s(bundle), budget.COLD_START_S))
+    delay = _child("delay", bundle, str(DELAY_RUN_S))
+    lines.append(_line("last sample to estimate written, p99, ms", delay["p99_ms"], budget.WRITTEN_P99_MS))
+    if tier == "micro":
+        lines.append(_line("model, bytes of flash", float(len(loaded.bundle.model)), FLASH_LIMIT_BYTES))
+        arena = loaded.bundle.manifest.budgets.get("arena_bytes")
+        if arena is not None:
+            lines.append(_line("tensor arena in TFLM, bytes (as the bundle states)", arena, ARENA_LIMIT_BYTES))
+    return lines
+
+
+def run_seconds(engine: Engine, seconds: float) -> float:
+    """Pushes ``seconds`` of signal; returns the processor seconds that it took."""
+    items = list(blocks(seconds))
+    started = time.process_time()
+    for item in items:
+        engine.push(item)
+    return time.process_time() - started
+
+
+def _line(name: str, value: float, limit: float) -> BudgetLine:
+    return BudgetLine(name, value, limit, value <= limit)
+
+
+def _chain(loaded: Loaded) -> BudgetLine:
+    engine = Engine(loaded.bundle, loaded.model, plain_session())
+    run_seconds(engine, WARM_UP_S)
+    best = min(run_seconds(engine, LOOP_S) for _ in range(3))
+    limit = budget.CHAIN_MS_PER_S
+    if loaded.bundle.manifest.tier == "foundation":
+        return _line("whole chain per second of signal, ms (hop 1 s)", best / LOOP_S * 1e3, 1000.0)
+    return _line("whole chain per second of signal, ms", best / LOOP_S * 1e3, limit)
+
+
+def _added(loaded: Loaded) -> list[BudgetLine]:
+    """What the runtime adds around ``invoke()``: the same windows with and without the rest of the chain."""
+    engine = Engine(loaded.bundle, loaded.model, plain_session())
+    run_seconds(engine, WARM_UP_S)
+    whole = min(run_seconds(engine, LOOP_S) for _ in range(3)) / LOOP_S
+    window = loaded.bundle.golden_inputs[0]
+    times = []
+    for _ in range(3):
+        started = time.process_time()
+        for _ in range(20):
+            loaded.model.run(window)
+        times.append((time.process_time() - started) / 20)
+    return [_line("runtime around invoke, share of invoke", whole / min(times) - 1.0, budget.ADDED_SHARE)]
+
+
+def _cold_start_s(bundle: str) -> float:
+    best = float("inf")
+    for _ in range(3):
+        started = time.clock_gettime(time.CLOCK_MONOTONIC)
+        best = min(best, _child("cold", bundle)["first_sample_monotonic_s"] - started)
+    return best
+
+
+def _child(mode: str, *arguments: str) -> dict[str, float]:
+    """Runs a measurement in a fresh interpreter and returns what it printed.
+
+    Raises:
+        AnyEcgError: It failed.
+    """
+    command = [sys.executable, "-m", "edge.bench_child", mode, *arguments]
+    try:
+        done = subprocess.run(  # noqa: S603  # our own interpreter and our own module
+            command, capture_output=True, text=True, timeout=CHILD_TIMEOUT_S, check=False, env=dict(os.environ)
+        )
+    except subprocess.TimeoutExpired:
+        raise AnyEcgError(f"the measurement '{mode}' did not end within {CHILD_TIMEOUT_S:g} s") from None
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise AnyEcgError(f"the measurement '{mode}' failed: {last}")
+    parsed: Any = json.loads(done.stdout.strip().splitlines()[-1])
+    return cast("dict[str, float]", parsed)

@@ -1,0 +1,82 @@
+"""One measurement in a process of its own; ``edge.bench`` starts it and reads the JSON that it prints."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+MODES = ("cold", "memory", "delay")
+
+
+def main(argv: list[str]) -> int:
+    """Runs ``MODE BUNDLE [NUMBER]`` and prints one JSON object."""
+    mode, bundle = argv[0], argv[1]
+    number = float(argv[2]) if len(argv) > 2 else 0.0
+    found = {"cold": _cold, "memory": _memory, "delay": _delay}[mode](bundle, number)
+    sys.stdout.write(json.dumps(found) + "\n")
+    return 0
+
+
+def _cold(bundle: str, _number: float) -> dict[str, float]:
+    """The start of ``anyecg run`` up to the first sample."""
+    from edge.engine import Engine
+    from firmware_bridge.samples import LinkItem, SampleBlock
+
+    first: list[float] = []
+    push = Engine.push
+
+    def noting(self: Engine, item: LinkItem) -> object:
+        if isinstance(item, SampleBlock) and not first:
+            first.append(time.clock_gettime(time.CLOCK_MONOTONIC))
+        return push(self, item)
+
+    Engine.push = noting  # type: ignore[method-assign, assignment]  # a stopwatch in a process made for it
+    from edge.cli import main as anyecg
+
+    quiet = ["--view", "none", "--out", "/dev/null"]
+    anyecg(["run", "--source", "sim:?speed=max&seconds=1", "--bundle", bundle, *quiet])
+    return {"first_sample_monotonic_s": first[0]}
+
+
+def _memory(bundle: str, hours: float) -> dict[str, float]:
+    """Peak and growth of memory with both radios' libraries loaded, as on a device."""
+    import bleak.backends.bluezdbus.client
+    import serial
+
+    from edge import budget
+    from edge.bench import blocks, plain_session
+    from edge.engine import Engine
+    from edge.session import load
+
+    del bleak, serial
+    loaded = load(bundle)
+    engine = Engine(loaded.bundle, loaded.model, plain_session())
+    settle_s = 900.0
+    start_mib = 0.0
+    for k, block in enumerate(blocks(settle_s + hours * 3600.0)):
+        engine.push(block)
+        if k == round(settle_s * 10):
+            start_mib = budget.rss_mib()
+    return {"peak_mib": budget.peak_rss_mib(), "growth_mib": budget.rss_mib() - start_mib}
+
+
+def _delay(bundle: str, seconds: float) -> dict[str, float]:
+    """Delay from the last sample of a window to the written estimate, at real time."""
+    import tempfile
+
+    from edge.session import load, run
+    from edge.sinks.jsonl import open_jsonl
+    from edge.sources import open_source
+
+    loaded = load(bundle)
+    with tempfile.TemporaryDirectory() as folder:
+        sink = open_jsonl(str(Path(folder) / "estimates.jsonl"))
+        source = open_source("sim:?speed=1")
+        summary, _ = run(source, loaded, [sink], seconds=seconds + 13.0, hop_s=0.2)
+    return {"p99_ms": summary.latency_ms["written"].p99}
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

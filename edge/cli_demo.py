@@ -1,0 +1,70 @@
+"""``anyecg demo``: a virtual patch in a process of its own, a pseudo-terminal, and the whole chain behind it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge.cli_run import hop, positive
+from edge.records import NOTICE, RunSummary
+from edge.session import load, make_view, run
+from edge.sinks import Sink
+from edge.sinks.jsonl import open_jsonl
+from edge.sources import open_source
+from edge.summary import summary_text
+from firmware_bridge.virtual_pty import VirtualProcess
+
+DEFAULT_SECONDS = 30.0
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command; see ``anyecg demo --help``."""
+    p = argparse.ArgumentParser(
+        prog="anyecg demo",
+        description="A simulated patient wears a virtual patch on a pseudo-terminal; the whole chain reads it.",
+        epilog=NOTICE,
+        allow_abbrev=False,
+    )
+    p.add_argument("--seconds", type=positive, default=DEFAULT_SECONDS, metavar="N", help="how long (default 30)")
+    p.add_argument("--hop", type=hop, default=1.0, metavar="S", help="seconds between estimates (default 1)")
+    p.add_argument("--bundle", default="demo", metavar="DIR", help="another bundle than the one in the package")
+    p.add_argument("--potassium", type=float, default=6.6, metavar="K", help="of the simulated patient, mmol/L")
+    p.add_argument("--hr", type=float, default=72.0, metavar="BPM", help="heart rate of the simulated patient")
+    p.add_argument("--faults", default="", metavar="TEXT", help="such as 'drop=0.01;unplug@15:3;leadoff@20:4'")
+    p.add_argument("--seed", type=int, default=1, help="of the simulated patient")
+    p.add_argument("--out", metavar="FILE|-", help="also write the estimates as JSON Lines")
+    p.add_argument("--view", choices=["auto", "live", "plain", "none"], default="auto", help="what people see")
+    args = p.parse_args(argv)
+    loaded = load(args.bundle)
+    patient = ["--potassium", str(args.potassium), "--hr", str(args.hr), "--seed", str(args.seed)]
+    with tempfile.TemporaryDirectory(prefix="anyecg-demo-") as folder:
+        link = Path(folder) / "ttyPATCH"
+        with VirtualProcess(link, *patient, "--faults", args.faults) as patch:
+            source = open_source(f"serial:{link}")
+            sinks: list[Sink] = [] if args.out is None else [open_jsonl(args.out)]
+            sinks += make_view(args.view, source, loaded, args.hop, to_stderr=args.out == "-")
+            summary, code = run(source, loaded, sinks, seconds=args.seconds, hop_s=args.hop)
+            account = patch.stop()
+    stream = sys.stderr if args.out == "-" else sys.stdout
+    stream.write(summary_text(summary) + _account_text(account, summary))
+    broken = [line.name for line in summary.budgets if not line.ok]
+    if code == 0 and (broken or summary.estimates == 0):
+        stream.write(_failure(broken, summary))
+        return 1
+    return code
+
+
+def _account_text(account: dict[str, int], summary: RunSummary) -> str:
+    if not account:
+        return ""
+    facts = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in account.items() if value)
+    return f"virtual patch's own account: {facts}\nlost samples found by the runtime: {summary.lost_samples}\n"
+
+
+def _failure(broken: list[str], summary: RunSummary) -> str:
+    if broken:
+        return f"anyecg demo: budget broken: {'; '.join(broken)}\n"
+    return f"anyecg demo: no estimate in {summary.signal_s:.0f} s of signal (the first needs about 13 s)\n"
