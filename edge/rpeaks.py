@@ -45,7 +45,7 @@ class RPeakDetector:
         self._locate = round(LOCATE_S * fs_hz)
         self._level = round(LEVEL_S * fs_hz)
         self._certain_lag = self._feature.lag + self._feature.spacing
-        self.max_delay_samples = round(HOLD_S * fs_hz) + self._certain_lag + 2 * self._feature.block + self._locate
+        self.max_delay_samples = round(HOLD_S * fs_hz) + self._certain_lag + self._feature.block + self._locate
         self._tail_n = self._certain_lag + round(max(HOLD_S, LEARN_S) * fs_hz) + 2 * self._feature.block + self._level
         self.reset()
 

@@ -41,7 +41,7 @@ T_WAVE_SLOPE = 0.5
 """It is one if its slope is below this part of a beat's slope (Pan & Tompkins)."""
 HISTORY = 8
 """Beats, noise peaks and intervals that the levels rest on (Hamilton: 8 and medians)."""
-HOLD_S = 1.4
+HOLD_S = 0.8
 """A peak that was not taken for a beat can still become one for this long."""
 RR_LIMITS_S = (0.27, 2.0)
 """Bounds of the usual interval: 222 and 30 bpm."""
