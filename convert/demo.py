@@ -21,12 +21,11 @@ from convert.demo_card import PARITY_ROWS, model_card, report_markdown
 from convert.demo_data import Cohort, DataConfig, load_cohort, split
 from convert.demo_evaluate import Scored, calibrate, details, evidence, manifest_outputs
 from convert.demo_heads import Head, demo_heads, targets
+from convert.export import Exported, export_int8
 from convert.inference import arena_bytes, run_int8
 from convert.progress import Progress
 from convert.quantize import (
-    Exported,
     Weights,
-    export_int8,
     float_forward,
     fold,
     initial_ranges,
@@ -34,6 +33,7 @@ from convert.quantize import (
     post_training_ranges,
     quantized_forward,
 )
+from convert.simulate import SIMULATOR_VERSION
 from convert.students import StudentSpec, count_parameters, preset
 from convert.training import PHASE_NUMBER, Batch, Phase, State, Trainer, load_state, save_state, start
 from convert.windows import Augmentation, as_float, fixed_windows, random_windows
@@ -68,12 +68,12 @@ class DemoConfig:
         quant_epochs: Passes of quantization-aware training.
     """
 
-    patients: int = 3000
+    patients: int = 16000
     seed: int = 1
-    seconds: float = 42.0
+    seconds: float = 36.0
     preset: str = "micro"
-    float_epochs: int = 40
-    quant_epochs: int = 10
+    float_epochs: int = 30
+    quant_epochs: int = 6
 
     def command(self) -> str:
         """The command that makes this bundle."""
@@ -211,6 +211,7 @@ def _assemble(
         "schema": "anyecg.validation/1",
         "command": config.command(),
         "preset": config.preset,
+        "simulator": {"version": SIMULATOR_VERSION, "seed": config.seed},
         "seconds": config.seconds,
         "windows": WINDOWS,
         "split": {"patients": config.patients, **{k: len(v.streams) for k, v in parts.items()}},

@@ -32,7 +32,7 @@ def model_card(manifest: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
         facts: Sizes, split, parity and command of the run, as in ``validation/report.json``.
     """
     rows = "\n".join(output_row(o) for o in manifest["outputs"])
-    split, size = facts["split"], facts["size"]
+    split, size, simulator = facts["split"], facts["size"], facts["simulator"]
     mean_mae = number(facts["heads"]["potassium"]["mae_of_the_mean"])
     return f"""# {manifest["name"]} {manifest["version"]}
 
@@ -50,8 +50,8 @@ must not be used to diagnose, treat, monitor or reassure anybody, and nothing it
 
 ## Data
 
-{split["patients"]} patients of `convert.simulate` (ECGSYN dynamics, lead II, noise of a chest patch),
-{facts["seconds"]:g} s each.
+{split["patients"]} patients of `convert.simulate` (version {simulator["version"]}, seed {simulator["seed"]}),
+{facts["seconds"]:g} s each: ECGSYN dynamics, lead II, the noise of a chest patch.
 The couplings between laboratory values and the ECG are those of the literature where there are any and arbitrary
 otherwise; abnormal values are more frequent than in any clinic. No real recording was used.
 

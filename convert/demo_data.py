@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import multiprocessing
 from collections.abc import Mapping
@@ -88,7 +89,7 @@ def load_cohort(workdir: Path, config: DataConfig, progress: TextIO | None) -> C
     """
     if config.patients < 4 * SHARD:
         raise UsageError(f"{config.patients} patients are too few to split", f"use at least {4 * SHARD}")
-    claim(workdir, {"data": asdict(config)})
+    claim(workdir, {"data": asdict(config), "first_patient": _probe(config)})
     numbers = range(-(-config.patients // SHARD))
     todo = [n for n in numbers if not _path(workdir, n).is_file()]
     bar = Progress("simulating", len(numbers), f"shards of {SHARD} patients", progress, len(numbers) - len(todo))
@@ -124,6 +125,14 @@ def claim(workdir: Path, config: Mapping[str, object]) -> None:
         path.write_text(text)
     except OSError as error:
         raise OutputError(f"cannot use {workdir}: {error.strerror}", "name another --workdir") from error
+
+
+def _probe(config: DataConfig) -> str:
+    """Hash of the first patient's stream: shards of another version of the simulator or front end are not mixed in."""
+    from convert.simulate import simulate_patient
+
+    patient = simulate_patient(config.seed, 0, config.seconds)
+    return hashlib.sha256(stream_of(patient.ecg_mv, round(patient.fs_hz)).tobytes()).hexdigest()
 
 
 def _path(workdir: Path, number: int) -> Path:

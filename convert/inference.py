@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.quantize import reference_interpreter
+from convert.export import reference_interpreter
 from convert.tf_runtime import quiet_stderr
 from firmware_bridge.errors import MissingExtraError
 

@@ -1,4 +1,4 @@
-"""Quantization-aware training forms of a student, and its export to a full-int8 TFLite model.
+"""Quantization-aware training forms of a student.
 
 Three forms share one topology (:func:`convert.students.wire`) and one set of numbers:
 
@@ -6,13 +6,12 @@ Three forms share one topology (:func:`convert.students.wire`) and one set of nu
 * :class:`QuantOps`: normalisation folded into the weights, fake quantization on weights (symmetric per channel) and on
   every activation with learned ranges, for the second part; with ``export=True`` the weights stay float, because the
   converter quantizes them in exactly this way itself and rejects a per-channel fake quantization of depthwise weights;
-* the exported graph, batch fixed to 1 (a free batch brings SHAPE, STRIDED_SLICE and PACK into the model).
+* the exported graph (``convert/export.py``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,14 +20,13 @@ from numpy.typing import NDArray
 from convert.students import (
     INPUT_SCALE,
     OUTPUT_SCALE,
-    WINDOW_SAMPLES,
     ConvSpec,
     StudentSpec,
     activation_names,
     convolutions,
     wire,
 )
-from convert.tf_runtime import load_tensorflow, quiet_stderr
+from convert.tf_runtime import load_tensorflow
 
 Weights = dict[str, NDArray[np.float32]]
 """Parameter name -> array, the form in which students are kept, compared and written."""
@@ -315,79 +313,3 @@ def float_forward(
     logits, _ = wire(spec, ops, tf.constant(x))
     out: NDArray[np.float32] = logits.numpy().reshape(len(x), n_outputs)
     return out
-
-
-@dataclass(frozen=True, slots=True)
-class Exported:
-    """An exported model.
-
-    Attributes:
-        model: The TFLite flatbuffer.
-        output_scale: Scale of the int8 output.
-        output_zero_point: Zero point of the int8 output.
-        output_shape: Shape of the output tensor.
-        ops: Names of the operations in the file, in order.
-    """
-
-    model: bytes
-    output_scale: float
-    output_zero_point: int
-    output_shape: tuple[int, ...]
-    ops: tuple[str, ...]
-
-
-def export_int8(
-    spec: StudentSpec,
-    n_outputs: int,
-    weights: Mapping[str, NDArray[np.float32]],
-    *,
-    samples: int = WINDOW_SAMPLES,
-) -> Exported:
-    """Write a student as a full-int8 model, batch 1, int8 in and out.
-
-    Args:
-        spec: The student.
-        n_outputs: Heads.
-        weights: Folded weights with ranges, learned (quantization-aware) or seen (:func:`post_training_ranges`).
-        samples: Window length.
-    """
-    tf = load_tensorflow()
-    constants = {k: tf.constant(v) for k, v in weights.items() if not k.endswith(("/low", "/high"))}
-    lows = {k: float(v) for k, v in weights.items() if k.endswith("/low")}
-    highs = {k: max(float(v), MIN_RANGE) for k, v in weights.items() if k.endswith("/high")}
-    ops = QuantOps(spec, n_outputs, {**constants, **lows, **highs}, export=True)
-
-    def run(x: Any) -> Any:
-        logits, _ = wire(spec, ops, ops.input(x))
-        return logits
-
-    signature = tf.TensorSpec([1, 1, samples, 1], tf.float32)
-    module = tf.Module()
-    module.run = tf.function(run, input_signature=[signature])
-    function = module.run.get_concrete_function()
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], module)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.inference_input_type = tf.int8
-    converter.inference_output_type = tf.int8
-    with quiet_stderr():
-        return describe(converter.convert())
-
-
-def describe(model: bytes) -> Exported:
-    """Read output quantization, shape and operations back from a flatbuffer."""
-    interpreter = reference_interpreter(model)
-    out = interpreter.get_output_details()[0]
-    scale, zero_point = out["quantization"]
-    ops = tuple(str(op["op_name"]) for op in interpreter._get_ops_details())  # noqa: SLF001 - no public reader
-    return Exported(model, float(scale), int(zero_point), tuple(int(n) for n in out["shape"]), ops)
-
-
-def reference_interpreter(model: bytes) -> Any:
-    """LiteRT with its reference kernels, the ones TFLite Micro equals bit for bit."""
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType
-
-    interpreter = Interpreter(
-        model_content=model, num_threads=1, experimental_op_resolver_type=OpResolverType.BUILTIN_REF
-    )
-    interpreter.allocate_tensors()
-    return interpreter
