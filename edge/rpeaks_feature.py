@@ -30,6 +30,8 @@ SHAPE_S = 0.08
 """A peak carries the band-passed stream within this distance, for comparison of shapes,"""
 SHAPE_SLACK_S = 0.032
 """and this much more on both sides, so that two shapes can be aligned."""
+LEAST_HEIGHT = 1e-9
+"""A lower peak, in millivolts or counts, is the rounding error of a constant input: no converter resolves it."""
 BLOCKS_PER_S = 5
 """Internal blocks a second. Everything is computed in blocks of this one size, counted from the reset, so no result
 depends on how the samples were pushed."""
@@ -137,7 +139,7 @@ class QrsFeature:
         left = wide[:, :reach].max(axis=1)
         right = wide[:, reach + 1 :].max(axis=1)
         found: list[Peak] = []
-        for k in np.flatnonzero((here > left) & (here >= right)):
+        for k in np.flatnonzero((here > left) & (here >= right) & (here > LEAST_HEIGHT)):
             centre = int(k) + reach
             near = self._slope[centre - self._slope_reach : centre + self._slope_reach + 1]
             shape = self._shape[centre : centre + 2 * self._shape_reach + 1].copy()
