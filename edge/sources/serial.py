@@ -36,9 +36,10 @@ def open_serial(url: SourceUrl) -> Source:
     )
     info = SourceInfo(
         url=url.text,
-        device=profile.title,
+        device=profile.name,
         live=True,
         host_clock=True,
+        arrival_timed=True,
         fs_hz=profile.fs_hz[0] if len(profile.fs_hz) == 1 else None,
         notes=profile.notes,
     )

@@ -25,6 +25,8 @@ OWN_KEYS = (
     "hr", "potassium", "calcium", "noise", "seed", "fs", "bits", "nv", "frame", "seconds", "speed", "faults",
 )  # fmt: skip
 """What the query may say besides the fields of `EcgParams` (``t_mv=0.6``)."""
+DEVICE = "anyecg_patch"
+"""Whose protocol the virtual patch speaks."""
 STEP_S = 0.02
 """How often a paced simulation looks at the clock."""
 START_NS = 1_000_000_000
@@ -94,7 +96,7 @@ class SimSource(WireSource):
     """
 
     def __init__(self, patch: VirtualPatch, transport: SimTransport, info: SourceInfo) -> None:
-        super().__init__(transport, devices.get("anyecg_patch"), info)
+        super().__init__(transport, devices.get(DEVICE), info)
         self.patch = patch
 
 
@@ -128,9 +130,10 @@ def open_sim(url: SourceUrl) -> Source:
     speed = url.speed(1.0)
     info = SourceInfo(
         url=url.text,
-        device="simulated patient",
+        device=DEVICE,
         live=False,
         host_clock=not math.isinf(speed),
+        arrival_timed=not math.isinf(speed),
         fs_hz=config.fs_hz,
     )
     return SimSource(patch, SimTransport(patch, speed, url.number("seconds", math.inf, 0.1, 1e9)), info)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
-import uuid
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 from edge.sources import SourceInfo
@@ -20,7 +21,7 @@ class WireSource:
     Args:
         transport: Where bytes come from.
         device: Whose bytes they are.
-        info: What is known of the source.
+        info: What is known of the source; a session is named here, so that its recording carries the same name.
     """
 
     def __init__(self, transport: Transport, device: Device, info: SourceInfo) -> None:
@@ -29,7 +30,7 @@ class WireSource:
         self._decoder = device.decoder()
         self._recorder: RawLogWriter | None = None
         self._closed = False
-        self.info = info
+        self.info = info if info.session else replace(info, session=os.urandom(6).hex())
 
     def record(self, path: Path) -> None:
         """Tees everything that arrives into a raw recording, before it is decoded.
@@ -40,7 +41,7 @@ class WireSource:
         header = RawLogHeader(
             device=self._device.profile.name,
             url=self.info.url,
-            session=self.info.session or uuid.uuid4().hex,
+            session=self.info.session or "",
             start_unix_ns=time.time_ns(),
             start_monotonic_ns=time.monotonic_ns(),
             host_clock=self.info.host_clock,
@@ -59,6 +60,9 @@ class WireSource:
             if self._recorder is not None:
                 self._recorder.item(item)
             out = decode_item(self._decoder, item)
+            if isinstance(item, LinkEvent) and item.kind is LinkEventKind.END:
+                # What the decoder still held comes before the end, not after it.
+                out = [*out[1:], item]
             if isinstance(item, LinkEvent) and item.kind in {LinkEventKind.DISCONNECTED, LinkEventKind.STALLED}:
                 connected = False
             elif isinstance(item, RawChunk) or item.kind is LinkEventKind.CONNECTED:

@@ -68,11 +68,12 @@ def test_faults_are_accounted_for():
 
 def test_recording_a_simulation_and_living_it_again(tmp_path):
     path = tmp_path / "s.aer"
-    _source, items = take(f"record:{path},sim:?seconds=20&speed=max&faults=drop=0.1;unplug@5:2;corrupt=0.1")
+    source, items = take(f"record:{path},sim:?seconds=20&speed=max&faults=drop=0.1;unplug@5:2;corrupt=0.1")
     reader, decoder = RawLogReader(path), PatchDecoder()
     again = [one for item in reader.items() for one in decode_item(decoder, item)]
     assert [simple(item) for item in again] == [simple(item) for item in items]
-    assert reader.header.device == "anyecg_patch"
+    assert reader.header.device == source.info.device == "anyecg_patch"
+    assert reader.header.session == source.info.session
     assert not reader.header.host_clock
 
 
