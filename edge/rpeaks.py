@@ -26,6 +26,9 @@ BALANCE_MEMORY = 0.125
 BALANCE_TURN = 0.2
 """The polarity turns when the balance stands this far on the other side; 0.2 is the balance at ``POLARITY_RATIO``."""
 
+RIVAL = 0.8
+"""In a notched complex the summits of at least this part of the highest are alternatives for the R peak."""
+
 
 class RPeakDetector:
     """R peaks of one gap-free segment after another.
@@ -59,6 +62,7 @@ class RPeakDetector:
         self._taken = 0
         self._balance = 0.0
         self._sign = 0
+        self._offset = 0
         self._previous = -1
 
     def push(self, x: NDArray[np.float64]) -> list[int]:
@@ -100,7 +104,16 @@ class RPeakDetector:
             if self._sign == 0 or self._sign * self._balance < -BALANCE_TURN:
                 self._sign = 1 if balance >= 0 else -1
         bias = POLARITY_RATIO**self._sign
-        at = int(near.argmax() if up * bias >= down else near.argmin())
+        at = self._landmark(near if up * bias >= down else -near, centre - first)
         index = first + at + self._taken - self._tail_n
         self._previous = max(index, self._previous + 1)
         return self._previous
+
+    def _landmark(self, deflection: NDArray[np.float64], centre: int) -> int:
+        """Index of the summit; of several about equal ones that which lies as in the beat before."""
+        summits = np.flatnonzero((deflection[1:-1] >= deflection[:-2]) & (deflection[1:-1] > deflection[2:])) + 1
+        highest = int(deflection.argmax())
+        rivals = [highest, *(int(s) for s in summits if deflection[s] >= RIVAL * deflection[highest])]
+        at = min(rivals, key=lambda s: abs(s - centre - self._offset)) if len(rivals) > 1 else highest
+        self._offset = at - centre
+        return at
