@@ -45,7 +45,7 @@ class JsonlSink(BaseSink):
         """
         self._file.write_line(to_json(e))
 
-    def close(self, summary: RunSummary | None) -> None:
+    def close(self, summary: RunSummary | None = None) -> None:
         """Put everything on the medium.
 
         Raises:

@@ -187,8 +187,6 @@ def _status(state: LiveState, width: int) -> Row:
         late = state.limit_ms is not None and total > state.limit_ms
         limit = f" of {state.limit_ms:g}" if state.limit_ms is not None else ""
         parts.append(Span(f"latency {total:.1f}{limit} ms", "bad" if late else "ok"))
-        stages = [f"{clean(k)} {v:.1f}" for k, v in e.latency_ms.items() if k != "total"]
-        parts.append(Span(f" ({', '.join(stages)})" if stages and width >= 100 else "", "dim"))
         parts.append(Span(" · "))
     lost = 0 if e is None else e.lost_samples
     parts.append(Span(f"lost {lost} samples", "warn" if lost else ""))
@@ -197,4 +195,8 @@ def _status(state: LiveState, width: int) -> Row:
     if e is not None and not e.clock_synced:
         parts.append(Span(" · clock not set", "warn"))
     parts.append(Span(f" · hop {state.hops}"))
+    stages = [] if e is None else [f"{clean(k)} {v:.1f}" for k, v in e.latency_ms.items() if k != "total"]
+    more = f"   ms: {', '.join(stages)}"
+    if stages and sum(len(part.text) for part in parts) + len(more) <= width:
+        parts.append(Span(more, "dim"))
     return fit(tuple(parts), width)

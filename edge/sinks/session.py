@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import secrets
+import platform
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from edge.records import NOTICE, summary_dict, utc_text
 from edge.sinks import BaseSink
@@ -17,151 +18,71 @@ from edge.sinks.jsonl import JsonlSink
 from firmware_bridge.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
-    from edge.records import BundleRef, Estimate, RunSummary
+    from edge.bundle import Bundle
+    from edge.records import Estimate, RunSummary
+    from edge.sources import SourceInfo
     from firmware_bridge.samples import LinkEvent
 
 SCHEMA = "anyecg.session/1"
+
 MAX_RR_S = 3.0
 """A longer distance of two beats is a gap, not an RR interval (Orphanidou 2015)."""
 
-MAX_JSON_BYTES = 1 << 20
+MAX_JSON_CHARS = 1 << 20
+
+_NEW_FOLDER = "name a new folder"
 
 
-@dataclass(frozen=True, slots=True)
-class SessionInfo:
-    """What identifies a session.
-
-    Attributes:
-        source: The source URL.
-        bundle: The bundle.
-        live: The source is a device; only such a session can be continued.
-        versions: Versions of the kit, Python, numpy and the interpreter.
-        settings: Flags of the run, as written.
-    """
-
-    source: str
-    bundle: BundleRef
-    live: bool
-    versions: Mapping[str, str] = field(default_factory=dict)
-    settings: Mapping[str, str | float | bool | None] = field(default_factory=dict)
+def next_raw_path(folder: Path | str) -> Path:
+    """Where the raw recording of the next run in a session folder goes; a recording is never overwritten."""
+    path, number = Path(folder) / "raw.aer", 1
+    while path.exists():
+        number += 1
+        path = path.with_name(f"raw.{number}.aer")
+    return path
 
 
-class SessionFolder:
-    """The folder of ``--session-dir``.
+class SessionSink(BaseSink):
+    """Keeps a run in the folder of ``--session-dir``.
 
-    A new or empty folder begins a session. One that holds a session of the same device and bundle which never ended
-    (the power failed, the process was killed) is continued: its files are appended to, and the run gets a number,
-    because signal time begins anew. Anything else is refused, so no session is ever mixed with another.
+    A new or empty folder begins a session. One whose session of the same device and bundle never ended (the power
+    failed, the process was killed) is continued: its files are appended to, and ``session.json`` gets another run with
+    its own identifier, because signal time begins anew. Anything else is refused, so no session is mixed with another.
+    The raw recording beside these files is written by the source (`next_raw_path`).
 
     Args:
         path: The folder.
-        info: What is about to run.
-
-    Attributes:
-        session_id: For the estimates' ``session``.
-        run: 1 for the first run of the session, counted on for continuations.
+        source: Where the samples come from; only a live source can be continued.
+        bundle: What makes the estimates.
+        session: Identifier of this run, as in its estimates.
     """
 
-    def __init__(self, path: Path | str, info: SessionInfo) -> None:
-        self.path = Path(path)
-        self._info = info
-        self.session_id = ""
-        self.run = 0
+    def __init__(self, path: Path | str, source: SourceInfo, bundle: Bundle, session: str) -> None:
+        self._path = Path(path)
+        self._source = source
+        self._bundle = bundle
+        self._session = session
         self._runs: list[object] = []
-        self._base_id = ""
+        self._estimates = JsonlSink(self._path / "estimates.jsonl")
+        self._beats = AppendFile(self._path / "beats.csv", b"run,", "run,time_s,rr_s")
+        self._events = AppendFile(self._path / "events.jsonl", b"{")
+        self._last_beat_s: float | None = None
+        self._began = False
 
-    @property
-    def raw_path(self) -> Path:
-        """Where the raw recording of this run goes; a recording is never overwritten."""
-        return self.path / ("raw.aer" if self.run <= 1 else f"raw.{self.run}.aer")
-
-    def begin(self, unix_ns: int | None = None) -> None:
-        """Make the folder or continue in it, and write ``session.json``.
-
-        Args:
-            unix_ns: Wall clock; now where it is ``None``.
+    def open(self) -> None:
+        """Make the folder or continue in it.
 
         Raises:
             UsageError: The folder belongs to another or a finished session.
             OutputError: It cannot be written.
         """
-        started = utc_text(time.time_ns() if unix_ns is None else unix_ns)
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            known = (self.path / "session.json").exists()
-            foreign = not known and any(not p.name.endswith(".tmp") for p in self.path.iterdir())
-        except OSError as error:
-            raise output_error(self.path, error) from None
-        if foreign:
-            raise UsageError(f"{self.path} is not empty and holds no session", "name a new folder")
-        if known:
-            self._continue()
-        else:
-            self._base_id = f"{started[:19].replace('-', '').replace(':', '')}Z-{secrets.token_hex(2)}"
-        self.run = len(self._runs) + 1
-        self.session_id = self._base_id if self.run == 1 else f"{self._base_id}.{self.run}"
-        self._runs.append({"run": self.run, "started": started, "raw": self.raw_path.name})
-        write_atomically(self.path / "session.json", json.dumps(self._json(), indent=2) + "\n")
-
-    def end(self, summary: RunSummary) -> None:
-        """Write ``summary.json``: the session is finished.
-
-        Raises:
-            OutputError: It cannot be written.
-        """
-        write_atomically(self.path / "summary.json", json.dumps(summary_dict(summary), indent=2) + "\n")
-
-    def _continue(self) -> None:
-        if (self.path / "summary.json").exists():
-            raise UsageError(f"{self.path} holds a finished session", "name a new folder")
-        try:
-            with (self.path / "session.json").open(encoding="utf-8") as file:
-                old = json.loads(file.read(MAX_JSON_BYTES))
-            same = (old["source"], old["bundle"]["sha256"]) == (self._info.source, self._info.bundle.sha256)
-            self._base_id, self._runs = str(old["session"]), list(old["runs"])
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            raise UsageError(f"{self.path}/session.json cannot be read: {error}", "name a new folder") from None
-        if not same:
-            raise UsageError(f"{self.path} holds a session of another source or bundle", "name a new folder")
-        if not self._info.live:
-            raise UsageError(f"{self.path} holds an unfinished replay, which begins anew", "name a new folder")
-
-    def _json(self) -> dict[str, object]:
-        return {
-            "schema": SCHEMA,
-            "session": self._base_id,
-            "source": self._info.source,
-            "bundle": {"name": self._info.bundle.name, "sha256": self._info.bundle.sha256},
-            "versions": dict(self._info.versions),
-            "settings": dict(self._info.settings),
-            "runs": self._runs,
-            "notice": NOTICE,
-        }
-
-
-class SessionSink(BaseSink):
-    """Estimates, beats and events of a run in its session folder; the raw recording beside them is the source's part.
-
-    Args:
-        folder: The folder; ``begin`` was called.
-    """
-
-    def __init__(self, folder: SessionFolder) -> None:
-        self._folder = folder
-        self._estimates = JsonlSink(folder.path / "estimates.jsonl")
-        self._beats = AppendFile(folder.path / "beats.csv", b"run,", "run,time_s,rr_s")
-        self._events = AppendFile(folder.path / "events.jsonl", b"{")
-        self._last_beat_s: float | None = None
-
-    def open(self) -> None:
-        """Open the files.
-
-        Raises:
-            OutputError: One of them cannot be written.
-        """
+        self._enter()
         self._estimates.open()
         self._beats.open()
         self._events.open()
+        self._runs.append({"session": self._session, "source": self._source.url, "started": utc_text(time.time_ns())})
+        write_atomically(self._path / "session.json", json.dumps(self._about(), indent=2) + "\n")
+        self._began = True
 
     def estimate(self, e: Estimate) -> None:
         """Append to ``estimates.jsonl``.
@@ -179,7 +100,7 @@ class SessionSink(BaseSink):
         """
         record = {
             "time": utc_text(time.time_ns()),
-            "session": self._folder.session_id,
+            "session": self._session,
             "kind": str(ev.kind),
             "detail": ev.detail,
             "data": dict(ev.data),
@@ -195,7 +116,7 @@ class SessionSink(BaseSink):
         rr = None if self._last_beat_s is None else t_s - self._last_beat_s
         self._last_beat_s = t_s
         shown = f"{rr:.3f}" if rr is not None and 0 < rr <= MAX_RR_S else ""
-        self._beats.write_line(f"{self._folder.run},{t_s:.3f},{shown}")
+        self._beats.write_line(f"{len(self._runs)},{t_s:.3f},{shown}")
 
     def close(self, summary: RunSummary | None) -> None:
         """Close the files and, with a summary, finish the session.
@@ -206,10 +127,66 @@ class SessionSink(BaseSink):
         failed: OutputError | None = None
         for file in (self._estimates, self._beats, self._events):
             try:
-                file.close(None) if isinstance(file, JsonlSink) else file.close()
+                file.close()
             except OutputError as error:
                 failed = error
         if failed is not None:
             raise failed
-        if summary is not None:
-            self._folder.end(summary)
+        if summary is not None and self._began:
+            write_atomically(self._path / "summary.json", json.dumps(summary_dict(summary), indent=2) + "\n")
+
+    def _enter(self) -> None:
+        try:
+            self._path.mkdir(parents=True, exist_ok=True)
+            names = {p.name for p in self._path.iterdir() if p.suffix not in {".tmp", ".aer"}}
+        except OSError as error:
+            raise output_error(self._path, error) from None
+        if "summary.json" in names:
+            raise UsageError(f"{self._path} holds a finished session", _NEW_FOLDER)
+        if "session.json" in names:
+            self._continue()
+        elif names:
+            raise UsageError(f"{self._path} is not empty and holds no session", _NEW_FOLDER)
+
+    def _continue(self) -> None:
+        try:
+            with (self._path / "session.json").open(encoding="utf-8") as file:
+                old = json.loads(file.read(MAX_JSON_CHARS))
+            before = (old["device_url"], old["bundle"]["sha256"])
+            self._runs = list(old["runs"])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise UsageError(f"{self._path}/session.json cannot be read: {error}", _NEW_FOLDER) from None
+        if before != (_device_url(self._source.url), self._bundle.sha256):
+            raise UsageError(f"{self._path} holds a session of another source or bundle", _NEW_FOLDER)
+        if not self._source.live:
+            raise UsageError(f"{self._path} holds an unfinished replay, which would begin anew", _NEW_FOLDER)
+
+    def _about(self) -> dict[str, object]:
+        manifest = self._bundle.manifest
+        return {
+            "schema": SCHEMA,
+            "device": self._source.device,
+            "device_url": _device_url(self._source.url),
+            "bundle": {"name": f"{manifest.name} {manifest.version}", "sha256": self._bundle.sha256},
+            "versions": {
+                "anyecg-edge": _version("anyecg-edge"),
+                "python": platform.python_version(),
+                "numpy": np.__version__,
+                "ai-edge-litert": _version("ai-edge-litert"),
+                "system": platform.platform(),
+            },
+            "runs": self._runs,
+            "notice": NOTICE,
+        }
+
+
+def _device_url(url: str) -> str:
+    """The source without a recorder around it: each run records to another file."""
+    return url.partition(",")[2] if url.startswith("record:") else url
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None

@@ -163,13 +163,14 @@ class ReplaySource:
         self._reader = reader
         self._playback = playback
         signal = reader.signal
+        start_ns = signal.start_unix_ns
         self.info = SourceInfo(
             url=url,
             device=device,
             live=False,
-            host_clock=playback.speed == 1.0,
+            host_clock=False,
             fs_hz=signal.fs_hz,
-            start_unix_ns=signal.start_unix_ns,
+            start_unix_ns=None if start_ns is None else start_ns + round(playback.start_s * 1e9),
             leads=signal.leads,
             lead=signal.lead,
             notes=signal.notes,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
@@ -176,6 +177,16 @@ def check_rate(fs_hz: float, where: str) -> float:
             f"an ECG has {MIN_FS_HZ:g} to {MAX_FS_HZ:g}; say the true one with fs=",
         )
     return fs_hz
+
+
+def unix_ns(start: datetime | None) -> int | None:
+    """Wall clock of a recording's date, taken for UTC; ``None`` for none and for dates made up to hide the true one."""
+    if start is None or not _FIRST_YEAR <= start.year < _LAST_YEAR:
+        return None
+    return round(start.replace(tzinfo=UTC).timestamp() * 1000) * 1_000_000
+
+
+_FIRST_YEAR, _LAST_YEAR = 1970, 2100
 
 
 def check_file(path: Path) -> int:

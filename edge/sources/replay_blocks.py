@@ -135,20 +135,16 @@ _YIELD_EVERY = 16
 async def paced(items: Iterator[Timed], speed: float) -> AsyncIterator[LinkItem]:
     """Hands on each item when it is due.
 
-    At speed 1 the arrival times become those of the host's clock, as from a device; at any other speed they stay in the
-    time of the recording, so that a clock of the device and the arrival times still go together.
+    Arrival times stay in the time of the recording at every speed, so the estimates are the same at every speed.
 
     Args:
         items: Seconds at which each is due, and the item.
         speed: Factor of real time; infinity for no waiting.
     """
-    base_ns = time.monotonic_ns()
+    begin = time.monotonic()
     for number, (due_s, item) in enumerate(items):
-        if math.isinf(speed):
-            if number % _YIELD_EVERY == 0:
-                await asyncio.sleep(0)
-            yield item
-            continue
-        wait_s = due_s / speed - (time.monotonic_ns() - base_ns) / 1e9
-        await asyncio.sleep(max(0.0, wait_s))
-        yield replace(item, arrival_ns=base_ns + round(due_s * 1e9)) if speed == 1.0 else item
+        if not math.isinf(speed):
+            await asyncio.sleep(max(0.0, due_s / speed - (time.monotonic() - begin)))
+        elif number % _YIELD_EVERY == 0:
+            await asyncio.sleep(0)
+        yield item

@@ -7,6 +7,7 @@ comes of that).
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import warnings
 from collections.abc import Iterator
@@ -26,6 +27,7 @@ from edge.sources.replay_base import (
     check_file,
     check_rate,
     choose_lead,
+    unix_ns,
     voltage_scale_mv,
 )
 from firmware_bridge.errors import InputError, MissingExtraError
@@ -88,6 +90,9 @@ class EdfReader:
                 self._record_s = float(edf.data_record_duration)
         except READER_FAULTS as error:
             raise InputError(f"{path} is not a readable EDF file: {_first_line(error)}") from None
+        start_ns = None
+        with contextlib.suppress(*READER_FAULTS):  # an anonymised date
+            start_ns = unix_ns(edf.startdatetime)
         if any("records" in str(w.message) or "truncated" in str(w.message) for w in caught):
             notes.append(f"{path.name} is truncated: {self._records} data records are there and will be replayed")
         if not signals or self._records <= 0:
@@ -106,6 +111,7 @@ class EdfReader:
             unit="counts",
             lsb_mv=lsb_mv,
             notes=tuple(notes),
+            start_unix_ns=start_ns,
         )
 
     def chunks(self) -> Iterator[Chunk]:

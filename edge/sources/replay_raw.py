@@ -56,9 +56,10 @@ class RawReplaySource:
             raise InputError(
                 f"{reader.path} comes from a device not known here: {header.device!r}", error.fix
             ) from None
+        name = header.extra.get("device_name")
         self.info = SourceInfo(
             url=url,
-            device=self._device.profile.name,
+            device=name if isinstance(name, str) and name else self._device.profile.title,
             live=False,
             host_clock=speed == 1.0,
             session=header.session or None,

@@ -11,6 +11,7 @@ import importlib
 import math
 import warnings
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple, Protocol, cast
@@ -27,6 +28,7 @@ from edge.sources.replay_base import (
     check_file,
     check_rate,
     choose_lead,
+    unix_ns,
     voltage_scale_mv,
 )
 from firmware_bridge.errors import InputError, MissingExtraError
@@ -51,6 +53,7 @@ class _Header(Protocol):
     n_sig: int | None
     n_seg: int | None
     fs: float | None
+    base_datetime: datetime | None
     sig_len: int | None
     sig_name: list[str | None] | None
     units: list[str | None] | None
@@ -119,6 +122,7 @@ class WfdbReader:
             unit="counts",
             lsb_mv=self._lsb_mv,
             notes=tuple(self._notes),
+            start_unix_ns=unix_ns(header.base_datetime),
         )
 
     def chunks(self) -> Iterator[Chunk]:

@@ -157,7 +157,7 @@ def test_bad_values_of_the_url(tmp_path, query):
 @given(data=st.binary(max_size=300))
 def test_garbage_is_refused_or_read_but_never_crashes(data, tmp_path_factory):
     path = write(tmp_path_factory.mktemp("garbage"), data)
-    with contextlib.suppress(InputError):
+    with contextlib.suppress(InputError, UsageError):
         replay(path, "fs=250")
 
 

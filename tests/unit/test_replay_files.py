@@ -98,6 +98,14 @@ def test_a_truncated_signal_file_is_read_as_far_as_it_goes(tmp_path, fmt):
     assert np.array_equal(millivolts(items), millivolts(whole)[: len(millivolts(items))])
 
 
+def test_the_date_of_a_recording(tmp_path):
+    wfdb_record(tmp_path)
+    assert replay(tmp_path / "r")[0].start_unix_ns is None
+    text = (tmp_path / "r.hea").read_text().splitlines()
+    (tmp_path / "r.hea").write_text("\n".join([text[0] + " 12:00:00 01/02/2003", *text[1:]]))
+    assert replay(tmp_path / "r", "start=2")[0].start_unix_ns == 1_044_100_802_000_000_000
+
+
 def test_segments_and_the_hole_between_them(tmp_path):
     wfdb_record(tmp_path, "a", n=500)
     wfdb_record(tmp_path, "b", n=750)

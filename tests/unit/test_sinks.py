@@ -11,6 +11,7 @@ import textwrap
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -19,7 +20,8 @@ from edge.sinks import SinkClosedError, _append
 from edge.sinks._append import AppendFile, write_atomically
 from edge.sinks.jsonl import JsonlSink, StdoutJsonlSink, open_jsonl
 from edge.sinks.memory import MemorySink
-from edge.sinks.session import SessionFolder, SessionInfo, SessionSink
+from edge.sinks.session import SessionSink, next_raw_path
+from edge.sources import SourceInfo
 from firmware_bridge.errors import OutputError, UsageError
 from firmware_bridge.samples import LinkEvent, LinkEventKind
 
@@ -222,19 +224,18 @@ def test_memory_sink_keeps_everything():
     assert (sink.estimates, sink.beats_s, len(sink.events), sink.summary.hops) == ([ESTIMATE], [1.0], 1, 1)
 
 
-INFO = SessionInfo("serial:/dev/ttyACM0", BUNDLE, live=True, versions={"anyecg-edge": "0.1.0"})
+SOURCE = SourceInfo("record:raw.aer,serial:/dev/ttyACM0", "patch 7", live=True, host_clock=True)
+DEMO = SimpleNamespace(manifest=SimpleNamespace(name="demo", version="1"), sha256="0" * 64)
 
 
-def session(path, info=INFO):
-    folder = SessionFolder(path, info)
-    folder.begin()
-    sink = SessionSink(folder)
+def session(path, source=SOURCE, bundle=DEMO, name="a"):
+    sink = SessionSink(path, source, bundle, name)
     sink.open()
-    return folder, sink
+    return sink
 
 
 def test_a_session_folder(tmp_path):
-    sink = session(tmp_path / "s")[1]
+    sink = session(tmp_path / "s")
     sink.estimate(ESTIMATE)
     for t in (1.0, 1.8, 9.0):
         sink.beat(t)
@@ -244,8 +245,9 @@ def test_a_session_folder(tmp_path):
     assert files == ["beats.csv", "estimates.jsonl", "events.jsonl", "session.json", "summary.json"]
     assert (tmp_path / "s" / "beats.csv").read_text() == "run,time_s,rr_s\n1,1.000,\n1,1.800,0.800\n1,9.000,\n"
     about = json.loads((tmp_path / "s" / "session.json").read_text())
-    assert about["source"] == INFO.source
-    assert about["runs"][0]["raw"] == "raw.aer"
+    assert about["device_url"] == "serial:/dev/ttyACM0"
+    assert about["bundle"] == {"name": "demo 1", "sha256": "0" * 64}
+    assert about["versions"]["numpy"]
     assert json.loads((tmp_path / "s" / "events.jsonl").read_text())["data"] == {"fs_hz": 250}
     assert json.loads((tmp_path / "s" / "summary.json").read_text())["hops"] == 1
     with pytest.raises(UsageError, match="finished"):
@@ -253,27 +255,46 @@ def test_a_session_folder(tmp_path):
 
 
 def test_an_interrupted_session_is_continued(tmp_path):
-    folder, sink = session(tmp_path)
+    assert next_raw_path(tmp_path).name == "raw.aer"
+    (tmp_path / "raw.aer").write_bytes(b"")
+    sink = session(tmp_path)
     sink.estimate(ESTIMATE)
     sink.close(None)
-    again, sink = session(tmp_path)
+    assert next_raw_path(tmp_path).name == "raw.2.aer"
+    again = replace(SOURCE, url="record:raw.2.aer,serial:/dev/ttyACM0")
+    sink = session(tmp_path, again, name="b")
     sink.beat(2.0)
     sink.close(RunSummary())
-    assert again.session_id == folder.session_id + ".2"
-    assert (folder.raw_path.name, again.raw_path.name) == ("raw.aer", "raw.2.aer")
+    runs = json.loads((tmp_path / "session.json").read_text())["runs"]
+    assert [run["session"] for run in runs] == ["a", "b"]
     assert len((tmp_path / "estimates.jsonl").read_text().splitlines()) == 1
     assert (tmp_path / "beats.csv").read_text().splitlines()[-1] == "2,2.000,"
 
 
 @pytest.mark.parametrize(
-    "change", [{"source": "serial:/dev/other"}, {"bundle": BundleRef("demo", "1" * 64)}, {"live": False}]
+    "other",
+    [
+        {"source": replace(SOURCE, url="serial:/dev/other")},
+        {"bundle": SimpleNamespace(manifest=DEMO.manifest, sha256="1" * 64)},
+        {"source": replace(SOURCE, live=False)},
+    ],
 )
-def test_another_session_is_not_mixed_in(tmp_path, change):
-    session(tmp_path)[1].close(None)
+def test_another_session_is_not_mixed_in(tmp_path, other):
+    session(tmp_path).close(None)
     before = (tmp_path / "session.json").read_text()
     with pytest.raises(UsageError, match="name a new folder"):
-        session(tmp_path, replace(INFO, **change))
+        session(tmp_path, **other)
     assert (tmp_path / "session.json").read_text() == before
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path):
+    first = session(tmp_path)
+    second = SessionSink(tmp_path, SOURCE, DEMO, "b")
+    with pytest.raises(OutputError, match="another run"):
+        second.open()
+    second.close(RunSummary())
+    assert not (tmp_path / "summary.json").exists()
+    first.close(None)
 
 
 def test_folders_that_cannot_be_used(tmp_path):
