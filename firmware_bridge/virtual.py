@@ -149,6 +149,8 @@ class VirtualPatch:
         self._rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([0x9A7C, seed])))
         if not 20.0 <= self.config.fs_hz <= 8000.0:
             raise UsageError(f"fs={self.config.fs_hz:g} is outside 20 to 8000 Hz")
+        if not (0.0 < self.config.frame_s <= 10.0 and 0 <= self.config.nv_num < 1 << 32):
+            raise UsageError("a frame takes more than 0 and at most 10 s, a count 0 to 4294967295 nV")
         true_fs_hz = self.config.fs_hz * (1.0 + self._faults.rate("rate") * 1e-6)
         self._ticks_per_sample = self.config.tick_hz / true_fs_hz
         drift = 1.0 + self._faults.rate("drift") * 1e-6

@@ -2,8 +2,8 @@
 
 The port is a symbolic link with a stable name. Unplugging closes the pseudo-terminal and removes the link; replugging
 makes a new one and sets the link anew, in one step, as udev does for ``/dev/serial/by-id``. The process takes commands
-on its standard input, one a line: a fault schedule (times from now) or ``quit``; at its end, or when its input ends, it
-prints its account as one line of JSON.
+on its standard input, one a line: a fault schedule (times from now) or ``quit``. At its end it prints its account as
+one line of JSON. When its input is a pipe and ends, whoever started it is gone, and it ends too.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 import os
 import select
 import signal
+import stat
 import struct
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from firmware_bridge.errors import AnyEcgError, LinkError
+from firmware_bridge.errors import AnyEcgError, LinkError, UsageError
 from firmware_bridge.virtual import PatchConfig, VirtualPatch
 from firmware_bridge.virtual_faults import FaultSchedule
 from firmware_bridge.virtual_signal import (
@@ -61,7 +62,13 @@ class PtyPort:
         self._backlog = bytearray()
 
     def plug(self) -> None:
-        """Makes a new terminal and points the name at it."""
+        """Makes a new terminal and points the name at it.
+
+        Raises:
+            LinkError: Something that is no symbolic link has that name.
+        """
+        if self._link.exists() and not self._link.is_symlink():
+            raise LinkError(f"{self._link} exists and is no symbolic link", "choose another name for the port")
         self._master, self._slave = os.openpty()
         # Held open, so that the terminal stays raw (and does not echo) while no host has it.
         tty.setraw(self._slave)
@@ -136,9 +143,9 @@ def serve(patch: VirtualPatch, link: Path, speed: float, seconds: float) -> None
     port.plug()
     sys.stdout.write(f"ready {link}\n")
     sys.stdout.flush()
-    start, plugged, commands = time.monotonic(), True, bytearray()
+    start, plugged, commands = time.monotonic(), True, _Commands(patch)
     try:
-        while not patch.finished and patch.time_s < seconds and _commands(patch, commands):
+        while not patch.finished and patch.time_s < seconds and commands.take():
             now_s = (time.monotonic() - start) * speed
             # While the host does not read, the patch waits with it: a frame cut in two could not be accounted for.
             for emission in patch.advance(now_s) if not port.full else ():
@@ -161,24 +168,34 @@ def serve(patch: VirtualPatch, link: Path, speed: float, seconds: float) -> None
             sys.stdout.flush()
 
 
-def _commands(patch: VirtualPatch, held: bytearray) -> bool:
-    """Takes commands from the standard input; ``False`` when it is time to end."""
-    ready, _, _ = select.select([sys.stdin], [], [], 0)
-    if not ready:
-        return True
-    data = os.read(sys.stdin.fileno(), 4096)
-    held += data
-    while b"\n" in held:
-        line, _newline, rest = bytes(held).partition(b"\n")
-        held[:] = rest
-        text = line.decode("utf-8", "replace").strip()
-        if text == "quit":
-            return False
-        try:
-            patch.inject(text)
-        except AnyEcgError as error:
-            sys.stderr.write(f"{error}\n")
-    return bool(data)
+class _Commands:
+    """The standard input, a command a line."""
+
+    def __init__(self, patch: VirtualPatch) -> None:
+        self._patch = patch
+        self._held = bytearray()
+        # A shell gives background jobs /dev/null, whose end means nothing.
+        self._open = sys.stdin is not None
+        self._ends = self._open and stat.S_ISFIFO(os.fstat(sys.stdin.fileno()).st_mode)
+
+    def take(self) -> bool:
+        """Obeys what is there; ``False`` when it is time to end."""
+        if not (self._open and select.select([sys.stdin], [], [], 0)[0]):
+            return True
+        data = os.read(sys.stdin.fileno(), 4096)
+        self._open = bool(data)
+        self._held += data
+        while b"\n" in self._held:
+            line, _newline, rest = bytes(self._held).partition(b"\n")
+            self._held[:] = rest
+            text = line.decode("utf-8", "replace").strip()
+            if text == "quit":
+                return False
+            try:
+                self._patch.inject(text)
+            except AnyEcgError as error:
+                sys.stderr.write(f"{error}\n")
+        return self._open or not self._ends
 
 
 class VirtualProcess:
@@ -291,8 +308,11 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> None:
     """Command line of the virtual patch."""
     options = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda caught, _frame: sys.exit(128 + caught))
     try:
+        if not 0.01 <= options.speed <= 1e5:
+            raise UsageError(f"--speed {options.speed:g} is outside 0.01 to 100000")
         faults = FaultSchedule.parse(options.faults)
         source, fs_hz = _signal_of(options)
         config = PatchConfig(fs_hz, options.frame_s, options.bits, options.nv)

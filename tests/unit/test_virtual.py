@@ -1,8 +1,10 @@
 """The virtual patch itself: its schedule language, its signals, its answers."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -186,11 +188,41 @@ def test_the_command_says_what_is_wrong_in_one_line(tmp_path):
         VirtualProcess(tmp_path / "t", "--faults", "toast=1")
 
 
-def test_it_ends_with_its_input_and_prints_its_account(tmp_path):
+def test_it_ends_with_the_pipe_of_whoever_started_it(tmp_path):
     run = subprocess.run(
         [sys.executable, "-m", "firmware_bridge.virtual", "--link", str(tmp_path / "t")],
-        check=False, capture_output=True, text=True, cwd=ROOT, stdin=subprocess.DEVNULL, timeout=20,
+        check=False, capture_output=True, text=True, cwd=ROOT, input="", timeout=20,
     )  # fmt: skip
     assert run.returncode == 0
     assert json.loads(run.stdout.splitlines()[-1])["samples_made"] == 0
     assert not (tmp_path / "t").is_symlink()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_in_the_background_it_runs_until_it_is_told(tmp_path, number, code):
+    child = subprocess.Popen(
+        [sys.executable, "-m", "firmware_bridge.virtual", "--link", str(tmp_path / "t")],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+    )  # fmt: skip
+    assert child.stdout.readline().startswith("ready")
+    time.sleep(0.1)
+    assert child.poll() is None
+    child.send_signal(number)
+    out, err = child.communicate(timeout=10)
+    assert (child.returncode, err) == (code, "")
+    assert "samples_made" in json.loads(out.splitlines()[-1])
+
+
+def test_it_takes_no_name_that_is_somebody_elses(tmp_path):
+    (tmp_path / "t").write_text("mine")
+    with pytest.raises(LinkError, match="no symbolic link"):
+        VirtualProcess(tmp_path / "t")
+    assert (tmp_path / "t").read_text() == "mine"
+
+
+@pytest.mark.parametrize("arguments", ["--fs nan", "--frame-s inf", "--speed 0", "--nv -1", "--set t_mv", "--hr x"])
+def test_wrong_numbers_end_in_one_line_and_no_traceback(tmp_path, arguments):
+    with pytest.raises(LinkError) as caught:
+        VirtualProcess(tmp_path / "t", *arguments.split())
+    assert "Traceback" not in str(caught.value)
+    assert "Error" not in str(caught.value)
