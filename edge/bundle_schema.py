@@ -192,7 +192,7 @@ class Reader:
         """Returns a string out of ``choices``."""
         if self.value not in choices:
             raise self.fail(" or ".join(repr(c) for c in choices))
-        return cast("str", self.value)
+        return self.value
 
 
 def parse_manifest(raw: Any) -> Manifest:

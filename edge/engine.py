@@ -228,7 +228,8 @@ def make_front_end(bundle: Bundle) -> Callable[[Window], NDArray[np.int8]]:
 
     def prepare(window: Window) -> NDArray[np.int8]:
         z = np.clip(front_end(window.raw), -clamp, clamp)
-        return np.clip(np.rint(z / scale) + zero_point, -128, 127).astype(np.int8)
+        quantized: NDArray[np.int8] = np.clip(np.rint(z / scale) + zero_point, -128, 127).astype(np.int8)
+        return quantized
 
     return prepare
 

@@ -21,6 +21,7 @@ from edge.frontend_stream import FS_HZ
 from edge.records import RunSummary
 from edge.sinks import Sink, SinkClosedError
 from edge.sources import Source
+from firmware_bridge.errors import OutputError
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem, SampleBlock
 
 QUEUE_ITEMS = 4096
@@ -210,5 +211,12 @@ class Pipeline:
             sink.open()
 
     def _close(self, summary: RunSummary) -> None:
+        """Closes every sink, whatever one of them says; the first complaint is raised at the end."""
+        failed: OutputError | None = None
         for sink in self._sinks:
-            sink.close(summary)
+            try:
+                sink.close(summary)
+            except OutputError as e:
+                failed = failed or e
+        if failed is not None:
+            raise failed

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from edge.bundle import Bundle, load_bundle
@@ -17,7 +17,7 @@ from edge.model import BackendName, Model, load_model, self_test
 from edge.pipeline import Pipeline
 from edge.records import RunSummary
 from edge.sinks import Sink
-from edge.sources import Source
+from edge.sources import Source, session_name
 from edge.wallclock import ClockSync, live_wall_ns, recorded_wall_ns
 from firmware_bridge.errors import EXIT_OK, EXIT_SIGINT, EXIT_SIGTERM
 
@@ -48,15 +48,15 @@ def load(name: str, backend: BackendName = "auto") -> Loaded:
 def session_info(source: Source) -> SessionInfo:
     """What estimates of this source carry: the session's name, the device, and the way to wall time."""
     info = source.info
-    started_ns = time.time_ns()
+    wall: Callable[[int], int]
     if info.live or (info.host_clock and info.start_unix_ns is None):
         wall = live_wall_ns
     elif info.start_unix_ns is not None:
         wall = recorded_wall_ns(info.start_unix_ns, info.start_host_ns)
     else:
-        wall = recorded_wall_ns(started_ns)
+        wall = recorded_wall_ns(time.time_ns(), info.start_host_ns)
     return SessionInfo(
-        session=info.session or os.urandom(6).hex(),
+        session=session_name(info),
         device=info.device,
         wall_ns=wall,
         clock_synced=ClockSync(),

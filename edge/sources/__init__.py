@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import math
+import os
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Protocol, cast
@@ -12,7 +14,7 @@ from urllib.parse import unquote
 from firmware_bridge.errors import UsageError
 from firmware_bridge.samples import LinkItem
 
-__all__ = ["SCHEMES", "Source", "SourceInfo", "SourceUrl", "open_source"]
+__all__ = ["SCHEMES", "Source", "SourceInfo", "SourceUrl", "open_source", "session_name"]
 
 SCHEMES: dict[str, str] = {
     "serial": "edge.sources.serial:open_serial",
@@ -192,6 +194,20 @@ class SourceUrl:
         if text.lower() in {"0", "no", "false", "off"}:
             return False
         raise UsageError(f"{key}={text!r} in {self.text!r} is neither 1 nor 0")
+
+
+def session_name(info: SourceInfo) -> str:
+    """The name of a session from this source: random for a device; always the same for a recording or simulation.
+
+    The speed of a replay has no part in it: estimates do not depend on it, and so neither does what they are called.
+    """
+    if info.session:
+        return info.session
+    if info.live:
+        return os.urandom(6).hex()
+    path, _mark, query = info.url.partition("?")
+    kept = sorted(part for part in query.split("&") if part and not part.lower().startswith("speed="))
+    return hashlib.sha256("&".join([path, *kept]).encode("utf-8", "replace")).hexdigest()[:12]
 
 
 def open_source(url: str | SourceUrl) -> Source:

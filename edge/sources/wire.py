@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
-from edge.sources import SourceInfo
+from edge.sources import SourceInfo, session_name
 from firmware_bridge.devices import Device, decode_item
 from firmware_bridge.rawlog import RawLogHeader, RawLogWriter
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem
@@ -30,10 +29,12 @@ class WireSource:
         self._decoder = device.decoder()
         self._recorder: RawLogWriter | None = None
         self._closed = False
-        self.info = info if info.session else replace(info, session=os.urandom(6).hex())
+        self.info = replace(info, session=session_name(info))
 
     def record(self, path: Path) -> None:
         """Tees everything that arrives into a raw recording, before it is decoded.
+
+        The recording carries the session's name, so that its replay gives the same estimates under the same name.
 
         Raises:
             OutputError: The file cannot be made.
