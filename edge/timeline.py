@@ -143,10 +143,11 @@ class Timeline:
         lost = block.lost
         jump_s = self._jump_s(block)
         if lost == 0 and jump_s is not None:
-            lost = max(0, round(jump_s * block.fs_hz))
             self._segment = None
-            if jump_s < 0 or jump_s > MAX_GAP_S:
-                self._anchor = None
+            if 0 < jump_s <= MAX_GAP_S:
+                lost = round(jump_s * block.fs_hz)
+            else:
+                self._anchor = None  # another clock: how much is missing it cannot say
         if lost or kind != self._kind or (self._link_lost and block.device_time_ns is None):
             self._segment = None
         self._kind = kind
