@@ -185,7 +185,7 @@ def _status(state: LiveState, width: int) -> Row:
     if e is not None and e.latency_ms:
         total = e.latency_ms.get("total", sum(e.latency_ms.values()))
         late = state.limit_ms is not None and total > state.limit_ms
-        limit = f" of {state.limit_ms:g}" if state.limit_ms is not None else ""
+        limit = f"/{state.limit_ms:g}" if state.limit_ms is not None else ""
         parts.append(Span(f"latency {total:.1f}{limit} ms", "bad" if late else "ok"))
         parts.append(Span(" · "))
     lost = 0 if e is None else e.lost_samples
@@ -194,9 +194,8 @@ def _status(state: LiveState, width: int) -> Row:
     parts.append(Span(f" · reconnects {state.reconnects}", "warn" if state.reconnects else ""))
     if e is not None and not e.clock_synced:
         parts.append(Span(" · clock not set", "warn"))
-    parts.append(Span(f" · hop {state.hops}"))
     stages = [] if e is None else [f"{clean(k)} {v:.1f}" for k, v in e.latency_ms.items() if k != "total"]
-    more = f"   ms: {', '.join(stages)}"
-    if stages and sum(len(part.text) for part in parts) + len(more) <= width:
-        parts.append(Span(more, "dim"))
+    for more in (f" · hop {state.hops}", f"   ms: {', '.join(stages)}" if stages else ""):
+        if sum(len(part.text) for part in parts) + len(more) <= width:
+            parts.append(Span(more, "dim"))
     return fit(tuple(parts), width)

@@ -69,7 +69,7 @@ def test_everything_a_person_needs_is_on_80_by_24():
     screen = "\n".join(text(filled()))
     for wanted in ("patch 7", "demo 0.1", "00:02:08", "receiving", "HR  72 bpm", "0.93", "potassium high    62 %",
                    "51 – 71", "50 %", "▲ yes", "strong", "118", "5.31 mmol/L", "4.7 – 5.9", "limited",
-                   "latency 0.9 of 1000 ms", "lost 17 samples", "corrupt 0", "reconnects 0", "▴", "mV",
+                   "latency 0.9/1000 ms", "lost 17 samples", "corrupt 0", "reconnects 0", "▴", "mV",
                    NOTICE):  # fmt: skip
         assert wanted in screen, wanted
 
