@@ -57,7 +57,8 @@ class RPeakDetector:
         self._feature.reset()
         self._decision.reset()
         self._vetting.reset()
-        self._waiting = np.zeros(0)
+        self._block = np.zeros(self._feature.block)
+        self._filled = 0
         self._tail = np.zeros(self._tail_n)
         self._taken = 0
         self._balance = 0.0
@@ -74,13 +75,17 @@ class RPeakDetector:
         Returns:
             Sample numbers (since the reset) of the R peaks that are now confirmed, strictly increasing over all calls.
         """
-        samples = np.concatenate([self._waiting, np.asarray(x, dtype=np.float64)])
-        block = self._feature.block
-        whole = len(samples) // block * block
+        samples = np.asarray(x, dtype=np.float64)
         beats: list[int] = []
-        for start in range(0, whole, block):
-            beats += self._step(samples[start : start + block])
-        self._waiting = samples[whole:].copy()
+        at = 0
+        while at < len(samples):
+            n = min(len(self._block) - self._filled, len(samples) - at)
+            self._block[self._filled : self._filled + n] = samples[at : at + n]
+            self._filled += n
+            at += n
+            if self._filled == len(self._block):
+                self._filled = 0
+                beats += self._step(self._block)
         return beats
 
     def _step(self, x: NDArray[np.float64]) -> list[int]:
