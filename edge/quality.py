@@ -36,7 +36,8 @@ ACCEPT_SCORE = 0.5
 """A window with a lower score is poor signal."""
 LIKENESS = (0.80, 0.99)
 """Mean likeness of the beats at which the score is 0 and 1; 0.895 passes, which is a beat-to-beat signal-to-noise ratio
-of about 9 dB. Red noise reaches 0.84, electrode motion at 6 dB 0.92, clean records have 0.95 to 1."""
+of about 9 dB. Red noise reaches 0.87 and most windows of electrode motion at 6 dB stay below; clean records have 0.95
+to 1."""
 KURTOSIS = (1.7, 2.2)
 """kSQI: a sine has 1.5, a square wave 1; broad complexes at a high rate still 2."""
 QRS_SHARE = (0.25, 0.42)
@@ -57,7 +58,7 @@ FLAT_MV = 0.05
 HIGHEST_MV = 10.0
 """With the scale known: peak-to-peak above this is no ECG (IEC 60601-2-47 input range: 10 mV)."""
 IRREGULAR = 0.12
-"""Irregularity from which the rhythm is flagged; sinus rhythm has less than 0.1, fibrillation 0.15 to 0.5."""
+"""Irregularity from which the rhythm is flagged: fibrillation, and any window with an ectopic beat."""
 SUSPECT = 0.75
 """A measure whose part of the score is below this sets its flag."""
 

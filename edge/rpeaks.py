@@ -38,7 +38,7 @@ class RPeakDetector:
 
     Attributes:
         max_delay_samples: A peak is reported at the latest when the sample this far behind it is pushed (in the first
-            seconds after a reset: when the levels have been learned, at 2.8 s).
+            seconds after a reset: when the levels have been learned, at 2.6 s).
     """
 
     def __init__(self, fs_hz: float = 125.0) -> None:

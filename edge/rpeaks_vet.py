@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from edge.rpeaks_feature import Peak
 
 MATCH = 0.7
-"""Correlation with the template from which a beat looks right. On a record with electrode motion at 6 dB three of four
-false beats stay below 0.6, and on clean ones 95 % of all beats are above 0.9."""
+"""Correlation with the template from which a beat looks right. On a record with electrode motion at 6 dB the false
+beats have a median of 0.65 and the true ones of 0.95; on clean records 95 % of all beats are above 0.9."""
 LEARN_MATCH = 0.8
 """Correlation from which a beat also forms the template on."""
 REGULAR_MATCH = 0.85

@@ -53,7 +53,7 @@ def test_beats_increase_and_come_within_the_stated_delay():
     detector, beats = RPeakDetector(FS), []
     for i in range(len(x)):
         for beat in detector.push(x[i : i + 1]):
-            assert i < 2.8 * FS or i - beat <= detector.max_delay_samples
+            assert i < 2.6 * FS or i - beat <= detector.max_delay_samples
             beats.append(beat)
     assert len(beats) > 50
     assert all(a < b for a, b in itertools.pairwise(beats))
