@@ -97,36 +97,37 @@ def youden_threshold(probabilities: F64, labels: NDArray[np.bool_]) -> float:
 
 
 def logit_sd(
-    halves: tuple[F64, F64],
     scores: F64,
+    rival_scores: F64,
     labels: NDArray[np.bool_],
     platt: Platt,
     *,
     seed: int = 0,
     resamples: int = 200,
 ) -> float:
-    """Uncertainty of a patient's calibrated logit, as one standard deviation.
+    """Uncertainty of a patient's calibrated logit that a longer signal does not remove, as one standard deviation.
 
-    Two parts, added in quadrature: how much the aggregated logit of the same patient changes from one half of the
-    record to the other (half the standard deviation of the difference, the error of the whole record's mean where the
-    halves err independently), and how much the calibration line itself changes when the calibration patients are
-    resampled. It does not hold what the ECG cannot tell about the lab (the probability says that), nor a different
-    training run.
+    Two parts, added in quadrature: how far a second training run, calibrated in the same way, disagrees about the same
+    patients (the standard deviation of the difference over the root of two, Lakshminarayanan et al., NeurIPS 2017, with
+    two members), and how far the Platt line moves when the calibration patients are resampled. The scatter of single
+    windows is not in it: the runtime measures that live and adds it. Nor is what the ECG cannot tell about the lab: the
+    probability itself says that.
 
     Args:
-        halves: Aggregated model logits of the first and of the second half of each record, each ``(n,)``.
-        scores: Aggregated model logits of the whole records, ``(n,)``.
+        scores: Aggregated model outputs, ``(n,)``.
+        rival_scores: The same from another training run.
         labels: Shape ``(n,)``.
-        platt: The fitted calibration.
+        platt: The calibration of ``scores``.
         seed: Seed of the resampling.
         resamples: How many.
     """
-    within = platt.a * float(np.std(halves[0] - halves[1])) / 2.0
+    rival = fit_platt(rival_scores, labels)
+    between = float(np.std(platt.logit(scores) - rival.logit(rival_scores))) / np.sqrt(2.0)
     rng = np.random.default_rng([seed, 8])
     counts = rng.multinomial(len(scores), np.full(len(scores), 1.0 / len(scores)), size=resamples)
     lines = [fit_platt(scores, labels, c.astype(np.float64)) for c in counts]
     fitted = np.stack([line.logit(scores) for line in lines])
-    return float(np.hypot(within, np.sqrt(np.mean(np.var(fitted, axis=0)))))
+    return float(np.hypot(between, np.sqrt(np.mean(np.var(fitted, axis=0)))))
 
 
 @dataclass(frozen=True, slots=True)

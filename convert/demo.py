@@ -8,7 +8,7 @@ processor or TensorFlow version may round differently.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -20,33 +20,25 @@ from convert.bundle_writer import AGGREGATION, STREAM_FRONT_END, STREAM_INPUT, B
 from convert.demo_card import PARITY_ROWS, model_card, report_markdown
 from convert.demo_data import Cohort, DataConfig, load_cohort, split
 from convert.demo_evaluate import Scored, calibrate, details, evidence, manifest_outputs
-from convert.demo_heads import Head, demo_heads, targets
+from convert.demo_heads import Head, demo_heads
+from convert.demo_train import Trained, Trainee, train_student
 from convert.export import Exported, export_int8
 from convert.inference import arena_bytes, run_int8
-from convert.progress import Progress
 from convert.quantize import (
     Weights,
     float_forward,
-    fold,
-    initial_ranges,
-    initial_weights,
     post_training_ranges,
     quantized_forward,
 )
 from convert.simulate import SIMULATOR_VERSION
 from convert.students import StudentSpec, count_parameters, preset
-from convert.training import PHASE_NUMBER, Batch, Phase, State, Trainer, load_state, save_state, start
-from convert.windows import Augmentation, as_float, fixed_windows, random_windows
+from convert.windows import as_float, fixed_windows
 from firmware_bridge.errors import CheckFailedError
 
 NAME = "anyecg-demo"
 VERSION = "0.1.0"
 CREATED = "2026-11-22"
 """Date of the recipe, not of the run: a seed shall give the same files on any day."""
-
-BATCH = 96
-RANGE_WINDOWS = 512
-"""Training windows from which the first activation ranges are read."""
 
 WINDOWS = 8
 """Windows of a patient that are averaged into a score."""
@@ -106,122 +98,66 @@ def train_demo(out: Path, workdir: Path, config: DemoConfig, progress: TextIO | 
     spec, heads = preset(config.preset), demo_heads()
     cohort = load_cohort(workdir, DataConfig(config.patients, config.seed, config.seconds), progress)
     parts = {name: cohort.take(rows) for name, rows in split(config.patients, config.seed).items()}
-    tag = f"{config.preset}-{config.float_epochs}-{config.quant_epochs}"
-    steps = max(1, len(parts["train"].streams) // BATCH)
-
-    first = start(initial_weights(spec, len(heads), config.seed))
-    phase = Phase("float", config.float_epochs, steps, rate=4e-3)
-    best = _train(workdir / f"float-{tag}.npz", first, spec, heads, phase, parts, config.seed, progress)
-    folded = fold(spec, len(heads), best)
-    look = _look(parts["train"], config.seed)
-    ranged = initial_ranges(spec, len(heads), folded, look)
-    phase = Phase("quant", config.quant_epochs, steps, rate=4e-4)
-    trained = _train(workdir / f"quant-{tag}.npz", start(ranged), spec, heads, phase, parts, config.seed, progress)
-
-    exported = export_int8(spec, len(heads), trained)
-    contents, report = _assemble(config, spec, heads, parts, folded, trained, exported, look)
+    trainee = Trainee(spec, heads, parts["train"], parts["validation"], workdir, config.seed, progress)
+    trained = train_student(trainee, config.float_epochs, config.quant_epochs)
+    contents, report = _assemble(config, spec, heads, parts, trained)
     write_bundle(out, contents)
     return report
 
 
-def _train(
-    path: Path,
-    first: State,
-    spec: StudentSpec,
-    heads: tuple[Head, ...],
-    phase: Phase,
-    parts: Mapping[str, Cohort],
-    seed: int,
-    progress: TextIO | None,
-) -> Weights:
-    state = load_state(path) if path.is_file() else first
-    if state.epoch >= phase.epochs:
-        return state.best
-    trainer = Trainer(spec, [h.kind == "value" for h in heads], phase, state, seed)
-    validation = _fixed(parts["validation"], heads, windows=3)
-    total = phase.epochs * phase.steps_per_epoch
-    done = state.epoch * phase.steps_per_epoch
-    bar = Progress(f"training ({phase.kind})", total, f"batches of {BATCH}", progress, done)
-    y, note = targets(heads, parts["train"].labs), ""
-    while trainer.epoch < phase.epochs:
-        done, epoch = trainer.epoch * phase.steps_per_epoch, trainer.epoch
-        batches = _batches(parts["train"].streams, y, [seed, PHASE_NUMBER[phase.kind], epoch])
-        loss = trainer.run_epoch(batches, validation, lambda i, done=done, note=note: bar.step(done + i, note))  # type: ignore[misc]
-        note = f"(validation loss {loss:.4f})"
-        save_state(path, trainer.state())
-    return trainer.state().best
-
-
-def _batches(streams: NDArray[np.float32], y: NDArray[np.float32], seed: list[int]) -> Iterator[Batch]:
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(streams))
-    for i in range(0, len(order) - BATCH + 1, BATCH):
-        rows = order[i : i + BATCH]
-        yield as_float(random_windows(streams[rows], rng, Augmentation())), y[rows]
-
-
-def _fixed(cohort: Cohort, heads: tuple[Head, ...], windows: int) -> Batch:
-    x = np.concatenate([fixed_windows(stream, windows) for stream in cohort.streams])
-    return as_float(x), np.repeat(targets(heads, cohort.labs), windows, axis=0)
-
-
-def _look(train: Cohort, seed: int) -> NDArray[np.float32]:
-    rng = np.random.default_rng([seed, 4])
-    rows = rng.permutation(len(train.streams))[:RANGE_WINDOWS]
-    return as_float(random_windows(train.streams[rows], rng, None))
-
-
-def _outputs(exported: Exported, raw: NDArray[np.int8], patients: int) -> NDArray[np.float64]:
+def _outputs(exported: Exported, raw: NDArray[np.int8]) -> NDArray[np.float64]:
     real = (raw.astype(np.float64) - exported.output_zero_point) * exported.output_scale
-    return real.reshape(patients, WINDOWS, -1)
+    return real.reshape(-1, WINDOWS, raw.shape[1])
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """The exported model's outputs on the patients it is calibrated and judged on, and those of its other forms."""
+
+    calibration: Scored
+    rival: Scored
+    test: Scored
+    others: Mapping[str, NDArray[np.float64]]
+
+
+def _score(spec: StudentSpec, n: int, parts: Mapping[str, Cohort], trained: Trained, model: Exported) -> _Outcome:
+    ptq = export_int8(spec, n, post_training_ranges(spec, n, trained.folded, trained.look))
+    calibration_x, test_x = _windows(parts["calibration"]), _windows(parts["test"])
+    return _Outcome(
+        calibration=Scored(_outputs(model, run_int8(model.model, calibration_x)), parts["calibration"].labs),
+        rival=Scored(_float_outputs(spec, n, trained.rival, calibration_x), parts["calibration"].labs),
+        test=Scored(_outputs(model, run_int8(model.model, test_x)), parts["test"].labs),
+        others={
+            "float": _float_outputs(spec, n, trained.folded, test_x),
+            "ptq": _outputs(ptq, run_int8(ptq.model, test_x)),
+        },
+    )
 
 
 def _assemble(
-    config: DemoConfig,
-    spec: StudentSpec,
-    heads: tuple[Head, ...],
-    parts: Mapping[str, Cohort],
-    folded: Weights,
-    trained: Weights,
-    exported: Exported,
-    look: NDArray[np.float32],
+    config: DemoConfig, spec: StudentSpec, heads: tuple[Head, ...], parts: Mapping[str, Cohort], trained: Trained
 ) -> tuple[BundleContents, dict[str, Any]]:
-    scored, others, test_x = {}, {}, np.empty(0, np.int8)
-    for name in ("calibration", "test"):
-        cohort = parts[name]
-        x = np.concatenate([fixed_windows(stream, WINDOWS) for stream in cohort.streams])
-        scored[name] = Scored(_outputs(exported, run_int8(exported.model, x), len(cohort.streams)), cohort.labs)
-        test_x = x
-    patients = len(parts["test"].streams)
-    others["float"] = _float_outputs(spec, len(heads), folded, test_x).reshape(patients, WINDOWS, -1)
-    ptq = export_int8(spec, len(heads), post_training_ranges(spec, len(heads), folded, look))
-    others["ptq"] = _outputs(ptq, run_int8(ptq.model, test_x), patients)
-
-    entries = {h.key: calibrate(h, i, scored["calibration"], config.seed) for i, h in enumerate(heads)}
-    found = [evidence(h, i, scored["test"], entries[h.key], config.seed) for i, h in enumerate(heads)]
-    more = [details(h, i, scored["test"], entries[h.key], others) for i, h in enumerate(heads)]
+    exported = export_int8(spec, len(heads), trained.quantized)
     size = {
         "parameters": count_parameters(spec, len(heads)),
         "model_bytes": len(exported.model),
         "arena_bytes": arena_bytes(exported.model),
     }
     _check_budget(spec, size["model_bytes"], size["arena_bytes"])
-    rows = np.linspace(0, len(test_x) - 1, PARITY_WINDOWS).astype(int)
+    out = _score(spec, len(heads), parts, trained, exported)
+    entries = {h.key: calibrate(h, i, out.calibration, out.rival, config.seed) for i, h in enumerate(heads)}
+    found = [evidence(h, i, out.test, entries[h.key], config.seed) for i, h in enumerate(heads)]
+    more = [details(h, i, out.test, entries[h.key], out.others) for i, h in enumerate(heads)]
+    test_x = _windows(parts["test"])
     report: dict[str, Any] = {
-        "schema": "anyecg.validation/1",
-        "command": config.command(),
-        "preset": config.preset,
-        "simulator": {"version": SIMULATOR_VERSION, "seed": config.seed},
-        "seconds": config.seconds,
-        "windows": WINDOWS,
-        "split": {"patients": config.patients, **{k: len(v.streams) for k, v in parts.items()}},
+        **_recipe(config, parts),
         "size": size,
         "operations": {op: exported.ops.count(op) for op in sorted(set(exported.ops))},
-        "parity": parity(spec, trained, exported, test_x[rows]),
+        "parity": parity(spec, trained.quantized, exported, _spread(test_x, PARITY_WINDOWS)),
         "heads": {h.key: {"evidence": e, **m} for h, e, m in zip(heads, found, more, strict=True)},
     }
     manifest = _manifest(exported, manifest_outputs(heads, found), size)
-    golden = test_x[np.linspace(0, len(test_x) - 1, GOLDEN).astype(int)]
+    golden = _spread(test_x, GOLDEN)
     contents = BundleContents(
         manifest,
         exported.model,
@@ -234,9 +170,29 @@ def _assemble(
     return contents, report
 
 
+def _recipe(config: DemoConfig, parts: Mapping[str, Cohort]) -> dict[str, Any]:
+    return {
+        "schema": "anyecg.validation/1",
+        "command": config.command(),
+        "preset": config.preset,
+        "simulator": {"version": SIMULATOR_VERSION, "seed": config.seed},
+        "seconds": config.seconds,
+        "windows": WINDOWS,
+        "split": {"patients": config.patients, **{k: len(v.streams) for k, v in parts.items()}},
+    }
+
+
+def _spread(x: NDArray[np.int8], count: int) -> NDArray[np.int8]:
+    return np.asarray(x[np.linspace(0, len(x) - 1, count).astype(int)], dtype=np.int8)
+
+
+def _windows(cohort: Cohort) -> NDArray[np.int8]:
+    return np.concatenate([fixed_windows(stream, WINDOWS) for stream in cohort.streams])
+
+
 def _float_outputs(spec: StudentSpec, n: int, folded: Weights, x: NDArray[np.int8]) -> NDArray[np.float64]:
     parts = [float_forward(spec, n, folded, as_float(x[i : i + 256])) for i in range(0, len(x), 256)]
-    return np.concatenate(parts).astype(np.float64)
+    return np.concatenate(parts).astype(np.float64).reshape(-1, WINDOWS, n)
 
 
 def _manifest(exported: Exported, outputs: list[dict[str, Any]], size: Mapping[str, int]) -> dict[str, Any]:

@@ -74,9 +74,10 @@ saying the mean would reach.
 ## Calibration
 
 Probabilities: Platt scaling on the {split["calibration"]} calibration patients; threshold by Youden's index there.
-Their interval covers how much a patient's aggregated logit varies within the record and how uncertain the Platt line
-is; it does not cover what the ECG cannot know about the lab, nor another training run. The value: least squares on half
-of the calibration patients, split-conformal 90 % half-width on the other half.
+Their interval covers how far a second training run disagrees about the same patient and how uncertain the Platt line
+is; the runtime adds the scatter of the windows at hand. It does not cover what the ECG cannot know about the lab: the
+probability says that. The value: least squares on half of the calibration patients, split-conformal 90 % half-width on
+the other half.
 
 ## Limits
 

@@ -45,12 +45,6 @@ class Scored:
         """A head's aggregated output: the mean over a patient's windows, ``(patients,)``."""
         return np.asarray(self.outputs[:, :, index].mean(axis=1))
 
-    def halves(self, index: int) -> tuple[F64, F64]:
-        """The same from the first and from the second half of each record."""
-        middle = self.outputs.shape[1] // 2
-        first, second = self.outputs[:, :middle, index], self.outputs[:, -middle:, index]
-        return np.asarray(first.mean(axis=1)), np.asarray(second.mean(axis=1))
-
 
 def positives(head: Head, labs: Mapping[str, F64]) -> NDArray[np.bool_]:
     """Which patients lie beyond a head's limit."""
@@ -59,13 +53,14 @@ def positives(head: Head, labs: Mapping[str, F64]) -> NDArray[np.bool_]:
     return np.asarray(labs[head.lab] < head.limit if head.direction == "low" else labs[head.lab] > head.limit)
 
 
-def calibrate(head: Head, index: int, scored: Scored, seed: int) -> dict[str, Any]:
+def calibrate(head: Head, index: int, scored: Scored, rival: Scored, seed: int) -> dict[str, Any]:
     """Fit one head on the calibration split.
 
     Args:
         head: The head.
         index: Its place in the output.
         scored: The calibration split.
+        rival: The same split, scored by another training run.
         seed: Seed of what is resampled.
 
     Returns:
@@ -76,7 +71,7 @@ def calibrate(head: Head, index: int, scored: Scored, seed: int) -> dict[str, An
         return _calibrate_value(scores, scored.labs[head.lab])
     y = positives(head, scored.labs)
     platt = fit_platt(scores, y)
-    sd = logit_sd(scored.halves(index), scores, y, platt, seed=seed)
+    sd = logit_sd(scores, rival.scores(index), y, platt, seed=seed)
     return {
         "method": "platt",
         "a": _short(platt.a),

@@ -33,7 +33,7 @@ WARMUP_SHARE = 0.05
 GRADIENT_NORM = 5.0
 """Gradients are scaled down to this global norm."""
 
-HUBER_AT = 4.0
+HUBER_AT = 3.0
 HUBER_WEIGHT = 1.0
 """Values are trained on Huber's loss: squared up to ``HUBER_AT``, so that the few extreme labs do not rule; the weight
 brings it to the size of a head's cross-entropy."""

@@ -111,13 +111,19 @@ def test_linear_fit():
     assert fit_linear(np.zeros(4), np.arange(4.0)).slope == 0.0
 
 
-def test_logit_sd_grows_with_the_noise_of_a_record():
+def test_logit_sd_grows_as_two_runs_disagree_and_is_never_nothing():
     rng = np.random.default_rng(3)
     truth = rng.normal(0, 1, 500)
     y = rng.random(500) < 1 / (1 + np.exp(-2 * truth))
-    found = []
-    for noise in (0.1, 1.0):
-        halves = tuple(truth + noise * rng.standard_normal(500) for _ in range(2))
-        score = (halves[0] + halves[1]) / 2
-        found.append(logit_sd(halves, score, y, fit_platt(score, y), resamples=50))
-    assert 0 < found[0] < found[1]
+    line = fit_platt(truth, y)
+    found = [logit_sd(truth, truth + gap * rng.standard_normal(500), y, line, resamples=50) for gap in (0.0, 0.2, 0.8)]
+    assert 0 < found[0] < found[1] < found[2]
+
+
+def test_logit_sd_does_not_mind_the_scale_of_the_rival():
+    rng = np.random.default_rng(4)
+    truth = rng.normal(0, 1, 500)
+    y = rng.random(500) < 1 / (1 + np.exp(-2 * truth))
+    line = fit_platt(truth, y)
+    same = logit_sd(truth, 3.0 * truth - 1.0, y, line, resamples=50)
+    assert same == pytest.approx(logit_sd(truth, truth, y, line, resamples=50), rel=1e-3)
