@@ -114,6 +114,18 @@ def bundle_files(contents: BundleContents) -> dict[str, bytes]:
     return {**files, "manifest.json": to_json(manifest)}
 
 
+def check_place(folder: Path) -> None:
+    """Make sure that a bundle may stand in ``folder``: worth asking before minutes of work.
+
+    Raises:
+        OutputError: The place holds something that is no bundle.
+    """
+    if not folder.exists():
+        return
+    if not (folder.is_dir() and ((folder / "manifest.json").is_file() or not any(folder.iterdir()))):
+        raise OutputError(f"{folder} exists and is not a bundle", "name a new folder")
+
+
 def write_bundle(folder: Path, contents: BundleContents) -> None:
     """Write a bundle atomically, replacing an older bundle in the same place.
 
@@ -126,8 +138,8 @@ def write_bundle(folder: Path, contents: BundleContents) -> None:
     Raises:
         OutputError: The place holds something that is no bundle, or it cannot be written.
     """
-    if folder.exists() and not _replaceable(folder):
-        raise OutputError(f"{folder} exists and is not a bundle", "name a new folder")
+    folder = folder.resolve()
+    check_place(folder)
     files = bundle_files(contents)
     partial = folder.with_name(f".{folder.name}.part")
     old = folder.with_name(f".{folder.name}.old")
@@ -153,10 +165,6 @@ def write_bundle(folder: Path, contents: BundleContents) -> None:
         raise OutputError(
             f"cannot write the bundle {folder}: {reason}", "free some space or name another folder"
         ) from error
-
-
-def _replaceable(folder: Path) -> bool:
-    return folder.is_dir() and ((folder / "manifest.json").is_file() or not any(folder.iterdir()))
 
 
 def _remove(folder: Path) -> None:

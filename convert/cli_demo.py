@@ -53,16 +53,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.seconds < 13.0 or args.float_epochs < 1 or args.quant_epochs < 1 or args.seed < 0:
         raise UsageError("records need 13 s or more, both trainings an epoch or more, and seeds are not negative")
     config = DemoConfig(args.patients, args.seed, args.seconds, args.preset, args.float_epochs, args.quant_epochs)
-    workdir = args.workdir or args.out.with_name(f"{args.out.name}.work")
+    out = args.out.resolve()
+    workdir = args.workdir or out.with_name(f"{out.name}.work")
     begun_s = time.monotonic()
-    report = train_demo(args.out, workdir, config, sys.stderr)
+    report = train_demo(out, workdir, config, sys.stderr)
     for key, head in report["heads"].items():
         e = head["evidence"]
         text = f"AUROC {e['auroc']:.3f}" if e["auroc"] is not None else f"MAE {e['mae']}"
         sys.stdout.write(f"{key:16s} {text}  {e['tier']}\n")
     size = report["size"]
     sys.stdout.write(
-        f"{args.out}: {size['model_bytes']} bytes of flash, {size['arena_bytes']} of arena, "
+        f"{out}: {size['model_bytes']} bytes of flash, {size['arena_bytes']} of arena, "
         f"{(time.monotonic() - begun_s) / 60:.1f} min\n"
     )
     return 0

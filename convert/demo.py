@@ -16,7 +16,15 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.bundle_writer import AGGREGATION, STREAM_FRONT_END, STREAM_INPUT, BundleContents, to_json, write_bundle
+from convert.bundle_writer import (
+    AGGREGATION,
+    STREAM_FRONT_END,
+    STREAM_INPUT,
+    BundleContents,
+    check_place,
+    to_json,
+    write_bundle,
+)
 from convert.demo_card import PARITY_ROWS, model_card, report_markdown
 from convert.demo_data import Cohort, DataConfig, load_cohort, split
 from convert.demo_evaluate import Scored, calibrate, details, evidence, manifest_outputs
@@ -95,6 +103,7 @@ def train_demo(out: Path, workdir: Path, config: DemoConfig, progress: TextIO | 
         CheckFailedError: The model breaks its budget, or two interpreters disagree.
         OutputError: Something cannot be written.
     """
+    check_place(out)
     spec, heads = preset(config.preset), demo_heads()
     cohort = load_cohort(workdir, DataConfig(config.patients, config.seed, config.seconds), progress)
     parts = {name: cohort.take(rows) for name, rows in split(config.patients, config.seed).items()}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import multiprocessing
+import signal
+import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -96,7 +98,8 @@ def load_cohort(workdir: Path, config: DataConfig, progress: TextIO | None) -> C
     done = len(numbers) - len(todo)
     if todo:
         context = multiprocessing.get_context("spawn")
-        with context.Pool(min(WORKERS, len(todo))) as pool:
+        # Ctrl-C reaches every process of the terminal; only this one shall answer it.
+        with context.Pool(min(WORKERS, len(todo)), signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
             jobs = [(workdir, config, n) for n in todo]
             for _ in pool.imap_unordered(_make_shard, jobs):
                 done += 1
@@ -157,5 +160,5 @@ def _read_shard(path: Path) -> tuple[NDArray[np.float32], NDArray[np.float64]]:
     try:
         with np.load(path, allow_pickle=False) as data:
             return data["streams"], data["labs"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is damaged", "delete it and start again") from error

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -137,7 +138,7 @@ def load_state(path: Path) -> State:
                 if key[1:2] == ":":
                     parts[key[0]][key[2:]] = data[key]
             epoch, best_loss = int(data["epoch"]), float(data["best_loss"])
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is not a training state", "delete it and start again") from error
     return State(epoch, parts["w"], parts["o"], parts["b"], best_loss)
 
