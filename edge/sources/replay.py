@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.sources import Source, SourceInfo, SourceUrl
-from edge.sources.replay_base import MAX_FS_HZ, MIN_FS_HZ, Reader, ReadOptions, check_file
+from edge.sources.replay_base import MAX_FS_HZ, MIN_FS_HZ, READER_FAULTS, Reader, ReadOptions, check_file, first_line
 from edge.sources.replay_blocks import Blocker, Timed, paced
 from firmware_bridge.errors import InputError, UsageError
 from firmware_bridge.rawlog import SUFFIX, is_rawlog
@@ -107,8 +107,13 @@ def open_reader(path: Path, options: ReadOptions) -> Reader:
         InputError: It is nothing that can be replayed.
         MissingExtraError: Its format needs the ``replay`` extra.
     """
-    from edge.sources.replay_mat import MatReader, is_mat4
+    try:
+        return _reader(path, options)
+    except READER_FAULTS as error:
+        raise InputError(f"{path} has a damaged header: {first_line(error)}", "fetch it again") from None
 
+
+def _reader(path: Path, options: ReadOptions) -> Reader:
     base = _wfdb_base(path)
     if base is not None:
         from edge.sources.replay_wfdb import WfdbReader
@@ -122,6 +127,8 @@ def open_reader(path: Path, options: ReadOptions) -> Reader:
         from edge.sources.replay_edf import EdfReader
 
         return EdfReader(path, options)
+    from edge.sources.replay_mat import MatReader, is_mat4
+
     if path.suffix.lower() == ".mat" or is_mat4(head, size):
         return MatReader(path, options)
     from edge.sources.replay_csv import CsvReader

@@ -179,6 +179,16 @@ def check_rate(fs_hz: float, where: str) -> float:
     return fs_hz
 
 
+MAX_OFFSET = 1 << 30
+"""Largest count that may stand for 0 mV; beyond, counts would not fit 32 bits."""
+
+
+def first_line(error: BaseException) -> str:
+    """What a library says of a broken file, short and on one line."""
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:120]
+
+
 def unix_ns(start: datetime | None) -> int | None:
     """Wall clock of a recording's date, taken for UTC; ``None`` for none and for dates made up to hide the true one."""
     if start is None or not _FIRST_YEAR <= start.year < _LAST_YEAR:

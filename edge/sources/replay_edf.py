@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from edge.sources.replay_base import (
     CHUNK_SAMPLES,
+    MAX_OFFSET,
     READER_FAULTS,
     Chunk,
     ReadOptions,
@@ -27,6 +28,7 @@ from edge.sources.replay_base import (
     check_file,
     check_rate,
     choose_lead,
+    first_line,
     unix_ns,
     voltage_scale_mv,
 )
@@ -89,7 +91,7 @@ class EdfReader:
                 self._records = int(edf.num_data_records)
                 self._record_s = float(edf.data_record_duration)
         except READER_FAULTS as error:
-            raise InputError(f"{path} is not a readable EDF file: {_first_line(error)}") from None
+            raise InputError(f"{path} is not a readable EDF file: {first_line(error)}") from None
         start_ns = None
         with contextlib.suppress(*READER_FAULTS):  # an anonymised date
             start_ns = unix_ns(edf.startdatetime)
@@ -129,6 +131,10 @@ class EdfReader:
         gain = (float(s.physical_max) - float(s.physical_min)) / span if span else 0.0
         self._sign = -1 if gain < 0 else 1
         self._zero = round(s.digital_min - s.physical_min / gain) if gain else 0
+        if abs(self._zero) > MAX_OFFSET:
+            raise InputError(
+                f"{self._path} has an impossible scale: {self._zero:g} counts are 0 {s.physical_dimension}"
+            )
         if options.lsb_mv is not None:
             return options.lsb_mv
         if options.unit is not None:
@@ -157,7 +163,7 @@ class EdfReader:
                 first * self._per_record / s.sampling_frequency, last * self._per_record / s.sampling_frequency
             )
         except READER_FAULTS as error:
-            raise InputError(f"{self._path} is broken at data record {first}: {_first_line(error)}") from None
+            raise InputError(f"{self._path} is broken at data record {first}: {first_line(error)}") from None
         return self._sign * (raw.astype(np.int32) - np.int32(self._zero))
 
     def _read_onsets(self, *, bdf: bool) -> list[float] | None:
@@ -191,8 +197,3 @@ class EdfReader:
                         "export it as EDF+C",
                     )
         return onsets
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:120]

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from edge.sources.replay_base import (
     CHUNK_SAMPLES,
+    MAX_OFFSET,
     READER_FAULTS,
     Chunk,
     ReadOptions,
@@ -28,6 +29,7 @@ from edge.sources.replay_base import (
     check_file,
     check_rate,
     choose_lead,
+    first_line,
     unix_ns,
     voltage_scale_mv,
 )
@@ -154,7 +156,7 @@ class WfdbReader:
                 warnings.simplefilter("ignore")
                 header = self._lib.rdheader(str(path.with_suffix("")))
         except READER_FAULTS as error:
-            raise InputError(f"{path} is not a readable WFDB header: {_first_line(error)}") from None
+            raise InputError(f"{path} is not a readable WFDB header: {first_line(error)}") from None
         if not 0 < int(header.n_sig or 0) <= MAX_SIGNALS:
             raise InputError(f"{path} announces {header.n_sig} signals")
         return cast("_Header", header)
@@ -180,6 +182,8 @@ class WfdbReader:
             raise InputError(f"{name}.hea does not describe its signals")
         baseline = header.baseline[channel]
         offset = float((baseline if baseline is not None else header.adc_zero[channel]) or 0)
+        if not abs(offset) <= MAX_OFFSET:
+            raise InputError(f"{name}.hea has an impossible baseline: {offset:g}")
         frames = self._frames(header, channel)
         return _Piece(name, channel, frames, offset, fmt, _NO_SAMPLE.get(fmt))
 
@@ -259,7 +263,7 @@ class WfdbReader:
             raw: NDArray[np.int64] = np.asarray(record.e_d_signal[0], dtype=np.int64)
         except READER_FAULTS as error:
             raise InputError(
-                f"{self._base} is broken at frame {start}: {_first_line(error)}", "fetch it again"
+                f"{self._base} is broken at frame {start}: {first_line(error)}", "fetch it again"
             ) from None
         if raw.shape != ((stop - start) * self._per_frame,):
             raise InputError(f"{self._base} is truncated at frame {start}", "fetch it again")
@@ -268,8 +272,3 @@ class WfdbReader:
 
 def _gain(header: _Header, channel: int) -> float:
     return float((header.adc_gain or [0.0])[channel] or 0.0)
-
-
-def _first_line(error: BaseException) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:120]

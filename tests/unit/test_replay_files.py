@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import random
 import struct
 import sys
 
@@ -189,6 +190,25 @@ def test_edf_with_gaps_keeps_them(tmp_path):
     found = [item for item in replay(path)[1] if isinstance(item, SampleBlock)]
     assert [b.lost for b in found if b.lost] == [7 * 250]
     assert sum(len(b) for b in found) == 5000
+
+
+@pytest.mark.parametrize("kind", ["e.edf", "r.hea", "m.hea"])
+def test_damaged_headers_are_refused_or_read_but_never_crash(tmp_path, kind):
+    wfdb_record(tmp_path, n=500)
+    (tmp_path / "m.hea").write_text("m/3 2 250 750\nr 500\n~ 250\nr 0\n")
+    path = edf_file(tmp_path, seconds=3) if kind == "e.edf" else tmp_path / kind
+    whole = path.read_bytes()
+    rnd = random.Random(7)
+    for _ in range(150):
+        data = bytearray(whole)
+        for _ in range(rnd.choice([1, 3])):
+            at = rnd.randrange(min(1024, len(data)))
+            data[at : at + rnd.choice([0, 1, 4])] = rnd.choice([b"", b"9", b"-1", b"e9", b" ", b"\xff", b"\n", b"/"])
+        path.write_bytes(data)
+        try:
+            replay(path)
+        except InputError as error:
+            assert "\n" not in str(error)
 
 
 def test_broken_edf(tmp_path):
