@@ -61,7 +61,7 @@ class RawReplaySource:
             url=url,
             device=name if isinstance(name, str) and name else self._device.profile.title,
             live=False,
-            host_clock=speed == 1.0,
+            host_clock=False,
             session=header.session or None,
             arrival_timed=header.host_clock,
             start_unix_ns=header.start_unix_ns,

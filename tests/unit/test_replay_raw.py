@@ -113,4 +113,5 @@ def test_speed_changes_the_pace_and_nothing_else(tmp_path):
 
 def test_a_raw_recording_keeps_its_times(tmp_path):
     info = open_source(f"replay:{record(tmp_path / 'raw.aer')}").info
+    assert not info.host_clock
     assert (info.arrival_timed, info.start_host_ns, info.start_unix_ns) == (True, 0, 1_700_000_000_000_000_000)
