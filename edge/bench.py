@@ -6,17 +6,19 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge import budget
 from edge.engine import Engine, SessionInfo
 from edge.records import BudgetLine
 from edge.session import Loaded, load
-from firmware_bridge.ecgsyn import EcgParams, EcgSynth
 from firmware_bridge.errors import AnyEcgError
 from firmware_bridge.samples import SampleBlock
 
@@ -29,10 +31,16 @@ DELAY_RUN_S = 20.0
 WARM_UP_S = 30.0
 
 
-def blocks(seconds: float, fs_hz: float = 250.0) -> Iterator[SampleBlock]:
-    """Yields ``seconds`` of a simulated ECG as a patch would send it; one minute, repeated."""
+def ecg_minute(fs_hz: float = 250.0) -> NDArray[np.int32]:
+    """Returns one simulated minute in microvolts."""
+    from firmware_bridge.ecgsyn import EcgParams, EcgSynth
+
+    return (EcgSynth(EcgParams(), 1).generate(round(LOOP_S * fs_hz), fs_hz) * 1000.0).astype(np.int32)
+
+
+def blocks(ecg: NDArray[np.int32], seconds: float, fs_hz: float = 250.0) -> Iterator[SampleBlock]:
+    """Yields ``seconds`` of ECG as a patch would send it: ``ecg`` over and over, 0.1 s a block, with a device clock."""
     n = round(BLOCK_S * fs_hz)
-    ecg = (EcgSynth(EcgParams(), 1).generate(round(LOOP_S * fs_hz), fs_hz) * 1000.0).astype(np.int32)
     for k in range(round(seconds / BLOCK_S)):
         start = k * n % len(ecg)
         end_ns = round((k + 1) * n * 1e9 / fs_hz)
@@ -57,7 +65,7 @@ def measure(bundle: str, hours: float) -> list[BudgetLine]:
     loaded = load(bundle)
     tier = loaded.bundle.manifest.tier
     lines = [_chain(loaded), *_added(loaded)] if tier == "foundation" else [_chain(loaded)]
-    memory = _child("memory", bundle, str(hours))
+    memory = _memory(bundle, hours)
     limit_mib = budget.MICRO_RSS_MIB if tier == "micro" else budget.FOUNDATION_RSS_MIB
     lines.append(_line(f"peak RSS, {tier} tier, BLE and serial loaded, MiB", memory["peak_mib"], limit_mib))
     lines.append(
@@ -76,7 +84,7 @@ def measure(bundle: str, hours: float) -> list[BudgetLine]:
 
 def run_seconds(engine: Engine, seconds: float) -> float:
     """Pushes ``seconds`` of signal; returns the processor seconds that it took."""
-    items = list(blocks(seconds))
+    items = list(blocks(ecg_minute(), seconds))
     started = time.process_time()
     for item in items:
         engine.push(item)
@@ -110,6 +118,14 @@ def _added(loaded: Loaded) -> list[BudgetLine]:
             loaded.model.run(window)
         times.append((time.process_time() - started) / 20)
     return [_line("runtime around invoke, share of invoke", whole / min(times) - 1.0, budget.ADDED_SHARE)]
+
+
+def _memory(bundle: str, hours: float) -> dict[str, float]:
+    # The signal comes from a file: making it would load numpy.random, which no device needs.
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "ecg.npy"
+        np.save(path, ecg_minute())
+        return _child("memory", bundle, str(hours), str(path))
 
 
 def _cold_start_s(bundle: str) -> float:

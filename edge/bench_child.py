@@ -5,21 +5,19 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-
-MODES = ("cold", "memory", "delay")
 
 
 def main(argv: list[str]) -> int:
-    """Runs ``MODE BUNDLE [NUMBER]`` and prints one JSON object."""
-    mode, bundle = argv[0], argv[1]
-    number = float(argv[2]) if len(argv) > 2 else 0.0
-    found = {"cold": _cold, "memory": _memory, "delay": _delay}[mode](bundle, number)
+    """Runs ``MODE BUNDLE [ARGUMENTS]`` and prints one JSON object."""
+    modes: dict[str, Callable[..., dict[str, float]]] = {"cold": _cold, "memory": _memory, "delay": _delay}
+    found = modes[argv[0]](*argv[1:])
     sys.stdout.write(json.dumps(found) + "\n")
     return 0
 
 
-def _cold(bundle: str, _number: float) -> dict[str, float]:
+def _cold(bundle: str) -> dict[str, float]:
     """The start of ``anyecg run`` up to the first sample."""
     from edge.engine import Engine
     from firmware_bridge.samples import LinkItem, SampleBlock
@@ -40,9 +38,10 @@ def _cold(bundle: str, _number: float) -> dict[str, float]:
     return {"first_sample_monotonic_s": first[0]}
 
 
-def _memory(bundle: str, hours: float) -> dict[str, float]:
+def _memory(bundle: str, hours: str, signal: str) -> dict[str, float]:
     """Peak and growth of memory with both radios' libraries loaded, as on a device."""
     import bleak.backends.bluezdbus.client
+    import numpy as np
     import serial
 
     from edge import budget
@@ -55,14 +54,14 @@ def _memory(bundle: str, hours: float) -> dict[str, float]:
     engine = Engine(loaded.bundle, loaded.model, plain_session())
     settle_s = 900.0
     start_mib = 0.0
-    for k, block in enumerate(blocks(settle_s + hours * 3600.0)):
+    for k, block in enumerate(blocks(np.load(signal), settle_s + float(hours) * 3600.0)):
         engine.push(block)
         if k == round(settle_s * 10):
             start_mib = budget.rss_mib()
     return {"peak_mib": budget.peak_rss_mib(), "growth_mib": budget.rss_mib() - start_mib}
 
 
-def _delay(bundle: str, seconds: float) -> dict[str, float]:
+def _delay(bundle: str, seconds: str) -> dict[str, float]:
     """Delay from the last sample of a window to the written estimate, at real time."""
     import tempfile
 
@@ -74,7 +73,7 @@ def _delay(bundle: str, seconds: float) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         sink = open_jsonl(str(Path(folder) / "estimates.jsonl"))
         source = open_source("sim:?speed=1")
-        summary, _ = run(source, loaded, [sink], seconds=seconds + 13.0, hop_s=0.2)
+        summary, _ = run(source, loaded, [sink], seconds=float(seconds) + 13.0, hop_s=0.2)
     return {"p99_ms": summary.latency_ms["written"].p99}
 
 

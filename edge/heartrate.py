@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.stats import median
+
 RATE_LIMITS_BPM = (25.0, 250.0)
 """A rate outside is a fault of the signal or the detector, not of a heart. (MC-MED pipelines drop below 25; supra-
 ventricular tachycardia of adults stays below 250.)"""
@@ -25,7 +27,7 @@ def heart_rate_bpm(beats: NDArray[np.int_], fs_hz: float) -> float | None:
     """
     if len(beats) < LEAST_BEATS:
         return None
-    interval_s = float(np.median(np.diff(np.asarray(beats)))) / fs_hz
+    interval_s = median(np.diff(np.asarray(beats))) / fs_hz
     if not interval_s > 0:
         return None
     rate_bpm = 60.0 / interval_s

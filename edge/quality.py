@@ -29,6 +29,7 @@ from edge.quality_measures import (
     likeness,
     standstill_s,
 )
+from edge.stats import median
 
 FS_HZ = 125.0
 """Rate of the window."""
@@ -147,7 +148,7 @@ def _parts(
 ) -> dict[str, float]:
     """Factors of the score, 0 to 1, each under the flag that it sets."""
     heights = complex_heights(window, beats, FS_HZ)
-    middle = float(np.median(heights)) if len(heights) else 0.0
+    middle = median(heights) if len(heights) else 0.0
     outlier = float(heights.max()) / middle if middle > 0 else np.inf
     return {
         "beats_differ": _ramp(float(alike.mean()) if len(alike) else 0.0, LIKENESS),

@@ -8,6 +8,8 @@ from math import ceil, floor
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.stats import median, percentile
+
 BEFORE_S = 0.2
 """A beat's segment begins this long before its R peak: P wave and PR segment."""
 AFTER_S = 0.4
@@ -81,7 +83,7 @@ def likeness(window: NDArray[np.float64], beats: NDArray[np.int_], fs_hz: float)
         Correlations, one per beat whose segment lies inside the window; empty with fewer than two of those.
     """
     before, slack = round(BEFORE_S * fs_hz), round(ALIGN_S * fs_hz)
-    interval = int(np.median(np.diff(beats))) if len(beats) > 1 else len(window)
+    interval = int(median(np.diff(beats))) if len(beats) > 1 else len(window)
     after = min(round(AFTER_S * fs_hz), max(interval - before, round(LEAST_AFTER_S * fs_hz)))
     inside = beats[(beats >= before + slack) & (beats + after + slack < len(window))]
     if len(inside) < 2:
@@ -122,7 +124,7 @@ def burst(raw: NDArray[np.float64], fs_hz: float) -> float:
     bend = np.diff(raw, 2)
     pieces = bend[: len(bend) // length * length].reshape(-1, length)
     rough = np.sqrt((pieces * pieces).mean(axis=1))
-    usual = float(np.percentile(rough, BURST_PERCENTILE))
+    usual = percentile(rough, BURST_PERCENTILE)
     worst = float(rough.max())
     return worst / usual if usual > 0 else (np.inf if worst > 0 else 1.0)
 
@@ -141,7 +143,7 @@ def clipped_s(raw: NDArray[np.float64], fs_hz: float) -> float:
     for rail in (low, high):
         at_rail = np.abs(raw - rail) <= exact
         rest = raw[~at_rail]
-        if abs(float(np.median(rest)) - rail) < CLIP_DISTANCE * (high - low):
+        if abs(median(rest) - rail) < CLIP_DISTANCE * (high - low):
             continue
         edges = np.flatnonzero(np.diff(np.concatenate([[False], at_rail, [False]]).astype(np.int8)))
         lengths = (edges[1::2] - edges[::2]) / fs_hz

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from edge.rpeaks_decide import HOLD_S, LEARN_S, BeatDecision
 from edge.rpeaks_feature import Peak, QrsFeature
 from edge.rpeaks_vet import BeatVetting
+from edge.stats import median
 
 LOCATE_S = 0.08
 """The R peak is the largest deflection within this distance of the feature's peak."""
@@ -101,7 +102,7 @@ class RPeakDetector:
         centre = peak.index - (self._taken - self._tail_n)
         around = self._tail[max(0, centre - self._level) : centre + self._level + 1]
         first = max(0, centre - self._locate)
-        near = self._tail[first : centre + self._locate + 1] - float(np.median(around))
+        near = self._tail[first : centre + self._locate + 1] - median(around)
         up, down = float(near.max()), float(-near.min())
         if up + down > 0:
             balance = (up - down) / (up + down)

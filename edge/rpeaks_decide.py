@@ -8,12 +8,12 @@ Cardiology 2002;29:101). All levels are ratios of what the stream itself shows: 
 from __future__ import annotations
 
 from collections import deque
-from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.rpeaks_feature import Peak
+from edge.stats import median
 
 THRESHOLD = 0.35
 """Position of the threshold between noise level (0) and beat level (1)."""
@@ -159,7 +159,7 @@ class BeatDecision:
 
     def _stands_out(self, peak: Peak, pause: int) -> bool:
         least = RELEARN_PART * 0.5 ** (pause / (RELEARN_S * self._fs_hz) - 1) * self._level(1.0)
-        return peak.height > max(least, RELEARN_CONTRAST * float(np.median(np.concatenate(self._background))))
+        return bool(peak.height > max(least, RELEARN_CONTRAST * median(np.concatenate(self._background))))
 
     def _expire(self, now: int) -> None:
         keep = now - HOLD_S * self._fs_hz

@@ -10,12 +10,12 @@ those are rare.)
 from __future__ import annotations
 
 from collections import deque
-from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.rpeaks_feature import Peak
+from edge.stats import median
 
 MATCH = 0.7
 """Correlation with the template from which a beat looks right. On a record with electrode motion at 6 dB the false

@@ -6,22 +6,38 @@ On a device with a budget of 60 MiB those two are 3 % of it.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-def median(x: NDArray[np.float64] | NDArray[np.int64]) -> float:
-    """Returns the median of a 1-D array, the same number as ``numpy.median``.
+def median(x: NDArray[np.float64] | NDArray[np.int64] | Iterable[float]) -> float:
+    """Returns the median, the same number as ``numpy.median``.
 
     Args:
-        x: Shape ``(n,)``, ``n >= 1``, finite.
+        x: At least one finite number, as a 1-D array or anything to iterate over.
     """
-    ordered = np.sort(x)
+    ordered: Sequence[float] | NDArray[np.float64] | NDArray[np.int64]
+    ordered = np.sort(x) if isinstance(x, np.ndarray) else sorted(x)
     middle = len(ordered) // 2
     if len(ordered) % 2:
         return float(ordered[middle])
     return (float(ordered[middle - 1]) + float(ordered[middle])) / 2.0
+
+
+def percentile(x: NDArray[np.float64], percent: float) -> float:
+    """Returns a percentile with linear interpolation, as ``numpy.percentile`` does (which loads ``numpy.ma``, too).
+
+    Args:
+        x: Shape ``(n,)``, ``n >= 1``, finite.
+        percent: 0 to 100.
+    """
+    ordered = np.sort(x)
+    at = (len(ordered) - 1) * percent / 100.0
+    low = int(at)
+    high = min(low + 1, len(ordered) - 1)
+    return float(ordered[low]) + (float(ordered[high]) - float(ordered[low])) * (at - low)
 
 
 def normal_quantile(p: float) -> float:

@@ -48,7 +48,7 @@ def test_one_sample_at_a_time_gives_the_same_bits() -> None:
     stream = StreamFilter(250)
     pieces = [stream.push(x[i : i + 1]) for i in range(len(x))]
     assert np.concatenate(pieces).tobytes() == StreamFilter(250).push(x).tobytes()
-    assert [i for i, p in enumerate(pieces) if len(p)][0] == StreamFilter(250).warmup_samples
+    assert next(i for i, p in enumerate(pieces) if len(p)) == StreamFilter(250).warmup_samples
 
 
 @pytest.mark.parametrize("grid_hz", [250, 500])

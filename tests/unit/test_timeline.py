@@ -127,7 +127,7 @@ def test_lead_off_is_a_gap_with_its_reason() -> None:
     assert [(o.reason, o.start_s, o.end_s) for o in out if isinstance(o, Gap)] == [("lead_off", 1.0, 2.0)]
     assert not [o for o in out if isinstance(o, Uniform)]
     after = timeline.push(block(np.zeros(250), 250.0))
-    assert [o for o in after if isinstance(o, Uniform)][0].first
+    assert next(o for o in after if isinstance(o, Uniform)).first
 
 
 def test_a_restart_is_placed_by_the_host_clock() -> None:
