@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pickletools
 import struct
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -95,7 +96,10 @@ def load_plain(data: bytes, where: str) -> Loaded:
         raise InputError(f"{where}: its pickle has {len(data)} bytes, which no checkpoint needs", "do not trust it")
     machine = _Machine(where)
     try:
-        return machine.run(data)
+        with warnings.catch_warnings():
+            # Damaged texts make the decoder complain about escape sequences; the error below says enough.
+            warnings.simplefilter("ignore")
+            return machine.run(data)
     except InputError:
         raise
     except (ValueError, IndexError, TypeError, KeyError, OverflowError, UnicodeError, struct.error) as error:
