@@ -48,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         AnyEcgError: What a user can do something about.
     """
     from convert.demo import DemoConfig, train_demo
+    from convert.demo_card import number
 
     args = build_parser().parse_args(argv)
     if args.seconds < 13.0 or args.float_epochs < 1 or args.quant_epochs < 1 or args.seed < 0:
@@ -59,8 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     report = train_demo(out, workdir, config, sys.stderr)
     for key, head in report["heads"].items():
         e = head["evidence"]
-        text = f"AUROC {e['auroc']:.3f}" if e["auroc"] is not None else f"MAE {e['mae']}"
-        sys.stdout.write(f"{key:16s} {text}  {e['tier']}\n")
+        name, value = ("MAE  ", e["mae"]) if e["mae"] is not None else ("AUROC", e["auroc"])
+        sys.stdout.write(f"{key:16s} {name} {number(value):5s}  {e['tier']}\n")
     size = report["size"]
     sys.stdout.write(
         f"{out}: {size['model_bytes']} bytes of flash, {size['arena_bytes']} of arena, "

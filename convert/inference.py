@@ -36,8 +36,9 @@ def run_int8(model: bytes, inputs: NDArray[np.int8], engine: Engine = "reference
     else:
         from ai_edge_litert.interpreter import Interpreter
 
-        interpreter = Interpreter(model_content=model, num_threads=1)
-        interpreter.allocate_tensors()
+        with quiet_stderr():
+            interpreter = Interpreter(model_content=model, num_threads=1)
+            interpreter.allocate_tensors()
     source = interpreter.get_input_details()[0]["index"]
     sink = interpreter.get_output_details()[0]["index"]
     out = []

@@ -39,6 +39,9 @@ def load_tensorflow() -> Any:
         tf.config.threading.set_inter_op_parallelism_threads(THREADS)
         # A seed must give the same file: reductions whose order depends on thread timing are switched off.
         tf.config.experimental.enable_op_determinism()
+        # Looking for a GPU writes an error where there is none; these networks train faster without one anyway.
+        with quiet_stderr():
+            tf.config.set_visible_devices([], "GPU")
     except RuntimeError:
         # The runtime is already up (another caller came first); its settings stay.
         pass
