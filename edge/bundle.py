@@ -74,10 +74,8 @@ def demo_bundle_path() -> Path:
 
 
 def resolve(name: str | Path) -> Path:
-    """Returns the path of a bundle argument; ``demo`` names the one in the package."""
-    if str(name) == DEMO and not Path(DEMO).exists():
-        return demo_bundle_path()
-    return Path(name)
+    """Returns the path of a bundle argument; ``demo`` is the one in the package (a folder of that name: ``./demo``)."""
+    return demo_bundle_path() if str(name) == DEMO else Path(name)
 
 
 def load_bundle(name: str | Path) -> Bundle:

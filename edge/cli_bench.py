@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 
 from edge.bench import measure
 from edge.cli_run import positive
-from edge.records import NOTICE, BudgetLine
+from edge.cliargs import Parser
+from edge.records import BudgetLine
 from firmware_bridge.errors import EXIT_OK
 
 
 def main(argv: Sequence[str]) -> int:
     """Runs the command; exit code 1 when a budget is broken."""
-    p = argparse.ArgumentParser(
-        prog="anyecg bench", description="Measure the budgets on this machine.", epilog=NOTICE, allow_abbrev=False
-    )
+    p = Parser("anyecg bench", "Measure the budgets on this machine.")
     p.add_argument("--bundle", default="demo", metavar="DIR", help="bundle folder or zip; 'demo' is in the package")
     p.add_argument(
         "--hours", type=positive, default=1.0, metavar="H", help="signal for the growth of memory (default 1)"

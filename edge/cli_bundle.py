@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 
 from edge.bundle import Bundle, load_bundle
 from edge.bundle_schema import OutputHead
+from edge.cliargs import Parser
 from edge.model import load_model, self_test
-from edge.records import NOTICE
 from firmware_bridge.errors import EXIT_OK
 
 
 def main(argv: Sequence[str]) -> int:
     """Runs the command; see ``anyecg bundle --help``."""
-    parser = argparse.ArgumentParser(
-        prog="anyecg bundle", description="Show or verify a bundle.", epilog=NOTICE, allow_abbrev=False
-    )
+    parser = Parser("anyecg bundle", "Show or verify a bundle.")
     parser.add_argument("action", choices=["show", "verify"])
     parser.add_argument("bundle", metavar="BUNDLE", help="folder, zip, or 'demo'")
     parser.add_argument("--backend", default="auto", help="interpreter for the self-test: auto, litert, tflm ...")

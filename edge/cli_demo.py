@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from edge.cli_run import hop, positive
-from edge.records import NOTICE, RunSummary
-from edge.session import load, make_view, run
+from edge.cliargs import Parser
+from edge.records import RunSummary
+from edge.session import load, make_views, run
 from edge.sinks import Sink
 from edge.sinks.jsonl import open_jsonl
 from edge.sources import open_source
@@ -22,11 +22,8 @@ DEFAULT_SECONDS = 30.0
 
 def main(argv: Sequence[str]) -> int:
     """Runs the command; see ``anyecg demo --help``."""
-    p = argparse.ArgumentParser(
-        prog="anyecg demo",
-        description="A simulated patient wears a virtual patch on a pseudo-terminal; the whole chain reads it.",
-        epilog=NOTICE,
-        allow_abbrev=False,
+    p = Parser(
+        "anyecg demo", "A virtual patch on a pseudo-terminal, a simulated patient in it, and the whole chain."
     )
     p.add_argument("--seconds", type=positive, default=DEFAULT_SECONDS, metavar="N", help="how long (default 30)")
     p.add_argument("--hop", type=hop, default=1.0, metavar="S", help="seconds between estimates (default 1)")
@@ -37,6 +34,7 @@ def main(argv: Sequence[str]) -> int:
     p.add_argument("--seed", type=int, default=1, help="of the simulated patient")
     p.add_argument("--out", metavar="FILE|-", help="also write the estimates as JSON Lines")
     p.add_argument("--view", choices=["auto", "live", "plain", "none"], default="auto", help="what people see")
+    p.add_argument("--picture", metavar="FILE.svg", help="write the last screen as a picture")
     args = p.parse_args(argv)
     loaded = load(args.bundle)
     patient = ["--potassium", str(args.potassium), "--hr", str(args.hr), "--seed", str(args.seed)]
@@ -45,7 +43,7 @@ def main(argv: Sequence[str]) -> int:
         with VirtualProcess(link, *patient, "--faults", args.faults) as patch:
             source = open_source(f"serial:{link}")
             sinks: list[Sink] = [] if args.out is None else [open_jsonl(args.out)]
-            sinks += make_view(args.view, source, loaded, args.hop, to_stderr=args.out == "-")
+            sinks += make_views(args.view, source, loaded, args.hop, to_stderr=args.out == "-", picture=args.picture)
             summary, code = run(source, loaded, sinks, seconds=args.seconds, hop_s=args.hop)
             account = patch.stop()
     stream = sys.stderr if args.out == "-" else sys.stdout

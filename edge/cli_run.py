@@ -6,28 +6,24 @@ import argparse
 import math
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
+from edge.cliargs import Parser
 from edge.config import parse_with_config
-from edge.records import NOTICE
-from edge.session import load, make_view, run, session_info
+from edge.session import load, make_views, run, session_info
 from edge.sinks import Sink
 from edge.sinks.jsonl import open_jsonl
 from edge.sources import SourceUrl, open_source
 from edge.summary import summary_text
-from firmware_bridge.errors import UsageError
+from firmware_bridge.errors import OutputError, UsageError
 
 MIN_HOP_S = 0.1
 MAX_HOP_S = 3600.0
 
 
-def parser() -> argparse.ArgumentParser:
+def parser() -> Parser:
     """Returns the parser of ``anyecg run``."""
-    p = argparse.ArgumentParser(
-        prog="anyecg run",
-        description="Read one ECG lead from a patch or a recording and emit laboratory estimates, one a hop.",
-        epilog=NOTICE,
-        allow_abbrev=False,
-    )
+    p = Parser("anyecg run", "Read one ECG lead from a patch or a recording and emit laboratory estimates, one a hop.")
     p.add_argument("--source", metavar="URL", help="replay:FILE, serial:/dev/ttyACM0, sim:, record:FILE,URL ...")
     p.add_argument("--bundle", metavar="DIR", default="demo", help="bundle folder or zip; 'demo' is in the package")
     p.add_argument("--out", metavar="FILE|-", help="JSON Lines: appended to FILE, or to standard output")
@@ -35,8 +31,15 @@ def parser() -> argparse.ArgumentParser:
     p.add_argument("--speed", metavar="X|max", help="replay at X times real time, or as fast as possible")
     p.add_argument("--hop", metavar="S", type=hop, default=1.0, help="seconds between estimates (default 1)")
     p.add_argument("--session-dir", metavar="DIR", help="keep estimates, beats, events and summary in DIR")
-    p.add_argument("--record", metavar="FILE", help="also write the raw frames with their arrival times to FILE.aer")
+    p.add_argument(
+        "--record",
+        metavar="FILE",
+        nargs="?",
+        const="",
+        help="also keep the raw frames with their arrival times, in FILE.aer or in the session's folder",
+    )
     p.add_argument("--view", choices=["auto", "live", "plain", "none"], default="auto", help="what people see")
+    p.add_argument("--picture", metavar="FILE.svg", help="write the last screen as a picture")
     p.add_argument(
         "--backend",
         choices=["auto", "litert", "litert-reference", "tflite-runtime", "tflm"],
@@ -49,7 +52,10 @@ def parser() -> argparse.ArgumentParser:
 
 def positive(text: str) -> float:
     """Parses a positive finite number."""
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
     if not math.isfinite(value) or value <= 0.0:
         raise argparse.ArgumentTypeError(f"'{text}' is not a positive number")
     return value
@@ -82,12 +88,27 @@ def source_url(url: str, speed: str | None, record: str | None) -> SourceUrl:
     return SourceUrl.parse(url)
 
 
+def _recording(record: str | None, session_dir: str | None) -> str | None:
+    """Where raw frames go: the file that was named, or the next free name in the session's folder."""
+    if record != "":
+        return record
+    if session_dir is None:
+        raise UsageError("--record names no file", "write --record FILE, or add --session-dir DIR")
+    from edge.sinks.session import next_raw_path
+
+    try:
+        Path(session_dir).mkdir(parents=True, exist_ok=True)
+    except OSError as e:
+        raise OutputError(f"cannot make the folder {session_dir}: {e.strerror}") from None
+    return str(next_raw_path(session_dir))
+
+
 def main(argv: Sequence[str]) -> int:
     """Runs the command; see ``anyecg run --help``."""
     args = parse_with_config(parser(), argv)
     if not args.source:
         raise UsageError("no source given", "--source replay:FILE, serial:/dev/ttyACM0, sim: ...")
-    source = open_source(source_url(args.source, args.speed, args.record))
+    source = open_source(source_url(args.source, args.speed, _recording(args.record, args.session_dir)))
     loaded = load(args.bundle, args.backend)
     session = session_info(source)
     sinks: list[Sink] = []
@@ -97,7 +118,7 @@ def main(argv: Sequence[str]) -> int:
         sinks.append(SessionSink(args.session_dir, source.info, loaded.bundle, session.session))
     if args.out is not None:
         sinks.append(open_jsonl(args.out))
-    sinks += make_view(args.view, source, loaded, args.hop, to_stderr=args.out == "-")
+    sinks += make_views(args.view, source, loaded, args.hop, to_stderr=args.out == "-", picture=args.picture)
     for note in source.info.notes:
         sys.stderr.write(f"note: {note}\n")
     summary, code = run(source, loaded, sinks, seconds=args.seconds, hop_s=args.hop, session=session)

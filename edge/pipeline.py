@@ -64,7 +64,8 @@ class Pipeline:
         """Runs until the source ends, the seconds are over or ``stop`` is set.
 
         Returns:
-            What the run amounts to. Sinks are closed with it, also when an error is raised.
+            What the run amounts to. Sinks are closed with it, and without it when an error is raised: such a session
+            is not finished and can be continued.
 
         Raises:
             AnyEcgError: The source or a sink failed; everything received before is written.
@@ -73,13 +74,15 @@ class Pipeline:
         self._started = time.monotonic()
         with ThreadPoolExecutor(1, thread_name_prefix="engine") as worker:
             reader = asyncio.create_task(self._read())
+            whole = False
             try:
                 await loop.run_in_executor(worker, self._open)
                 await self._consume(loop, worker, stop)
                 if reader.done() and not reader.cancelled():
                     reader.result()
+                whole = True
             except SinkClosedError:
-                self.ended_by = "output closed"
+                self.ended_by, whole = "output closed", True
             finally:
                 reader.cancel()
                 with contextlib.suppress(asyncio.CancelledError, Exception):
@@ -87,7 +90,7 @@ class Pipeline:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._source.close(), CLOSE_S)
                 summary = self.summary()
-                await loop.run_in_executor(worker, self._close, summary)
+                await loop.run_in_executor(worker, self._close, summary if whole else None)
         return summary
 
     def summary(self) -> RunSummary:
@@ -210,7 +213,7 @@ class Pipeline:
         for sink in self._sinks:
             sink.open()
 
-    def _close(self, summary: RunSummary) -> None:
+    def _close(self, summary: RunSummary | None) -> None:
         """Closes every sink, whatever one of them says; the first complaint is raised at the end."""
         failed: OutputError | None = None
         for sink in self._sinks:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from edge.bundle import Bundle, load_bundle
 from edge.engine import Engine, SessionInfo
@@ -20,6 +20,9 @@ from edge.sinks import Sink
 from edge.sources import Source, session_name
 from edge.wallclock import ClockSync, live_wall_ns, recorded_wall_ns
 from firmware_bridge.errors import EXIT_OK, EXIT_SIGINT, EXIT_SIGTERM
+
+if TYPE_CHECKING:
+    from edge.sinks.live_state import LiveState
 
 _SIGNAL_CODES = {signal.SIGINT: EXIT_SIGINT, signal.SIGTERM: EXIT_SIGTERM, signal.SIGHUP: 129}
 
@@ -113,35 +116,34 @@ async def _run(
     return summary, code
 
 
-def choose_view(choice: str, stream_fd_is_tty: bool) -> str:
-    """Which view to show: what was asked for, else the live one on a terminal and plain lines elsewhere."""
-    if choice != "auto":
-        return choice
-    term = os.environ.get("TERM", "dumb")
-    return "live" if stream_fd_is_tty and term not in {"", "dumb"} else "plain"
-
-
-def make_view(choice: str, source: Source, loaded: Loaded, hop_s: float, *, to_stderr: bool) -> list[Sink]:
-    """Returns the sink for people, in a list of none or one.
+def make_views(
+    choice: str, source: Source, loaded: Loaded, hop_s: float, *, to_stderr: bool, picture: str | None = None
+) -> list[Sink]:
+    """Returns the sinks for people.
 
     Args:
-        choice: ``auto``, ``live``, ``plain`` or ``none``.
+        choice: ``auto`` (live on a terminal that can draw, else plain lines), ``live``, ``plain`` or ``none``.
         source: Named on the screen.
         loaded: Its bundle is named on the screen.
         hop_s: The latency budget that the screen shows.
         to_stderr: Standard output carries JSON Lines.
+        picture: SVG file that gets the last screen; ``None`` for none.
     """
-    stream = sys.stderr if to_stderr else sys.stdout
-    kind = choose_view(choice, stream.isatty())
-    if kind == "live":
-        from edge.sinks.live import LiveSink
+    manifest = loaded.bundle.manifest
+
+    def state() -> LiveState:
         from edge.sinks.live_state import LiveState
 
-        manifest = loaded.bundle.manifest
-        state = LiveState(source.info.url, f"{manifest.name} {manifest.version}", hop_s * 1e3)
-        return [LiveSink(state, stream, colour="NO_COLOR" not in os.environ)]
-    if kind == "plain":
-        from edge.sinks.plain import PlainSink
+        return LiveState(source.info.url, f"{manifest.name} {manifest.version}", hop_s * 1e3)
 
-        return [PlainSink(stream)]
-    return []
+    sinks: list[Sink] = []
+    if choice != "none":
+        from edge.sinks.live import open_view
+
+        stream = sys.stderr if to_stderr else sys.stdout
+        sinks.append(open_view(state(), stream, live={"live": True, "plain": False}.get(choice)))
+    if picture is not None:
+        from edge.sinks.live_svg import SvgSink
+
+        sinks.append(SvgSink(picture, state()))
+    return sinks
