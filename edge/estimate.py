@@ -101,7 +101,8 @@ def _estimate(head: OutputHead, cal: HeadCalibration, z: float, mean: float, err
         value=value,
         interval=None if half is None else (low, high),
         threshold=cal.threshold,
-        flag=None if cal.threshold is None else value >= cal.threshold,
+        # Where the evidence is limited a flag would be a coin toss: the value stands, nothing is raised.
+        flag=None if cal.threshold is None or head.evidence.tier == "limited" else value >= cal.threshold,
         windows=n,
         tier=head.evidence.tier,
     )

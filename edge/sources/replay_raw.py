@@ -56,10 +56,9 @@ class RawReplaySource:
             raise InputError(
                 f"{reader.path} comes from a device not known here: {header.device!r}", error.fix
             ) from None
-        name = header.extra.get("device_name")
         self.info = SourceInfo(
             url=url,
-            device=name if isinstance(name, str) and name else self._device.profile.title,
+            device=self._device.profile.name,
             live=False,
             host_clock=False,
             session=header.session or None,

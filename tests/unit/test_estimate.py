@@ -101,3 +101,13 @@ def test_small_statistics_equal_the_large_libraries() -> None:
         assert normal_quantile(p) == pytest.approx(stats.norm.ppf(p), abs=1e-8)
     for x in (-800.0, -1.0, 0.0, 3.0, 800.0):
         assert sigmoid(x) == pytest.approx(1 / (1 + np.exp(-np.clip(x, -700, 700))), abs=1e-12)
+
+
+def test_a_head_with_limited_evidence_raises_no_flag(bundle: Bundle) -> None:
+    estimator = Estimator(bundle)
+    estimator.add(0.0, outputs(bundle, 127), 1.0)
+    labs = estimator.labs()
+    limited = [lab for lab in labs if lab.tier == "limited"]
+    assert limited
+    assert all(lab.flag is None and lab.value is not None for lab in limited)
+    assert any(lab.flag for lab in labs if lab.tier != "limited")

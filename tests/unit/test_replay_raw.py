@@ -65,7 +65,7 @@ def test_a_replay_gives_what_the_decoder_gave(tmp_path):
 def test_the_kind_is_told_by_the_content(tmp_path):
     path = record(tmp_path / "raw.aer").rename(tmp_path / "renamed.csv")
     info = open_source(f"replay:{path}").info
-    assert (info.session, info.device, info.live) == ("s1", devices.get("anyecg_patch").profile.title, False)
+    assert (info.session, info.device, info.live) == ("s1", "anyecg_patch", False)
     assert replay(path)[-1].kind is LinkEventKind.END
 
 
