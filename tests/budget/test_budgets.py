@@ -1,0 +1,113 @@
+"""The budgets that concern the runtime: memory absolute, speed as ratios to a peer in the same run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from scipy.signal import butter, filtfilt, iirnotch, medfilt
+
+from edge import bench, budget
+from edge.engine import Engine
+from edge.frontend_ecgfounder import EcgFounderFrontEnd
+from edge.frontend_stream import StreamFilter
+from edge.session import load
+
+
+def published(x: np.ndarray) -> np.ndarray:
+    """ECGFounder's preparation as it is published."""
+    b, a = iirnotch(50, 30, 500)
+    y = filtfilt(b, a, x)
+    b, a = butter(N=4, Wn=[0.67, 40], btype="bandpass", fs=500)
+    y = filtfilt(b, a, y)
+    return y - medfilt(y, 201)
+
+
+def ratio(ours: Callable[[], object], peer: Callable[[], object], rounds: int = 12, repeat: int = 10) -> float:
+    """Best processor time of ours over that of the peer, measured in turns so that both see the same machine."""
+    best = [float("inf"), float("inf")]
+    for _ in range(rounds):
+        for i, function in enumerate((ours, peer)):
+            started = time.process_time()
+            for _ in range(repeat):
+                function()
+            best[i] = min(best[i], time.process_time() - started)
+    return best[0] / best[1]
+
+
+def test_ecgfounder_takes_at_most_0_6_of_the_published_function() -> None:
+    x = np.random.default_rng(0).standard_normal(5000)
+    front_end = EcgFounderFrontEnd()
+    assert ratio(lambda: front_end.filter(x), lambda: published(x)) <= 0.6
+
+
+def test_stream_filter_costs_a_fraction_of_the_published_function() -> None:
+    """A second of stream/1 against a window of the published preparation."""
+    x = np.random.default_rng(0).standard_normal(250)
+    stream = StreamFilter(250)
+    assert ratio(lambda: stream.push(x), lambda: published(np.tile(x, 20))) <= 0.3
+
+
+def test_whole_chain_per_second_against_the_published_preparation() -> None:
+    """Everything for a second of signal (decode to estimate, hop 1 s) costs less than eight published preparations."""
+    loaded = load("demo")
+    engine = Engine(loaded.bundle, loaded.model, bench.plain_session())
+    ecg = bench.ecg_minute()
+    items = list(bench.blocks(ecg, 60.0))
+    for item in items:
+        engine.push(item)
+    at = 0
+
+    def second() -> None:
+        nonlocal at
+        for item in items[at : at + 10]:
+            engine.push(item)
+        at = (at + 10) % len(items)
+
+    x = np.tile(ecg[:2500].astype(np.float64), 2)
+    assert ratio(second, lambda: published(x)) <= 8.0
+
+
+def test_memory_of_the_micro_tier_with_both_radios_loaded() -> None:
+    memory = bench._memory("demo", 0.25)
+    assert memory["peak_mib"] <= budget.MICRO_RSS_MIB
+    assert memory["growth_mib"] < budget.RSS_GROWTH_MIB_24H
+
+
+def test_cold_start() -> None:
+    """Start to first sample against the start of a bare interpreter that loads numpy and LiteRT."""
+    import subprocess
+    import sys
+
+    def bare() -> float:
+        started = time.monotonic()
+        subprocess.run([sys.executable, "-c", "import numpy, asyncio, ai_edge_litert.interpreter"], check=True)
+        return time.monotonic() - started
+
+    peer = min(bare() for _ in range(3))
+    assert bench._cold_start_s("demo") <= 4.0 * peer
+
+
+def test_latency_meter_percentiles() -> None:
+    meter = budget.LatencyMeter()
+    values = np.random.default_rng(0).lognormal(0.0, 1.0, 5000)
+    for v in values:
+        meter.add(float(v))
+    for percent in (50, 95, 99):
+        assert meter.percentile(percent) == pytest.approx(np.percentile(values, percent), rel=0.07)
+    assert meter.stats().max == values.max()
+    assert budget.LatencyMeter().percentile(99) == 0.0
+
+
+def test_broken_budgets_are_reported(capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+    from edge.cli import main
+    from edge.records import BudgetLine
+
+    lines = [BudgetLine("fine", 1.0, 2.0, ok=True), BudgetLine("too much", 3.0, 2.0, ok=False)]
+    monkeypatch.setattr("edge.cli_bench.measure", lambda _bundle, _hours: lines)
+    assert main(["bench"]) == 1
+    out = capsys.readouterr().out
+    assert "too much" in out
+    assert out.count("BROKEN") == 1
