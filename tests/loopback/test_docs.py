@@ -1,0 +1,87 @@
+"""Every command in the docs runs: blocks marked ``sh``, line by line; ``text`` blocks need hardware or a network."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SLOW = ("anyecg train-demo", "anyecg bench", "anyecg convert")
+ELSEWHERE = ("pip install", "make ", "python benchmarks/")
+
+
+def commands(page: Path) -> list[str]:
+    blocks = re.findall(r"^```sh\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    return [line for line in lines if line.strip() and not line.startswith("#")]
+
+
+def run(lines: list[str], folder: Path) -> None:
+    env = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "100"}
+    for line in lines:
+        done = subprocess.run(["bash", "-c", line], cwd=folder, env=env, capture_output=True, text=True, timeout=1500)
+        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+
+
+def pages_with(*, slow: bool) -> list[Path]:
+    found = []
+    for page in PAGES:
+        lines = [c for c in commands(page) if not c.startswith(ELSEWHERE)]
+        if lines and any(c.startswith(SLOW) for c in lines) == slow:
+            found.append(page)
+    return found
+
+
+@pytest.mark.parametrize("page", pages_with(slow=False), ids=lambda p: p.stem)
+def test_commands_of_the_page_run(page: Path, tmp_path: Path) -> None:
+    run([c for c in commands(page) if not c.startswith(ELSEWHERE)], tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize(
+    "page", [p for p in pages_with(slow=True) if p.stem != "demo-bundle"], ids=lambda p: p.stem
+)
+def test_long_commands_of_the_page_run(page: Path, tmp_path: Path) -> None:
+    run([c for c in commands(page) if not c.startswith(ELSEWHERE)], tmp_path)
+
+
+def test_the_fast_commands_of_pages_with_long_ones_run(tmp_path: Path) -> None:
+    for page in pages_with(slow=True):
+        if page.stem != "demo-bundle":
+            folder = tmp_path / page.stem
+            folder.mkdir()
+            run([c for c in commands(page) if not c.startswith((*SLOW, *ELSEWHERE))], folder)
+
+
+def test_every_flag_in_the_docs_exists() -> None:
+    from edge.cli_run import parser
+
+    known = set(parser()._option_string_actions)
+    for page in PAGES:
+        for command in commands(page):
+            if command.startswith("anyecg run"):
+                assert {w.split("=")[0] for w in shlex.split(command) if w.startswith("--")} <= known, command
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#]+)\)", page.read_text(encoding="utf-8")):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name}: {target}"
+
+
+def test_no_page_names_a_code_that_does_not_exist() -> None:
+    from firmware_bridge import errors
+
+    text = (ROOT / "docs" / "exit-codes.md").read_text(encoding="utf-8")
+    documented = {int(n) for n in re.findall(r"^\| (\d+) \|", text, re.MULTILINE)}
+    codes = {c.exit_code for c in vars(errors).values() if isinstance(c, type) and issubclass(c, errors.AnyEcgError)}
+    assert codes | {errors.EXIT_OK, errors.EXIT_INTERNAL, errors.EXIT_SIGINT, errors.EXIT_SIGTERM} <= documented
