@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from edge.bundle import Bundle
 from edge.estimate import Estimator
 from edge.frontend_stream import FS_HZ, GROUP_DELAY_S, StreamFilter, window_input_int8
-from edge.heartrate import heart_rate_bpm
+from edge.heartrate_track import HeartRate
 from edge.model import Model
 from edge.quality import QualityGate
 from edge.records import AbstainReason, BundleRef, Estimate, LabEstimate, QualityRecord, WindowSpan, utc_text
@@ -81,6 +81,7 @@ class Engine:
         self._detector = RPeakDetector(FS_HZ)
         self._windower = Windower(front_end.grid_hz, hop_s)
         self._gate = QualityGate()
+        self._heart_rate = HeartRate()
         self._prepare = make_front_end(bundle)
         self._model = model
         self._estimator = Estimator(bundle)
@@ -127,6 +128,7 @@ class Engine:
         if part.first:
             self._filter.reset()
             self._detector.reset()
+            self._heart_rate.reset()
             self._windower.begin(part.start_s, scale_known=part.scale_known)
             self._stream_zero_s, self._stream_count = part.start_s + GROUP_DELAY_S, 0
         self._windower.push_raw(part.samples)
@@ -168,7 +170,7 @@ class Engine:
             answer.beats,
             scale_known=answer.scale_known,
         )
-        rate_bpm = heart_rate_bpm(answer.beats, FS_HZ)
+        rate_bpm = self._heart_rate.update(answer.end_s, answer.filtered, answer.beats, quality.score)
         mark = _lap(times, "quality", mark)
         record = QualityRecord(quality.score, quality.flags)
         if quality.reason is not None:

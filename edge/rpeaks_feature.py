@@ -56,7 +56,7 @@ class Peak:
     shape_slack: int
 
 
-def _band_pass(n_taps: int, fs_hz: float) -> NDArray[np.float64]:
+def band_pass(n_taps: int, fs_hz: float) -> NDArray[np.float64]:
     """Hamming-windowed sinc band pass over ``BAND_HZ``, odd length, linear phase, unit gain mid-band."""
     t = (np.arange(n_taps) - n_taps // 2) / fs_hz
     low, high = BAND_HZ
@@ -81,7 +81,7 @@ class QrsFeature:
     def __init__(self, fs_hz: float) -> None:
         self.block = round(fs_hz / BLOCKS_PER_S)
         self.spacing = round(SPACING_S * fs_hz)
-        self._taps = _band_pass(2 * round(TAPS_S * fs_hz / 2) + 1, fs_hz)
+        self._taps = band_pass(2 * round(TAPS_S * fs_hz / 2) + 1, fs_hz)
         self._average = np.full(2 * round(AVERAGE_S * fs_hz / 2) + 1, 1.0)
         self._average /= len(self._average)
         self._slope_reach = round(SLOPE_REACH_S * fs_hz)
