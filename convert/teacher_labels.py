@@ -1,0 +1,226 @@
+"""A teacher's labels of a data set, computed once, in checksummed shards on disk.
+
+A shard holds the windows of a few recordings: raw context, logits and features. It is written whole or not at all, and
+its bytes depend on the recordings and the teacher alone, so a run that was killed loses at most one shard's work and
+ends with the same bytes as one that was not. A shard that does not match its checksum is made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.distil_records import CONTEXT_SAMPLES, RawWindow, Recording, chosen_windows
+from convert.distil_teacher import Teacher
+from convert.progress import Progress
+from firmware_bridge.errors import InputError, OutputError, UsageError
+
+SHARD_RECORDINGS = 4
+"""Recordings in a shard: the unit that is lost when a run is killed, some seconds of work."""
+
+MAGIC = b"anyecg labels 1\n"
+DIGEST = 32
+
+FREE_DISK = "free some space or name another --workdir"
+
+
+@dataclass(frozen=True, slots=True)
+class LabelPlan:
+    """Which windows are labelled.
+
+    Attributes:
+        hop_s: Seconds between the windows of a recording.
+        most: Windows of a recording at most, spread over it.
+    """
+
+    hop_s: float = 5.0
+    most: int = 16
+
+    def __post_init__(self) -> None:
+        # The filter decimates by four from the start of a segment, so windows begin at multiples of 8 ms.
+        if not 0.1 <= self.hop_s <= 3600.0 or not 1 <= self.most <= 100_000:
+            raise UsageError("windows lie 0.1 to 3600 s apart, and a recording gives 1 to 100000 of them")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labels:
+    """The labelled windows of some recordings.
+
+    Attributes:
+        contexts: Raw samples as 16-bit numbers, ``(n, 6112)``: a patch's converter has no more.
+        scales: Offset and step of each, ``(n, 2)``: ``value = offset + step * number``.
+        recording: Index of each window's recording, ``(n,)``.
+        start_s: Signal time of each, ``(n,)``.
+        logits: The teacher's, ``(n, heads)``.
+        features: The teacher's, ``(n, width)``; the width is 0 where it shows none.
+        skipped: For recordings without a window, why: ``(k, 2)``, name and reason.
+    """
+
+    contexts: NDArray[np.int16]
+    scales: NDArray[np.float64]
+    recording: NDArray[np.int32]
+    start_s: NDArray[np.float64]
+    logits: NDArray[np.float32]
+    features: NDArray[np.float32]
+    skipped: NDArray[np.str_]
+
+    def __len__(self) -> int:
+        return len(self.logits)
+
+    def context(self, i: int) -> NDArray[np.float64]:
+        """Raw samples of window ``i``, ``(6112,)``."""
+        return np.asarray(self.scales[i, 0] + self.scales[i, 1] * self.contexts[i].astype(np.float64))
+
+
+def label(
+    workdir: Path, recordings: Sequence[Recording], teacher: Teacher, plan: LabelPlan, progress: TextIO | None
+) -> Labels:
+    """Labels what is not yet on disk, then reads everything.
+
+    Args:
+        workdir: Folder of the shards; bound to this teacher, these recordings and this plan.
+        recordings: In the order of their names.
+        teacher: Labels the windows.
+        plan: Which windows.
+        progress: Stream for the progress line, or ``None``.
+
+    Raises:
+        UsageError: The folder belongs to other labels.
+        InputError: No recording holds a usable window.
+        OutputError: The folder cannot be written.
+    """
+    _claim(workdir, recordings, teacher, plan)
+    groups = [range(i, min(i + SHARD_RECORDINGS, len(recordings))) for i in range(0, len(recordings), SHARD_RECORDINGS)]
+    paths = [workdir / f"labels-{number:05d}.shard" for number in range(len(groups))]
+    found = [_read(path) for path in paths]
+    done = sum(len(group) for group, part in zip(groups, found, strict=True) if part is not None)
+    bar = Progress("labelling", len(recordings), "recordings", progress, done)
+    windows = sum(len(part) for part in found if part is not None)
+    for number, group in enumerate(groups):
+        if found[number] is not None:
+            continue
+        part = _label_group(recordings, group, teacher, plan)
+        _write(paths[number], part)
+        found[number] = part
+        done += len(group)
+        windows += len(part)
+        bar.step(done, f"({windows} windows)")
+    labels = _joined([part for part in found if part is not None])
+    if not len(labels):
+        name, why = labels.skipped[0]
+        raise InputError(f"no usable recording among {len(recordings)}: {name}: {why}")
+    return labels
+
+
+def _claim(workdir: Path, recordings: Sequence[Recording], teacher: Teacher, plan: LabelPlan) -> None:
+    listed = [[r.name, r.patient, r.size] for r in recordings]
+    config = {
+        "teacher": teacher.sha256,
+        "heads": len(teacher.heads),
+        "features": teacher.features,
+        "recordings": hashlib.sha256(json.dumps(listed).encode()).hexdigest(),
+        **asdict(plan),
+    }
+    text = json.dumps(config, indent=2, sort_keys=True)
+    path = workdir / "labels.json"
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        if path.is_file():
+            if path.read_text(encoding="utf-8") != text:
+                raise UsageError(
+                    f"{workdir} holds labels of another teacher, data set or plan",
+                    "name another --workdir or delete this one",
+                )
+            return
+        partial = path.with_suffix(".part")
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise OutputError(f"cannot use {workdir}: {error.strerror or error}", FREE_DISK) from error
+
+
+def _label_group(recordings: Sequence[Recording], group: range, teacher: Teacher, plan: LabelPlan) -> Labels:
+    contexts, scales, index, start_s, logits, features, skipped = [], [], [], [], [], [], []
+    for i in group:
+        chosen, why = chosen_windows(recordings[i], plan.hop_s, plan.most)
+        if why:
+            skipped.append((recordings[i].name[:200], why[:240]))
+        for window in chosen:
+            numbers, scale = _packed(window)
+            out, seen = teacher.label(window.raw)
+            if not (np.all(np.isfinite(out)) and np.all(np.isfinite(seen))):
+                raise InputError(
+                    f"the teacher {teacher.name} gives values that are not finite", "is it the right file?"
+                )
+            contexts.append(numbers)
+            scales.append(scale)
+            index.append(i)
+            start_s.append(window.start_s)
+            logits.append(out)
+            features.append(seen)
+    return Labels(
+        np.array(contexts, dtype=np.int16).reshape(-1, CONTEXT_SAMPLES),
+        np.array(scales, dtype=np.float64).reshape(-1, 2),
+        np.array(index, dtype=np.int32),
+        np.array(start_s, dtype=np.float64),
+        np.array(logits, dtype=np.float32).reshape(-1, len(teacher.heads)),
+        np.array(features, dtype=np.float32).reshape(len(features), teacher.features),
+        np.array(skipped, dtype=np.str_).reshape(-1, 2),
+    )
+
+
+def _packed(window: RawWindow) -> tuple[NDArray[np.int16], tuple[float, float]]:
+    low, high = float(window.context.min()), float(window.context.max())
+    step = max((high - low) / 65534.0, 1e-12)
+    offset = 0.5 * (low + high)
+    return np.rint((window.context - offset) / step).astype(np.int16), (offset, step)
+
+
+_FIELDS = ("contexts", "scales", "recording", "start_s", "logits", "features", "skipped")
+
+
+def _joined(parts: Sequence[Labels]) -> Labels:
+    return Labels(*(np.concatenate([getattr(p, name) for p in parts]) for name in _FIELDS))
+
+
+def _write(path: Path, labels: Labels) -> None:
+    buffer = io.BytesIO()
+    arrays: dict[str, Any] = {name: getattr(labels, name) for name in _FIELDS}
+    np.savez(buffer, **arrays)
+    data = buffer.getvalue()
+    partial = path.with_suffix(".part")
+    try:
+        with partial.open("wb") as file:
+            file.write(MAGIC + hashlib.sha256(data).digest() + data)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OutputError(f"cannot write {path}: {error.strerror or error}", FREE_DISK) from error
+
+
+def _read(path: Path) -> Labels | None:
+    """The shard, or ``None`` where it is missing or damaged and has to be made again."""
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    start = len(MAGIC) + DIGEST
+    if data[: len(MAGIC)] != MAGIC or hashlib.sha256(data[start:]).digest() != data[len(MAGIC) : start]:
+        return None
+    try:
+        with np.load(io.BytesIO(data[start:]), allow_pickle=False) as arrays:
+            return Labels(*(arrays[name] for name in _FIELDS))
+    except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile):
+        return None
