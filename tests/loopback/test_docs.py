@@ -46,9 +46,7 @@ def test_commands_of_the_page_run(page: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize(
-    "page", [p for p in pages_with(slow=True) if p.stem != "demo-bundle"], ids=lambda p: p.stem
-)
+@pytest.mark.parametrize("page", [p for p in pages_with(slow=True) if p.stem != "demo-bundle"], ids=lambda p: p.stem)
 def test_long_commands_of_the_page_run(page: Path, tmp_path: Path) -> None:
     run([c for c in commands(page) if not c.startswith(ELSEWHERE)], tmp_path)
 
