@@ -140,7 +140,21 @@ def write_bundle(folder: Path, contents: BundleContents) -> None:
     """
     folder = folder.resolve()
     check_place(folder)
-    files = bundle_files(contents)
+    write_folder(folder, bundle_files(contents), "the bundle")
+
+
+def write_folder(folder: Path, files: Mapping[str, bytes], what: str) -> None:
+    """Write files into a folder that appears whole or not at all; an older folder of that name is replaced.
+
+    Args:
+        folder: Where they shall stand.
+        files: Contents by relative path.
+        what: What they are, for the complaint.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
+    folder = folder.resolve()
     partial = folder.with_name(f".{folder.name}.part")
     old = folder.with_name(f".{folder.name}.old")
     try:
@@ -163,7 +177,7 @@ def write_bundle(folder: Path, contents: BundleContents) -> None:
             old.rename(folder)
         reason = error.strerror or str(error)
         raise OutputError(
-            f"cannot write the bundle {folder}: {reason}", "free some space or name another folder"
+            f"cannot write {what} {folder}: {reason}", "free some space or name another folder"
         ) from error
 
 

@@ -42,7 +42,9 @@ COMMANDS: dict[str, Command] = {
         "firmware_bridge.virtual_pty:main", "", "a patch on a pseudo-terminal, with faults on demand"
     ),
     "simulate": Command("convert.cli_simulate:main", "convert", "write a cohort of simulated patients (MC-MED layout)"),
+    "convert": Command("convert.cli_convert:main", "convert", "turn a checkpoint into a bundle, with proof"),
     "train-demo": Command("convert.cli_demo:main", "convert", "train the demonstration bundle on simulated patients"),
+    "micro-package": Command("convert.cli_micro_package:main", "convert", "write a bundle as C for TFLite Micro"),
 }
 
 
