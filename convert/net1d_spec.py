@@ -312,3 +312,13 @@ def _width(pairs: list[tuple[int, int]], where: str) -> int:
 def _candidates(pairs: list[tuple[int, int]]) -> Iterator[int]:
     cout, groups = max(pairs, key=lambda p: p[1])
     return iter(range(cout // max(1, groups), cout // (groups + 1), -1))
+
+
+def normalisation_moved(tensors: Mapping[str, NDArray[Any]]) -> bool:
+    """Whether the averages of the batch normalisation left their initial values: it then took part in training."""
+    for name, value in tensors.items():
+        if name.endswith(".running_mean") and np.any(value != 0.0):
+            return True
+        if name.endswith(".running_var") and np.any(value != 1.0):
+            return True
+    return False

@@ -1,0 +1,339 @@
+"""The whole teacher to full int8, with proof: checkpoint and recordings in, a verified bundle of the tier out."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.bundle_writer import AGGREGATION, BundleContents, write_bundle
+from convert.checkpoint import Checkpoint, read_checkpoint
+from convert.foundation_card import model_card
+from convert.foundation_outputs import match_dense, read_outputs
+from convert.net1d_spec import Net1DSpec, spec_from_tensors
+from convert.parity import HeadName, ParityReport, Stage, compare, default_limits, load_limits
+from convert.recordings import WindowSet, collect_windows
+from edge.frontend_ecgfounder import CLAMP, FS_HZ, WINDOW_SAMPLES
+from firmware_bridge.errors import CheckFailedError, InputError, OutputError
+
+GOLDEN_WINDOWS = 8
+MIN_WINDOWS = 2
+DENSE_HOP_S = 1.0
+"""Hop between windows where recordings are too short to give enough at the usual one."""
+
+DEFAULT_NAME = "anyecg-foundation"
+DEFAULT_VERSION = "0.1.0"
+DEFAULT_LICENCE = "not stated by the checkpoint"
+
+ADDED_SHARE = 0.10
+RSS_MIB = 190
+"""Budgets of the tier; the design, section 7."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundationConfig:
+    """What to convert, and how.
+
+    Attributes:
+        checkpoint: The teacher, a ``.pth`` file.
+        outputs: Names its heads; see ``convert/foundation_outputs.py``.
+        data: A folder of recordings.
+        out: Where the bundle shall stand.
+        name: Of the bundle.
+        version: Of the bundle.
+        licence: Of the weights.
+        stride: Of each stage's first block.
+        use_bn: The network was trained with batch normalisation. Its tensors stand in checkpoints in any case, so the
+            file does not tell.
+        calibration_windows: For the ranges.
+        evaluation_windows: For gate and parity.
+        gates: Limits; ``None`` for those in the package.
+        accept_loss: Write the bundle though the gate stays shut.
+    """
+
+    checkpoint: Path
+    outputs: Path
+    data: Path
+    out: Path
+    name: str = DEFAULT_NAME
+    version: str = DEFAULT_VERSION
+    licence: str = DEFAULT_LICENCE
+    stride: int = 2
+    use_bn: bool = False
+    calibration_windows: int = 48
+    evaluation_windows: int = 64
+    gates: Path | None = None
+    accept_loss: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FoundationResult:
+    """What a conversion made.
+
+    Attributes:
+        report: The parity report that stands in the bundle.
+        form: The quantized form that was taken.
+        model_bytes: Size of the model.
+        seconds: How long it took.
+    """
+
+    report: ParityReport
+    form: str
+    model_bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Windows:
+    """Model inputs of recordings.
+
+    Attributes:
+        steps: int8 ``(n, samples)``.
+        values: What they stand for, float32 ``(n, samples)``.
+        clipped: Share of z-scores beyond the clamp.
+    """
+
+    steps: NDArray[np.int8]
+    values: NDArray[np.float32]
+    clipped: float
+
+
+def convert_foundation(config: FoundationConfig, stream: TextIO | None = None) -> FoundationResult:
+    """Converts a teacher.
+
+    Args:
+        config: What and how.
+        stream: Where progress goes.
+
+    Returns:
+        What was made; the bundle stands at ``config.out``.
+
+    Raises:
+        InputError: Checkpoint, outputs or recordings cannot be used.
+        CheckFailedError: The gate stays shut, or the forms of the model disagree; nothing is written then.
+        OutputError: The bundle cannot be written; what stood there before is untouched.
+    """
+    begun_s = time.monotonic()
+    say = stream.write if stream is not None else lambda _: 0
+    limits = load_limits(config.gates) if config.gates else default_limits()
+    _check_place(config.out)
+    heads = read_outputs(config.outputs)
+    checkpoint = read_checkpoint(config.checkpoint)
+    spec = spec_from_tensors(checkpoint.tensors, str(config.checkpoint), stride=config.stride, use_bn=config.use_bn)
+    match_dense(heads, spec.n_classes, config.outputs, config.checkpoint)
+    if spec.in_channels != 1:
+        raise InputError(
+            f"{config.checkpoint} reads {spec.in_channels} leads, a patch gives one", "take the one-lead teacher"
+        )
+    found = enough_windows(config.data, config.calibration_windows + config.evaluation_windows, stream)
+    say(f"{len(found.windows)} windows of {len(found.used)} recordings, {len(found.skipped)} skipped\n")
+    prepared = prepare(found.raw(), CLAMP)
+    say(f"converting {spec.count_parameters()} parameters to float LiteRT\n")
+    made = _Made(config, checkpoint, spec, heads, found, prepared, limits, stream)
+    report, contents, form = made.make()
+    seconds = time.monotonic() - begun_s
+    write_bundle(config.out, contents)
+    return FoundationResult(report, form, len(contents.model), seconds)
+
+
+def enough_windows(data: Path, count: int, stream: TextIO | None) -> WindowSet:
+    """Windows of a folder, with a shorter hop where the usual one gives too few.
+
+    Raises:
+        InputError: Fewer than two.
+    """
+    found = collect_windows(data, count, stream=stream)
+    if len(found.windows) < count:
+        found = collect_windows(data, count, hop_s=DENSE_HOP_S, stream=stream)
+    if len(found.windows) < MIN_WINDOWS:
+        raise InputError(f"{data} gives {len(found.windows)} usable window", f"at least {MIN_WINDOWS} are needed")
+    return found
+
+
+def prepare(raw: NDArray[np.float64], clamp: float) -> Windows:
+    """Raw windows through ``ecgfounder/1``, the clamp and the int8 scale, as the device does it.
+
+    Args:
+        raw: ``(n, 5000)`` at 500 Hz.
+        clamp: Largest z-score.
+    """
+    from convert.foundation_export import input_scale
+    from edge.frontend_ecgfounder import EcgFounderFrontEnd
+
+    front_end, scale = EcgFounderFrontEnd(), input_scale(clamp)
+    z = np.stack([front_end(window) for window in raw])
+    steps = scale.quantize(np.clip(z, -clamp, clamp))
+    return Windows(steps, scale.restore(steps).astype(np.float32), float(np.mean(np.abs(z) > clamp)))
+
+
+def _check_place(out: Path) -> None:
+    """Says at once what would otherwise be found out after minutes."""
+    if out.exists() and not (out.is_dir() and ((out / "manifest.json").is_file() or not any(out.iterdir()))):
+        raise OutputError(f"{out} exists and is not a bundle", "name a new folder")
+    if not out.absolute().parent.is_dir():
+        raise OutputError(f"{out.absolute().parent} is no folder", "make it first, or name another place")
+
+
+class _Made:
+    """The slow part, with TensorFlow loaded."""
+
+    def __init__(
+        self,
+        config: FoundationConfig,
+        checkpoint: Checkpoint,
+        spec: Net1DSpec,
+        heads: Sequence[Mapping[str, Any]],
+        found: WindowSet,
+        prepared: Windows,
+        limits: Mapping[str, Any],
+        stream: TextIO | None,
+    ) -> None:
+        self._config, self._checkpoint, self._spec, self._heads = config, checkpoint, spec, heads
+        self._found, self._prepared, self._limits, self._stream = found, prepared, limits, stream
+        # Every other window calibrates, the rest judge; with very few, all do both.
+        n = len(prepared.steps)
+        self._calibration = np.arange(0, n, 2)[: config.calibration_windows] if n >= 8 else np.arange(n)
+        rest = np.setdiff1d(np.arange(n), self._calibration)
+        self._evaluation = rest[: config.evaluation_windows] if n >= 8 else np.arange(n)
+
+    def make(self) -> tuple[ParityReport, BundleContents, str]:
+        from convert import foundation_export as fx
+        from convert.foundation_quantize import Material, quantize_until_good
+        from convert.net1d import net1d_from_tensors
+        from convert.parity_layers import layer_table
+        from convert.parity_run import LAYER_WINDOWS, keras_stage, quantized_stages, run_float
+        from convert.progress import Progress
+
+        values, steps = self._prepared.values, self._prepared.steps
+        model = net1d_from_tensors(self._checkpoint, stride=self._spec.stride, use_bn=self._spec.use_bn)
+        core = model.with_length(WINDOW_SAMPLES).core
+        evaluation = values[self._evaluation]
+        keras = keras_stage(core, evaluation)
+        float_model = fx.float_flatbuffer(core, WINDOW_SAMPLES)
+        del core, model
+        calibration = values[self._calibration]
+        progress = Progress("calibrating", len(calibration), "windows", self._stream)
+        calibrated = fx.calibrated_flatbuffer(float_model, calibration, progress.step)
+        names = [HeadName(h["key"], h["kind"]) for h in self._heads]
+        material = Material(
+            float_model=float_model,
+            calibrated=calibrated,
+            calibration=calibration,
+            evaluation=evaluation,
+            steps=steps[self._evaluation].reshape(-1, 1, WINDOW_SAMPLES, 1),
+            teacher=run_float(float_model, evaluation, self._stream),
+            heads=names,
+            source=fx.input_scale(CLAMP),
+            limits=self._limits,
+        )
+        attempts, layers = quantize_until_good(material, self._stream)
+        taken = self._gated(attempts)
+        missing: dict[str, str] = {}
+        stages = [keras, Stage("float", material.teacher)]
+        stages += quantized_stages(taken.model, taken.sink, material.steps, missing)
+        report = compare(f"{self._config.name} {self._config.version}: parity", stages, names, self._limits)
+        report.not_run = missing
+        if taken is not attempts[0] or not layers:
+            layers = layer_table(float_model, taken.model, evaluation[:LAYER_WINDOWS])
+        report.layers = layers
+        report.facts = self._facts(attempts, taken)
+        report.check()
+        return report, self._contents(taken, stages, report), taken.form
+
+    def _gated(self, attempts: Sequence[Any]) -> Any:
+        taken = attempts[-1]
+        if taken.verdict.ok:
+            return taken
+        tried = "; ".join(f"{a.form}: {a.verdict.faults[0]}" for a in attempts)
+        if not self._config.accept_loss or "NaN" in tried:
+            raise CheckFailedError(
+                f"quantization loses too much, in every form ({tried})", "more recordings, or --accept-loss"
+            )
+        return max(attempts, key=lambda a: (a.verdict.correlation_median or -1.0, -len(a.verdict.faults)))
+
+    def _facts(self, attempts: Sequence[Any], taken: Any) -> dict[str, Any]:
+        verdict = taken.verdict
+        return {
+            "form": taken.form,
+            "gate": "open" if verdict.ok else "SHUT, accepted by --accept-loss",
+            "gate faults": list(verdict.faults[:10]),
+            "layers kept in float": list(taken.float_layers),
+            "attempts": [a.row() for a in attempts],
+            "flat heads (judged by odds)": verdict.flat,
+            "checkpoint": self._checkpoint.path.name,
+            "checkpoint sha256": self._checkpoint.sha256,
+            "parameters": self._spec.count_parameters(),
+            "multiply-accumulates": self._spec.count_macs(WINDOW_SAMPLES),
+            "model bytes": len(taken.model),
+            "output step": taken.sink.scale,
+            "input clamp": CLAMP,
+            "share of z-scores beyond the clamp": self._prepared.clipped,
+            "calibration windows": len(self._calibration),
+            "evaluation windows": len(self._evaluation),
+            "recordings used": [p.name for p in self._found.used[:50]],
+            "recordings skipped": {p.name: why for p, why in list(self._found.skipped.items())[:50]},
+        }
+
+    def _contents(self, taken: Any, stages: Sequence[Any], report: ParityReport) -> BundleContents:
+        from convert.export import describe
+        from convert.parity_report import report_files
+
+        reference = next(stage for stage in stages if stage.kind == "reference")
+        golden = taken.sink.quantize(reference.outputs[:GOLDEN_WINDOWS])
+        k = len(golden)
+        inputs = self._prepared.steps[self._evaluation[:k]].reshape(k, 1, 1, WINDOW_SAMPLES, 1)
+        manifest = self._manifest(taken, describe(taken.model).output_shape)
+        return BundleContents(
+            manifest=manifest,
+            model=taken.model,
+            heads={h["key"]: _uncalibrated(h["kind"]) for h in self._heads},
+            golden_inputs=inputs,
+            golden_outputs=golden,
+            model_card=model_card(manifest, report),
+            extra={f"validation/{name}": data for name, data in report_files(report).items()},
+        )
+
+    def _manifest(self, taken: Any, output_shape: tuple[int, ...]) -> dict[str, Any]:
+        config, checkpoint = self._config, self._checkpoint
+        return {
+            "name": config.name,
+            "version": config.version,
+            "tier": "foundation",
+            "licence": config.licence,
+            "created": dt.datetime.now(dt.UTC).date().isoformat(),
+            "teacher": {"name": checkpoint.path.name, "sha256": checkpoint.sha256, "facts": dict(checkpoint.facts)},
+            "front_end": {
+                "name": "ecgfounder/1",
+                "grid_hz": int(FS_HZ),
+                "fs_hz": int(FS_HZ),
+                "window_s": WINDOW_SAMPLES / FS_HZ,
+                "group_delay_s": 0.0,
+                "clamp": CLAMP,
+            },
+            "input": {"dtype": "int8", "shape": [1, 1, WINDOW_SAMPLES, 1], "scale": CLAMP / 128, "zero_point": 0},
+            "output": {
+                "dtype": "int8",
+                "shape": list(output_shape),
+                "scale": taken.sink.scale,
+                "zero_point": taken.sink.zero_point,
+            },
+            "outputs": list(self._heads),
+            "aggregation": dict(AGGREGATION),
+            "budgets": {"model_bytes": len(taken.model), "added_share": ADDED_SHARE, "rss_mib": RSS_MIB},
+            "network": {"stride": self._spec.stride, "use_bn": self._spec.use_bn},
+            "conversion": {"form": taken.form, "gate_open": taken.verdict.ok, "float_layers": list(taken.float_layers)},
+        }
+
+
+def _uncalibrated(kind: str) -> dict[str, Any]:
+    """No calibration yet: the teacher's own probability or value, without an interval or a threshold."""
+    interval = {"method": "none"}
+    if kind == "value":
+        return {"method": "linear", "slope": 1.0, "intercept": 0.0, "threshold": None, "interval": interval}
+    return {"method": "none", "threshold": None, "interval": interval}

@@ -1,0 +1,51 @@
+"""The model card of a converted teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from convert.bundle_writer import NOTICE
+from convert.parity import TITLES, ParityReport
+
+
+def model_card(manifest: Mapping[str, Any], report: ParityReport) -> str:
+    """Markdown: what it is, what it was made from, what quantization cost, what it must not be used for.
+
+    Args:
+        manifest: As it goes into the bundle.
+        report: The parity report.
+    """
+    facts = report.facts
+    lines = [
+        f"# {manifest['name']} {manifest['version']}",
+        "",
+        f"**{NOTICE}**",
+        "",
+        (
+            f"A teacher of {facts['parameters']} parameters ({facts['multiply-accumulates'] / 1e9:.2f} GMAC a window), "
+            f"converted from `{facts['checkpoint']}` (SHA-256 `{facts['checkpoint sha256']}`). "
+            f"Licence of the weights: {manifest['licence']}."
+        ),
+        "",
+        f"- Input: ten seconds of one lead at 500 Hz through `ecgfounder/1`, clamped to ±{facts['input clamp']:g}.",
+        f"- Outputs: {len(manifest['outputs'])} heads; none is calibrated, none has a threshold.",
+        f"- Form: {facts['form']}; gate: {facts['gate']}.",
+        (
+            f"- Calibrated on {facts['calibration windows']} windows and judged on {facts['evaluation windows']}, "
+            f"of {len(facts['recordings used'])} recordings."
+        ),
+        "",
+        (
+            "What this conversion measured is the distance of the quantized model from its checkpoint. How good the "
+            "checkpoint is was not measured here; the evidence of a head is what the converting person stated."
+        ),
+        "",
+        "| link | windows | max | mean | correlation, median | minimum |",
+        "|---|---|---|---|---|---|",
+    ]
+    for link in report.links:
+        numbers = [link.max, link.mean, link.correlation_median, link.correlation_min]
+        shown = " | ".join("-" if n is None else f"{n:.5f}" for n in numbers)
+        lines.append(f"| {TITLES[link.before]} - {TITLES[link.after]} | {link.windows} | {shown} |")
+    return "\n".join([*lines, "", "Details: `validation/parity.html` and `validation/parity.json`.", ""])

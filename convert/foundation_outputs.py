@@ -1,0 +1,140 @@
+"""The file that names a teacher's outputs: TOML or JSON, one entry a row of ``dense``, in order.
+
+.. code-block:: toml
+
+    [[outputs]]
+    key = "potassium_high"
+    lab = "potassium"
+    loinc = "2823-3"        # may be left out
+    unit = "1"              # "1" for a probability, else the unit of the value
+    direction = "high"      # low, high or abnormal; none for a value
+    kind = "probability"    # or "value"
+    horizon_min = 60        # may be left out
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from firmware_bridge.errors import InputError
+
+MAX_BYTES = 4 << 20
+KEYS = ("key", "lab", "loinc", "unit", "direction", "kind", "horizon_min", "evidence", "index")
+_KEY = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
+
+
+def read_outputs(path: Path) -> list[dict[str, Any]]:
+    """Reads the heads as a bundle's manifest has them.
+
+    Args:
+        path: A ``.toml`` or ``.json`` file.
+
+    Returns:
+        One entry a head: index, key, lab, loinc, unit, direction, kind, horizon_min, evidence.
+
+    Raises:
+        InputError: It cannot be read, or an entry is wrong; the message names the entry.
+    """
+    raw = _parse(path)
+    entries = raw.get("outputs") if isinstance(raw, Mapping) else raw
+    if not isinstance(entries, list) or not entries:
+        raise InputError(f"{path} names no outputs", "it needs a list 'outputs'; see docs/convert.md")
+    heads = [_head(f"{path}: outputs[{i}]", i, entry) for i, entry in enumerate(entries)]
+    seen: set[str] = set()
+    for i, head in enumerate(heads):
+        if head["key"] in seen:
+            raise InputError(f"{path}: outputs[{i}]: the key '{head['key']}' stands twice")
+        seen.add(head["key"])
+    return heads
+
+
+def match_dense(heads: Sequence[Mapping[str, Any]], n_classes: int, outputs: Path, checkpoint: Path) -> None:
+    """Checks that there are as many heads as rows of ``dense``.
+
+    Raises:
+        InputError: There are not.
+    """
+    if len(heads) != n_classes:
+        raise InputError(
+            f"{outputs} names {len(heads)} outputs, dense of {checkpoint} has {n_classes}",
+            "one entry a row of dense, in its order",
+        )
+
+
+def _parse(path: Path) -> Any:
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise InputError(f"{path} is larger than {MAX_BYTES >> 20} MB", "it is no list of outputs")
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(
+            f"cannot read {path}: {error.strerror or error}", "--outputs names a TOML or JSON file"
+        ) from None
+    except ValueError as error:
+        raise InputError(f"{path} is no text: {error}") from None
+    try:
+        return json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} cannot be parsed: {error}") from None
+
+
+def _head(where: str, index: int, entry: Any) -> dict[str, Any]:
+    if not isinstance(entry, Mapping):
+        raise InputError(f"{where} is no table")
+    unknown = sorted(set(entry) - set(KEYS))
+    if unknown:
+        raise InputError(f"{where}: unknown '{unknown[0]}'", f"known are {', '.join(KEYS)}")
+    if entry.get("index", index) != index:
+        raise InputError(f"{where}: its index is {entry['index']}", "entries stand in the order of dense")
+    kind = entry.get("kind", "probability")
+    if kind not in {"probability", "value"}:
+        raise InputError(f"{where}: kind '{kind}'", "probability or value")
+    direction = entry.get("direction")
+    if direction not in {"low", "high", "abnormal", None}:
+        raise InputError(f"{where}: direction '{direction}'", "low, high, abnormal, or left out for a value")
+    key = _text(where, entry, "key")
+    if not _KEY.fullmatch(key):
+        raise InputError(f"{where}: key '{key}'", "small letters, digits, and _ . -")
+    horizon = entry.get("horizon_min")
+    if horizon is not None and (not isinstance(horizon, int) or isinstance(horizon, bool) or horizon < 0):
+        raise InputError(f"{where}: horizon_min {horizon!r}", "whole minutes")
+    unit = entry.get("unit", "1" if kind == "probability" else None)
+    return {
+        "index": index,
+        "key": key,
+        "lab": _text(where, entry, "lab"),
+        "loinc": None if entry.get("loinc") is None else _text(where, entry, "loinc"),
+        "unit": _text(where, {"unit": unit}, "unit"),
+        "direction": direction,
+        "kind": kind,
+        "horizon_min": horizon,
+        "evidence": _evidence(where, entry.get("evidence")),
+    }
+
+
+def _text(where: str, entry: Mapping[str, Any], name: str) -> str:
+    value = entry.get(name)
+    if not isinstance(value, str) or not value.strip() or len(value) > 200:
+        raise InputError(f"{where}: '{name}' must be a text", "see docs/convert.md")
+    return value
+
+
+def _evidence(where: str, value: Any) -> dict[str, Any]:
+    """What was measured of the teacher, as the user states it; the weakest tier where nothing is stated."""
+    if value is None:
+        return {"auroc": None, "ci": None, "n": None, "tier": "limited"}
+    if not isinstance(value, Mapping) or value.get("tier") not in {"strong", "moderate", "limited"}:
+        raise InputError(f"{where}: evidence needs a tier", "strong, moderate or limited")
+    numbers = {k: value.get(k) for k in ("auroc", "n", "mae")}
+    for name, number in numbers.items():
+        if number is not None and (isinstance(number, bool) or not isinstance(number, int | float)):
+            raise InputError(f"{where}: evidence.{name} is no number")
+    ci = value.get("ci")
+    if ci is not None and not (isinstance(ci, list) and len(ci) == 2 and all(isinstance(c, int | float) for c in ci)):
+        raise InputError(f"{where}: evidence.ci must be two numbers")
+    return {**numbers, "ci": ci, "tier": value["tier"]}
