@@ -1,0 +1,74 @@
+"""The TFLite Micro package on an emulated Cortex-M4: compiled without a warning, and run."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "firmware"))
+from firmware_build import HERE, M4, cortex_image, emulate, run, sources, tool, write_frontend_case
+
+from convert.cli_micro_package import main as package_main
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    out = tmp_path_factory.mktemp("cortex") / "micro"
+    assert package_main(["demo", "--out", str(out)]) == 0
+    return out
+
+
+@pytest.mark.parametrize("std", ["c99", "c11"])
+def test_arrays_check_themselves_on_the_target(folder, tmp_path, std):
+    image = cortex_image(folder, folder / "check/main.c", tmp_path / "check.elf", std=std)
+    done = emulate(image)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "anyecg check: ok: model 78536 bytes" in done.stdout
+
+
+def test_a_damaged_array_fails_on_the_target(folder, tmp_path):
+    wrong = tmp_path / "wrong"
+    wrong.mkdir()
+    for path in folder.glob("anyecg_*"):
+        (wrong / path.name).write_bytes(path.read_bytes())
+    config = (wrong / "anyecg_config.h").read_text()
+    (wrong / "anyecg_config.h").write_text(re.sub(r"(MODEL_CRC32 0x)\w+", r"\g<1>12345678u", config))
+    done = emulate(cortex_image(wrong, folder / "check/main.c", tmp_path / "wrong.elf"))
+    assert done.returncode == 1
+    assert "the model's bytes" in done.stdout
+
+
+def test_a_fault_ends_the_run(folder, tmp_path):
+    program = tmp_path / "fault.c"
+    program.write_text('int main(void) { __asm volatile("udf #0"); return 0; }\n')
+    done = emulate(cortex_image(folder, program, tmp_path / "fault.elf"))
+    assert done.returncode != 0
+
+
+def test_front_end_gives_the_same_doubles_on_the_target(folder, tmp_path):
+    write_frontend_case(tmp_path)
+    done = emulate(cortex_image(folder, HERE / "frontend_parity.c", tmp_path / "parity.elf", f"-I{tmp_path}"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith("front end: 0 of 1250 doubles differ")
+
+
+def test_flash_is_the_model_and_little_else(folder, tmp_path):
+    """The arrays cost what README.md says; the C around them stays below 2 KB."""
+    objects = []
+    for source in sources(folder):
+        objects.append(tmp_path / f"{source.stem}.o")
+        flags = ("-std=c11", "-Os", f"-I{folder}", "-c", source, "-o", objects[-1])
+        assert run([tool("arm-none-eabi-gcc"), *M4, *flags]).returncode == 0
+    table = run([tool("arm-none-eabi-size"), *objects]).stdout
+    sys.stdout.write(table)
+    flash = {Path(line.split()[-1]).stem: sum(map(int, line.split()[:2])) for line in table.splitlines()[1:]}
+    ram = sum(int(line.split()[2]) for line in table.splitlines()[1:])
+    assert flash["anyecg_model"] == 78536
+    assert flash["anyecg_golden"] - 8 * (1250 + 12) in range(4)
+    assert flash["anyecg_check"] + flash["anyecg_frontend"] + flash["anyecg_outputs"] < 2048
+    assert ram == 0
