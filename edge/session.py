@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edge.allocator import keep_small
 from edge.bundle import Bundle, load_bundle
 from edge.engine import Engine, SessionInfo
 from edge.model import BackendName, Model, load_model, self_test
@@ -43,6 +44,7 @@ def load(name: str, backend: BackendName = "auto") -> Loaded:
         BundleError: It is not what it says, or the model computes wrongly here.
         MissingExtraError: The interpreter is not installed.
     """
+    keep_small()
     bundle = load_bundle(name)
     model = load_model(bundle, backend)
     return Loaded(bundle, model, self_test(bundle, model))
