@@ -15,7 +15,7 @@ LEAST_BEATS = 3
 
 
 def heart_rate_bpm(beats: NDArray[np.int_], fs_hz: float) -> float | None:
-    """Rate from the median interval between beats, which a missed or false beat or an early one hardly moves.
+    """Median of the rates from beat to beat, which a missed or false beat or an early one hardly moves.
 
     Args:
         beats: Shape ``(n,)``, increasing sample numbers of the R peaks, from any origin.
@@ -27,9 +27,9 @@ def heart_rate_bpm(beats: NDArray[np.int_], fs_hz: float) -> float | None:
     """
     if len(beats) < LEAST_BEATS:
         return None
-    interval_s = median(np.diff(np.asarray(beats))) / fs_hz
-    if not interval_s > 0:
+    intervals = np.diff(np.asarray(beats))
+    if not intervals.min() > 0:
         return None
-    rate_bpm = 60.0 / interval_s
+    rate_bpm = median(60.0 * fs_hz / intervals)
     low, high = RATE_LIMITS_BPM
     return rate_bpm if low <= rate_bpm <= high else None

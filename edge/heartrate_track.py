@@ -1,6 +1,6 @@
 """Heart rate of one window after another, in noise as well.
 
-In a good window the beats found are the heart's, and the rate is that of their median interval. A window is good for
+In a good window the beats found are the heart's, and the rate is their median rate. A window is good for
 this where most beats look like those of the windows before; its score says too little, for electrode motion can repeat
 itself. In any other window the rate comes from three things together: what was known before and how fast a heart rate
 can change, and the best chain of candidates for each rate. Where these do not add up to one credible rate there is
@@ -55,7 +55,7 @@ EXPLAINED = 0.5
 IRREGULAR_MATCHES = (0.65, 0.75)
 """In an irregular rhythm the beats are those found, or the candidates from either likeness on
 (``rpeaks_vet.MATCH`` lies between)."""
-AGREE = 1.3
+AGREE = 1.4
 """The three rates that they give differ by at most this factor: a rate that hangs on the choice is none."""
 
 
@@ -202,8 +202,7 @@ class HeartRate:
             return None
         intervals = np.diff(beats)
         intervals = intervals / np.maximum(1.0, np.rint(intervals / self._chains.period[best]))
-        period = median(intervals) if len(intervals) > LEAST_BEATS else float(self._chains.period[best])
-        return 60.0 * FS_HZ / period
+        return 60.0 * FS_HZ / (median(intervals) if len(intervals) > LEAST_BEATS else float(self._chains.period[best]))
 
 
 def _scatter(beats: NDArray[np.int64]) -> float:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 from real_records import FS, load, reference_beats_s, references, score
 
 from edge.heartrate import heart_rate_bpm
+from edge.heartrate_track import HeartRate
 from edge.quality import QualityGate
 
 
@@ -57,22 +60,28 @@ def test_noise_at_6_db_leaves_most_beats(data_dir):
     assert pp >= 0.80
 
 
-def test_heart_rate_of_every_record(data_dir):
-    """The median over all hops is within 2 bpm of every trusted reference but one.
+@cache
+def rates(data_dir, record, lead):
+    """Heart rate, ``nan`` where there is none, and acceptance of every window, as the runtime finds them."""
+    gate, tracker, found = QualityGate(), HeartRate(), []
+    for w in load(data_dir, record, lead).windows:
+        quality = gate.assess(w.stream, w.raw, 250.0, w.beats, scale_known=True)
+        rate = tracker.update(w.start_s + 10.0, w.stream, w.beats, quality.score)
+        found.append((np.nan if rate is None else rate, quality.reason is None))
+    return np.array(found).reshape(-1, 2).T
 
-    That one is 118e06: its reference is the rate of its noisy two thirds, where public detectors are 6 to 8 bpm off as
-    well, and which the gate refuses.
-    """
+
+def test_heart_rate_of_every_record(data_dir):
+    """The median over all hops is within 2 bpm of every trusted reference."""
     tested = 0
     for row in references(data_dir):
-        windows = load(data_dir, row["id"], row["lead"]).windows
-        if not row["reference_hr_median"] or row["id"] == "nstdb_118e06" or not windows:
+        found, _ = rates(data_dir, row["id"], row["lead"])
+        if not row["reference_hr_median"] or not len(found):
             continue
-        rates = [heart_rate_bpm(w.beats, FS) for w in windows]
-        assert None not in rates
-        assert np.median(rates) == pytest.approx(float(row["reference_hr_median"]), abs=2.0), row["id"]
+        assert np.isfinite(found).mean() >= 0.9
+        assert np.nanmedian(found) == pytest.approx(float(row["reference_hr_median"]), abs=2.0), row["id"]
         tested += 1
-    assert tested >= 12
+    assert tested >= 13
 
 
 @pytest.mark.parametrize(
@@ -88,11 +97,24 @@ def test_heart_rate_of_every_record(data_dir):
 def test_heart_rate_of_accepted_windows(data_dir, record, lead):
     """Against the annotations within the same windows, so that what the gate leaves out does not shift the truth."""
     truth_s = reference_beats_s(data_dir, record, lead, "annotation")
-    gate, found, true = QualityGate(), [], []
-    for w in load(data_dir, record, lead).windows:
-        if gate.assess(w.stream, w.raw, 250.0, w.beats, scale_known=True).reason is None:
-            inside = truth_s[(truth_s >= w.start_s) & (truth_s <= w.start_s + 10.0)]
-            found.append(heart_rate_bpm(w.beats, FS))
-            true.append(60 / np.median(np.diff(inside)))
-    assert np.median(found) == pytest.approx(np.median(true), abs=2.0)
-    assert np.median(np.abs(np.subtract(found, true))) <= 2.0
+    found, accepted = rates(data_dir, record, lead)
+    inside = [
+        truth_s[(truth_s >= w.start_s) & (truth_s <= w.start_s + 10)] for w in load(data_dir, record, lead).windows
+    ]
+    true = np.array([np.median(60 / np.diff(beats)) for beats in inside])
+    use = np.isfinite(found) & (accepted == 1)
+    assert use.sum() >= 0.9 * accepted.sum()
+    assert np.median(found[use]) == pytest.approx(np.median(true[use]), abs=2.0)
+    assert np.median(np.abs(found - true)[use]) <= 2.0
+
+
+def test_in_motion_at_6_db_no_window_has_a_wrong_rate(data_dir):
+    """From 40 s on public detectors count 6 to 9 bpm too many in the median of this record, and so do the beats."""
+    truth_s = reference_beats_s(data_dir, "nstdb_118e06", "ecg", "annotation")
+    found, _ = rates(data_dir, "nstdb_118e06", "ecg")
+    pairs = zip(load(data_dir, "nstdb_118e06", "ecg").windows, found, strict=True)
+    noisy = [(w, rate) for w, rate in pairs if w.start_s >= 40.0]
+    true = [np.median(60 / np.diff(truth_s[(truth_s >= w.start_s) & (truth_s <= w.start_s + 10)])) for w, _ in noisy]
+    simple = [heart_rate_bpm(w.beats, FS) for w, _ in noisy]
+    assert np.mean(np.abs(np.subtract(simple, true)) > 5) > 0.3
+    assert np.nanmax(np.abs(np.subtract([rate for _, rate in noisy], true))) <= 5.0
