@@ -27,7 +27,7 @@ def heart_rate_bpm(beats: NDArray[np.int_], fs_hz: float) -> float | None:
     """
     if len(beats) < LEAST_BEATS:
         return None
-    intervals = np.diff(np.asarray(beats))
+    intervals = np.diff(np.asarray(beats, dtype=np.float64))
     if not intervals.min() > 0:
         return None
     rate_bpm = median(60.0 * fs_hz / intervals)
