@@ -44,6 +44,7 @@ COMMANDS: dict[str, Command] = {
     "simulate": Command("convert.cli_simulate:main", "convert", "write a cohort of simulated patients (MC-MED layout)"),
     "convert": Command("convert.cli_convert:main", "convert", "turn a checkpoint into a bundle, with proof"),
     "train-demo": Command("convert.cli_demo:main", "convert", "train the demonstration bundle on simulated patients"),
+    "lint": Command("convert.cli_lint:main", "convert", "say which target a model fails, and why"),
     "micro-package": Command("convert.cli_micro_package:main", "convert", "write a bundle as C for TFLite Micro"),
 }
 
