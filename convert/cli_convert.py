@@ -29,7 +29,7 @@ class Action(NamedTuple):
 ACTIONS: dict[str, Action] = {
     "inspect": Action("convert.cli_convert:inspect", "say what a checkpoint holds"),
     "foundation": Action("convert.cli_convert:foundation", "the whole teacher to int8, for a Raspberry Pi"),
-    "micro": Action("convert.cli_micro:main", "distil a teacher into a student for a microcontroller"),
+    "micro": Action("convert.cli_distil:main", "distil a teacher into a student for a microcontroller"),
     "parity": Action("convert.cli_convert:parity", "compare every form of a bundle's model"),
 }
 

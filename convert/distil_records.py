@@ -56,6 +56,7 @@ class Recording:
         patient: Whose it is; no patient is in two parts of a split.
         visit: The visit's CSN in the MC-MED layout, ``None`` elsewhere.
         size: Bytes of its files, to notice another recording under the same name.
+        place: The data folder; complaints that end up in a bundle leave it out.
         items: Opens it.
     """
 
@@ -63,6 +64,7 @@ class Recording:
     patient: str
     visit: int | None
     size: int
+    place: str
     items: Items
 
 
@@ -111,7 +113,7 @@ def _mcmed(data: McMedDataset) -> list[Recording]:
         for segment in data.segments(visit.csn):
             name = f"{visit.csn}_{segment.number}"
             items = _SegmentItems(segment)
-            out.append(Recording(name, str(visit.mrn), visit.csn, segment.header.n, items))
+            out.append(Recording(name, str(visit.mrn), visit.csn, segment.header.n, str(data.root), items))
     return out
 
 
@@ -128,7 +130,7 @@ def _folder(root: Path, fs_hz: float | None) -> list[Recording]:
                 name += path.suffix
             size = sum(p.stat().st_size for p in path.parent.glob(f"{path.stem}.*"))
             rate = fs_hz if path.suffix.lower() in {".csv", ".mat"} else None
-            found.append(Recording(name, name, None, size, _FileItems(path, rate)))
+            found.append(Recording(name, name, None, size, str(root), _FileItems(path, rate)))
     except OSError as error:
         raise InputError(f"cannot list {root}: {error.strerror}") from error
     return found
@@ -267,7 +269,7 @@ def chosen_windows(recording: Recording, hop_s: float, most: int) -> tuple[list[
     except AnyEcgError as error:
         if not isinstance(error, InputError):
             raise
-        return [], str(error)
+        return [], error.what.replace(f"{recording.place}/", "")
     return kept, "" if kept else "no ten seconds of good signal in it"
 
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.distil_heads import TeacherHead, heads_of_bundle, read_outputs
+from convert.distil_heads import TeacherHead, heads_of_bundle, heads_of_file
 from convert.tf_runtime import THREADS, load_tensorflow, quiet_stderr
 from edge.frontend_ecgfounder import WINDOW_SAMPLES, EcgFounderFrontEnd
 from firmware_bridge.errors import InputError, OutputError, UsageError
@@ -178,9 +178,9 @@ def _checkpoint_teacher(path: Path, outputs: Path, workdir: Path) -> Teacher:
 
     checkpoint = read_checkpoint(path)
     dense = checkpoint.tensors.get("dense.weight")
-    heads = read_outputs(outputs)
+    heads = heads_of_file(outputs)
     if dense is not None and len(dense) != len(heads):
-        raise InputError(f"{outputs} describes {len(heads)} outputs, {path} has {len(dense)}", "dense.weight counts")
+        raise InputError(f"{outputs} names {len(heads)} outputs, dense of {path} has {len(dense)}")
     # Loading TensorFlow and tracing 30 million parameters takes longer than reading what an earlier run exported.
     from convert.net1d import net1d_from_tensors
 

@@ -14,7 +14,7 @@ import pytest
 pytest.importorskip("scipy", reason="the convert extra is not installed")
 
 from convert.augment import PATCH_RATES_HZ, Wearable, disturb, through_rate
-from convert.distil_heads import TeacherHead, read_outputs
+from convert.distil_heads import TeacherHead, heads_of_file
 from convert.distil_labels import hard_labels
 from convert.distil_records import (
     CONTEXT_SAMPLES,
@@ -305,27 +305,16 @@ def test_labels_of_another_cohort_are_refused(cohort, tmp_path):
         hard_labels(other, HEADS, recordings, labels)
 
 
-def test_descriptions_of_outputs(tmp_path):
-    path = tmp_path / "o.csv"
-    path.write_text("lab,direction,kind\npotassium,high,\nsodium,low,probability\npotassium,,value\n")
-    high, low, value = read_outputs(path)
-    assert (high.key, high.loinc, high.unit, high.kind) == ("potassium_high", "2823-3", "1", "probability")
-    assert (low.key, low.direction) == ("sodium_low", "low")
-    assert (value.key, value.unit, value.kind) == ("potassium", "mmol/L", "value")
-    rows = [{"index": 1, "lab": "sodium", "direction": "low"}, {"index": 0, "lab": "x", "unit": "g", "kind": "value"}]
-    path.write_text(json.dumps({"outputs": rows}))
-    assert [h.lab for h in read_outputs(path)] == ["x", "sodium"]
-    for text in (
-        "",
-        "[1]",
-        "{",
-        "lab,direction\npotassium,sideways\n",
-        "lab\nunknown\n",
-        "lab,key\nsodium,a\nsodium,a\n",
-    ):
-        path.write_text(text)
-        with pytest.raises(InputError):
-            read_outputs(path)
-    path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(InputError):
-        read_outputs(path)
+def test_heads_of_a_checkpoint(tmp_path):
+    path = tmp_path / "o.json"
+    rows = [
+        {"key": "high", "lab": "potassium", "direction": "high", "loinc": "2823-3"},
+        {"key": "k", "lab": "potassium", "kind": "value", "unit": "mmol/L"},
+    ]
+    path.write_text(json.dumps(rows))
+    high, value = heads_of_file(path)
+    assert (high.key, high.loinc, high.unit, high.is_value) == ("high", "2823-3", "1", False)
+    assert (value.unit, value.is_value, value.direction) == ("mmol/L", True, None)
+    path.write_text(json.dumps([{"key": "k", "lab": "potassium"}]))
+    with pytest.raises(InputError, match="needs a direction"):
+        heads_of_file(path)

@@ -1,0 +1,88 @@
+"""``anyecg convert micro``: distil a teacher into a student for a microcontroller."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge.cliargs import Parser
+
+PROG = "anyecg convert micro"
+
+
+def build_parser() -> Parser:
+    """The command line."""
+    from convert.distil_train import DistilPlan
+    from convert.students import PRESETS
+    from convert.teacher_labels import LabelPlan
+
+    plan, windows = DistilPlan(), LabelPlan()
+    p = Parser(PROG, "Distil a teacher into a student for a microcontroller. Killed runs go on when given again.")
+    p.add_argument("teacher", type=Path, metavar="TEACHER", help="a checkpoint (.pth) or a foundation bundle")
+    p.add_argument("--data", type=Path, required=True, metavar="DIR", help="recordings: MC-MED, or a folder of files")
+    p.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="where the bundle shall stand")
+    p.add_argument("--labels", type=Path, metavar="DIR", help="laboratory results: MC-MED, or a folder with labels.csv")
+    p.add_argument("--outputs", type=Path, metavar="FILE", help="what a checkpoint's outputs mean")
+    p.add_argument("--preset", default="micro", choices=sorted(PRESETS), help="size of the student (default micro)")
+    p.add_argument("--name", help="of the bundle")
+    p.add_argument("--workdir", type=Path, metavar="DIR", help="intermediate files (default: BUNDLE.work)")
+    p.add_argument("--seed", type=int, default=plan.seed, metavar="S", help="of everything (default %(default)s)")
+    p.add_argument("--fs", type=float, metavar="HZ", help="rate of CSV and MATLAB files that do not say it")
+    p.add_argument("--hop", type=float, default=windows.hop_s, metavar="S", help="between windows (%(default)g)")
+    p.add_argument(
+        "--windows", type=int, default=windows.most, metavar="N", help="of a recording at most (default %(default)s)"
+    )
+    p.add_argument("--float-epochs", type=int, default=plan.float_epochs, metavar="N", help="default %(default)s")
+    p.add_argument("--quant-epochs", type=int, default=plan.quant_epochs, metavar="N", help="default %(default)s")
+    p.add_argument(
+        "--disturbed", type=float, default=plan.disturbed, metavar="SHARE",
+        help="of the training windows, as a wearable disturbs them (default %(default)g; 0 for none)",
+    )  # fmt: skip
+    return p
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command.
+
+    Args:
+        argv: Arguments after ``convert micro``.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        AnyEcgError: What a user can do something about.
+    """
+    from convert.demo_card import number
+    from convert.distil import DistilConfig, check_epochs, convert_micro
+    from convert.distil_train import DistilPlan
+    from convert.teacher_labels import LabelPlan
+
+    args = build_parser().parse_args(argv)
+    plan = DistilPlan(args.seed, args.float_epochs, args.quant_epochs, args.disturbed)
+    check_epochs(plan)
+    config = DistilConfig(
+        args.teacher, args.data, args.outputs, args.labels, args.preset, args.name, args.fs,
+        LabelPlan(args.hop, args.windows), plan,
+    )  # fmt: skip
+    out = args.out.resolve()
+    begun_s = time.monotonic()
+    report = convert_micro(out, args.workdir or out.with_name(f"{out.name}.work"), config, sys.stderr)
+    s, size = report["summary"], report["size"]
+    sys.stdout.write(
+        f"correlation with the teacher, median of {len(report['heads'])} heads: {number(s['median_correlation_int8'])} "
+        f"(float {number(s['median_correlation_float'])}, PTQ {number(s['median_correlation_ptq'])})\n"
+    )
+    if s["heads_with_auroc"]:
+        sys.stdout.write(
+            f"macro AUROC of {s['heads_with_auroc']} heads: student {number(s['macro_auroc_int8'], 4)}, teacher "
+            f"{number(s['macro_auroc_teacher'], 4)}, float {number(s['macro_auroc_float'], 4)}, "
+            f"PTQ {number(s['macro_auroc_ptq'], 4)}\n"
+        )
+    sys.stdout.write(
+        f"{out}: {size['model_bytes']} bytes of flash, {size['arena_bytes']} of arena, "
+        f"{(time.monotonic() - begun_s) / 60:.1f} min\n"
+    )
+    return 0
