@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.tf_runtime import load_tensorflow, quiet_stderr
-from firmware_bridge.errors import AnyEcgError
+from convert.tf_runtime import THREADS, load_tensorflow, quiet_stderr
+from firmware_bridge.errors import AnyEcgError, CheckFailedError
 
 INT8_STEPS = 128
 """Steps from zero to the clamp of the input."""
@@ -90,16 +90,54 @@ def calibrated_flatbuffer(
 ) -> bytes:
     """Adds to a float model the smallest and largest value of every tensor over windows.
 
+    TensorFlow's own calibrator is not used for int8: where an operation writes over its input, it records the range of
+    the result for both. The product of a squeeze-and-excitation then got the range of the sum behind it, which cost
+    13 dB a block (measured on the full teacher).
+
     Args:
         float_model: Of :func:`float_flatbuffer`.
         windows: ``(n, samples)``, what the device would feed, as float.
         step: Called with the number of windows done.
+
+    Raises:
+        CheckFailedError: A tensor holds NaN or infinity.
     """
     load_tensorflow()
-    from tensorflow.lite.python.optimize import calibrator
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     with quiet_stderr():
-        return bytes(calibrator.Calibrator(float_model).calibrate(lambda: _feed(windows, step)))
+        interpreter = Interpreter(
+            model_content=float_model,
+            num_threads=THREADS,
+            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+            experimental_preserve_all_tensors=True,
+        )
+        interpreter.allocate_tensors()
+    model = _schema().ModelT.InitFromPackedBuf(float_model, 0)
+    graph = model.subgraphs[0]
+    made = sorted({int(graph.inputs[0]), *(int(i) for op in graph.operators for i in op.outputs)})
+    low, high = np.full(len(made), np.inf), np.full(len(made), -np.inf)
+    for k, window in enumerate(windows):
+        interpreter.set_tensor(int(graph.inputs[0]), window.reshape(1, 1, -1, 1))
+        interpreter.invoke()
+        for j, index in enumerate(made):
+            lowest, highest = _range(interpreter.tensor(index))
+            low[j], high[j] = np.minimum(low[j], lowest), np.maximum(high[j], highest)
+        step(k + 1)
+    if not np.all(np.isfinite(low) & np.isfinite(high)):
+        bad = graph.tensors[made[int(np.argmin(np.isfinite(low) & np.isfinite(high)))]].name.decode()
+        raise CheckFailedError(f"NaN or infinity in the layer {bad.split(';')[0]}", "the checkpoint is broken")
+    for index, lowest, highest in zip(made, low, high, strict=True):
+        ranges = _schema().QuantizationParametersT()
+        ranges.min, ranges.max = np.array([lowest], np.float32), np.array([highest], np.float32)
+        graph.tensors[index].quantization = ranges
+    return _pack(model)
+
+
+def _range(view: Callable[[], NDArray[np.float32]]) -> tuple[float, float]:
+    """Smallest and largest value; the view into the interpreter must not outlive the call."""
+    values = view()
+    return float(values.min()), float(values.max())
 
 
 def quantized_flatbuffer(

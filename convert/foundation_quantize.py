@@ -26,7 +26,7 @@ LAYER_WINDOWS = 6
 SETTLE = 4
 """Times the output scale may be made coarser."""
 
-MARGIN = 2.0
+MARGIN = 1.5
 """The output's step is this many times the largest difference that two right interpreters showed."""
 
 
