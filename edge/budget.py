@@ -30,7 +30,7 @@ ADDED_SHARE = 0.10
 RSS_GROWTH_MIB_24H = 1.0
 
 _NOT_ON_A_DEVICE = {"wfdb", "edfio", "pandas", "tensorflow", "firmware_bridge.ecgsyn"}
-"""Readers of foreign recordings and the simulator: with them in the process its memory says nothing about the runtime."""
+"""Readers of foreign recordings and the simulator: with them the memory of a process says nothing of the runtime."""
 
 _PER_DECADE = 40
 _LOWEST_MS = 1e-4
