@@ -60,6 +60,24 @@ def cortex_image(package: Path, program: Path, image: Path, *extra: object, std:
     return image
 
 
+def cortex_selftest(package: Path, folder: Path, *extra: object) -> Path:
+    """Links main.cc with the stand-in for TFLite Micro, as C++ for a Cortex-M4, and returns the image."""
+    flags = (*M4, "-Os", "-ffunction-sections", "-fdata-sections", f"-I{package}", f"-isystem{MOCK}", *extra)
+    objects = []
+    for source in (*sources(package), CORTEX / "startup.c"):
+        objects.append(folder / f"{source.stem}.o")
+        compiled([tool("arm-none-eabi-gcc"), "-std=c11", *flags, *STRICT_C, "-c", source, "-o", objects[-1]])
+    image = folder / "selftest.elf"
+    compiled(
+        [
+            *(tool("arm-none-eabi-g++"), "-std=c++17", "-fno-exceptions", "-fno-rtti", *flags, *STRICT_CXX),
+            *(package / "main.cc", *objects, f"-T{CORTEX / 'mps2.ld'}", "-nostartfiles", "--specs=rdimon.specs"),
+            *("-Wl,--gc-sections", "-o", image),
+        ]
+    )
+    return image
+
+
 def emulate(image: Path) -> subprocess.CompletedProcess[str]:
     """Runs an image on QEMU's Cortex-M4 board."""
     return run(

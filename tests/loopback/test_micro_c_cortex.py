@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "firmware"))
-from firmware_build import HERE, M4, cortex_image, emulate, run, sources, tool, write_frontend_case
+from firmware_build import HERE, M4, cortex_image, cortex_selftest, emulate, run, sources, tool, write_frontend_case
 
 from convert.cli_micro_package import main as package_main
 
@@ -55,6 +55,14 @@ def test_front_end_gives_the_same_doubles_on_the_target(folder, tmp_path):
     done = emulate(cortex_image(folder, HERE / "frontend_parity.c", tmp_path / "parity.elf", f"-I{tmp_path}"))
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.startswith("front end: 0 of 1250 doubles differ")
+
+
+@pytest.mark.parametrize(("extra", "status"), [((), 0), (("-DMOCK_WRONG_WINDOW=3",), 1)])
+def test_self_test_passes_its_verdict_on(folder, tmp_path, extra, status):
+    """Against a stand-in: no package ships TFLite Micro's sources."""
+    done = emulate(cortex_selftest(folder, tmp_path, *extra))
+    assert done.returncode == status, done.stdout + done.stderr
+    assert f"{status} of 96 outputs differ" in done.stdout
 
 
 def test_flash_is_the_model_and_little_else(folder, tmp_path):

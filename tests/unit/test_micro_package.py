@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import struct
@@ -301,3 +302,19 @@ def test_a_bundle_carries_its_package(bundle, package, tmp_path):
     assert "micro/anyecg_model.c" in load_bundle(tmp_path / "b").manifest.files
     for name, data in package.files.items():
         assert (tmp_path / "b" / "micro" / name).read_bytes() == data
+
+
+def test_the_page_is_true(tmp_path, package):
+    """Every command of docs/micro.md runs, and prints what the page says."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "micro.md").read_text()
+    script = re.search(r"```sh\n(.*?)```", page, re.DOTALL)
+    assert script is not None
+    tool("cc")
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    done = run(["sh", "-e", "-c", script[1]], cwd=tmp_path, env={**os.environ, "PATH": path})
+    assert done.returncode == 0, done.stderr
+    for block in re.findall(r"```text\n(.*?)```", page, re.DOTALL):
+        assert block in done.stdout
+    for name in package.files:
+        stem = re.sub(r"\.[ch]$", "", name)
+        assert name in page or f"{stem}.{{h,c}}" in page, name
