@@ -32,7 +32,7 @@ class Arena:
         measured: The smallest that the TFLite Micro interpreter accepts with its reference kernels, on a 64-bit
             machine in whole KiB; 32-bit pointers need less.
         cmsis_nn_margin: Largest scratch buffer of CMSIS-NN's kernels for this model, and the guard.
-        esp_nn_margin: The same for ESP-NN, as an upper bound over its releases.
+        esp_nn_margin: The same for ESP-NN, an estimate: its releases ask for different amounts.
     """
 
     measured: int
@@ -91,7 +91,7 @@ def _cmsis_nn_scratch(op: Operation) -> int:
 
 
 def _esp_nn_scratch(op: Operation) -> int:
-    """Bytes, at least those of ESP-NN's ``esp_nn_get_*_scratch_size_esp32s3``, which differ between its releases."""
+    """Bytes by ESP-NN's ``esp_nn_get_*_scratch_size_esp32s3``, the largest form read; later releases have others."""
     area, channels, values, source = _dimensions(op)
     if not area:
         return 0
