@@ -14,6 +14,7 @@ PROG = "anyecg convert micro"
 
 def build_parser() -> Parser:
     """The command line."""
+    from convert.distil_teacher import CheckpointOptions
     from convert.distil_train import DistilPlan
     from convert.students import PRESETS
     from convert.teacher_labels import LabelPlan
@@ -25,6 +26,9 @@ def build_parser() -> Parser:
     p.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="where the bundle shall stand")
     p.add_argument("--labels", type=Path, metavar="DIR", help="laboratory results: MC-MED, or a folder with labels.csv")
     p.add_argument("--outputs", type=Path, metavar="FILE", help="what a checkpoint's outputs mean")
+    p.add_argument("--stride", type=int, default=2, metavar="N", help="of a checkpoint's stages (default %(default)s)")
+    p.add_argument("--bn", choices=["on", "off"], default="off", help="a checkpoint trained with normalisation")
+    p.add_argument("--licence", default=CheckpointOptions().licence, help="of a checkpoint's weights")
     p.add_argument("--preset", default="micro", choices=sorted(PRESETS), help="size of the student (default micro)")
     p.add_argument("--name", help="of the bundle")
     p.add_argument("--workdir", type=Path, metavar="DIR", help="intermediate files (default: BUNDLE.work)")
@@ -57,14 +61,16 @@ def main(argv: Sequence[str]) -> int:
     """
     from convert.demo_card import number
     from convert.distil import DistilConfig, check_epochs, convert_micro
+    from convert.distil_teacher import CheckpointOptions
     from convert.distil_train import DistilPlan
     from convert.teacher_labels import LabelPlan
 
     args = build_parser().parse_args(argv)
     plan = DistilPlan(args.seed, args.float_epochs, args.quant_epochs, args.disturbed)
     check_epochs(plan)
+    checkpoint = CheckpointOptions(args.outputs, args.stride, args.bn == "on", args.licence)
     config = DistilConfig(
-        args.teacher, args.data, args.outputs, args.labels, args.preset, args.name, args.fs,
+        args.teacher, args.data, checkpoint, args.labels, args.preset, args.name, args.fs,
         LabelPlan(args.hop, args.windows), plan,
     )  # fmt: skip
     out = args.out.resolve()

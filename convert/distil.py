@@ -30,7 +30,7 @@ from convert.distil_heads import TeacherHead
 from convert.distil_labels import hard_labels
 from convert.distil_records import Recording, find_recordings
 from convert.distil_report import model_card, report_markdown
-from convert.distil_teacher import Teacher, open_teacher
+from convert.distil_teacher import CheckpointOptions, Teacher, open_teacher
 from convert.distil_train import Distillation, Distilled, DistilPlan, Windows, windows_of_labels
 from convert.export import Exported, export_int8
 from convert.inference import run_int8
@@ -64,7 +64,7 @@ class DistilConfig:
     Attributes:
         teacher: A checkpoint or a foundation bundle.
         data: Folder of recordings.
-        outputs: What a checkpoint's outputs mean; ``None`` for a bundle.
+        checkpoint: What a checkpoint does not say of itself.
         labels: Folder of laboratory results; ``None`` for none.
         preset: Size of the student.
         name: Of the bundle; ``None`` for one made of teacher and preset.
@@ -75,7 +75,7 @@ class DistilConfig:
 
     teacher: Path
     data: Path
-    outputs: Path | None = None
+    checkpoint: CheckpointOptions = field(default_factory=CheckpointOptions)
     labels: Path | None = None
     preset: str = "micro"
     name: str | None = None
@@ -104,7 +104,7 @@ def convert_micro(out: Path, workdir: Path, config: DistilConfig, progress: Text
         OutputError: Something cannot be written.
     """
     check_place(out)
-    teacher = open_teacher(config.teacher, config.outputs, workdir)
+    teacher = open_teacher(config.teacher, config.checkpoint, workdir)
     return distil(out, workdir, teacher, config, progress)
 
 

@@ -29,7 +29,8 @@ class Teacher(Protocol):
 
     Attributes:
         name: For people.
-        sha256: Of the file or manifest it came from: labels of one teacher are never mixed with those of another.
+        sha256: Of the file or manifest it came from.
+        identity: Of the labels it gives: those of one teacher are never mixed with those of another.
         heads: Its outputs.
         features: Width of the pooled features, 0 for none.
         licence: Of its weights.
@@ -37,6 +38,7 @@ class Teacher(Protocol):
 
     name: str
     sha256: str
+    identity: str
     heads: tuple[TeacherHead, ...]
     features: int
     licence: str
@@ -69,6 +71,7 @@ class LiteRtTeacher:
         heads: Its outputs.
         licence: Of its weights.
         quantized: Input quantization of an int8 model; ``None`` for a float one.
+        identity: Of the labels it gives; ``sha256`` where left out.
     """
 
     def __init__(
@@ -77,12 +80,14 @@ class LiteRtTeacher:
         name: str,
         sha256: str,
         heads: Sequence[TeacherHead],
-        licence: str = "that of the teacher's weights",
+        licence: str = "not stated",
         quantized: _Input | None = None,
+        identity: str = "",
     ) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
         self.name, self.sha256, self.heads, self.licence = name, sha256, tuple(heads), licence
+        self.identity = identity or sha256
         self._front_end = EcgFounderFrontEnd()
         self._quantized = quantized
         try:
@@ -138,12 +143,29 @@ def float_model(keras_model: Any) -> bytes:
         return bytes(converter.convert())
 
 
-def open_teacher(path: Path, outputs: Path | None, workdir: Path) -> Teacher:
+@dataclass(frozen=True, slots=True)
+class CheckpointOptions:
+    """What a checkpoint does not say of itself.
+
+    Attributes:
+        outputs: File that names its outputs; ``None`` for a bundle, which does.
+        stride: Of each stage's first block.
+        use_bn: The network was trained with batch normalisation.
+        licence: Of the weights.
+    """
+
+    outputs: Path | None = None
+    stride: int = 2
+    use_bn: bool = False
+    licence: str = "not stated by the checkpoint"
+
+
+def open_teacher(path: Path, options: CheckpointOptions, workdir: Path) -> Teacher:
     """The teacher that a path names.
 
     Args:
         path: A checkpoint (``.pth``) or a foundation bundle.
-        outputs: What a checkpoint's outputs mean; a bundle says it itself.
+        options: What a checkpoint does not say of itself; a bundle says it all.
         workdir: Keeps the exported form of a checkpoint, so that a restart need not make it again.
 
     Raises:
@@ -153,12 +175,13 @@ def open_teacher(path: Path, outputs: Path | None, workdir: Path) -> Teacher:
         OutputError: The exported form cannot be written.
     """
     if path.is_dir() or path.suffix == ".zip":
-        if outputs is not None:
-            raise UsageError("--outputs belongs to a checkpoint", "a bundle describes its outputs itself")
+        if options != CheckpointOptions():
+            given = "--outputs, --stride, --bn and --licence belong to a checkpoint"
+            raise UsageError(given, "a bundle says it itself")
         return _bundle_teacher(path)
-    if outputs is None:
+    if options.outputs is None:
         raise UsageError(f"{path} is a checkpoint: what do its outputs mean?", "describe them with --outputs FILE")
-    return _checkpoint_teacher(path, outputs, workdir)
+    return _checkpoint_teacher(path, options.outputs, options, workdir)
 
 
 def _bundle_teacher(path: Path) -> Teacher:
@@ -173,7 +196,7 @@ def _bundle_teacher(path: Path) -> Teacher:
     return LiteRtTeacher(bundle.model, f"{m.name} {m.version}", bundle.sha256, heads, m.licence, quantized)
 
 
-def _checkpoint_teacher(path: Path, outputs: Path, workdir: Path) -> Teacher:
+def _checkpoint_teacher(path: Path, outputs: Path, options: CheckpointOptions, workdir: Path) -> Teacher:
     from convert.checkpoint import read_checkpoint
 
     checkpoint = read_checkpoint(path)
@@ -184,18 +207,20 @@ def _checkpoint_teacher(path: Path, outputs: Path, workdir: Path) -> Teacher:
     # Loading TensorFlow and tracing 30 million parameters takes longer than reading what an earlier run exported.
     from convert.net1d import net1d_from_tensors
 
-    key = hashlib.sha256(checkpoint.sha256.encode() + b"float/2").hexdigest()[:16]
+    # The same weights are another teacher with another stride, and their labels must not be mixed.
+    identity = hashlib.sha256(f"{checkpoint.sha256} {options.stride} {options.use_bn} float/2".encode()).hexdigest()
+    key = identity[:16]
     kept = workdir / f"teacher-{key}.tflite"
     model = _read_kept(kept)
     if model is None:
-        net = net1d_from_tensors(checkpoint)
+        net = net1d_from_tensors(checkpoint, stride=options.stride, use_bn=options.use_bn)
         if net.spec.in_channels != 1:
             raise InputError(
                 f"{path} reads {net.spec.in_channels} leads", "a patch has one; give a one-lead checkpoint"
             )
         model = float_model(net.with_length(WINDOW_SAMPLES))
         _write_kept(kept, model)
-    return LiteRtTeacher(model, path.stem, checkpoint.sha256, heads)
+    return LiteRtTeacher(model, path.stem, checkpoint.sha256, heads, options.licence, identity=identity)
 
 
 def _read_kept(path: Path) -> bytes | None:

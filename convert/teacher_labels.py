@@ -125,7 +125,7 @@ def label(
 def _claim(workdir: Path, recordings: Sequence[Recording], teacher: Teacher, plan: LabelPlan) -> None:
     listed = [[r.name, r.patient, r.size] for r in recordings]
     config = {
-        "teacher": teacher.sha256,
+        "teacher": teacher.identity,
         "heads": len(teacher.heads),
         "features": teacher.features,
         "recordings": hashlib.sha256(json.dumps(listed).encode()).hexdigest(),

@@ -21,7 +21,7 @@ from convert.distil import DistilConfig, check_budget, check_fits, distil, split
 from convert.distil_evaluate import Part, calibrate, judge, summary
 from convert.distil_heads import TeacherHead, heads_of_bundle
 from convert.distil_records import find_recordings
-from convert.distil_teacher import open_teacher
+from convert.distil_teacher import CheckpointOptions, open_teacher
 from convert.distil_train import DistilPlan, DistilTrainer, Scaling, scaling_of
 from convert.export import Exported
 from convert.net1d import Net1D, to_tensors
@@ -49,7 +49,9 @@ def tiny(monkeypatch):
 
 def config(folder: Path, labels: Path | None = None) -> DistilConfig:
     plan = DistilPlan(seed=3, float_epochs=2, quant_epochs=1)
-    return DistilConfig(Path("unused"), folder, None, labels, "tiny", "pupil", None, LabelPlan(2.0, 6), plan)
+    return DistilConfig(
+        Path("unused"), folder, CheckpointOptions(), labels, "tiny", "pupil", None, LabelPlan(2.0, 6), plan
+    )
 
 
 def files_of(bundle: Path) -> dict[str, bytes]:
@@ -249,7 +251,7 @@ def test_a_checkpoint_teaches_through_litert_what_keras_says(checkpoint, tmp_pat
     from convert.net1d import net1d_from_checkpoint
     from edge.frontend_ecgfounder import EcgFounderFrontEnd
 
-    teacher = open_teacher(checkpoint, _outputs(tmp_path / "o.json", 3), tmp_path)
+    teacher = open_teacher(checkpoint, CheckpointOptions(_outputs(tmp_path / "o.json", 3)), tmp_path)
     assert teacher.features == 16
     window = np.random.default_rng(0).standard_normal(5000).cumsum()
     logits, features = teacher.label(window)
@@ -259,8 +261,12 @@ def test_a_checkpoint_teaches_through_litert_what_keras_says(checkpoint, tmp_pat
     assert np.allclose(features, np.asarray(wanted["features"])[0], atol=1e-4)
     kept = next(tmp_path.glob("teacher-*.tflite"))
     kept.write_bytes(kept.read_bytes()[:-1])
-    again = open_teacher(checkpoint, tmp_path / "o.json", tmp_path)
+    again = open_teacher(checkpoint, CheckpointOptions(tmp_path / "o.json"), tmp_path)
     assert np.array_equal(again.label(window)[0], logits)
+    other = open_teacher(checkpoint, CheckpointOptions(tmp_path / "o.json", use_bn=True), tmp_path)
+    assert other.identity != teacher.identity
+    assert other.sha256 == teacher.sha256
+    assert not np.array_equal(other.label(window)[0], logits)
 
 
 def _run(*args: object) -> AnyEcgError:
@@ -281,7 +287,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(checkpoint, folder, tmp_path):
     cut.write_bytes(checkpoint.read_bytes()[:-500])
     cases = [
         (UsageError, "what do its outputs mean", [checkpoint, *common]),
-        (UsageError, "belongs to a checkpoint", [folder, *common, "--outputs", outputs]),
+        (UsageError, "belong to a checkpoint", [folder, *common, "--outputs", outputs]),
         (InputError, "LFS", [pointer, *common, "--outputs", outputs]),
         (InputError, "", [cut, *common, "--outputs", outputs]),
         (InputError, "12 leads", [wide, *common, "--outputs", outputs]),
@@ -306,7 +312,7 @@ def test_a_bundle_of_the_micro_tier_is_no_teacher(tmp_path):
     from edge.bundle import demo_bundle_path
 
     with pytest.raises(InputError, match="micro tier"):
-        open_teacher(demo_bundle_path(), None, tmp_path)
+        open_teacher(demo_bundle_path(), CheckpointOptions(), tmp_path)
     heads = heads_of_bundle(load_bundle("demo"))
     assert heads[-1].is_value
     assert heads[-1].half_width > 0

@@ -43,7 +43,7 @@ OFF = dict.fromkeys(("gain", "wander", "mains", "muscle", "motion", "gap", "pola
 class MomentsTeacher:
     """Outputs that a window determines and that no other window has."""
 
-    name, sha256, heads, features, licence = "moments", "0" * 64, HEADS, 3, "MIT"
+    name, sha256, identity, heads, features, licence = "moments", "0" * 64, "0", HEADS, 3, "MIT"
 
     def __init__(self, delay_s: float = 0.0) -> None:
         self.delay_s = delay_s
@@ -204,7 +204,7 @@ def test_a_work_folder_belongs_to_one_teacher_and_plan(folder, tmp_path):
     recordings = find_recordings(folder)[:1]
     label(tmp_path, recordings, MomentsTeacher(), LabelPlan(2.0, 4), None)
     other = MomentsTeacher()
-    other.sha256 = "1" * 64
+    other.identity = "1"
     for teacher, plan in ((other, LabelPlan(2.0, 4)), (MomentsTeacher(), LabelPlan(2.0, 5))):
         with pytest.raises(UsageError, match="another teacher"):
             label(tmp_path, recordings, teacher, plan, None)
