@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from edge.records import NOTICE, RunSummary
 
+FIRST_ESTIMATE_S = 13.0
+"""Ten seconds of window, 2.2 s until the filter is full, and the hop."""
+
 _STAGES = ("front_end", "quality", "prepare", "inference", "estimate", "total", "written")
 
 
@@ -16,6 +19,8 @@ def summary_text(s: RunSummary) -> str:
         f"estimates   {s.estimates} of {s.hops} hops{_abstentions(s)}",
         f"link        {s.lost_samples} samples lost, {s.frames_corrupt} corrupt frames, {s.reconnects} reconnections",
     ]
+    if not s.estimates and s.signal_s < FIRST_ESTIMATE_S:
+        lines.append(f"            the first estimate needs {FIRST_ESTIMATE_S:g} s of signal without a gap")
     if s.latency_ms:
         lines.append("latency ms      p50      p95      p99      max")
     for stage in sorted(s.latency_ms, key=lambda name: _STAGES.index(name) if name in _STAGES else len(_STAGES)):
