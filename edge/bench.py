@@ -109,8 +109,8 @@ def _chain(loaded: Loaded) -> BudgetLine:
 def _added(loaded: Loaded) -> list[BudgetLine]:
     """What the runtime adds around ``invoke()``: everything from a whole window to its estimate but the model itself.
 
-    The stream filter and the R-peak detector work on every sample as it comes, not on windows; they count in the line of
-    the whole chain.
+    The stream filter and the R-peak detector work on every sample as it comes, not on windows; they count in the line
+    of the whole chain.
     """
     engine = Engine(loaded.bundle, loaded.model, plain_session())
     shares = []
