@@ -1,0 +1,181 @@
+"""The converted teacher's inference against ONNX Runtime on the same graph: fp32 and static int8, one thread, one run.
+
+    python benchmarks/bench_foundation_inference.py BUNDLE CHECKPOINT [--rounds 8]
+
+Needs the ``bench`` extra (onnx, onnxruntime). The ONNX graph is written here node by node from the checkpoint, as a
+PyTorch export would have it; its int8 form is ONNX Runtime's own static quantization with its defaults (QDQ, int8
+activations, min-max) on the bundle's golden windows. Its form with unsigned activations, which is faster on x86 and
+which one has to ask for, is shown beside it. The sides take turns, a few windows each, and the best time of each
+counts: others may use the machine. Exit code 1 where a target is missed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from convert.checkpoint import read_checkpoint
+from convert.net1d_spec import FIRST_STRIDE, BlockSpec, Net1DSpec, spec_from_tensors
+from edge.bundle import load_bundle
+
+TARGETS = {"ONNX Runtime static int8": 3.5, "ONNX Runtime fp32": 5.0}
+SAMPLES = 5000
+
+
+class Graph:
+    """An ONNX graph in the making; tensors are ``(1, channels, n)``."""
+
+    def __init__(self, tensors: dict[str, np.ndarray]) -> None:
+        self.tensors, self.nodes, self.weights = tensors, [], {}
+
+    def op(self, kind: str, *inputs: str, **attributes: object) -> str:
+        """Adds a node; returns its output."""
+        name = f"{kind}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, list(inputs), [name], name=name, **attributes))
+        return name
+
+    def weight(self, name: str, value: np.ndarray) -> str:
+        """Adds a constant."""
+        self.weights[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
+        return name
+
+    def conv(self, x: str, name: str, length: int, *, stride: int = 1, groups: int = 1) -> str:
+        """Adds a convolution of the checkpoint, padded as SAME."""
+        w = self.tensors[f"{name}.weight"]
+        w = w[:, :, None] if w.ndim == 2 else w
+        k = w.shape[2]
+        pad = max(0, (-(-length // stride) - 1) * stride + k - length)
+        inputs = [x, self.weight(f"{name}.w", w), self.weight(f"{name}.b", self.tensors[f"{name}.bias"])]
+        return self.op(
+            "Conv", *inputs, kernel_shape=[k], strides=[stride], group=groups, pads=[pad // 2, pad - pad // 2]
+        )
+
+    def swish(self, x: str) -> str:
+        """Adds x * sigmoid(x)."""
+        return self.op("Mul", x, self.op("Sigmoid", x))
+
+    def block(self, x: str, b: BlockSpec, length: int) -> str:
+        """Adds a residual block."""
+        y = x if b.first else self.swish(x)
+        y = self.swish(self.conv(y, f"{b.name}.conv1.conv", length))
+        y = self.swish(self.conv(y, f"{b.name}.conv2.conv", length, stride=b.stride, groups=b.groups))
+        y = self.conv(y, f"{b.name}.conv3.conv", -(-length // b.stride))
+        se = self.swish(self.conv(self.op("GlobalAveragePool", y), f"{b.name}.se_fc1", 1))
+        y = self.op("Mul", y, self.op("Sigmoid", self.conv(se, f"{b.name}.se_fc2", 1)))
+        if b.stride > 1:
+            if length % b.stride:
+                # The teacher's pool pads a zero, which ONNX's own padding (minus infinity) is not.
+                x = self.op("Pad", x, self.weight(f"{b.name}.zero", np.array([0, 0, 0, 0, 0, 1], np.int64)))
+            x = self.op("MaxPool", x, kernel_shape=[b.stride], strides=[b.stride])
+        if b.cout > b.cin:
+            left = (b.cout - b.cin) // 2
+            pads = np.array([0, left, 0, 0, b.cout - b.cin - left, 0], np.int64)
+            x = self.op("Pad", x, self.weight(f"{b.name}.pads", pads))
+        return self.op("Add", y, x)
+
+
+def onnx_model(spec: Net1DSpec, tensors: dict[str, np.ndarray]) -> Any:
+    """The teacher as an ONNX model without normalisation, stride 2 (where zero padding of the pool is a last zero)."""
+    g = Graph(tensors)
+    x = g.swish(g.conv("x", "first_conv.conv", SAMPLES, stride=FIRST_STRIDE))
+    length = -(-SAMPLES // FIRST_STRIDE)
+    for block in spec.blocks():
+        x = g.block(x, block, length)
+        length = -(-length // block.stride)
+    y = g.op("Flatten", g.conv(g.op("GlobalAveragePool", x), "dense", 1))
+    graph = helper.make_graph(
+        g.nodes,
+        "net1d",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 1, SAMPLES])],
+        [helper.make_tensor_value_info(y, TensorProto.FLOAT, [1, spec.n_classes])],
+        list(g.weights.values()),
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
+class Reader(CalibrationDataReader):
+    """Feeds windows to ONNX Runtime's calibration."""
+
+    def __init__(self, windows: np.ndarray) -> None:
+        self._windows: Iterator[np.ndarray] = iter(windows)
+
+    def get_next(self) -> dict[str, np.ndarray] | None:
+        """The next window."""
+        window = next(self._windows, None)
+        return None if window is None else {"x": window.reshape(1, 1, -1)}
+
+
+def ort_session(path: Path) -> Callable[[np.ndarray], np.ndarray]:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return lambda window: session.run(None, {"x": window.reshape(1, 1, -1)})[0].reshape(-1)
+
+
+def main() -> int:
+    p = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    p.add_argument("bundle")
+    p.add_argument("checkpoint", type=Path)
+    p.add_argument("--rounds", type=int, default=8, help="turns of each side; default 8")
+    args = p.parse_args()
+    bundle = load_bundle(args.bundle)
+    tensors = dict(read_checkpoint(args.checkpoint).tensors)
+    spec = spec_from_tensors(tensors, str(args.checkpoint), stride=2, use_bn=False)
+    steps = bundle.golden_inputs.reshape(len(bundle.golden_inputs), -1)
+    scale, sink = bundle.manifest.input.scale, bundle.manifest.output
+    windows = (steps * scale).astype(np.float32)
+    from ai_edge_litert.interpreter import Interpreter
+
+    litert = Interpreter(model_content=bundle.model, num_threads=1)
+    litert.allocate_tensors()
+    source, out = litert.get_input_details()[0], litert.get_output_details()[0]
+
+    def ours(window: np.ndarray) -> np.ndarray:
+        litert.set_tensor(source["index"], np.rint(window / scale).astype(np.int8).reshape(source["shape"]))
+        litert.invoke()
+        return (litert.get_tensor(out["index"]).reshape(-1).astype(np.float64) - sink.zero_point) * sink.scale
+
+    with tempfile.TemporaryDirectory() as folder:
+        fp32, prepared, int8, uint8 = (Path(folder, f"{n}.onnx") for n in ("fp32", "prepared", "int8", "uint8"))
+        onnx.save(onnx_model(spec, tensors), str(fp32))
+        quant_pre_process(str(fp32), str(prepared), skip_symbolic_shape=True)
+        quantize_static(str(prepared), str(int8), Reader(windows))
+        quantize_static(str(prepared), str(uint8), Reader(windows), activation_type=QuantType.QUInt8)
+        sides = {"LiteRT int8 (the bundle)": ours}
+        sides |= {"ONNX Runtime fp32": ort_session(fp32), "ONNX Runtime static int8": ort_session(int8)}
+        sides["ONNX Runtime static uint8"] = ort_session(uint8)
+        times: dict[str, list[float]] = {name: [] for name in sides}
+        for _ in range(args.rounds):
+            for name, run in sides.items():
+                for window in windows:
+                    begun = time.perf_counter()
+                    run(window)
+                    times[name].append(time.perf_counter() - begun)
+        found = {name: np.stack([run(w) for w in windows]) for name, run in sides.items()}
+    own = min(times["LiteRT int8 (the bundle)"])
+    ok = True
+    print(f"{'one thread':<26} {'ms':>8} {'x bundle':>9} {'target':>7}  from fp32")
+    for name, values in times.items():
+        ms = min(values) * 1e3
+        target = TARGETS.get(name)
+        ok &= target is None or ms / 1e3 >= target * own
+        off = float(np.mean(np.abs(found[name] - found["ONNX Runtime fp32"])))
+        print(f"{name:<26} {ms:8.2f} {ms / 1e3 / own:9.2f} {target or '':>7}  mean logit difference {off:.2g}")
+    return 0 if ok else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
