@@ -81,7 +81,7 @@ def costly_layers(rows: list[LayerRow], count: int) -> list[LayerRow]:
 
 def short_name(name: str) -> str:
     """A tensor's name for people: the layer it belongs to."""
-    parts = name.split(";", maxsplit=1)[0].split("/")
+    parts = [part for part in name.split(";", maxsplit=1)[0].split("/") if part != "batchnorm"]
     layer = parts[-2] if len(parts) > 1 else parts[-1]
     return layer.replace("__", ".").removesuffix("_1")
 
