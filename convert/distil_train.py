@@ -31,8 +31,8 @@ F32 = NDArray[np.float32]
 I8 = NDArray[np.int8]
 
 BATCH = 96
-LEAST_STEPS = 8
-"""Batches in a pass over few windows, which are smaller then."""
+LEAST_STEPS, LEAST_BATCH = 8, 8
+"""Over few windows a pass has at least so many batches, which are smaller then, as long as they hold so many."""
 
 FLOAT_RATE = 4e-3
 QUANT_RATE = 4e-4
@@ -296,7 +296,7 @@ class Distillation:
         return Distilled(folded, {k: v for k, v in quantized.items() if not k.startswith("proj")}, look, scaling)
 
     def _batch(self) -> int:
-        return min(BATCH, max(1, len(self.train) // LEAST_STEPS))
+        return min(BATCH, len(self.train), max(LEAST_BATCH, len(self.train) // LEAST_STEPS))
 
     def _projection(self, scaling: Scaling) -> Weights:
         channels, width = self.spec.blocks[-1].channels, len(scaling.feature_mean)

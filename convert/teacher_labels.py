@@ -28,8 +28,10 @@ from firmware_bridge.errors import InputError, OutputError, UsageError
 SHARD_RECORDINGS = 4
 """Recordings in a shard: the unit that is lost when a run is killed, some seconds of work."""
 
-MAGIC = b"anyecg labels 1\n"
+MAGIC = b"anyecg labels 2\n"
 DIGEST = 32
+LENGTH = 8
+CONTEXT_BYTES = 2 * CONTEXT_SAMPLES
 
 FREE_DISK = "free some space or name another --workdir"
 
@@ -52,12 +54,42 @@ class LabelPlan:
             raise UsageError("windows lie 0.1 to 3600 s apart, and a recording gives 1 to 100000 of them")
 
 
+@dataclass(frozen=True, slots=True)
+class Contexts:
+    """The raw samples of one shard's windows, read one by one: a data set has more shards than a process has files.
+
+    Attributes:
+        path: The shard.
+        first: Byte at which they begin.
+        count: How many windows.
+    """
+
+    path: Path
+    first: int
+    count: int
+
+    def read(self, i: int) -> NDArray[np.int16]:
+        """Raw samples of window ``i``, ``(6112,)``.
+
+        Raises:
+            InputError: The shard is gone.
+        """
+        try:
+            with self.path.open("rb") as file:
+                file.seek(self.first + i * CONTEXT_BYTES)
+                return np.frombuffer(file.read(CONTEXT_BYTES), "<i2").reshape(CONTEXT_SAMPLES)
+        except (OSError, ValueError) as error:
+            raise InputError(f"{self.path} was altered while it was in use", "start again") from error
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Labels:
     """The labelled windows of some recordings.
 
     Attributes:
-        contexts: Raw samples as 16-bit numbers, ``(n, 6112)``: a patch's converter has no more.
+        contexts: Raw samples as 16-bit numbers, a shard each: a patch's converter has no more. They stay on disk, for
+            they are the bulk.
+        ends: One past each shard's last window, ``(shards,)``.
         scales: Offset and step of each, ``(n, 2)``: ``value = offset + step * number``.
         recording: Index of each window's recording, ``(n,)``.
         start_s: Signal time of each, ``(n,)``.
@@ -66,7 +98,8 @@ class Labels:
         skipped: For recordings without a window, why: ``(k, 2)``, name and reason.
     """
 
-    contexts: NDArray[np.int16]
+    contexts: tuple[Contexts, ...]
+    ends: NDArray[np.int64]
     scales: NDArray[np.float64]
     recording: NDArray[np.int32]
     start_s: NDArray[np.float64]
@@ -79,7 +112,9 @@ class Labels:
 
     def context(self, i: int) -> NDArray[np.float64]:
         """Raw samples of window ``i``, ``(6112,)``."""
-        return np.asarray(self.scales[i, 0] + self.scales[i, 1] * self.contexts[i].astype(np.float64))
+        shard = int(np.searchsorted(self.ends, i, side="right"))
+        numbers = self.contexts[shard].read(i - int(self.ends[shard]) + self.contexts[shard].count)
+        return np.asarray(self.scales[i, 0] + self.scales[i, 1] * numbers.astype(np.float64))
 
 
 def label(
@@ -109,9 +144,10 @@ def label(
     for number, group in enumerate(groups):
         if found[number] is not None:
             continue
-        part = _label_group(recordings, group, teacher, plan)
-        _write(paths[number], part)
-        found[number] = part
+        _write(paths[number], *_label_group(recordings, group, teacher, plan))
+        found[number] = part = _read(paths[number])
+        if part is None:
+            raise OutputError(f"{paths[number]} does not come back as it was written", "is the disk sound?")
         done += len(group)
         windows += len(part)
         bar.step(done, f"({windows} windows)")
@@ -149,7 +185,10 @@ def _claim(workdir: Path, recordings: Sequence[Recording], teacher: Teacher, pla
         raise OutputError(f"cannot use {workdir}: {error.strerror or error}", FREE_DISK) from error
 
 
-def _label_group(recordings: Sequence[Recording], group: range, teacher: Teacher, plan: LabelPlan) -> Labels:
+def _label_group(
+    recordings: Sequence[Recording], group: range, teacher: Teacher, plan: LabelPlan
+) -> tuple[bytes, dict[str, Any]]:
+    """The contexts' bytes and the arrays of a shard."""
     contexts, scales, index, start_s, logits, features, skipped = [], [], [], [], [], [], []
     for i in group:
         chosen, why = chosen_windows(recordings[i], plan.hop_s, plan.most)
@@ -168,15 +207,15 @@ def _label_group(recordings: Sequence[Recording], group: range, teacher: Teacher
             start_s.append(window.start_s)
             logits.append(out)
             features.append(seen)
-    return Labels(
-        np.array(contexts, dtype=np.int16).reshape(-1, CONTEXT_SAMPLES),
-        np.array(scales, dtype=np.float64).reshape(-1, 2),
-        np.array(index, dtype=np.int32),
-        np.array(start_s, dtype=np.float64),
-        np.array(logits, dtype=np.float32).reshape(-1, len(teacher.heads)),
-        np.array(features, dtype=np.float32).reshape(len(features), teacher.features),
-        np.array(skipped, dtype=np.str_).reshape(-1, 2),
-    )
+    arrays = {
+        "scales": np.array(scales, dtype=np.float64).reshape(-1, 2),
+        "recording": np.array(index, dtype=np.int32),
+        "start_s": np.array(start_s, dtype=np.float64),
+        "logits": np.array(logits, dtype=np.float32).reshape(-1, len(teacher.heads)),
+        "features": np.array(features, dtype=np.float32).reshape(len(features), teacher.features),
+        "skipped": np.array(skipped, dtype=np.str_).reshape(-1, 2),
+    }
+    return b"".join(c.astype("<i2").tobytes() for c in contexts), arrays
 
 
 def _packed(window: RawWindow) -> tuple[NDArray[np.int16], tuple[float, float]]:
@@ -186,18 +225,20 @@ def _packed(window: RawWindow) -> tuple[NDArray[np.int16], tuple[float, float]]:
     return np.rint((window.context - offset) / step).astype(np.int16), (offset, step)
 
 
-_FIELDS = ("contexts", "scales", "recording", "start_s", "logits", "features", "skipped")
+_FIELDS = ("scales", "recording", "start_s", "logits", "features", "skipped")
 
 
 def _joined(parts: Sequence[Labels]) -> Labels:
-    return Labels(*(np.concatenate([getattr(p, name) for p in parts]) for name in _FIELDS))
+    contexts = tuple(c for p in parts for c in p.contexts)
+    ends = np.cumsum([part.count for part in contexts], dtype=np.int64)
+    return Labels(contexts, ends, *(np.concatenate([getattr(p, name) for p in parts]) for name in _FIELDS))
 
 
-def _write(path: Path, labels: Labels) -> None:
+def _write(path: Path, contexts: bytes, arrays: dict[str, Any]) -> None:
+    """Digest, length of the contexts, contexts, the rest as ``.npz``."""
     buffer = io.BytesIO()
-    arrays: dict[str, Any] = {name: getattr(labels, name) for name in _FIELDS}
     np.savez(buffer, **arrays)
-    data = buffer.getvalue()
+    data = len(contexts).to_bytes(LENGTH, "little") + contexts + buffer.getvalue()
     partial = path.with_suffix(".part")
     try:
         with partial.open("wb") as file:
@@ -219,8 +260,12 @@ def _read(path: Path) -> Labels | None:
     start = len(MAGIC) + DIGEST
     if data[: len(MAGIC)] != MAGIC or hashlib.sha256(data[start:]).digest() != data[len(MAGIC) : start]:
         return None
+    first = start + LENGTH
+    size = int.from_bytes(data[start:first], "little")
     try:
-        with np.load(io.BytesIO(data[start:]), allow_pickle=False) as arrays:
-            return Labels(*(arrays[name] for name in _FIELDS))
+        with np.load(io.BytesIO(data[first + size :]), allow_pickle=False) as arrays:
+            rest = [arrays[name] for name in _FIELDS]
     except (ValueError, KeyError, OSError, EOFError, zipfile.BadZipFile):
         return None
+    count = size // CONTEXT_BYTES
+    return Labels((Contexts(path, first, count),), np.array([count]), *rest)

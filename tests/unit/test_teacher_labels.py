@@ -165,9 +165,13 @@ def test_shards_survive_a_kill_and_damage_and_end_with_the_same_bytes(folder, tm
         label(tmp_path / "a", recordings, teacher, plan, None)
         assert 0 < teacher.calls < len(whole)
         assert {p.name: p.read_bytes() for p in (tmp_path / "a").iterdir()} == bytes_of
-    context = whole.context(0)
-    window = chosen_windows(recordings[0], 2.0, 4)[0][0].context
-    assert np.abs(context - window).max() <= np.ptp(window) / 65000
+    originals = [w.context for r in recordings for w in chosen_windows(r, 2.0, 4)[0]]
+    assert len(originals) == len(whole)
+    for i, window in enumerate(originals):
+        assert np.abs(whole.context(i) - window).max() <= np.ptp(window) / 65000
+    shard.unlink()
+    with pytest.raises(InputError, match="altered while it was in use"):
+        whole.context(len(whole) - 1)
 
 
 KILLED = """
