@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from firmware_bridge.cliargs import OneLineParser
 from firmware_bridge.errors import UsageError
 
 PROG = "anyecg train-demo"
@@ -19,10 +20,10 @@ def build_parser() -> argparse.ArgumentParser:
     from convert.students import PRESETS
 
     default = DemoConfig()
-    parser = argparse.ArgumentParser(
-        prog=PROG,
-        description="Train the demonstration bundle on simulated patients. Not to be used on people's health.",
-        epilog="Killed runs go on where they stopped when the same command is given again.",
+    parser = OneLineParser(
+        PROG,
+        "Train the demonstration bundle on simulated patients. Not to be used on people's health.",
+        "Killed runs go on where they stopped when the same command is given again.",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the bundle shall stand")
     parser.add_argument("--patients", type=int, default=default.patients, metavar="N", help="default %(default)s")

@@ -9,6 +9,7 @@ from pathlib import Path
 from convert.progress import Progress
 from convert.simulate import NOTICE
 from convert.simulate_write import CohortPlan, write_cohort
+from firmware_bridge.cliargs import OneLineParser
 
 
 def main(argv: list[str]) -> int:
@@ -36,10 +37,8 @@ def main(argv: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="anyecg simulate",
-        description="Write simulated patients (labs and one-lead ECG) in the MC-MED on-disk layout.",
-        epilog=NOTICE,
+    parser = OneLineParser(
+        "anyecg simulate", "Write simulated patients (labs and one-lead ECG) in the MC-MED on-disk layout.", NOTICE
     )
     parser.add_argument("--patients", type=int, required=True, metavar="N", help="how many patients")
     parser.add_argument(

@@ -39,7 +39,7 @@ COMMANDS: dict[str, Command] = {
     "bundle": Command("edge.cli_bundle:main", "", "show or verify a bundle"),
     "bench": Command("edge.cli_bench:main", "", "measure the budgets on this machine; exit 1 when one is broken"),
     "virtual-patch": Command(
-        "firmware_bridge.virtual_pty:main", "", "a patch on a pseudo-terminal, with faults on demand"
+        "firmware_bridge.virtual_pty:run", "", "a patch on a pseudo-terminal, with faults on demand"
     ),
     "simulate": Command("convert.cli_simulate:main", "convert", "write a cohort of simulated patients (MC-MED layout)"),
     "convert": Command("convert.cli_convert:main", "convert", "turn a checkpoint into a bundle, with proof"),

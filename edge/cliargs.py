@@ -1,16 +1,13 @@
-"""Argument parsing whose complaints are one line, as every other error's."""
+"""The parser of every subcommand: complaints are one line, the research notice ends the help."""
 
 from __future__ import annotations
 
-import argparse
-from typing import NoReturn
-
 from edge.records import NOTICE
-from firmware_bridge.errors import UsageError
+from firmware_bridge.cliargs import OneLineParser
 
 
-class Parser(argparse.ArgumentParser):
-    """An argument parser for one subcommand: no abbreviations, the research notice at the end of its help.
+class Parser(OneLineParser):
+    """An argument parser for one subcommand.
 
     Args:
         prog: As the user types it, such as ``anyecg run``.
@@ -18,12 +15,4 @@ class Parser(argparse.ArgumentParser):
     """
 
     def __init__(self, prog: str, description: str) -> None:
-        super().__init__(prog=prog, description=description, epilog=NOTICE, allow_abbrev=False)
-
-    def error(self, message: str) -> NoReturn:
-        """Raises the complaint instead of printing usage and leaving.
-
-        Raises:
-            UsageError: Always.
-        """
-        raise UsageError(f"{self.prog}: {message}", f"{self.prog} --help lists the options")
+        super().__init__(prog, description, NOTICE)

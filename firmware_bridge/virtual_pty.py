@@ -26,6 +26,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from firmware_bridge.cliargs import OneLineParser
 from firmware_bridge.errors import AnyEcgError, LinkError, UsageError
 from firmware_bridge.virtual import PatchConfig, VirtualPatch
 from firmware_bridge.virtual_faults import FaultSchedule
@@ -76,8 +77,11 @@ class PtyPort:
         beside = self._link.with_name(f".{self._link.name}.{os.getpid()}")
         with suppress(FileNotFoundError):
             beside.unlink()
-        beside.symlink_to(os.ttyname(self._slave))
-        beside.replace(self._link)
+        try:
+            beside.symlink_to(os.ttyname(self._slave))
+            beside.replace(self._link)
+        except OSError as error:
+            raise LinkError(f"cannot make the port {self._link}: {error.strerror}", "its folder must exist") from None
 
     def unplug(self) -> None:
         """Waits until the host has read what was sent, then takes the terminal away."""
@@ -284,7 +288,7 @@ def _signal_of(options: argparse.Namespace) -> tuple[Signal, float]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser("firmware_bridge.virtual", description=__doc__.partition("\n")[0])
+    parser = OneLineParser("anyecg virtual-patch", __doc__.partition("\n")[0])
     parser.add_argument("--link", type=Path, required=True, help="name of the port to make")
     parser.add_argument("--fs", type=float, default=250.0, help="sampling rate, Hz")
     parser.add_argument("--bits", type=int, choices=(16, 24), default=16)
@@ -305,22 +309,34 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Command line of the virtual patch."""
+def run(arguments: list[str] | None = None) -> int:
+    """Command line of the virtual patch.
+
+    Raises:
+        AnyEcgError: Anything that is wrong, in one line.
+    """
     options = _parser().parse_args(arguments)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda caught, _frame: sys.exit(128 + caught))
+    if not 0.01 <= options.speed <= 1e5:
+        raise UsageError(f"--speed {options.speed:g} is outside 0.01 to 100000")
+    faults = FaultSchedule.parse(options.faults)
     try:
-        if not 0.01 <= options.speed <= 1e5:
-            raise UsageError(f"--speed {options.speed:g} is outside 0.01 to 100000")
-        faults = FaultSchedule.parse(options.faults)
         source, fs_hz = _signal_of(options)
         config = PatchConfig(fs_hz, options.frame_s, options.bits, options.nv)
-        patch = VirtualPatch(source, config, faults, options.seed)
-        serve(patch, options.link, options.speed, options.seconds)
+    except ValueError as error:
+        raise UsageError(f"the virtual patch cannot be made: {error}") from None
+    serve(VirtualPatch(source, config, faults, options.seed), options.link, options.speed, options.seconds)
+    return 0
+
+
+def main() -> None:
+    """The same as a module: ``python -m firmware_bridge.virtual``."""
+    try:
+        sys.exit(run())
     except AnyEcgError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"virtual patch: {error}\n")
         sys.exit(error.exit_code)
-    except (OSError, ValueError) as error:
+    except OSError as error:
         sys.stderr.write(f"virtual patch: {error}\n")
         sys.exit(LinkError.exit_code)
