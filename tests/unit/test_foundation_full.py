@@ -1,0 +1,54 @@
+"""The full-size teacher: conversion within its memory and size, and a bundle that runs."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_teacher import write_recordings
+
+pytest.importorskip("tensorflow")
+
+from convert.checkpoint_write import write_checkpoint
+from convert.net1d_spec import Net1DSpec
+from edge.cli import main as anyecg
+
+MAX_RSS_GB = 6.0
+MAX_BUNDLE_BYTES = 33_000_000
+
+
+def torch_like(spec: Net1DSpec) -> dict[str, np.ndarray]:
+    """Weights as PyTorch begins: uniform within one over the root of the inputs."""
+    rng = np.random.default_rng(0)
+    out: dict[str, np.ndarray] = {}
+    bound = 1.0
+    for name, shape in spec.shapes().items():
+        if ".bn" in name or "_bn" in name:
+            value = 1.0 if name.endswith((".weight", ".running_var")) else 0.0
+            out[name] = np.full(shape, value, np.int64 if name.endswith("tracked") else np.float32)
+            continue
+        bound = 1.0 / np.sqrt(np.prod(shape[1:])) if len(shape) > 1 else bound
+        out[name] = rng.uniform(-bound, bound, shape).astype(np.float32)
+    return out
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_whole_teacher_fits_its_budgets(tmp_path: Path) -> None:
+    write_checkpoint(tmp_path / "full.pth", torch_like(Net1DSpec(n_classes=108)))
+    heads = [{"key": f"h{i}", "lab": "x", "kind": "probability"} for i in range(108)]
+    (tmp_path / "o.json").write_text(json.dumps({"outputs": heads}))
+    data = write_recordings(tmp_path / "recordings")
+    command = [sys.executable, "-m", "edge.cli", "convert", "foundation", tmp_path / "full.pth"]
+    options = ["--outputs", tmp_path / "o.json", "--data", data, "--out", tmp_path / "bundle"]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1e6 < MAX_RSS_GB
+    assert sum(p.stat().st_size for p in (tmp_path / "bundle").rglob("*") if p.is_file()) <= MAX_BUNDLE_BYTES
+    assert "calibrating: " in done.stderr
+    assert anyecg(["bundle", "verify", str(tmp_path / "bundle")]) == 0
