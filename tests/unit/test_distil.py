@@ -20,7 +20,7 @@ from convert.cli_distil import main
 from convert.distil import DistilConfig, check_budget, check_fits, distil, split_patients
 from convert.distil_evaluate import Part, calibrate, judge, summary
 from convert.distil_heads import TeacherHead, heads_of_bundle
-from convert.distil_records import find_recordings
+from convert.distil_records import chosen_windows, find_recordings
 from convert.distil_teacher import CheckpointOptions, open_teacher
 from convert.distil_train import DistilPlan, DistilTrainer, Scaling, scaling_of
 from convert.export import Exported
@@ -317,3 +317,22 @@ def test_a_bundle_of_the_micro_tier_is_no_teacher(tmp_path):
     assert heads[-1].is_value
     assert heads[-1].half_width > 0
     shutil.rmtree(tmp_path)
+
+
+@pytest.mark.slow
+def test_a_foundation_bundle_teaches_what_its_checkpoint_does(checkpoint, folder, tmp_path):
+    from convert.foundation import FoundationConfig, convert_foundation
+
+    outputs = _outputs(tmp_path / "o.json", 3)
+    convert_foundation(
+        FoundationConfig(
+            checkpoint, outputs, folder, tmp_path / "f", calibration_windows=8, evaluation_windows=8, accept_loss=True
+        )
+    )
+    bundle = open_teacher(tmp_path / "f", CheckpointOptions(), tmp_path)
+    real = open_teacher(checkpoint, CheckpointOptions(outputs), tmp_path)
+    assert bundle.features == 0
+    assert [h.key for h in bundle.heads] == [h.key for h in real.heads]
+    step = load_bundle(tmp_path / "f").manifest.output.scale
+    for window in (w.raw for r in find_recordings(folder)[:3] for w in chosen_windows(r, 5.0, 2)[0]):
+        assert np.abs(bundle.label(window)[0] - real.label(window)[0]).max() < 16 * step
