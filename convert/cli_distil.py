@@ -25,6 +25,7 @@ def build_parser() -> Parser:
     p.add_argument("--data", type=Path, required=True, metavar="DIR", help="recordings: MC-MED, or a folder of files")
     p.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="where the bundle shall stand")
     p.add_argument("--labels", type=Path, metavar="DIR", help="laboratory results: MC-MED, or a folder with labels.csv")
+    p.add_argument("--compare", type=Path, metavar="DIR", help="other recordings to compare student and teacher on")
     p.add_argument("--outputs", type=Path, metavar="FILE", help="what a checkpoint's outputs mean")
     p.add_argument("--stride", type=int, default=2, metavar="N", help="of a checkpoint's stages (default %(default)s)")
     p.add_argument("--bn", choices=["on", "off"], default="off", help="a checkpoint trained with normalisation")
@@ -70,7 +71,7 @@ def main(argv: Sequence[str]) -> int:
     check_epochs(plan)
     checkpoint = CheckpointOptions(args.outputs, args.stride, args.bn == "on", args.licence)
     config = DistilConfig(
-        args.teacher, args.data, checkpoint, args.labels, args.preset, args.name, args.fs,
+        args.teacher, args.data, checkpoint, args.labels, args.compare, args.preset, args.name, args.fs,
         LabelPlan(args.hop, args.windows), plan,
     )  # fmt: skip
     out = args.out.resolve()
@@ -87,6 +88,9 @@ def main(argv: Sequence[str]) -> int:
             f"{number(s['macro_auroc_teacher'], 4)}, float {number(s['macro_auroc_float'], 4)}, "
             f"PTQ {number(s['macro_auroc_ptq'], 4)}\n"
         )
+    if report["elsewhere"] is not None:
+        e = report["elsewhere"]
+        sys.stdout.write(f"on {e['recordings']} other recordings: median {number(e['median_correlation_int8'])}\n")
     sys.stdout.write(
         f"{out}: {size['model_bytes']} bytes of flash, {size['arena_bytes']} of arena, "
         f"{(time.monotonic() - begun_s) / 60:.1f} min\n"

@@ -237,6 +237,29 @@ def summary(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     return out
 
 
+def agreement(heads: Sequence[TeacherHead], int8: F64, floating: F64, teacher: F64) -> dict[str, Any]:
+    """Correlation of student and teacher on other recordings, head by head, and the medians.
+
+    Args:
+        heads: The outputs.
+        int8: The shipped student's outputs, ``(windows, heads)``.
+        floating: Those of its float form.
+        teacher: The teacher's.
+    """
+    found = {
+        h.key: {
+            "correlation_int8": _correlation(int8[:, j], teacher[:, j]),
+            "correlation_float": _correlation(floating[:, j], teacher[:, j]),
+        }
+        for j, h in enumerate(heads)
+    }
+    medians = {
+        f"median_{form}": _median([c[form] for c in found.values()])
+        for form in ("correlation_int8", "correlation_float")
+    }
+    return {**medians, "heads": found}
+
+
 def _median(values: Sequence[float | None]) -> float | None:
     known = [v for v in values if v is not None]
     return _opt(float(np.median(known))) if known else None

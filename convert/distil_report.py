@@ -121,8 +121,30 @@ def report_markdown(report: Mapping[str, Any]) -> str:
         *(f"| {name} | {parity[key]['max_lsb']} | {parity[key]['mean_lsb']} |" for name, key in PARITY_ROWS),
         "",
     ]
+    lines += _elsewhere(report["elsewhere"])
     if report["skipped"]:
         lines += ["## Recordings without a window", ""]
         lines += [f"- `{name}`: {why}" for name, why in report["skipped"]]
         lines.append("")
     return "\n".join(lines)
+
+
+def _elsewhere(found: Mapping[str, Any] | None) -> list[str]:
+    if found is None:
+        return []
+    medians = (number(found[f"median_correlation_{form}"]) for form in ("int8", "float"))
+    return [
+        "## Other recordings",
+        "",
+        f"{found['windows']} windows of {found['recordings']} recordings ({found['skipped']} gave none) where nothing",
+        "was trained or calibrated: correlation with the teacher.",
+        "",
+        "| head | r int8 | r float |",
+        "|---|---|---|",
+        f"| median | {' | '.join(medians)} |",
+        *(
+            f"| `{key}` | {number(h['correlation_int8'])} | {number(h['correlation_float'])} |"
+            for key, h in found["heads"].items()
+        ),
+        "",
+    ]

@@ -17,7 +17,8 @@ from test_teacher_labels import HEADS, MomentsTeacher, write_folder
 from convert import distil_train
 from convert.checkpoint_write import write_checkpoint
 from convert.cli_distil import main
-from convert.distil import DistilConfig, check_budget, check_fits, distil, split_patients
+from convert.distil import DistilConfig, distil, split_patients
+from convert.distil_assemble import check_budget, check_fits
 from convert.distil_evaluate import Part, calibrate, judge, summary
 from convert.distil_heads import TeacherHead, heads_of_bundle
 from convert.distil_records import chosen_windows, find_recordings
@@ -50,7 +51,7 @@ def tiny(monkeypatch):
 def config(folder: Path, labels: Path | None = None) -> DistilConfig:
     plan = DistilPlan(seed=3, float_epochs=2, quant_epochs=1)
     return DistilConfig(
-        Path("unused"), folder, CheckpointOptions(), labels, "tiny", "pupil", None, LabelPlan(2.0, 6), plan
+        Path("unused"), folder, CheckpointOptions(), labels, folder, "tiny", "pupil", None, LabelPlan(2.0, 6), plan
     )
 
 
@@ -75,6 +76,7 @@ def test_a_student_from_end_to_end_and_the_same_bytes_after_a_kill(folder, tmp_p
     assert report["parity"]["tflm"]["max_lsb"] == 0
     assert "median_correlation_ptq" in report["summary"]
     assert report["split"]["patients"] == 8
+    assert report["elsewhere"]["windows"] == report["split"]["windows"]
     assert {h["basis"] for h in report["heads"].values()} == {"teacher"}
     raw = json.loads((tmp_path / "whole" / "manifest.json").read_text())
     assert raw["teacher"] == {"name": "moments", "sha256": "0" * 64}

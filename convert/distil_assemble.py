@@ -1,0 +1,260 @@
+"""The last stage of a distillation: export, budget, calibration, judgement, and the files of the bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.bundle_writer import AGGREGATION, STREAM_FRONT_END, STREAM_INPUT, BundleContents, to_json
+from convert.demo import parity
+from convert.distil_evaluate import Part, agreement, calibrate, judge, summary
+from convert.distil_records import Recording
+from convert.distil_report import model_card, report_markdown
+from convert.distil_teacher import Teacher
+from convert.distil_train import Distilled, DistilPlan, Windows
+from convert.export import Exported, export_int8
+from convert.inference import run_int8
+from convert.micro_arena import measure
+from convert.micro_graph import read_graph
+from convert.quantize import float_forward, fold, initial_weights, post_training_ranges
+from convert.students import ALLOWED_OPS, StudentSpec, count_parameters
+from convert.teacher_labels import LabelPlan
+from convert.windows import as_float
+from firmware_bridge.errors import CheckFailedError
+
+VERSION = "0.1.0"
+
+MOST_JUDGED = 6000
+"""Windows of a part that are run through the reference kernels at most, spread over its patients."""
+
+PARITY_WINDOWS = 200
+GOLDEN = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Other recordings, labelled by the teacher, on which nothing was trained or calibrated.
+
+    Attributes:
+        recordings: All of them.
+        windows: Those of their windows that passed the quality gate.
+    """
+
+    recordings: Sequence[Recording]
+    windows: Windows
+
+
+def check_fits(spec: StudentSpec, n_outputs: int) -> None:
+    """Exports an untrained student and measures it: its size does not depend on what it learns.
+
+    Raises:
+        CheckFailedError: It breaks the preset's limits.
+    """
+    weights = fold(spec, n_outputs, initial_weights(spec, n_outputs, 0))
+    look = np.random.default_rng(0).standard_normal((4, 1, 1250, 1)).astype(np.float32)
+    check_budget(spec, export_int8(spec, n_outputs, post_training_ranges(spec, n_outputs, weights, look)), n_outputs)
+
+
+def check_budget(spec: StudentSpec, exported: Exported, n_outputs: int) -> dict[str, int]:
+    """Size of an exported student: parameters, flash, and the arena that the real TFLite Micro takes.
+
+    Raises:
+        CheckFailedError: A limit of the preset is broken, or an operation is not one of every port; it says which.
+    """
+    strange = sorted(set(exported.ops) - ALLOWED_OPS - {"DELEGATE"})
+    if strange:
+        raise CheckFailedError(f"the student holds {', '.join(strange)}", "not every TFLite Micro port has that")
+    flash = len(exported.model)
+    larger = "name a larger preset, or a teacher with fewer outputs"
+    if flash > spec.flash_limit_bytes:
+        raise CheckFailedError(
+            f"the {spec.name} student with {n_outputs} outputs takes {flash} bytes of flash, "
+            f"{flash - spec.flash_limit_bytes} more than its limit of {spec.flash_limit_bytes}",
+            larger,
+        )
+    # In a process of its own: TFLite Micro may die of a model that is far too large.
+    arena = measure(exported.model, read_graph(exported.model)).measured
+    if arena > spec.arena_limit_bytes:
+        raise CheckFailedError(
+            f"the {spec.name} student with {n_outputs} outputs takes an arena of {arena} bytes, "
+            f"{arena - spec.arena_limit_bytes} more than its limit of {spec.arena_limit_bytes}",
+            larger,
+        )
+    return {"parameters": count_parameters(spec, n_outputs), "model_bytes": flash, "arena_bytes": arena}
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """Makes a bundle of a trained student.
+
+    Attributes:
+        spec: The student.
+        teacher: Its teacher.
+        recordings: The data.
+        parts: Windows of each part of the split.
+        trained: What the training left.
+        plan: How it was trained.
+        labels: Which windows were labelled.
+        name: Of the bundle; ``None`` for one made of teacher and preset.
+        compared: Other recordings; ``None`` for none.
+    """
+
+    spec: StudentSpec
+    teacher: Teacher
+    recordings: Sequence[Recording]
+    parts: Mapping[str, Windows]
+    trained: Distilled
+    plan: DistilPlan
+    labels: LabelPlan
+    name: str | None
+    compared: Compared | None
+
+    def build(self) -> tuple[BundleContents, dict[str, Any]]:
+        """Exports, calibrates and judges.
+
+        Returns:
+            The bundle and its validation report.
+
+        Raises:
+            CheckFailedError: A limit of the preset is broken, or two interpreters disagree.
+        """
+        heads, n, trained, seed = self.teacher.heads, len(self.teacher.heads), self.trained, self.plan.seed
+        exported = export_int8(self.spec, n, trained.quantized)
+        size = check_budget(self.spec, exported, n)
+        ptq = export_int8(self.spec, n, post_training_ranges(self.spec, n, trained.folded, trained.look))
+        calibration = self._part("calibration", exported, None)
+        test = self._part("test", exported, ptq)
+        entries = calibrate(heads, trained.scaling, calibration, seed)
+        found = judge(heads, test, entries, seed)
+        basis = {key: str(entry["basis"]) for key, entry in entries.items()}
+        inputs = self.parts["test"].inputs()
+        report: dict[str, Any] = {
+            "schema": "anyecg.validation/1",
+            "preset": self.spec.name,
+            "teacher": {"name": self.teacher.name, "sha256": self.teacher.sha256},
+            "plan": {**asdict(self.plan), **asdict(self.labels)},
+            "split": self._split(),
+            "size": size,
+            "operations": {op: exported.ops.count(op) for op in sorted(set(exported.ops))},
+            "summary": summary(found),
+            "parity": parity(self.spec, trained.quantized, exported, _spread(inputs, PARITY_WINDOWS)),
+            "heads": {key: {**h, "basis": basis[key]} for key, h in found.items()},
+            "elsewhere": self._elsewhere(exported),
+            "skipped": [list(map(str, row)) for row in self.parts["train"].labels.skipped],
+        }
+        manifest = self._manifest(exported, found, size)
+        golden = _spread(inputs, GOLDEN)
+        contents = BundleContents(
+            manifest,
+            exported.model,
+            entries,
+            golden[:, None],
+            run_int8(exported.model, golden),
+            model_card(manifest, report),
+            {"validation/report.json": to_json(report), "validation/report.md": report_markdown(report).encode()},
+        )
+        return contents, report
+
+    def _elsewhere(self, exported: Exported) -> dict[str, Any] | None:
+        if self.compared is None:
+            return None
+        windows = self.compared.windows
+        x = windows.inputs()
+        student = _real(exported, run_int8(exported.model, x))
+        floating = np.concatenate([self._float(x[i : i + 256]) for i in range(0, len(x), 256)])
+        record = windows.labels.recording[windows.rows]
+        return {
+            "recordings": len(np.unique(record)),
+            "windows": len(x),
+            "skipped": len(windows.labels.skipped),
+            **agreement(self.teacher.heads, student, floating.astype(np.float64), windows.logits().astype(np.float64)),
+        }
+
+    def _part(self, name: str, exported: Exported, ptq: Exported | None) -> Part:
+        windows = self.parts[name]
+        windows = windows.take(_spread(np.arange(len(windows)), MOST_JUDGED))
+        x = windows.inputs()
+        outputs = {"int8": _real(exported, run_int8(exported.model, x))}
+        if ptq is not None:
+            n = len(self.teacher.heads)
+            blocks = [
+                float_forward(self.spec, n, self.trained.folded, as_float(x[i : i + 256]))
+                for i in range(0, len(x), 256)
+            ]
+            outputs["float"] = np.concatenate(blocks).astype(np.float64)
+            outputs["ptq"] = _real(ptq, run_int8(ptq.model, x))
+        records = [self.recordings[i] for i in windows.labels.recording[windows.rows]]
+        cases, case = np.unique([f"{r.patient}\n{r.visit or r.name}" for r in records], return_inverse=True)
+        _, patient = np.unique([c.split("\n")[0] for c in cases], return_inverse=True)
+        return Part(
+            outputs,
+            windows.logits().astype(np.float64),
+            windows.hard[windows.rows].astype(np.float64),
+            case.astype(np.int64),
+            patient.astype(np.int64),
+            "held-out patients of the distillation's data",
+        )
+
+    def _float(self, x: NDArray[np.int8]) -> NDArray[np.float32]:
+        return float_forward(self.spec, len(self.teacher.heads), self.trained.folded, as_float(x))
+
+    def _split(self) -> dict[str, int]:
+        def patients(windows: Windows) -> int:
+            return len({self.recordings[i].patient for i in windows.labels.recording[windows.rows]})
+
+        counts = {name: patients(windows) for name, windows in self.parts.items()}
+        labels = self.parts["train"].labels
+        return {
+            "recordings": len(self.recordings),
+            "skipped": len(labels.skipped),
+            "windows": len(labels),
+            "patients": sum(counts.values()),
+            **counts,
+        }
+
+    def _manifest(
+        self, exported: Exported, found: Mapping[str, Mapping[str, Any]], size: Mapping[str, int]
+    ) -> dict[str, Any]:
+        return {
+            "name": self.name or f"{self.teacher.name.split()[0]}-{self.spec.name}",
+            "version": VERSION,
+            "tier": "micro",
+            "licence": self.teacher.licence,
+            "teacher": {"name": self.teacher.name, "sha256": self.teacher.sha256},
+            "front_end": dict(STREAM_FRONT_END),
+            "input": dict(STREAM_INPUT),
+            "output": {
+                "dtype": "int8",
+                "shape": list(exported.output_shape),
+                "scale": exported.output_scale,
+                "zero_point": exported.output_zero_point,
+            },
+            "outputs": [
+                {
+                    "index": j,
+                    "key": h.key,
+                    "lab": h.lab,
+                    "loinc": h.loinc,
+                    "unit": h.unit,
+                    "direction": h.direction,
+                    "kind": h.kind,
+                    "horizon_min": h.horizon_min,
+                    "evidence": dict(found[h.key]["evidence"]),
+                }
+                for j, h in enumerate(self.teacher.heads)
+            ],
+            "aggregation": dict(AGGREGATION),
+            "budgets": {"flash_bytes": size["model_bytes"], "arena_bytes": size["arena_bytes"]},
+        }
+
+
+def _real(exported: Exported, raw: NDArray[np.int8]) -> NDArray[np.float64]:
+    return (raw.astype(np.float64) - exported.output_zero_point) * exported.output_scale
+
+
+def _spread(x: NDArray[Any], most: int) -> NDArray[Any]:
+    return x if len(x) <= most else x[np.linspace(0, len(x) - 1, most).astype(int)]
