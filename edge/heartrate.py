@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,9 +29,9 @@ def heart_rate_bpm(beats: NDArray[np.int_], fs_hz: float) -> float | None:
     """
     if len(beats) < LEAST_BEATS:
         return None
-    intervals = np.diff(np.asarray(beats, dtype=np.float64))
-    if not intervals.min() > 0:
+    intervals = [b - a for a, b in pairwise(beats.tolist())]
+    if not min(intervals) > 0:
         return None
-    rate_bpm = median(60.0 * fs_hz / intervals)
+    rate_bpm = median(60.0 * fs_hz / interval for interval in intervals)
     low, high = RATE_LIMITS_BPM
     return rate_bpm if low <= rate_bpm <= high else None

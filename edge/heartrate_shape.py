@@ -8,6 +8,7 @@ does, and ``heartrate_chain`` looks for the rhythm in them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import sqrt
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,8 @@ LEAST_SIZE = 1e-6
 """Smallest size that is told from nothing, as a part of the usual one."""
 LEAST_BEATS = 3
 """Fewer beats make no template."""
+TINY = float(np.finfo(np.float64).tiny)
+"""Divides where a length is 0."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -65,6 +68,8 @@ class ShapeMatcher:
         self._reach = round(SHAPE_S * fs_hz)
         self._spacing = round(SPACING_S * fs_hz)
         self._near = round(NEAR_S * fs_hz)
+        self._ones = np.ones(2 * self._reach + 1)
+        self._around = np.arange(-self._reach, self._reach + 1)
 
     def band(self, window: NDArray[np.float64]) -> NDArray[np.float64]:
         """Returns the window in the QRS band, same length; only as far as the taps reach do its ends fade."""
@@ -80,24 +85,22 @@ class ShapeMatcher:
         inside = beats[(beats >= self._reach) & (beats < len(band) - self._reach)]
         if len(inside) < LEAST_BEATS:
             return None
-        rows = band[inside[:, None] + np.arange(-self._reach, self._reach + 1)]
-        rows = rows - rows.mean(axis=1, keepdims=True)
-        sizes = np.sqrt((rows * rows).sum(axis=1))
-        rows = rows / np.maximum(sizes, np.finfo(float).tiny)[:, None]
-        return unit_shape(np.sort(rows, axis=0)[len(rows) // 2], median(sizes))
+        rows = band[inside[:, None] + self._around]
+        rows -= np.add.reduce(rows, axis=1, keepdims=True) / rows.shape[1]
+        sizes = np.sqrt(np.add.reduce(rows * rows, axis=1))
+        rows /= np.maximum(sizes, TINY)[:, None]
+        rows.sort(axis=0)
+        return unit_shape(rows[len(rows) // 2], median(sizes))
 
     def candidates(self, band: NDArray[np.float64], shape: Shape) -> Candidates:
         """Lists where a window resembles a shape: the peaks of the likeness."""
-        ones = np.ones(2 * self._reach + 1)
+        ones = self._ones
         along = np.convolve(band, shape.unit[::-1], "same")
         energy = np.convolve(band * band, ones, "same") - np.convolve(band, ones, "same") ** 2 / len(ones)
-        tiny = np.finfo(float).tiny
         size = np.maximum(along / max(shape.size, LEAST_HEIGHT), LEAST_SIZE)
-        like = along / np.sqrt(np.maximum(energy, tiny)) * np.sqrt(np.minimum(size, 1.0 / size))
+        like = along / np.sqrt(np.maximum(energy, TINY)) * np.sqrt(np.minimum(size, 1.0 / size))
         like[: self._reach] = like[len(like) - self._reach :] = -1.0
-        padded = np.pad(like, self._spacing, constant_values=-1.0)
-        highest = np.lib.stride_tricks.sliding_window_view(padded, 2 * self._spacing + 1).max(axis=1)
-        at = np.flatnonzero((like >= highest) & (like > LEAST))
+        at = np.flatnonzero((like >= _highest_within(like, self._spacing)) & (like > LEAST))
         return Candidates(at, like[at])
 
     def share_alike(self, found: Candidates, beats: NDArray[np.int64], n: int, match: float) -> float:
@@ -114,13 +117,24 @@ class ShapeMatcher:
         alike = found.at[found.likeness >= match]
         if not len(inside) or not len(alike):
             return 0.0
-        after = np.searchsorted(alike, inside)
-        left = np.abs(alike[np.maximum(after - 1, 0)] - inside)
-        right = np.abs(alike[np.minimum(after, len(alike) - 1)] - inside)
-        return float((np.minimum(left, right) <= self._near).mean())
+        distance = np.minimum.reduce(np.abs(alike[:, None] - inside), axis=0)
+        return float(np.count_nonzero(distance <= self._near)) / len(inside)
 
 
 def unit_shape(shape: NDArray[np.float64], size: float) -> Shape:
     """Returns a shape scaled to mean 0 and length 1."""
-    centred = shape - shape.mean()
-    return Shape(centred / max(float(np.sqrt((centred * centred).sum())), float(np.finfo(float).tiny)), size)
+    centred = shape - np.add.reduce(shape) / len(shape)
+    return Shape(centred / max(sqrt(float(np.add.reduce(centred * centred))), TINY), size)
+
+
+def _highest_within(x: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
+    """Returns the largest value within ``reach`` samples on both sides of each; shape of ``x``."""
+    length = 2 * reach + 1
+    highest = np.full(len(x) + 2 * reach, -np.inf)
+    highest[reach : reach + len(x)] = x
+    wide = 1
+    while wide < length:
+        step = min(wide, length - wide)
+        highest = np.maximum(highest[:-step], highest[step:])
+        wide += step
+    return highest

@@ -10,6 +10,7 @@ none. An irregular rhythm has no chain; there beats and candidates must agree.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from math import ceil
 
 import numpy as np
@@ -207,8 +208,8 @@ class HeartRate:
 
 def _scatter(beats: NDArray[np.int64]) -> float:
     """Median deviation of the intervals from their median, as a part of it; 1 without intervals."""
-    intervals = np.diff(beats)
-    if not len(intervals):
+    intervals = [b - a for a, b in pairwise(beats.tolist())]
+    if not intervals:
         return 1.0
     usual = median(intervals)
-    return median(np.abs(intervals - usual)) / max(usual, 1.0)
+    return median(abs(interval - usual) for interval in intervals) / max(usual, 1.0)

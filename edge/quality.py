@@ -9,6 +9,7 @@ Rhythm is reported as a flag and never lowers the score.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf, prod
 from typing import Literal
 
 import numpy as np
@@ -22,12 +23,13 @@ from edge.quality_measures import (
     SQI_BAND_HZ,
     band_ratio,
     burst,
+    centred,
     clipped_s,
     complex_heights,
     irregularity,
     kurtosis,
     likeness,
-    standstill_s,
+    stands_still,
 )
 from edge.stats import median
 
@@ -108,33 +110,40 @@ class QualityGate:
         Returns:
             The verdict.
         """
-        refused = _not_a_signal(window, raw, raw_fs_hz, scale_known=scale_known)
+        span = float(np.maximum.reduce(window) - np.minimum.reduce(window))
+        refused = _not_a_signal(span, raw, raw_fs_hz, scale_known=scale_known)
         if refused is not None:
             return refused
         flags: list[str] = []
         if irregularity(beats) > IRREGULAR:
             flags.append("irregular_rhythm")
         alike = likeness(window, beats, FS_HZ)
-        if len(alike) and float(alike.min()) < LIKENESS[0]:
+        if len(alike) and float(np.minimum.reduce(alike)) < LIKENESS[0]:
             flags.append("varying_shapes")
         parts = _parts(window, raw, raw_fs_hz, beats, alike)
         flags += [name for name, part in parts.items() if part < SUSPECT]
-        score = float(np.prod(list(parts.values())))
-        if scale_known and float(np.ptp(window)) > HIGHEST_MV:
+        score = prod(parts.values())
+        if scale_known and span > HIGHEST_MV:
             flags.append("high_amplitude")
             score = 0.0
         return Quality(score, tuple(flags), None if score >= ACCEPT_SCORE else "poor_signal")
 
 
-def _not_a_signal(
-    window: NDArray[np.float64], raw: NDArray[np.float64], raw_fs_hz: float, *, scale_known: bool
-) -> Quality | None:
-    """The verdict on a window that no electrode or no converter range stands behind, else ``None``."""
-    if standstill_s(raw, raw_fs_hz) >= FLAT_RUN_S or not float(np.ptp(window)) > 0:
+def _not_a_signal(span: float, raw: NDArray[np.float64], raw_fs_hz: float, *, scale_known: bool) -> Quality | None:
+    """The verdict on a window that no electrode or no converter range stands behind, else ``None``.
+
+    Args:
+        span: Largest less least value of the filtered window.
+        raw: The raw window.
+        raw_fs_hz: Its rate.
+        scale_known: The unit is millivolts.
+    """
+    low, high = float(np.minimum.reduce(raw)), float(np.maximum.reduce(raw))
+    if stands_still(raw, raw_fs_hz, high - low, FLAT_RUN_S) or not span > 0:
         return Quality(0.0, ("flat_signal",), "flat")
-    if clipped_s(raw, raw_fs_hz) >= CLIPPED_S:
+    if clipped_s(raw, raw_fs_hz, low, high) >= CLIPPED_S:
         return Quality(0.0, ("clipped",), "saturated")
-    if scale_known and float(np.ptp(window)) < FLAT_MV:
+    if scale_known and span < FLAT_MV:
         return Quality(0.0, ("low_amplitude",), "flat")
     return None
 
@@ -149,12 +158,14 @@ def _parts(
     """Factors of the score, 0 to 1, each under the flag that it sets."""
     heights = complex_heights(window, beats, FS_HZ)
     middle = median(heights) if len(heights) else 0.0
-    outlier = float(heights.max()) / middle if middle > 0 else np.inf
+    outlier = float(np.maximum.reduce(heights)) / middle if middle > 0 else inf
+    usual_likeness = float(np.add.reduce(alike)) / len(alike) if len(alike) else 0.0
+    window = centred(window)
     return {
-        "beats_differ": _ramp(float(alike.mean()) if len(alike) else 0.0, LIKENESS),
+        "beats_differ": _ramp(usual_likeness, LIKENESS),
         "low_kurtosis": _ramp(kurtosis(window), KURTOSIS),
         "low_qrs_share": _ramp(band_ratio(window, FS_HZ, QRS_BAND_HZ, SQI_BAND_HZ), QRS_SHARE),
-        "baseline_wander": 0.5 + 0.5 * _ramp(1.0 - band_ratio(raw, raw_fs_hz, BASELINE_HZ, ECG_HZ), BASELINE),
+        "baseline_wander": 0.5 + 0.5 * _ramp(1.0 - band_ratio(centred(raw), raw_fs_hz, BASELINE_HZ, ECG_HZ), BASELINE),
         "artefact_burst": _ramp(burst(raw, raw_fs_hz), BURST),
         "height_outlier": _ramp(outlier, HEIGHT),
         "no_heart_rate": 0.0 if heart_rate_bpm(beats, FS_HZ) is None else 1.0,
