@@ -223,17 +223,10 @@ def make_front_end(bundle: Bundle) -> Callable[[Window], NDArray[np.int8]]:
     spec = bundle.manifest.front_end
     if spec.name == "stream/1":
         return lambda window: window_input_int8(window.filtered)
-    from edge.frontend_ecgfounder import EcgFounderFrontEnd
+    from edge.frontend_ecgfounder import EcgFounderFrontEnd, quantized
 
-    front_end = EcgFounderFrontEnd()
-    scale, zero_point, clamp = bundle.manifest.input.scale, bundle.manifest.input.zero_point, spec.clamp
-
-    def prepare(window: Window) -> NDArray[np.int8]:
-        z = np.clip(front_end(window.raw), -clamp, clamp)
-        quantized: NDArray[np.int8] = np.clip(np.rint(z / scale) + zero_point, -128, 127).astype(np.int8)
-        return quantized
-
-    return prepare
+    front_end, tensor = EcgFounderFrontEnd(), bundle.manifest.input
+    return lambda window: quantized(front_end(window.raw), tensor.scale, tensor.zero_point, spec.clamp)
 
 
 def _lap(times: dict[str, float], stage: str, since: float) -> float:

@@ -8,7 +8,6 @@ is divided by the number of *whole* windows that the covered time holds, not by 
 from __future__ import annotations
 
 import math
-from collections import deque
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +17,42 @@ from edge.bundle_schema import HeadCalibration, OutputHead
 from edge.frontend_stream import WINDOW_S
 from edge.records import LabEstimate
 from edge.stats import normal_quantile
+
+FIRST_ROWS = 64
+"""Windows that there is room for at first; doubled as needed."""
+
+
+class _Held:
+    """The windows held, oldest first, as rows of one array: nothing is gathered anew for every estimate.
+
+    Args:
+        columns: Numbers per window; the first is the time by which it leaves.
+    """
+
+    def __init__(self, columns: int) -> None:
+        self._table = np.empty((FIRST_ROWS, columns))
+        self._start = self._stop = 0
+
+    @property
+    def rows(self) -> NDArray[np.float64]:
+        """A view, shape ``(windows, columns)``."""
+        return self._table[self._start : self._stop]
+
+    def append(self) -> NDArray[np.float64]:
+        """Makes room for one more window; returns its row, to be filled."""
+        if self._stop == len(self._table):
+            kept = self.rows
+            # Moved when the table is full, into one at least half empty: a copy of a row per window at most.
+            table = np.empty((max(FIRST_ROWS, 2 * len(kept)), kept.shape[1]))
+            table[: len(kept)] = kept
+            self._table, self._start, self._stop = table, 0, len(kept)
+        self._stop += 1
+        return np.asarray(self._table[self._stop - 1], dtype=np.float64)
+
+    def drop_until(self, time_s: float) -> None:
+        """Lets go of the windows up to a time."""
+        while self._start < self._stop and self._table[self._start, 0] <= time_s:
+            self._start += 1
 
 
 class Estimator:
@@ -37,9 +72,7 @@ class Estimator:
         self._span_s = m.aggregation_minutes * 60.0
         self._by_quality = m.weighting == "quality"
         self._z = [normal_quantile(0.5 + 0.5 * c.level) for c in self._calibration]
-        self._ends_s: deque[float] = deque()
-        self._outputs: deque[NDArray[np.float64]] = deque()
-        self._weights: deque[float] = deque()
+        self._held = _Held(2 + len(m.outputs))
 
     def add(self, end_s: float, outputs: NDArray[np.int8], score: float) -> None:
         """Takes the outputs of an accepted window.
@@ -49,35 +82,34 @@ class Estimator:
             outputs: Shape ``(outputs,)``, int8, as the model gave them.
             score: Quality of the window, 0 to 1.
         """
-        values = (outputs[self._index].astype(np.float64) - self._zero_point) * self._scale
-        self._ends_s.append(end_s)
-        self._outputs.append(values)
-        self._weights.append(max(score, 1e-3) if self._by_quality else 1.0)
-        while self._ends_s[0] <= end_s - self._span_s:
-            self._ends_s.popleft()
-            self._outputs.popleft()
-            self._weights.popleft()
+        row = self._held.append()
+        row[0] = end_s
+        row[1] = max(score, 1e-3) if self._by_quality else 1.0
+        row[2:] = (outputs[self._index].astype(np.float64) - self._zero_point) * self._scale
+        self._held.drop_until(end_s - self._span_s)
 
     def labs(self) -> tuple[LabEstimate, ...]:
         """Returns every head's estimate over the windows held, in the order of the bundle."""
-        if not self._ends_s:
+        rows = self._held.rows
+        n = len(rows)
+        if not n:
             return ()
-        values = np.array(self._outputs)
-        weights = np.array(self._weights)[:, None]
-        mean = np.sum(values * weights, axis=0) / np.sum(weights)
-        n = len(values)
-        variance = np.sum((values - mean) ** 2 * weights, axis=0) / np.sum(weights) * (n / (n - 1) if n > 1 else 0.0)
-        error = np.sqrt(variance / _independent_windows(self._ends_s))
+        weights, values = rows[:, 1:2], rows[:, 2:]
+        whole = np.sum(weights)
+        mean = np.sum(values * weights, axis=0) / whole
+        variance = np.sum((values - mean) ** 2 * weights, axis=0) / whole * (n / (n - 1) if n > 1 else 0.0)
+        error = np.sqrt(variance / _independent_windows(rows[:, 0]))
         return tuple(
-            _estimate(head, cal, z, float(m), float(e), n)
-            for head, cal, z, m, e in zip(self._heads, self._calibration, self._z, mean, error, strict=True)
+            _estimate(head, cal, z, m, e, n)
+            for head, cal, z, m, e in zip(
+                self._heads, self._calibration, self._z, mean.tolist(), error.tolist(), strict=True
+            )
         )
 
 
-def _independent_windows(ends_s: deque[float]) -> float:
+def _independent_windows(ends_s: NDArray[np.float64]) -> float:
     """Covered time in whole windows, at least one."""
-    ends = np.array(ends_s)
-    covered_s = WINDOW_S + float(np.sum(np.minimum(np.diff(ends), WINDOW_S)))
+    covered_s = WINDOW_S + float(np.sum(np.minimum(ends_s[1:] - ends_s[:-1], WINDOW_S)))
     return covered_s / WINDOW_S
 
 

@@ -29,6 +29,22 @@ CLAMP = 16.0
 """Default clamp of the int8 model input; a bundle's manifest states its own."""
 
 
+def quantized(z: NDArray[np.float64], scale: float, zero_point: int, clamp: float) -> NDArray[np.int8]:
+    """Returns a z-scored window as the model's int8 input, same shape.
+
+    Args:
+        z: Shape ``(n,)``.
+        scale: Of the input tensor.
+        zero_point: Of the input tensor.
+        clamp: Largest magnitude of the z-score that is kept.
+    """
+    q = np.clip(z, -clamp, clamp)
+    q /= scale
+    np.rint(q, out=q)
+    q += zero_point
+    return np.clip(q, -128.0, 127.0, out=q).astype(np.int8)
+
+
 class EcgFounderFrontEnd:
     """Filters whole windows as ECGFounder does.
 

@@ -1,0 +1,115 @@
+"""What a window costs around the foundation tier's model, against ECGFounder's preparation of one. One run, one core.
+
+python benchmarks/bench_window.py
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from bench_frontend import best_ms, published
+
+from edge import bench
+from edge.estimate import Estimator
+from edge.frontend_ecgfounder import CLAMP, FS_HZ, EcgFounderFrontEnd, quantized
+from edge.frontend_stream import GROUP_DELAY_S, StreamFilter
+from edge.heartrate_track import HeartRate
+from edge.quality import QualityGate
+from edge.rpeaks import RPeakDetector
+from edge.session import load
+
+STREAM_HZ, WINDOW_S = 125, 10
+HELD = 300
+"""Windows that the estimator holds: five minutes of one a second."""
+BUDGET_MS = 0.75
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What the steps read of a window."""
+
+    end_s: float
+    filtered: np.ndarray
+    raw: np.ndarray
+    beats: np.ndarray
+
+
+def windows() -> list[Window]:
+    """One a second of a simulated minute in millivolts, on the grid of the foundation tier."""
+    grid = bench.ecg_minute(FS_HZ) / 1000.0
+    stream = StreamFilter(int(FS_HZ)).push(grid)
+    beats = np.array(RPeakDetector(float(STREAM_HZ)).push(stream))
+    part, delay = int(FS_HZ) // STREAM_HZ, round(GROUP_DELAY_S * FS_HZ)
+    found = []
+    for end in range(WINDOW_S * STREAM_HZ, len(stream) + 1, STREAM_HZ):
+        start = end - WINDOW_S * STREAM_HZ
+        raw = grid[delay + part * start : delay + part * end]
+        inside = beats[(beats >= start) & (beats < end)] - start
+        found.append(Window(end / STREAM_HZ, stream[start:end], raw, inside))
+    return [w for w in found if len(w.raw) == WINDOW_S * FS_HZ]
+
+
+class Chain:
+    """Each step on the next window of a stream that goes round."""
+
+    def __init__(self) -> None:
+        bundle = load("demo").bundle
+        self._windows, self._at, self._end_s = windows(), 0, 0.0
+        self._gate, self._rate, self._front_end = QualityGate(), HeartRate(), EcgFounderFrontEnd()
+        self._estimator, self._outputs = Estimator(bundle), bundle.golden_outputs[0]
+        for _ in range(HELD):
+            self.estimate()
+
+    def _next(self) -> Window:
+        self._at = (self._at + 1) % len(self._windows)
+        return self._windows[self._at]
+
+    def quality(self) -> None:
+        """Judges a window."""
+        w = self._next()
+        if self._gate.assess(w.filtered, w.raw, FS_HZ, w.beats, scale_known=True).reason is not None:
+            raise SystemExit("the simulated signal is refused")
+
+    def heart_rate(self) -> None:
+        """Reads its heart rate."""
+        w = self._next()
+        self._end_s += 1.0
+        self._rate.update(self._end_s, w.filtered, w.beats, 1.0)
+
+    def front_end(self) -> None:
+        """Makes the model's input."""
+        quantized(self._front_end(self._next().raw), CLAMP / 128.0, 0, CLAMP)
+
+    def estimate(self) -> None:
+        """Takes the outputs of the model and says what they amount to."""
+        self._end_s += 1.0
+        self._estimator.add(self._end_s, self._outputs, 1.0)
+        self._estimator.labs()
+
+    def published(self) -> None:
+        """The peer."""
+        published(self._next().raw)
+
+
+def main() -> None:
+    chain = Chain()
+    ms = best_ms(
+        {
+            "quality gate": chain.quality,
+            "heart rate": chain.heart_rate,
+            "front end ecgfounder/1, to int8": chain.front_end,
+            f"estimator, {HELD} windows held": chain.estimate,
+            "ECGFounder's preparation, published": chain.published,
+        }
+    )
+    peer = ms.pop("ECGFounder's preparation, published")
+    added = sum(ms.values())
+    for name, value in ms.items():
+        print(f"{name:<44} {value:7.3f} ms   ratio {value / peer:.2f}")
+    print(f"{'added around the model per window':<44} {added:7.3f} ms   ratio {added / peer:.2f}   <= {BUDGET_MS} ms")
+    print(f"{'peer: preparation as ECGFounder publishes it':<44} {peer:7.3f} ms")
+
+
+if __name__ == "__main__":
+    main()
