@@ -23,6 +23,7 @@ STREAM_HZ, WINDOW_S = 125, 10
 HELD = 300
 """Windows that the estimator holds: five minutes of one a second."""
 BUDGET_MS = 0.75
+"""What all of it may take: a tenth of the 7.7 ms that the foundation model takes where this was set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,8 @@ def main() -> None:
     added = sum(ms.values())
     for name, value in ms.items():
         print(f"{name:<44} {value:7.3f} ms   ratio {value / peer:.2f}")
-    print(f"{'added around the model per window':<44} {added:7.3f} ms   ratio {added / peer:.2f}   <= {BUDGET_MS} ms")
+    name = f"added around the model (budget {BUDGET_MS} ms)"
+    print(f"{name:<44} {added:7.3f} ms   ratio {added / peer:.2f}")
     print(f"{'peer: preparation as ECGFounder publishes it':<44} {peer:7.3f} ms")
 
 

@@ -124,7 +124,7 @@ def likeness(window: NDArray[np.float64], beats: NDArray[np.int_], fs_hz: float)
     # The copy keeps every product a general one: of an array with itself, its own rounding would differ.
     best = np.maximum.reduce(unit[slack].copy() @ unit.transpose(0, 2, 1), axis=0)
     best = np.maximum(best, best.T)
-    np.fill_diagonal(best, -1.0)
+    best.flat[:: len(best) + 1] = -1.0
     return np.asarray(np.maximum.reduce(best, axis=1), dtype=np.float64)
 
 
