@@ -22,9 +22,7 @@ DEFAULT_SECONDS = 30.0
 
 def main(argv: Sequence[str]) -> int:
     """Runs the command; see ``anyecg demo --help``."""
-    p = Parser(
-        "anyecg demo", "A virtual patch on a pseudo-terminal, a simulated patient in it, and the whole chain."
-    )
+    p = Parser("anyecg demo", "A virtual patch on a pseudo-terminal, a simulated patient in it, and the whole chain.")
     p.add_argument("--seconds", type=positive, default=DEFAULT_SECONDS, metavar="N", help="how long (default 30)")
     p.add_argument("--hop", type=hop, default=1.0, metavar="S", help="seconds between estimates (default 1)")
     p.add_argument("--bundle", default="demo", metavar="DIR", help="another bundle than the one in the package")
