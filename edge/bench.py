@@ -8,7 +8,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,17 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge import budget
-from edge.engine import Engine, SessionInfo
+from edge.bench_signal import blocks, plain_session
+from edge.engine import Engine
 from edge.records import BudgetLine
 from edge.session import Loaded, load
 from edge.stats import median
 from firmware_bridge.errors import AnyEcgError
-from firmware_bridge.samples import SampleBlock
 
 FLASH_LIMIT_BYTES = 128 * 1024
 ARENA_LIMIT_BYTES = 48 * 1024
 CHILD_TIMEOUT_S = 600.0
-BLOCK_S = 0.1
 LOOP_S = 60.0
 DELAY_RUN_S = 20.0
 WARM_UP_S = 30.0
@@ -37,20 +35,6 @@ def ecg_minute(fs_hz: float = 250.0) -> NDArray[np.int32]:
     from firmware_bridge.ecgsyn import EcgParams, EcgSynth
 
     return (EcgSynth(EcgParams(), 1).generate(round(LOOP_S * fs_hz), fs_hz) * 1000.0).astype(np.int32)
-
-
-def blocks(ecg: NDArray[np.int32], seconds: float, fs_hz: float = 250.0) -> Iterator[SampleBlock]:
-    """Yields ``seconds`` of ECG as a patch would send it: ``ecg`` over and over, 0.1 s a block, with a device clock."""
-    n = round(BLOCK_S * fs_hz)
-    for k in range(round(seconds / BLOCK_S)):
-        start = k * n % len(ecg)
-        end_ns = round((k + 1) * n * 1e9 / fs_hz)
-        yield SampleBlock(ecg[start : start + n], "counts", 1e-3, fs_hz, end_ns, end_ns, seq=k)
-
-
-def plain_session() -> SessionInfo:
-    """Returns a session without clocks, for measuring."""
-    return SessionInfo("bench", "bench", lambda ns: ns, lambda: False, stalls=False)
 
 
 def measure(bundle: str, hours: float) -> list[BudgetLine]:

@@ -45,7 +45,7 @@ def _memory(bundle: str, hours: str, signal: str) -> dict[str, float]:
     import serial
 
     from edge import budget
-    from edge.bench import BLOCK_S, blocks, plain_session
+    from edge.bench_signal import BLOCK_S, blocks, plain_session
     from edge.engine import Engine
     from edge.session import load
 
