@@ -7,13 +7,10 @@ is divided by the number of *whole* windows that the covered time holds, not by 
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.bundle import Bundle
-from edge.bundle_schema import HeadCalibration, OutputHead
 from edge.frontend_stream import WINDOW_S
 from edge.records import LabEstimate
 from edge.stats import normal_quantile
@@ -65,13 +62,22 @@ class Estimator:
     def __init__(self, bundle: Bundle) -> None:
         m = bundle.manifest
         self._heads = m.outputs
-        self._calibration = [bundle.calibration[head.key] for head in m.outputs]
         self._index = np.array([head.index for head in m.outputs])
         self._scale = m.output.scale
         self._zero_point = m.output.zero_point
         self._span_s = m.aggregation_minutes * 60.0
         self._by_quality = m.weighting == "quality"
-        self._z = [normal_quantile(0.5 + 0.5 * c.level) for c in self._calibration]
+        calibration = [bundle.calibration[head.key] for head in m.outputs]
+        self._slope = np.array([c.slope for c in calibration])
+        self._offset = np.array([c.offset for c in calibration])
+        self._width = np.array([c.interval_width for c in calibration])
+        self._z = np.array([normal_quantile(0.5 + 0.5 * c.level) for c in calibration])
+        self._is_logit_sd = np.array([c.interval_method == "logit_sd" for c in calibration])
+        self._is_probability = np.array([head.kind == "probability" for head in m.outputs])
+        self._has_interval = [c.interval_method != "none" for c in calibration]
+        self._threshold = [c.threshold for c in calibration]
+        # Where the evidence is limited a flag would be a coin toss: the value stands, nothing is raised.
+        self._may_flag = [head.evidence.tier != "limited" for head in m.outputs]
         self._held = _Held(2 + len(m.outputs))
 
     def add(self, end_s: float, outputs: NDArray[np.int8], score: float) -> None:
@@ -99,10 +105,33 @@ class Estimator:
         mean = np.sum(values * weights, axis=0) / whole
         variance = np.sum((values - mean) ** 2 * weights, axis=0) / whole * (n / (n - 1) if n > 1 else 0.0)
         error = np.sqrt(variance / _independent_windows(rows[:, 0]))
+        return self._shown(mean, error, n)
+
+    def _shown(self, mean: NDArray[np.float64], error: NDArray[np.float64], n: int) -> tuple[LabEstimate, ...]:
+        """Calibrates aggregated outputs; all heads at once, because a teacher has over a hundred."""
+        centre = self._slope * mean + self._offset
+        spread = np.abs(self._slope) * error
+        half = np.where(
+            self._is_logit_sd,
+            self._z * np.hypot(self._width, spread),
+            np.hypot(self._width, self._z * spread),
+        )
+        shown = np.stack((centre, centre - half, centre + half))
+        shown = np.where(self._is_probability, sigmoid(shown), shown)
         return tuple(
-            _estimate(head, cal, z, m, e, n)
-            for head, cal, z, m, e in zip(
-                self._heads, self._calibration, self._z, mean.tolist(), error.tolist(), strict=True
+            LabEstimate(
+                head.key,
+                head.loinc,
+                head.unit,
+                value,
+                (low, high) if has_interval else None,
+                threshold,
+                value >= threshold if may_flag and threshold is not None else None,
+                n,
+                head.evidence.tier,
+            )
+            for head, value, low, high, has_interval, threshold, may_flag in zip(
+                self._heads, *shown.tolist(), self._has_interval, self._threshold, self._may_flag, strict=True
             )
         )
 
@@ -113,36 +142,7 @@ def _independent_windows(ends_s: NDArray[np.float64]) -> float:
     return covered_s / WINDOW_S
 
 
-def _estimate(head: OutputHead, cal: HeadCalibration, z: float, mean: float, error: float, n: int) -> LabEstimate:
-    centre = cal.slope * mean + cal.offset
-    spread = abs(cal.slope) * error
-    half: float | None = None
-    if cal.interval_method == "logit_sd":
-        half = z * math.hypot(cal.interval_width, spread)
-    elif cal.interval_method == "conformal":
-        half = math.hypot(cal.interval_width, z * spread)
-    low, high = (centre - half, centre + half) if half is not None else (centre, centre)
-    if head.kind == "probability":
-        value, low, high = sigmoid(centre), sigmoid(low), sigmoid(high)
-    else:
-        value = centre
-    return LabEstimate(
-        key=head.key,
-        loinc=head.loinc,
-        unit=head.unit,
-        value=value,
-        interval=None if half is None else (low, high),
-        threshold=cal.threshold,
-        # Where the evidence is limited a flag would be a coin toss: the value stands, nothing is raised.
-        flag=None if cal.threshold is None or head.evidence.tier == "limited" else value >= cal.threshold,
-        windows=n,
-        tier=head.evidence.tier,
-    )
-
-
-def sigmoid(x: float) -> float:
+def sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
     """Returns ``1 / (1 + exp(-x))`` without overflow."""
-    if x >= 0.0:
-        return 1.0 / (1.0 + math.exp(-x))
-    e = math.exp(x)
-    return e / (1.0 + e)
+    e = np.exp(-np.abs(x))
+    return np.asarray(np.where(np.asarray(x) >= 0.0, 1.0, e) / (1.0 + e), dtype=np.float64)
