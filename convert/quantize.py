@@ -161,7 +161,7 @@ class FloatOps:
         """RELU6 of the sum."""
         return self._tf.nn.relu6(a + b)
 
-    def mean(self, name: str, x: Any) -> Any:  # noqa: ARG002
+    def mean(self, name: str, x: Any) -> Any:  # noqa: ARG002 - the name serves the other forms
         """Mean over time, then dropout while training."""
         y = self._tf.reduce_mean(x, [1, 2], keepdims=True)
         return self._dropout(y) if self._dropout is not None else y

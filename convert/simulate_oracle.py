@@ -15,22 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.cohort import Visit, draw_visit
+from convert.demo_heads import DEMO_LABS
 from convert.labcatalogue import catalogue
 from firmware_bridge.errors import MissingExtraError
 
-HEADS: tuple[tuple[str, str], ...] = (
-    ("potassium", "low"),
-    ("potassium", "high"),
-    ("calcium", "low"),
-    ("calcium", "high"),
-    ("magnesium", "low"),
-    ("magnesium", "high"),
-    ("glucose", "low"),
-    ("hemoglobin", "low"),
-    ("free_t4", "high"),
-    ("sodium", "low"),
-    ("sodium", "high"),
-)
+HEADS: tuple[tuple[str, str], ...] = tuple((lab, limit) for lab, limit in DEMO_LABS if limit is not None)
 """What is judged by default: lab and direction, against the catalogue's limits."""
 
 

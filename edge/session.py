@@ -34,7 +34,6 @@ class Loaded:
 
     bundle: Bundle
     model: Model
-    self_test_lsb: int
 
 
 def load(name: str, backend: BackendName = "auto") -> Loaded:
@@ -47,7 +46,8 @@ def load(name: str, backend: BackendName = "auto") -> Loaded:
     keep_small()
     bundle = load_bundle(name)
     model = load_model(bundle, backend)
-    return Loaded(bundle, model, self_test(bundle, model))
+    self_test(bundle, model)
+    return Loaded(bundle, model)
 
 
 def session_info(source: Source) -> SessionInfo:

@@ -14,8 +14,7 @@ if TYPE_CHECKING:
     from edge.records import LabEstimate
 
 MIN_WIDTH = 40
-MIN_HEIGHT = 12
-"""Smaller terminals get what fits of the top."""
+"""Narrower terminals get what fits of it."""
 
 WAVE_ROWS_MAX = 12
 WAVE_ROWS_MIN = 3
