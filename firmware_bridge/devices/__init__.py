@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Protocol, cast
 
 from firmware_bridge.errors import UsageError
 from firmware_bridge.samples import LinkEvent, LinkItem
 from firmware_bridge.transports import DATA_CHANNEL, RawChunk, TransportItem
 
-__all__ = ["Decoder", "Device", "DeviceProfile", "Write", "decode_item", "get", "names"]
+__all__ = ["BleProfile", "Decoder", "Device", "DeviceProfile", "Write", "decode_item", "get", "names"]
+
+_NONE: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,29 @@ class Decoder(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class BleProfile:
+    """Where a device's bytes are on Bluetooth Low Energy. UUIDs are 128-bit text in lower case.
+
+    Attributes:
+        service: The GATT service that it streams by.
+        notify: Channel name -> characteristic that is subscribed, in this order (control points before data).
+        write: Channel name -> characteristic that takes what the decoder wants sent on that channel.
+        advertised: Service UUIDs by which a scan knows it.
+        name_prefixes: Beginnings of local names by which a scan knows it.
+        min_mtu: ATT MTU below which it cannot stream, or not whole.
+        write_response: Whether writes are acknowledged.
+    """
+
+    service: str
+    notify: Mapping[str, str]
+    write: Mapping[str, str] = field(default_factory=lambda: _NONE)
+    advertised: tuple[str, ...] = ()
+    name_prefixes: tuple[str, ...] = ()
+    min_mtu: int = 23
+    write_response: bool = True
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceProfile:
     """What a person and the runtime should know about a device before a byte arrives.
 
@@ -65,6 +91,10 @@ class DeviceProfile:
         start: Sent to make it stream, after its transport is open (``channel, bytes``); decoders may add to it.
         stop: Sent before closing.
         baud: Usual serial rate; ``None`` without a serial side.
+        usb: USB vendor and product ids by which a scan may know it (often those of a common serial chip).
+        ble: Its GATT side; ``None`` without one.
+        options: Keyword arguments that its decoder takes, name -> what it means, for URLs (``?rate=250``). Values
+            come as text.
         notes: Caveats to be shown (licence, unverified scale).
     """
 
@@ -79,15 +109,22 @@ class DeviceProfile:
     start: tuple[Write, ...] = ()
     stop: tuple[Write, ...] = ()
     baud: int | None = None
+    usb: tuple[tuple[int, int], ...] = ()
+    ble: BleProfile | None = None
+    options: Mapping[str, str] = field(default_factory=lambda: _NONE)
     notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A known device: its profile, and a maker of decoders."""
+    """A known device: its profile, and a maker of decoders.
+
+    ``decoder()`` works for every device; keyword arguments are those that ``profile.options`` names, as text. A wrong
+    value is a ``UsageError`` that says which there are.
+    """
 
     profile: DeviceProfile
-    decoder: Callable[[], Decoder]
+    decoder: Callable[..., Decoder]
 
 
 def names() -> tuple[str, ...]:
