@@ -6,18 +6,19 @@ Every item keeps its recorded arrival time, so a replay gives the estimates of t
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 
 from edge.sources import SourceInfo, SourceUrl
 from edge.sources.replay_blocks import Timed, paced
+from edge.sources.wire import OPTIONS_KEY, decoder_options
 from firmware_bridge import devices
 from firmware_bridge.errors import InputError, UsageError
 from firmware_bridge.rawlog import RawLogReader
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem
 
 KEYS = ("speed", "seconds", "device")
-"""What the query may say for a raw recording; the rest is in the bytes."""
+"""What the query may say for a raw recording, beside the options of its device's decoder; the rest is in the bytes."""
 
 
 def open_raw(url: SourceUrl, path: Path) -> RawReplaySource:
@@ -27,9 +28,27 @@ def open_raw(url: SourceUrl, path: Path) -> RawReplaySource:
         UsageError: A key or value of the URL is wrong, or ``device=`` is unknown.
         InputError: The recording is damaged at its head, or comes from a device that is not known here.
     """
-    url.only(*KEYS)
     speed, seconds = url.speed(1.0), url.number("seconds", math.inf, 1e-3, 1e9)
-    return RawReplaySource(url.text, RawLogReader(path), url.params.get("device"), speed, seconds)
+    reader = RawLogReader(path)
+    device = _device(reader, url.params.get("device"))
+    recorded = reader.header.extra.get(OPTIONS_KEY)
+    options = {
+        key: value
+        for key, value in (recorded.items() if isinstance(recorded, dict) else ())
+        if key in device.profile.options and isinstance(value, str)
+    }
+    options |= decoder_options(url, device, *KEYS)
+    return RawReplaySource(url.text, reader, device, speed, seconds, options)
+
+
+def _device(reader: RawLogReader, name: str | None) -> devices.Device:
+    try:
+        return devices.get(name or reader.header.device)
+    except UsageError as error:
+        if name is not None:
+            raise
+        what = f"{reader.path} comes from a device not known here: {reader.header.device!r}"
+        raise InputError(what, error.fix) from None
 
 
 class RawReplaySource:
@@ -38,24 +57,30 @@ class RawReplaySource:
     Args:
         url: As the user wrote it.
         reader: The recording, its head read.
-        device: Device whose decoder reads the bytes; the one that the recording names where it is ``None``.
+        device: Device whose decoder reads the bytes.
         speed: Factor of real time; infinity for no waiting.
         seconds: Seconds of arrival time to replay; infinity for all.
+        options: Keyword arguments of the decoder, as text.
+
+    Raises:
+        UsageError: The value of an option is wrong.
     """
 
-    def __init__(self, url: str, reader: RawLogReader, device: str | None, speed: float, seconds: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        reader: RawLogReader,
+        device: devices.Device,
+        speed: float,
+        seconds: float,
+        options: Mapping[str, str],
+    ) -> None:
         self._reader = reader
         self._speed = speed
         self._seconds = seconds
+        self._device = device
+        self._decoder = device.decoder(**options)
         header = reader.header
-        try:
-            self._device = devices.get(device or header.device)
-        except UsageError as error:
-            if device is not None:
-                raise
-            raise InputError(
-                f"{reader.path} comes from a device not known here: {header.device!r}", error.fix
-            ) from None
         self.info = SourceInfo(
             url=url,
             device=self._device.profile.name,
@@ -75,7 +100,7 @@ class RawReplaySource:
 
     def timed(self) -> Iterator[Timed]:
         """Items with the second at which each is due."""
-        decoder = self._device.decoder()
+        decoder = self._decoder
         first_ns: int | None = None
         last_ns = 0
         for raw in self._reader.items():

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from edge.sources import Source, SourceInfo, SourceUrl
-from edge.sources.wire import WireSource
+from edge.sources.wire import WireSource, decoder_options
 from firmware_bridge import devices
 from firmware_bridge.errors import UsageError
 from firmware_bridge.transports.serial import STALL_S, SerialTransport
 
 KEYS = ("device", "baud", "wait", "stall")
 """What the query may say: whose protocol, the rate, ``wait=0`` to fail at once without a device, seconds until a
-silent port is opened again."""
+silent port is opened again. The device's own options come beside them."""
 DEFAULT_DEVICE = "anyecg_patch"
 DEFAULT_BAUD = 115_200
 
@@ -21,11 +21,11 @@ def open_serial(url: SourceUrl) -> Source:
     Raises:
         UsageError: The URL is wrong.
     """
-    url.only(*KEYS)
-    if not url.path:
-        raise UsageError("serial: names no port", "write serial:/dev/ttyACM0 or serial:/dev/serial/by-id/NAME")
     device = devices.get(url.params.get("device", DEFAULT_DEVICE))
     profile = device.profile
+    options = decoder_options(url, device, *KEYS)
+    if not url.path:
+        raise UsageError("serial: names no port", "write serial:/dev/ttyACM0 or serial:/dev/serial/by-id/NAME")
     if "serial" not in profile.transports:
         raise UsageError(f"{profile.title} has no serial side", f"it is reached by {', '.join(profile.transports)}")
     transport = SerialTransport(
@@ -43,4 +43,4 @@ def open_serial(url: SourceUrl) -> Source:
         fs_hz=profile.fs_hz[0] if len(profile.fs_hz) == 1 else None,
         notes=profile.notes,
     )
-    return WireSource(transport, device, info)
+    return WireSource(transport, device, info, options)

@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from edge.sources import SourceInfo, session_name
+from edge.sources import SourceInfo, SourceUrl, session_name
 from firmware_bridge.devices import Device, decode_item
 from firmware_bridge.rawlog import RawLogHeader, RawLogWriter
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem
 from firmware_bridge.transports import RawChunk, Transport
+
+OPTIONS_KEY = "options"
+"""Where the head of a raw recording keeps what the decoder was made with."""
+
+
+def decoder_options(url: SourceUrl, device: Device, *own: str) -> dict[str, str]:
+    """What of a URL's query is for the device's decoder; everything else must be one of the source's ``own`` keys.
+
+    Raises:
+        UsageError: There is a key that neither the source nor the device knows; the message lists those there are.
+    """
+    url.only(*own, *device.profile.options)
+    return {key: value for key, value in url.params.items() if key in device.profile.options and key not in own}
 
 
 class WireSource:
@@ -21,12 +34,19 @@ class WireSource:
         transport: Where bytes come from.
         device: Whose bytes they are.
         info: What is known of the source; a session is named here, so that its recording carries the same name.
+        options: Keyword arguments of the device's decoder, as text.
+
+    Raises:
+        UsageError: The value of an option is wrong.
     """
 
-    def __init__(self, transport: Transport, device: Device, info: SourceInfo) -> None:
+    def __init__(
+        self, transport: Transport, device: Device, info: SourceInfo, options: Mapping[str, str] | None = None
+    ) -> None:
         self._transport = transport
         self._device = device
-        self._decoder = device.decoder()
+        self._options = dict(options or {})
+        self._decoder = device.decoder(**self._options)
         self._recorder: RawLogWriter | None = None
         self._closed = False
         self.info = replace(info, session=session_name(info))
@@ -46,6 +66,7 @@ class WireSource:
             start_unix_ns=time.time_ns(),
             start_monotonic_ns=time.monotonic_ns(),
             host_clock=self.info.host_clock,
+            extra={OPTIONS_KEY: self._options} if self._options else {},
         )
         self._recorder = RawLogWriter(path, header)
 
