@@ -40,6 +40,10 @@ def _cold(bundle: str) -> dict[str, float]:
 
 def _memory(bundle: str, hours: str, signal: str) -> dict[str, float]:
     """Peak and growth of memory with both radios' libraries loaded, as on a device."""
+    from edge.no_tls import load_asyncio
+
+    load_asyncio()  # as ``edge.cli`` does
+
     import bleak.backends.bluezdbus.client
     import numpy as np
     import serial

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
 
+from edge.no_tls import load_asyncio
 from edge.records import NOTICE
 from firmware_bridge.errors import EXIT_INTERNAL, EXIT_OK, EXIT_SIGINT, AnyEcgError, MissingExtraError
 
@@ -47,6 +48,9 @@ COMMANDS: dict[str, Command] = {
     "lint": Command("convert.cli_lint:main", "convert", "say which target a model fails, and why"),
     "micro-package": Command("convert.cli_micro_package:main", "convert", "write a bundle as C for TFLite Micro"),
 }
+
+ON_DEVICE = ("run", "demo")
+"""Commands under the memory budget of a device."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -87,6 +91,8 @@ def _dispatch(args: list[str]) -> int:
     if command is None:
         _complain(f"anyecg: unknown command '{args[0]}' (one of: {', '.join(COMMANDS)})")
         return 2
+    if args[0] in ON_DEVICE:
+        load_asyncio()
     module, _, function = command.target.partition(":")
     try:
         run = cast("Callable[[list[str]], int | None]", getattr(importlib.import_module(module), function))

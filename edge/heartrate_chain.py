@@ -32,6 +32,7 @@ SHORTEST = 0.6
 """No interval is shorter than this part of the period."""
 
 _NEVER = -1e6
+_PIECE = 64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,12 +77,17 @@ class ChainFinder:
 
     def _price_of_intervals(self) -> NDArray[np.float32]:
         """Row: interval in samples; column: rate. What it costs, as a negative number."""
-        interval = np.arange(1, int(MOST_INTERVALS * self.period[0]) + 1)[:, None]
-        count = np.maximum(1.0, np.rint(interval / self.period))
-        off = np.log(interval / (count * self.period)) / JITTER
-        price = -0.5 * off * off - MISSED * (count - 1.0)
-        price[(count > MOST_INTERVALS) | (interval <= SHORTEST * self.period)] = _NEVER
-        return np.concatenate([np.full((1, len(self.period)), _NEVER), price]).astype(np.float32)
+        longest = int(MOST_INTERVALS * self.period[0])
+        table = np.full((longest + 1, len(self.period)), _NEVER, dtype=np.float32)
+        # In pieces: in one go the intermediate results are the peak of a device's memory (4 MiB).
+        for first in range(1, longest + 1, _PIECE):
+            interval = np.arange(first, min(first + _PIECE, longest + 1))[:, None]
+            count = np.maximum(1.0, np.rint(interval / self.period))
+            off = np.log(interval / (count * self.period)) / JITTER
+            price = -0.5 * off * off - MISSED * (count - 1.0)
+            price[(count > MOST_INTERVALS) | (interval <= SHORTEST * self.period)] = _NEVER
+            table[first : first + len(price)] = price
+        return table
 
     def find(self, found: Candidates, n: int) -> Chains:
         """Finds the best chain for each rate.
