@@ -28,9 +28,10 @@ def open_serial(url: SourceUrl) -> Source:
         raise UsageError("serial: names no port", "write serial:/dev/ttyACM0 or serial:/dev/serial/by-id/NAME")
     if "serial" not in profile.transports:
         raise UsageError(f"{profile.title} has no serial side", f"it is reached by {', '.join(profile.transports)}")
+    baud = url.integer("baud", profile.baud or DEFAULT_BAUD, 50, 20_000_000)
     transport = SerialTransport(
         url.path,
-        url.integer("baud", profile.baud or DEFAULT_BAUD, 50, 20_000_000),
+        baud,
         wait=url.flag("wait", default=True),
         stall_s=url.number("stall", STALL_S, 0.1, 86_400.0),
     )
@@ -43,4 +44,5 @@ def open_serial(url: SourceUrl) -> Source:
         fs_hz=profile.fs_hz[0] if len(profile.fs_hz) == 1 else None,
         notes=profile.notes,
     )
-    return WireSource(transport, device, info, options)
+    hint = f"wrong baud rate or another device? {url.path} is open at {baud} baud"
+    return WireSource(transport, device, info, options, hint)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from edge.sources import SourceInfo, SourceUrl, session_name
+from edge.sources.undecoded import Undecoded
 from firmware_bridge.devices import Device, decode_item
 from firmware_bridge.rawlog import RawLogHeader, RawLogWriter
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem
@@ -35,18 +36,25 @@ class WireSource:
         device: Whose bytes they are.
         info: What is known of the source; a session is named here, so that its recording carries the same name.
         options: Keyword arguments of the device's decoder, as text.
+        hint: What may be wrong where bytes come and nothing in them is a frame.
 
     Raises:
         UsageError: The value of an option is wrong.
     """
 
     def __init__(
-        self, transport: Transport, device: Device, info: SourceInfo, options: Mapping[str, str] | None = None
+        self,
+        transport: Transport,
+        device: Device,
+        info: SourceInfo,
+        options: Mapping[str, str] | None = None,
+        hint: str = "another device?",
     ) -> None:
         self._transport = transport
         self._device = device
         self._options = dict(options or {})
         self._decoder = device.decoder(**self._options)
+        self._undecoded = Undecoded(device.profile.title, hint)
         self._recorder: RawLogWriter | None = None
         self._closed = False
         self.info = replace(info, session=session_name(info))
@@ -82,9 +90,13 @@ class WireSource:
             if self._recorder is not None:
                 self._recorder.item(item)
             out = decode_item(self._decoder, item)
-            if isinstance(item, LinkEvent) and item.kind is LinkEventKind.END:
-                # What the decoder still held comes before the end, not after it.
-                out = [*out[1:], item]
+            if isinstance(item, RawChunk):
+                out = self._undecoded.bytes(len(item.data), item.arrival_ns, out, self._frames)
+            elif item.kind is LinkEventKind.END:
+                # What was still held comes before the end, not after it.
+                out = [*self._undecoded.link(item), *out[1:], item]
+            else:
+                out = [*self._undecoded.link(item), *out]
             if isinstance(item, LinkEvent) and item.kind in {LinkEventKind.DISCONNECTED, LinkEventKind.STALLED}:
                 connected = False
             elif isinstance(item, RawChunk) or item.kind is LinkEventKind.CONNECTED:
@@ -109,6 +121,9 @@ class WireSource:
             await self._transport.close()
             if self._recorder is not None:
                 self._recorder.close()
+
+    def _frames(self) -> int:
+        return self._decoder.counters().get("frames", 0)
 
     async def _send(self, connected: bool) -> None:
         for write in self._decoder.writes():

@@ -7,19 +7,17 @@ reads and opens. It takes whatever is there at once and waits for one byte other
 from __future__ import annotations
 
 import asyncio
-import errno
 import threading
 import time
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from firmware_bridge.errors import LinkError
 from firmware_bridge.samples import LinkEvent, LinkEventKind
 from firmware_bridge.transports import DATA_CHANNEL, RawChunk, TransportItem
+from firmware_bridge.transports.serial_open import WRITE_TIMEOUT_S, CannotOpenError, gone_reason, hints, open_port
 
 if TYPE_CHECKING:
     import serial
@@ -32,10 +30,6 @@ BACKOFF_S = (0.2, 10.0)
 """First and longest pause between two attempts to open; each is twice the one before."""
 JITTER = 0.25
 """Part of a pause that varies, so that several programs do not try in step."""
-READ_TIMEOUT_S = 0.2
-"""How long the thread waits for a byte before it looks whether it should end."""
-WRITE_TIMEOUT_S = 1.0
-"""How long a write may take; commands are short."""
 READ_MAX = 1 << 16
 """Most bytes in one chunk."""
 
@@ -70,6 +64,8 @@ class SerialTransport:
         self._backoff = _Backoff(*backoff_s)
         self._port: serial.Serial | None = None
         self._lock = threading.Lock()
+        # Held while the port is written to or closed: the number of a closed descriptor may be another port's already.
+        self._use = threading.Lock()
         self._queue: deque[TransportItem] = deque()
         self._queued_bytes = 0
         self._overflow = 0
@@ -154,6 +150,8 @@ class SerialTransport:
             self._connect_for_ever()
         except LinkError as error:
             self._error = error
+        except Exception as error:  # noqa: BLE001  # an end in silence would pass for the end of the data
+            self._error = LinkError(f"the reader of {self._name} failed: {type(error).__name__}: {error}")
         finally:
             self._done = True
             self._wake()
@@ -162,8 +160,8 @@ class SerialTransport:
         first, said = True, ""
         while not self._stop.is_set():
             try:
-                port = _open(self._name, self._baud)
-            except _CannotOpenError as error:
+                port = open_port(self._name, self._baud)
+            except CannotOpenError as error:
                 if first and not (self._wait and error.passes):
                     raise LinkError(error.what, error.fix) from error
                 if error.what != said:
@@ -171,44 +169,51 @@ class SerialTransport:
                     self._event(LinkEventKind.INFO, f"{error.what}; waiting for it", port=self._name)
                 self._stop.wait(self._backoff.next_s())
                 continue
+            with self._use:
+                self._port = port
+            self._event(LinkEventKind.CONNECTED, f"{self._name} is open", port=self._name, baud=self._baud)
+            for hint in hints(self._name) if first else ():
+                self._event(LinkEventKind.INFO, hint, port=self._name)
             first, said = False, ""
-            self._port = port
-            self._event(LinkEventKind.CONNECTED, f"{self._name} is open", port=self._name)
             kind, reason = self._pump(port)
-            self._port = None
-            with suppress(Exception):
-                port.close()
+            with self._use:
+                self._port = None
+                with suppress(Exception):
+                    port.close()
             self._event(kind, reason, port=self._name)
             self._stop.wait(self._backoff.next_s())
 
     def _pump(self, port: serial.Serial) -> tuple[LinkEventKind, str]:
         last_s = time.monotonic()
         while not self._stop.is_set():
+            data, gone = b"", None
             try:
                 data = port.read(1)
                 if data and (waiting := min(port.in_waiting, READ_MAX)):
                     data += port.read(waiting)
-            except (OSError, TypeError) as error:
-                # SerialException is an OSError; a plain OSError(5) and a TypeError come from a port torn away.
-                reason = getattr(error, "strerror", None) or "unplugged, or another program reads it too"
-                return LinkEventKind.DISCONNECTED, f"{self._name} is gone: {reason}"
+            except (OSError, TypeError, ValueError) as error:
+                # SerialException is an OSError; a plain OSError(5) and the others come from a port torn away.
+                gone = f"{self._name} is gone: {gone_reason(self._name, error)}"
             if data:
                 last_s = time.monotonic()
                 self._backoff.reset()
+                # The first byte may have come before the port went, and may end a frame.
                 self._put(RawChunk(time.monotonic_ns(), DATA_CHANNEL, data))
-            elif time.monotonic() - last_s > self._stall_s:
+            if gone is not None:
+                return LinkEventKind.DISCONNECTED, gone
+            if not data and time.monotonic() - last_s > self._stall_s:
                 reason = f"nothing came from {self._name} for {self._stall_s:g} s; opening it again"
                 return LinkEventKind.STALLED, reason
         return LinkEventKind.DISCONNECTED, f"{self._name} was closed"
 
     def _write(self, data: bytes) -> bool:
-        port = self._port
-        if port is None:
-            return False
-        try:
-            return bool(port.write(data) == len(data))
-        except (OSError, TypeError):
-            return False
+        with self._use:
+            if self._port is None:
+                return False
+            try:
+                return bool(self._port.write(data) == len(data))
+            except (OSError, TypeError):
+                return False
 
 
 class _Backoff:
@@ -224,58 +229,6 @@ class _Backoff:
 
     def reset(self) -> None:
         self._now_s = self._first_s
-
-
-@dataclass(eq=False)
-class _CannotOpenError(Exception):
-    what: str
-    fix: str
-    passes: bool
-    """Waiting may help."""
-
-
-def _open(name: str, baud: int) -> serial.Serial:
-    try:
-        import serial
-    except ImportError as error:
-        raise _CannotOpenError("pyserial is not installed", "pip install pyserial", passes=False) from error
-    try:
-        port = serial.Serial(name, baud, timeout=READ_TIMEOUT_S, write_timeout=WRITE_TIMEOUT_S, exclusive=True)
-    except (OSError, ValueError) as error:
-        raise _explained(name, error) from error
-    _claim(port)
-    return port
-
-
-def _claim(port: serial.Serial) -> None:
-    """Keeps other programs off, and asks the driver not to collect bytes for 16 ms as FTDI's does. Best effort."""
-    with suppress(Exception):
-        import fcntl
-        import termios
-
-        fcntl.ioctl(port.fileno(), termios.TIOCEXCL)
-    with suppress(Exception):
-        port.set_low_latency_mode(True)
-
-
-def _explained(name: str, error: Exception) -> _CannotOpenError:
-    code = getattr(error, "errno", None)
-    if code in {errno.ENOENT, errno.ENODEV, errno.ENXIO, errno.EIO}:
-        return _CannotOpenError(f"no such device: {name}", _ports_here(), passes=True)
-    if code in {errno.EACCES, errno.EPERM}:
-        fix = "sudo usermod -aG dialout $USER, then log in again"
-        return _CannotOpenError(f"no permission to open {name}", fix, passes=False)
-    if code in {errno.EBUSY, errno.EAGAIN}:
-        fix = "end the program that has it (fuser shows which)"
-        return _CannotOpenError(f"{name} is in use by another program", fix, passes=False)
-    return _CannotOpenError(f"{name} is not a serial port", _ports_here(), passes=False)
-
-
-def _ports_here() -> str:
-    by_id = sorted(str(path) for path in Path("/dev/serial/by-id").glob("*"))
-    plain = sorted(str(path) for kind in ("ttyACM*", "ttyUSB*") for path in Path("/dev").glob(kind))
-    found = (by_id or plain)[:5]
-    return f"ports here: {', '.join(found)}" if found else "connect it; no serial port is here now"
 
 
 def _overflowed(size: int) -> LinkEvent:

@@ -198,7 +198,8 @@ def test_a_port_in_use(tmp_path):
     try:
         assert child.stdout.readline() == "held\n"
         error = run_until_error(f"serial:{tmp_path}/tty")
-        assert "is in use by another program" in str(error)
+        assert "is in use by python -c import sys, serial" in str(error)
+        assert f"(pid {child.pid}) (end it: kill {child.pid})" in str(error)
     finally:
         child.communicate("\n")
         port.unplug()
@@ -211,11 +212,11 @@ def test_no_permission(tmp_path):
     name = (tmp_path / "tty").readlink()
     name.chmod(0o600)
     code = (
-        "import os, sys; from firmware_bridge.transports.serial import _open, _CannotOpenError\n"
+        "import os, sys; from firmware_bridge.transports.serial_open import open_port, CannotOpenError\n"
         "import serial\n"
         "os.seteuid(65534)\n"
-        "try: _open(sys.argv[1], 9600)\n"
-        "except _CannotOpenError as e: print(e.what, '|', e.fix, '|', e.passes)"
+        "try: open_port(sys.argv[1], 9600)\n"
+        "except CannotOpenError as e: print(e.what, '|', e.fix, '|', e.passes)"
     )
     out = subprocess.run(
         [sys.executable, "-c", code, str(name)], capture_output=True, text=True, cwd=ROOT, check=True
