@@ -152,7 +152,7 @@ class Timeline:
             self._segment = None
         self._kind = kind
         self.lost_samples += lost
-        if block.device_time_ns is not None:
+        if block.device_time_ns is not None and not block.resent:
             self.host_clock.update(block.device_time_ns, block.arrival_ns)
         if self._segment is None:
             self._begin(block, lost, out)
@@ -261,4 +261,5 @@ def _part(
         seq=block.seq,
         lost=lost,
         lead_off=block.lead_off,
+        resent=block.resent,
     )

@@ -35,11 +35,15 @@ STATUS_HEAD = struct.Struct("<BBHII")
 """battery percent u8, 0 u8, battery mV u16, frames dropped by the firmware u32, index of the next sample u32."""
 ACK_HEAD = struct.Struct("<BBH")
 """type of the command u8, code u8, detail u16."""
+INDEX = struct.Struct("<I")
+"""index u32: after ACK_HEAD in the answer to RESEND."""
 RANGE_HEAD = struct.Struct("<II")
 """index u32, count u32."""
 UNKNOWN_PERCENT = 255
 """Battery percent of a patch that cannot measure it."""
 INT24_MIN, INT24_MAX = -(1 << 23), (1 << 23) - 1
+RING_TAG = 5
+"""Tag in HELLO's tail of a u32: the newest samples that the patch keeps, to send them again on RESEND."""
 TEXT_MAX = 64
 """Bytes of a text in HELLO's tail that are read; a longer one is cut."""
 
@@ -55,7 +59,7 @@ class MessageType(IntEnum):
     START = 0x82
     STOP = 0x83
     RESEND = 0x84
-    """Reserved: asks for samples again. A version 1 patch answers ACK with UNSUPPORTED."""
+    """Asks for samples again. A patch that keeps none answers ACK with UNSUPPORTED."""
 
 
 class Flags(IntFlag):
@@ -67,7 +71,7 @@ class Flags(IntFlag):
     """The firmware lost samples just before this frame; the index says how many."""
     SATURATED = 0x04
     RESENT = 0x08
-    """Reserved: an answer to RESEND."""
+    """An answer to RESEND."""
 
 
 class SampleFormat(IntEnum):
@@ -93,7 +97,7 @@ class AckCode(IntEnum):
 
 
 class HelloTag(IntEnum):
-    """Tags of HELLO's tail; all are UTF-8 text so far."""
+    """Tags of the texts in HELLO's tail (UTF-8)."""
 
     KIND = 1
     DEVICE_ID = 2
@@ -137,6 +141,7 @@ class Hello:
         proto_min: Lowest protocol version that the patch speaks.
         proto_max: Highest.
         texts: By tag, see ``HelloTag``; unknown tags are left out.
+        ring_samples: Newest samples that the patch keeps for RESEND; 0 where it keeps none.
     """
 
     boot_id: int
@@ -152,6 +157,7 @@ class Hello:
     proto_min: int = PROTOCOL
     proto_max: int = PROTOCOL
     texts: Mapping[HelloTag, str] = field(default_factory=lambda: MappingProxyType({}))
+    ring_samples: int = 0
 
     @property
     def fs_hz(self) -> float:
@@ -186,11 +192,12 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """Answer to a command."""
+    """Answer to a command. ``index``, only to RESEND: the first sample that comes; what lies before it is gone."""
 
     command: int
     code: int
     detail: int = 0
+    index: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +222,7 @@ class Stop:
 
 @dataclass(frozen=True, slots=True)
 class Resend:
-    """Reserved: the host asks for samples again."""
+    """The host asks for samples again; a new request takes the place of one that is still being answered."""
 
     index: int
     count: int
@@ -312,6 +319,8 @@ def _pack_hello(m: Hello) -> bytes:
     for tag, text in sorted(m.texts.items()):
         raw = text.encode()[:TEXT_MAX]
         tail += bytes((tag, len(raw))) + raw
+    if m.ring_samples:
+        tail += bytes((RING_TAG, INDEX.size)) + INDEX.pack(m.ring_samples)
     return (
         HELLO_HEAD.pack(
             m.boot_id, m.tick_hz, m.fs_num, m.fs_den, m.nv_num, m.nv_den, m.band_low_mhz, m.band_high_mhz,
@@ -324,12 +333,15 @@ def _pack_hello(m: Hello) -> bytes:
 def _unpack_hello(payload: bytes) -> Hello | str:
     *fixed, _reserved = HELLO_HEAD.unpack_from(payload)
     texts: dict[HelloTag, str] = {}
+    ring_samples = 0
     at = HELLO_HEAD.size
     while at < len(payload):
         end = at + 2 + (payload[at + 1] if at + 1 < len(payload) else len(payload))
         if end > len(payload):
             return "has a tail that runs past its end"
-        if payload[at] in _TAGS:
+        if payload[at] == RING_TAG and end - at == 2 + INDEX.size:
+            (ring_samples,) = INDEX.unpack_from(payload, at + 2)
+        elif payload[at] in _TAGS:
             text = payload[at + 2 : end][:TEXT_MAX].decode("utf-8", "replace")
             texts[HelloTag(payload[at])] = "".join(c if c.isprintable() else "�" for c in text)
         at = end
@@ -338,7 +350,7 @@ def _unpack_hello(payload: bytes) -> Hello | str:
         return "gives no usable sampling or tick rate"
     frozen = MappingProxyType(texts)
     return Hello(
-        boot_id, tick_hz, fs_num, fs_den, nv_num, nv_den, low, high, index, bits, lowest, highest, frozen
+        boot_id, tick_hz, fs_num, fs_den, nv_num, nv_den, low, high, index, bits, lowest, highest, frozen, ring_samples
     )  # fmt: skip
 
 
@@ -374,22 +386,32 @@ def _unpack_status(payload: bytes) -> Status:
     return Status(percent if percent <= 100 else None, millivolts, dropped, index)
 
 
+def _pack_ack(m: Ack) -> bytes:
+    return ACK_HEAD.pack(m.command, m.code, m.detail) + (b"" if m.index is None else INDEX.pack(m.index & 0xFFFFFFFF))
+
+
+def _unpack_ack(payload: bytes) -> Ack:
+    command, code, detail = ACK_HEAD.unpack_from(payload)
+    has_index = command == MessageType.RESEND and len(payload) >= ACK_HEAD.size + INDEX.size
+    return Ack(command, code, detail, INDEX.unpack_from(payload, ACK_HEAD.size)[0] if has_index else None)
+
+
 # Keyed by type: adding a message is a class, a layout and one line in each table.
 _PACKERS: dict[type, Callable[[Any], tuple[int, bytes]]] = {
     Hello: lambda m: (MessageType.HELLO, _pack_hello(m)),
     Data: lambda m: (MessageType.DATA, _pack_data(m)),
     Status: lambda m: (MessageType.STATUS, _pack_status(m)),
-    Ack: lambda m: (MessageType.ACK, ACK_HEAD.pack(m.command, m.code, m.detail)),
+    Ack: lambda m: (MessageType.ACK, _pack_ack(m)),
     HelloRequest: lambda m: (MessageType.HELLO_REQUEST, bytes((m.proto_min, m.proto_max))),
     Start: lambda m: (MessageType.START, bytes((m.version,))),
     Stop: lambda _m: (MessageType.STOP, b""),
-    Resend: lambda m: (MessageType.RESEND, RANGE_HEAD.pack(m.index, m.count)),
+    Resend: lambda m: (MessageType.RESEND, RANGE_HEAD.pack(m.index & 0xFFFFFFFF, m.count)),
 }
 _UNPACKERS: dict[int, Callable[[bytes], Message | str]] = {
     MessageType.HELLO: _unpack_hello,
     MessageType.DATA: _unpack_data,
     MessageType.STATUS: _unpack_status,
-    MessageType.ACK: lambda p: Ack(*ACK_HEAD.unpack_from(p)),
+    MessageType.ACK: _unpack_ack,
     MessageType.HELLO_REQUEST: lambda p: HelloRequest(*struct.unpack_from("<BB", p)),
     MessageType.START: lambda p: Start(*struct.unpack_from("<B", p)),
     MessageType.STOP: lambda _p: Stop(),

@@ -35,6 +35,7 @@ class SampleBlock:
         seq: The device's own frame number, unwrapped where the decoder can; ``None`` where there is none.
         lost: Samples known to be missing just before this block.
         lead_off: The device reports an electrode without contact.
+        resent: Sent again on request, long after it was measured: its arrival says nothing of the device's clock.
     """
 
     samples: NDArray[np.int32] | NDArray[np.float32]
@@ -46,6 +47,7 @@ class SampleBlock:
     seq: int | None = None
     lost: int = 0
     lead_off: bool = False
+    resent: bool = False
 
     def __len__(self) -> int:
         return int(self.samples.shape[0])

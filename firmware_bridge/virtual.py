@@ -7,8 +7,8 @@ on the options and the seed alone.
 
 from __future__ import annotations
 
-import zlib
-from dataclasses import asdict, dataclass
+import math
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
@@ -38,7 +38,10 @@ from firmware_bridge.messages import (
     samples_max,
 )
 from firmware_bridge.virtual_faults import FaultSchedule
+from firmware_bridge.virtual_ring import FrameRing, GroundTruth
 from firmware_bridge.virtual_signal import Signal
+
+__all__ = ["Emission", "GroundTruth", "PatchConfig", "VirtualPatch"]
 
 IDLE_HELLO_S = 1.0
 """An idle patch says HELLO this often."""
@@ -46,6 +49,10 @@ STREAM_HELLO_S = 10.0
 """A streaming one this often, so that whoever missed a restart learns of it."""
 STATUS_S = 60.0
 """Time between two STATUS messages."""
+RING_MAX_S = 86_400.0
+"""Longest memory of a virtual patch."""
+RESEND_BURST = 4
+"""Frames sent again for each new one: a minute is made good in 20 s, and a slow link still carries the new ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,7 @@ class PatchConfig:
         index_start: Its sample index at the first boot, for the same.
         device_id: What it calls itself.
         lead: Name of its lead.
+        ring_s: Seconds of samples that it keeps, to send them again on request; 0 for none.
     """
 
     fs_hz: float = 250.0
@@ -75,6 +83,7 @@ class PatchConfig:
     index_start: int = 0
     device_id: str = "virtual-0001"
     lead: str = "II"
+    ring_s: float = 0.0
 
     @property
     def frame_samples(self) -> int:
@@ -86,32 +95,10 @@ class PatchConfig:
         """How samples stand on the wire."""
         return SampleFormat.INT16 if self.sample_bits <= 16 else SampleFormat.INT24
 
-
-@dataclass(slots=True)
-class GroundTruth:
-    """What really happened. A sound decoder agrees with ``delivered_*``, ``lost_samples`` and ``boots_heard``."""
-
-    frames_made: int = 0
-    frames_dropped: int = 0
-    frames_corrupted: int = 0
-    frames_doubled: int = 0
-    frames_late: int = 0
-    samples_made: int = 0
-    delivered_frames: int = 0
-    delivered_samples: int = 0
-    delivered_crc32: int = 0
-    """CRC-32 over all delivered samples as int32 little-endian, in order."""
-    lost_samples: int = 0
-    """Samples missing before a frame of the same boot that was delivered later: all a receiver can know of."""
-    unknowable_samples: int = 0
-    """Samples lost at the end of a boot, or of the run."""
-    leadoff_samples: int = 0
-    restarts: int = 0
-    boots_heard: int = 0
-    """Boots of which a HELLO was delivered: a receiver sees one restart less than that."""
-    unplugs: int = 0
-    host_bytes: int = 0
-    host_errors: int = 0
+    @property
+    def ring_frames(self) -> int:
+        """Frames that it keeps."""
+        return math.ceil(self.ring_s * self.fs_hz / self.frame_samples)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +138,14 @@ class VirtualPatch:
             raise UsageError(f"fs={self.config.fs_hz:g} is outside 20 to 8000 Hz")
         if not (0.0 < self.config.frame_s <= 10.0 and 0 <= self.config.nv_num < 1 << 32):
             raise UsageError("a frame takes more than 0 and at most 10 s, a count 0 to 4294967295 nV")
+        if not 0.0 <= self.config.ring_s <= RING_MAX_S:
+            raise UsageError(f"a patch keeps 0 to {RING_MAX_S:g} s of samples, not {self.config.ring_s:g}")
         true_fs_hz = self.config.fs_hz * (1.0 + self._faults.rate("rate") * 1e-6)
         self._ticks_per_sample = self.config.tick_hz / true_fs_hz
         drift = 1.0 + self._faults.rate("drift") * 1e-6
         self.slot_s = self.config.frame_samples / true_fs_hz / drift
         """Length of a slot in host seconds."""
+        self._ring = FrameRing(self.config.ring_frames)
         self._slot = 0
         self._plugged = self._powered = True
         self._host = FrameDecoder()
@@ -192,6 +182,7 @@ class VirtualPatch:
         """The host is gone: nothing is sent until it asks again."""
         self._streaming = False
         self._late = None
+        self._ring.stop()
         self._host.reset()
 
     def advance(self, until_s: float) -> list[Emission]:
@@ -204,9 +195,7 @@ class VirtualPatch:
 
     def account(self) -> dict[str, int]:
         """The ground truth so far, as JSON-able numbers."""
-        truth = asdict(self.truth)
-        truth["unknowable_samples"] += self._index - self._heard
-        return truth
+        return self.truth.account(self._index)
 
     def _boot(self, index: int, tick: int) -> None:
         old = getattr(self, "_boot_id", 0)
@@ -214,7 +203,8 @@ class VirtualPatch:
         # The low byte stands in every DATA frame: firmware that keeps its last boot id makes it differ, as here.
         self._boot_id = boot_id ^ 1 if boot_id & 0xFF == old & 0xFF else boot_id
         self._index, self._tick0, self._index0 = index, tick, index
-        self._heard = index
+        self.truth.boot(index)
+        self._ring.clear()
         self._said_hello = False
         self._seq = 0
         self._streaming = self._sampling = False
@@ -249,8 +239,7 @@ class VirtualPatch:
     def _power(self, time_s: float) -> None:
         powered = not self._faults.active("restart", time_s)
         if powered and not self._powered:
-            self.truth.restarts += 1
-            self.truth.unknowable_samples += self._index - self._heard
+            self.truth.power_off(self._index)
             self._late = None
             self._boot(0, 0)
             if self._plugged:
@@ -276,9 +265,13 @@ class VirtualPatch:
         tick = self._tick0 + round((self._index - self._index0) * self._ticks_per_sample)
         self.truth.samples_made += len(mv)
         self._index += len(mv)
+        self._ring.put(message, flags, tick)
         stalled = self._faults.active("stall", time_s)
         if self._plugged and self._streaming and not stalled:
             self._send(message, flags, tick)
+            for again, its_flags, its_tick in self._ring.answer(RESEND_BURST):
+                self.truth.frames_resent += 1
+                self._send(again, its_flags | Flags.RESENT, its_tick)
         else:
             self.truth.frames_dropped += 1
             self._late = None
@@ -308,6 +301,7 @@ class VirtualPatch:
             index=self._index & 0xFFFFFFFF,
             sample_bits=self.config.sample_bits,
             texts=texts,
+            ring_samples=self.config.ring_frames * self.config.frame_samples,
         )
 
     def _command(self, message: Message) -> None:
@@ -321,9 +315,10 @@ class VirtualPatch:
                 self._send(Ack(MessageType.START, AckCode.OK if accepted else AckCode.BAD_VERSION))
             case Stop():
                 self._streaming = False
+                self._ring.stop()
                 self._send(Ack(MessageType.STOP, AckCode.OK))
-            case Resend():
-                self._send(Ack(MessageType.RESEND, AckCode.UNSUPPORTED))
+            case Resend(index, count):
+                self._send(self._ring.request(index, count, self._index, streaming=self._streaming))
             case _:
                 self.truth.host_errors += 1
 
@@ -349,7 +344,7 @@ class VirtualPatch:
             return
         else:
             self._emit(frame)
-            self._delivered(data)
+            self.truth.delivered(data, gaps_close=self.config.ring_frames > 0)
             if isinstance(message, Hello) and not self._said_hello:
                 self._said_hello = True
                 self.truth.boots_heard += 1
@@ -360,17 +355,7 @@ class VirtualPatch:
             frame, data = self._late
             self._late = None
             self._emit(frame)
-            self._delivered(data)
-
-    def _delivered(self, data: Data | None) -> None:
-        if data is None or data.index < self._heard:
-            return
-        truth = self.truth
-        truth.lost_samples += data.index - self._heard
-        self._heard = data.index + len(data.samples)
-        truth.delivered_frames += 1
-        truth.delivered_samples += len(data.samples)
-        truth.delivered_crc32 = zlib.crc32(data.samples.astype("<i4").tobytes(), truth.delivered_crc32)
+            self.truth.delivered(data, gaps_close=self.config.ring_frames > 0)
 
     def _happens(self, name: str) -> bool:
         rate = self._faults.rate(name)

@@ -294,6 +294,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--bits", type=int, choices=(16, 24), default=16)
     parser.add_argument("--nv", type=int, default=1000, help="nanovolts a count; 0 hides the scale")
     parser.add_argument("--frame-s", type=float, default=0.1, help="seconds in a frame")
+    parser.add_argument("--ring-s", type=float, default=0.0, help="seconds it keeps to send again on request")
     parser.add_argument("--recording", type=Path, help="CSV or .npy of millivolts, at --fs")
     parser.add_argument("--column", type=int, default=0)
     parser.add_argument("--loop", action="store_true", help="begin the recording anew at its end")
@@ -323,7 +324,7 @@ def run(arguments: list[str] | None = None) -> int:
     faults = FaultSchedule.parse(options.faults)
     try:
         source, fs_hz = _signal_of(options)
-        config = PatchConfig(fs_hz, options.frame_s, options.bits, options.nv)
+        config = PatchConfig(fs_hz, options.frame_s, options.bits, options.nv, ring_s=options.ring_s)
     except ValueError as error:
         raise UsageError(f"the virtual patch cannot be made: {error}") from None
     serve(VirtualPatch(source, config, faults, options.seed), options.link, options.speed, options.seconds)

@@ -17,12 +17,13 @@ from firmware_bridge import devices
 from firmware_bridge.errors import UsageError
 from firmware_bridge.samples import LinkEvent, LinkEventKind
 from firmware_bridge.transports import DATA_CHANNEL, RawChunk, TransportItem
-from firmware_bridge.virtual import PatchConfig, VirtualPatch
+from firmware_bridge.virtual import RING_MAX_S, PatchConfig, VirtualPatch
 from firmware_bridge.virtual_faults import FaultSchedule
 from firmware_bridge.virtual_signal import NORMAL_CA, NORMAL_K, PatientOptions, PatientSignal
 
 OWN_KEYS = (
     "hr", "potassium", "calcium", "noise", "seed", "fs", "bits", "nv", "frame", "seconds", "speed", "faults",
+    "ring",
 )  # fmt: skip
 """What the query may say besides the fields of `EcgParams` (``t_mv=0.6``)."""
 DEVICE = "anyecg_patch"
@@ -125,6 +126,7 @@ def open_sim(url: SourceUrl) -> Source:
         frame_s=url.number("frame", 0.1, 0.001, 10.0),
         sample_bits=bits,
         nv_num=url.integer("nv", 1000, 0, 1_000_000),
+        ring_s=url.number("ring", 0.0, 0.0, RING_MAX_S),
     )
     patch = VirtualPatch(PatientSignal(options, seed), config, FaultSchedule.parse(url.params.get("faults", "")), seed)
     speed = url.speed(1.0)

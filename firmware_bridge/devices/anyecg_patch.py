@@ -4,13 +4,19 @@ Samples that come before the patch has described itself (HELLO) are **held back*
 HELLO is asked for: a wrong rate or scale would spoil what follows, and a late sample spoils nothing. They are released
 in order as soon as the description is there, and counted where it never comes. The index in every DATA frame makes loss
 exact; the boot byte in it tells a frame that comes late from a patch that began anew.
+
+A patch that keeps its newest samples (``Hello.ring_samples``) is asked for what is missing, and what came after it
+waits until the hole is closed or given up (``_backfill.py``); for every other patch nothing waits.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
+from dataclasses import replace
 
 from firmware_bridge.devices import Device, DeviceProfile, Write
+from firmware_bridge.devices._backfill import Backfill, Frame, without_first
+from firmware_bridge.devices._patch_events import hello_event, refusal, thrown_away
 from firmware_bridge.framing import FrameDecoder, FrameError
 from firmware_bridge.messages import (
     SUPPORTED,
@@ -21,7 +27,6 @@ from firmware_bridge.messages import (
     Header,
     Hello,
     HelloRequest,
-    HelloTag,
     Malformed,
     Message,
     MessageType,
@@ -61,6 +66,7 @@ class PatchDecoder:
         self._held: deque[tuple[Header, Data, int]] = deque()
         self._since_ask = 0
         self._expected: int | None = None
+        self._ahead = Backfill()
         self._line: tuple[int, int, int] | None = None
         self._seq: int | None = None
         self._old_run = (0, -1)
@@ -78,7 +84,7 @@ class PatchDecoder:
         out: list[LinkItem] = []
         for item in self._frames.feed(data):
             if isinstance(item, FrameError):
-                out.append(_thrown_away(item, arrival_ns))
+                out.append(thrown_away(item, arrival_ns))
             else:
                 out += self._frame(item, arrival_ns)
         return out
@@ -88,12 +94,15 @@ class PatchDecoder:
         out: list[LinkItem] = []
         if event.kind is LinkEventKind.CONNECTED:
             self._announced = self._streaming = False
+            self._ahead.forget_requests()
             self._versions.clear()
             # The leading delimiter closes whatever the patch's own decoder holds.
             self._writes = [Write(b"\x00" + encode(HelloRequest()))]
         elif event.kind in {LinkEventKind.DISCONNECTED, LinkEventKind.STALLED, LinkEventKind.END}:
             cut = self._frames.reset()
-            out += [_thrown_away(e, event.arrival_ns, "connection ended") for e in cut if isinstance(e, FrameError)]
+            out += [thrown_away(e, event.arrival_ns, "connection ended") for e in cut if isinstance(e, FrameError)]
+        if event.kind is LinkEventKind.END:
+            out += self._give_up_all(event.arrival_ns)
         if event.kind is LinkEventKind.END and self._held:
             missed = sum(len(data.samples) for _header, data, _arrival in self._held)
             self._held.clear()
@@ -156,7 +165,7 @@ class PatchDecoder:
             return [LinkEvent(LinkEventKind.INFO, arrival_ns, f"battery {level}", data)]
         if isinstance(message, Ack):
             self._sequence(header)
-            return _refusal(message, arrival_ns)
+            return [*refusal(message, arrival_ns), *self._answered(message, arrival_ns)]
         # A host's message coming back: the line echoes.
         self._count["echoed"] += 1
         return []
@@ -170,6 +179,8 @@ class PatchDecoder:
             # One boot id in 256 shares its low byte: then the index gave the restart away, before this HELLO could.
             known.boot_id == hello.boot_id or (self._inferred and known.boot_id & 0xFF == hello.boot_id & 0xFF)
         )
+        if known is not None and (not same_boot or _settings(known) != _settings(hello)):
+            out += self._give_up_all(arrival_ns)
         if known is not None and not same_boot:
             out.append(self._restart(arrival_ns, "the patch restarted", expected=0))
             self._seq = None
@@ -181,7 +192,7 @@ class PatchDecoder:
             first = next((data.index for _h, data, _a in self._held if _of(data, hello)), hello.index)
             self._expected = first
         if not self._announced or out:
-            out.append(_hello_event(hello, arrival_ns))
+            out.append(hello_event(hello, arrival_ns))
             self._announced = True
         out += self._release()
         if not self._streaming:
@@ -217,27 +228,94 @@ class PatchDecoder:
     def _place(self, header: Header, data: Data, arrival_ns: int, hello: Hello) -> list[LinkItem]:
         out: list[LinkItem] = []
         expected = data.index if self._expected is None else self._expected
+        resent = Flags.RESENT in header.flags and hello.ring_samples > 0
         lost = _signed(data.index - expected)
-        if lost < 0:
-            if self._is_old(data, -lost):
+        if lost < 0 and resent and lost + len(data.samples) > 0:
+            header, data = without_first(header, data, -lost, hello)
+            lost = 0
+        elif lost < 0:
+            if resent or self._is_old(data, -lost):
                 self._count["old_frames"] += 1
-                return []
+                return self._proceed(arrival_ns, hello)
+            out += self._give_up_all(arrival_ns)
             out.append(self._restart(arrival_ns, "the patch began its sample count anew", expected=None))
             self._inferred = True
             expected, lost = data.index, 0
         self._old_run = (0, -1)
-        index = expected + lost
-        tick = self._unwrap(index, header.tick, arrival_ns, hello)
+        self._streaming = True
+        self._expected = expected
+        frame = Frame(header, data, arrival_ns, self._sequence(header))
+        if resent:
+            self._ahead.progress(arrival_ns)
+        if not hello.ring_samples or (lost == 0 and not self._ahead):
+            return [*out, *self._emit(expected + lost, frame, hello)]
+        if not self._ahead.put(expected + lost, frame):
+            self._count["old_frames"] += 1
+        return [*out, *self._proceed(arrival_ns, hello)]
+
+    def _proceed(self, arrival_ns: int, hello: Hello) -> list[LinkItem]:
+        """Gives what waits no longer; asks for what is missing before the rest."""
+        out: list[LinkItem] = []
+        while self._ahead and self._expected is not None:
+            taken = self._ahead.take(self._expected)
+            if taken is None:
+                request = self._ahead.wanted(self._expected, hello.ring_samples, arrival_ns)
+                if request is not None:
+                    self._writes.append(Write(encode(request)))
+                    self._count["resend_requests"] += 1
+                taken = self._ahead.take(self._expected)
+            if taken is None:
+                break
+            index, frame = taken
+            if Flags.RESENT not in frame.header.flags:
+                self._ahead.forget_requests()
+            behind = self._expected - index
+            if behind >= len(frame.data.samples):
+                self._count["old_frames"] += 1
+                continue
+            if behind > 0:
+                header, data = without_first(frame.header, frame.data, behind, hello)
+                index, frame = self._expected, replace(frame, header=header, data=data)
+            out += self._emit(index, frame, hello)
+        if not self._ahead:
+            self._ahead.forget_requests()
+        return out
+
+    def _answered(self, ack: Ack, arrival_ns: int) -> list[LinkItem]:
+        if ack.command != MessageType.RESEND or self._hello is None or self._expected is None:
+            return []
+        if ack.code == AckCode.OK and ack.index is not None:
+            self._ahead.gone_before(self._expected + _signed(ack.index - self._expected))
+        elif ack.code != AckCode.BUSY:
+            self._ahead.give_up()
+        return self._proceed(arrival_ns, self._hello)
+
+    def _give_up_all(self, arrival_ns: int) -> list[LinkItem]:
+        """Everything that waits, with what is missing between it: nothing more will come."""
+        out: list[LinkItem] = []
+        if self._ahead and self._hello is not None:
+            self._ahead.give_up(everything=True)
+            out = self._proceed(arrival_ns, self._hello)
+        self._ahead.clear()
+        return out
+
+    def _emit(self, index: int, frame: Frame, hello: Hello) -> list[LinkItem]:
+        out: list[LinkItem] = []
+        expected = index if self._expected is None else self._expected
+        header, data, lost = frame.header, frame.data, index - expected
+        tick = self._unwrap(index, header.tick, frame.arrival_ns, hello)
         if tick is None:
-            out.append(self._restart(arrival_ns, "the clock of the patch jumped", expected=expected))
+            out.append(self._restart(frame.arrival_ns, "the clock of the patch jumped", expected=expected))
+            self._streaming = True
             tick = header.tick
         count = len(data.samples)
-        self._line = (index, tick, arrival_ns)
+        resent = Flags.RESENT in header.flags
+        self._line = (index, tick, frame.arrival_ns)
         self._expected = index + count
-        self._streaming = True
         self._count["data_frames"] += 1
         self._count["samples"] += count
         self._count["lost_samples"] += lost
+        self._count["resent_samples"] += count if resent else 0
         self._count["overruns"] += Flags.OVERRUN in header.flags
         self._count["saturated_frames"] += Flags.SATURATED in header.flags
         out.append(
@@ -247,10 +325,11 @@ class PatchDecoder:
                 lsb_mv=hello.lsb_mv,
                 fs_hz=hello.fs_hz,
                 device_time_ns=tick * _NS // hello.tick_hz + (count - 1) * _NS * hello.fs_den // hello.fs_num,
-                arrival_ns=arrival_ns,
-                seq=self._sequence(header),
+                arrival_ns=frame.arrival_ns,
+                seq=frame.seq,
                 lost=lost,
                 lead_off=Flags.LEAD_OFF in header.flags,
+                resent=resent,
             )
         )
         return out
@@ -300,44 +379,6 @@ def _of(data: Data, hello: Hello) -> bool:
 
 def _settings(hello: Hello) -> tuple[float, float | None, int]:
     return hello.fs_hz, hello.lsb_mv, hello.tick_hz
-
-
-def _thrown_away(error: FrameError, arrival_ns: int, why: str = "") -> LinkEvent:
-    data: dict[str, object] = {"bytes": error.size, "fault": str(error.fault)}
-    if not error.synced:
-        return LinkEvent(
-            LinkEventKind.INFO, arrival_ns, f"{error.size} bytes before the first frame (boot text?)", data
-        )
-    return LinkEvent(LinkEventKind.CORRUPT, arrival_ns, f"{error.size} bytes thrown away: {why or error.fault}", data)
-
-
-def _refusal(ack: Ack, arrival_ns: int) -> list[LinkItem]:
-    if ack.code == AckCode.OK:
-        return []
-    command = next((kind.name for kind in MessageType if kind == ack.command), str(ack.command))
-    reason = next((code.name.replace("_", " ").lower() for code in AckCode if code == ack.code), f"code {ack.code}")
-    data: dict[str, object] = {"command": ack.command, "code": ack.code, "detail": ack.detail}
-    return [LinkEvent(LinkEventKind.REFUSED, arrival_ns, f"the patch refused {command}: {reason}", data)]
-
-
-def _hello_event(hello: Hello, arrival_ns: int) -> LinkEvent:
-    kind = hello.texts.get(HelloTag.KIND, "anyecg patch")
-    name = hello.texts.get(HelloTag.DEVICE_ID, "")
-    scale = "scale unknown" if hello.lsb_mv is None else f"{hello.lsb_mv * 1000:g} µV a count"
-    data: dict[str, object] = {
-        "kind": kind,
-        "device_id": name,
-        "firmware": hello.texts.get(HelloTag.FIRMWARE, ""),
-        "lead": hello.texts.get(HelloTag.LEAD, ""),
-        "boot_id": hello.boot_id,
-        "fs_hz": hello.fs_hz,
-        "lsb_mv": hello.lsb_mv,
-        "sample_bits": hello.sample_bits,
-        "tick_hz": hello.tick_hz,
-        "band_hz": [hello.band_low_mhz / 1000, hello.band_high_mhz / 1000] if hello.band_high_mhz else None,
-    }
-    detail = f"{' '.join(filter(None, (kind, name)))}, {hello.fs_hz:g} Hz, {scale}"
-    return LinkEvent(LinkEventKind.HELLO, arrival_ns, detail, data)
 
 
 DEVICE = Device(
