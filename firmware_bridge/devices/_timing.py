@@ -1,0 +1,163 @@
+"""How many samples are missing between two frames, told from the device's own clock.
+
+A frame says how many samples it has and when the last of them was taken. What is missing is the time that went by, in
+sample periods, less the samples that came. The true period is measured on the way: a strap that runs at 130.34 Hz and
+is counted at 130 Hz would lose one sample every six frames that never was one.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from enum import StrEnum
+
+WINDOW_FRAMES = 512
+"""Frames over which the period is measured: five minutes of a Polar H10."""
+RATE_TOLERANCE = 0.025
+"""The part by which a true rate may differ from the nominal one (Polar promises 2 %)."""
+RATE_FLOOR = 2e-5
+"""Uncertainty of a measured rate that no longer baseline removes: crystals drift with temperature."""
+NOTHING_LOST = 0.7
+"""Samples that a frame may be late before anything is missing: no loss is far more likely than a loss of one."""
+PHASE_FRAMES = 8
+"""Frames over which the jitter of single timestamps is averaged."""
+MAX_GAP_NS = 7 * 86_400 * 10**9
+"""A clock that goes on further than this is another clock."""
+DISAGREE_NS = 30 * 10**9
+"""A clock that went on so much more than the host's was set (the rule of al-bashkir/polar-h10, docs)."""
+
+
+class Verdict(StrEnum):
+    """What a frame's time says."""
+
+    NEXT = "next"
+    """It follows; ``lost`` samples are missing before it."""
+    REPEATED = "repeated"
+    """The time of the frame before: the frame came twice."""
+    RESTARTED = "restarted"
+    """The clock went back, or further than can be: it began anew or was set."""
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """Where a frame belongs.
+
+    Attributes:
+        verdict: What its time says.
+        lost: Samples missing just before it; zero unless it follows.
+    """
+
+    verdict: Verdict
+    lost: int = 0
+
+
+class FrameTimes:
+    """Follows the frames of one stream.
+
+    Args:
+        fs_hz: Nominal rate.
+        jitter_ns: How far a single timestamp may be off, resolution included.
+
+    Attributes:
+        period_ns: Sample period as measured so far.
+    """
+
+    def __init__(self, fs_hz: float, jitter_ns: int) -> None:
+        self._nominal_ns = 1e9 / fs_hz
+        self._jitter_ns = jitter_ns
+        self.period_ns = self._nominal_ns
+        self._uncertainty = RATE_TOLERANCE
+        self._window: deque[tuple[int, int]] = deque(maxlen=WINDOW_FRAMES)
+        self._index = 0
+        self._last: tuple[int, int, int] | None = None
+        self._late_ns = 0.0
+        self._settled = 0
+        self._broken = False
+
+    @property
+    def fs_hz(self) -> float:
+        """The true rate as measured so far."""
+        return 1e9 / self.period_ns
+
+    def interrupt(self) -> None:
+        """The link was down: the next frame need not begin a whole number of frames later."""
+        self._broken = True
+
+    def place(self, count: int, time_ns: int, arrival_ns: int) -> Placed:
+        """Takes the next frame.
+
+        Args:
+            count: Its samples, at least one.
+            time_ns: Device clock at its last sample.
+            arrival_ns: Host clock; only tells a clock that was set from a long gap.
+        """
+        last, broken = self._last, self._broken
+        if last is not None and time_ns == last[0]:
+            return Placed(Verdict.REPEATED)
+        self._last, self._broken = (time_ns, arrival_ns, count), False
+        if last is None:
+            self._begin(time_ns)
+            return Placed(Verdict.NEXT)
+        gone_ns = time_ns - last[0]
+        if gone_ns < 0 or _other_clock(gone_ns, arrival_ns - last[1], broken=broken):
+            self._begin(time_ns)
+            return Placed(Verdict.RESTARTED)
+        return self._follow(count, time_ns, gone_ns, whole=last[2] if not broken else 0)
+
+    def _begin(self, time_ns: int) -> None:
+        self._window.clear()
+        self._window.append((self._index, time_ns))
+        self._late_ns, self._settled = 0.0, 0
+
+    def _follow(self, count: int, time_ns: int, gone_ns: int, whole: int) -> Placed:
+        late_ns = gone_ns + self._late_ns - count * self.period_ns
+        error = late_ns / self.period_ns
+        doubt = self._uncertainty * gone_ns / self.period_ns
+        margin = NOTHING_LOST + doubt
+        if error < -margin:
+            # Less time than samples: the period was measured wrong, or the clock was set back a little.
+            self.period_ns, self._uncertainty = self._nominal_ns, RATE_TOLERANCE
+            self._begin(time_ns)
+            return Placed(Verdict.NEXT)
+        lost = _missing(error, margin, count if count == whole else 0)
+        self._index += count + lost
+        residual_ns = late_ns - lost * self.period_ns
+        if lost and doubt > NOTHING_LOST:
+            # Counted as well as can be, yet not well enough to measure the rate across it.
+            self._begin(time_ns)
+            return Placed(Verdict.NEXT, lost)
+        self._settled = min(self._settled + 1, PHASE_FRAMES)
+        self._late_ns = residual_ns * (1.0 - 1.0 / self._settled) if self._uncertainty < RATE_TOLERANCE else 0.0
+        self._measure(time_ns)
+        return Placed(Verdict.NEXT, lost)
+
+    def _measure(self, time_ns: int) -> None:
+        self._window.append((self._index, time_ns))
+        first_index, first_ns = self._window[0]
+        base_ns = time_ns - first_ns
+        uncertainty = 4 * self._jitter_ns / base_ns + RATE_FLOOR
+        if uncertainty <= self._uncertainty * 1.5:
+            period_ns = base_ns / (self._index - first_index)
+            low_ns, high_ns = self._nominal_ns * (1 - RATE_TOLERANCE), self._nominal_ns * (1 + RATE_TOLERANCE)
+            self.period_ns = min(max(period_ns, low_ns), high_ns)
+            self._uncertainty = min(uncertainty, RATE_TOLERANCE)
+
+
+def _other_clock(gone_ns: int, arrived_ns: int, *, broken: bool) -> bool:
+    if gone_ns > MAX_GAP_NS:
+        return True
+    # Host times that stand still are no evidence; a host that read late is one only after the link was down.
+    return arrived_ns > 0 and (
+        gone_ns - arrived_ns > DISAGREE_NS + arrived_ns // 100 or (broken and arrived_ns - gone_ns > DISAGREE_NS)
+    )
+
+
+def _missing(error: float, margin: float, whole: int) -> int:
+    """Samples missing where a frame is ``error`` sample periods late; ``whole`` is the size of frames, if constant."""
+    if error <= margin:
+        return 0
+    if whole:
+        frames = round(error / whole)
+        if frames and abs(error - frames * whole) <= margin:
+            return frames * whole
+    return max(1, round(error))
