@@ -18,6 +18,8 @@ __all__ = ["SCHEMES", "Source", "SourceInfo", "SourceUrl", "open_source", "sessi
 
 SCHEMES: dict[str, str] = {
     "serial": "edge.sources.serial:open_serial",
+    "ble": "edge.sources.ble:open_ble",
+    "tcp": "edge.sources.tcp:open_tcp",
     "sim": "edge.sources.sim:open_sim",
     "record": "edge.sources.record:open_record",
     "replay": "edge.sources.replay:open_replay",

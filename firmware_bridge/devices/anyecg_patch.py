@@ -14,9 +14,10 @@ from __future__ import annotations
 from collections import Counter, deque
 from dataclasses import replace
 
-from firmware_bridge.devices import Device, DeviceProfile, Write
+from firmware_bridge.devices import Device, Write
 from firmware_bridge.devices._backfill import Backfill, Frame, without_first
 from firmware_bridge.devices._patch_events import hello_event, refusal, thrown_away
+from firmware_bridge.devices._patch_profile import PROFILE
 from firmware_bridge.framing import FrameDecoder, FrameError
 from firmware_bridge.messages import (
     SUPPORTED,
@@ -32,7 +33,6 @@ from firmware_bridge.messages import (
     MessageType,
     Start,
     Status,
-    Stop,
     UnknownType,
     WrongVersion,
     decode,
@@ -381,20 +381,5 @@ def _settings(hello: Hello) -> tuple[float, float | None, int]:
     return hello.fs_hz, hello.lsb_mv, hello.tick_hz
 
 
-DEVICE = Device(
-    profile=DeviceProfile(
-        name="anyecg_patch",
-        title="AnyECG patch (COBS protocol, version 1)",
-        transports=("serial", "sim", "tcp", "ble"),
-        fs_hz=(),
-        scale="reported",
-        band_hz=None,
-        clock="tick counter of the patch, on every frame",
-        loss_detection="sample index on every frame: exact, whatever was lost",
-        start=(Write(b"\x00" + encode(HelloRequest())),),
-        stop=(Write(encode(Stop())),),
-        baud=115_200,
-    ),
-    decoder=PatchDecoder,
-)
+DEVICE = Device(profile=PROFILE, decoder=PatchDecoder)
 """Registration; see ``firmware_bridge.devices``."""

@@ -1,0 +1,281 @@
+"""Bluetooth Low Energy on bleak: found, connected, subscribed, and connected again for ever.
+
+Notifications only enter a bounded queue. bleak does not notice that bluetoothd died, so silence is what tells; and
+after every end of a connection the client is disconnected, for notifications arrive doubled otherwise.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from firmware_bridge.devices import BleProfile
+from firmware_bridge.errors import UsageError
+from firmware_bridge.samples import LinkEvent, LinkEventKind
+from firmware_bridge.transports import DATA_CHANNEL, RawChunk, TransportItem
+from firmware_bridge.transports._ble_errors import RESTART, explained, missing_bleak, wants_pairing
+from firmware_bridge.transports._ble_scan import BleSighting, Found, adapter_turn, find, scan_ble
+from firmware_bridge.transports._link import STALL_S, Reconnecting, Trouble
+
+if TYPE_CHECKING:
+    from bleak import BleakClient
+    from bleak.backends.characteristic import BleakGATTCharacteristic
+
+SCAN_S = 10.0
+"""How long one look for the device takes; straps advertise about once a second."""
+CONNECT_S = 20.0
+"""How long one connection may take, its services and subscriptions included."""
+BACKOFF_S = (0.5, 10.0)
+"""First and longest pause between two attempts."""
+FIRST_DATA = 3
+"""The first data may take so many times as long as later silence: a Polar's come after up to 30 s
+(polar-ble-sdk, issues 414 and 424)."""
+WRITE_S = 5.0
+"""How long one write may take."""
+LEAVE_S = 3.0
+"""How long disconnecting may take."""
+STUCK_AFTER = 5
+"""Failures in a row of this computer's side, after which its Bluetooth counts as stuck."""
+_ADDRESS = re.compile(r"[0-9A-F]{2}(:[0-9A-F]{2}){5}")
+
+
+class BleTransport(Reconnecting):
+    """One device on Bluetooth, by address, by name or the first of its kind that is heard.
+
+    The device found first is the one that is looked for from then on: a session has one patient.
+
+    Args:
+        profile: Its services and characteristics.
+        title: What it is, for people.
+        address: Its Bluetooth address; ``None`` for any.
+        name: Its local name; ``None`` for any.
+        adapter: Such as ``hci1``; ``None`` for the first that is on.
+        wait: Wait for a device that is not there. ``False``: it is an error at the start.
+        pair: Pair with it if it is not yet.
+        stall_s: Seconds without data until it is connected again.
+        backoff_s: See ``BACKOFF_S``.
+        scan_s: See ``SCAN_S``.
+
+    Raises:
+        UsageError: The address is none.
+    """
+
+    def __init__(
+        self,
+        profile: BleProfile,
+        *,
+        title: str = "the device",
+        address: str | None = None,
+        name: str | None = None,
+        adapter: str | None = None,
+        wait: bool = True,
+        pair: bool = False,
+        stall_s: float = STALL_S,
+        backoff_s: tuple[float, float] = BACKOFF_S,
+        scan_s: float = SCAN_S,
+    ) -> None:
+        address = address.upper() if address else None
+        if address is not None and not _ADDRESS.fullmatch(address):
+            raise UsageError(f"{address!r} is no Bluetooth address", "it looks like A0:9E:1A:12:34:56; see anyecg scan")
+        label = " ".join(filter(None, (title, f"at {address}" if address else name and f"named {name!r}")))
+        super().__init__(label, wait=wait, stall_s=stall_s, backoff_s=backoff_s)
+        self._profile, self._address, self._name = profile, address, name
+        self._adapter, self._pair, self._scan_s = adapter, pair, scan_s
+        self._client: BleakClient | None = None
+        self._bonded = False
+        self._gone = asyncio.Event()
+        self._early: list[TransportItem] | None = None
+        self._last_data_s: float | None = None
+        self._blamed = 0
+        self._forgot = False
+
+    async def write(self, data: bytes, channel: str = DATA_CHANNEL) -> bool:
+        """Sends; ``False`` without connection, for a channel that takes nothing, or where the device refuses."""
+        client, uuid = self._client, self._profile.write.get(channel)
+        if client is None or uuid is None or not client.is_connected:
+            return False
+        try:
+            char = client.services.get_characteristic(uuid)
+            if char is None:
+                return False
+            size = len(data) if self._profile.write_response else char.max_write_without_response_size
+            async with asyncio.timeout(WRITE_S):
+                for at in range(0, len(data), max(size, 1)):
+                    part = data[at : at + max(size, 1)]
+                    await client.write_gatt_char(char, part, response=self._profile.write_response)
+        except Exception as error:  # noqa: BLE001 - bleak and dbus-fast have no common base; all are explained
+            trouble = explained(error, self._where)
+            self._queue.put(self._event(LinkEventKind.REFUSED, str(trouble), channel=channel, fix=trouble.fix))
+            return False
+        return True
+
+    async def _connect(self) -> LinkEvent:
+        try:
+            from bleak import BleakClient
+        except ImportError as error:
+            raise missing_bleak() from error
+        gone = self._gone = asyncio.Event()
+        try:
+            async with adapter_turn(self._adapter):
+                found = await self._find()
+                self._bonded = bool(found.device.details.get("props", {}).get("Paired"))
+                client = self._client = BleakClient(
+                    found.device,
+                    lambda _client: gone.set(),
+                    timeout=CONNECT_S,
+                    pair=self._pair,
+                    bluez={} if self._adapter is None else {"adapter": self._adapter},
+                )
+                async with asyncio.timeout(CONNECT_S):
+                    await client.connect()
+            self._early, self._last_data_s = [], None
+            async with asyncio.timeout(CONNECT_S):
+                mtu = await self._subscribe(client, gone)
+        except Exception as error:
+            trouble = explained(error, self._where)
+            await self._forget_once(error)
+            raise trouble from error
+        if gone.is_set():
+            raise Trouble(f"{self._where} broke off the connection at once", "bring it nearer; is a phone using it?")
+        self._address, self._where = found.device.address.upper(), _label(found)
+        detail = f"{self._where} is connected" + ("" if found.rssi is None else f", signal {found.rssi} dBm")
+        data = {"address": self._address, "name": found.name, "rssi": found.rssi, "mtu": mtu}
+        return self._event(LinkEventKind.CONNECTED, detail, **data)
+
+    def _opened(self, connected: LinkEvent) -> None:
+        self._blamed = 0
+        super()._opened(connected)
+        if connected.data["rssi"] is None:
+            what = "it was connected already, by another program or by one that was killed, and is shared now"
+            self._queue.put(self._event(LinkEventKind.INFO, what))
+        mtu = connected.data["mtu"]
+        if isinstance(mtu, int) and mtu < self._profile.min_mtu:
+            self._queue.put(self._small_mtu(mtu))
+        early, self._early = self._early or [], None
+        for item in early:
+            self._queue.put(item)
+
+    async def _listen(self) -> tuple[LinkEventKind, str]:
+        began_s = time.monotonic()
+        while True:
+            if self._last_data_s is None:
+                until_s = began_s + FIRST_DATA * self._stall_s
+            else:
+                until_s = self._last_data_s + self._stall_s
+            left_s = until_s - time.monotonic()
+            if left_s <= 0.0:
+                silent_s = time.monotonic() - (self._last_data_s or began_s)
+                return LinkEventKind.STALLED, f"no data from {self._where} for {silent_s:.0f} s; connecting again"
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._gone.wait(), left_s)
+                return LinkEventKind.DISCONNECTED, f"{self._where} is gone: out of reach, taken off or switched off"
+
+    async def _shut(self) -> None:
+        client, self._client, self._early = self._client, None, None
+        self._gone = asyncio.Event()
+        if client is None:
+            return
+        # Also after the device went by itself: without it the next connection hears every notification twice.
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(LEAVE_S):
+                await client.disconnect()
+
+    def _escalation(self, trouble: Trouble, failures: int) -> str:
+        del failures
+        self._blamed = self._blamed + 1 if trouble.adapter else 0
+        if not self._blamed or self._blamed % STUCK_AFTER:
+            return ""
+        return (
+            f"{self._blamed} failures in a row: this computer's Bluetooth may be stuck. {RESTART}; if that does not "
+            "help: rfkill block bluetooth; rfkill unblock bluetooth; then unplug the dongle, or power the board off"
+        )
+
+    async def _find(self) -> Found:
+        found = await find(
+            self._profile, address=self._address, name=self._name, adapter=self._adapter, seconds=self._scan_s
+        )
+        if found is None:
+            fix = "is it worn, charged and near? It stays hidden while a phone, watch or other computer holds it"
+            raise Trouble(f"{self._where} was not found", fix)
+        return found
+
+    async def _subscribe(self, client: BleakClient, gone: asyncio.Event) -> int | None:
+        """Subscribes in the profile's order; returns the MTU, or ``None`` where BlueZ is too old to tell."""
+        from bleak.exc import BleakCharacteristicNotFoundError
+
+        needed = {DATA_CHANNEL, *self._profile.write}
+        mtu = None
+        for uuid in self._profile.write.values():
+            if client.services.get_characteristic(uuid) is None:
+                raise BleakCharacteristicNotFoundError(uuid)
+        for channel, uuid in self._profile.notify.items():
+            char = client.services.get_characteristic(uuid)
+            if char is None:
+                if channel in needed:
+                    raise BleakCharacteristicNotFoundError(uuid)
+                continue
+            if channel == DATA_CHANNEL and "MTU" in char.obj[1]:
+                mtu = char.max_write_without_response_size + 3
+            await self._subscribe_one(client, char, self._taker(channel, gone), needed=channel in needed)
+        return mtu
+
+    async def _subscribe_one(
+        self,
+        client: BleakClient,
+        char: BleakGATTCharacteristic,
+        take: Callable[[BleakGATTCharacteristic, bytearray], None],
+        *,
+        needed: bool,
+    ) -> None:
+        try:
+            # AcquireNotify lost 211 of 1,000 notifications in a flood, silently; StartNotify none.
+            await client.start_notify(char, take, bluez={"use_start_notify": True})
+        except Exception:
+            if needed or not client.is_connected:
+                raise
+
+    def _taker(self, channel: str, gone: asyncio.Event) -> Callable[[BleakGATTCharacteristic, bytearray], None]:
+        def take(_char: BleakGATTCharacteristic, data: bytearray) -> None:
+            if gone is not self._gone or not data:
+                return
+            chunk = RawChunk(time.monotonic_ns(), channel, bytes(data))
+            if channel == DATA_CHANNEL:
+                self._last_data_s = time.monotonic()
+                self._backoff.reset()
+            if self._early is None:
+                self._queue.put(chunk)
+            else:
+                self._early.append(chunk)
+
+        return take
+
+    def _small_mtu(self, mtu: int) -> LinkEvent:
+        detail = (
+            f"{self._where} agreed on {mtu} bytes a packet (MTU), it needs {self._profile.min_mtu}: its data may not "
+            "come, or be cut. Remove ExchangeMTU from [GATT] in /etc/bluetooth/main.conf, then " + RESTART
+        )
+        return self._event(LinkEventKind.INFO, detail, mtu=mtu, min_mtu=self._profile.min_mtu)
+
+    async def _forget_once(self, error: Exception) -> None:
+        """Makes BlueZ read the services of a device anew (it keeps those of an older firmware); leaves bonds alone."""
+        from bleak.exc import BleakCharacteristicNotFoundError
+
+        client = self._client
+        if self._forgot or client is None or self._bonded or not isinstance(error, BleakCharacteristicNotFoundError):
+            return
+        self._forgot = True
+        with contextlib.suppress(Exception):
+            async with asyncio.timeout(LEAVE_S):
+                await client.unpair()
+
+
+def _label(found: Found) -> str:
+    address = found.device.address.upper()
+    return address if found.name.upper() == address else f"{found.name} at {address}"
+
+
+__all__ = ["BleSighting", "BleTransport", "scan_ble", "wants_pairing"]
