@@ -72,7 +72,8 @@ class Undecoded:
         out: list[LinkItem] = []
         since_ns, frames, size = self._joined or (arrival_ns, 0, 0)
         for item in items:
-            if isinstance(item, LinkEvent) and item.kind is LinkEventKind.CORRUPT:
+            # Before the first frame ever, a decoder tells of what it throws away as INFO: it may be boot text.
+            if isinstance(item, LinkEvent) and (item.kind is LinkEventKind.CORRUPT or "fault" in item.data):
                 frames += 1
                 thrown = item.data.get("bytes", 0)
                 size += thrown if isinstance(thrown, int) else 0

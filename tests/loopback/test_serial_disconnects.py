@@ -1,0 +1,157 @@
+"""A thousand random disconnects: one session, every missing sample counted, no window across a gap, nothing leaks."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import threading
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from serial_adversary import Adversary
+
+from edge.budget import rss_mib
+from edge.engine import Engine
+from edge.records import Estimate
+from edge.session import load, session_info
+from edge.sources import SourceInfo
+from edge.sources.wire import WireSource
+from firmware_bridge import devices
+from firmware_bridge.ecgsyn import EcgParams, EcgSynth
+from firmware_bridge.samples import LinkEventKind, SampleBlock
+from firmware_bridge.transports.serial import SerialTransport
+from firmware_bridge.virtual import PatchConfig, VirtualPatch
+from firmware_bridge.virtual_signal import RecordingSignal
+
+FS_HZ = 250.0
+TRUTH = np.clip(np.rint(EcgSynth(EcgParams(), 3).generate(round(97 * FS_HZ), FS_HZ) * 1000), -32767, 32767)
+"""Counts of 1 µV, repeated for ever: the value of a sample tells its index modulo 97 s."""
+FORMED = {None, "poor_signal", "flat", "saturated", "scale_unknown"}
+"""What is said of a window that was formed."""
+RUNS = [(1000, 0), *([(300, 5000)] if "ring_samples" in {f.name for f in fields(PatchConfig)} else [])]
+"""Disconnects, and samples that the patch keeps and sends again: with them fewer are lost, and the sum is the same."""
+WARM = 60
+"""Connections until pools, caches and queues have their size."""
+
+
+@dataclass
+class Usage:
+    """What a process holds."""
+
+    descriptors: int
+    threads: int
+    tasks: int
+    objects: int
+    rss_mib: float
+
+    @classmethod
+    def now(cls) -> Usage:
+        gc.collect()
+        return cls(
+            len(os.listdir("/proc/self/fd")),
+            threading.active_count(),
+            len(asyncio.all_tasks()),
+            len(gc.get_objects()),
+            rss_mib(),
+        )
+
+
+@dataclass
+class Outcome:
+    """What the host saw."""
+
+    received: int = 0
+    lost: int = 0
+    connects: int = 0
+    gaps_s: list[tuple[float, float]] = field(default_factory=list)
+    estimates: list[Estimate] = field(default_factory=list)
+    usage: list[Usage] = field(default_factory=list)
+
+
+def check_block(block: SampleBlock, outcome: Outcome) -> None:
+    """The loss before a block is exact: its samples are those of the index that follows from it."""
+    index = outcome.received + outcome.lost + block.lost
+    if block.lost:
+        outcome.gaps_s.append(((index - block.lost) / FS_HZ, index / FS_HZ))
+    wanted = TRUTH[(index + np.arange(len(block))) % len(TRUTH)]
+    assert np.array_equal(block.samples, wanted), f"not the samples of index {index}"
+    outcome.lost += block.lost
+    outcome.received += len(block)
+
+
+async def listen(source: WireSource, engine: Engine, adversary: Adversary) -> Outcome:
+    outcome, last = Outcome(), 0
+    async for item in source.items():
+        assert adversary.fault is None, adversary.fault
+        outcome.estimates += engine.push(item).estimates
+        if isinstance(item, SampleBlock):
+            check_block(item, outcome)
+        elif item.kind is LinkEventKind.CONNECTED:
+            outcome.connects += 1
+            if outcome.connects == WARM:
+                outcome.usage.append(Usage.now())
+        else:
+            assert item.kind not in {LinkEventKind.RESTARTED, LinkEventKind.REFUSED}, item
+        if adversary.last and outcome.connects > adversary.times:
+            last = last or outcome.received
+            if outcome.received - last > 1000:
+                break
+    outcome.usage.append(Usage.now())
+    adversary.finish.set()
+    await source.close()
+    return outcome
+
+
+def disconnect_at_random(link: Path, times: int, config: PatchConfig) -> tuple[Outcome, Adversary, Engine]:
+    loaded = load("demo", "litert-reference")
+    patch = VirtualPatch(RecordingSignal(TRUTH * 1e-3, loop=True), config, seed=5)
+    device = devices.get("anyecg_patch")
+    transport = SerialTransport(str(link), 115_200, backoff_s=(0.0005, 0.004))
+    info = SourceInfo(url=f"serial:{link}", device="patch", live=True, host_clock=True, arrival_timed=True)
+    source = WireSource(transport, device, info)
+    engine = Engine(loaded.bundle, loaded.model, session_info(source))
+    adversary = Adversary(patch, link, times, seed=times)
+    adversary.start()
+    outcome = asyncio.run(listen(source, engine, adversary))
+    adversary.join(30.0)
+    assert adversary.fault is None, adversary.fault
+    return outcome, adversary, engine
+
+
+def judge(outcome: Outcome, adversary: Adversary, engine: Engine, times: int) -> None:
+    assert outcome.connects == times + 1
+    assert adversary.cut_in_frames > times // 3
+    # Received and counted as lost together are everything up to the last sample: nothing is missing in silence.
+    # The values said so modulo the signal's length; the patch's own count leaves no other multiple of it.
+    assert 0 <= adversary.patch.truth.samples_made - outcome.received - outcome.lost < len(TRUTH)
+    assert engine.timeline.lost_samples == outcome.lost
+    assert len({e.session for e in outcome.estimates}) == 1
+    formed = [e.window for e in outcome.estimates if e.abstained in FORMED]
+    assert len(formed) > times / 25
+    assert {e.abstained for e in outcome.estimates} > {"gap"}
+    starts, ends = (np.array(column) for column in zip(*outcome.gaps_s, strict=True))
+    for window in formed:
+        crossed = (starts < window.end_s - 0.02) & (ends > window.start_s + 0.02)
+        assert not crossed.any(), f"{window} spans {outcome.gaps_s[int(np.flatnonzero(crossed)[0])]}"
+
+
+def judge_usage(outcome: Outcome) -> None:
+    before, after = outcome.usage
+    assert after.descriptors <= before.descriptors
+    assert after.tasks <= before.tasks
+    assert after.threads <= before.threads + 8
+    # What this test keeps itself: gaps, estimates and their parts.
+    kept = 40 * len(outcome.estimates) + 4 * len(outcome.gaps_s)
+    assert after.objects - before.objects < kept + 2000
+    assert after.rss_mib - before.rss_mib < 24.0
+
+
+@pytest.mark.parametrize(("times", "ring_samples"), RUNS)
+def test_random_disconnects(tmp_path: Path, times: int, ring_samples: int) -> None:
+    config = replace(PatchConfig(), ring_samples=ring_samples) if ring_samples else PatchConfig()
+    outcome, adversary, engine = disconnect_at_random(tmp_path / "tty", times, config)
+    judge(outcome, adversary, engine, times)
+    judge_usage(outcome)
