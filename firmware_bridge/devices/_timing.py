@@ -83,6 +83,12 @@ class FrameTimes:
         """The link was down: the next frame need not begin a whole number of frames later."""
         self._broken = True
 
+    def resume(self, other: FrameTimes) -> None:
+        """Goes on where another left off that had a wrong nominal rate; what it measured of the rate is not kept."""
+        self._last, self._broken = other._last, other._broken
+        if self._last is not None:
+            self._begin(self._last[0])
+
     def place(self, count: int, time_ns: int, arrival_ns: int) -> Placed:
         """Takes the next frame.
 
