@@ -31,6 +31,8 @@ DEFAULT_ADAPTER = "hci0"
 OTHERS_S = 60.0
 """How long another process may hold the adapter; after that its lock is not believed."""
 OTHERS_POLL_S = 0.1
+ANSWER_S = 20.0
+"""How long BlueZ may take to begin and end a scan."""
 NO_RSSI = -127
 """What bleak says where BlueZ gives no signal strength."""
 
@@ -91,7 +93,8 @@ async def scan_ble(seconds: float, adapter: str | None = None) -> list[BleSighti
         heard[device.address] = (known, adv.rssi, uuids | {uuid.lower() for uuid in adv.service_uuids})
 
     try:
-        async with adapter_turn(adapter), scanner_class(note, bluez=_scanner_args(adapter)):
+        within = asyncio.timeout(seconds + ANSWER_S)
+        async with adapter_turn(adapter), within, scanner_class(note, bluez=_scanner_args(adapter)):
             await asyncio.sleep(seconds)
     except Exception as error:
         trouble = explained(error, "the scan")

@@ -120,7 +120,7 @@ class BleTransport(Reconnecting):
             raise missing_bleak() from error
         gone = self._gone = asyncio.Event()
         try:
-            async with adapter_turn(self._adapter):
+            async with adapter_turn(self._adapter), asyncio.timeout(self._scan_s + CONNECT_S):
                 found = await self._find()
                 self._bonded = bool(found.device.details.get("props", {}).get("Paired"))
                 client = self._client = BleakClient(
@@ -130,8 +130,7 @@ class BleTransport(Reconnecting):
                     pair=self._pair,
                     bluez={} if self._adapter is None else {"adapter": self._adapter},
                 )
-                async with asyncio.timeout(CONNECT_S):
-                    await client.connect()
+                await client.connect()
             self._early, self._last_data_s = [], None
             async with asyncio.timeout(CONNECT_S):
                 mtu = await self._subscribe(client, gone)
