@@ -48,7 +48,7 @@ class Strap:
     async def streaming(self, timeout_s=20.0):
         """Waits until somebody has started the stream."""
         async with asyncio.timeout(timeout_s):
-            while not self.virtual.streaming:
+            while not getattr(self.virtual, "streaming", getattr(self.virtual, "rate_hz", None)):
                 await asyncio.sleep(0.005)
 
     async def play(self, samples):

@@ -1,109 +1,21 @@
 """Bluetooth for real up to the radio: unmodified bleak, a real D-Bus, and a BlueZ of our own behind it."""
 
 import asyncio
-import tempfile
-from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_bluez import DBUS_DAEMON, FakeBlueZ, Peripheral, PrivateBus
-from fake_bluez.devices import PatchOnAir, Strap
+from fake_bluez import FakeBlueZ, Peripheral
+from fake_bluez.devices import Strap
+from listening import PATCH_URL, POLAR, STRAP, Listener, exact, heart, patch_on_air, whole
 
-from edge.sources import open_source
-from firmware_bridge.devices._patch_profile import PROFILE as PATCH
-from firmware_bridge.samples import LinkEvent, SampleBlock
-from firmware_bridge.transports._link import Backoff
 from firmware_bridge.transports.ble import scan_ble
-from firmware_bridge.virtual import PatchConfig, VirtualPatch
+from firmware_bridge.virtual_movesense import VirtualMovesense
 from firmware_bridge.virtual_polar import VirtualPolar
-
-pytestmark = pytest.mark.skipif(DBUS_DAEMON is None, reason="no dbus-daemon here: apt-get install dbus")
-
-ADDRESS = "A0:9E:1A:00:00:01"
-
-
-@pytest.fixture(scope="module")
-def bus():
-    with tempfile.TemporaryDirectory() as folder:
-        bus = PrivateBus(Path(folder))
-        yield bus.address
-        bus.stop()
-
-
-@pytest.fixture(autouse=True)
-def system_bus(bus, monkeypatch, tmp_path):
-    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", bus)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-
-
-class Listener:
-    """A source that is read in the background, with everything it gave."""
-
-    def __init__(self, url, scan_s=0.5):
-        self.source = open_source(url)
-        self.source._transport._backoff = Backoff("test", 0.01, 0.05)
-        self.source._transport._scan_s = scan_s
-        self.items = []
-        self._changed = asyncio.Event()
-
-    async def __aenter__(self):
-        self._task = asyncio.create_task(self._read())
-        return self
-
-    async def __aexit__(self, *_error):
-        self._task.cancel()
-        await asyncio.wait({self._task})
-        await self.source.close()
-
-    async def _read(self):
-        async for item in self.source.items():
-            self.items.append(item)
-            self._changed.set()
-
-    async def until(self, condition, timeout_s=30.0):
-        async with asyncio.timeout(timeout_s):
-            while not condition(self):
-                if self._task.done():
-                    self._task.result()
-                self._changed.clear()
-                await self._changed.wait()
-
-    @property
-    def blocks(self):
-        return [item for item in self.items if isinstance(item, SampleBlock)]
-
-    @property
-    def samples(self):
-        blocks = self.blocks
-        return np.concatenate([block.samples for block in blocks]) if blocks else np.empty(0, np.int32)
-
-    @property
-    def lost(self):
-        return sum(block.lost for block in self.blocks)
-
-    def events(self, kind):
-        return [item for item in self.items if isinstance(item, LinkEvent) and item.kind == kind]
-
-    def count(self, kind):
-        return len(self.events(kind))
-
-    def said(self, text):
-        return [e for e in self.items if isinstance(e, LinkEvent) and text in e.detail]
-
-
-def heart(seconds, fs_hz=130, seed=5):
-    """Noise in microvolts: every sample differs, so that none can be missing, doubled or out of order unnoticed."""
-    return np.random.default_rng(seed).integers(-5000, 5000, int(seconds * fs_hz), dtype=np.int32)
-
-
-def whole(samples, frame=73):
-    """What a strap sends of them: whole frames."""
-    return samples[: len(samples) // frame * frame]
 
 
 def test_a_scan_names_what_it_heard(bus):
     async def go():
-        far, near = Strap(VirtualPolar(), "A0:9E:1A:00:00:02"), Strap(VirtualPolar(), ADDRESS)
+        far, near = Strap(VirtualPolar(), "A0:9E:1A:00:00:02"), Strap(VirtualPolar(), STRAP)
         far.peripheral.rssi = -90
         other = Peripheral("11:22:33:44:55:66", "lamp", {}, rssi=-70)
         _signal, patch = patch_on_air()
@@ -113,54 +25,20 @@ def test_a_scan_names_what_it_heard(bus):
 
     heard = asyncio.run(go())
     assert [(one.address, one.rssi, one.device) for one in heard] == [
-        (ADDRESS, -55, "polar_h10"),
+        (STRAP, -55, "polar_h10"),
         ("11:22:33:44:55:66", -70, None),
         ("A0:9E:1A:00:00:02", -90, "polar_h10"),
         ("C0:FF:EE:00:00:01", -95, "anyecg_patch"),
     ]
-    assert [one.url for one in heard][:2] == [f"ble:polar_h10/{ADDRESS}", None]
+    assert [one.url for one in heard][:2] == [POLAR, None]
 
 
-class Known:
-    """A signal that is remembered, in counts of 1 µV."""
-
-    def __init__(self, seed=9):
-        self._rng = np.random.default_rng(seed)
-        self.parts = []
-
-    def generate(self, count, fs_hz):
-        self.parts.append(self._rng.integers(-20_000, 20_000, count))
-        return self.parts[-1] / 1000.0
-
-    @property
-    def all(self):
-        return np.concatenate(self.parts)
-
-
-def exact(blocks, truth, start=0):
-    """Every sample is where the lost counts say; returns how many are accounted for."""
-    at = start
-    for block in blocks:
-        at += block.lost
-        assert np.array_equal(block.samples, truth[at : at + len(block)]), at
-        at += len(block)
-    return at - start
-
-
-def patch_on_air(mtu=247, **options):
-    signal = Known()
-    return signal, PatchOnAir(VirtualPatch(signal, PatchConfig(**options), seed=3), PATCH.ble, "C0:FF:EE:00:00:01", mtu)
-
-
-PATCH_URL = "ble:anyecg_patch/C0:FF:EE:00:00:01"
-
-
-@pytest.mark.parametrize("url", [f"ble:polar_h10/{ADDRESS}", "ble:polar_h10?name=polar h10 8aa87d20", "ble:polar_h10"])
+@pytest.mark.parametrize("url", [POLAR, "ble:polar_h10?name=polar h10 8aa87d20", "ble:polar_h10"])
 def test_five_minutes_of_a_polar_to_the_last_sample(bus, url):
     sent = heart(300)
 
     async def go():
-        strap = Strap(VirtualPolar(), ADDRESS)
+        strap = Strap(VirtualPolar(), STRAP)
         async with FakeBlueZ(bus, strap.peripheral) as bluez, Listener(url) as heard:
             await strap.streaming()
             await strap.play(sent)
@@ -182,9 +60,9 @@ def test_lost_notifications_are_counted_exactly(bus):
     sent = heart(60)
 
     async def go():
-        strap = Strap(VirtualPolar(), ADDRESS)
+        strap = Strap(VirtualPolar(), STRAP)
         strap.held_back = {5, 17, 18, 40, 41, 42, 43}
-        async with FakeBlueZ(bus, strap.peripheral), Listener(f"ble:polar_h10/{ADDRESS}") as heard:
+        async with FakeBlueZ(bus, strap.peripheral), Listener(POLAR) as heard:
             await strap.streaming()
             await strap.play(sent)
             await heard.until(lambda h: len(h.samples) + h.lost >= len(whole(sent)))
@@ -231,8 +109,8 @@ def test_a_connection_that_ends_in_mid_frame(bus):
 
 def test_a_packet_size_of_23_bytes(bus):
     async def polar():
-        strap = Strap(VirtualPolar(mtu=23), ADDRESS)
-        async with FakeBlueZ(bus, strap.peripheral), Listener(f"ble:polar_h10/{ADDRESS}") as heard:
+        strap = Strap(VirtualPolar(mtu=23), STRAP)
+        async with FakeBlueZ(bus, strap.peripheral), Listener(POLAR) as heard:
             await heard.until(lambda h: h.count("refused"))
             return heard
 
@@ -261,8 +139,8 @@ def test_the_adapter_goes_off_and_on(bus):
     sent = heart(60)
 
     async def go():
-        strap = Strap(VirtualPolar(), ADDRESS)
-        async with FakeBlueZ(bus, strap.peripheral) as bluez, Listener(f"ble:polar_h10/{ADDRESS}") as heard:
+        strap = Strap(VirtualPolar(), STRAP)
+        async with FakeBlueZ(bus, strap.peripheral) as bluez, Listener(POLAR) as heard:
             await strap.streaming()
             await strap.play(sent[: 30 * 130])
             bluez.power(False)
@@ -282,8 +160,8 @@ def test_the_adapter_goes_off_and_on(bus):
 
 def test_the_adapter_is_unplugged_and_plugged(bus):
     async def go():
-        strap = Strap(VirtualPolar(), ADDRESS)
-        async with FakeBlueZ(bus, strap.peripheral) as bluez, Listener(f"ble:polar_h10/{ADDRESS}") as heard:
+        strap = Strap(VirtualPolar(), STRAP)
+        async with FakeBlueZ(bus, strap.peripheral) as bluez, Listener(POLAR) as heard:
             await strap.streaming()
             bluez.unplug()
             await heard.until(lambda h: h.said("no Bluetooth adapter"))
@@ -296,9 +174,9 @@ def test_the_adapter_is_unplugged_and_plugged(bus):
 
 def test_a_phone_holds_the_strap(bus):
     async def go():
-        strap = Strap(VirtualPolar(), ADDRESS)
+        strap = Strap(VirtualPolar(), STRAP)
         strap.peripheral.advertising = False
-        async with FakeBlueZ(bus, strap.peripheral), Listener(f"ble:polar_h10/{ADDRESS}", 0.1) as heard:
+        async with FakeBlueZ(bus, strap.peripheral), Listener(POLAR, 0.1) as heard:
             await heard.until(lambda h: h.said("was not found"))
             assert heard.count("connected") == 0
             strap.peripheral.advertising = True
@@ -312,9 +190,9 @@ def test_a_phone_holds_the_strap(bus):
 
 def test_another_program_holds_its_data(bus):
     async def go():
-        strap = Strap(VirtualPolar(), ADDRESS)
+        strap = Strap(VirtualPolar(), STRAP)
         strap.peripheral.notify_errors = [("org.bluez.Error.NotPermitted", "Notify acquired")] * 2
-        async with FakeBlueZ(bus, strap.peripheral), Listener(f"ble:polar_h10/{ADDRESS}") as heard:
+        async with FakeBlueZ(bus, strap.peripheral), Listener(POLAR) as heard:
             await heard.until(lambda h: h.count("connected"))
             return heard
 
@@ -327,11 +205,11 @@ def test_a_connection_left_over_by_a_killed_program_is_taken(bus):
     sent = heart(10)
 
     async def go():
-        strap = Strap(VirtualPolar(), ADDRESS)
+        strap = Strap(VirtualPolar(), STRAP)
         async with FakeBlueZ(bus, strap.peripheral) as bluez:
             bluez.advertise(strap.peripheral)
             await bluez.connect(strap.peripheral)
-            async with Listener(f"ble:polar_h10/{ADDRESS}", 0.1) as heard:
+            async with Listener(POLAR, 0.1) as heard:
                 await strap.streaming()
                 await strap.play(sent)
                 await heard.until(lambda h: len(h.samples) >= len(whole(sent)))
@@ -346,10 +224,10 @@ def test_bluetoothd_dies_and_comes_back(bus):
     sent = heart(60)
 
     async def go():
-        strap = Strap(VirtualPolar(), ADDRESS)
+        strap = Strap(VirtualPolar(), STRAP)
         bluez = FakeBlueZ(bus, strap.peripheral)
         await bluez.start()
-        async with Listener(f"ble:polar_h10/{ADDRESS}?stall=0.5") as heard:
+        async with Listener(f"ble:polar_h10/{STRAP}?stall=0.5") as heard:
             await strap.streaming()
             await strap.play(sent[: 20 * 130])
             await bluez.die()
@@ -367,3 +245,43 @@ def test_bluetoothd_dies_and_comes_back(bus):
     assert heard.count("stalled") == 1
     assert heard.count("connected") == 2
     assert "systemctl enable --now bluetooth" in heard.said("BlueZ is not running")[0].detail
+
+
+@pytest.mark.parametrize("rate", [128, 512])
+def test_five_minutes_of_a_movesense_to_the_last_sample(bus, rate):
+    sent = heart(300, rate)
+
+    async def go():
+        strap = Strap(VirtualMovesense(), STRAP)
+        async with FakeBlueZ(bus, strap.peripheral), Listener(f"ble:movesense/{STRAP}?rate={rate}") as heard:
+            await strap.streaming()
+            await strap.play(sent)
+            await heard.until(lambda h: len(h.samples) >= len(whole(sent, 16)))
+            return heard
+
+    heard = asyncio.run(go())
+    assert np.array_equal(heard.samples, whole(sent, 16))
+    assert heard.lost == 0
+    assert heard.blocks[-1].fs_hz == rate
+    assert heard.count("connected") == heard.count("hello") == 1
+
+
+def test_a_movesense_that_is_lost_and_found(bus):
+    sent = heart(60, 250)
+
+    async def go():
+        strap = Strap(VirtualMovesense(), STRAP)
+        strap.held_back = {7, 8, 40}
+        async with FakeBlueZ(bus, strap.peripheral), Listener("ble:movesense") as heard:
+            await strap.streaming()
+            await strap.play(sent[: 250 * 20])
+            strap.peripheral.drop()
+            list(strap.virtual.notifications(sent[250 * 20 : 250 * 24]))
+            await strap.streaming()
+            await strap.play(sent[250 * 24 :])
+            await heard.until(lambda h: len(h.samples) + h.lost >= 59 * 250)
+            return heard
+
+    heard = asyncio.run(go())
+    exact(heard.blocks, sent)
+    assert 3 * 16 + 4 * 250 <= heard.lost <= 3 * 16 + 4 * 250 + 16

@@ -1,0 +1,26 @@
+"""A private D-Bus for the tests that play BlueZ on it."""
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from fake_bluez import DBUS_DAEMON, PrivateBus
+
+
+@pytest.fixture(scope="session")
+def private_bus():
+    """A dbus-daemon for this test process; its address."""
+    if DBUS_DAEMON is None:
+        pytest.skip("no dbus-daemon here (apt-get install dbus): Bluetooth cannot be played")
+    with tempfile.TemporaryDirectory() as folder:
+        bus = PrivateBus(Path(folder))
+        yield bus.address
+        bus.stop()
+
+
+@pytest.fixture
+def bus(private_bus, monkeypatch, tmp_path):
+    """The private bus as this process's system bus, and a folder of its own for lock files."""
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", private_bus)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    return private_bus
