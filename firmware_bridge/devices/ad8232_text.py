@@ -1,0 +1,253 @@
+"""AD8232 or any other front end whose microcontroller prints its converter's values as text, a line each. Sans-IO.
+
+Source: sparkfun/AD8232_Heart_Rate_Monitor (9600 baud, one decimal value and CR LF a sample, ``!`` where an electrode is
+off). Several columns are taken apart at commas, semicolons and blanks; ``name:value`` is taken for its value. What
+comes before the first end of a line is dropped: it may be half a line.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+
+import numpy as np
+
+from firmware_bridge.devices import Device, DeviceProfile, Write
+from firmware_bridge.devices._cutter import Heap
+from firmware_bridge.devices._options import LSB_MV_OPTION, choice, sampling_rate, scale
+from firmware_bridge.devices._stream import Blocks, junk_event
+from firmware_bridge.errors import UsageError
+from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem
+from firmware_bridge.transports import DATA_CHANNEL
+
+RATE = "190"
+"""What 9600 baud carries in lines of three digits; the sketch itself keeps no clock."""
+LINE_MAX = 200
+"""Bytes; a longer line is damage."""
+COLUMNS = tuple(range(1, 33))
+UNITS = {"ms": 1_000_000, "us": 1_000, "s": 1_000_000_000}
+"""Units of the time column -> nanoseconds."""
+STEP_MAX_NS = 3_600_000_000_000
+"""A longer step of the time column is another clock."""
+WRAP = 1 << 32
+"""``millis()`` and ``micros()`` of an Arduino begin again here."""
+VALUE_MAX = 2**31 - 1
+_SEPARATORS = bytes.maketrans(b",;\t", b"   ")
+_DIGITS = b"0123456789 \r\n"
+_PRINTABLE = bytes([9, 13, *range(32, 127)])
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    value: int
+    lead_off: bool
+    time_ns: int | None = None
+
+
+class TextDecoder:
+    """One session with one board.
+
+    Args:
+        rate: Samples (lines) a second, as text.
+        column: Which column holds the ECG, from 1, as text.
+        time: Which column holds a time, from 1, as text; ``None``: none does.
+        time_unit: Of that column: ``ms``, ``us`` or ``s``.
+        lsb_mv: Millivolts a count, as text.
+    """
+
+    def __init__(
+        self,
+        rate: str = RATE,
+        column: str = "1",
+        time: str | None = None,
+        time_unit: str = "ms",
+        lsb_mv: str | None = None,
+    ) -> None:
+        self._blocks = Blocks(sampling_rate(rate), scale(lsb_mv))
+        self._column = choice("column", column, COLUMNS) - 1
+        self._time = None if time is None else choice("time", time, COLUMNS) - 1
+        if time_unit not in UNITS:
+            raise UsageError(f"time_unit={time_unit!r} is not possible", f"time_unit is one of {', '.join(UNITS)}")
+        self._tick_ns = UNITS[time_unit]
+        self._count: Counter[str] = Counter()
+        self._heap = Heap()
+        self._last: int | None = None
+        """Time column of the sample before, in nanoseconds without wrapping."""
+        self._begin()
+
+    def _begin(self) -> None:
+        self._held = b""
+        self._dropping = True
+        """Everything up to the next end of a line is thrown away."""
+        self._bad = 0
+        """Damaged lines since the last sample."""
+        self._last = None
+        self._heap.fresh()
+
+    def feed(self, data: bytes, arrival_ns: int, channel: str = DATA_CHANNEL) -> list[LinkItem]:
+        """Takes bytes as they came; gives blocks and events in order. Never raises."""
+        if channel != DATA_CHANNEL:
+            self._count["foreign_channel_bytes"] += len(data)
+            return []
+        out: list[LinkItem] = []
+        text, end, rest = (self._held + data).rpartition(b"\n")
+        if end:
+            if self._dropping:
+                half, _end, text = (text + end).partition(b"\n")
+                self._throw(half, arrival_ns, out)
+                self._dropping = False
+            self._lines(text, arrival_ns, out)
+        if not self._dropping and len(rest) > LINE_MAX:
+            self._bad += 1
+            self._dropping = True
+        if self._dropping:
+            self._throw(rest, arrival_ns, out)
+            rest = b""
+        self._held = rest
+        return out
+
+    def link(self, event: LinkEvent) -> list[LinkItem]:
+        """Takes an event of the transport."""
+        if event.kind not in {LinkEventKind.DISCONNECTED, LinkEventKind.STALLED, LinkEventKind.END}:
+            return []
+        out: list[LinkItem] = [junk_event(junk, event.arrival_ns, self._count) for junk in self._heap.take()]
+        self._begin()
+        return out
+
+    def writes(self) -> list[Write]:
+        """Nothing is ever sent."""
+        return []
+
+    def counters(self) -> dict[str, int]:
+        """Counts since the decoder was made; keys that never counted are absent."""
+        return dict(self._count)
+
+    def _throw(self, piece: bytes, arrival_ns: int, out: list[LinkItem]) -> None:
+        out += [junk_event(junk, arrival_ns, self._count) for junk in self._heap.throw(piece)]
+
+    def _lines(self, text: bytes, arrival_ns: int, out: list[LinkItem]) -> None:
+        if self._time is None and self._column == 0 and not text.translate(None, _DIGITS):
+            # Nothing but digits, as almost always: no line needs to be looked at by itself.
+            lines = text.split(b"\n")
+            if all(len(line) < 10 and b" " not in line.strip() for line in lines):
+                samples = [_Line(int(line), lead_off=False) for line in lines if line.strip()]
+                self._block(samples, arrival_ns, out)
+                return
+        pending: list[_Line] = []
+        for line in text.split(b"\n"):
+            if not line.strip():
+                continue
+            sample = self._line(line)
+            if sample is None:
+                self._block(pending, arrival_ns, out)
+                pending = []
+                self._bad += bool(line.translate(None, _PRINTABLE)) or len(line) > LINE_MAX
+                self._throw(line, arrival_ns, out)
+                continue
+            if pending and (sample.lead_off != pending[-1].lead_off or sample.time_ns is not None):
+                self._block(pending, arrival_ns, out)
+                pending = []
+            pending.append(sample)
+        self._block(pending, arrival_ns, out)
+
+    def _line(self, line: bytes) -> _Line | None:
+        """What a line says; ``None`` where it is no sample."""
+        if len(line) > LINE_MAX:
+            return None
+        words = line.translate(_SEPARATORS).split()
+        first = words[0] if words else b""
+        lowered = line.lower()
+        off = first == b"!" or (b"lead" in lowered and b"off" in lowered)
+        wanted = words[self._column] if self._column < len(words) else b""
+        if not off and wanted != b"!":
+            value = _number(wanted)
+            if value is None or abs(value) > VALUE_MAX:
+                return None
+            if value != int(value):
+                self._count["rounded_samples"] += 1
+            time_ns = self._time_ns(words)
+            return None if self._time is not None and time_ns is None else _Line(round(value), False, time_ns)
+        return _Line(0, True, self._time_ns(words))
+
+    def _time_ns(self, words: list[bytes]) -> int | None:
+        if self._time is None or self._time >= len(words):
+            return None
+        time = _number(words[self._time])
+        return None if time is None or not 0 <= time < WRAP * 1000 else round(time * self._tick_ns)
+
+    def _block(self, lines: list[_Line], arrival_ns: int, out: list[LinkItem]) -> None:
+        if not lines:
+            return
+        out += [junk_event(junk, arrival_ns, self._count) for junk in self._heap.take()]
+        self._heap.frame()
+        time_ns = lines[-1].time_ns
+        lost, self._bad = self._bad, 0
+        if time_ns is not None:
+            time_ns, missing = self._placed(time_ns, arrival_ns, out)
+            lost = max(lost, missing) if self._last is None else missing
+            self._last = time_ns
+        off = lines[0].lead_off
+        self._count["samples"] += len(lines)
+        if lost:
+            self._count["lost_samples"] += lost
+        if off:
+            self._count["lead_off_samples"] += len(lines)
+        values = np.array([line.value for line in lines], np.int32)
+        out.append(self._blocks.one(values, arrival_ns, lost, lead_off=off, device_time_ns=time_ns))
+
+    def _placed(self, time_ns: int, arrival_ns: int, out: list[LinkItem]) -> tuple[int, int]:
+        """The time without wrapping, and the samples missing before it."""
+        if self._last is None:
+            return time_ns, 0
+        wrap_ns = WRAP * self._tick_ns
+        step_ns = time_ns - self._last % wrap_ns
+        if step_ns < -wrap_ns // 2 and self._tick_ns < UNITS["s"]:
+            step_ns += wrap_ns
+        if 0 <= step_ns <= STEP_MAX_NS:
+            return self._last + step_ns, max(0, round(step_ns * 1e-9 * self._blocks.fs_hz) - 1)
+        self._count["restarts"] += 1
+        out.append(LinkEvent(LinkEventKind.RESTARTED, arrival_ns, "the time column jumped: the board restarted"))
+        return time_ns, 0
+
+
+def _number(word: bytes) -> float | None:
+    try:
+        value = float(word.rpartition(b":")[2])
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+DEVICE = Device(
+    profile=DeviceProfile(
+        name="ad8232_text",
+        title="AD8232 or another board that prints its values as text",
+        transports=("serial", "tcp"),
+        fs_hz=(),
+        scale="unknown",
+        band_hz=None,
+        clock="none, or a column of the text (option time)",
+        loss_detection=(
+            "none without a time column: a line that came damaged counts as one sample, a line that never came is not "
+            "seen; with a time column (option time) what is missing follows from it"
+        ),
+        baud=9600,
+        options={
+            "rate": "lines a second (default 190, what 9600 baud carries); count them, the usual sketch keeps no clock",
+            "column": "which column holds the ECG, from 1 (default 1)",
+            "time": "which column holds a time, from 1 (default: none does)",
+            "time_unit": "ms (default), us or s",
+            "lsb_mv": LSB_MV_OPTION,
+        },
+        notes=(
+            (
+                "its scale depends on the converter's bits and reference and on the board's gain: counts, until it is "
+                "calibrated (option lsb_mv)"
+            ),
+            "the pass band is set by parts on the board: often 0.5 to 40 Hz, so ST segments cannot be trusted",
+        ),
+    ),
+    decoder=TextDecoder,
+)
+"""Registration; see ``firmware_bridge.devices``."""

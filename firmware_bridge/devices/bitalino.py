@@ -1,0 +1,285 @@
+"""BITalino (r)evolution on a serial port or a Bluetooth serial link (RFCOMM). Sans-IO.
+
+Source: BITalinoWorld/revolution-python-api@185af21:bitalino.py (``start``, ``read``, ``version``). A frame has no
+start: its last byte holds a number of four bits and a CRC of four, and the values lie before it, read from the end.
+Four sound frames in a row, whose numbers follow each other, tell where frames are and how long they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firmware_bridge.devices import Device, DeviceProfile, Write
+from firmware_bridge.devices._cutter import Heap, Junk, Run
+from firmware_bridge.devices._numbered import Numbered
+from firmware_bridge.devices._options import LSB_MV_OPTION, choice, scale
+from firmware_bridge.devices._stream import Blocks, StreamDecoder
+from firmware_bridge.errors import UsageError
+from firmware_bridge.samples import LinkItem
+from firmware_bridge.transports import DATA_CHANNEL
+
+RATES = {1000: 3, 100: 2}
+"""Rates that an ECG can be read at -> their codes; the board also knows 10 and 1."""
+INPUTS = (1, 2, 3, 4, 5, 6)
+SIZES = {8: 6, 7: 4, 6: 3, 4: 2, 3: 1}
+"""Bytes of a frame -> values in it (eight bytes hold five or six, in the same places)."""
+NUMBERS = 16
+SURE = 4
+"""Sound frames in a row that are believed where nothing came before: 28 bits would have to be right by chance."""
+WINDOW = SURE * max(SIZES)
+STOP, VERSION = b"\x00", b"\x07"
+GREETING = b"BITalino"
+
+
+def frame_size(values: int) -> int:
+    """Bytes of a frame with so many values."""
+    return -(-(12 + 10 * values) // 8) if values <= 4 else -(-(52 + 6 * (values - 4)) // 8)
+
+
+def _remainders() -> NDArray[np.uint8]:
+    """CRC of one byte that so many bytes follow; shape ``(8, 256)``. The CRC is linear: a frame's is their sum."""
+    table = np.zeros((max(SIZES), 256), np.uint8)
+    for follow in range(max(SIZES)):
+        for byte in range(256):
+            x = 0
+            for bit in [*(byte >> n & 1 for n in range(7, -1, -1)), *[0] * (8 * follow)]:
+                x = (x << 1 ^ bit) ^ (0x13 if x & 8 else 0)
+            table[follow, byte] = x
+    return table
+
+
+CRC = _remainders()
+"""``x^4 + x + 1`` over the frame, the CRC's own four bits taken as zero."""
+
+
+def crc(rows: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """CRC of each frame; ``rows`` has shape ``(n, size)``."""
+    size = rows.shape[1]
+    out = CRC[0][rows[:, -1] & 0xF0]
+    for at in range(size - 1):
+        out ^= CRC[size - 1 - at][rows[:, at]]
+    return np.asarray(out)
+
+
+def values(rows: NDArray[np.uint8], which: int) -> NDArray[np.int32]:
+    """One value of each frame, unsigned: ten bits, or six of the fifth and sixth.
+
+    Args:
+        rows: Frames, shape ``(n, size)``.
+        which: 0 to 5.
+    """
+    b = [rows[:, -k].astype(np.int32) if k <= rows.shape[1] else None for k in range(9)]
+    low, high, shift_high, shift_low, mask = (
+        (b[3], b[2], 6, 2, 0x0F),
+        (b[4], b[3], 8, 0, 0x03),
+        (b[6], b[5], 2, 6, 0xFF),
+        (b[7], b[6], 4, 4, 0x3F),
+        (b[8], b[7], 2, 6, 0x0F),
+        (b[8], b[8], 0, 0, 0x00),
+    )[which]
+    if low is None or high is None:
+        raise IndexError(which)
+    if which == len(INPUTS) - 1:
+        return np.asarray(low & 0x3F, np.int32)
+    return np.asarray((high & mask) << shift_high | low >> shift_low, np.int32)
+
+
+class _ChainCutter:
+    """Frames that have no start, told by CRC and number.
+
+    Args:
+        size: Bytes of a frame; ``None`` where the stream has to tell.
+    """
+
+    def __init__(self, size: int | None) -> None:
+        self._sizes = tuple(SIZES) if size is None else (size,)
+        self._held = b""
+        self._locked = 0
+        self._expected = 0
+        self._heap = Heap()
+
+    def feed(self, data: bytes) -> list[Run | Junk]:
+        """See `firmware_bridge.devices._stream.FrameCutter`."""
+        buffer, out = self._held + data, list[Run | Junk]()
+        at = 0
+        while True:
+            if not self._locked:
+                at = self._search(buffer, at, out)
+            if not self._locked:
+                break
+            at = self._follow(buffer, at, out)
+            if self._locked:
+                break
+        self._held = buffer[at:]
+        return out
+
+    def reset(self) -> list[Run | Junk]:
+        """See `firmware_bridge.devices._stream.FrameCutter`. A short end that is nothing but sound frames counts."""
+        out: list[Run | Junk] = []
+        left = self._held
+        for size in self._sizes:
+            count, rest = divmod(len(left), size)
+            if not self._locked and not rest and count > 1:
+                rows = np.frombuffer(left, np.uint8).reshape(count, size)
+                if self._sound(rows, int(rows[0, -1]) >> 4).all():
+                    out += [*self._heap.take(), Run(left, size)]
+                    left = b""
+                    break
+        out += [*self._heap.throw(left), *self._heap.take()]
+        self._held, self._locked = b"", 0
+        self._heap.fresh()
+        return out
+
+    def _follow(self, buffer: bytes, at: int, out: list[Run | Junk]) -> int:
+        """Takes frames where they should be, as long as they are sound."""
+        size = self._locked
+        count = (len(buffer) - at) // size
+        if not count:
+            return at
+        rows = np.frombuffer(buffer, np.uint8, count * size, at).reshape(count, size)
+        good = self._sound(rows, self._expected)
+        if not good.all():
+            self._locked = 0
+            count = int(good.argmin())
+        if count:
+            out += [*self._heap.take(), Run(buffer[at : at + count * size], size)]
+            self._expected = (self._expected + count) % NUMBERS
+            self._heap.frame()
+        return at + count * size
+
+    def _search(self, buffer: bytes, at: int, out: list[Run | Junk]) -> int:
+        """Finds where sound frames begin; every place is judged by the same number of bytes, however they came."""
+        places = len(buffer) - at - WINDOW + 1
+        if places <= 0:
+            return at
+        whole = np.frombuffer(buffer, np.uint8, offset=at)
+        found = {size: first for size in self._sizes if (first := self._chain(whole, size, places)) >= 0}
+        first = min(found.values(), default=places)
+        out += self._heap.throw(buffer[at : at + first])
+        at += first
+        if found:
+            self._locked = next(size for size in self._sizes if found.get(size) == first)
+            self._expected = buffer[at + self._locked - 1] >> 4
+        return at
+
+    def _chain(self, whole: NDArray[np.uint8], size: int, places: int) -> int:
+        """First place with `SURE` frames of that size behind each other; -1 where there is none."""
+        ends = places + (SURE - 1) * size
+        rows = np.lib.stride_tricks.sliding_window_view(whole, size)[:ends]
+        good = crc(rows) == rows[:, -1] & 0x0F
+        number = rows[:, -1] >> 4
+        chained = good[:places].copy()
+        for step in range(1, SURE):
+            at = step * size
+            chained &= good[at : at + places] & (number[at : at + places] == (number[:places] + step) % NUMBERS)
+        first = int(chained.argmax())
+        return first if chained[first] else -1
+
+    @staticmethod
+    def _sound(rows: NDArray[np.uint8], expected: int) -> NDArray[np.bool_]:
+        last = rows[:, -1]
+        number = (np.arange(len(rows)) + expected) % NUMBERS
+        return np.asarray((crc(rows) == last & 0x0F) & (last >> 4 == number))
+
+
+class BitalinoDecoder(StreamDecoder):
+    """One session with one board.
+
+    Args:
+        channel: Analog input with the electrode, 1 to 6, as text.
+        channels: All inputs that are acquired, such as ``"123"``; only ``channel`` where not given.
+        rate: Samples a second, as text.
+        lsb_mv: Millivolts a count, as text.
+    """
+
+    def __init__(
+        self, channel: str = "1", channels: str | None = None, rate: str = "1000", lsb_mv: str | None = None
+    ) -> None:
+        self._input = choice("channel", channel, INPUTS)
+        self._inputs = _inputs(channels, self._input)
+        super().__init__(_ChainCutter(None if channels is None else frame_size(len(self._inputs))))
+        self._rate = choice("rate", rate, tuple(RATES))
+        self._blocks = Blocks(float(self._rate), scale(lsb_mv))
+        self._numbered = Numbered(NUMBERS)
+        self._seen: bytes | None = None
+        """Last bytes while the greeting is waited for."""
+
+    def feed(self, data: bytes, arrival_ns: int, channel: str = DATA_CHANNEL) -> list[LinkItem]:
+        """Takes bytes as they came; gives blocks and events in order. Never raises."""
+        if self._seen is not None and channel == DATA_CHANNEL:
+            self._seen += data
+            if b"\n" in self._seen.partition(GREETING)[2]:
+                self._seen = None
+                self._out.append(Write(bytes((1 | sum(1 << (1 + i) for i in self._inputs),))))
+            else:
+                self._seen = self._seen[-64:]
+        return super().feed(data, arrival_ns, channel)
+
+    def _hello(self) -> Iterable[Write]:
+        self._seen = b""
+        # The board takes commands slowly; its answer to the last of these says that it is ready to start.
+        return (Write(STOP), Write(bytes((RATES[self._rate] << 6 | 3,))), Write(VERSION))
+
+    def _forget(self) -> None:
+        self._numbered.forget()
+
+    def _frames(self, run: Run, arrival_ns: int) -> list[LinkItem]:
+        rows = np.frombuffer(run.data, np.uint8).reshape(-1, run.size)
+        junk, self._junk_bytes = self._junk_bytes, 0
+        number, lost = self._numbered.place(rows[:, -1] >> 4, junk / run.size)
+        samples = values(rows, self._place(run.size))
+        missing = int(lost.sum())
+        self._samples(len(samples), missing)
+        if not missing:
+            return [self._blocks.one(samples, arrival_ns, seq=int(number[0]))]
+        return self._blocks.cut(samples, arrival_ns, lost, np.zeros(len(samples), np.bool_), number)
+
+    def _place(self, size: int) -> int:
+        """Which value of a frame is the electrode's."""
+        if size == frame_size(len(self._inputs)):
+            return self._inputs.index(self._input)
+        return min(self._input, SIZES[size]) - 1
+
+
+def _inputs(text: str | None, wanted: int) -> tuple[int, ...]:
+    if text is None:
+        return (wanted,)
+    inputs = tuple(sorted({int(c) for c in text if c in "123456"}))
+    if len(inputs) != len(text) or wanted not in inputs:
+        raise UsageError(f"channels={text!r} is not possible", f"some of the digits 1 to 6, {wanted} among them")
+    return inputs
+
+
+DEVICE = Device(
+    profile=DeviceProfile(
+        name="bitalino",
+        title="BITalino (r)evolution",
+        transports=("serial", "tcp"),
+        fs_hz=tuple(float(r) for r in RATES),
+        scale="unknown",
+        band_hz=None,
+        clock="none: samples are counted",
+        loss_detection=(
+            "frame number of four bits and a CRC of four: exact up to 15 frames in a row (15 ms at 1000 Hz); beyond, "
+            "whole multiples of 16 are only seen where their bytes came damaged"
+        ),
+        stop=(Write(STOP),),
+        baud=115_200,
+        options={
+            "channel": "analog input with the electrode, 1 to 6 (default 1; the ECG sensor of the Board kit is on 2)",
+            "channels": "all inputs that are acquired, such as 123 (default: only channel; a recording tells itself)",
+            "rate": "samples a second: 1000 (default) or 100",
+            "lsb_mv": LSB_MV_OPTION,
+        },
+        notes=(
+            "bind its Bluetooth serial port first (rfcomm bind 0 ADDRESS), then read serial:/dev/rfcomm0",
+            "millivolts depend on the sensor that is plugged in: counts, until it is calibrated (option lsb_mv)",
+            "the fifth and sixth of the acquired inputs have six bits only: too coarse for an ECG",
+        ),
+    ),
+    decoder=BitalinoDecoder,
+)
+"""Registration; see ``firmware_bridge.devices``."""

@@ -1,0 +1,93 @@
+"""ProtoCentral HealthyPi 5: on USB in either of its two layouts, or on Bluetooth. Sans-IO.
+
+Sources: Protocentral/protocentral_healthypi5_zephyr@2c8eb00:app/src/data_module.c (type 3, 50 bytes: eight ECG i32,
+four of bio-impedance i32, beats u8, breaths u8; type 4, 19 bytes: PPG), the same repository @009f60e (type 2, 22 bytes:
+one ECG i32, one of bio-impedance ...), and @03636bd:app/src/ble_module.c for Bluetooth.
+"""
+
+from __future__ import annotations
+
+from firmware_bridge.devices import BleProfile, Device, DeviceProfile
+from firmware_bridge.devices._cutter import Run
+from firmware_bridge.devices._options import LSB_MV_OPTION, scale
+from firmware_bridge.devices._protocentral import (
+    ECG_CHARACTERISTIC,
+    ECG_SERVICE,
+    HEAD,
+    Kind,
+    ProtoCentralDecoder,
+    column,
+    notification,
+)
+from firmware_bridge.devices._stream import Blocks
+from firmware_bridge.samples import LinkItem, SampleBlock
+
+FS_HZ = 128.0
+EIGHT: Kind = (3, 50)
+SHORT = (34, 38, 42, 46)
+"""Lengths that type 3 also comes in although its head says 50: the eight ECG samples and fewer of bio-impedance."""
+ONE: Kind = (2, 22)
+PPG: Kind = (4, 19)
+ECG_CHANNEL = "ecg"
+"""Channel of the ECG characteristic: its bytes have another layout than those on USB."""
+
+
+class HealthyPi5Decoder(ProtoCentralDecoder):
+    """One session with one board."""
+
+    def __init__(self, lsb_mv: str | None = None) -> None:
+        super().__init__(Blocks(FS_HZ, scale(lsb_mv)), {EIGHT: SHORT, ONE: (), PPG: ()})
+
+    def _payloads(self, kind: Kind, run: Run, arrival_ns: int) -> list[LinkItem]:
+        if kind == PPG:
+            return []
+        return self._unnumbered(column(run, HEAD, "<i4", 8 if kind == EIGHT else 1), run, arrival_ns)
+
+    def _other(self, data: bytes, arrival_ns: int, channel: str) -> list[LinkItem]:
+        if channel != ECG_CHANNEL:
+            return super()._other(data, arrival_ns, channel)
+        item = notification(self._blocks, data, arrival_ns)
+        if isinstance(item, SampleBlock):
+            self._count["frames"] += 1
+            self._samples(len(item))
+        else:
+            self._count["corrupt_bytes"] += len(data)
+        return [item]
+
+
+DEVICE = Device(
+    profile=DeviceProfile(
+        name="healthypi5",
+        title="ProtoCentral HealthyPi 5 (USB or Bluetooth)",
+        transports=("serial", "ble"),
+        fs_hz=(FS_HZ,),
+        scale="unknown",
+        band_hz=None,
+        clock="none: samples are counted",
+        loss_detection=(
+            "none in the protocol: on USB only damage to the bytes is seen, and how much it hit is a guess; on "
+            "Bluetooth the firmware drops notifications when it is busy and nothing tells"
+        ),
+        baud=115_200,
+        ble=BleProfile(
+            service=ECG_SERVICE,
+            notify={ECG_CHANNEL: ECG_CHARACTERISTIC},
+            advertised=(ECG_SERVICE,),
+            name_prefixes=("healthypi 5", "HealthyPi 5", "healthypi5", "HealthyPi5"),
+            min_mtu=35,
+        ),
+        options={"lsb_mv": LSB_MV_OPTION},
+        notes=(
+            (
+                "its scale is derived from the driver's source only (3.725e-7 mV a count: code * 256 at gain 80) and not "
+                "confirmed: counts, until it is calibrated (option lsb_mv)"
+            ),
+            (
+                "USB is to be preferred: over Bluetooth a public firmware leaves out every ninth sample, which nothing in "
+                "the protocol shows"
+            ),
+        ),
+    ),
+    decoder=HealthyPi5Decoder,
+)
+"""Registration; see ``firmware_bridge.devices``."""

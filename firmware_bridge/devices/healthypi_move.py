@@ -1,0 +1,82 @@
+"""ProtoCentral HealthyPi Move (watch): little-endian ``int32`` in notifications, nothing else. Sans-IO.
+
+Source: Protocentral/healthypi-move-fw@d1431f3:app/src/ble_module.c.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from firmware_bridge.devices import BleProfile, Device, DeviceProfile, Write
+from firmware_bridge.devices._options import LSB_MV_OPTION, scale
+from firmware_bridge.devices._protocentral import ECG_CHARACTERISTIC, ECG_SERVICE, notification
+from firmware_bridge.devices._stream import Blocks
+from firmware_bridge.samples import LinkEvent, LinkItem, SampleBlock
+from firmware_bridge.transports import DATA_CHANNEL
+
+FS_HZ = 128.0
+
+
+class HealthyPiMoveDecoder:
+    """One session with one watch. A notification is one block."""
+
+    def __init__(self, lsb_mv: str | None = None) -> None:
+        self._blocks = Blocks(FS_HZ, scale(lsb_mv))
+        self._count: Counter[str] = Counter()
+
+    def feed(self, data: bytes, arrival_ns: int, channel: str = DATA_CHANNEL) -> list[LinkItem]:
+        """Takes one notification. Never raises."""
+        if channel != DATA_CHANNEL:
+            self._count["foreign_channel_bytes"] += len(data)
+            return []
+        item = notification(self._blocks, data, arrival_ns)
+        if isinstance(item, SampleBlock):
+            self._count["frames"] += 1
+            self._count["samples"] += len(item)
+        else:
+            self._count["corrupt_bytes"] += len(data)
+        return [item]
+
+    def link(self, event: LinkEvent) -> list[LinkItem]:
+        """Takes an event of the transport; nothing is held between notifications."""
+        del event
+        return []
+
+    def writes(self) -> list[Write]:
+        """Nothing is ever sent: subscribing starts the stream."""
+        return []
+
+    def counters(self) -> dict[str, int]:
+        """Counts since the decoder was made; keys that never counted are absent."""
+        return dict(self._count)
+
+
+DEVICE = Device(
+    profile=DeviceProfile(
+        name="healthypi_move",
+        title="ProtoCentral HealthyPi Move (Bluetooth)",
+        transports=("ble",),
+        fs_hz=(FS_HZ,),
+        scale="unknown",
+        band_hz=(0.5, 40.0),
+        clock="none: samples are counted",
+        loss_detection="none: notifications carry neither number nor time, and the firmware drops them when it is busy",
+        ble=BleProfile(
+            service=ECG_SERVICE,
+            notify={DATA_CHANNEL: ECG_CHARACTERISTIC},
+            advertised=(ECG_SERVICE,),
+            name_prefixes=("healthypi move", "HealthyPi Move", "HealthyPi_Move"),
+            min_mtu=35,
+        ),
+        options={"lsb_mv": LSB_MV_OPTION},
+        notes=(
+            (
+                "its scale is derived from the driver's source only (7.45e-7 mV a count at gain 40) and not confirmed: "
+                "counts, until it is calibrated (option lsb_mv)"
+            ),
+            "a recording has to be started on the watch: its command service asks for authenticated pairing",
+        ),
+    ),
+    decoder=HealthyPiMoveDecoder,
+)
+"""Registration; see ``firmware_bridge.devices``."""

@@ -1,0 +1,58 @@
+"""ProtoCentral HealthyPi v4 on USB: one filtered 16-bit sample a frame, 125 a second. Sans-IO.
+
+Layout: Protocentral/protocentral_healthypi_v4@030856e:firmware (type 2, 20 bytes): ECG i16, respiration i16, IR i32,
+red i32, temperature u16, breaths u8, SpO2 u8, beats u8, 80, 120, status of the electrodes u8.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from firmware_bridge.devices import Device, DeviceProfile
+from firmware_bridge.devices._cutter import Run
+from firmware_bridge.devices._options import LSB_MV_OPTION, scale
+from firmware_bridge.devices._protocentral import HEAD, Kind, ProtoCentralDecoder, column
+from firmware_bridge.devices._stream import Blocks
+from firmware_bridge.samples import LinkItem
+
+FS_HZ = 125.0
+DATA: Kind = (2, 20)
+STATUS_AT = HEAD + 19
+LEAD_OFF = 0b11101
+"""Bits of the status byte: 0 is the ECG's; 2 to 4 are its electrodes where an older firmware hands on the chip's own
+status (``status_reg & 0x1f``); 1 is the finger clip's."""
+
+
+class HealthyPi4Decoder(ProtoCentralDecoder):
+    """One session with one board."""
+
+    def __init__(self, lsb_mv: str | None = None) -> None:
+        super().__init__(Blocks(FS_HZ, scale(lsb_mv)), {DATA: ()})
+
+    def _payloads(self, kind: Kind, run: Run, arrival_ns: int) -> list[LinkItem]:
+        del kind
+        status = np.frombuffer(run.data, np.uint8)[STATUS_AT :: run.size]
+        return self._unnumbered(column(run, HEAD, "<i2"), run, arrival_ns, (status & LEAD_OFF) != 0)
+
+
+DEVICE = Device(
+    profile=DeviceProfile(
+        name="healthypi_v4",
+        title="ProtoCentral HealthyPi v4 (USB)",
+        transports=("serial",),
+        fs_hz=(FS_HZ,),
+        scale="unknown",
+        band_hz=None,
+        clock="none: samples are counted",
+        loss_detection="none in the protocol: only damage to the bytes is seen, and how much it hit is a guess",
+        baud=115_200,
+        options={"lsb_mv": LSB_MV_OPTION},
+        notes=(
+            "its scale is documented nowhere: counts, until it is calibrated (option lsb_mv)",
+            "the board filters (about 40 Hz low-pass) before it sends; the pass band is documented nowhere",
+            "set the switch to the USB (v3) mode: in Bluetooth and web mode nothing is streamed on USB",
+        ),
+    ),
+    decoder=HealthyPi4Decoder,
+)
+"""Registration; see ``firmware_bridge.devices``."""

@@ -1,0 +1,145 @@
+"""HeartyPatch (MAX30003 on an ESP32) over TCP: numbered and timed packets of eight samples. Sans-IO.
+
+Sources: patchinc/heartypatch@1fca119:python/heartypatch_downloader_protocol3.py and
+patchinc/heartypatch@2eefbf7:firmware/heartypatch-stream-tcp/main/max30003.c (type 3, 48 bytes: number u32, seconds u32,
+microseconds u32, R-R ms u32, ECG 8 * i32). The number begins at 0 with each connection, and again when the chip's FIFO
+ran over; then the device's clock tells how much is missing.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from firmware_bridge.devices import Device, DeviceProfile
+from firmware_bridge.devices._cutter import Run
+from firmware_bridge.devices._options import LSB_MV_OPTION, choice, scale
+from firmware_bridge.devices._protocentral import HEAD, Kind, ProtoCentralDecoder, column
+from firmware_bridge.devices._stream import Blocks
+from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem
+
+RATES = (128, 256, 512)
+"""Build options of the firmware."""
+DATA: Kind = (3, 48)
+SAMPLES = 8
+TIME_MAX_S = 3600.0
+"""A gap longer than this, by the device's clock, is another clock (it begins at 1970 when the device starts)."""
+SLACK_S = 1.0
+"""Number and clock may differ so far about what is missing before the number is not believed."""
+CHECK_FRAMES = 64
+"""Packets after which the real rate is compared with the one that was given."""
+_HEADER = np.dtype(
+    {"names": ["number", "time"], "formats": ["<u4", ("<u4", (2,))], "offsets": [HEAD, HEAD + 4], "itemsize": 55}
+)
+
+
+class HeartyPatchDecoder(ProtoCentralDecoder):
+    """One session with one patch.
+
+    Args:
+        rate: Samples a second that its firmware was built for, as text.
+        lsb_mv: Millivolts a count, as text.
+    """
+
+    def __init__(self, rate: str = "128", lsb_mv: str | None = None) -> None:
+        super().__init__(Blocks(float(choice("rate", rate, RATES)), scale(lsb_mv)), {DATA: ()})
+        self._number: int | None = None
+        self._time_ns = 0
+        self._checked = False
+        self._begin: tuple[int, int] | None = None
+
+    def _forget(self) -> None:
+        self._number = self._begin = None
+
+    def _payloads(self, kind: Kind, run: Run, arrival_ns: int) -> list[LinkItem]:
+        del kind
+        samples = column(run, HEAD + 16, "<i4", SAMPLES).reshape(-1, SAMPLES)
+        out: list[LinkItem] = []
+        for header, eight in zip(np.frombuffer(run.data, _HEADER).tolist(), samples, strict=True):
+            number, (seconds, micros) = header
+            self._packet(number, seconds * 1_000_000_000 + micros * 1000, eight, arrival_ns, out)
+        return out
+
+    def _packet(
+        self, number: int, time_ns: int, eight: np.ndarray[tuple[int], np.dtype[np.int32]], arrival_ns: int,
+        out: list[LinkItem],
+    ) -> None:  # fmt: skip
+        lost = 0
+        if self._number is not None:
+            if number == self._number:
+                self._count["doubled_frames"] += 1
+                return
+            lost = self._missing(number, time_ns, arrival_ns, out)
+        self._junk_bytes = 0
+        self._number, self._time_ns = number, time_ns
+        self._samples(SAMPLES, lost)
+        out.append(self._blocks.one(eight, arrival_ns, lost, seq=number, device_time_ns=time_ns))
+        self._check(number, time_ns, lost, arrival_ns, out)
+
+    def _missing(self, number: int, time_ns: int, arrival_ns: int, out: list[LinkItem]) -> int:
+        """Samples missing before a packet that does not repeat the last one."""
+        step = number - (self._number or 0)
+        gone_s = (time_ns - self._time_ns) * 1e-9
+        per_packet_s = SAMPLES / self._blocks.fs_hz
+        if not 0.0 < gone_s <= TIME_MAX_S:
+            self._begin = None
+            if step == 1:
+                return 0  # its clock was set
+            self._count["restarts"] += 1
+            out.append(LinkEvent(LinkEventKind.RESTARTED, arrival_ns, "the patch restarted: its clock began anew"))
+            return 0
+        if step == 1 or (step > 0 and abs(gone_s - step * per_packet_s) <= SLACK_S + 0.02 * gone_s):
+            return (step - 1) * SAMPLES
+        # Its number began anew, or is damaged: the clock goes on and tells.
+        lost = max(1, round((gone_s / per_packet_s - 1) * SAMPLES))
+        self._begin = None
+        self._count["overruns"] += 1
+        detail = f"the patch lost samples (its FIFO ran over): {lost} by its clock"
+        out.append(LinkEvent(LinkEventKind.INFO, arrival_ns, detail, {"samples": lost}))
+        return lost
+
+    def _check(self, number: int, time_ns: int, lost: int, arrival_ns: int, out: list[LinkItem]) -> None:
+        if self._checked:
+            return
+        if self._begin is None or lost:
+            self._begin = (number, time_ns)
+            return
+        frames = number - self._begin[0]
+        if frames >= CHECK_FRAMES:
+            self._checked = True
+            measured = frames * SAMPLES / max((time_ns - self._begin[1]) * 1e-9, 1e-3)
+            nearest = min(RATES, key=lambda r: abs(np.log(r / measured)))
+            if nearest != self._blocks.fs_hz:
+                detail = f"samples come at {measured:.0f} Hz, not {self._blocks.fs_hz:g}: add rate={nearest} to the URL"
+                out.append(LinkEvent(LinkEventKind.REFUSED, arrival_ns, detail, {"measured_hz": round(measured, 3)}))
+
+
+DEVICE = Device(
+    profile=DeviceProfile(
+        name="heartypatch",
+        title="HeartyPatch (TCP stream firmware)",
+        transports=("tcp", "serial"),
+        fs_hz=tuple(float(r) for r in RATES),
+        scale="unknown",
+        band_hz=None,
+        clock="microseconds when a packet was built, just after its last sample; begins anew when the patch starts",
+        loss_detection=(
+            "packet number: exact; where the number begins anew because the chip's FIFO ran over, the device's clock "
+            "tells, to a few samples"
+        ),
+        baud=115_200,
+        options={
+            "rate": "samples a second that its firmware was built for: 128 (default), 256 or 512",
+            "lsb_mv": LSB_MV_OPTION,
+        },
+        notes=(
+            "it listens on TCP port 4567",
+            (
+                "its scale is derived from the driver's source only (2.33e-8 mV a count: code << 14 at gain 20) and "
+                "not confirmed: counts, until it is calibrated (option lsb_mv)"
+            ),
+            "its rate is a build option of the firmware and not in the packets: give it (option rate)",
+        ),
+    ),
+    decoder=HeartyPatchDecoder,
+)
+"""Registration; see ``firmware_bridge.devices``."""

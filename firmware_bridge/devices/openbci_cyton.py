@@ -1,0 +1,137 @@
+"""OpenBCI Cyton (eight channels) behind its USB dongle. Sans-IO.
+
+Sources: brainflow-dev/brainflow@1050c9e:src/board_controller/openbci/cyton.cpp (33 bytes: A0, number u8, 8 * i24
+big-endian, 6 auxiliary bytes, C0 to C6), and OpenBCI/Documentation: website/docs/Cyton (commands; text up to ``$$$``
+when the board is ready; 4.5 V / gain / (2^23 - 1) a count).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from firmware_bridge.devices import Device, DeviceProfile, Write
+from firmware_bridge.devices._cutter import MORE, NO, Cutter, Run
+from firmware_bridge.devices._numbered import Numbered
+from firmware_bridge.devices._options import choice
+from firmware_bridge.devices._stream import Blocks, StreamDecoder
+from firmware_bridge.samples import LinkItem
+from firmware_bridge.transports import DATA_CHANNEL
+
+FS_HZ = 250.0
+START = 0xA0
+STOP_FIRST, STOP_LAST = 0xC0, 0xC6
+SIZE = 33
+NUMBERS = 256
+CHANNELS = tuple(range(1, 9))
+GAINS = (1, 2, 4, 6, 8, 12, 24)
+"""Amplifications of the ADS1299, in the order of their codes."""
+REFERENCE_MV = 4500.0
+PROMPT = b"$$$"
+"""The board is ready for a command."""
+
+
+def _fit(buffer: bytes, at: int, trusted: bool, last: int) -> int:
+    if at >= len(buffer):
+        return MORE
+    if buffer[at] != START:
+        return NO
+    end = at + SIZE
+    if len(buffer) < end:
+        return MORE
+    stop = buffer[end - 1]
+    if not STOP_FIRST <= stop <= STOP_LAST:
+        return NO
+    if trusted and last in {-1, stop}:
+        return SIZE
+    # One byte at each end is little: the next frame has to be where it should, with the next number.
+    if len(buffer) < end + 2:
+        return MORE
+    return SIZE if buffer[end] == START and buffer[end + 1] == (buffer[at + 1] + 1) % NUMBERS else NO
+
+
+class CytonDecoder(StreamDecoder):
+    """One session with one board.
+
+    Args:
+        channel: The channel that the electrode is on, 1 to 8, as text.
+        gain: Amplification of that channel, as text; it is also set on the board.
+    """
+
+    def __init__(self, channel: str = "1", gain: str = "24") -> None:
+        super().__init__(Cutter(_fit, bytes((START,)), 1))
+        self._channel = choice("channel", channel, CHANNELS)
+        self._gain = choice("gain", gain, GAINS)
+        self._blocks = Blocks(FS_HZ, REFERENCE_MV / self._gain / (2**23 - 1))
+        self._numbered = Numbered(NUMBERS)
+        self._seen: bytes | None = None
+        """Last bytes while the prompt is waited for."""
+
+    def feed(self, data: bytes, arrival_ns: int, channel: str = DATA_CHANNEL) -> list[LinkItem]:
+        """Takes bytes as they came; gives blocks and events in order. Never raises."""
+        if self._seen is not None and channel == DATA_CHANNEL:
+            self._seen += data
+            if PROMPT in self._seen:
+                self._seen = None
+                self._out += [Write(self._setting()), Write(b"b")]
+            else:
+                self._seen = self._seen[1 - len(PROMPT) :]
+        return super().feed(data, arrival_ns, channel)
+
+    def _hello(self) -> Iterable[Write]:
+        self._seen = b""
+        # It may be streaming still: what it says at its reset would drown.
+        return (Write(b"s"), Write(b"v"))
+
+    def _setting(self) -> bytes:
+        """Channel on, gain, normal input, in the bias, SRB2 on, SRB1 off."""
+        return f"x{self._channel}0{GAINS.index(self._gain)}0110X".encode()
+
+    def _forget(self) -> None:
+        self._numbered.forget()
+
+    def _frames(self, run: Run, arrival_ns: int) -> list[LinkItem]:
+        rows = np.frombuffer(run.data, np.uint8).reshape(-1, SIZE)
+        junk, self._junk_bytes = self._junk_bytes, 0
+        number, lost = self._numbered.place(rows[:, 1], junk / SIZE)
+        at = 2 + 3 * (self._channel - 1)
+        high = rows[:, at].astype(np.int8).astype(np.int32) << 16
+        samples = high | (rows[:, at + 1].astype(np.int32) << 8) | rows[:, at + 2]
+        missing = int(lost.sum())
+        self._samples(len(samples), missing)
+        if not missing:
+            return [self._blocks.one(samples, arrival_ns, seq=int(number[0]))]
+        return self._blocks.cut(samples, arrival_ns, lost, np.zeros(len(samples), np.bool_), number)
+
+
+DEVICE = Device(
+    profile=DeviceProfile(
+        name="openbci_cyton",
+        title="OpenBCI Cyton (USB dongle)",
+        transports=("serial",),
+        fs_hz=(FS_HZ,),
+        scale="fixed",
+        band_hz=None,
+        clock="none: samples are counted",
+        loss_detection=(
+            "sample number of eight bits: exact up to 255 samples (one second) in a row; beyond, whole multiples of "
+            "256 are only seen where their bytes came damaged"
+        ),
+        start=(Write(b"b"),),
+        stop=(Write(b"s"),),
+        baud=115_200,
+        usb=((0x0403, 0x6015),),
+        options={
+            "channel": "the channel with the electrode, 1 to 8 (default 1)",
+            "gain": "amplification of that channel: 1, 2, 4, 6, 8, 12 or 24 (default 24); it is set on the board",
+        },
+        notes=(
+            "its converter passes from 0 Hz: the electrodes' offset is in the signal",
+            "with a Daisy module the frames alternate between two boards: not supported",
+            "use it on battery only, never with a charger or a mains-powered computer on the same electrodes",
+        ),
+    ),
+    decoder=CytonDecoder,
+)
+"""Registration; see ``firmware_bridge.devices``."""
