@@ -202,7 +202,7 @@ class Reconnecting(abc.ABC):
     async def _run(self) -> None:
         first, failures = True, 0
         try:
-            while True:
+            while not self._closed:
                 try:
                     connected = await self._connect()
                 except Trouble as trouble:

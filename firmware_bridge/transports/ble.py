@@ -170,7 +170,9 @@ class BleTransport(Reconnecting):
                 silent_s = time.monotonic() - (self._last_data_s or began_s)
                 return LinkEventKind.STALLED, f"no data from {self._where} for {silent_s:.0f} s; connecting again"
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._gone.wait(), left_s)
+                # wait_for would swallow a cancellation that comes together with the end of the connection.
+                async with asyncio.timeout(left_s):
+                    await self._gone.wait()
                 return LinkEventKind.DISCONNECTED, f"{self._where} is gone: out of reach, taken off or switched off"
 
     async def _shut(self) -> None:

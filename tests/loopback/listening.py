@@ -37,8 +37,11 @@ class Listener:
         await self.source.close()
 
     async def _read(self):
-        async for item in self.source.items():
-            self.items.append(item)
+        try:
+            async for item in self.source.items():
+                self.items.append(item)
+                self._changed.set()
+        finally:
             self._changed.set()
 
     async def until(self, condition, timeout_s=30.0):
