@@ -39,6 +39,8 @@ COMMANDS: dict[str, Command] = {
     "demo": Command("edge.cli_demo:main", "", "a virtual patch, the whole chain and the demonstration bundle"),
     "bundle": Command("edge.cli_bundle:main", "", "show or verify a bundle"),
     "bench": Command("edge.cli_bench:main", "", "measure the budgets on this machine; exit 1 when one is broken"),
+    "doctor": Command("edge.cli_doctor:main", "", "say what is wrong with this machine and what mends it"),
+    "scan": Command("edge.cli_scan:main", "", "list patches on Bluetooth and serial ports, and the URL of each"),
     "virtual-patch": Command(
         "firmware_bridge.virtual_pty:run", "", "a patch on a pseudo-terminal, with faults on demand"
     ),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from firmware_bridge.transports.serial_ports import (
+from firmware_bridge.serial_ports import (
     ROOT,
     SLOW_TIMER_MS,
     Holder,

@@ -21,6 +21,7 @@ DEVICE_LIBRARIES = {
     "numpy",
     "serial",
     "bleak",
+    "dbus_fast",
     "ai_edge_litert",
     "tflite_runtime",
     "tflite_micro",

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from firmware_bridge.serial_ports import Holder, holders, lasting_name, latency_timer, list_ports
 from firmware_bridge.transports import serial_open
 from firmware_bridge.transports.serial_open import hints, release
-from firmware_bridge.transports.serial_ports import Holder, holders, lasting_name, latency_timer, list_ports
 
 
 def put(path: Path, text: str = "") -> None:
