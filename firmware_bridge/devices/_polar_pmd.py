@@ -145,8 +145,8 @@ def start_command(settings: Mapping[int, tuple[int, ...]], kind: int = ECG) -> b
 
 
 def parse_frame(data: bytes) -> Frame | None:
-    """Reads the head of a data frame; ``None`` where it is cut short."""
-    if len(data) < 10:
+    """Reads the head of a data frame; ``None`` where it is cut short or its time is beyond the year 2292."""
+    if len(data) < 10 or data[8] >= 0x80:
         return None
     time_ns = int.from_bytes(data[1:9], "little")
     return Frame(data[0] & TYPE_MASK, time_ns, data[9] & 0x7F, data[9] >= 0x80, data[10:])

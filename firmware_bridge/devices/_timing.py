@@ -105,7 +105,7 @@ class FrameTimes:
             self._begin(time_ns)
             return Placed(Verdict.NEXT)
         gone_ns = time_ns - last[0]
-        if gone_ns < 0 or _other_clock(gone_ns, arrival_ns - last[1], broken=broken):
+        if gone_ns < 0 or other_clock(gone_ns, arrival_ns - last[1], broken=broken):
             self._begin(time_ns)
             return Placed(Verdict.RESTARTED)
         return self._follow(count, time_ns, gone_ns, whole=last[2] if not broken else 0)
@@ -149,7 +149,14 @@ class FrameTimes:
             self._uncertainty = min(uncertainty, RATE_TOLERANCE)
 
 
-def _other_clock(gone_ns: int, arrived_ns: int, *, broken: bool) -> bool:
+def other_clock(gone_ns: int, arrived_ns: int, *, broken: bool) -> bool:
+    """Whether a device's clock was set or began anew, though it did not go back.
+
+    Args:
+        gone_ns: How far the device's clock went on between two frames.
+        arrived_ns: How far the host's did.
+        broken: The link was down in between.
+    """
     if gone_ns > MAX_GAP_NS:
         return True
     # Host times that stand still are no evidence; a host that read late is one only after the link was down.
