@@ -23,6 +23,8 @@ STALL_S = 15.0
 """A link without data for so long is given up and opened again."""
 JITTER = 0.25
 """Part of a pause that varies with the device's name, so that several programs do not try in step."""
+CLOSE_STEP_S = 0.25
+"""How long one cancellation may take to show."""
 CLOSE_S = 4.0
 """How long closing may take; a wedged adapter must not hold back the end of a run."""
 
@@ -150,7 +152,7 @@ class Reconnecting(abc.ABC):
         self._backoff = Backoff(where, *backoff_s)
         self._queue = ItemQueue(where)
         self._task: asyncio.Task[None] | None = None
-        self._closed = False
+        self._closed = self._ending = False
         self._said = ""
 
     async def stream(self) -> AsyncIterator[TransportItem]:
@@ -172,8 +174,12 @@ class Reconnecting(abc.ABC):
         self._closed = True
         if self._task is None:
             return
-        self._task.cancel()
-        await asyncio.wait({self._task}, timeout=CLOSE_S)
+        deadline_s = time.monotonic() + CLOSE_S
+        while not self._task.done() and time.monotonic() < deadline_s:
+            # Again and again: a library below may swallow a cancellation that comes at the wrong moment.
+            if not self._ending:
+                self._task.cancel()
+            await asyncio.wait({self._task}, timeout=CLOSE_STEP_S)
 
     @abc.abstractmethod
     async def _connect(self) -> LinkEvent:
@@ -219,6 +225,7 @@ class Reconnecting(abc.ABC):
                     await self._shut()
                 await asyncio.sleep(self._backoff.next_s())
         finally:
+            self._ending = True
             with suppress(asyncio.CancelledError):
                 await self._shut()
             self._queue.end()

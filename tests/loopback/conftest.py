@@ -1,5 +1,6 @@
 """A private D-Bus for the tests that play BlueZ on it."""
 
+import socket
 import tempfile
 from pathlib import Path
 
@@ -24,3 +25,11 @@ def bus(private_bus, monkeypatch, tmp_path):
     monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", private_bus)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     return private_bus
+
+
+@pytest.fixture
+def unused_port():
+    """A TCP port of this computer at which nothing listens now."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]

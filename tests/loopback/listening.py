@@ -23,7 +23,8 @@ class Listener:
     def __init__(self, url, scan_s=0.5):
         self.source = open_source(url)
         self.source._transport._backoff = Backoff("test", 0.01, 0.05)
-        self.source._transport._scan_s = scan_s
+        if url.startswith("ble:"):
+            self.source._transport._scan_s = scan_s
         self.items = []
         self._changed = asyncio.Event()
 
@@ -111,6 +112,13 @@ def exact(blocks, truth, start=0):
     return at - start
 
 
-def patch_on_air(mtu=247, **options):
+def known_patch(**options):
+    """A virtual patch and the signal that it measures."""
     signal = Known()
-    return signal, PatchOnAir(VirtualPatch(signal, PatchConfig(**options), seed=3), PATCH.ble, "C0:FF:EE:00:00:01", mtu)
+    return signal, VirtualPatch(signal, PatchConfig(**options), seed=3)
+
+
+def patch_on_air(mtu=247, **options):
+    """The same on Bluetooth."""
+    signal, patch = known_patch(**options)
+    return signal, PatchOnAir(patch, PATCH.ble, "C0:FF:EE:00:00:01", mtu)

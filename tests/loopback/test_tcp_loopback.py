@@ -1,0 +1,152 @@
+"""TCP for real: a virtual patch behind a listening socket that breaks, stalls, refuses and comes back."""
+
+import asyncio
+import contextlib
+
+import numpy as np
+from listening import Listener, exact, known_patch
+
+from edge.cli import main
+from edge.records import from_json
+
+
+class PatchOnNet:
+    """The kit's virtual patch behind a port of this computer."""
+
+    def __init__(self, patch, port=0):
+        self.patch, self.port = patch, port
+        self.now_s = 0.0
+        self.writer = None
+        self.connections = 0
+
+    async def __aenter__(self):
+        self.server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self.port = self.server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_error):
+        self.server.close()
+        await self.drop()
+        await self.server.wait_closed()
+
+    async def _serve(self, reader, writer):
+        if self.writer is not None:
+            await self.drop()
+        self.writer, self.connections = writer, self.connections + 1
+        with contextlib.suppress(OSError):
+            while data := await reader.read(1024):
+                if self.writer is writer:
+                    self.patch.receive(data)
+        if self.writer is writer:
+            await self.drop()
+
+    async def drop(self, *, abort=False):
+        writer, self.writer = self.writer, None
+        self.patch.link_lost()
+        if writer is not None:
+            if abort:
+                writer.transport.abort()
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+    async def streaming(self):
+        async with asyncio.timeout(20):
+            while self.writer is None or not self.patch._streaming:
+                await self.run(0.1)
+                await asyncio.sleep(0.001)
+
+    async def run(self, seconds, cut=None):
+        """Lets time pass; ``cut`` bytes are missing of what the last slot sends."""
+        end_s = self.now_s + seconds
+        while self.now_s < end_s:
+            self.now_s += 0.1
+            data = b"".join(emission.data for emission in self.patch.advance(self.now_s))
+            if self.writer is not None and data:
+                self.writer.write(data[: -cut if cut and self.now_s >= end_s else None])
+        if self.writer is not None:
+            with contextlib.suppress(OSError):
+                await self.writer.drain()
+
+
+def test_minutes_of_a_patch_over_tcp(monkeypatch):
+    async def go():
+        signal, patch = known_patch()
+        async with PatchOnNet(patch) as net, Listener(f"tcp:127.0.0.1:{net.port}") as heard:
+            await net.streaming()
+            await net.run(300.0)
+            await heard.until(lambda h: len(h.samples) >= patch._index)
+            return heard, signal.all
+
+    heard, truth = asyncio.run(go())
+    assert np.array_equal(heard.samples, truth[: len(heard.samples)])
+    assert len(heard.samples) >= 300 * 250
+    assert heard.lost == 0
+    assert heard.count("connected") == 1
+
+
+def test_a_peer_that_is_silent_is_connected_again():
+    async def go():
+        signal, patch = known_patch()
+        async with PatchOnNet(patch) as net, Listener(f"tcp:127.0.0.1:{net.port}?stall=0.2") as heard:
+            await net.streaming()
+            await net.run(5.0)
+            await heard.until(lambda h: h.count("stalled"))
+            await heard.until(lambda h: h.count("connected") == 2)
+            await net.streaming()
+            await net.run(5.0)
+            await heard.until(lambda h: sum(len(b) + b.lost for b in h.blocks) >= patch._index)
+            return heard, signal.all
+
+    heard, truth = asyncio.run(go())
+    exact(heard.blocks, truth)
+    assert "nothing came from 127.0.0.1" in heard.events("stalled")[0].detail
+
+
+def test_a_server_that_comes_later_and_goes(unused_port):
+    async def go():
+        _signal, patch = known_patch()
+        async with Listener(f"tcp:127.0.0.1:{unused_port}") as heard:
+            await heard.until(lambda h: h.said("nothing listens"))
+            async with PatchOnNet(patch, unused_port) as net:
+                await net.streaming()
+                await net.run(2.0)
+                await heard.until(lambda h: h.blocks)
+                await net.drop(abort=True)
+                await heard.until(lambda h: h.count("connected") == 2)
+            await heard.until(lambda h: h.count("disconnected") == 2)
+            return heard
+
+    heard = asyncio.run(go())
+    assert len(heard.said("nothing listens")) == 1
+
+
+def test_the_command_reads_a_patch_over_tcp(tmp_path):
+    import threading
+
+    from firmware_bridge.virtual import PatchConfig, VirtualPatch
+    from firmware_bridge.virtual_signal import PatientOptions, PatientSignal
+
+    ports, over = [], threading.Event()
+
+    async def serve():
+        patch = VirtualPatch(PatientSignal(PatientOptions(), 3), PatchConfig(), seed=3)
+        async with PatchOnNet(patch) as net:
+            ports.append(net.port)
+            while not over.is_set():
+                if net.writer is not None:
+                    await net.run(0.5)
+                await asyncio.sleep(0.01)
+
+    server = threading.Thread(target=asyncio.run, args=(serve(),))
+    server.start()
+    while not ports:
+        over.wait(0.01)
+    out = tmp_path / "o.jsonl"
+    try:
+        url = f"tcp:127.0.0.1:{ports[0]}?device=anyecg_patch"
+        assert main(["run", "--view", "none", "--source", url, "--out", str(out), "--seconds", "20"]) == 0
+    finally:
+        over.set()
+        server.join()
+    assert from_json(out.read_text().splitlines()[-1]).abstained is None
