@@ -127,33 +127,33 @@ class TextDecoder:
         out += [junk_event(junk, arrival_ns, self._count) for junk in self._heap.throw(piece)]
 
     def _lines(self, text: bytes, arrival_ns: int, out: list[LinkItem]) -> None:
+        lines = text.split(b"\n")
         if self._time is None and self._column == 0 and not text.translate(None, _DIGITS):
             # Nothing but digits, as almost always: no line needs to be looked at by itself.
-            lines = text.split(b"\n")
-            if all(len(line) < 10 and b" " not in line.strip() for line in lines):
-                samples = [_Line(int(line), lead_off=False) for line in lines if line.strip()]
-                self._block(samples, arrival_ns, out)
+            words = [word for line in lines if (word := line.strip())]
+            if all(len(word) < 10 and word.isdigit() for word in words):
+                self._block([int(word) for word in words], None, arrival_ns, out)
                 return
-        pending: list[_Line] = []
-        for line in text.split(b"\n"):
+        pending: list[int] = []
+        shared: _Line | None = None
+        for line in lines:
             if not line.strip():
                 continue
             sample = self._line(line)
+            if shared and not (sample and sample.time_ns is None and sample.lead_off == shared.lead_off):
+                self._block(pending, shared, arrival_ns, out)
+                pending, shared = [], None
             if sample is None:
-                self._block(pending, arrival_ns, out)
-                pending = []
                 self._bad += bool(line.translate(None, _PRINTABLE)) or len(line) > LINE_MAX
                 self._throw(line, arrival_ns, out)
-                continue
-            if pending and (sample.lead_off != pending[-1].lead_off or sample.time_ns is not None):
-                self._block(pending, arrival_ns, out)
-                pending = []
-            pending.append(sample)
-        self._block(pending, arrival_ns, out)
+            else:
+                shared = sample
+                pending.append(sample.value)
+        self._block(pending, shared, arrival_ns, out)
 
     def _line(self, line: bytes) -> _Line | None:
         """What a line says; ``None`` where it is no sample."""
-        if len(line) > LINE_MAX:
+        if len(line) > LINE_MAX or b"\r" in line.rstrip(b"\r"):
             return None
         words = line.translate(_SEPARATORS).split()
         first = words[0] if words else b""
@@ -176,25 +176,26 @@ class TextDecoder:
         time = _number(words[self._time])
         return None if time is None or not 0 <= time < WRAP * 1000 else round(time * self._tick_ns)
 
-    def _block(self, lines: list[_Line], arrival_ns: int, out: list[LinkItem]) -> None:
-        if not lines:
+    def _block(self, values: list[int], last: _Line | None, arrival_ns: int, out: list[LinkItem]) -> None:
+        """A block of lines alike; ``last`` says in what, and when the last of them was taken."""
+        if not values:
             return
         out += [junk_event(junk, arrival_ns, self._count) for junk in self._heap.take()]
         self._heap.frame()
-        time_ns = lines[-1].time_ns
+        time_ns, off = (None, False) if last is None else (last.time_ns, last.lead_off)
         lost, self._bad = self._bad, 0
         if time_ns is not None:
+            known = self._last is not None
             time_ns, missing = self._placed(time_ns, arrival_ns, out)
-            lost = max(lost, missing) if self._last is None else missing
+            lost = missing if known else lost
             self._last = time_ns
-        off = lines[0].lead_off
-        self._count["samples"] += len(lines)
+        self._count["samples"] += len(values)
         if lost:
             self._count["lost_samples"] += lost
         if off:
-            self._count["lead_off_samples"] += len(lines)
-        values = np.array([line.value for line in lines], np.int32)
-        out.append(self._blocks.one(values, arrival_ns, lost, lead_off=off, device_time_ns=time_ns))
+            self._count["lead_off_samples"] += len(values)
+        samples = np.array(values, np.int32)
+        out.append(self._blocks.one(samples, arrival_ns, lost, lead_off=off, device_time_ns=time_ns))
 
     def _placed(self, time_ns: int, arrival_ns: int, out: list[LinkItem]) -> tuple[int, int]:
         """The time without wrapping, and the samples missing before it."""

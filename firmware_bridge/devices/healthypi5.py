@@ -79,12 +79,12 @@ DEVICE = Device(
         options={"lsb_mv": LSB_MV_OPTION},
         notes=(
             (
-                "its scale is derived from the driver's source only (3.725e-7 mV a count: code * 256 at gain 80) and not "
-                "confirmed: counts, until it is calibrated (option lsb_mv)"
+                "its scale is derived from the driver's source only (3.725e-7 mV a count: code * 256 at gain 80) and "
+                "not confirmed: counts, until it is calibrated (option lsb_mv)"
             ),
             (
-                "USB is to be preferred: over Bluetooth a public firmware leaves out every ninth sample, which nothing in "
-                "the protocol shows"
+                "USB is to be preferred: over Bluetooth a public firmware leaves out every ninth sample, and nothing "
+                "in the protocol shows it"
             ),
         ),
     ),

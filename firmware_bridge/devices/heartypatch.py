@@ -8,7 +8,11 @@ ran over; then the device's clock tells how much is missing.
 
 from __future__ import annotations
 
+import math
+import struct
+
 import numpy as np
+from numpy.typing import NDArray
 
 from firmware_bridge.devices import Device, DeviceProfile
 from firmware_bridge.devices._cutter import Run
@@ -27,9 +31,8 @@ SLACK_S = 1.0
 """Number and clock may differ so far about what is missing before the number is not believed."""
 CHECK_FRAMES = 64
 """Packets after which the real rate is compared with the one that was given."""
-_HEADER = np.dtype(
-    {"names": ["number", "time"], "formats": ["<u4", ("<u4", (2,))], "offsets": [HEAD, HEAD + 4], "itemsize": 55}
-)
+_HEADER = struct.Struct("<III")
+"""Number, seconds, microseconds."""
 
 
 class HeartyPatchDecoder(ProtoCentralDecoder):
@@ -54,15 +57,14 @@ class HeartyPatchDecoder(ProtoCentralDecoder):
         del kind
         samples = column(run, HEAD + 16, "<i4", SAMPLES).reshape(-1, SAMPLES)
         out: list[LinkItem] = []
-        for header, eight in zip(np.frombuffer(run.data, _HEADER).tolist(), samples, strict=True):
-            number, (seconds, micros) = header
+        for at, eight in zip(range(HEAD, len(run.data), run.size), samples, strict=True):
+            number, seconds, micros = _HEADER.unpack_from(run.data, at)
             self._packet(number, seconds * 1_000_000_000 + micros * 1000, eight, arrival_ns, out)
         return out
 
     def _packet(
-        self, number: int, time_ns: int, eight: np.ndarray[tuple[int], np.dtype[np.int32]], arrival_ns: int,
-        out: list[LinkItem],
-    ) -> None:  # fmt: skip
+        self, number: int, time_ns: int, eight: NDArray[np.int32], arrival_ns: int, out: list[LinkItem]
+    ) -> None:
         lost = 0
         if self._number is not None:
             if number == self._number:
@@ -90,7 +92,7 @@ class HeartyPatchDecoder(ProtoCentralDecoder):
         if step == 1 or (step > 0 and abs(gone_s - step * per_packet_s) <= SLACK_S + 0.02 * gone_s):
             return (step - 1) * SAMPLES
         # Its number began anew, or is damaged: the clock goes on and tells.
-        lost = max(1, round((gone_s / per_packet_s - 1) * SAMPLES))
+        lost = max(0, round((gone_s / per_packet_s - 1) * SAMPLES))
         self._begin = None
         self._count["overruns"] += 1
         detail = f"the patch lost samples (its FIFO ran over): {lost} by its clock"
@@ -107,10 +109,10 @@ class HeartyPatchDecoder(ProtoCentralDecoder):
         if frames >= CHECK_FRAMES:
             self._checked = True
             measured = frames * SAMPLES / max((time_ns - self._begin[1]) * 1e-9, 1e-3)
-            nearest = min(RATES, key=lambda r: abs(np.log(r / measured)))
+            nearest = min(RATES, key=lambda r: abs(math.log(r / measured)))
             if nearest != self._blocks.fs_hz:
                 detail = f"samples come at {measured:.0f} Hz, not {self._blocks.fs_hz:g}: add rate={nearest} to the URL"
-                out.append(LinkEvent(LinkEventKind.REFUSED, arrival_ns, detail, {"measured_hz": round(measured, 3)}))
+                out.append(LinkEvent(LinkEventKind.INFO, arrival_ns, detail, {"measured_hz": round(measured, 3)}))
 
 
 DEVICE = Device(
