@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Front end stream/1 in whole numbers: counts of the converter in, 125 Hz out, and the model's int8 window.
+ *
+ * Samples are pushed one by one at 250 or 500 Hz; their unit and gain do not matter, for the window is a z-score. The
+ * filters are those of edge/frontend_stream.py; the sums are exact, so nothing drifts over weeks, and no FPU is needed.
+ * A gap, a lead off or a new session begins a new segment: anyecg_stream_reset().
+ */
+#ifndef ECG_FRONTEND_H
+#define ECG_FRONTEND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define ANYECG_STREAM_HZ 125u
+#define ANYECG_STREAM_WINDOW 1250u /* ten seconds */
+#define ANYECG_STREAM_LOWPASS_MAX 97u
+#define ANYECG_STREAM_BOXCAR 128u
+#define ANYECG_STREAM_BITS_MIN 8u
+#define ANYECG_STREAM_BITS_MAX 24u
+
+struct anyecg_stream {
+  int32_t input[ANYECG_STREAM_LOWPASS_MAX];
+  int32_t low[2u * ANYECG_STREAM_BOXCAR];
+  int32_t window[ANYECG_STREAM_WINDOW];
+  int64_t once, lagging, twice; /* of the two boxcars; see push */
+  const int32_t *taps;
+  uint16_t lows;   /* low-pass outputs so far, up to two boxcars and then in turn */
+  uint16_t next;   /* place in the window */
+  uint16_t filled; /* of the window */
+  uint8_t held;    /* of the input */
+  uint8_t half;    /* of the low-pass */
+  uint8_t decimation;
+  uint8_t bits; /* of a sample */
+};
+
+/* grid_hz is 250 or 500, bits the converter's resolution, 8 to 24: samples beyond are limited, and what is left of 30
+ * bits are fractions of a count. Returns false, and nothing works, for any other. */
+bool anyecg_stream_init(struct anyecg_stream *stream, unsigned grid_hz, unsigned bits);
+
+/* Begins a new segment. */
+void anyecg_stream_reset(struct anyecg_stream *stream);
+
+/* Takes the next sample. Returns whether it completed one of the 125 Hz stream; the first comes after 2.2 s. */
+bool anyecg_stream_push(struct anyecg_stream *stream, int32_t sample);
+
+/* The newest of the 125 Hz stream, in 2**-(30 - bits) of a count. */
+int32_t anyecg_stream_latest(const struct anyecg_stream *stream);
+
+/* The last ten seconds as the model's input: z-score, limited to +-8, step 1/16. Returns false while there are fewer.
+ * out has ANYECG_STREAM_WINDOW values. All zeros for a window without variation. */
+bool anyecg_stream_window(const struct anyecg_stream *stream, int8_t *out);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
