@@ -232,7 +232,7 @@ def assert_placed(patch, blocks):
 
 def before(blocks, patch) -> int:
     """Samples that the patch ignored before START, from the first value."""
-    return next(k for k in range(200) if patch.value(k) == blocks[0].samples[0])
+    return next(k for k in range(5000) if patch.value(k) == blocks[0].samples[0])
 
 
 @pytest.mark.parametrize("sample_format", list(SampleFormat))
