@@ -29,6 +29,8 @@ STEP_TOLERANCE_MS = 2
 """How far one step may be from 16 samples at a rate that explains it."""
 UNSURE_MAX = 3
 """Frames that wait where the first steps fit another rate than the one asked for."""
+UNSURE_AGREED_MAX = 12
+"""The same where the sensor agreed to that rate: then it is more likely that every second notification got lost."""
 SURE_FRAMES = 64
 """Frames after which the measured rate may correct a neighbouring nominal one (500 and 512 Hz differ by 2.4 %)."""
 _WRAP = 1 << 32
@@ -62,7 +64,7 @@ class MovesenseDecoder:
         self._millivolts = format.lower() != "raw"
         self._times = FrameTimes(self._rate_hz, JITTER_NS)
         self._writes: deque[Write] = deque(maxlen=16)
-        self._sure = False
+        self._sure = self._agreed = False
         self._held: list[_Held] = []
         self._time_ms: int | None = None
         self._frames = 0
@@ -90,6 +92,7 @@ class MovesenseDecoder:
         """Takes an event of the transport."""
         if event.kind is LinkEventKind.CONNECTED:
             self._writes.clear()
+            self._agreed = False
             self._writes.append(Write(bytes((gsp.HELLO, HELLO_REF))))
             self._subscribe()
         if event.kind is LinkEventKind.STALLED and self._auto and not self._streaming:
@@ -135,6 +138,7 @@ class MovesenseDecoder:
         status = gsp.parse_status(body)
         if status is None or status < 400:
             self._count["malformed"] += status is None
+            self._agreed = self._agreed or (status is not None and ref == ECG_REF)
             return []
         if ref != ECG_REF:
             self._count["other_answers"] += 1
@@ -205,7 +209,7 @@ class MovesenseDecoder:
             return self._place(frame)
         # The step fits another rate: what was asked for may not be what this recording holds.
         self._held.append(frame)
-        if len(self._held) < UNSURE_MAX:
+        if len(self._held) < (UNSURE_AGREED_MAX if self._agreed else UNSURE_MAX):
             return []
         times = [self._time_ms or 0, *(held.time_ms for held in self._held)]
         steps = [b - a for a, b in pairwise(times)]
