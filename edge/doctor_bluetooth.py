@@ -22,7 +22,8 @@ def check(probe: Probe) -> list[Finding]:
     blocked = _blocked(probe)
     said = _ask(probe)
     # A container may have the bus and no /sys.
-    if not names and not blocked and not (isinstance(said, _Said) and said.adapters):
+    hidden = isinstance(said, _Said) and bool(said.adapters or said.error)
+    if not names and not blocked and not hidden:
         fix = f"plug in a USB dongle; {ON_THE_PI}"
         return [Finding("adapter", State.SKIPPED, "no Bluetooth adapter; patches on a cable work", fix)]
     present = [Finding("adapter", State.OK, ", ".join(names))] if names else []

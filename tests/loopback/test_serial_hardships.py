@@ -147,7 +147,7 @@ def test_garbage_at_the_start_costs_no_sample(port: PtyPort, tmp_path: Path) -> 
 
 def test_full_load_of_921600_baud_through_the_whole_chain(tmp_path: Path) -> None:
     """Bytes come as fast as the fastest usual UART can bring them; nothing is lost on the way to the estimates."""
-    speed, seconds = 42.0, 250.0
+    speed, seconds = 42.0, 150.0
     arguments = ("--fs", "1000", "--frame-s", "0.02", "--speed", str(speed), "--seconds", str(seconds), "--noise", "0")
     loaded, memory = load("demo", "litert-reference"), MemorySink()
     with VirtualProcess(tmp_path / "tty", *arguments) as patch:
