@@ -306,7 +306,10 @@ DEVICE = Device(
             "rate": f"sampling rate in Hz: {', '.join(map(str, gsp.RATES_HZ))} (default 250)",
             "format": "auto (default), mv (firmware 2.3 or newer) or raw",
         },
-        notes=("its pass band depends on its configuration (/Meas/ECG/Config), which is not read",),
+        notes=(
+            "its pass band depends on its configuration (/Meas/ECG/Config), which is not read",
+            "its times are taken for those of the first sample of 16, which no text confirms: up to 15 samples off",
+        ),
     ),
     decoder=MovesenseDecoder,
 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edge.timeline import Gap, Timeline
 from firmware_bridge.devices import _polar_pmd as pmd
 from firmware_bridge.devices import get
 from firmware_bridge.devices._polar_delta import decode_delta
@@ -391,6 +392,22 @@ class TestVirtualStrap:
             assert strap.write("control", bytes.fromhex(command)) == [("control", bytes.fromhex(answer))], command
         assert VirtualPolar(mtu=23).write("control", b"\x01\x00") == [("control", bytes.fromhex("F000010A"))]
         assert strap.read("control").hex() == "0f05" + 15 * "00"
+
+
+def test_the_timeline_sees_the_true_rate_and_every_gap() -> None:
+    strap, decoder, timeline = VirtualPolar(rate_hz=130.34), connected(), Timeline(250)
+    for write in decoder.writes():
+        strap.write(write.channel, write.data)
+    strap.write("control", pmd.start_command(pmd.DEFAULT_SETTINGS))
+    gaps: list[Gap] = []
+    for number, (channel, data) in enumerate(strap.notifications(np.zeros(80_000, dtype=np.int32))):
+        if number in {200, 500, 501}:
+            continue
+        for item in decoder.feed(data, strap.clock_ns - UNSET_CLOCK_NS + 30_000_000, channel):
+            gaps += [found for found in timeline.push(item) if isinstance(found, Gap)]
+    assert timeline.lost_samples == 3 * 73
+    assert [gap.end_s - gap.start_s for gap in gaps] == pytest.approx([73 / 130.34, 146 / 130.34], abs=0.01)
+    assert timeline.measured_hz == pytest.approx(130.34, abs=0.01)
 
 
 def test_the_profile_is_what_a_transport_needs() -> None:
