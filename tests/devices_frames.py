@@ -182,7 +182,7 @@ def bioharness_frame(number: int, values: list[int]) -> bytes:
         whole |= (value + 512) << (10 * at)
     head = struct.pack("<BHBBI", number % 256, 2026, 11, 22, 3_600_000 + number * 252)
     body = head + whole.to_bytes(79, "little")
-    return b"\x02" + bytes((22, len(body))) + body + bytes((crc8(body), 3))
+    return b"\x02" + bytes((0x22, len(body))) + body + bytes((crc8(body), 3))
 
 
 def singles(frame: Callable[[int, int], bytes], high: int, offset: int = 0) -> Callable[..., Stream]:

@@ -25,6 +25,7 @@ RATES = (128, 256, 512)
 """Build options of the firmware."""
 DATA: Kind = (3, 48)
 SAMPLES = 8
+NUMBERS = 1 << 32
 TIME_MAX_S = 3600.0
 """A gap longer than this, by the device's clock, is another clock (it begins at 1970 when the device starts)."""
 SLACK_S = 1.0
@@ -79,7 +80,7 @@ class HeartyPatchDecoder(ProtoCentralDecoder):
 
     def _missing(self, number: int, time_ns: int, arrival_ns: int, out: list[LinkItem]) -> int:
         """Samples missing before a packet that does not repeat the last one."""
-        step = number - (self._number or 0)
+        step = (number - (self._number or 0) + NUMBERS // 2) % NUMBERS - NUMBERS // 2
         gone_s = (time_ns - self._time_ns) * 1e-9
         per_packet_s = SAMPLES / self._blocks.fs_hz
         if not 0.0 < gone_s <= TIME_MAX_S:
