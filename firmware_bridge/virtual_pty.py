@@ -276,7 +276,13 @@ class VirtualProcess:
         self.stop()
 
 
-def _signal_of(options: argparse.Namespace) -> tuple[Signal, float]:
+def signal_of(options: argparse.Namespace) -> tuple[Signal, float]:
+    """The signal that the options of ``add_patient`` ask for, and its rate in Hz.
+
+    Raises:
+        AnyEcgError: It cannot be had.
+        ValueError: A number is none, or impossible.
+    """
     if options.recording is None:
         changes = []
         for text in options.set:
@@ -287,15 +293,10 @@ def _signal_of(options: argparse.Namespace) -> tuple[Signal, float]:
     return RecordingSignal(load_recording(options.recording, options.column), loop=options.loop), options.fs
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = OneLineParser("anyecg virtual-patch", __doc__.partition("\n")[0])
+def add_patient(parser: argparse.ArgumentParser) -> None:
+    """Options that say what is measured, and the port's name."""
     parser.add_argument("--link", type=Path, required=True, help="name of the port to make")
-    parser.add_argument("--fs", type=float, default=250.0, help="sampling rate, Hz")
-    parser.add_argument("--bits", type=int, choices=(16, 24), default=16)
-    parser.add_argument("--nv", type=int, default=1000, help="nanovolts a count; 0 hides the scale")
-    parser.add_argument("--frame-s", type=float, default=0.1, help="seconds in a frame")
-    parser.add_argument("--ring-s", type=float, default=0.0, help="seconds it keeps to send again on request")
-    parser.add_argument("--recording", type=Path, help="CSV or .npy of millivolts, at --fs")
+    parser.add_argument("--recording", type=Path, help="CSV or .npy of millivolts, at the patch's rate")
     parser.add_argument("--column", type=int, default=0)
     parser.add_argument("--loop", action="store_true", help="begin the recording anew at its end")
     parser.add_argument("--hr", type=float, default=70.0)
@@ -304,6 +305,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--noise", type=float, default=1.0, help="factor; 0 for none")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the ECG")
     parser.add_argument("--seed", type=int, default=1)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = OneLineParser("anyecg virtual-patch", __doc__.partition("\n")[0])
+    add_patient(parser)
+    parser.add_argument("--c", action="store_true", help="the example patch in C, compiled here; see docs/firmware.md")
+    parser.add_argument("--fs", type=float, default=250.0, help="sampling rate, Hz")
+    parser.add_argument("--bits", type=int, choices=(16, 24), default=16)
+    parser.add_argument("--nv", type=int, default=1000, help="nanovolts a count; 0 hides the scale")
+    parser.add_argument("--frame-s", type=float, default=0.1, help="seconds in a frame")
+    parser.add_argument("--ring-s", type=float, default=0.0, help="seconds it keeps to send again on request")
     parser.add_argument("--faults", default="", help="such as 'drop=0.01;unplug@30:5;restart@90'")
     parser.add_argument("--speed", type=float, default=1.0, help="factor of real time")
     parser.add_argument("--seconds", type=float, default=float("inf"))
@@ -316,14 +328,19 @@ def run(arguments: list[str] | None = None) -> int:
     Raises:
         AnyEcgError: Anything that is wrong, in one line.
     """
-    options = _parser().parse_args(arguments)
+    given = sys.argv[1:] if arguments is None else arguments
+    if "--c" in given:
+        from firmware_bridge import c_patch
+
+        return c_patch.run([one for one in given if one != "--c"])
+    options = _parser().parse_args(given)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda caught, _frame: sys.exit(128 + caught))
     if not 0.01 <= options.speed <= 1e5:
         raise UsageError(f"--speed {options.speed:g} is outside 0.01 to 100000")
     faults = FaultSchedule.parse(options.faults)
     try:
-        source, fs_hz = _signal_of(options)
+        source, fs_hz = signal_of(options)
         config = PatchConfig(fs_hz, options.frame_s, options.bits, options.nv, ring_s=options.ring_s)
     except ValueError as error:
         raise UsageError(f"the virtual patch cannot be made: {error}") from None

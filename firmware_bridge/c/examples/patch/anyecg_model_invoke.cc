@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+#include "anyecg_model_invoke.h"
+
+#include <cstring>
+
+#include "anyecg_config.h"
+#include "anyecg_model.h"
+#include "anyecg_ops.h"
+#include "tensorflow/lite/micro/micro_interpreter.h"
+#include "tensorflow/lite/micro/micro_mutable_op_resolver.h"
+#include "tensorflow/lite/schema/schema_generated.h"
+
+namespace {
+
+ANYECG_ALIGN16 uint8_t tensor_arena[ANYECG_ARENA_BYTES];
+
+tflite::MicroInterpreter *Interpreter() {
+  static tflite::MicroMutableOpResolver<ANYECG_OP_COUNT> resolver;
+  static const bool added = anyecg_add_ops(resolver) == kTfLiteOk;
+  static tflite::MicroInterpreter interpreter(tflite::GetModel(anyecg_model), resolver, tensor_arena,
+                                              sizeof(tensor_arena));
+  static const bool ready = added && interpreter.AllocateTensors() == kTfLiteOk &&
+                            interpreter.input(0)->bytes == ANYECG_INPUT_VALUES &&
+                            interpreter.output(0)->bytes == ANYECG_OUTPUT_VALUES;
+  return ready ? &interpreter : nullptr;
+}
+
+}  // namespace
+
+extern "C" const unsigned anyecg_model_outputs = ANYECG_OUTPUT_VALUES;
+
+extern "C" const int8_t *anyecg_model_invoke(const int8_t *window) {
+  tflite::MicroInterpreter *interpreter = Interpreter();
+  if (interpreter == nullptr) {
+    return nullptr;
+  }
+  // Asked for anew each time: an output may share its memory with the input.
+  std::memcpy(interpreter->input(0)->data.int8, window, ANYECG_INPUT_VALUES);
+  return interpreter->Invoke() == kTfLiteOk ? interpreter->output(0)->data.int8 : nullptr;
+}
