@@ -2,7 +2,7 @@
 
 Neither is ever taken for wall time. The mapping takes the smallest latency of the last frames as the truth, because
 radio and scheduling can only delay a frame (the rule of al-bashkir/polar-h10, docs/polar-protocol.md); it follows drift
-by at most 0.5 ms a frame.
+by at most 0.5 ms a frame, after the first 64, in which a smaller latency is believed at once.
 """
 
 from __future__ import annotations
@@ -56,8 +56,10 @@ class HostClock:
             self.offset_ns = best
             return
         step = best - self.offset_ns
-        # A smaller latency than ever seen is always true; a larger minimum is drift and followed slowly.
-        self.offset_ns += step if step < 0 else min(step, SLEW_NS_PER_FRAME)
+        # At the start a smaller latency than any before is the truth; once enough were seen, any change is drift.
+        learning = len(self._recent) < HISTORY_FRAMES
+        slowest = step if learning else -SLEW_NS_PER_FRAME
+        self.offset_ns += max(step, slowest) if step < 0 else min(step, SLEW_NS_PER_FRAME)
 
     def restart(self) -> None:
         """Forgets the mapping: the device rebooted."""

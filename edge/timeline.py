@@ -115,7 +115,7 @@ class Timeline:
             if item.kind is LinkEventKind.RESTARTED:
                 self._segment, self._anchor, self._link_lost = None, None, True
                 self.host_clock.restart()
-            elif item.kind is LinkEventKind.DISCONNECTED:
+            elif item.kind in {LinkEventKind.DISCONNECTED, LinkEventKind.STALLED}:
                 self._link_lost = True
             return []
         if not MIN_FS_HZ <= item.fs_hz <= MAX_FS_HZ:

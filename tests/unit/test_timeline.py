@@ -177,3 +177,36 @@ def test_host_clock_takes_the_smallest_latency_and_slews() -> None:
     assert clock.offset_ns - before <= 500_000
     clock.update(0, 10**12)
     assert clock.reanchored == 1
+
+
+@pytest.mark.parametrize("drift_ppm", [-60, 60])
+def test_host_clock_follows_drift_and_never_steps(drift_ppm: int) -> None:
+    """A strap's frames for ten minutes: never further off than its best latency, never faster than 0.5 ms a frame."""
+    clock, rng, frame_ns = HostClock(), np.random.default_rng(2), 561_000_000
+    before = None
+    for k in range(1100):
+        device_ns = k * frame_ns
+        true_ns = round(k * frame_ns * (1 + drift_ppm * 1e-6))
+        clock.update(device_ns, true_ns + 8_000_000 + int(rng.exponential(15_000_000)))
+        if k >= 64:
+            assert abs(clock.offset_ns - before) <= 500_000
+            assert -1_000_000 <= device_ns + clock.offset_ns - true_ns <= 15_000_000
+        before = clock.offset_ns
+
+
+def test_the_first_frame_s_latency_is_not_kept() -> None:
+    """The first notification after a connection may wait for a third of a second; the next ones do not."""
+    clock = HostClock()
+    clock.update(0, 350_000_000)
+    clock.update(561_000_000, 561_000_000 + 9_000_000)
+    assert clock.offset_ns == 9_000_000
+
+
+@pytest.mark.parametrize("kind", [LinkEventKind.DISCONNECTED, LinkEventKind.STALLED])
+def test_a_device_without_clock_has_a_gap_where_its_link_was_made_again(kind: LinkEventKind) -> None:
+    timeline, s = Timeline(250), 1_000_000_000
+    timeline.push(block(np.zeros(250), 250.0, arrival_ns=10 * s))
+    timeline.push(LinkEvent(kind, 15 * s))
+    gap, after = timeline.push(block(np.zeros(250), 250.0, arrival_ns=16 * s))
+    assert gap.end_s - gap.start_s == pytest.approx(5.0)
+    assert after.first
