@@ -24,12 +24,11 @@ from firmware_bridge.transports import DATA_CHANNEL
 RATES = {1000: 3, 100: 2}
 """Rates that an ECG can be read at -> their codes; the board also knows 10 and 1."""
 INPUTS = (1, 2, 3, 4, 5, 6)
-SIZES = {8: 6, 7: 4, 6: 3, 4: 2, 3: 1}
-"""Bytes of a frame -> values in it (eight bytes hold five or six, in the same places)."""
+SIZES = {3: 1, 4: 2, 6: 3, 7: 4, 8: 6}
+"""Bytes of a frame -> values in it (eight bytes hold five or six, in the same places), smaller ones first."""
 NUMBERS = 16
 SURE = 4
 """Sound frames in a row that are believed where nothing came before: 28 bits would have to be right by chance."""
-WINDOW = SURE * max(SIZES)
 STOP, VERSION = b"\x00", b"\x07"
 GREETING = b"BITalino"
 
@@ -85,6 +84,22 @@ def values(rows: NDArray[np.uint8], which: int) -> NDArray[np.int32]:
     if which == len(INPUTS) - 1:
         return np.asarray(low & 0x3F, np.int32)
     return np.asarray((high & mask) << shift_high | low >> shift_low, np.int32)
+
+
+def _chain(whole: NDArray[np.uint8], size: int) -> int:
+    """First place with `SURE` frames of that size behind each other; -1 where there is none."""
+    places = len(whole) - SURE * size + 1
+    if places <= 0:
+        return -1
+    rows = np.lib.stride_tricks.sliding_window_view(whole, size)
+    good = crc(rows) == rows[:, -1] & 0x0F
+    number = rows[:, -1] >> 4
+    chained = good[:places].copy()
+    for step in range(1, SURE):
+        at = step * size
+        chained &= good[at : at + places] & (number[at : at + places] == (number[:places] + step) % NUMBERS)
+    first = int(chained.argmax())
+    return first if chained[first] else -1
 
 
 class _ChainCutter:
@@ -151,32 +166,23 @@ class _ChainCutter:
         return at + count * size
 
     def _search(self, buffer: bytes, at: int, out: list[Run | Junk]) -> int:
-        """Finds where sound frames begin; every place is judged by the same number of bytes, however they came."""
-        places = len(buffer) - at - WINDOW + 1
-        if places <= 0:
-            return at
+        """Finds where sound frames begin.
+
+        A place is judged size by size, smaller ones first, so that the verdict never depends on bytes behind those
+        that it rests on: a stream gives the same frames however it comes.
+        """
         whole = np.frombuffer(buffer, np.uint8, offset=at)
-        found = {size: first for size in self._sizes if (first := self._chain(whole, size, places)) >= 0}
-        first = min(found.values(), default=places)
+        found = {size: first for size in self._sizes if (first := _chain(whole, size)) >= 0}
+        judged = max(0, len(whole) - SURE * self._sizes[-1] + 1)
+        first = min(found.values(), default=judged)
+        if first > judged:
+            first, found = judged, {}
         out += self._heap.throw(buffer[at : at + first])
         at += first
         if found:
             self._locked = next(size for size in self._sizes if found.get(size) == first)
             self._expected = buffer[at + self._locked - 1] >> 4
         return at
-
-    def _chain(self, whole: NDArray[np.uint8], size: int, places: int) -> int:
-        """First place with `SURE` frames of that size behind each other; -1 where there is none."""
-        ends = places + (SURE - 1) * size
-        rows = np.lib.stride_tricks.sliding_window_view(whole, size)[:ends]
-        good = crc(rows) == rows[:, -1] & 0x0F
-        number = rows[:, -1] >> 4
-        chained = good[:places].copy()
-        for step in range(1, SURE):
-            at = step * size
-            chained &= good[at : at + places] & (number[at : at + places] == (number[:places] + step) % NUMBERS)
-        first = int(chained.argmax())
-        return first if chained[first] else -1
 
     @staticmethod
     def _sound(rows: NDArray[np.uint8], expected: int) -> NDArray[np.bool_]:

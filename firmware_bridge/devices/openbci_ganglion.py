@@ -88,6 +88,8 @@ class GanglionDecoder:
         self._value: int | None = None
         """Firmware 2: the sample before; ``None`` while differences have nothing to stand on."""
         self._missing = 0
+        self._begun = False
+        """A sample came on this connection."""
         self._text = ""
         self._last = -1
         self._warned = False
@@ -116,7 +118,7 @@ class GanglionDecoder:
             self._out = [Write(b"b")]
         elif event.kind in {LinkEventKind.DISCONNECTED, LinkEventKind.STALLED, LinkEventKind.END}:
             self._position = self._value = None
-            self._missing, self._text = 0, ""
+            self._missing, self._begun, self._text = 0, False, ""
         return []
 
     def writes(self) -> list[Write]:
@@ -157,7 +159,7 @@ class GanglionDecoder:
         if self._position is not None:
             gone = (place - self._position) % ROUND
             if gone:
-                self._missing += gone
+                self._missing += gone if self._begun else 0
                 self._value = None
         self._position = (place + count) % ROUND
         if number == 0:
@@ -166,7 +168,7 @@ class GanglionDecoder:
         elif self._value is None:
             # Differences to a value that never came. Before the first whole sample nothing is missing yet.
             self._count["undecodable_samples"] += count
-            self._missing += count if self._count["samples"] else 0
+            self._missing += count if self._begun else 0
             return []
         else:
             bits = 18 if number <= IDS else 19
@@ -178,6 +180,7 @@ class GanglionDecoder:
         return [self._block(np.array(samples, np.int32), arrival_ns, lost, number)]
 
     def _block(self, samples: NDArray[np.int32], arrival_ns: int, lost: int, number: int) -> LinkItem:
+        self._begun = True
         self._count["samples"] += len(samples)
         if lost:
             self._count["lost_samples"] += lost
