@@ -98,6 +98,33 @@ def mae_interval(
     return Score(float(size.mean()), float(low), float(high))
 
 
+CALIBRATION_BINS = 15
+"""Of equal size, as in Nixon et al., CVPR workshops 2019 (adaptive calibration error)."""
+
+
+def calibration_error(
+    probabilities: NDArray[np.floating], labels: NDArray[np.bool_], bins: int = CALIBRATION_BINS
+) -> float | None:
+    """Expected calibration error over bins of equal size: mean distance of probability and share of positives.
+
+    It is never zero: with ``n`` patients in a bin the share itself scatters by ``sqrt(p (1 - p) / n)``.
+
+    Args:
+        probabilities: Shape ``(n,)``.
+        labels: Shape ``(n,)``, true for a positive.
+        bins: How many; fewer where there are fewer patients.
+
+    Returns:
+        The error, or ``None`` where there is nobody.
+    """
+    p, y = np.asarray(probabilities, dtype=np.float64), np.asarray(labels, dtype=bool)
+    if not len(p):
+        return None
+    order = np.argsort(p, kind="stable")
+    parts = [part for part in np.array_split(order, min(bins, len(p))) if len(part)]
+    return float(sum(len(part) * abs(p[part].mean() - y[part].mean()) for part in parts) / len(p))
+
+
 def _patient_weights(n: int, patients: NDArray[np.integer] | None, seed: int, resamples: int) -> F64:
     """How often each row counts in each resample, shape ``(resamples, n)``."""
     rng = np.random.default_rng([seed, 7])

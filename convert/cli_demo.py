@@ -1,4 +1,4 @@
-"""``anyecg train-demo``: train the demonstration bundle on simulated patients."""
+"""``anyecg train-demo``: make the demonstration bundle from simulated patients, by way of a teacher."""
 
 from __future__ import annotations
 
@@ -17,22 +17,29 @@ PROG = "anyecg train-demo"
 def build_parser() -> argparse.ArgumentParser:
     """The command line."""
     from convert.demo import DemoConfig
+    from convert.demo_teacher import SHAPES
     from convert.students import PRESETS
 
     default = DemoConfig()
     parser = OneLineParser(
         PROG,
-        "Train the demonstration bundle on simulated patients. Not to be used on people's health.",
+        "Make the demonstration bundle: simulated patients, a teacher, a student. Not to be used on people's health.",
         "Killed runs go on where they stopped when the same command is given again.",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the bundle shall stand")
+    parser.add_argument("--work", type=Path, metavar="DIR", help="intermediate files (default: OUT.work)")
     parser.add_argument("--patients", type=int, default=default.patients, metavar="N", help="default %(default)s")
     parser.add_argument("--seed", type=int, default=default.seed, metavar="S", help="default %(default)s")
-    parser.add_argument("--workdir", type=Path, metavar="DIR", help="intermediate files (default: OUT.work)")
     parser.add_argument("--seconds", type=float, default=default.seconds, help="of each record; default %(default)s")
+    parser.add_argument("--teacher", default=default.teacher, choices=sorted(SHAPES), help="default %(default)s")
+    parser.add_argument(
+        "--varied", type=int, default=default.varied, metavar="N", help="ECGs of every shape; default %(default)s"
+    )
     parser.add_argument("--preset", default=default.preset, choices=sorted(PRESETS), help="default %(default)s")
-    parser.add_argument("--float-epochs", type=int, default=default.float_epochs, help="default %(default)s")
-    parser.add_argument("--quant-epochs", type=int, default=default.quant_epochs, help="default %(default)s")
+    for name in ("teacher_epochs", "float_epochs", "quant_epochs"):
+        flag, value = f"--{name.replace('_', '-')}", getattr(default, name)
+        parser.add_argument(flag, type=int, default=value, metavar="N", help="default %(default)s")
+    parser.add_argument("--compare", type=Path, metavar="DIR", help="recordings to compare student and teacher on")
     return parser
 
 
@@ -48,23 +55,42 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         AnyEcgError: What a user can do something about.
     """
+    from dataclasses import fields
+
     from convert.demo import DemoConfig, train_demo
     from convert.demo_card import number
+    from convert.demo_data import LEAST_SECONDS
 
     args = build_parser().parse_args(argv)
-    if args.seconds < 13.0 or args.float_epochs < 1 or args.quant_epochs < 1 or args.seed < 0:
-        raise UsageError("records need 13 s or more, both trainings an epoch or more, and seeds are not negative")
-    config = DemoConfig(args.patients, args.seed, args.seconds, args.preset, args.float_epochs, args.quant_epochs)
+    config = DemoConfig(**{field.name: getattr(args, field.name) for field in fields(DemoConfig)})
+    least = min(config.teacher_epochs, config.float_epochs, config.quant_epochs)
+    if config.seconds < LEAST_SECONDS or least < 1 or config.seed < 0 or config.varied < 0:
+        raise UsageError(
+            f"records need {LEAST_SECONDS:.0f} s or more, every training an epoch or more, "
+            "and seeds and numbers are not negative"
+        )
     out = args.out.resolve()
-    workdir = args.workdir or out.with_name(f"{out.name}.work")
     begun_s = time.monotonic()
-    report = train_demo(out, workdir, config, sys.stderr)
+    report = train_demo(out, args.work or out.with_name(f"{out.name}.work"), config, sys.stderr, args.compare)
     for key, head in report["heads"].items():
         e = head["evidence"]
-        name, value = ("MAE  ", e["mae"]) if e["mae"] is not None else ("AUROC", e["auroc"])
-        sys.stdout.write(f"{key:16s} {name} {number(value):5s}  {e['tier']}\n")
-    size = report["size"]
+        if e["mae"] is not None:
+            sys.stdout.write(f"{key:16s} MAE   {number(e['mae'])}  {e['tier']}\n")
+        else:
+            sys.stdout.write(
+                f"{key:16s} AUROC {number(e['auroc']):5s}  {e['tier']:9s} teacher {number(head.get('auroc_teacher'))}  "
+                f"calibration error {number(head.get('calibration_error'))}\n"
+            )
+    size, s, elsewhere = report["size"], report["summary"], report["elsewhere"]
+    if elsewhere is not None:
+        sys.stdout.write(
+            f"correlation with the teacher on {elsewhere['recordings']} other recordings, median: "
+            f"{number(elsewhere['median_correlation_int8'])}\n"
+        )
     sys.stdout.write(
+        f"correlation with the teacher, median: {number(s['median_correlation_int8'])}; macro AUROC teacher "
+        f"{number(s['macro_auroc_teacher'], 4)}, float {number(s['macro_auroc_float'], 4)}, "
+        f"int8 {number(s['macro_auroc_int8'], 4)}, PTQ {number(s['macro_auroc_ptq'], 4)}\n"
         f"{out}: {size['model_bytes']} bytes of flash, {size['arena_bytes']} of arena, "
         f"{(time.monotonic() - begun_s) / 60:.1f} min\n"
     )

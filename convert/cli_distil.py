@@ -22,7 +22,14 @@ def build_parser() -> Parser:
     plan, windows = DistilPlan(), LabelPlan()
     p = Parser(PROG, "Distil a teacher into a student for a microcontroller. Killed runs go on when given again.")
     p.add_argument("teacher", type=Path, metavar="TEACHER", help="a checkpoint (.pth) or a foundation bundle")
-    p.add_argument("--data", type=Path, required=True, metavar="DIR", help="recordings: MC-MED, or a folder of files")
+    p.add_argument(
+        "--data", type=Path, required=True, metavar="DIR", action="append",
+        help="recordings: MC-MED, or a folder of files; may be repeated",
+    )  # fmt: skip
+    p.add_argument(
+        "--varied", type=int, default=0, metavar="N",
+        help="simulated ECGs of every shape to imitate the teacher on (default %(default)s)",
+    )  # fmt: skip
     p.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="where the bundle shall stand")
     p.add_argument("--labels", type=Path, metavar="DIR", help="laboratory results: MC-MED, or a folder with labels.csv")
     p.add_argument("--compare", type=Path, metavar="DIR", help="other recordings to compare student and teacher on")
@@ -61,18 +68,18 @@ def main(argv: Sequence[str]) -> int:
         AnyEcgError: What a user can do something about.
     """
     from convert.demo_card import number
-    from convert.distil import DistilConfig, check_epochs, convert_micro
+    from convert.distil import DistilConfig, check_plan, convert_micro
     from convert.distil_teacher import CheckpointOptions
     from convert.distil_train import DistilPlan
     from convert.teacher_labels import LabelPlan
 
     args = build_parser().parse_args(argv)
     plan = DistilPlan(args.seed, args.float_epochs, args.quant_epochs, args.disturbed)
-    check_epochs(plan)
+    check_plan(plan, args.varied)
     checkpoint = CheckpointOptions(args.outputs, args.stride, args.bn == "on", args.licence)
     config = DistilConfig(
-        args.teacher, args.data, checkpoint, args.labels, args.compare, args.preset, args.name, args.fs,
-        LabelPlan(args.hop, args.windows), plan,
+        args.teacher, tuple(args.data), checkpoint, args.labels, args.compare, args.preset, args.name, args.fs,
+        LabelPlan(args.hop, args.windows), plan, args.varied,
     )  # fmt: skip
     out = args.out.resolve()
     begun_s = time.monotonic()

@@ -1,58 +1,56 @@
-"""Trains the demonstration bundle from nothing: simulate, train, quantize, calibrate, judge, write.
+"""Makes the demonstration bundle from nothing: simulated patients, a teacher, a student distilled from it.
 
-Every stage leaves its result in the work folder and is skipped when it is there, so the command can be killed at any
-time and started again. With the same arguments, machine type and library versions the model file is the same to the
-byte: simulation and sampling follow from the seed alone, and TensorFlow runs with deterministic operations. Another
-processor or TensorFlow version may round differently.
+The stages, each kept in the work folder, skipped when it is done and continued where it was killed: the teacher's
+training windows; the teacher (:mod:`convert.demo_teacher`), a checkpoint as ECGFounder's code writes it; its labels of
+every window; the student; the bundle. From the checkpoint on it is ``anyecg convert micro``. With the same arguments,
+machine type and library versions the files are the same to the byte. Another processor or TensorFlow version may round
+differently.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.bundle_writer import (
-    AGGREGATION,
-    STREAM_FRONT_END,
-    STREAM_INPUT,
-    BundleContents,
-    check_place,
-    to_json,
-    write_bundle,
-)
-from convert.demo_card import PARITY_ROWS, model_card, report_markdown
-from convert.demo_data import Cohort, DataConfig, load_cohort, split
-from convert.demo_evaluate import Scored, calibrate, details, evidence, manifest_outputs
-from convert.demo_heads import Head, demo_heads
-from convert.demo_train import Trained, Trainee, train_student
-from convert.export import Exported, export_int8
-from convert.inference import arena_bytes, run_int8
-from convert.quantize import (
-    Weights,
-    float_forward,
-    post_training_ranges,
-    quantized_forward,
-)
+from convert.augment import Wearable
+from convert.bundle_writer import BundleContents, check_place, to_json, write_bundle
+from convert.demo_card import model_card
+from convert.demo_data import DataConfig, claim, probe, split, teacher_data
+from convert.demo_heads import Head, demo_heads, limit_of
+from convert.demo_teacher import SHAPES, train_teacher
+from convert.distil import VARIED_SECONDS, DistilConfig, Material, distilled
+from convert.distil_records import Recording
+from convert.distil_simulated import SimulatedItems, simulated_patients, varied_recordings
+from convert.distil_teacher import CheckpointOptions, Teacher, open_teacher
+from convert.distil_train import DistilPlan
+from convert.lint import KERNELS, check_targets, lint
+from convert.micro import with_micro
 from convert.simulate import SIMULATOR_VERSION
-from convert.students import StudentSpec, count_parameters, preset
-from convert.windows import as_float, fixed_windows
-from firmware_bridge.errors import CheckFailedError
+from convert.teacher_labels import LabelPlan, Labels
+from firmware_bridge.errors import OutputError
 
 NAME = "anyecg-demo"
-VERSION = "0.1.0"
+VERSION = "0.2.0"
 CREATED = "2026-11-22"
 """Date of the recipe, not of the run: a seed shall give the same files on any day."""
 
-WINDOWS = 8
-"""Windows of a patient that are averaged into a score."""
+LABELLED = LabelPlan(hop_s=8.0, most=4)
+"""Windows of a patient that teacher and student see, and that are averaged into a score."""
 
-PARITY_WINDOWS = 200
-GOLDEN = 8
+DISTURBED = 0.3
+"""Share of training windows that are disturbed; simulated recordings have noise of their own. Polarity is left alone:
+the teacher does see an inverted lead as another ECG, and the varied ones are inverted with its own answer."""
+
+JUDGED = 1_000_000
+"""All windows are judged: a calibration error needs many patients."""
+
+DATA = "simulated, held-out patients"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,37 +61,47 @@ class DemoConfig:
         patients: Simulated patients.
         seed: Seed of everything.
         seconds: Length of each record.
+        teacher: Shape of the teacher.
+        teacher_epochs: Passes of the teacher.
+        varied: ECGs of every shape on which the student imitates its teacher.
         preset: Size of the student.
-        float_epochs: Passes in float.
+        float_epochs: Passes of the student in float.
         quant_epochs: Passes of quantization-aware training.
     """
 
-    patients: int = 16000
+    patients: int = 20000
     seed: int = 1
     seconds: float = 36.0
+    teacher: str = "clef-small"
+    teacher_epochs: int = 16
+    varied: int = 5000
     preset: str = "micro"
-    float_epochs: int = 30
-    quant_epochs: int = 6
+    float_epochs: int = 12
+    quant_epochs: int = 3
 
     def command(self) -> str:
         """The command that makes this bundle."""
         given = [f"--patients {self.patients}", f"--seed {self.seed}"]
         default = DemoConfig()
-        for name in ("seconds", "preset", "float_epochs", "quant_epochs"):
-            value = getattr(self, name)
-            if value != getattr(default, name):
-                given.append(f"--{name.replace('_', '-')} {value:g}" if name != "preset" else f"--preset {value}")
+        for field in fields(self)[2:]:
+            value = getattr(self, field.name)
+            if value != getattr(default, field.name):
+                given.append(f"--{field.name.replace('_', '-')} {value:g}" if field.type != "str" else "")
+                given[-1] = given[-1] or f"--{field.name.replace('_', '-')} {value}"
         return f"anyecg train-demo --out DIR {' '.join(given)}"
 
 
-def train_demo(out: Path, workdir: Path, config: DemoConfig, progress: TextIO | None) -> dict[str, Any]:
-    """Make the demonstration bundle.
+def train_demo(
+    out: Path, workdir: Path, config: DemoConfig, progress: TextIO | None, compare: Path | None = None
+) -> dict[str, Any]:
+    """Makes the demonstration bundle.
 
     Args:
         out: Folder of the bundle.
         workdir: Folder of the intermediate files; a second call with the same configuration goes on there.
         config: What to do.
         progress: Stream for progress lines, or ``None``.
+        compare: Recordings on which student and teacher are compared besides, such as real ones.
 
     Returns:
         The validation report.
@@ -104,154 +112,81 @@ def train_demo(out: Path, workdir: Path, config: DemoConfig, progress: TextIO | 
         OutputError: Something cannot be written.
     """
     check_place(out)
-    spec, heads = preset(config.preset), demo_heads()
-    cohort = load_cohort(workdir, DataConfig(config.patients, config.seed, config.seconds), progress)
-    parts = {name: cohort.take(rows) for name, rows in split(config.patients, config.seed).items()}
-    trainee = Trainee(spec, heads, parts["train"], parts["validation"], workdir, config.seed, progress)
-    trained = train_student(trainee, config.float_epochs, config.quant_epochs)
-    contents, report = _assemble(config, spec, heads, parts, trained)
-    write_bundle(out, contents)
+    teacher = demo_teacher(workdir, config, progress)
+    patients = simulated_patients(config.seed, range(config.patients), config.seconds)
+    recordings = [*patients, *varied_recordings(config.seed, config.varied, VARIED_SECONDS)]
+    part = {f"patient-{i:06d}": name for name, rows in split(config.patients, config.seed).items() for i in rows}
+    material = Material(recordings, lambda labels: laboratory(demo_heads(), recordings, labels), part, DATA, JUDGED)
+    plan = DistilPlan(config.seed, config.float_epochs, config.quant_epochs, DISTURBED, Wearable(polarity=0.0))
+    options = DistilConfig(
+        Path(), Path(), compare=compare, preset=config.preset, name=NAME, windows=LABELLED, plan=plan
+    )
+    contents, report = distilled(workdir / "student", teacher, material, options, progress)
+    contents, report = _as_demo(contents, report, config)
+    check_targets(lint(contents.model, NAME), [*KERNELS, config.preset])
+    write_bundle(out, with_micro(contents))
     return report
 
 
-def _outputs(exported: Exported, raw: NDArray[np.int8]) -> NDArray[np.float64]:
-    real = (raw.astype(np.float64) - exported.output_zero_point) * exported.output_scale
-    return real.reshape(-1, WINDOWS, raw.shape[1])
-
-
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    """The exported model's outputs on the patients it is calibrated and judged on, and those of its other forms."""
-
-    calibration: Scored
-    rival: Scored
-    test: Scored
-    others: Mapping[str, NDArray[np.float64]]
-
-
-def _score(spec: StudentSpec, n: int, parts: Mapping[str, Cohort], trained: Trained, model: Exported) -> _Outcome:
-    ptq = export_int8(spec, n, post_training_ranges(spec, n, trained.folded, trained.look))
-    calibration_x, test_x = _windows(parts["calibration"]), _windows(parts["test"])
-    return _Outcome(
-        calibration=Scored(_outputs(model, run_int8(model.model, calibration_x)), parts["calibration"].labs),
-        rival=Scored(_float_outputs(spec, n, trained.rival, calibration_x), parts["calibration"].labs),
-        test=Scored(_outputs(model, run_int8(model.model, test_x)), parts["test"].labs),
-        others={
-            "float": _float_outputs(spec, n, trained.folded, test_x),
-            "ptq": _outputs(ptq, run_int8(ptq.model, test_x)),
-        },
-    )
-
-
-def _assemble(
-    config: DemoConfig, spec: StudentSpec, heads: tuple[Head, ...], parts: Mapping[str, Cohort], trained: Trained
-) -> tuple[BundleContents, dict[str, Any]]:
-    exported = export_int8(spec, len(heads), trained.quantized)
-    size = {
-        "parameters": count_parameters(spec, len(heads)),
-        "model_bytes": len(exported.model),
-        "arena_bytes": arena_bytes(exported.model),
-    }
-    _check_budget(spec, size["model_bytes"], size["arena_bytes"])
-    out = _score(spec, len(heads), parts, trained, exported)
-    entries = {h.key: calibrate(h, i, out.calibration, out.rival, config.seed) for i, h in enumerate(heads)}
-    found = [evidence(h, i, out.test, entries[h.key], config.seed) for i, h in enumerate(heads)]
-    more = [details(h, i, out.test, entries[h.key], out.others) for i, h in enumerate(heads)]
-    test_x = _windows(parts["test"])
-    report: dict[str, Any] = {
-        **_recipe(config, parts),
-        "size": size,
-        "operations": {op: exported.ops.count(op) for op in sorted(set(exported.ops))},
-        "parity": parity(spec, trained.quantized, exported, _spread(test_x, PARITY_WINDOWS)),
-        "heads": {h.key: {"evidence": e, **m} for h, e, m in zip(heads, found, more, strict=True)},
-    }
-    manifest = _manifest(exported, manifest_outputs(heads, found), size)
-    golden = _spread(test_x, GOLDEN)
-    contents = BundleContents(
-        manifest,
-        exported.model,
-        entries,
-        golden[:, None],
-        run_int8(exported.model, golden),
-        model_card(manifest, report),
-        {"validation/report.json": to_json(report), "validation/report.md": report_markdown(report).encode()},
-    )
-    return contents, report
-
-
-def _recipe(config: DemoConfig, parts: Mapping[str, Cohort]) -> dict[str, Any]:
-    return {
-        "schema": "anyecg.validation/1",
-        "command": config.command(),
-        "preset": config.preset,
-        "simulator": {"version": SIMULATOR_VERSION, "seed": config.seed},
-        "seconds": config.seconds,
-        "windows": WINDOWS,
-        "split": {"patients": config.patients, **{k: len(v.streams) for k, v in parts.items()}},
-    }
-
-
-def _spread(x: NDArray[np.int8], count: int) -> NDArray[np.int8]:
-    return np.asarray(x[np.linspace(0, len(x) - 1, count).astype(int)], dtype=np.int8)
-
-
-def _windows(cohort: Cohort) -> NDArray[np.int8]:
-    return np.concatenate([fixed_windows(stream, WINDOWS) for stream in cohort.streams])
-
-
-def _float_outputs(spec: StudentSpec, n: int, folded: Weights, x: NDArray[np.int8]) -> NDArray[np.float64]:
-    parts = [float_forward(spec, n, folded, as_float(x[i : i + 256])) for i in range(0, len(x), 256)]
-    return np.concatenate(parts).astype(np.float64).reshape(-1, WINDOWS, n)
-
-
-def _manifest(exported: Exported, outputs: list[dict[str, Any]], size: Mapping[str, int]) -> dict[str, Any]:
-    return {
-        "name": NAME,
-        "version": VERSION,
-        "tier": "micro",
-        "licence": "MIT",
-        "created": CREATED,
-        "teacher": {"name": None, "sha256": None},
-        "front_end": dict(STREAM_FRONT_END),
-        "input": dict(STREAM_INPUT),
-        "output": {
-            "dtype": "int8",
-            "shape": list(exported.output_shape),
-            "scale": exported.output_scale,
-            "zero_point": exported.output_zero_point,
-        },
-        "outputs": outputs,
-        "aggregation": dict(AGGREGATION),
-        "budgets": {"flash_bytes": size["model_bytes"], "arena_bytes": size["arena_bytes"]},
-    }
-
-
-def parity(spec: StudentSpec, trained: Weights, exported: Exported, x: NDArray[np.int8]) -> dict[str, Any]:
-    """How far the other forms of the exported model are from LiteRT's reference kernels, in output LSBs.
+def demo_teacher(workdir: Path, config: DemoConfig, progress: TextIO | None) -> Teacher:
+    """The teacher: trained, or trained on, or only opened. Its checkpoint and the file that names its outputs stand in
+    the work folder and are what ``anyecg convert`` takes.
 
     Raises:
-        CheckFailedError: TFLite Micro differs at all.
+        As :func:`train_demo`.
+    """  # noqa: D205 - two sentences that belong together
+    data = DataConfig(config.patients, config.seed, config.seconds)
+    parts = split(config.patients, config.seed)
+    claim(workdir, probe(data))
+    heads = demo_heads()
+    path = workdir / f"teacher-{config.teacher}-{config.teacher_epochs}.pth"
+    if not path.is_file():
+        train, validation = (teacher_data(workdir, data, parts[name], progress) for name in ("train", "validation"))
+        shape = SHAPES[config.teacher]
+        train_teacher(path, shape, heads, train, validation, config.teacher_epochs, config.seed, progress)
+    outputs = workdir / "outputs.json"
+    try:
+        outputs.write_bytes(to_json({"outputs": [_described(h) for h in heads]}))
+    except OSError as error:
+        raise OutputError(f"cannot write {outputs}: {error.strerror}", "free some space") from error
+    return open_teacher(path, CheckpointOptions(outputs, 2, True, "MIT"), workdir)
+
+
+def _described(head: Head) -> dict[str, Any]:
+    given = {name: getattr(head, name) for name in ("key", "lab", "loinc", "unit", "kind", "direction")}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def laboratory(heads: Sequence[Head], recordings: Sequence[Recording], labels: Labels) -> NDArray[np.float32]:
+    """What the laboratory would have found of each window's patient.
+
+    Returns:
+        ``(windows, heads)``: 0 or 1 for a probability, the value for a value, NaN where nobody has a laboratory.
     """
-    reference = run_int8(exported.model, x).astype(int)
-    fake = quantized_forward(spec, reference.shape[1], trained, as_float(x))
-    steps = np.clip(np.rint(fake / exported.output_scale) + exported.output_zero_point, -128, 127)
-    forms = {
-        "fake_quant": steps.astype(int),
-        "xnnpack": run_int8(exported.model, x, "xnnpack").astype(int),
-        "tflm": run_int8(exported.model, x, "tflm").astype(int),
+    from convert.cohort import draw_visit
+
+    table = np.full((len(recordings), len(heads)), np.nan, np.float32)
+    for i, recording in enumerate(recordings):
+        items = recording.items
+        if not isinstance(items, SimulatedItems) or items.kind != "patient":
+            continue
+        labs = draw_visit(items.seed, items.index).labs
+        table[i] = [limit_of(head, labs[head.lab]) for head in heads]
+    return np.asarray(table[labels.recording], dtype=np.float32)
+
+
+def _as_demo(
+    contents: BundleContents, report: dict[str, Any], config: DemoConfig
+) -> tuple[BundleContents, dict[str, Any]]:
+    """The bundle under its own name and version, with its own card."""
+    report = {
+        **report,
+        "command": config.command(),
+        "simulator": {"version": SIMULATOR_VERSION, "seed": config.seed},
+        "seconds": config.seconds,
+        "skipped": [],
     }
-    found: dict[str, Any] = {"windows": len(x)}
-    for _, key in PARITY_ROWS:
-        gap = np.abs(forms[key] - reference)
-        found[key] = {"max_lsb": int(gap.max()), "mean_lsb": round(float(gap.mean()), 4)}
-    if found["tflm"]["max_lsb"]:
-        raise CheckFailedError("TFLite Micro and LiteRT's reference kernels disagree about the exported model")
-    return found
-
-
-def _check_budget(spec: StudentSpec, flash_bytes: int, arena: int) -> None:
-    if flash_bytes > spec.flash_limit_bytes or arena > spec.arena_limit_bytes:
-        raise CheckFailedError(
-            f"the {spec.name} student takes {flash_bytes} bytes of flash and {arena} of arena; "
-            f"its limits are {spec.flash_limit_bytes} and {spec.arena_limit_bytes}"
-        )
+    manifest = {**contents.manifest, "version": VERSION, "created": CREATED}
+    extra = {**contents.extra, "validation/report.json": to_json(report)}
+    card = model_card(manifest, json.loads(to_json(report)))
+    return replace(contents, manifest=manifest, model_card=card, extra=extra), report

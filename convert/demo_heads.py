@@ -72,6 +72,13 @@ def _head(key: str, direction: Direction | None) -> Head:
     return Head(f"{key}_{direction}", key, lab.loinc, "1", "probability", direction, limit)
 
 
+def limit_of(head: Head, value: float) -> float:
+    """What a measured value is to a head: 1 or 0 for beyond its limit or not, or itself for a value."""
+    if head.limit is None:
+        return value
+    return float(value < head.limit if head.direction == "low" else value > head.limit)
+
+
 VALUE_CENTRE = {"potassium": 4.25}
 VALUE_SCALE = {"potassium": 0.3}
 """Value heads are trained on ``(value - centre) / scale``, so that they share the output tensor's int8 range with the

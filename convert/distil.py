@@ -7,23 +7,20 @@ given again. The same inputs, machine type and library versions give the same mo
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.bundle_writer import (
-    check_place,
-    to_json,
-    write_bundle,
-)
-from convert.distil_assemble import Assembly, Compared, check_fits
-from convert.distil_heads import TeacherHead
+from convert.bundle_writer import BundleContents, check_place, to_json, write_bundle
+from convert.distil_assemble import MOST_JUDGED, Assembly, Compared, check_fits
 from convert.distil_labels import hard_labels
 from convert.distil_records import Recording, find_recordings
+from convert.distil_simulated import varied_recordings
 from convert.distil_teacher import CheckpointOptions, Teacher, open_teacher
 from convert.distil_train import Distillation, DistilPlan, windows_of_labels
 from convert.micro import with_micro
@@ -31,12 +28,13 @@ from convert.students import preset
 from convert.teacher_labels import LabelPlan, Labels, label
 from firmware_bridge.errors import InputError, UsageError
 
-VERSION = "0.1.0"
-
 SHARES = {"test": 0.12, "calibration": 0.12, "validation": 0.06}
 """Shares of the patients; the rest trains. Each part gets at least one."""
 
 MIN_PATIENTS = 4
+
+VARIED_SECONDS = 30.0
+"""Length of each simulated ECG of any shape."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +43,7 @@ class DistilConfig:
 
     Attributes:
         teacher: A checkpoint or a foundation bundle.
-        data: Folder of recordings.
+        data: Folders of recordings; the names of those after the first begin with their folder's.
         checkpoint: What a checkpoint does not say of itself.
         labels: Folder of laboratory results; ``None`` for none.
         compare: Other recordings on which student and teacher are compared; ``None`` for none.
@@ -54,10 +52,11 @@ class DistilConfig:
         fs_hz: Rate of CSV and MATLAB recordings that do not say it.
         windows: Which windows are labelled.
         plan: How the student is trained.
+        varied: Simulated ECGs of every shape that are added to the training, on which the student only imitates.
     """
 
     teacher: Path
-    data: Path
+    data: Path | tuple[Path, ...]
     checkpoint: CheckpointOptions = field(default_factory=CheckpointOptions)
     labels: Path | None = None
     compare: Path | None = None
@@ -66,6 +65,26 @@ class DistilConfig:
     fs_hz: float | None = None
     windows: LabelPlan = field(default_factory=LabelPlan)
     plan: DistilPlan = field(default_factory=DistilPlan)
+    varied: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What a distillation works on.
+
+    Attributes:
+        recordings: All of them.
+        hard: What the laboratory found in each labelled window, ``(windows, heads)``; ``None`` for nothing.
+        part: Part of the split that a patient belongs to; ``None`` draws it.
+        data: What these patients are, for the evidence.
+        judged: Windows of a part that are judged at most.
+    """
+
+    recordings: Sequence[Recording]
+    hard: Callable[[Labels], NDArray[np.float32]] | None = None
+    part: Mapping[str, str] | None = None
+    data: str = "held-out patients of the distillation's data"
+    judged: int = MOST_JUDGED
 
 
 def convert_micro(out: Path, workdir: Path, config: DistilConfig, progress: TextIO | None) -> dict[str, Any]:
@@ -95,13 +114,39 @@ def convert_micro(out: Path, workdir: Path, config: DistilConfig, progress: Text
 def distil(out: Path, workdir: Path, teacher: Teacher, config: DistilConfig, progress: TextIO | None) -> dict[str, Any]:
     """As :func:`convert_micro`, with a teacher that is open: any :class:`convert.distil_teacher.Teacher`."""
     check_place(out)
-    spec = preset(config.preset)
-    check_fits(spec, len(teacher.heads))
-    recordings = find_recordings(config.data, config.fs_hz)
+    check_fits(preset(config.preset), len(teacher.heads))
+    recordings = _recordings(config)
+    hard = None if config.labels is None else partial(hard_labels, config.labels, teacher.heads, recordings)
+    contents, report = distilled(workdir, teacher, Material(recordings, hard), config, progress)
+    write_bundle(out, with_micro(contents))
+    return report
+
+
+def distilled(
+    workdir: Path, teacher: Teacher, material: Material, config: DistilConfig, progress: TextIO | None
+) -> tuple[BundleContents, dict[str, Any]]:
+    """The bundle of a student, not yet written, and its validation report.
+
+    Args:
+        workdir: Folder of the intermediate files.
+        teacher: That is open.
+        material: What to work on; of the configuration the places of teacher, data and labels are not read.
+        config: What else to do.
+        progress: Stream for progress lines, or ``None``.
+
+    Raises:
+        As :func:`convert_micro`.
+    """
+    recordings, spec = material.recordings, preset(config.preset)
     labels = label(workdir, recordings, teacher, config.windows, progress)
     other = _compared(workdir, teacher, config, progress)
-    hard = _hard(config, teacher.heads, recordings, labels)
-    rows = split_patients(recordings, labels, config.plan.seed)
+    hard = np.full((len(labels), len(teacher.heads)), np.nan, np.float32)
+    if material.hard is not None:
+        hard = material.hard(labels)
+    if material.part is None:
+        rows = split_patients(recordings, labels, config.plan.seed)
+    else:
+        rows = _rows_of(material.part, recordings, labels)
     windows = windows_of_labels(labels, hard)
     key = _key(config, workdir, hard)
     parts = {name: windows.take(r) for name, r in rows.items()}
@@ -109,18 +154,23 @@ def distil(out: Path, workdir: Path, teacher: Teacher, config: DistilConfig, pro
         spec, teacher.heads, parts["train"], parts["validation"], workdir, config.plan, progress, key
     )
     trained = distillation.run()
-    assembly = Assembly(spec, teacher, recordings, parts, trained, config.plan, config.windows, config.name, other)
-    contents, report = assembly.build()
-    write_bundle(out, with_micro(contents))
-    return report
+    assembly = Assembly(
+        spec, teacher, recordings, parts, trained, config.plan, config.windows, config.name, other, material.data,
+        material.judged,
+    )  # fmt: skip
+    return assembly.build()
 
 
-def _hard(
-    config: DistilConfig, heads: Sequence[TeacherHead], recordings: Sequence[Recording], labels: Labels
-) -> NDArray[np.float32]:
-    if config.labels is None:
-        return np.full((len(labels), len(heads)), np.nan, np.float32)
-    return hard_labels(config.labels, heads, recordings, labels)
+def _recordings(config: DistilConfig) -> list[Recording]:
+    first, *more = (config.data,) if isinstance(config.data, Path) else config.data
+    found = find_recordings(first, config.fs_hz)
+    for number, folder in enumerate(more, 2):
+        prefix = f"{number}-{folder.name}"
+        found += [
+            replace(r, name=f"{prefix}/{r.name}", patient=f"{prefix}/{r.patient}", visit=None)
+            for r in find_recordings(folder, config.fs_hz)
+        ]
+    return found + varied_recordings(config.plan.seed, config.varied, VARIED_SECONDS)
 
 
 def _compared(workdir: Path, teacher: Teacher, config: DistilConfig, progress: TextIO | None) -> Compared | None:
@@ -146,7 +196,8 @@ def split_patients(recordings: Sequence[Recording], labels: Labels, seed: int) -
         InputError: There are too few patients.
     """
     patient = np.array([recordings[i].patient for i in labels.recording])
-    known = np.unique(patient)
+    judging = np.array([not recordings[i].training_only for i in labels.recording])
+    known = np.unique(patient[judging])
     if len(known) < MIN_PATIENTS:
         raise InputError(
             f"usable windows of {len(known)} patients only", f"at least {MIN_PATIENTS}: train, choose, calibrate, test"
@@ -158,15 +209,26 @@ def split_patients(recordings: Sequence[Recording], labels: Labels, seed: int) -
         count = max(1, round(len(known) * share))
         found[name] = np.flatnonzero(np.isin(patient, known[order[at : at + count]]))
         at += count
-    found["train"] = np.flatnonzero(np.isin(patient, known[order[at:]]))
+    found["train"] = np.flatnonzero(np.isin(patient, known[order[at:]]) | ~judging)
     return found
 
 
-def check_epochs(plan: DistilPlan) -> None:
+def _rows_of(part: Mapping[str, str], recordings: Sequence[Recording], labels: Labels) -> dict[str, NDArray[np.int64]]:
+    of = np.array([part.get(recordings[i].patient, "train") for i in labels.recording])
+    found = {name: np.flatnonzero(of == name) for name in ("train", *SHARES)}
+    empty = [name for name, rows in found.items() if not len(rows)]
+    if empty:
+        raise InputError(f"no usable window in the part {empty[0]}", "simulate more patients")
+    return found
+
+
+def check_plan(plan: DistilPlan, varied: int) -> None:
     """Refuses plans without training.
 
     Raises:
-        UsageError: An epoch count or the seed makes no sense.
+        UsageError: An epoch count, the seed or a number makes no sense.
     """
+    if varied < 0:
+        raise UsageError(f"{varied} varied ECGs", "give 0 or more")
     if plan.float_epochs < 1 or plan.quant_epochs < 1 or plan.seed < 0 or not 0.0 <= plan.disturbed <= 1.0:
         raise UsageError("both trainings need an epoch or more, seeds are not negative, and shares are 0 to 1")

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.bundle_writer import AGGREGATION, STREAM_FRONT_END, STREAM_INPUT, BundleContents, to_json
-from convert.demo import parity
 from convert.distil_evaluate import Part, agreement, calibrate, judge, summary
+from convert.distil_parity import WINDOWS, links_of, parity, parity_files, student_parity
 from convert.distil_records import Recording
 from convert.distil_report import model_card, report_markdown
 from convert.distil_teacher import Teacher
@@ -20,6 +20,7 @@ from convert.export import Exported, export_int8
 from convert.inference import run_int8
 from convert.micro_arena import measure
 from convert.micro_graph import read_graph
+from convert.parity import ParityReport
 from convert.quantize import float_forward, fold, initial_weights, post_training_ranges
 from convert.students import ALLOWED_OPS, StudentSpec, count_parameters
 from convert.teacher_labels import LabelPlan
@@ -29,7 +30,7 @@ from firmware_bridge.errors import CheckFailedError
 VERSION = "0.1.0"
 
 MOST_JUDGED = 6000
-"""Windows of a part that are run through the reference kernels at most, spread over its patients."""
+"""The default of :attr:`Assembly.judged`."""
 
 PARITY_WINDOWS = 200
 GOLDEN = 8
@@ -101,6 +102,8 @@ class Assembly:
         labels: Which windows were labelled.
         name: Of the bundle; ``None`` for one made of teacher and preset.
         compared: Other recordings; ``None`` for none.
+        data: What the patients are, for the evidence.
+        judged: Windows of a part that are run through the reference kernels at most, spread over its patients.
     """
 
     spec: StudentSpec
@@ -112,6 +115,8 @@ class Assembly:
     labels: LabelPlan
     name: str | None
     compared: Compared | None
+    data: str
+    judged: int = MOST_JUDGED
 
     def build(self) -> tuple[BundleContents, dict[str, Any]]:
         """Exports, calibrates and judges.
@@ -147,6 +152,8 @@ class Assembly:
             "skipped": [list(map(str, row)) for row in self.parts["train"].labels.skipped],
         }
         manifest = self._manifest(exported, found, size)
+        compared = self._compared(manifest, exported)
+        report["links"] = links_of(compared)
         golden = _spread(inputs, GOLDEN)
         contents = BundleContents(
             manifest,
@@ -155,9 +162,20 @@ class Assembly:
             golden[:, None],
             run_int8(exported.model, golden),
             model_card(manifest, report),
-            {"validation/report.json": to_json(report), "validation/report.md": report_markdown(report).encode()},
+            {
+                "validation/report.json": to_json(report),
+                "validation/report.md": report_markdown(report).encode(),
+                **parity_files(compared),
+            },
         )
         return contents, report
+
+    def _compared(self, manifest: Mapping[str, Any], exported: Exported) -> ParityReport:
+        windows = self.parts["test"]
+        windows = windows.take(_spread(np.arange(len(windows)), WINDOWS))
+        title = f"{manifest['name']} {manifest['version']}: parity"
+        inputs, logits = windows.inputs(), windows.logits()
+        return student_parity(title, self.spec, self.teacher.heads, self.trained, exported, inputs, logits)
 
     def _elsewhere(self, exported: Exported) -> dict[str, Any] | None:
         if self.compared is None:
@@ -176,7 +194,7 @@ class Assembly:
 
     def _part(self, name: str, exported: Exported, ptq: Exported | None) -> Part:
         windows = self.parts[name]
-        windows = windows.take(_spread(np.arange(len(windows)), MOST_JUDGED))
+        windows = windows.take(_spread(np.arange(len(windows)), self.judged))
         x = windows.inputs()
         outputs = {"int8": _real(exported, run_int8(exported.model, x))}
         if ptq is not None:
@@ -196,7 +214,7 @@ class Assembly:
             windows.hard[windows.rows].astype(np.float64),
             case.astype(np.int64),
             patient.astype(np.int64),
-            "held-out patients of the distillation's data",
+            self.data,
         )
 
     def _float(self, x: NDArray[np.int8]) -> NDArray[np.float32]:
@@ -204,12 +222,14 @@ class Assembly:
 
     def _split(self) -> dict[str, int]:
         def patients(windows: Windows) -> int:
-            return len({self.recordings[i].patient for i in windows.labels.recording[windows.rows]})
+            found = (self.recordings[i] for i in np.unique(windows.labels.recording[windows.rows]))
+            return len({r.patient for r in found if not r.training_only})
 
         counts = {name: patients(windows) for name, windows in self.parts.items()}
         labels = self.parts["train"].labels
         return {
             "recordings": len(self.recordings),
+            "imitation": sum(r.training_only for r in self.recordings),
             "skipped": len(labels.skipped),
             "windows": len(labels),
             "patients": sum(counts.values()),

@@ -13,13 +13,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.metrics import auroc, auroc_interval, mae_interval
-from calibration.probability import Linear, conformal_half_width, fit_linear, fit_platt, logit_sd, youden_threshold
-from convert.demo_evaluate import LEVEL, tier
+from calibration.metrics import auroc, auroc_interval, calibration_error, mae_interval
+from calibration.probability import (
+    Linear,
+    Platt,
+    conformal_half_width,
+    fit_linear,
+    fit_platt,
+    logit_sd,
+    youden_threshold,
+)
 from convert.distil_heads import TeacherHead
 from convert.distil_train import Scaling
 
 F64 = NDArray[np.float64]
+
+LEVEL = 0.9
+"""Coverage of every interval a bundle promises."""
 
 MIN_CASES = 10
 """Cases of either class, or measured values twice over, from which a head is calibrated on the laboratory's results;
@@ -61,6 +71,13 @@ class Part:
         total = self.mean(np.where(known, self.hard, 0.0))
         share = self.mean(known.astype(np.float64))
         return np.where(share > 0, total / np.maximum(share, 1e-12), np.nan)
+
+
+def tier(value: float | None) -> str:
+    """Strength of evidence as in arXiv 2510.22301: strong above 0.65, limited below 0.55."""
+    if value is None or value < 0.55:
+        return "limited"
+    return "strong" if value > 0.65 else "moderate"
 
 
 def shown(heads: Sequence[TeacherHead], logits: F64) -> F64:
@@ -177,11 +194,13 @@ def judge(
 def _judge_probability(
     head: TeacherHead, scores: Mapping[str, F64], truth: F64, part: Part, entry: Mapping[str, Any], seed: int
 ) -> dict[str, Any]:
-    del head, entry
+    del head
     known = ~np.isnan(truth)
     y = truth[known] > 0.5
     evidence = _no_evidence(part, int(known.sum()))
     found: dict[str, Any] = {"evidence": evidence}
+    if known.any():
+        found |= _calibration(Platt(entry["a"], entry["b"]).probability(scores["int8"][known]), y, entry["threshold"])
     if y.any() and (~y).any():
         area = auroc_interval(scores["int8"][known], y, part.patient[known], seed=seed)
         evidence["auroc"] = _opt(area.value)
@@ -190,6 +209,22 @@ def _judge_probability(
         evidence["tier"] = tier(area.value)
         for form, values in scores.items():
             found[f"auroc_{form}"] = _opt(auroc(values[known], y))
+    return found
+
+
+def _calibration(p: F64, y: NDArray[np.bool_], threshold: float | None) -> dict[str, Any]:
+    """How far the calibrated probabilities of new patients can be believed, and what the threshold does to them."""
+    found: dict[str, Any] = {
+        "calibration_error": _opt(calibration_error(p, y)),
+        "brier": _opt(float(np.mean((p - y) ** 2))),
+        "brier_of_the_prevalence": _opt(float(y.mean() * (1 - y.mean()))),
+        "mean_probability": _opt(float(p.mean())),
+        "prevalence": _opt(float(y.mean())),
+    }
+    if threshold is not None:
+        flagged = p >= threshold
+        found["sensitivity"] = _opt(float(flagged[y].mean())) if y.any() else None
+        found["specificity"] = _opt(float((~flagged[~y]).mean())) if (~y).any() else None
     return found
 
 
@@ -231,6 +266,8 @@ def summary(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     out["heads_with_auroc"] = len(ranked)
     for form in (*FORMS, "teacher"):
         out[f"macro_auroc_{form}"] = _opt(float(np.mean([h[f"auroc_{form}"] for h in ranked]))) if ranked else None
+    errors = [h["calibration_error"] for h in heads if h.get("calibration_error") is not None]
+    out["worst_calibration_error"] = max(errors, default=None)
     if ranked:
         lost = [h["auroc_float"] - h["auroc_int8"] for h in ranked]
         out["worst_head_lost_by_int8"] = _opt(max(lost))

@@ -55,9 +55,10 @@ class Recording:
         name: Unique in the data set and independent of where it lies.
         patient: Whose it is; no patient is in two parts of a split.
         visit: The visit's CSN in the MC-MED layout, ``None`` elsewhere.
-        size: Bytes of its files, to notice another recording under the same name.
+        size: Bytes of its files, or any other number that tells another recording of the same name.
         place: The data folder; complaints that end up in a bundle leave it out.
         items: Opens it.
+        training_only: It may not judge or calibrate: nobody's heart, or nobody knows whose.
     """
 
     name: str
@@ -66,6 +67,7 @@ class Recording:
     size: int
     place: str
     items: Items
+    training_only: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from convert.demo_card import PARITY_ROWS, number, output_row
+from convert.demo_card import number, output_row
+from convert.distil_parity import PARITY_ROWS
+
+_LISTED = 50
+"""Most recordings without a window that the readable report names."""
 
 _SHOWN = 400
 """Most heads in a table of the card; the JSON twin has all."""
@@ -38,7 +42,8 @@ goes; what the teacher itself is worth, this card does not know.
 ## Data
 
 {split["recordings"]} recordings of {split["patients"]} patients gave {split["windows"]} windows that passed the quality
-gate; {split["skipped"]} recordings gave none. Split by patient: {split["train"]} patients train,
+gate; {split["skipped"]} recordings gave none. {split["imitation"]} of the recordings are simulated ECGs of every shape,
+on which the student only imitates. Split by patient: {split["train"]} patients train,
 {split["validation"]} choose the epoch, {split["calibration"]} calibrate, {split["test"]} test. Nobody is in two of
 them.
 
@@ -86,17 +91,22 @@ def report_markdown(report: Mapping[str, Any]) -> str:
         + " | ".join(number(s[f"median_correlation_{form}"], 4) for form in ("int8", "float", "ptq"))
         + " | 1 |",
         "",
+        "Every link from the teacher to TFLite Micro, layer by layer: `parity.html`.",
+        "",
         "PTQ is the same float student quantized after training (min-max); the shipped model was trained on with fake",
         "quantization.",
         "",
         "## Heads",
         "",
-        "| head | r int8 | r float | r PTQ | r cases | AUROC int8 | float | PTQ | teacher | cases | basis |",
-        "|---|---|---|---|---|---|---|---|---|---|---|",
+        "r: correlation with the teacher's logits. ECE: calibration error of the shipped model, 15 bins of equal size.",
+        "",
+        "| head | r int8 | r float | r PTQ | r cases | AUROC int8 | float | PTQ | teacher | ECE | cases | basis |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for key, h in report["heads"].items():
         r = [number(h[f"correlation_{c}"]) for c in ("int8", "float", "ptq", "cases")]
         a = [number(h.get(f"auroc_{c}")) for c in ("int8", "float", "ptq", "teacher")]
+        a.append(number(h.get("calibration_error")))
         lines.append(f"| `{key}` | {' | '.join(r)} | {' | '.join(a)} | {h['evidence']['n']} | {h['basis']} |")
     values = {k: h for k, h in report["heads"].items() if "mae_from_teacher" in h}
     if values:
@@ -124,7 +134,9 @@ def report_markdown(report: Mapping[str, Any]) -> str:
     lines += _elsewhere(report["elsewhere"])
     if report["skipped"]:
         lines += ["## Recordings without a window", ""]
-        lines += [f"- `{name}`: {why}" for name, why in report["skipped"]]
+        lines += [f"- `{name}`: {why}" for name, why in report["skipped"][:_LISTED]]
+        rest = len(report["skipped"]) - _LISTED
+        lines += [f"- and {rest} more, in report.json"] if rest > 0 else []
         lines.append("")
     return "\n".join(lines)
 

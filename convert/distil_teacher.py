@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.distil_heads import TeacherHead, heads_of_bundle, heads_of_file
-from convert.tf_runtime import THREADS, load_tensorflow, quiet_stderr
+from convert.tf_runtime import load_tensorflow, quiet_stderr
 from edge.frontend_ecgfounder import WINDOW_SAMPLES, EcgFounderFrontEnd
 from firmware_bridge.errors import InputError, OutputError, UsageError
 
@@ -86,19 +86,24 @@ class LiteRtTeacher:
     ) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
+        self._given = (model, name, sha256, tuple(heads), licence, quantized, identity)
         self.name, self.sha256, self.heads, self.licence = name, sha256, tuple(heads), licence
         self.identity = identity or sha256
         self._front_end = EcgFounderFrontEnd()
         self._quantized = quantized
         try:
             with quiet_stderr():
-                self._interpreter = Interpreter(model_content=model, num_threads=THREADS)
+                self._interpreter = Interpreter(model_content=model, num_threads=1)
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise InputError(f"the teacher {name} does not load: {str(error).splitlines()[0]}") from None
         self._in = self._interpreter.get_input_details()[0]
         self._outs = _outputs_in_order(self._interpreter, len(self.heads))
         self.features = int(np.prod(self._outs[1]["shape"])) if len(self._outs) > 1 else 0
+
+    def __reduce__(self) -> tuple[type[LiteRtTeacher], tuple[Any, ...]]:
+        """So that it can be handed to another process: made anew of the same model."""
+        return LiteRtTeacher, self._given
 
     def label(self, window: NDArray[np.float64]) -> Outputs:
         """Labels one window; see :class:`Teacher`."""

@@ -1,7 +1,8 @@
 """Parity: the same windows through every form of a model, link by link, in one table.
 
-original -> Keras -> float LiteRT -> quantized LiteRT (XNNPACK) -> quantized reference kernels -> TFLite Micro. A NaN or
-an infinity anywhere is a failure of its link and of the report; it is never replaced by a number.
+original -> Keras -> float LiteRT -> quantized LiteRT (XNNPACK) -> quantized reference kernels -> TFLite Micro; for a
+distilled student: teacher -> float student -> fake-quantized student -> the same three interpreters. A NaN or an
+infinity anywhere is a failure of its link and of the report; it is never replaced by a number.
 """
 
 from __future__ import annotations
@@ -24,12 +25,15 @@ from firmware_bridge.errors import CheckFailedError, InputError
 SCHEMA = "anyecg.parity/1"
 GATES = Path(__file__).parent / "data" / "gates.toml"
 
-StageKind = Literal["original", "keras", "float", "int8", "reference", "tflm"]
+StageKind = Literal["original", "keras", "float", "teacher", "student", "quantized", "int8", "reference", "tflm"]
 
 TITLES: Mapping[StageKind, str] = {
     "original": "original",
     "keras": "Keras",
     "float": "float LiteRT",
+    "teacher": "teacher",
+    "student": "float student",
+    "quantized": "fake-quantized student",
     "int8": "int8 LiteRT (XNNPACK)",
     "reference": "int8 reference kernels",
     "tflm": "TFLite Micro",

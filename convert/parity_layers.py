@@ -52,7 +52,7 @@ def layer_table(float_model: bytes, quantized: bytes, windows: NDArray[np.float3
     """
     a, b = _Tap(float_model), _Tap(quantized)
     shared = [(i, name, op, inputs) for i, (name, op, inputs) in enumerate(a.layers) if name in b.by_name]
-    sums = {name: _Sums() for _, name, _, _ in shared}
+    sums = {name: Sums() for _, name, _, _ in shared}
     for window in windows:
         a.run(window)
         b.run(window)
@@ -86,7 +86,7 @@ def short_name(name: str) -> str:
     return layer.replace("__", ".").removesuffix("_1")
 
 
-class _Sums:
+class Sums:
     """Running sums of signal and error over windows."""
 
     def __init__(self) -> None:
@@ -95,6 +95,7 @@ class _Sums:
         self._sum = self._squares = self._error = 0.0
 
     def add(self, a: NDArray[np.float64], b: NDArray[np.float64], limits: tuple[float, float] | None) -> None:
+        """Adds the values ``a`` of the float form and ``b`` of the other, which can hold ``limits``."""
         if not (np.all(np.isfinite(a)) and np.all(np.isfinite(b))):
             self.finite = False
             return
@@ -106,6 +107,7 @@ class _Sums:
             self._outside += int(np.count_nonzero((a < limits[0]) | (a > limits[1])))
 
     def sqnr_db(self) -> float | None:
+        """Centred signal over error in dB; ``None`` for a constant or not finite layer."""
         if not self.finite or not self._n:
             return None
         signal = self._squares - self._sum**2 / self._n
@@ -114,6 +116,7 @@ class _Sums:
         return 10.0 * math.log10(signal / max(self._error, 1e-12 * signal))
 
     def saturated(self) -> float:
+        """Share of the float values beyond the limits."""
         return self._outside / self._n if self._n else 0.0
 
 

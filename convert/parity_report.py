@@ -76,9 +76,10 @@ def html_page(report: ParityReport) -> str:
     if report.layers:
         rows = [_layer_cells(row) for row in worst_layers(report.layers)]
         body.append("<h2>Worst layers</h2>" + _table(["layer", "op", "SQNR dB", "own loss dB", "saturated"], rows))
-    link = _main_link(report)
-    if link is not None:
-        body.append(f"<h2>Heads: {TITLES[link.before]} - {TITLES[link.after]}</h2>" + _heads(link))
+    main = _main_link(report)
+    for link in report.links:
+        if link is main or link.before == "teacher":
+            body.append(f"<h2>Heads: {TITLES[link.before]} - {TITLES[link.after]}</h2>" + _heads(link))
     page = "\n".join(body)
     head = f'<meta charset="utf-8"><title>parity</title><style>{_STYLE}</style>'
     return f'<!doctype html><html lang="en">{head}{page}</html>\n'
@@ -98,7 +99,7 @@ def _heads(link: Link) -> str:
 def _main_link(report: ParityReport) -> Link | None:
     """The link where quantization happens, else the last."""
     for link in report.links:
-        if (link.before, link.after) == ("float", "int8"):
+        if (link.before, link.after) in (("float", "int8"), ("student", "quantized")):
             return link
     return report.links[-1] if report.links else None
 

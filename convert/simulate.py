@@ -23,7 +23,7 @@ FS_HZ = 500.0
 LEAD = "II"
 """MC-MED's only ECG lead."""
 
-SIMULATOR_VERSION = 1
+SIMULATOR_VERSION = 2
 """Raised whenever a seed gives other patients than before: part of the key of anything that is cached."""
 
 NOTICE = (

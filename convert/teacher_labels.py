@@ -10,9 +10,11 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import multiprocessing
 import os
+import signal
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -21,12 +23,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.distil_records import CONTEXT_SAMPLES, RawWindow, Recording, chosen_windows
-from convert.distil_teacher import Teacher
+from convert.distil_teacher import LiteRtTeacher, Teacher
 from convert.progress import Progress
 from firmware_bridge.errors import InputError, OutputError, UsageError
 
 SHARD_RECORDINGS = 4
 """Recordings in a shard: the unit that is lost when a run is killed, some seconds of work."""
+
+WORKERS = 2
+"""Processes that label side by side: simulating and filtering a recording takes as long as labelling it."""
+
+WORTHWHILE = 16
+"""Shards from which processes are started for them; each takes seconds to start."""
 
 MAGIC = b"anyecg labels 2\n"
 DIGEST = 32
@@ -141,11 +149,14 @@ def label(
     done = sum(len(group) for group, part in zip(groups, found, strict=True) if part is not None)
     bar = Progress("labelling", len(recordings), "recordings", progress, done)
     windows = sum(len(part) for part in found if part is not None)
-    for number, group in enumerate(groups):
-        if found[number] is not None:
-            continue
-        _write(paths[number], *_label_group(recordings, group, teacher, plan))
-        found[number] = part = _read(paths[number])
+    todo = [
+        (number, paths[number], [(i, recordings[i]) for i in group], plan)
+        for number, group in enumerate(groups)
+        if found[number] is None
+    ]
+    for number in _made(todo, teacher):
+        group, part = groups[number], _read(paths[number])
+        found[number] = part
         if part is None:
             raise OutputError(f"{paths[number]} does not come back as it was written", "is the disk sound?")
         done += len(group)
@@ -185,15 +196,49 @@ def _claim(workdir: Path, recordings: Sequence[Recording], teacher: Teacher, pla
         raise OutputError(f"cannot use {workdir}: {error.strerror or error}", FREE_DISK) from error
 
 
+_Job = tuple[int, Path, list[tuple[int, Recording]], LabelPlan]
+"""A shard to make: its number, its file, its recordings with their numbers, which windows."""
+
+
+def _made(jobs: Sequence[_Job], teacher: Teacher) -> Iterator[int]:
+    """Makes shards, and gives the number of each as soon as it is on disk."""
+    if len(jobs) < WORTHWHILE or not isinstance(teacher, LiteRtTeacher):
+        for job in jobs:
+            yield _make(job, teacher)
+        return
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(WORKERS, _begin_worker, (teacher,)) as pool:
+        yield from pool.imap_unordered(_make_in_worker, jobs)
+
+
+_worker: dict[str, Teacher] = {}
+
+
+def _begin_worker(teacher: Teacher) -> None:
+    # Ctrl-C reaches every process of the terminal; only the first shall answer it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _worker["teacher"] = teacher
+
+
+def _make_in_worker(job: _Job) -> int:
+    return _make(job, _worker["teacher"])
+
+
+def _make(job: _Job, teacher: Teacher) -> int:
+    number, path, recordings, plan = job
+    _write(path, *_label_group(recordings, teacher, plan))
+    return number
+
+
 def _label_group(
-    recordings: Sequence[Recording], group: range, teacher: Teacher, plan: LabelPlan
+    recordings: Sequence[tuple[int, Recording]], teacher: Teacher, plan: LabelPlan
 ) -> tuple[bytes, dict[str, Any]]:
     """The contexts' bytes and the arrays of a shard."""
     contexts, scales, index, start_s, logits, features, skipped = [], [], [], [], [], [], []
-    for i in group:
-        chosen, why = chosen_windows(recordings[i], plan.hop_s, plan.most)
+    for i, recording in recordings:
+        chosen, why = chosen_windows(recording, plan.hop_s, plan.most)
         if why:
-            skipped.append((recordings[i].name[:200], why[:240]))
+            skipped.append((recording.name[:200], why[:240]))
         for window in chosen:
             numbers, scale = _packed(window)
             out, seen = teacher.label(window.raw)

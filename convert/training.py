@@ -1,4 +1,4 @@
-"""The training loop of the students: AdamW, warm-up and cosine, masked losses, resumable to the bit.
+"""The training loop: AdamW, warm-up and cosine, masked losses, resumable to the bit.
 
 The state after every epoch (weights, optimizer moments, best weights so far) goes to disk atomically. All chance of an
 epoch is drawn from ``[seed, phase, epoch]``, so a run that was killed and continued ends with the same numbers as one
@@ -39,7 +39,7 @@ HUBER_WEIGHT = 1.0
 """Values are trained on Huber's loss: squared up to ``HUBER_AT``, so that the few extreme labs do not rule; the weight
 brings it to the size of a head's cross-entropy."""
 
-PHASE_NUMBER = {"float": 1, "quant": 2}
+PHASE_NUMBER = {"float": 1, "quant": 2, "teacher": 3}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ class Phase:
     """One part of the training.
 
     Attributes:
-        kind: ``"float"`` (batch normalisation) or ``"quant"`` (folded, fake-quantized).
+        kind: ``"float"`` (batch normalisation) or ``"quant"`` (folded, fake-quantized) of a student, or ``"teacher"``.
         epochs: Passes over the training data.
         steps_per_epoch: Batches in a pass.
         rate: Peak learning rate.
@@ -55,7 +55,7 @@ class Phase:
         dropout: On the pooled features.
     """
 
-    kind: Literal["float", "quant"]
+    kind: Literal["float", "quant", "teacher"]
     epochs: int
     steps_per_epoch: int
     rate: float
@@ -143,26 +143,32 @@ def load_state(path: Path) -> State:
     return State(epoch, parts["w"], parts["o"], parts["b"], best_loss)
 
 
-class Trainer:
-    """Trains one phase of one student.
+class Loop:
+    """Trains one phase of a network; subclasses say what its outputs are, and may say what it loses.
 
     Args:
-        spec: The student.
+        variables: All of the network's, by name, as ``tf.Variable`` with the state's weights in them.
+        names: Those that are trained.
         is_value: For each head, whether it is a value (squared loss) rather than a probability.
         phase: What to do.
         state: Where to start.
         seed: Root of all chance.
     """
 
-    def __init__(self, spec: StudentSpec, is_value: Sequence[bool], phase: Phase, state: State, seed: int) -> None:
-        self._tf = load_tensorflow()
-        self._spec = spec
+    def __init__(
+        self,
+        variables: Mapping[str, Any],
+        names: Sequence[str],
+        is_value: Sequence[bool],
+        phase: Phase,
+        state: State,
+        seed: int,
+    ) -> None:
+        tf = self._tf = load_tensorflow()
+        self._vars, self._names = dict(variables), tuple(names)
         self._value = np.asarray(is_value, dtype=bool)
         self._phase = phase
         self._seed = seed
-        self._names = trainable_names(spec, state.weights)
-        tf = self._tf
-        self._vars = {k: tf.Variable(v, dtype=tf.float32) for k, v in state.weights.items()}
         self._moments = {k: tf.Variable(v, dtype=tf.float32) for k, v in state.moments.items()}
         self._best, self._best_loss, self.epoch = dict(state.best), state.best_loss, state.epoch
         self._step = tf.function(self._train_step, reduce_retracing=True)
@@ -214,22 +220,8 @@ class Trainer:
         return self._phase.rate * 0.5 * (1.0 + float(np.cos(np.pi * (step - warm) / max(1.0, total - warm))))
 
     def _logits(self, x: Any, draw: Any) -> tuple[Any, dict[str, Any]]:
-        tf, n = self._tf, len(self._value)
-        drop = None
-        if draw is not None and self._phase.dropout > 0.0:
-            share = self._phase.dropout
-
-            def drop(y: Any) -> Any:
-                keep = tf.random.stateless_uniform(tf.shape(y), draw) >= share
-                return y * tf.cast(keep, tf.float32) / (1.0 - share)
-
-        if self._phase.kind == "float":
-            ops = FloatOps(self._spec, n, self._vars, training=draw is not None, dropout=drop)
-            logits, _ = wire(self._spec, ops, x)
-            return tf.reshape(logits, [-1, n]), ops.updates
-        quant = QuantOps(self._spec, n, self._vars, dropout=drop)
-        logits, _ = wire(self._spec, quant, quant.input(x))
-        return tf.reshape(logits, [-1, n]), {}
+        """Outputs ``(n, heads)``, and the statistics to update; ``draw`` is ``None`` outside training."""
+        raise NotImplementedError
 
     def _loss(self, logits: Any, y: Any) -> Any:
         """Mean over heads of the mean over known targets: cross-entropy, or Huber for values."""
@@ -265,6 +257,42 @@ class Trainer:
         if name.endswith("/kernel"):
             step = step + self._phase.decay * variable
         variable.assign_sub(rate * step)
+
+
+class Trainer(Loop):
+    """Trains one phase of one student.
+
+    Args:
+        spec: The student.
+        is_value: For each head, whether it is a value (squared loss) rather than a probability.
+        phase: What to do.
+        state: Where to start.
+        seed: Root of all chance.
+    """
+
+    def __init__(self, spec: StudentSpec, is_value: Sequence[bool], phase: Phase, state: State, seed: int) -> None:
+        tf = load_tensorflow()
+        variables = {k: tf.Variable(v, dtype=tf.float32) for k, v in state.weights.items()}
+        super().__init__(variables, trainable_names(spec, state.weights), is_value, phase, state, seed)
+        self._spec = spec
+
+    def _logits(self, x: Any, draw: Any) -> tuple[Any, dict[str, Any]]:
+        tf, n = self._tf, len(self._value)
+        drop = None
+        if draw is not None and self._phase.dropout > 0.0:
+            share = self._phase.dropout
+
+            def drop(y: Any) -> Any:
+                keep = tf.random.stateless_uniform(tf.shape(y), draw) >= share
+                return y * tf.cast(keep, tf.float32) / (1.0 - share)
+
+        if self._phase.kind == "float":
+            ops = FloatOps(self._spec, n, self._vars, training=draw is not None, dropout=drop)
+            logits, _ = wire(self._spec, ops, x)
+            return tf.reshape(logits, [-1, n]), ops.updates
+        quant = QuantOps(self._spec, n, self._vars, dropout=drop)
+        logits, _ = wire(self._spec, quant, quant.input(x))
+        return tf.reshape(logits, [-1, n]), {}
 
 
 def _chunks(x: NDArray[np.float32], size: int) -> Iterator[NDArray[np.float32]]:

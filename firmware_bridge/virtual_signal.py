@@ -59,16 +59,16 @@ class PatientOptions:
             raise UsageError(f"calcium={self.calcium:g} is outside 1 to 4.5 mmol/L")
         base = EcgParams(hr_bpm=self.hr_bpm)
         high, low = max(self.potassium - 4.6, 0.0), max(3.8 - self.potassium, 0.0)
-        qtc_ms = base.qtc_ms - 2.8 * (self.potassium - 4.1) + 12.0 * low - 11.5 * (self.calcium - 2.32)
+        qtc_ms = base.qtc_ms - 2.8 * (self.potassium - 4.1) + 8.0 * low - 11.5 * (self.calcium - 2.32)
         qtc_ms += 140.0 * max(2.145 - self.calcium, 0.0) - 95.0 * max(self.calcium - 2.545, 0.0)
         shape = dataclasses.replace(
             base,
-            t_mv=min(base.t_mv * math.exp(0.30 * high - 0.45 * low), 1.8),
+            t_mv=min(base.t_mv * math.exp(0.30 * high - 0.35 * low), 1.8),
             t_ms=max(base.t_ms * math.exp(-0.17 * high), 70.0),
             pr_ms=min(base.pr_ms + 14.0 * high + 8.0 * low, 330.0),
             p_mv=base.p_mv * math.exp(-0.35 * max(self.potassium - 5.5, 0.0)),
             qrs_ms=base.qrs_ms * math.exp(0.12 * max(self.potassium - 6.0, 0.0) + 0.04 * low),
-            u_mv=base.u_mv + 0.035 * low,
+            u_mv=base.u_mv + 0.02 * low,
             qtc_ms=min(max(qtc_ms, 300.0), 640.0),
         )
         known = {f.name for f in dataclasses.fields(EcgParams)}

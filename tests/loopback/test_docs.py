@@ -46,17 +46,16 @@ def test_commands_of_the_page_run(page: Path, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-@pytest.mark.parametrize("page", [p for p in pages_with(slow=True) if p.stem != "demo-bundle"], ids=lambda p: p.stem)
+@pytest.mark.parametrize("page", pages_with(slow=True), ids=lambda p: p.stem)
 def test_long_commands_of_the_page_run(page: Path, tmp_path: Path) -> None:
     run([c for c in commands(page) if not c.startswith(ELSEWHERE)], tmp_path)
 
 
 def test_the_fast_commands_of_pages_with_long_ones_run(tmp_path: Path) -> None:
     for page in pages_with(slow=True):
-        if page.stem != "demo-bundle":
-            folder = tmp_path / page.stem
-            folder.mkdir()
-            run([c for c in commands(page) if not c.startswith((*SLOW, *ELSEWHERE))], folder)
+        folder = tmp_path / page.stem
+        folder.mkdir()
+        run([c for c in commands(page) if not c.startswith((*SLOW, *ELSEWHERE))], folder)
 
 
 def test_every_flag_in_the_docs_exists() -> None:

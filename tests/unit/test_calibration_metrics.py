@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calibration.metrics import auroc, auroc_interval, mae_interval
+from calibration.metrics import auroc, auroc_interval, calibration_error, mae_interval
 from calibration.probability import (
     MIN_SLOPE,
     conformal_half_width,
@@ -127,3 +127,14 @@ def test_logit_sd_does_not_mind_the_scale_of_the_rival():
     line = fit_platt(truth, y)
     same = logit_sd(truth, 3.0 * truth - 1.0, y, line, resamples=50)
     assert same == pytest.approx(logit_sd(truth, truth, y, line, resamples=50), rel=1e-3)
+
+
+def test_the_calibration_error_sees_what_is_off_and_little_else():
+    rng = np.random.default_rng(0)
+    p = rng.beta(1.5, 6.0, 30000)
+    y = rng.random(30000) < p
+    assert calibration_error(p, y) < 0.01
+    off = calibration_error(np.clip(p + 0.1, 0, 1), y)
+    assert off == pytest.approx(0.1, abs=0.01)
+    assert calibration_error(np.array([0.2, 0.8]), np.array([False, True])) == pytest.approx(0.2)
+    assert calibration_error(np.empty(0), np.empty(0, bool)) is None

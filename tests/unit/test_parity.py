@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from convert.parity import HeadName, Stage, compare, correlation, default_limits, load_limits, sigmoid
-from convert.parity_layers import LayerRow, _Sums, costly_layers, short_name, worst_layers
+from convert.parity_layers import LayerRow, Sums, costly_layers, short_name, worst_layers
 from convert.parity_report import html_page, report_files, text_table
 from firmware_bridge.errors import CheckFailedError, InputError
 
@@ -111,17 +111,17 @@ def test_limits_are_data(tmp_path: Path) -> None:
 def test_sqnr_is_of_the_centred_signal() -> None:
     rng = np.random.default_rng(0)
     x = 1000.0 + rng.standard_normal(10_000)
-    sums = _Sums()
+    sums = Sums()
     for part in np.split(x, 10):
         sums.add(part, part + 0.1, (999.0, 1001.0))
     # Unit variance against 0.1 squared: 20 dB. The mean of 1000 carries nothing.
     assert sums.sqnr_db() == pytest.approx(20.0, abs=0.3)
     assert sums.saturated() == pytest.approx(0.317, abs=0.02)
-    constant = _Sums()
+    constant = Sums()
     constant.add(np.ones(5), np.ones(5), None)
     assert constant.sqnr_db() is None
     assert constant.finite
-    broken = _Sums()
+    broken = Sums()
     broken.add(np.ones(5), np.array([1, 1, np.nan, 1, 1]), None)
     assert not broken.finite
 

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("tensorflow", reason="the convert extra is not installed")
 
-from convert.demo import parity
+from convert.distil_parity import parity
 from convert.export import describe, export_int8
 from convert.inference import arena_bytes, run_int8
 from convert.quantize import (
