@@ -19,6 +19,12 @@ RATE_FLOOR = 2e-5
 """Uncertainty of a measured rate that no longer baseline removes: crystals drift with temperature."""
 NOTHING_LOST = 0.7
 """Samples that a frame may be late before anything is missing: no loss is far more likely than a loss of one."""
+SCATTER_FACTOR = 7.0
+"""A frame is no later by chance than so many mean deviations (5.6 standard deviations of a normal distribution)."""
+SCATTER_FRAMES = 64
+"""Frames over which that mean is formed."""
+SCATTER_DOUBT = 0.2
+"""Samples by which the rate may be wrong over a frame whose deviation still counts as scatter."""
 PHASE_FRAMES = 8
 """Frames over which the jitter of single timestamps is averaged."""
 MAX_GAP_NS = 7 * 86_400 * 10**9
@@ -56,7 +62,7 @@ class FrameTimes:
 
     Args:
         fs_hz: Nominal rate.
-        jitter_ns: How far a single timestamp may be off, resolution included.
+        jitter_ns: How far a single timestamp may be off, resolution included; what is seen beyond it is learnt.
 
     Attributes:
         period_ns: Sample period as measured so far.
@@ -72,6 +78,8 @@ class FrameTimes:
         self._last: tuple[int, int, int] | None = None
         self._late_ns = 0.0
         self._settled = 0
+        self._scatter_ns = 0.0
+        self._seen = 0
         self._broken = False
 
     @property
@@ -119,7 +127,7 @@ class FrameTimes:
         late_ns = gone_ns + self._late_ns - count * self.period_ns
         error = late_ns / self.period_ns
         doubt = self._uncertainty * gone_ns / self.period_ns
-        margin = NOTHING_LOST + doubt
+        margin = min(max(NOTHING_LOST, SCATTER_FACTOR * self._scatter_ns / self.period_ns), 0.45 * count) + doubt
         if error < -margin:
             # Less time than samples: the period was measured wrong, or the clock was set back a little.
             self.period_ns, self._uncertainty = self._nominal_ns, RATE_TOLERANCE
@@ -132,6 +140,9 @@ class FrameTimes:
             # Counted as well as can be, yet not well enough to measure the rate across it.
             self._begin(time_ns)
             return Placed(Verdict.NEXT, lost)
+        if doubt < SCATTER_DOUBT:
+            self._seen = min(self._seen + 1, SCATTER_FRAMES)
+            self._scatter_ns += (abs(residual_ns) - self._scatter_ns) / self._seen
         self._settled = min(self._settled + 1, PHASE_FRAMES)
         self._late_ns = residual_ns * (1.0 - 1.0 / self._settled) if self._uncertainty < RATE_TOLERANCE else 0.0
         self._measure(time_ns)
@@ -141,7 +152,7 @@ class FrameTimes:
         self._window.append((self._index, time_ns))
         first_index, first_ns = self._window[0]
         base_ns = time_ns - first_ns
-        uncertainty = 4 * self._jitter_ns / base_ns + RATE_FLOOR
+        uncertainty = 4 * max(self._jitter_ns, 3.0 * self._scatter_ns) / base_ns + RATE_FLOOR
         if uncertainty <= self._uncertainty * 1.5:
             period_ns = base_ns / (self._index - first_index)
             low_ns, high_ns = self._nominal_ns * (1 - RATE_TOLERANCE), self._nominal_ns * (1 + RATE_TOLERANCE)

@@ -40,6 +40,16 @@ class TestADay:
         assert losses(times, list(range(frames)), stamps(frames, count, rate_hz, 1e6, 1), count) == (0, {Verdict.NEXT})
         assert times.fs_hz == pytest.approx(rate_hz, rel=2e-4)
 
+    @pytest.mark.parametrize("sigma_ms", [1.5, 3.0])
+    def test_jitter_far_beyond_that_of_real_straps_is_no_loss(self, sigma_ms: float) -> None:
+        frames = int(8 * HOUR_S * 130.34 / 73)
+        rng = np.random.default_rng(5)
+        exact = 10**15 + np.arange(1, frames + 1) * (73e9 / 130.34) + rng.normal(0, sigma_ms * 1e6, frames)
+        kept = np.flatnonzero(rng.random(frames) >= 0.01).tolist()
+        lost, verdicts = losses(FrameTimes(130.0, 1_000_000), kept, exact.astype(np.int64).tolist(), 73)
+        assert verdicts == {Verdict.NEXT}
+        assert lost == 73 * (kept[-1] - kept[0] + 1 - len(kept))
+
     @pytest.mark.parametrize("nominal_hz", [125, 512])
     def test_a_clock_of_whole_milliseconds_loses_nothing(self, nominal_hz: int) -> None:
         rate_hz = nominal_hz * (1 + 4e-5)

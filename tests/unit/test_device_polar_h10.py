@@ -287,6 +287,12 @@ class TestContactAndBattery:
         decoder.feed(bytes.fromhex("064B"), 3, "heart_rate")
         assert not blocks(decoder.feed(frame_at(FRAME_TIMES_NS[1]), 4))[0].lead_off
 
+    def test_a_heart_rate_of_another_strap_that_tells_contact(self) -> None:
+        # movisens/SmartGattLib: src/test/java/HeartRateMeasurementTest.java
+        (shown,) = connected().feed(bytes.fromhex("16485401EC02"), 1, "heart_rate")
+        assert isinstance(shown, LinkEvent)
+        assert shown.data == {"heart_rate_bpm": 72, "rr_ms": [332, 730], "contact": True}
+
     def test_battery_is_told_when_it_changes(self) -> None:
         decoder = connected()
         (info,) = decoder.feed(b"\x57", 1, "battery")
