@@ -40,6 +40,7 @@ COMMANDS: dict[str, Command] = {
     "bundle": Command("edge.cli_bundle:main", "", "show or verify a bundle"),
     "bench": Command("edge.cli_bench:main", "", "measure the budgets on this machine; exit 1 when one is broken"),
     "doctor": Command("edge.cli_doctor:main", "", "say what is wrong with this machine and what mends it"),
+    "devices": Command("edge.cli_devices:main", "", "list the patches that can be read, and what each can promise"),
     "scan": Command("edge.cli_scan:main", "", "list patches on Bluetooth and serial ports, and the URL of each"),
     "virtual-patch": Command(
         "firmware_bridge.virtual_pty:run", "", "a patch on a pseudo-terminal, with faults on demand"
