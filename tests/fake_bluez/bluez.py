@@ -285,7 +285,7 @@ class FakeBlueZ:
         return "", []
 
     async def _device_call(self, one, member):
-        if member == "Connect":
+        if member in {"Connect", "Pair"}:
             if one.connect_errors:
                 raise BlueZError(*one.connect_errors.pop(0))
             if self._adverts is not None:

@@ -53,6 +53,7 @@ def test_five_minutes_of_a_polar_to_the_last_sample(bus, url):
     assert "AcquireNotify" not in {member for _path, member in bluez.calls}
     ble = VirtualPolar().gatt
     assert peripheral.subscriptions == list(ble.notify.values())
+    assert peripheral.writes[-1] == (ble.write["control"], bytes.fromhex("0300")), "told to stop"
     assert not peripheral.connected, "the source was closed"
 
 

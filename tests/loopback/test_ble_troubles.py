@@ -1,6 +1,7 @@
 """What Bluetooth's troubles look like to a person: one line that says what to do, and never a traceback."""
 
 import asyncio
+import fcntl
 import os
 import subprocess
 import sys
@@ -122,6 +123,27 @@ def test_two_devices_take_turns_at_one_adapter(bus):
     assert bluez.scans >= 10
 
 
+def test_two_processes_take_turns_at_one_adapter(bus, tmp_path):
+    async def go():
+        strap = Strap(VirtualPolar(), STRAP)
+        async with FakeBlueZ(bus, strap.peripheral) as bluez:
+            with (tmp_path / "anyecg-ble-hci0.lock").open("w") as other:
+                fcntl.flock(other, fcntl.LOCK_EX)
+                scan = asyncio.create_task(ble.scan_ble(0.1))
+                await asyncio.sleep(0.4)
+                assert not scan.done()
+                assert bluez.scans == 0
+            return await scan
+
+    assert [one.address for one in asyncio.run(go())] == [STRAP]
+
+
+def test_pairing_only_on_request(bus):
+    for url, pairs in ((POLAR, 0), (POLAR + "?pair=1", 1)):
+        _heard, bluez, _peripheral = listening(bus, lambda h: h.count("connected"), url=url)
+        assert [member for _path, member in bluez.calls].count("Pair") == pairs
+
+
 def test_the_first_strap_of_a_session_is_its_only_one(bus):
     async def go():
         mine, other = Strap(VirtualPolar(), STRAP), Strap(VirtualPolar(), "A0:9E:1A:00:00:02")
@@ -217,6 +239,22 @@ def test_without_bleak_one_line_names_what_to_install(tmp_path):
     done = run("--source", POLAR, PYTHONPATH=str(tmp_path))
     assert done.returncode == 6
     assert one_line(done) == "anyecg: Bluetooth needs the 'ble' extra (pip install 'anyecg-edge[ble]')"
+
+
+@pytest.mark.parametrize(
+    ("blocked", "url", "words"),
+    [
+        ("serial", POLAR, "BlueZ is not running"),
+        ("serial", "tcp:127.0.0.1:1?wait=0", "nothing listens at 127.0.0.1:1"),
+        ("bleak", "tcp:127.0.0.1:1?wait=0", "nothing listens at 127.0.0.1:1"),
+        ("bleak", "serial:/dev/no-such-port?wait=0", "/dev/no-such-port"),
+    ],
+)
+def test_each_transport_works_without_the_others(bus, tmp_path, blocked, url, words):
+    (tmp_path / f"{blocked}.py").write_text("raise ImportError('blocked')")
+    done = run("--source", url, PYTHONPATH=str(tmp_path))
+    assert done.returncode == 5
+    assert words in one_line(done)
 
 
 def test_from_a_strap_to_estimates_with_its_recording(bus, tmp_path):
