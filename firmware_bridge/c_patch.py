@@ -192,7 +192,10 @@ def run(arguments: list[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda caught, _frame: sys.exit(128 + caught))
     options.fs = FS_HZ
-    source, _fs_hz = signal_of(options)
+    try:
+        source, _fs_hz = signal_of(options)
+    except ValueError as error:
+        raise UsageError(f"the virtual patch cannot be made: {error}") from None
     with tempfile.TemporaryDirectory(prefix="anyecg-c-patch-") as folder:
         samples = Path(folder) / "samples"
         samples.write_bytes(microvolts(source, options.seconds).tobytes())
