@@ -38,19 +38,20 @@ ROUND = 1 + PAIR * IDS
 """Samples of firmware 2 from one whole sample to the next."""
 
 
-def unpack(data: bytes, bits: int) -> list[int]:
-    """Eight unsigned numbers of 18 or 19 bits, most significant bit first.
+def unpack(data: bytes, bits: int, channel: int) -> tuple[int, int]:
+    """One channel's two numbers of the eight that a notification packs, most significant bit first.
 
     Args:
-        data: Notification; the numbers begin behind its first byte.
-        bits: Of each.
+        data: Notification; behind its first byte channels 1 to 4 of the first sample, then of the second.
+        bits: Of each number, 18 or 19.
+        channel: From 0.
 
     Returns:
-        Channels 1 to 4 of the first sample, then of the second.
+        Both without a sign.
     """
     whole = int.from_bytes(data[1 : 1 + bits], "big")
     mask = (1 << bits) - 1
-    return [(whole >> shift) & mask for shift in range(7 * bits, -1, -bits)]
+    return (whole >> (7 - channel) * bits) & mask, (whole >> (3 - channel) * bits) & mask
 
 
 def difference(number: int, bits: int) -> int:
@@ -137,8 +138,7 @@ class GanglionDecoder:
         place = PAIR * (number % IDS)
         lost = 0 if self._position is None else (place - self._position) % (PAIR * IDS)
         bits = 18 if number < IDS else 19
-        numbers = unpack(data, bits)
-        pair = [value(numbers[at + self._channel], bits) for at in (0, len(CHANNELS))]
+        pair = [value(packed, bits) for packed in unpack(data, bits, self._channel)]
         self._position = (place + PAIR) % (PAIR * IDS)
         out.append(self._block(np.array(pair, np.int32), arrival_ns, lost, number))
         return out
@@ -172,9 +172,9 @@ class GanglionDecoder:
             return []
         else:
             bits = 18 if number <= IDS else 19
-            numbers = unpack(data, bits)
-            first = _wrap(self._value - difference(numbers[self._channel], bits))
-            samples = [first, _wrap(first - difference(numbers[len(CHANNELS) + self._channel], bits))]
+            steps = unpack(data, bits, self._channel)
+            first = _wrap(self._value - difference(steps[0], bits))
+            samples = [first, _wrap(first - difference(steps[1], bits))]
         self._value = samples[-1]
         lost, self._missing = self._missing, 0
         return [self._block(np.array(samples, np.int32), arrival_ns, lost, number)]

@@ -153,7 +153,8 @@ NEGATIVE_19 = bytes((255, 255, 191, 255, 239, 255, 252, 255, 255, 88, 0, 11, 62,
     ],
 )
 def test_ganglion_published_vectors(data, bits, want):
-    assert [difference(number, bits) for number in unpack(b"\0" + data, bits)] == want
+    pairs = [unpack(b"\0" + data, bits, channel) for channel in range(4)]
+    assert [difference(pair[sample], bits) for sample in (0, 1) for pair in pairs] == want
 
 
 def raw(value):
