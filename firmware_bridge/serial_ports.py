@@ -87,12 +87,12 @@ def lasting_name(port: str, root: Path = ROOT) -> str | None:
     """The by-id name of a port that was named otherwise; ``None`` where there is none or it is one already."""
     if "/by-id/" in port or "/by-path/" in port:
         return None
-    return _aliases(root / "dev/serial/by-id", root).get(Path(os.path.realpath(root / port.lstrip("/"))).name)
+    return _aliases(root / "dev/serial/by-id", root).get(Path(real_path(root / port.lstrip("/"))).name)
 
 
 def latency_timer(port: str, root: Path = ROOT) -> tuple[int, str] | None:
     """Milliseconds for which the USB chip collects bytes, and the file that sets it; ``None`` where it has no timer."""
-    name = Path(os.path.realpath(root / port.lstrip("/"))).name
+    name = Path(real_path(root / port.lstrip("/"))).name
     path = f"sys/bus/usb-serial/devices/{name}/latency_timer"
     text = _text(root / path)
     return (int(text), f"/{path}") if text.isdecimal() else None
@@ -103,7 +103,7 @@ def holders(port: str, root: Path = ROOT) -> tuple[Holder, ...]:
 
     Other users' open files show only to root, their locks to everybody.
     """
-    real = os.path.realpath(root / port.lstrip("/"))
+    real = real_path(root / port.lstrip("/"))
     try:
         status = os.stat(real)  # noqa: PTH116 - the resolved name is at hand as text
     except OSError:
@@ -113,6 +113,14 @@ def holders(port: str, root: Path = ROOT) -> tuple[Holder, ...]:
         pids = [int(pid) for pid in _names(root / "proc") if pid.isdecimal() and _has_open(root / "proc" / pid, real)]
     found = dict.fromkeys(pid for pid in pids if pid != os.getpid())
     return tuple(Holder(pid, _command(root / "proc" / str(pid))) for pid in list(found)[:HOLDERS_MAX])
+
+
+def real_path(path: Path) -> str:
+    """The path without symbolic links. ``realpath`` itself raises where a link goes while it looks."""
+    try:
+        return os.path.realpath(path)
+    except OSError:
+        return str(path)
 
 
 def _lockers(root: Path, inode: str) -> list[int]:
@@ -150,7 +158,7 @@ def _aliases(folder: Path, root: Path, only: tuple[str, ...] | None = None) -> d
 
 
 def _usb_folder(device: Path) -> Path | None:
-    at = Path(os.path.realpath(device))
+    at = Path(real_path(device))
     for folder in (at, *list(at.parents)[:PARENTS_MAX]):
         if (folder / "idVendor").exists():
             return folder

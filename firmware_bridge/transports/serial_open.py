@@ -17,6 +17,7 @@ from firmware_bridge.serial_ports import (
     lasting_name,
     latency_timer,
     list_ports,
+    real_path,
 )
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def _errno(error: BaseException) -> int | None:
 
 def _is_pseudo(name: str) -> bool:
     """Whether it is a pseudo-terminal, which is held open by whoever made it, rightly."""
-    return os.path.realpath(name).startswith("/dev/pts/")
+    return real_path(Path(name)).startswith("/dev/pts/")
 
 
 def _listed(others: tuple[Holder, ...]) -> str:

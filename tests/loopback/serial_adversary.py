@@ -13,7 +13,9 @@ from firmware_bridge.virtual_pty import PtyPort
 
 STEP_S = 0.0005
 """Between two looks at what the host sent."""
-PATIENCE_S = 30.0
+SLOWLY_S = 0.02
+"""A slot of the last samples."""
+PATIENCE_S = 60.0
 """How long a host may take to connect, before the test is given up."""
 UNREAD_MAX = 16_000
 """Bytes on the line that the host has not read; a real patch is slower than any host."""
@@ -38,6 +40,8 @@ class Adversary(threading.Thread):
         """Set by the host when it has everything."""
         self.last = False
         """The connection that is not torn away."""
+        self.slowly = threading.Event()
+        """From now on the host has all of a slot, and what it asks for again, before the next begins."""
         self.cut_in_frames = 0
         self._port = PtyPort(link)
         self._rng = random.Random(seed)
@@ -87,6 +91,7 @@ class Adversary(threading.Thread):
         while not self.finish.is_set():
             self._obey()
             self._send(self._advance())
+            time.sleep(SLOWLY_S if self.slowly.is_set() else 0)
             assert time.monotonic() - since < PATIENCE_S, "the host does not take the rest"
 
     def _plug(self) -> None:
@@ -109,7 +114,8 @@ class Adversary(threading.Thread):
         """Lets a slot pass."""
         self._time_s += self.patch.slot_s
         out = b"".join(e.data for e in self.patch.advance(self._time_s + 1e-9))
-        if not out:
+        # Requests to send something again have to arrive while it is still kept.
+        if not out or self.patch.config.ring_s:
             time.sleep(STEP_S)
         return out
 
