@@ -25,6 +25,11 @@ RESTART_TEXT_MIN = 8
 WRONG_MIN = 1024
 """So many bytes without a frame are more than the rest of one and a greeting."""
 
+RATE_AFTER_S = 60.0
+"""So long the arrival of samples is watched before their rate is judged; pieces wait up to some tenths of a second."""
+RATE_TOLERANCE = 0.02
+"""Crystals and resonators are better than that; a rate that nobody counted is worse."""
+
 
 class Blocks:
     """Makes blocks of one unit, scale and rate.
@@ -81,6 +86,41 @@ class Blocks:
             )
             for a, b in pairwise(borders)
         ]
+
+
+class RateCheck:
+    """Says once a connection when samples of a device without a clock come at another rate than the given one.
+
+    Args:
+        fs_hz: The given rate.
+    """
+
+    def __init__(self, fs_hz: float) -> None:
+        self._fs_hz = fs_hz
+        self.fresh()
+
+    def fresh(self) -> None:
+        """A connection begins."""
+        self._begin_ns: int | None = None
+        self._samples = 0
+        self._said = False
+
+    def push(self, samples: int, arrival_ns: int) -> list[LinkItem]:
+        """Takes how many samples came and when; missing ones count."""
+        if self._begin_ns is None:
+            # What came at once with the first had waited somewhere.
+            self._begin_ns = arrival_ns
+            return []
+        self._samples += samples
+        took_s = (arrival_ns - self._begin_ns) * 1e-9
+        if self._said or took_s < RATE_AFTER_S:
+            return []
+        self._said = True
+        measured_hz = self._samples / took_s
+        if abs(measured_hz / self._fs_hz - 1.0) <= RATE_TOLERANCE:
+            return []
+        detail = f"samples come at {measured_hz:.1f} Hz, not {self._fs_hz:g}: add rate={measured_hz:.1f} to the URL"
+        return [LinkEvent(LinkEventKind.INFO, arrival_ns, detail, {"measured_hz": round(measured_hz, 3)})]
 
 
 class FrameCutter(Protocol):

@@ -16,7 +16,7 @@ import numpy as np
 from firmware_bridge.devices import Device, DeviceProfile, Write
 from firmware_bridge.devices._cutter import Heap
 from firmware_bridge.devices._options import LSB_MV_OPTION, choice, sampling_rate, scale
-from firmware_bridge.devices._stream import Blocks, junk_event
+from firmware_bridge.devices._stream import Blocks, RateCheck, junk_event
 from firmware_bridge.errors import UsageError
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem
 from firmware_bridge.transports import DATA_CHANNEL
@@ -72,6 +72,7 @@ class TextDecoder:
         self._tick_ns = UNITS[time_unit]
         self._count: Counter[str] = Counter()
         self._heap = Heap()
+        self._check = RateCheck(self._blocks.fs_hz)
         self._last: int | None = None
         """Time column of the sample before, in nanoseconds without wrapping."""
         self._begin()
@@ -84,6 +85,7 @@ class TextDecoder:
         """Damaged lines since the last sample."""
         self._last = None
         self._heap.fresh()
+        self._check.fresh()
 
     def feed(self, data: bytes, arrival_ns: int, channel: str = DATA_CHANNEL) -> list[LinkItem]:
         """Takes bytes as they came; gives blocks and events in order. Never raises."""
@@ -196,6 +198,8 @@ class TextDecoder:
             self._count["lead_off_samples"] += len(values)
         samples = np.array(values, np.int32)
         out.append(self._blocks.one(samples, arrival_ns, lost, lead_off=off, device_time_ns=time_ns))
+        if self._time is None:
+            out += self._check.push(len(values) + lost, arrival_ns)
 
     def _placed(self, time_ns: int, arrival_ns: int, out: list[LinkItem]) -> tuple[int, int]:
         """The time without wrapping, and the samples missing before it."""

@@ -2,7 +2,8 @@
 
 Sources: Protocentral/protocentral_healthypi5_zephyr@2c8eb00:app/src/data_module.c (type 3, 50 bytes: eight ECG i32,
 four of bio-impedance i32, beats u8, breaths u8; type 4, 19 bytes: PPG), the same repository @009f60e (type 2, 22 bytes:
-one ECG i32, one of bio-impedance ...), and @03636bd:app/src/ble_module.c for Bluetooth.
+one ECG i32, one of bio-impedance ...), and @03636bd:app/src/ble_module.c for Bluetooth; USB ids:
+@0277359:app/prj.conf.
 """
 
 from __future__ import annotations
@@ -69,10 +70,10 @@ DEVICE = Device(
             "Bluetooth the firmware drops notifications when it is busy and nothing tells"
         ),
         baud=115_200,
+        usb=((0x4440, 0x0001),),
         ble=BleProfile(
             service=ECG_SERVICE,
             notify={ECG_CHANNEL: ECG_CHARACTERISTIC},
-            advertised=(ECG_SERVICE,),
             name_prefixes=("healthypi 5", "HealthyPi 5", "healthypi5", "HealthyPi5"),
             min_mtu=35,
         ),

@@ -1,6 +1,6 @@
 """ProtoCentral HealthyPi Move (watch): little-endian ``int32`` in notifications, nothing else. Sans-IO.
 
-Source: Protocentral/healthypi-move-fw@d1431f3:app/src/ble_module.c.
+Sources: Protocentral/healthypi-move-fw@d1431f3:app/src/ble_module.c; its name: @04b7ec1:app/prj.conf.
 """
 
 from __future__ import annotations
@@ -64,8 +64,7 @@ DEVICE = Device(
         ble=BleProfile(
             service=ECG_SERVICE,
             notify={DATA_CHANNEL: ECG_CHARACTERISTIC},
-            advertised=(ECG_SERVICE,),
-            name_prefixes=("healthypi move", "HealthyPi Move", "HealthyPi_Move"),
+            name_prefixes=("healthypi move", "HealthyPi Move"),
             min_mtu=35,
         ),
         options={"lsb_mv": LSB_MV_OPTION},
@@ -74,7 +73,10 @@ DEVICE = Device(
                 "its scale is derived from the driver's source only (7.45e-7 mV a count at gain 40) and not confirmed: "
                 "counts, until it is calibrated (option lsb_mv)"
             ),
-            "a recording has to be started on the watch: its command service asks for authenticated pairing",
+            (
+                "it streams while an ECG is taken on the watch: start that there, its command service asks for "
+                "authenticated pairing"
+            ),
         ),
     ),
     decoder=HealthyPiMoveDecoder,

@@ -10,7 +10,7 @@ from firmware_bridge.devices import Device, DeviceProfile
 from firmware_bridge.devices._cutter import Run
 from firmware_bridge.devices._options import LSB_MV_OPTION, sampling_rate, scale
 from firmware_bridge.devices._protocentral import HEAD, Kind, ProtoCentralDecoder, column
-from firmware_bridge.devices._stream import Blocks
+from firmware_bridge.devices._stream import Blocks, RateCheck
 from firmware_bridge.samples import LinkItem
 
 FS_HZ = "125"
@@ -28,10 +28,15 @@ class Max30003Decoder(ProtoCentralDecoder):
 
     def __init__(self, rate: str = FS_HZ, lsb_mv: str | None = None) -> None:
         super().__init__(Blocks(sampling_rate(rate), scale(lsb_mv)), {DATA: ()})
+        self._check = RateCheck(self._blocks.fs_hz)
+
+    def _forget(self) -> None:
+        self._check.fresh()
 
     def _payloads(self, kind: Kind, run: Run, arrival_ns: int) -> list[LinkItem]:
         del kind
-        return self._unnumbered(column(run, ECG_AT, "<i4"), run, arrival_ns)
+        samples = column(run, ECG_AT, "<i4")
+        return [*self._unnumbered(samples, run, arrival_ns), *self._check.push(len(samples), arrival_ns)]
 
 
 DEVICE = Device(

@@ -81,8 +81,8 @@ class CytonDecoder(StreamDecoder):
 
     def _hello(self) -> Iterable[Write]:
         self._seen = b""
-        # It may be streaming still: what it says at its reset would drown.
-        return (Write(b"s"), Write(b"v"))
+        # A reset also ends a stream that still runs, and puts every gain back to 24.
+        return (Write(b"v"),)
 
     def _setting(self) -> bytes:
         """Channel on, gain, normal input, in the bias, SRB2 on, SRB1 off."""

@@ -1,6 +1,6 @@
-"""Decoding stays cheap: one percent of a core at 1 kHz, two seconds for an hour's frames; as a ratio, to hold anywhere.
+"""Decoding stays cheap: 1 % of a core at 1 kHz, 2 s for an hour's frames; as a ratio, to hold anywhere.
 
-Where the budget was set one turn of an empty loop takes 0.011 microseconds: one percent of a core is 900 turns a sample.
+Where the budget was set one turn of an empty loop takes 0.011 microseconds: 1 % of a core is 900 turns a sample.
 ``benchmarks/bench_decoders.py`` holds the budget itself; here half as much again is allowed, because machines are busy.
 """
 

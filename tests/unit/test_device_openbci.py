@@ -44,7 +44,7 @@ def test_cyton_byte_by_byte():
 def test_cyton_gain_scales_and_is_set(gain):
     d = board(channel="3", gain=str(gain))
     d.link(link(LinkEventKind.CONNECTED))
-    assert d.writes() == [Write(b"s"), Write(b"v")]
+    assert d.writes() == [Write(b"v")]
     assert d.writes() == []
     for piece in (BOOT_TEXT[:-2], BOOT_TEXT[-2:]):
         d.feed(piece, 0)

@@ -132,3 +132,12 @@ def test_wrong_options_are_refused(options):
 def test_a_given_scale():
     (block,) = blocks(board(lsb_mv="0.0033").feed(HALF + b"512\n", 0))
     assert block.lsb_mv == 0.0033
+
+
+def test_a_rate_that_nobody_counted_is_noticed():
+    for rate, told in (("190", "rate=212"), ("211", "")):
+        d = board(rate=rate)
+        d.feed(HALF, 0)
+        items = [item for k in range(700) for item in d.feed(b"500\r\n" * 21 + b"!\n" * (k % 5 == 0), k * 100_000_000)]
+        text = [i.detail for i in items if isinstance(i, LinkEvent) and "measured_hz" in i.data]
+        assert [told in t for t in text] == [True] * bool(told)
