@@ -45,6 +45,7 @@ COMMANDS: dict[str, Command] = {
     "virtual-patch": Command(
         "firmware_bridge.virtual_pty:run", "", "a patch on a pseudo-terminal, with faults on demand"
     ),
+    "firmware": Command("firmware_bridge.c_library:run", "", "copy the C library for one's own patch into a folder"),
     "simulate": Command("convert.cli_simulate:main", "convert", "write a cohort of simulated patients (MC-MED layout)"),
     "convert": Command("convert.cli_convert:main", "convert", "turn a checkpoint into a bundle, with proof"),
     "train-demo": Command("convert.cli_demo:main", "convert", "train the demonstration bundle on simulated patients"),

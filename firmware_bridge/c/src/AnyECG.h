@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Everything of the library, for sketches.
+ */
+#ifndef ANYECG_H
+#define ANYECG_H
+
+#include "anyecg_frame.h"
+#include "anyecg_messages.h"
+#include "anyecg_patch.h"
+#include "anyecg_ring.h"
+#include "ecg_frontend.h"
+
+#endif

@@ -1,0 +1,195 @@
+"""The C side on an emulated Cortex-M4, its size, and under a fuzzer."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from c_side import C_SIDE, SANITIZE, SOURCES, CSide
+from firmware_build import CORTEX, HERE, M4, STRICT_C, compiled, emulate, run, tool
+from test_c_example import listen
+from test_c_vectors import SELFTEST, rows
+
+from convert.firmware_vectors import messages
+from edge.sources import open_source
+from firmware_bridge.messages import encode
+from firmware_bridge.samples import LinkEvent, LinkEventKind, SampleBlock
+
+pytestmark = pytest.mark.slow
+
+FLASH_MAX = {
+    "anyecg_frame": 768,
+    "anyecg_messages": 1536,
+    "anyecg_patch": 1536,
+    "anyecg_ring": 640,
+    "ecg_frontend": 2048,
+}
+"""Bytes of flash that each part may take on a Cortex-M4, a tenth or so above what was measured."""
+IMAGE_FLASH_MAX, IMAGE_RAM_MAX = 8192, 45_056
+"""The whole example with a ring of a minute (36,000 bytes of RAM)."""
+FUZZ_S = 60
+
+
+def make(folder: Path, target: str) -> str:
+    """Runs the Makefile that is handed to firmware engineers."""
+    tool("arm-none-eabi-gcc")
+    done = run([tool("make"), "-s", "--no-print-directory", "-C", C_SIDE, f"O={folder}", target])
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_flash_of_every_part(tmp_path):
+    table = make(tmp_path, "sizes")
+    sys.stdout.write(table)
+    lines = [line.split() for line in table.splitlines()[1:]]
+    found = {Path(line[-1]).stem: (int(line[0]), int(line[1]) + int(line[2])) for line in lines}
+    assert set(found) == set(FLASH_MAX)
+    for name, (text, ram) in found.items():
+        assert text <= FLASH_MAX[name], f"{name}: {text} bytes"
+        assert ram == 0  # memory is the caller's
+
+
+def test_the_example_fits_a_small_part(tmp_path):
+    table = make(tmp_path, "cortex-m4")
+    sys.stdout.write(table)
+    text, data, bss = map(int, table.splitlines()[-1].split()[:3])
+    assert text + data <= IMAGE_FLASH_MAX
+    assert data + bss <= IMAGE_RAM_MAX
+
+
+def test_no_libc_beyond_string_and_no_floating_point(tmp_path):
+    """What the library asks of the outside: three functions of string.h and the compiler's own 64-bit division."""
+    make(tmp_path, "sizes")
+    objects = sorted((tmp_path / "m4").glob("*.o"))
+    listing = run([tool("arm-none-eabi-nm"), *objects]).stdout
+    defined = set(re.findall(r" [Tt] (\w+)$", listing, re.MULTILINE))
+    wanted = set(re.findall(r" U (\w+)$", listing, re.MULTILINE)) - defined
+    assert wanted <= {"memcpy", "memmove", "memset", "__aeabi_ldivmod", "__aeabi_uldivmod"}
+
+
+def cortex_program(sources: list[Path], image: Path, *extra: str) -> Path:
+    compiled(
+        [
+            *(tool("arm-none-eabi-gcc"), *M4, "-std=c99", "-Os", "-ffunction-sections", "-fdata-sections", *STRICT_C),
+            *(f"-I{C_SIDE / 'src'}", f"-I{C_SIDE / 'vectors'}", *extra, *SOURCES, *sources, CORTEX / "startup.c"),
+            *(f"-T{CORTEX / 'mps2.ld'}", "-nostartfiles", "--specs=rdimon.specs", "-Wl,--gc-sections", "-o", image),
+        ]
+    )
+    return image
+
+
+def test_the_self_test_holds_on_the_target(tmp_path):
+    done = emulate(cortex_program(sorted(SELFTEST.glob("*.c")), tmp_path / "selftest.elf"))
+    assert (done.returncode, done.stdout.strip()) == (0, "anyecg self-test: ok")
+
+
+def test_the_target_gives_the_hosts_window_to_the_last_value(tmp_path):
+    """Whole numbers: not within a step, but equal."""
+    counts = rows("frontend.txt")[0][0]
+    c = CSide()
+    c.ask("i250 16")
+    c.ask("p " + counts)
+    host = c.window().tolist()
+    c.close()
+    program = tmp_path / "window.c"
+    program.write_text(
+        '#include <stdio.h>\n#include "ecg_frontend.h"\n'
+        f"static const int16_t counts[] = {{{counts.replace(' ', ', ')}}};\n"
+        "static struct anyecg_stream stream;\nstatic int8_t window[ANYECG_STREAM_WINDOW];\n"
+        "int main(void) {\n  unsigned i;\n  if (!anyecg_stream_init(&stream, 250u, 16u)) {\n    return 1;\n  }\n"
+        "  for (i = 0u; i < sizeof(counts) / sizeof(counts[0]); i++) {\n"
+        "    (void)anyecg_stream_push(&stream, counts[i]);\n  }\n"
+        "  if (!anyecg_stream_window(&stream, window)) {\n    return 2;\n  }\n"
+        '  for (i = 0u; i < ANYECG_STREAM_WINDOW; i++) {\n    printf("%d\\n", (int)window[i]);\n  }\n  return 0;\n}\n'
+    )  # fmt: skip
+    done = emulate(cortex_program([program], tmp_path / "window.elf"))
+    assert done.returncode == 0
+    assert list(map(int, done.stdout.split())) == host
+
+
+def test_an_emulated_patch_streams_to_the_kit(tmp_path):
+    """The example's image, its serial port a pseudo-terminal of this computer, read by the kit's own serial source."""
+    make(tmp_path, "cortex-m4")
+    emulator = subprocess.Popen(
+        [
+            *(tool("qemu-system-arm"), "-M", "mps2-an386", "-display", "none", "-monitor", "none", "-serial", "pty"),
+            *("-kernel", tmp_path / "patch.elf"),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        port = re.search(r"(/dev/\S+)", emulator.stdout.readline())[1]
+        items = asyncio.run(listen(open_source(f"serial:{port}"), 8.0))
+    finally:
+        emulator.kill()
+        emulator.communicate()
+    blocks = [item for item in items if isinstance(item, SampleBlock)]
+    hello = next(i for i in items if isinstance(i, LinkEvent) and i.kind is LinkEventKind.HELLO)
+    assert hello.data["device_id"] == "mps2"
+    assert sum(block.lost for block in blocks) == 0
+    counts = np.concatenate([block.samples for block in blocks])
+    assert counts.max() == 1000
+    beats = np.flatnonzero(counts == 1000)
+    assert set(np.diff(beats)) == {200}
+
+
+@pytest.mark.timeout(FUZZ_S + 240)
+def test_a_fuzzer_finds_nothing(tmp_path):
+    clang = shutil.which("clang")
+    if clang is None:
+        pytest.skip("clang is not installed (.ci/install-slow installs it)")
+    program = tmp_path / "fuzz"
+    flags = ["-std=c99", "-O1", "-g", "-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all"]
+    compiled([clang, *flags, f"-I{C_SIDE / 'src'}", *SOURCES, HERE / "fuzz_wire.c", "-o", program])
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    for name, (header, message) in messages().items():
+        (corpus / name).write_bytes(encode(message, header))
+    for name, data, _events in rows("streams.txt"):
+        (corpus / name).write_bytes(bytes.fromhex(data))
+    done = subprocess.run(
+        [program, f"-max_total_time={FUZZ_S}", "-max_len=2048", "-rss_limit_mb=1024", "-print_final_stats=1", corpus],
+        capture_output=True, text=True, timeout=FUZZ_S + 120, cwd=tmp_path,
+    )  # fmt: skip
+    sys.stdout.write("\n".join(line for line in done.stderr.splitlines() if line.startswith("stat::")) + "\n")
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert int(re.search(r"number_of_executed_units: (\d+)", done.stderr)[1]) > 10_000
+
+
+def test_everything_of_clang_is_an_error(tmp_path):
+    clang = shutil.which("clang")
+    if clang is None:
+        pytest.skip("clang is not installed (.ci/install-slow installs it)")
+    # Padding of structures and C89's order of declarations are no faults; enum switches have a default on purpose.
+    tolerated = ("-Wno-padded", "-Wno-declaration-after-statement", "-Wno-switch-enum", "-Wno-unknown-warning-option")
+    newer = ("-Wno-unsafe-buffer-usage", "-Wno-switch-default", "-Wno-pre-c11-compat")
+    for source in SOURCES:
+        flags = ["-std=c99", "-Weverything", "-Werror", *tolerated, *newer, f"-I{C_SIDE / 'src'}"]
+        compiled([clang, *flags, "-c", source, "-o", tmp_path / "o.o"])
+
+
+def test_the_headers_are_cxx_too(tmp_path):
+    source = tmp_path / "all.cc"
+    headers = sorted(path.name for path in (C_SIDE / "src").glob("*.h"))
+    source.write_text("".join(f'#include "{name}"\n' for name in headers) + "int main() { return 0; }\n")
+    compiled([tool("g++"), "-std=c++11", "-Wall", "-Wextra", "-Wpedantic", "-Werror", f"-I{C_SIDE / 'src'}", source,
+              "-o", tmp_path / "all"])  # fmt: skip
+
+
+def test_a_sanitizer_would_see(tmp_path):
+    """The harness is really built with sanitizers: a read beyond the end ends it."""
+    source = tmp_path / "beyond.c"
+    source.write_text('#include "anyecg_frame.h"\nint main(int n, char **v) {\n  uint8_t b[2] = {0};\n'
+                      "  (void)v;\n  return (int)anyecg_crc16(b, (size_t)n + 5u);\n}\n")  # fmt: skip
+    compiled([tool("gcc"), "-std=c99", *SANITIZE, f"-I{C_SIDE / 'src'}", *SOURCES, source, "-o", tmp_path / "beyond"])
+    assert run([tmp_path / "beyond"]).returncode != 0
