@@ -12,7 +12,7 @@ import contextlib
 import dataclasses
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from edge.budget import BudgetMeter, peak_rss_mib
@@ -44,11 +44,21 @@ class Pipeline:
         seconds: Seconds of signal to process (of time, too, on a live source); ``None`` for no limit.
         tier: Tier of the bundle, for its budgets.
         hop_s: Seconds between estimates.
+        alive: Called at every turn, at least once a second while receiver and worker are not stuck.
     """
 
     def __init__(
-        self, source: Source, engine: Engine, sinks: Sequence[Sink], *, seconds: float | None, tier: str, hop_s: float
+        self,
+        source: Source,
+        engine: Engine,
+        sinks: Sequence[Sink],
+        *,
+        seconds: float | None,
+        tier: str,
+        hop_s: float,
+        alive: Callable[[], None] = lambda: None,
     ) -> None:
+        self._alive = alive
         self._source, self._engine, self._sinks = source, engine, sinks
         self._seconds, self._tier, self._hop_s = seconds, tier, hop_s
         self.meter = BudgetMeter()
@@ -141,6 +151,7 @@ class Pipeline:
 
     async def _consume(self, loop: asyncio.AbstractEventLoop, worker: ThreadPoolExecutor, stop: asyncio.Event) -> None:
         while True:
+            self._alive()
             if stop.is_set():
                 self._source_done.set()
             if not self._queue:

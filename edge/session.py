@@ -15,6 +15,7 @@ from edge.allocator import keep_small
 from edge.bundle import Bundle, load_bundle
 from edge.engine import Engine, SessionInfo
 from edge.model import BackendName, Model, load_model, self_test
+from edge.notify import Notifier
 from edge.pipeline import Pipeline
 from edge.records import RunSummary
 from edge.sinks import Sink
@@ -98,7 +99,8 @@ async def _run(
     session: SessionInfo,
 ) -> tuple[RunSummary, int]:
     engine = Engine(loaded.bundle, loaded.model, session, hop_s)
-    pipeline = Pipeline(source, engine, sinks, seconds=seconds, tier=loaded.bundle.manifest.tier, hop_s=hop_s)
+    tier, notifier = loaded.bundle.manifest.tier, Notifier()
+    pipeline = Pipeline(source, engine, sinks, seconds=seconds, tier=tier, hop_s=hop_s, alive=notifier.alive)
     stop = asyncio.Event()
     code = EXIT_OK
     loop = asyncio.get_running_loop()
@@ -107,6 +109,7 @@ async def _run(
         nonlocal code
         code = _SIGNAL_CODES[number]
         pipeline.ended_by = number.name
+        notifier.stopping()
         stop.set()
         # A second signal ends the program at once: nobody should have to wait for a stuck disk.
         loop.remove_signal_handler(number)

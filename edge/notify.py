@@ -1,0 +1,56 @@
+"""Signs of life for systemd (sd_notify(3)): ready, alive, stopping. Does nothing where nobody listens."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+
+BEATS_PER_TIMEOUT = 3
+"""Signs of life within the time after which systemd gives up; sd_watchdog_enabled(3) asks for at least two."""
+
+
+class Notifier:
+    """Speaks to the service manager that started this process, if one did.
+
+    Args:
+        env: Environment with ``NOTIFY_SOCKET`` and ``WATCHDOG_USEC``; this process's own by default.
+    """
+
+    def __init__(self, env: Mapping[str, str] | None = None) -> None:
+        env = os.environ if env is None else env
+        address = env.get("NOTIFY_SOCKET", "")
+        # "@" stands for the zero byte of an abstract socket's name.
+        self._address = "\0" + address[1:] if address.startswith("@") else address
+        ours = env.get("WATCHDOG_PID", "") in {"", str(os.getpid())}
+        usec = env.get("WATCHDOG_USEC", "")
+        self._every_s = int(usec) / 1e6 / BEATS_PER_TIMEOUT if ours and usec.isdecimal() else float("inf")
+        self._ready = False
+        self._last_s = time.monotonic()
+
+    def alive(self) -> None:
+        """Call it often, from where nothing gets to that is stuck; the first call says that the service is ready."""
+        if not self._address:
+            return
+        now_s = time.monotonic()
+        if not self._ready:
+            self._ready = True
+            self._send("READY=1")
+        elif now_s - self._last_s < self._every_s:
+            return
+        self._last_s = now_s
+        if self._every_s < float("inf"):
+            self._send("WATCHDOG=1")
+
+    def stopping(self) -> None:
+        """The end has begun: what follows is written and closed."""
+        self._send("STOPPING=1")
+
+    def _send(self, text: str) -> None:
+        if not self._address:
+            return
+        with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+            sock.setblocking(False)
+            sock.sendto(text.encode(), self._address)
