@@ -1,0 +1,59 @@
+"""From each device's own bytes to a heart rate and estimates: recordings made here, through the whole chain."""
+
+import json
+
+import numpy as np
+import pytest
+from devices_frames import bitalino_frame, cyton, ganglion, healthypi5, healthypi_v4, heartypatch
+
+from edge.cli import main
+from firmware_bridge import devices
+from firmware_bridge.ecgsyn import EcgParams, EcgSynth
+from firmware_bridge.rawlog import RawLogHeader, RawLogWriter
+from firmware_bridge.transports import RawChunk
+
+SECONDS = 24
+HR = 72.0
+
+
+def eights(values):
+    return values[: len(values) // 8 * 8].reshape(-1, 8).tolist()
+
+
+MAKERS = {
+    "healthypi_v4": (125, 2000, lambda v: [healthypi_v4(x) for x in v.tolist()]),
+    "healthypi5": (128, 2**20, lambda v: [healthypi5(e) for e in eights(v)]),
+    "heartypatch": (128, 2**20, lambda v: [heartypatch(k, e) for k, e in enumerate(eights(v))]),
+    "openbci_cyton": (250, 44_739, lambda v: [cyton(k, [x, *[0] * 7]) for k, x in enumerate(v.tolist())]),
+    "openbci_ganglion": (
+        200,
+        534_800,
+        lambda v: [ganglion(k % 100, *p) for k, p in enumerate(v[: len(v) // 2 * 2].reshape(-1, 2).tolist())],
+    ),
+    "bitalino": (1000, 120, lambda v: [bitalino_frame(k, [x + 512]) for k, x in enumerate(v.tolist())]),
+    "ad8232_text": (190, 150, lambda v: [b"%d\r\n" % (x + 400) for x in v.tolist()]),
+}
+"""Device -> rate, counts a millivolt, frames of a signal."""
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_bytes_become_a_heart_rate_and_estimates(name, tmp_path):
+    fs_hz, counts_mv, make = MAKERS[name]
+    signal_mv = EcgSynth(EcgParams(hr_bpm=HR), 1).generate(SECONDS * fs_hz, float(fs_hz))
+    frames = make(np.rint(signal_mv * counts_mv).astype(np.int32))
+    writer = RawLogWriter(tmp_path / "raw.aer", RawLogHeader(name, "test", "s", 1_700_000_000_000_000_000, 0))
+    each = max(1, len(frames) // (SECONDS * 10))
+    for at in range(0, len(frames), each):
+        data = b"".join(frames[at : at + each])
+        arrival_ns = round((at + each) / len(frames) * SECONDS * 1e9)
+        for piece in frames[at : at + each] if devices.get(name).profile.ble and name != "healthypi5" else [data]:
+            writer.item(RawChunk(arrival_ns, "data", piece))
+    writer.close()
+    arguments = ["run", "--source", f"replay:{tmp_path}/raw.aer", "--speed", "max", "--view", "none"]
+    assert main([*arguments, "--out", str(tmp_path / "out.jsonl")]) == 0
+    estimates = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    good = [e for e in estimates if e["abstained"] is None]
+    assert len(good) >= 8
+    assert good[-1]["labs"]
+    assert good[-1]["lost_samples"] == 0
+    assert good[-1]["heart_rate_bpm"] == pytest.approx(HR, abs=3)
