@@ -1,0 +1,62 @@
+"""The page for firmware engineers: its make lines run, and its figures are those of the build."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+from c_side import ROOT
+from firmware_build import run, tool
+
+from firmware_bridge import c_library
+
+PAGE = (ROOT / "docs" / "firmware.md").read_text(encoding="utf-8")
+CROSS = ("cortex-m4", "sizes")
+
+
+def make_lines() -> list[str]:
+    blocks = re.findall(r"^```sh\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    return [line for line in "".join(blocks).splitlines() if line.startswith("make ")]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    assert c_library.run([str(tmp_path / "AnyECG")]) == 0
+    return tmp_path
+
+
+def obey(line: str, folder: Path) -> str:
+    tool("make")
+    done = subprocess.run(["bash", "-c", line], cwd=folder, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_lines_for_this_computer(folder):
+    tool("gcc")
+    lines = [line for line in make_lines() if not line.endswith(CROSS)]
+    assert len(lines) == 2
+    said = "".join(obey(line, folder) for line in lines)
+    assert "anyecg self-test: ok" in said
+    assert (folder / "AnyECG" / "build" / "patch").exists()
+
+
+@pytest.mark.slow
+def test_the_lines_for_a_cortex_and_the_table(folder):
+    tool("arm-none-eabi-gcc")
+    (line,) = [line for line in make_lines() if line.endswith(CROSS)]
+    text, data, bss = map(int, obey(line + " -s --no-print-directory", folder).splitlines()[-1].split()[:3])
+    row = re.search(r"\*\*the whole example\*\*.*\*\*(\d+)\*\* \| \*\*(\d+) (\d+)\*\*", PAGE)
+    assert text + data == pytest.approx(int(row[1]), rel=0.1)  # another compiler, another size
+    assert data + bss == pytest.approx(int(row[2] + row[3]), rel=0.02)
+    table = run([tool("make"), "-s", "--no-print-directory", "-C", folder / "AnyECG", "sizes"]).stdout
+    for size in map(str.split, table.splitlines()[1:]):
+        told = int(re.search(rf"\| `{Path(size[-1]).stem}` \| (\d+)", PAGE)[1])
+        assert int(size[0]) == pytest.approx(told, rel=0.1), size
+    layer = (folder / "AnyECG" / "examples" / "patch" / "anyecg_hal.h").read_text()
+    assert len(re.findall(r"anyecg_hal_\w+\(.*\);", layer)) == 8  # as the page says
