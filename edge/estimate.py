@@ -7,6 +7,8 @@ is divided by the number of *whole* windows that the covered time holds, not by 
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,39 +19,66 @@ from edge.stats import normal_quantile
 
 FIRST_ROWS = 64
 """Windows that there is room for at first; doubled as needed."""
+WEIGHT_STEPS = 1 << 16
+"""Weights are whole numbers of this part, so that running sums of weights and int8 outputs are exact: what is added and
+taken away again leaves no trace, and any order gives the same bits."""
 
 
 class _Held:
-    """The windows held, oldest first, as rows of one array: nothing is gathered anew for every estimate.
+    """The windows held, oldest first, and running sums over them: an estimate costs the same however many there are.
 
     Args:
-        columns: Numbers per window; the first is the time by which it leaves.
+        outputs: Outputs per window.
     """
 
-    def __init__(self, columns: int) -> None:
-        self._table = np.empty((FIRST_ROWS, columns))
+    def __init__(self, outputs: int) -> None:
+        self._end_s = np.empty(FIRST_ROWS)
+        self._weight = np.empty(FIRST_ROWS, dtype=np.int64)
+        self._value = np.empty((FIRST_ROWS, outputs), dtype=np.int16)
         self._start = self._stop = 0
+        self.weight = 0
+        """Sum of the weights, in steps."""
+        self.total = np.zeros(outputs, dtype=np.int64)
+        """Sum of weighted values."""
+        self.squares = np.zeros(outputs, dtype=np.int64)
+        """Sum of weighted squares: at most 2**16 x 255**2 a window, so there is room for a hundred days of them."""
+
+    def __len__(self) -> int:
+        return self._stop - self._start
 
     @property
-    def rows(self) -> NDArray[np.float64]:
-        """A view, shape ``(windows, columns)``."""
-        return self._table[self._start : self._stop]
+    def ends_s(self) -> NDArray[np.float64]:
+        """Times of the windows' ends, shape ``(windows,)``; a view."""
+        return self._end_s[self._start : self._stop]
 
-    def append(self) -> NDArray[np.float64]:
-        """Makes room for one more window; returns its row, to be filled."""
-        if self._stop == len(self._table):
-            kept = self.rows
-            # Moved when the table is full, into one at least half empty: a copy of a row per window at most.
-            table = np.empty((max(FIRST_ROWS, 2 * len(kept)), kept.shape[1]))
-            table[: len(kept)] = kept
-            self._table, self._start, self._stop = table, 0, len(kept)
+    def append(self, end_s: float, weight: int, value: NDArray[np.int16]) -> None:
+        """Takes one more window."""
+        if self._stop == len(self._end_s):
+            self._move()
+        self._end_s[self._stop], self._weight[self._stop], self._value[self._stop] = end_s, weight, value
+        self._count(weight, value)
         self._stop += 1
-        return np.asarray(self._table[self._stop - 1], dtype=np.float64)
 
     def drop_until(self, time_s: float) -> None:
         """Lets go of the windows up to a time."""
-        while self._start < self._stop and self._table[self._start, 0] <= time_s:
+        while self._start < self._stop and self._end_s[self._start] <= time_s:
+            self._count(-int(self._weight[self._start]), self._value[self._start])
             self._start += 1
+
+    def _count(self, weight: int, value: NDArray[np.int16]) -> None:
+        self.weight += weight
+        weighted = value * np.int64(weight)
+        self.total += weighted
+        self.squares += weighted * value
+
+    def _move(self) -> None:
+        # Moved when the table is full, into one at least half empty: a copy of a row per window at most.
+        kept = slice(self._start, self._stop)
+        room = max(FIRST_ROWS, 2 * len(self))
+        self._end_s = _moved(self._end_s[kept], room)
+        self._weight = _moved(self._weight[kept], room)
+        self._value = _moved(self._value[kept], room)
+        self._start, self._stop = 0, len(self)
 
 
 class Estimator:
@@ -75,10 +104,17 @@ class Estimator:
         self._is_logit_sd = np.array([c.interval_method == "logit_sd" for c in calibration])
         self._is_probability = np.array([head.kind == "probability" for head in m.outputs])
         self._has_interval = [c.interval_method != "none" for c in calibration]
-        self._threshold = [c.threshold for c in calibration]
         # Where the evidence is limited a flag would be a coin toss: the value stands, nothing is raised.
-        self._may_flag = [head.evidence.tier != "limited" for head in m.outputs]
-        self._held = _Held(2 + len(m.outputs))
+        limits = [
+            None if head.evidence.tier == "limited" else c.threshold
+            for head, c in zip(m.outputs, calibration, strict=True)
+        ]
+        self._flag_from = np.array([np.inf if limit is None else limit for limit in limits])
+        self._may_flag = [limit is not None for limit in limits]
+        self._fixed = [(head.key, head.loinc, head.unit) for head in m.outputs]
+        self._threshold = [c.threshold for c in calibration]
+        self._tier = [head.evidence.tier for head in m.outputs]
+        self._held = _Held(len(m.outputs))
 
     def add(self, end_s: float, outputs: NDArray[np.int8], score: float) -> None:
         """Takes the outputs of an accepted window.
@@ -88,24 +124,24 @@ class Estimator:
             outputs: Shape ``(outputs,)``, int8, as the model gave them.
             score: Quality of the window, 0 to 1.
         """
-        row = self._held.append()
-        row[0] = end_s
-        row[1] = max(score, 1e-3) if self._by_quality else 1.0
-        row[2:] = (outputs[self._index].astype(np.float64) - self._zero_point) * self._scale
+        weight = max(round(score * WEIGHT_STEPS), 1) if self._by_quality else 1
+        self._held.append(end_s, weight, outputs[self._index].astype(np.int16) - np.int16(self._zero_point))
         self._held.drop_until(end_s - self._span_s)
 
     def labs(self) -> tuple[LabEstimate, ...]:
         """Returns every head's estimate over the windows held, in the order of the bundle."""
-        rows = self._held.rows
-        n = len(rows)
+        held = self._held
+        n = len(held)
         if not n:
             return ()
-        weights, values = rows[:, 1:2], rows[:, 2:]
-        whole = np.sum(weights)
-        mean = np.sum(values * weights, axis=0) / whole
-        variance = np.sum((values - mean) ** 2 * weights, axis=0) / whole * (n / (n - 1) if n > 1 else 0.0)
-        error = np.sqrt(variance / _independent_windows(rows[:, 0]))
-        return self._shown(mean, error, n)
+        mean = held.total / held.weight
+        # About the nearest whole number, in whole numbers: nothing is lost where all windows nearly agree.
+        near = np.rint(mean).astype(np.int64)
+        about = held.squares - near * (2 * held.total - near * held.weight)
+        variance = np.maximum(about / held.weight - (mean - near) ** 2, 0.0)
+        variance *= n / (n - 1) if n > 1 else 0.0
+        error = np.sqrt(variance / _independent_windows(held.ends_s))
+        return self._shown(mean * self._scale, error * self._scale, n)
 
     def _shown(self, mean: NDArray[np.float64], error: NDArray[np.float64], n: int) -> tuple[LabEstimate, ...]:
         """Calibrates aggregated outputs; all heads at once, because a teacher has over a hundred."""
@@ -118,22 +154,31 @@ class Estimator:
         )
         shown = np.stack((centre, centre - half, centre + half))
         shown = np.where(self._is_probability, sigmoid(shown), shown)
+        above = (shown[0] >= self._flag_from).tolist()
         return tuple(
-            LabEstimate(
-                head.key,
-                head.loinc,
-                head.unit,
-                value,
-                (low, high) if has_interval else None,
-                threshold,
-                value >= threshold if may_flag and threshold is not None else None,
-                n,
-                head.evidence.tier,
-            )
-            for head, value, low, high, has_interval, threshold, may_flag in zip(
-                self._heads, *shown.tolist(), self._has_interval, self._threshold, self._may_flag, strict=True
-            )
+            [
+                LabEstimate(
+                    key, loinc, unit, value, (low, high) if bounded else None, limit, flag if may else None, n, tier
+                )
+                for (key, loinc, unit), value, low, high, bounded, limit, flag, may, tier in zip(
+                    self._fixed,
+                    *shown.tolist(),
+                    self._has_interval,
+                    self._threshold,
+                    above,
+                    self._may_flag,
+                    self._tier,
+                    strict=True,
+                )
+            ]
         )
+
+
+def _moved(kept: NDArray[Any], room: int) -> NDArray[Any]:
+    """The rows kept, in a new array with room for ``room`` rows."""
+    out = np.empty((room, *kept.shape[1:]), dtype=kept.dtype)
+    out[: len(kept)] = kept
+    return out
 
 
 def _independent_windows(ends_s: NDArray[np.float64]) -> float:

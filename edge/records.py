@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Literal, cast, get_args
+from typing import Literal, NamedTuple, cast, get_args
 
 from firmware_bridge.errors import InputError
 
@@ -65,9 +65,10 @@ class QualityRecord:
     flags: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class LabEstimate:
+class LabEstimate(NamedTuple):
     """One output of the model, aggregated over the accepted windows of the last minutes.
+
+    A tuple, because a teacher makes over a hundred of them for every window.
 
     Attributes:
         key: Output key of the bundle, such as ``potassium_high``.

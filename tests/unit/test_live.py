@@ -95,7 +95,7 @@ def test_the_frame_never_leaves_the_terminal(width, height, labs, seconds):
 
 
 def test_more_outputs_than_rows_are_paged_flagged_ones_first():
-    labs = [replace(LOW, key=f"lab_{i}") for i in range(40)] + [HIGH]
+    labs = [LOW._replace(key=f"lab_{i}") for i in range(40)] + [HIGH]
     state = filled()
     state.estimate(replace(ESTIMATE, labs=tuple(labs)))
     seen = set()
@@ -127,7 +127,7 @@ def test_link_states_and_silence():
 def test_hostile_names_cannot_move_the_cursor():
     state = filled()
     state.estimate(
-        replace(ESTIMATE, device="\x1b[2J\x07\r\n漢字 e\u0301 \u202e x", labs=(replace(HIGH, key="\x1b]0;x\x07"),))
+        replace(ESTIMATE, device="\x1b[2J\x07\r\n漢字 e\u0301 \u202e x", labs=(HIGH._replace(key="\x1b]0;x\x07"),))
     )
     for row in layout(state, 80, 24):
         assert row_text(row).isprintable()

@@ -58,7 +58,7 @@ def test_the_text_is_the_documented_one():
 
 
 def test_nothing_that_json_cannot_hold():
-    bad = replace(LAB, value=math.nan, interval=(math.inf, 1.0), threshold=-math.inf, flag=None)
+    bad = LAB._replace(value=math.nan, interval=(math.inf, 1.0), threshold=-math.inf, flag=None)
     e = replace(ESTIMATE, labs=(bad,), heart_rate_bpm=math.nan, quality=QualityRecord(math.nan))
     d = json.loads(to_json(e), parse_constant=lambda name: pytest.fail(f"{name} in the JSON"))
     assert d["labs"][0]["value"] is None
@@ -74,7 +74,7 @@ def test_nothing_that_json_cannot_hold():
     reason=st.none() | st.sampled_from(ABSTAIN_REASONS),
 )
 def test_what_is_read_writes_the_same_text(value, hr, name, reason):
-    e = replace(ESTIMATE, labs=(replace(LAB, value=value),), heart_rate_bpm=hr, device=name, abstained=reason)
+    e = replace(ESTIMATE, labs=(LAB._replace(value=value),), heart_rate_bpm=hr, device=name, abstained=reason)
     line = to_json(e)
     assert "\n" not in line
     assert line.isascii()
