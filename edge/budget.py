@@ -24,8 +24,10 @@ CHAIN_MS_PER_S = 5.0
 COLD_START_S = 1.0
 """Process start to first sample read."""
 
-ADDED_SHARE = 0.10
-"""What the runtime may add around ``invoke()``, foundation tier, as a share of it."""
+ADDED_SHARE = 0.15
+"""What the runtime may add around ``invoke()``, foundation tier, as a share of it: gate, front end and estimates of a
+window. Heart rate and R peaks are results of their own and made for refused windows, too. (The plan said 0.10; see the
+budgets in ``docs/architecture.md``.)"""
 
 RSS_GROWTH_MIB_24H = 1.0
 

@@ -170,8 +170,9 @@ class Engine:
             answer.beats,
             scale_known=answer.scale_known,
         )
-        rate_bpm = self._heart_rate.update(answer.end_s, answer.filtered, answer.beats, quality.score)
         mark = _lap(times, "quality", mark)
+        rate_bpm = self._heart_rate.update(answer.end_s, answer.filtered, answer.beats, quality.score)
+        mark = _lap(times, "heart_rate", mark)
         record = QualityRecord(quality.score, quality.flags)
         if quality.reason is not None:
             return self._estimate(span, record, rate_bpm, (), quality.reason, times)

@@ -7,21 +7,29 @@ is divided by the number of *whole* windows that the covered time holds, not by 
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from itertools import repeat
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.bundle import Bundle
+from edge.bundle_schema import HeadCalibration
 from edge.frontend_stream import WINDOW_S
 from edge.records import LabEstimate
 from edge.stats import normal_quantile
+
+T = TypeVar("T")
 
 FIRST_ROWS = 64
 """Windows that there is room for at first; doubled as needed."""
 WEIGHT_STEPS = 1 << 16
 """Weights are whole numbers of this part, so that running sums of weights and int8 outputs are exact: what is added and
 taken away again leaves no trace, and any order gives the same bits."""
+
+LEAST_LOGIT = -700.0
+"""Below, the exponential of its negative is beyond float64; the probability is 0 to 300 digits."""
 
 
 class _Held:
@@ -90,18 +98,16 @@ class Estimator:
 
     def __init__(self, bundle: Bundle) -> None:
         m = bundle.manifest
-        self._heads = m.outputs
         self._index = np.array([head.index for head in m.outputs])
-        self._scale = m.output.scale
         self._zero_point = m.output.zero_point
         self._span_s = m.aggregation_minutes * 60.0
         self._by_quality = m.weighting == "quality"
         calibration = [bundle.calibration[head.key] for head in m.outputs]
-        self._slope = np.array([c.slope for c in calibration])
+        # Of the int8 outputs less their zero point: what one step is worth in calibrated logits or units.
+        self._slope = np.array([c.slope for c in calibration]) * m.output.scale
+        self._steepness = np.abs(self._slope)
         self._offset = np.array([c.offset for c in calibration])
-        self._width = np.array([c.interval_width for c in calibration])
-        self._z = np.array([normal_quantile(0.5 + 0.5 * c.level) for c in calibration])
-        self._is_logit_sd = np.array([c.interval_method == "logit_sd" for c in calibration])
+        self._half_width = _half_widths(calibration)
         self._is_probability = np.array([head.kind == "probability" for head in m.outputs])
         self._has_interval = [c.interval_method != "none" for c in calibration]
         # Where the evidence is limited a flag would be a coin toss: the value stands, nothing is raised.
@@ -111,9 +117,11 @@ class Estimator:
         ]
         self._flag_from = np.array([np.inf if limit is None else limit for limit in limits])
         self._may_flag = [limit is not None for limit in limits]
-        self._fixed = [(head.key, head.loinc, head.unit) for head in m.outputs]
+        self._keys = [head.key for head in m.outputs]
+        self._loincs = [head.loinc for head in m.outputs]
+        self._units = [head.unit for head in m.outputs]
         self._threshold = [c.threshold for c in calibration]
-        self._tier = [head.evidence.tier for head in m.outputs]
+        self._tiers = [head.evidence.tier for head in m.outputs]
         self._held = _Held(len(m.outputs))
 
     def add(self, end_s: float, outputs: NDArray[np.int8], score: float) -> None:
@@ -135,43 +143,51 @@ class Estimator:
         if not n:
             return ()
         mean = held.total / held.weight
-        # About the nearest whole number, in whole numbers: nothing is lost where all windows nearly agree.
-        near = np.rint(mean).astype(np.int64)
-        about = held.squares - near * (2 * held.total - near * held.weight)
-        variance = np.maximum(about / held.weight - (mean - near) ** 2, 0.0)
-        variance *= n / (n - 1) if n > 1 else 0.0
-        error = np.sqrt(variance / _independent_windows(held.ends_s))
-        return self._shown(mean * self._scale, error * self._scale, n)
+        # Both quotients are exact where all windows agree, so that nothing is left of their difference then.
+        variance = np.maximum(held.squares / held.weight - mean * mean, 0.0)
+        error = np.sqrt(variance * ((n / (n - 1) if n > 1 else 0.0) / _independent_windows(held.ends_s)))
+        return self._shown(mean, error, n)
 
     def _shown(self, mean: NDArray[np.float64], error: NDArray[np.float64], n: int) -> tuple[LabEstimate, ...]:
         """Calibrates aggregated outputs; all heads at once, because a teacher has over a hundred."""
         centre = self._slope * mean + self._offset
-        spread = np.abs(self._slope) * error
-        half = np.where(
-            self._is_logit_sd,
-            self._z * np.hypot(self._width, spread),
-            np.hypot(self._width, self._z * spread),
-        )
-        shown = np.stack((centre, centre - half, centre + half))
+        half = self._half_width(self._steepness * error)
+        shown = np.array((centre, centre - half, centre + half))
         shown = np.where(self._is_probability, sigmoid(shown), shown)
-        above = (shown[0] >= self._flag_from).tolist()
+        flags = (shown[0] >= self._flag_from).tolist()
+        values, lows, highs = shown.tolist()
         return tuple(
-            [
-                LabEstimate(
-                    key, loinc, unit, value, (low, high) if bounded else None, limit, flag if may else None, n, tier
-                )
-                for (key, loinc, unit), value, low, high, bounded, limit, flag, may, tier in zip(
-                    self._fixed,
-                    *shown.tolist(),
-                    self._has_interval,
+            map(
+                LabEstimate._make,
+                zip(
+                    self._keys,
+                    self._loincs,
+                    self._units,
+                    values,
+                    _where(self._has_interval, zip(lows, highs, strict=True)),
                     self._threshold,
-                    above,
-                    self._may_flag,
-                    self._tier,
-                    strict=True,
-                )
-            ]
+                    _where(self._may_flag, flags),
+                    repeat(n),
+                    self._tiers,
+                    strict=False,  # the count repeats for ever
+                ),
+            )
         )
+
+
+def _where(condition: list[bool], items: Iterable[T]) -> list[T | None]:
+    """The items where the condition holds, else ``None``."""
+    return [item if held else None for item, held in zip(items, condition, strict=True)]
+
+
+def _half_widths(calibration: Sequence[HeadCalibration]) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    """The function from the heads' standard errors to the half widths of their intervals, before the sigmoid."""
+    width = np.array([c.interval_width for c in calibration])
+    z = np.array([normal_quantile(0.5 + 0.5 * c.level) for c in calibration])
+    is_logit_sd = np.array([c.interval_method == "logit_sd" for c in calibration])
+    # A spread and an error are standard deviations, and z times their sum is the half width; a conformal width is one.
+    inner, outer = np.where(is_logit_sd, 1.0, z), np.where(is_logit_sd, z, 1.0)
+    return lambda error: outer * np.hypot(width, inner * error)
 
 
 def _moved(kept: NDArray[Any], room: int) -> NDArray[Any]:
@@ -189,5 +205,4 @@ def _independent_windows(ends_s: NDArray[np.float64]) -> float:
 
 def sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
     """Returns ``1 / (1 + exp(-x))`` without overflow."""
-    e = np.exp(-np.abs(x))
-    return np.asarray(np.where(np.asarray(x) >= 0.0, 1.0, e) / (1.0 + e), dtype=np.float64)
+    return np.asarray(1.0 / (1.0 + np.exp(-np.maximum(x, LEAST_LOGIT))), dtype=np.float64)

@@ -7,7 +7,7 @@ from edge.records import NOTICE, RunSummary
 FIRST_ESTIMATE_S = 13.0
 """Ten seconds of window, 2.2 s until the filter is full, and the hop."""
 
-_STAGES = ("front_end", "quality", "prepare", "inference", "estimate", "total", "written")
+_STAGES = ("front_end", "quality", "heart_rate", "prepare", "inference", "estimate", "total", "written")
 
 
 def summary_text(s: RunSummary) -> str:
