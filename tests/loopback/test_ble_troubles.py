@@ -81,12 +81,12 @@ def test_a_stuck_adapter_is_escalated_in_words(bus):
 
 
 def test_a_bluetoothd_that_does_not_answer(bus, monkeypatch):
-    monkeypatch.setattr(ble, "CONNECT_S", 0.3)
-    monkeypatch.setattr(ble, "LEAVE_S", 0.3)
-
     async def after(bluez, heard):
         bluez.mute = True
-        await heard.until(lambda h: h.said("did not answer in time"))
+        with monkeypatch.context() as quick:
+            quick.setattr(ble, "CONNECT_S", 0.3)
+            quick.setattr(ble, "LEAVE_S", 0.3)
+            await heard.until(lambda h: h.said("did not answer in time"))
         bluez.mute = False
         await heard.until(lambda h: h.count("connected") == 2)
 

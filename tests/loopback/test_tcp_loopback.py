@@ -88,7 +88,7 @@ def test_minutes_of_a_patch_over_tcp(monkeypatch):
 def test_a_peer_that_is_silent_is_connected_again():
     async def go():
         signal, patch = known_patch()
-        async with PatchOnNet(patch) as net, Listener(f"tcp:127.0.0.1:{net.port}?stall=0.2") as heard:
+        async with PatchOnNet(patch) as net, Listener(f"tcp:127.0.0.1:{net.port}?stall=0.5") as heard:
             await net.streaming()
             await net.run(5.0)
             await heard.until(lambda h: h.count("stalled"))
