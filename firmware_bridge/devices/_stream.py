@@ -20,8 +20,12 @@ from firmware_bridge.devices._cutter import Junk, Run
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem, SampleBlock
 from firmware_bridge.transports import DATA_CHANNEL
 
-RESTART_TEXT_MIN = 8
-"""Fewer printable bytes in the middle of a stream are damage, not the text of a board that starts."""
+TEXT_MIN = 8
+"""Fewer printable bytes in the middle of a stream are damage, not text."""
+TEXTS_MAX = 3
+"""So many texts in the middle of a stream are shown; a sketch that prints now and then would fill a disk."""
+RESTART_WORDS = ("boot", "firmware", "initiali", "initili", "is ready", "rst:", "setting up", "starts in")
+"""What boards say when they start ("initili" is ProtoCentral's spelling; "rst:" an ESP32's)."""
 WRONG_MIN = 1024
 """So many bytes without a frame are more than the rest of one and a greeting."""
 
@@ -148,6 +152,8 @@ class StreamDecoder(ABC):
         self._out: list[Write] = []
         self._junk_bytes = 0
         """Thrown away since the last sample, text not counted."""
+        self._texts = 0
+        """Seen in the middle of the stream on this connection."""
 
     def feed(self, data: bytes, arrival_ns: int, channel: str = DATA_CHANNEL) -> list[LinkItem]:
         """Takes bytes as they came; gives blocks and events in order. Never raises."""
@@ -162,7 +168,7 @@ class StreamDecoder(ABC):
         if event.kind not in {LinkEventKind.DISCONNECTED, LinkEventKind.STALLED, LinkEventKind.END}:
             return []
         out = self._items(self._cutter.reset(), event.arrival_ns)
-        self._junk_bytes = 0
+        self._junk_bytes = self._texts = 0
         self._forget()
         return out
 
@@ -218,14 +224,19 @@ class StreamDecoder(ABC):
         return out
 
     def _thrown_away(self, junk: Junk, arrival_ns: int) -> list[LinkItem]:
-        restarted = not junk.first and len(junk.text) >= RESTART_TEXT_MIN
-        if not (junk.first or restarted):
+        said = not junk.first and len(junk.text) >= TEXT_MIN
+        restarted = said and any(word in junk.text.lower() for word in RESTART_WORDS)
+        if not (junk.first or said):
             self._junk_bytes += junk.size
+        self._texts += said
+        if said and not restarted and self._texts > TEXTS_MAX:
+            self._count["text_bytes"] += junk.size
+            return []
         out: list[LinkItem] = [junk_event(junk, arrival_ns, self._count)]
         if restarted:
             self._count["restarts"] += 1
             self._forget()
-            detail = f"text in the middle of the stream, the device restarted: {junk.text[:80]!r}"
+            detail = f"the device says what it says when it starts: {junk.text[:80]!r}"
             out.append(LinkEvent(LinkEventKind.RESTARTED, arrival_ns, detail, {"text": junk.text}))
         return out
 

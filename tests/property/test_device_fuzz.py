@@ -74,7 +74,7 @@ def test_a_sound_stream_comes_out_whole(name):
 
 
 @pytest.mark.parametrize("name", STREAMS)
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 2**32), longest=st.sampled_from([1, 3, 20, 60, 400, 3000]), spoil=st.booleans())
 def test_any_cut_tells_the_same_story(name, seed, longest, spoil):
     rng = np.random.default_rng(seed)
@@ -85,7 +85,7 @@ def test_any_cut_tells_the_same_story(name, seed, longest, spoil):
 
 
 @pytest.mark.parametrize("name", CASES)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20, deadline=None, derandomize=True)
 @given(seed=st.integers(0, 2**32), data=st.lists(st.binary(max_size=300), max_size=8))
 def test_no_bytes_raise(name, seed, data):
     rng = np.random.default_rng(seed)
@@ -98,7 +98,7 @@ def test_no_bytes_raise(name, seed, data):
 
 
 @pytest.mark.parametrize("name", CASES)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20, deadline=None, derandomize=True)
 @given(
     noise=st.one_of(st.binary(min_size=1, max_size=300), st.integers(1, 200).map(bytes)),
     where=st.integers(1, PIECES - 15),

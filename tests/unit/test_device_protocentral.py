@@ -70,7 +70,16 @@ def test_text_before_the_stream_is_told_and_costs_nothing():
     assert lost(items) == 0
 
 
-def test_text_in_the_middle_means_a_restart():
+def test_a_sketch_that_prints_now_and_then_breaks_nothing():
+    """A firmware for the TMP117 prints temperatures between frames."""
+    d = decoder("healthypi_v4")
+    stream = b"".join(healthypi_v4(k) + b"\r\nTemperature in Celsius: 36.5\r\n" for k in range(50))
+    items = d.feed(stream, 0)
+    assert (samples(items).tolist(), lost(items)) == (list(range(50)), 0)
+    assert [str(i.kind) for i in items if isinstance(i, LinkEvent)] == ["info"] * 3
+
+
+def test_text_of_a_start_in_the_middle_is_a_restart():
     d = decoder("healthypi_v4")
     items = d.feed(healthypi_v4(1) + b"Setting up Healthy pI V4...\r\n" + healthypi_v4(2), 0)
     assert [str(i.kind) for i in items if isinstance(i, LinkEvent)] == ["info", "restarted"]
