@@ -136,11 +136,11 @@ def judge(outcome: Outcome, adversary: Adversary, engine: Engine, times: int) ->
     assert len({e.session for e in outcome.estimates}) == 1
     formed = [e.window for e in outcome.estimates if e.abstained in FORMED]
     assert len(formed) > times / 25
-    assert {e.abstained for e in outcome.estimates} > {"gap"}
     starts, ends = (np.array(column) for column in zip(*outcome.gaps_s, strict=True))
     for window in formed:
         crossed = (starts < window.end_s - 0.02) & (ends > window.start_s + 0.02)
         assert not crossed.any(), f"{window} spans {outcome.gaps_s[int(np.flatnonzero(crossed)[0])]}"
+    assert {e.abstained for e in outcome.estimates} > {"gap"}
 
 
 def judge_usage(outcome: Outcome) -> None:
