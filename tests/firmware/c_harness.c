@@ -261,6 +261,7 @@ static void obey(char command, char *rest) {
       }
       break;
     case 'S': patch_samples(rest); break;
+    case 'I': patch.index = (uint32_t)strtoul(rest, NULL, 10); break;
     case 'O': anyecg_patch_overrun(&patch, (uint32_t)strtoul(rest, NULL, 10)); break;
     case 'L': anyecg_patch_link(&patch, strtoul(rest, NULL, 10) != 0u); break;
     case 'T': patch_poll(rest); break;

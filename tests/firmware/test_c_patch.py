@@ -197,9 +197,12 @@ def test_a_configuration_that_cannot_be_is_refused(c):
     assert c.ask(f"P 1 {TICK_HZ} 0 25 1 0") == "0"
 
 
-def session(c, seconds, *, ring_frames, sample_format=SampleFormat.INT16, seed=1, loss=0.0, upstream=0.0, away=()):
+def session(
+    c, seconds, *, ring_frames, sample_format=SampleFormat.INT16, seed=1, loss=0.0, upstream=0.0, away=(), index=0
+):
     """The C patch and the decoder talking over a link that loses frames and goes away."""
     patch, decoder, items, rng = CPatch(c, ring_frames, sample_format), PatchDecoder(), [], np.random.default_rng(seed)
+    c.ask(f"I{index}")
     up = False
     for step in range(int(seconds * FS / N)):
         at_ns = step * N * 10**9 // FS
@@ -244,6 +247,15 @@ def test_a_short_disconnection_loses_nothing(c, sample_format, loss, upstream):
     patch.before = before(blocks, patch)
     assert_placed(patch, blocks)
     assert decoder.counters()["resent_samples"] >= 16 * FS - 2 * N
+    assert not any(block.lost for block in blocks[:-80])
+
+
+@pytest.mark.parametrize("ago", [1, 4000, 6000, 9000])
+def test_the_index_may_wrap_in_the_ring(c, ago):
+    patch, decoder, blocks = session(c, 60, ring_frames=150, loss=0.05, away=[(20, 30)], index=2**32 - ago)
+    patch.before = before(blocks, patch)
+    assert_placed(patch, blocks)
+    assert decoder.counters()["resent_samples"] >= 10 * FS - N
     assert not any(block.lost for block in blocks[:-80])
 
 

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge.timeline import Timeline
 from firmware_bridge.devices._backfill import ASKS_MAX, HOLD_FRAMES_MAX
 from firmware_bridge.devices.anyecg_patch import PatchDecoder
 from firmware_bridge.framing import FrameDecoder, encode_frame
@@ -291,6 +292,19 @@ def test_a_run_of_resent_frames_behind_is_no_restart(decoder):
     items += decoder.feed(b"".join(data(k * N, flags=Flags.RESENT) for k in range(20)), 2)
     assert not [i for i in items if isinstance(i, LinkEvent)]
     assert decoder.counters()["old_frames"] == 20
+
+
+def test_what_comes_again_late_moves_no_clock():
+    """A minute away and made good: the host's time of a sample stays that of the frames that came at once."""
+    _patch, _decoder, items, _crossed = session("unplug@30:50", seconds=140.0, ring_s=60.0)
+    timeline, mapped = Timeline(250), []
+    for item in items:
+        timeline.push(item)
+        if isinstance(item, SampleBlock):
+            mapped.append(timeline.host_clock.offset_ns)
+    assert sum(block.resent for block in blocks(items)) > 450
+    assert max(mapped) - min(mapped) < 1_000_000
+    assert (timeline.host_clock.reanchored, timeline.lost_samples, timeline.segments) == (0, 0, 1)
 
 
 @settings(max_examples=40, deadline=None)
