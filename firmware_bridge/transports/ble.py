@@ -108,6 +108,8 @@ class BleTransport(Reconnecting):
                     part = data[at : at + max(size, 1)]
                     await client.write_gatt_char(char, part, response=self._profile.write_response)
         except Exception as error:  # noqa: BLE001 - bleak and dbus-fast have no common base; all are explained
+            if self._client is not client or self._gone.is_set():
+                return False
             trouble = explained(error, self._where)
             self._queue.put(self._event(LinkEventKind.REFUSED, str(trouble), channel=channel, fix=trouble.fix))
             return False
@@ -134,10 +136,11 @@ class BleTransport(Reconnecting):
             self._early, self._last_data_s = [], None
             async with asyncio.timeout(CONNECT_S):
                 mtu = await self._subscribe(client, gone)
+        except Trouble:
+            raise
         except Exception as error:
-            trouble = explained(error, self._where)
             await self._forget_once(error)
-            raise trouble from error
+            raise explained(error, self._where) from error
         if gone.is_set():
             raise Trouble(f"{self._where} broke off the connection at once", "bring it nearer; is a phone using it?")
         self._address, self._where = found.device.address.upper(), _label(found)
