@@ -38,13 +38,28 @@ class Numbered:
         """
         steps = np.empty(len(numbers), np.int64)
         steps[1:] = (numbers[1:].astype(np.int64) - numbers[:-1] - 1) % self._modulus
-        first = int(numbers[0])
-        if self._last is None:
-            self._last = first - 1
-            steps[0] = 0
-        else:
-            steps[0] = (first - self._last - 1) % self._modulus
-            steps[0] += self._modulus * max(0, round((damaged - int(steps[0])) / self._modulus))
-        unwrapped = self._last + np.cumsum(steps + 1)
+        first, steps[0] = self.follow(int(numbers[0]), 1, damaged)
+        unwrapped = first + np.concatenate([[0], np.cumsum(steps[1:] + 1)])
         self._last = int(unwrapped[-1])
         return unwrapped, steps
+
+    def follow(self, number: int, count: int, damaged: float = 0.0) -> tuple[int, int]:
+        """Places frames whose numbers follow each other; the same as `place`, without arrays.
+
+        Args:
+            number: Of the first.
+            count: How many there are.
+            damaged: As for `place`.
+
+        Returns:
+            Unwrapped number of the first, and missing frames before it.
+        """
+        missing = 0
+        if self._last is None:
+            self._last = number - 1
+        else:
+            missing = (number - self._last - 1) % self._modulus
+            missing += self._modulus * max(0, round((damaged - missing) / self._modulus))
+        first = self._last + 1 + missing
+        self._last = first + count - 1
+        return first, missing

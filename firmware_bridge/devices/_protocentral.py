@@ -11,6 +11,7 @@ Protocentral/protocentral_max30003@343ad18:examples/Example1-ECG-stream-Openview
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -122,8 +123,13 @@ def column(run: Run, offset: int, kind: str, count: int = 1) -> NDArray[np.int32
     Returns:
         Shape ``(frames * count,)``, ``int32``, a copy.
     """
-    one = np.dtype({"names": ["v"], "formats": [(kind, (count,))], "offsets": [offset], "itemsize": run.size})
+    one = _layout(offset, kind, count, run.size)
     return np.frombuffer(run.data, one)["v"].astype(np.int32).reshape(-1)
+
+
+@lru_cache(maxsize=64)
+def _layout(offset: int, kind: str, count: int, size: int) -> np.dtype[np.void]:
+    return np.dtype({"names": ["v"], "formats": [(kind, (count,))], "offsets": [offset], "itemsize": size})
 
 
 def notification(blocks: Blocks, data: bytes, arrival_ns: int) -> LinkItem:

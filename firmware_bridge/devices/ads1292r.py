@@ -27,7 +27,7 @@ class Ads1292rDecoder(ProtoCentralDecoder):
 
     def _payloads(self, kind: Kind, run: Run, arrival_ns: int) -> list[LinkItem]:
         samples = column(run, HEAD, "<i2")
-        if kind == OLD_DATA:
+        if kind == OLD_DATA or bytes(DATA[1]) not in run.data:
             return self._unnumbered(samples, run, arrival_ns)
         off = (column(run, HEAD, "<i4", 2).reshape(-1, 2) == 0).all(axis=1)
         return self._unnumbered(samples, run, arrival_ns, off)

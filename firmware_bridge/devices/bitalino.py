@@ -54,6 +54,18 @@ CRC = _remainders()
 """``x^4 + x + 1`` over the frame, the CRC's own four bits taken as zero."""
 
 
+_CRC_LISTS = [row.tolist() for row in CRC]
+
+
+def crc_of(frame: bytes) -> int:
+    """CRC of one frame; the same as `crc`, without arrays."""
+    size = len(frame)
+    out: int = _CRC_LISTS[0][frame[-1] & 0xF0]
+    for at in range(size - 1):
+        out ^= _CRC_LISTS[size - 1 - at][frame[at]]
+    return out
+
+
 def crc(rows: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """CRC of each frame; ``rows`` has shape ``(n, size)``."""
     size = rows.shape[1]
@@ -63,27 +75,30 @@ def crc(rows: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(out)
 
 
-def values(rows: NDArray[np.uint8], which: int) -> NDArray[np.int32]:
-    """One value of each frame, unsigned: ten bits, or six of the fifth and sixth.
+_PLACES = ((-2, 6, 0x0F, -3, 2), (-3, 8, 0x03, -4, 0), (-5, 2, 0xFF, -6, 6), (-6, 4, 0x3F, -7, 4), (-7, 2, 0x0F, -8, 6))
+"""Of the first five values: byte with the upper bits, their shift and mask, byte with the lower bits, their shift."""
+
+
+def value(frame: bytes, which: int) -> int:
+    """One value of a frame, unsigned: ten bits, or six of the fifth and sixth.
 
     Args:
-        rows: Frames, shape ``(n, size)``.
+        frame: Its bytes.
         which: 0 to 5.
     """
-    b = [rows[:, -k].astype(np.int32) if k <= rows.shape[1] else None for k in range(9)]
-    low, high, shift_high, shift_low, mask = (
-        (b[3], b[2], 6, 2, 0x0F),
-        (b[4], b[3], 8, 0, 0x03),
-        (b[6], b[5], 2, 6, 0xFF),
-        (b[7], b[6], 4, 4, 0x3F),
-        (b[8], b[7], 2, 6, 0x0F),
-        (b[8], b[8], 0, 0, 0x00),
-    )[which]
-    if low is None or high is None:
-        raise IndexError(which)
-    if which == len(INPUTS) - 1:
-        return np.asarray(low & 0x3F, np.int32)
-    return np.asarray((high & mask) << shift_high | low >> shift_low, np.int32)
+    if which == len(_PLACES):
+        return frame[-8] & 0x3F
+    high, left, mask, low, right = _PLACES[which]
+    return (frame[high] & mask) << left | frame[low] >> right
+
+
+def values(rows: NDArray[np.uint8], which: int) -> NDArray[np.int32]:
+    """One value of each frame; `value` for arrays of shape ``(n, size)``."""
+    if which == len(_PLACES):
+        return (rows[:, -8] & 0x3F).astype(np.int32)
+    high, left, mask, low, right = _PLACES[which]
+    upper = (rows[:, high] & mask).astype(np.int32) << left
+    return np.asarray(upper | rows[:, low].astype(np.int32) >> right, np.int32)
 
 
 def _chain(whole: NDArray[np.uint8], size: int) -> int:
@@ -152,6 +167,8 @@ class _ChainCutter:
         """Takes frames where they should be, as long as they are sound."""
         size = self._locked
         count = (len(buffer) - at) // size
+        if count == 1:
+            return self._next(buffer, at, out)
         if not count:
             return at
         rows = np.frombuffer(buffer, np.uint8, count * size, at).reshape(count, size)
@@ -164,6 +181,17 @@ class _ChainCutter:
             self._expected = (self._expected + count) % NUMBERS
             self._heap.frame()
         return at + count * size
+
+    def _next(self, buffer: bytes, at: int, out: list[Run | Junk]) -> int:
+        """`_follow` for a single frame, as it comes on a quiet machine: without arrays."""
+        frame = buffer[at : at + self._locked]
+        if frame[-1] != (self._expected << 4 | crc_of(frame)):
+            self._locked = 0
+            return at
+        out += [*self._heap.take(), Run(frame, len(frame))]
+        self._expected = (self._expected + 1) % NUMBERS
+        self._heap.frame()
+        return at + len(frame)
 
     def _search(self, buffer: bytes, at: int, out: list[Run | Junk]) -> int:
         """Finds where sound frames begin.
@@ -233,8 +261,13 @@ class BitalinoDecoder(StreamDecoder):
         self._numbered.forget()
 
     def _frames(self, run: Run, arrival_ns: int) -> list[LinkItem]:
-        rows = np.frombuffer(run.data, np.uint8).reshape(-1, run.size)
         junk, self._junk_bytes = self._junk_bytes, 0
+        if len(run.data) == run.size:
+            seq, gone = self._numbered.follow(run.data[-1] >> 4, 1, junk / run.size)
+            self._samples(1, gone)
+            sample = np.array((value(run.data, self._place(run.size)),), np.int32)
+            return [self._blocks.one(sample, arrival_ns, gone, seq=seq)]
+        rows = np.frombuffer(run.data, np.uint8).reshape(-1, run.size)
         number, lost = self._numbered.place(rows[:, -1] >> 4, junk / run.size)
         samples = values(rows, self._place(run.size))
         missing = int(lost.sum())
