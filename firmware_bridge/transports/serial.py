@@ -17,19 +17,16 @@ from typing import TYPE_CHECKING
 from firmware_bridge.errors import LinkError
 from firmware_bridge.samples import LinkEvent, LinkEventKind
 from firmware_bridge.transports import DATA_CHANNEL, RawChunk, TransportItem
-from firmware_bridge.transports.serial_open import WRITE_TIMEOUT_S, CannotOpenError, gone_reason, hints, open_port
+from firmware_bridge.transports._link import QUEUE_BYTES, STALL_S, Backoff, Trouble
+from firmware_bridge.transports.serial_open import WRITE_TIMEOUT_S, gone_reason, hints, open_port
 
 if TYPE_CHECKING:
     import serial
 
-QUEUE_BYTES = 1 << 20
-"""What may wait for the event loop: over a minute of the fastest patch. What comes after it is dropped and counted."""
-STALL_S = 15.0
-"""An open port that gives nothing for so long is closed and opened again."""
+__all__ = ["BACKOFF_S", "READ_MAX", "STALL_S", "SerialTransport"]
+
 BACKOFF_S = (0.2, 10.0)
 """First and longest pause between two attempts to open; each is twice the one before."""
-JITTER = 0.25
-"""Part of a pause that varies, so that several programs do not try in step."""
 READ_MAX = 1 << 16
 """Most bytes in one chunk."""
 
@@ -61,7 +58,7 @@ class SerialTransport:
         self._baud = baud
         self._wait = wait
         self._stall_s = stall_s
-        self._backoff = _Backoff(*backoff_s)
+        self._backoff = Backoff(port, *backoff_s)
         self._port: serial.Serial | None = None
         self._lock = threading.Lock()
         # Held while the port is written to or closed: the number of a closed descriptor may be another port's already.
@@ -161,12 +158,13 @@ class SerialTransport:
         while not self._stop.is_set():
             try:
                 port = open_port(self._name, self._baud)
-            except CannotOpenError as error:
+            except Trouble as error:
                 if first and not (self._wait and error.passes):
                     raise LinkError(error.what, error.fix) from error
                 if error.what != said:
                     said = error.what
-                    self._event(LinkEventKind.INFO, f"{error.what}; waiting for it", port=self._name)
+                    detail = "; ".join(filter(None, (error.what, error.fix, "waiting for it")))
+                    self._event(LinkEventKind.INFO, detail, port=self._name, fix=error.fix)
                 self._stop.wait(self._backoff.next_s())
                 continue
             with self._use:
@@ -214,21 +212,6 @@ class SerialTransport:
                 return bool(self._port.write(data) == len(data))
             except (OSError, TypeError):
                 return False
-
-
-class _Backoff:
-    def __init__(self, first_s: float, longest_s: float) -> None:
-        self._first_s, self._longest_s = first_s, longest_s
-        self._now_s = first_s
-
-    def next_s(self) -> float:
-        pause_s = self._now_s
-        self._now_s = min(pause_s * 2, self._longest_s)
-        # The clock's last digits are as good as a random number here.
-        return pause_s * (1.0 - JITTER + 2.0 * JITTER * (time.monotonic_ns() % 1000) / 1000)
-
-    def reset(self) -> None:
-        self._now_s = self._first_s
 
 
 def _overflowed(size: int) -> LinkEvent:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +18,7 @@ from firmware_bridge.serial_ports import (
     list_ports,
     real_path,
 )
+from firmware_bridge.transports._link import Trouble
 
 if TYPE_CHECKING:
     import serial
@@ -35,31 +35,16 @@ _BUSY = {errno.EBUSY, errno.EAGAIN}
 _NO_TTY = {errno.ENOTTY, errno.EISDIR, errno.EINVAL, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG, None}
 
 
-@dataclass(eq=False)
-class CannotOpenError(Exception):
-    """A port that cannot be opened now.
-
-    Attributes:
-        what: One line: what is wrong.
-        fix: One line: what to do.
-        passes: Waiting may help.
-    """
-
-    what: str
-    fix: str
-    passes: bool
-
-
 def open_port(name: str, baud: int) -> serial.Serial:
     """Opens a port for this process alone.
 
     Raises:
-        CannotOpenError: With the reason and what to do.
+        Trouble: With the reason and what to do.
     """
     try:
         import serial
     except ImportError as error:
-        raise CannotOpenError("pyserial is not installed", "pip install pyserial", passes=False) from error
+        raise Trouble("pyserial is not installed", "pip install pyserial", passes=False) from error
     try:
         # exclusive takes an advisory lock (flock), which works on every kind of port.
         port = serial.Serial(name, baud, timeout=READ_TIMEOUT_S, write_timeout=WRITE_TIMEOUT_S, exclusive=True)
@@ -115,21 +100,21 @@ def _claim(port: serial.Serial) -> None:
         port.set_low_latency_mode(True)
 
 
-def _explained(name: str, error: Exception) -> CannotOpenError:
+def _explained(name: str, error: Exception) -> Trouble:
     code = _errno(error)
     if code in _GONE:
-        return CannotOpenError(f"no such device: {name}", _ports_here(), passes=True)
+        return Trouble(f"no such device: {name}", _ports_here(), passes=True)
     if code in _FORBIDDEN:
         fix = "sudo usermod -aG dialout $USER, then log in again"
-        return CannotOpenError(f"no permission to open {name}", fix, passes=False)
+        return Trouble(f"no permission to open {name}", fix, passes=False)
     if code in _BUSY:
         others = holders(name)
         who = _listed(others) if others else "another program"
         fix = release(others) if others else f"end the program that has it; sudo fuser -v {name} shows which"
-        return CannotOpenError(f"{name} is in use by {who}", fix, passes=False)
+        return Trouble(f"{name} is in use by {who}", fix, passes=False)
     if code in _NO_TTY:
-        return CannotOpenError(f"{name} is not a serial port", _ports_here(), passes=False)
-    return CannotOpenError(f"{name} cannot be opened: {os.strerror(code or 0)}", "plug it in again", passes=True)
+        return Trouble(f"{name} is not a serial port", _ports_here(), passes=False)
+    return Trouble(f"{name} cannot be opened: {os.strerror(code or 0)}", "plug it in again", passes=True)
 
 
 def _errno(error: BaseException) -> int | None:

@@ -212,11 +212,11 @@ def test_no_permission(tmp_path):
     name = (tmp_path / "tty").readlink()
     name.chmod(0o600)
     code = (
-        "import os, sys; from firmware_bridge.transports.serial_open import open_port, CannotOpenError\n"
+        "import os, sys; from firmware_bridge.transports.serial_open import open_port, Trouble\n"
         "import serial\n"
         "os.seteuid(65534)\n"
         "try: open_port(sys.argv[1], 9600)\n"
-        "except CannotOpenError as e: print(e.what, '|', e.fix, '|', e.passes)"
+        "except Trouble as e: print(e.what, '|', e.fix, '|', e.passes)"
     )
     out = subprocess.run(
         [sys.executable, "-c", code, str(name)], capture_output=True, text=True, cwd=ROOT, check=True
