@@ -2,8 +2,8 @@
 
 Each decoder is fed a sound stream in two ways: every frame by itself, as on a quiet machine that reads it as it comes
 (the dearest way there is), and in pieces of 64 KiB as from a recording. Beside them the same samples through
-``numpy.frombuffer``: what no decoder can beat. Prints a table; exits 1 where the share of a core at 1 kHz is 1 % or more,
-or an hour at the device's fastest rate takes 2 s or more.
+``numpy.frombuffer``: what no decoder can beat. Prints a table; exits 1 where the share of a core at 1 kHz is 1 % or
+more, or an hour at the device's fastest rate takes 2 s or more.
 
 Run: ``python benchmarks/bench_decoders.py [seconds of signal]``
 """
