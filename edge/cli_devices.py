@@ -16,6 +16,8 @@ SCHEMA = "anyecg.devices/1"
 WIDTH = 100
 """Columns that details are wrapped to."""
 COLUMNS = ("device", "reached by", "Hz", "scale", "band, Hz", "clock", "loss")
+RATES_SHOWN = 3
+"""More rates than this are a range in the table."""
 SCALES = {
     "reported": "millivolts: the device says how many a count is",
     "fixed": "millivolts: documented by its maker",
@@ -97,9 +99,7 @@ def table(profiles: Sequence[DeviceProfile]) -> str:
         "  ".join([*(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)), title]).rstrip()
         for row, title in zip(rows, titles, strict=True)
     ]
-    hint = (
-        "clock and loss: whether the device tells, - where nothing does; 'anyecg devices NAME' says how"
-    )
+    hint = "clock and loss: whether the device tells, - where nothing does; 'anyecg devices NAME' says how"
     return "\n".join([*lines, "", hint, ""])
 
 
@@ -139,10 +139,11 @@ def markdown(profiles: Sequence[DeviceProfile]) -> str:
 
 
 def _cells(profile: DeviceProfile) -> tuple[str, ...]:
+    rates = profile.fs_hz
     return (
         profile.name,
         ", ".join(profile.transports),
-        _rates(profile) or "any",
+        _rates(profile) if 0 < len(rates) <= RATES_SHOWN else f"{min(rates):g} to {max(rates):g}" if rates else "any",
         {"unknown": "counts"}.get(profile.scale, "mV"),
         _band(profile) or "?",
         "-" if profile.clock.startswith("none") else "yes",
