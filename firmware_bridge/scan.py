@@ -17,6 +17,9 @@ LATE_S = 90.0
 NAME_MAX = 64
 """Characters of a name that are shown; Bluetooth allows 248 bytes of anything."""
 
+CHIP_MAKERS = {0x0403: "FTDI", 0x067B: "Prolific", 0x10C4: "Silicon Labs", 0x1A86: "WCH"}
+"""USB vendors of serial chips that are in everything: the chip tells little of the device around it."""
+
 
 class BleSeen(Protocol):
     """A device that a Bluetooth scan heard (`transports.ble.BleSighting`)."""
@@ -126,12 +129,16 @@ def printable(text: str) -> str:
 def _serial(port: SerialPort, root: Path) -> Sighting:
     kinds = tuple(name for name in devices.names() if port.usb and port.usb in devices.get(name).profile.usb)
     others = holders(port.device, root)
+    notes = [f"in use by {' and '.join(map(str, others))}"] if others else []
+    if kinds and port.usb and port.usb[0] in CHIP_MAKERS:
+        maker = CHIP_MAKERS[port.usb[0]]
+        notes.append(f"the chip is {maker}'s, as in many devices: it may be another one (device= in the URL)")
     return Sighting(
         transport="serial",
         kinds=kinds,
         name=printable(port.description) or port.device,
         rssi_dbm=None,
         url=f"serial:{port.name}" + (f"?device={kinds[0]}" if kinds else ""),
-        note=f"in use by {' and '.join(map(str, others))}" if others else "",
+        note="; ".join(notes),
         usb=f"{port.usb[0]:04x}:{port.usb[1]:04x}" if port.usb else "",
     )

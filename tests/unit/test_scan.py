@@ -94,6 +94,18 @@ def test_kinds_of_a_port_are_those_whose_profile_names_its_usb_ids(cable: Path) 
     assert (port.kinds, port.url) == ((), "serial:/dev/serial/by-id/usb-FTDI_A1-if00")
 
 
+@pytest.mark.parametrize(
+    ("ids", "kind", "sure"), [("4440:0001", "healthypi5", True), ("0403:6015", "openbci_cyton", False)]
+)
+def test_a_known_device_and_a_common_chip(cable: Path, ids: str, kind: str, sure: bool) -> None:
+    for name, text in zip(("idVendor", "idProduct"), ids.split(":"), strict=True):
+        (cable / "sys/devices/usb1/1-1" / name).write_text(text)
+    (port,) = scan(3.0, "hci1", ble=hears(), root=cable).sightings
+    assert port.kinds == (kind,)
+    assert port.url == f"serial:/dev/serial/by-id/usb-FTDI_A1-if00?device={kind}"
+    assert ("it may be another one" in port.note) is not sure
+
+
 def test_a_port_in_use_says_by_whom(cable: Path) -> None:
     (cable / "proc/77/fd").mkdir(parents=True)
     (cable / "proc/77/cmdline").write_text("/usr/bin/minicom\0")
