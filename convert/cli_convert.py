@@ -94,10 +94,11 @@ def foundation(argv: Sequence[str]) -> int:
     p.add_argument("--evaluation-windows", type=_positive, default=64, metavar="N", help="default %(default)s")
     p.add_argument("--gates", type=Path, metavar="FILE", help="TOML with other limits than convert/data/gates.toml")
     p.add_argument("--accept-loss", action="store_true", help="write the bundle though the gate stays shut")
+    p.add_argument("--labels", type=Path, metavar="DIR", help="laboratory results of the data: calibrates the heads")
     a = p.parse_args(argv)
     config = FoundationConfig(
         a.checkpoint, a.outputs, a.data, a.out, a.name, a.version, a.licence, a.stride, a.bn == "on",
-        a.calibration_windows, a.evaluation_windows, a.gates, a.accept_loss,
+        a.calibration_windows, a.evaluation_windows, a.gates, a.accept_loss, a.labels,
     )  # fmt: skip
     result = convert_foundation(config, sys.stderr)
     sys.stdout.write(text_table(result.report))

@@ -33,7 +33,7 @@ SHARES = {"test": 0.12, "calibration": 0.12, "validation": 0.06}
 
 MIN_PATIENTS = 4
 
-VARIED_SECONDS = 30.0
+VARIED_SECONDS = 20.0
 """Length of each simulated ECG of any shape."""
 
 
@@ -115,7 +115,7 @@ def distil(out: Path, workdir: Path, teacher: Teacher, config: DistilConfig, pro
     """As :func:`convert_micro`, with a teacher that is open: any :class:`convert.distil_teacher.Teacher`."""
     check_place(out)
     check_fits(preset(config.preset), len(teacher.heads))
-    recordings = _recordings(config)
+    recordings = recordings_of(config)
     hard = None if config.labels is None else partial(hard_labels, config.labels, teacher.heads, recordings)
     contents, report = distilled(workdir, teacher, Material(recordings, hard), config, progress)
     write_bundle(out, with_micro(contents))
@@ -161,7 +161,8 @@ def distilled(
     return assembly.build()
 
 
-def _recordings(config: DistilConfig) -> list[Recording]:
+def recordings_of(config: DistilConfig) -> list[Recording]:
+    """All recordings of a configuration; patients of the second and further folders are nobody in the first."""
     first, *more = (config.data,) if isinstance(config.data, Path) else config.data
     found = find_recordings(first, config.fs_hz)
     for number, folder in enumerate(more, 2):

@@ -17,7 +17,7 @@ from convert.distil_report import model_card, report_markdown
 from convert.distil_teacher import Teacher
 from convert.distil_train import Distilled, DistilPlan, Windows
 from convert.export import Exported, export_int8
-from convert.inference import run_int8
+from convert.inference import Engine, run_int8
 from convert.micro_arena import measure
 from convert.micro_graph import read_graph
 from convert.parity import ParityReport
@@ -30,7 +30,7 @@ from firmware_bridge.errors import CheckFailedError
 VERSION = "0.1.0"
 
 MOST_JUDGED = 6000
-"""The default of :attr:`Assembly.judged`."""
+"""The default of :attr:`Assembly.judged`; above it LiteRT as a Pi runs it judges, not its reference kernels."""
 
 PARITY_WINDOWS = 200
 GOLDEN = 8
@@ -103,7 +103,7 @@ class Assembly:
         name: Of the bundle; ``None`` for one made of teacher and preset.
         compared: Other recordings; ``None`` for none.
         data: What the patients are, for the evidence.
-        judged: Windows of a part that are run through the reference kernels at most, spread over its patients.
+        judged: Windows of a part that are run through the student at most, spread over its patients.
     """
 
     spec: StudentSpec
@@ -196,7 +196,9 @@ class Assembly:
         windows = self.parts[name]
         windows = windows.take(_spread(np.arange(len(windows)), self.judged))
         x = windows.inputs()
-        outputs = {"int8": _real(exported, run_int8(exported.model, x))}
+        # The reference kernels are sixty times slower than LiteRT as a Pi runs it, which is a step off at most.
+        engine: Engine = "reference" if len(x) <= MOST_JUDGED else "xnnpack"
+        outputs = {"int8": _real(exported, run_int8(exported.model, x, engine))}
         if ptq is not None:
             n = len(self.teacher.heads)
             blocks = [
@@ -204,7 +206,7 @@ class Assembly:
                 for i in range(0, len(x), 256)
             ]
             outputs["float"] = np.concatenate(blocks).astype(np.float64)
-            outputs["ptq"] = _real(ptq, run_int8(ptq.model, x))
+            outputs["ptq"] = _real(ptq, run_int8(ptq.model, x, engine))
         records = [self.recordings[i] for i in windows.labels.recording[windows.rows]]
         cases, case = np.unique([f"{r.patient}\n{r.visit or r.name}" for r in records], return_inverse=True)
         _, patient = np.unique([c.split("\n")[0] for c in cases], return_inverse=True)

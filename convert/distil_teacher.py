@@ -53,8 +53,14 @@ class Teacher(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Input:
-    """int8 quantization of a bundle's input."""
+class InputSteps:
+    """int8 quantization of a bundle's input.
+
+    Attributes:
+        scale: Of a step.
+        zero_point: Step of zero.
+        clamp: Largest z-score.
+    """
 
     scale: float
     zero_point: int
@@ -81,7 +87,7 @@ class LiteRtTeacher:
         sha256: str,
         heads: Sequence[TeacherHead],
         licence: str = "not stated",
-        quantized: _Input | None = None,
+        quantized: InputSteps | None = None,
         identity: str = "",
     ) -> None:
         from ai_edge_litert.interpreter import Interpreter
@@ -196,7 +202,7 @@ def _bundle_teacher(path: Path) -> Teacher:
     m = bundle.manifest
     if m.front_end.name != "ecgfounder/1":
         raise InputError(f"{path} is a bundle of the {m.tier} tier", "a teacher has the front end ecgfounder/1")
-    quantized = _Input(m.input.scale, m.input.zero_point, m.front_end.clamp)
+    quantized = InputSteps(m.input.scale, m.input.zero_point, m.front_end.clamp)
     heads = heads_of_bundle(bundle)
     return LiteRtTeacher(bundle.model, f"{m.name} {m.version}", bundle.sha256, heads, m.licence, quantized)
 

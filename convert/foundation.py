@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -55,6 +55,7 @@ class FoundationConfig:
         evaluation_windows: For gate and parity.
         gates: Limits; ``None`` for those in the package.
         accept_loss: Write the bundle though the gate stays shut.
+        labels: Laboratory results that the heads are calibrated on; ``None`` leaves them uncalibrated.
     """
 
     checkpoint: Path
@@ -70,6 +71,7 @@ class FoundationConfig:
     evaluation_windows: int = 64
     gates: Path | None = None
     accept_loss: bool = False
+    labels: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,6 +139,12 @@ def convert_foundation(config: FoundationConfig, stream: TextIO | None = None) -
     say(f"converting {spec.count_parameters()} parameters to float LiteRT\n")
     made = _Made(config, checkpoint, spec, heads, found, prepared, limits, stream)
     report, contents, form = made.make()
+    if config.labels is not None:
+        from convert.distil_heads import heads_of_file
+        from convert.foundation_calibrate import Results, calibrated
+
+        contents = calibrated(contents, heads_of_file(config.outputs), Results(config.data, config.labels), stream)
+        contents = replace(contents, model_card=model_card(contents.manifest, report, contents.heads))
     seconds = time.monotonic() - begun_s
     write_bundle(config.out, contents)
     return FoundationResult(report, form, len(contents.model), seconds)
@@ -289,13 +297,14 @@ class _Made:
         k = len(golden)
         inputs = self._prepared.steps[self._evaluation[:k]].reshape(k, 1, 1, WINDOW_SAMPLES, 1)
         manifest = self._manifest(taken, describe(taken.model).output_shape)
+        heads = {h["key"]: _uncalibrated(h["kind"]) for h in self._heads}
         return BundleContents(
             manifest=manifest,
             model=taken.model,
-            heads={h["key"]: _uncalibrated(h["kind"]) for h in self._heads},
+            heads=heads,
             golden_inputs=inputs,
             golden_outputs=golden,
-            model_card=model_card(manifest, report),
+            model_card=model_card(manifest, report, heads),
             extra={f"validation/{name}": data for name, data in report_files(report).items()},
         )
 

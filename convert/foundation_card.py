@@ -9,14 +9,16 @@ from convert.bundle_writer import NOTICE
 from convert.parity import TITLES, ParityReport
 
 
-def model_card(manifest: Mapping[str, Any], report: ParityReport) -> str:
+def model_card(manifest: Mapping[str, Any], report: ParityReport, heads: Mapping[str, Mapping[str, Any]]) -> str:
     """Markdown: what it is, what it was made from, what quantization cost, what it must not be used for.
 
     Args:
         manifest: As it goes into the bundle.
         report: The parity report.
+        heads: The entries of ``calibration.json``.
     """
     facts = report.facts
+    fitted = sum("basis" in entry for entry in heads.values())
     lines = [
         f"# {manifest['name']} {manifest['version']}",
         "",
@@ -29,7 +31,7 @@ def model_card(manifest: Mapping[str, Any], report: ParityReport) -> str:
         ),
         "",
         f"- Input: ten seconds of one lead at 500 Hz through `ecgfounder/1`, clamped to ±{facts['input clamp']:g}.",
-        f"- Outputs: {len(manifest['outputs'])} heads; none is calibrated, none has a threshold.",
+        f"- Outputs: {len(manifest['outputs'])} heads; {_calibrated(fitted)}",
         f"- Form: {facts['form']}; gate: {facts['gate']}.",
         (
             f"- Calibrated on {facts['calibration windows']} windows and judged on {facts['evaluation windows']}, "
@@ -37,8 +39,8 @@ def model_card(manifest: Mapping[str, Any], report: ParityReport) -> str:
         ),
         "",
         (
-            "What this conversion measured is the distance of the quantized model from its checkpoint. How good the "
-            "checkpoint is was not measured here; the evidence of a head is what the converting person stated."
+            "What this conversion measured is the distance of the quantized model from its checkpoint. How good an "
+            "uncalibrated head is was not measured here; its evidence is what the converting person stated."
         ),
         "",
         "| link | windows | max | mean | correlation, median | minimum |",
@@ -49,3 +51,10 @@ def model_card(manifest: Mapping[str, Any], report: ParityReport) -> str:
         shown = " | ".join("-" if n is None else f"{n:.5f}" for n in numbers)
         lines.append(f"| {TITLES[link.before]} - {TITLES[link.after]} | {link.windows} | {shown} |")
     return "\n".join([*lines, "", "Details: `validation/parity.html` and `validation/parity.json`.", ""])
+
+
+def _calibrated(fitted: int) -> str:
+    if not fitted:
+        return "none is calibrated, none has a threshold."
+    where = "`validation/calibration.json`"
+    return f"{fitted} are calibrated on laboratory results of patients that do not judge them, see {where}."

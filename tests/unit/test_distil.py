@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from test_teacher_labels import HEADS, MomentsTeacher, write_folder
 from convert import distil_train
 from convert.checkpoint_write import write_checkpoint
 from convert.cli_distil import main
-from convert.distil import DistilConfig, distil, split_patients
+from convert.distil import DistilConfig, distil, recordings_of, split_patients
 from convert.distil_assemble import check_budget, check_fits
 from convert.distil_evaluate import Part, calibrate, judge, summary
 from convert.distil_heads import TeacherHead, heads_of_bundle
@@ -100,6 +101,20 @@ def test_a_student_from_end_to_end_and_the_same_bytes_after_a_kill(folder, tmp_p
     assert teacher.calls == 0
     assert epochs == [0, 1, 1, 0], "one float epoch was kept, then the second and the quantized one were run"
     assert files_of(tmp_path / "killed") == files_of(tmp_path / "whole")
+
+
+def test_further_folders_and_varied_ecgs_are_nobody_else(folder, tmp_path):
+    found = recordings_of(replace(config(folder), data=(folder, folder), varied=2))
+    assert [r.name for r in found[:8]] == [f"p{i:02d}" for i in range(8)]
+    assert [r.patient for r in found[8:16]] == [f"2-data/p{i:02d}" for i in range(8)]
+    assert [r.training_only for r in found] == [False] * 16 + [True] * 2
+    some = [*found[:2], *found[8:10], *found[16:]]
+    labels = label(tmp_path, some, MomentsTeacher(), LabelPlan(2.0, 2), None)
+    parts = split_patients(some, labels, 1)
+    assert set(labels.recording[parts["train"]]) >= {4, 5}
+    assert not {4, 5} & {
+        int(i) for name in ("test", "calibration", "validation") for i in labels.recording[parts[name]]
+    }
 
 
 def test_a_disk_that_is_full_leaves_no_bundle(folder, tmp_path, tiny, monkeypatch):

@@ -1,0 +1,132 @@
+"""Probabilities and intervals of a converted teacher, where laboratory results of its recordings are at hand.
+
+Half of the patients fit, the other half judge: nobody does both. What a teacher was trained on, its checkpoint does not
+say; give recordings that it never saw.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.bundle_writer import BundleContents, to_json
+from convert.distil_evaluate import FORMS, Part, calibrate, judge
+from convert.distil_heads import TeacherHead
+from convert.distil_labels import hard_labels
+from convert.distil_records import Recording, find_recordings
+from convert.distil_teacher import InputSteps, LiteRtTeacher
+from convert.distil_train import Scaling
+from convert.teacher_labels import LabelPlan, Labels, label
+from edge.frontend_ecgfounder import CLAMP
+from firmware_bridge.errors import InputError
+
+MOST_PATIENTS = 2000
+"""Patients that are looked at, spread over the data: more would take hours and move a Platt line very little."""
+
+LEAST_PATIENTS = 2
+SEED = 1
+DATA = "held-out half of the patients with laboratory results given at the conversion"
+BY_LAB = "laboratory results"
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """Where laboratory results are found.
+
+    Attributes:
+        data: Folder of recordings.
+        labels: Folder of results, as ``anyecg convert micro`` takes it.
+    """
+
+    data: Path
+    labels: Path
+
+
+def calibrated(
+    contents: BundleContents, heads: Sequence[TeacherHead], results: Results, stream: TextIO | None
+) -> BundleContents:
+    """The bundle with every head calibrated that has enough results.
+
+    Args:
+        contents: A foundation bundle that is not yet written; its heads are uncalibrated.
+        heads: Its outputs.
+        results: Recordings and laboratory.
+        stream: Where progress goes.
+
+    Returns:
+        The same with ``calibration.json``, evidence and ``validation/calibration.json``. Heads with too few results
+        (:data:`convert.distil_evaluate.MIN_CASES`) stay as they were.
+
+    Raises:
+        InputError: There are no such results, or no two patients.
+    """
+    step = contents.manifest["input"]
+    steps = InputSteps(step["scale"], step["zero_point"], CLAMP)
+    sha256 = hashlib.sha256(contents.model).hexdigest()
+    teacher = LiteRtTeacher(contents.model, str(contents.manifest["name"]), sha256, heads, quantized=steps)
+    recordings = _spread(find_recordings(results.data))
+    with tempfile.TemporaryDirectory(prefix="anyecg-") as work:
+        labels = label(Path(work), recordings, teacher, LabelPlan(), stream)
+    hard = hard_labels(results.labels, heads, recordings, labels)
+    fit, held_out = _halves(recordings, labels, hard)
+    n = len(heads)
+    one, none = np.ones(n, np.float32), np.empty(0, np.float32)
+    same = Scaling(np.zeros(n, np.float32), one, one, none, none)
+    entries = calibrate(heads, same, fit, SEED)
+    fitted = {key: entry for key, entry in entries.items() if entry["basis"] == BY_LAB}
+    found = {key: value for key, value in judge(heads, held_out, entries, SEED).items() if key in fitted}
+    outputs = [{**o, "evidence": found[o["key"]]["evidence"]} if o["key"] in found else o for o in _outputs(contents)]
+    shown = {
+        key: {k: v for k, v in value.items() if "_float" not in k and "_ptq" not in k} for key, value in found.items()
+    }
+    report = {
+        "schema": "anyecg.calibration-report/1",
+        "patients": {"fit": len(np.unique(fit.patient)), "judge": len(np.unique(held_out.patient))},
+        "uncalibrated": [h.key for h in heads if h.key not in fitted],
+        "heads": shown,
+    }
+    return replace(
+        contents,
+        manifest={**contents.manifest, "outputs": outputs},
+        heads={**contents.heads, **fitted},
+        extra={**contents.extra, "validation/calibration.json": to_json(report)},
+    )
+
+
+def _outputs(contents: BundleContents) -> list[dict[str, Any]]:
+    return [dict(o) for o in contents.manifest["outputs"]]
+
+
+def _spread(recordings: list[Recording]) -> list[Recording]:
+    patients = sorted({r.patient for r in recordings})
+    if len(patients) > MOST_PATIENTS:
+        chosen = {patients[i] for i in np.linspace(0, len(patients) - 1, MOST_PATIENTS).astype(int)}
+        recordings = [r for r in recordings if r.patient in chosen]
+    return recordings
+
+
+def _halves(recordings: Sequence[Recording], labels: Labels, hard: NDArray[np.float32]) -> tuple[Part, Part]:
+    of = np.array([recordings[i].patient for i in labels.recording])
+    known = np.unique(of[~np.all(np.isnan(hard), axis=1)])
+    if len(known) < LEAST_PATIENTS:
+        raise InputError("laboratory results of a single patient calibrate nothing", "give recordings of more")
+    order = np.random.default_rng([SEED, 3]).permutation(len(known))
+    half = len(known) // 2
+    first, second = (np.flatnonzero(np.isin(of, known[rows])) for rows in (order[:half], order[half:]))
+    return _part(recordings, labels, hard, first), _part(recordings, labels, hard, second)
+
+
+def _part(recordings: Sequence[Recording], labels: Labels, hard: NDArray[np.float32], rows: NDArray[np.int64]) -> Part:
+    logits = labels.logits[rows].astype(np.float64)
+    records = [recordings[i] for i in labels.recording[rows]]
+    cases, case = np.unique([f"{r.patient}\n{r.visit or r.name}" for r in records], return_inverse=True)
+    _, patient = np.unique([c.split("\n")[0] for c in cases], return_inverse=True)
+    outputs = dict.fromkeys(FORMS, logits)
+    return Part(outputs, logits, hard[rows].astype(np.float64), case.astype(np.int64), patient.astype(np.int64), DATA)
