@@ -47,7 +47,7 @@ class Junk:
 
     Attributes:
         size: How many.
-        text: Their beginning, where all of them are printable; else empty.
+        text: Their beginning, where all of them are printable (a blank where they are only empty lines); else empty.
         first: No frame came before on this connection.
     """
 
@@ -94,6 +94,9 @@ class Heap:
         if not self._size:
             return []
         text = " ".join(self._sample.decode("ascii").split()) if self._printable else ""
+        if not text and self._printable and b"\r" in self._sample:
+            # A line feed alone may be the first byte of a frame that was cut short.
+            text = " "
         junk = Junk(self._size, text, self.first)
         self._size, self._sample, self._printable = 0, b"", True
         return [junk]

@@ -224,6 +224,9 @@ class StreamDecoder(ABC):
         return out
 
     def _thrown_away(self, junk: Junk, arrival_ns: int) -> list[LinkItem]:
+        if junk.text.isspace():
+            self._count["text_bytes"] += junk.size
+            return []
         said = not junk.first and len(junk.text) >= TEXT_MIN
         restarted = said and any(word in junk.text.lower() for word in RESTART_WORDS)
         if not (junk.first or said):

@@ -79,6 +79,13 @@ def test_a_sketch_that_prints_now_and_then_breaks_nothing():
     assert [str(i.kind) for i in items if isinstance(i, LinkEvent)] == ["info"] * 3
 
 
+def test_empty_lines_between_frames_are_nothing():
+    d = decoder("healthypi_v4")
+    items = d.feed(b"\r\n".join([b"", *(healthypi_v4(k) for k in range(5)), b""]), 0)
+    assert (samples(items).tolist(), lost(items), events(items)) == (list(range(5)), 0, [])
+    assert d.link(link(LinkEventKind.END)) == []
+
+
 def test_text_of_a_start_in_the_middle_is_a_restart():
     d = decoder("healthypi_v4")
     items = d.feed(healthypi_v4(1) + b"Setting up Healthy pI V4...\r\n" + healthypi_v4(2), 0)
