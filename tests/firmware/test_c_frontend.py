@@ -120,6 +120,18 @@ def test_a_flat_signal_is_all_zeros_and_a_reset_forgets(c):
     assert not c.window().any()
 
 
+@pytest.mark.parametrize("grid_hz", [250, 500])
+def test_the_first_window_comes_with_its_last_sample(c, grid_hz):
+    filter_ = StreamFilter(grid_hz)
+    n = filter_.warmup_samples + 1 + (WINDOW_SAMPLES - 1) * grid_hz // 125
+    assert len(filter_.push(np.zeros(n))) == WINDOW_SAMPLES
+    c.ask(f"i{grid_hz} 16")
+    c.push(np.arange(n - 1))
+    assert len(c.window()) == 0
+    assert len(c.push(np.array([7]))) == 1
+    assert len(c.window()) == WINDOW_SAMPLES
+
+
 def test_samples_beyond_24_bits_are_limited(c):
     c.ask("i250 24")
     got = c.push(np.array([2**31 - 1, -(2**31)] * 200 + [2**31 - 1] * 4000))

@@ -137,6 +137,7 @@ def test_resend_is_answered_in_every_case(c):
         (2**31 + 1, 1): Ack(0x84, AckCode.BAD_ARGUMENT),
         (0, 3 * N): Ack(0x84, AckCode.OK, index=3 * N),
         (0, 7 * N): Ack(0x84, AckCode.OK, index=6 * N),
+        (9 * N, N): Ack(0x84, AckCode.OK, index=9 * N),
         (7 * N + 3, 5): Ack(0x84, AckCode.OK, index=7 * N + 3),
     }
     for (index, count), want in cases.items():
@@ -167,6 +168,63 @@ def test_frames_come_again_between_new_ones_with_their_own_tick_and_flags(c):
     header, data = frames[1]
     assert (header.flags, header.tick) == (Flags.RESENT | Flags.LEAD_OFF, 0)
     assert data.samples.tolist() == patch.value(np.arange(N)).tolist()
+
+
+def streaming(c, ring_frames, frames) -> CPatch:
+    """A patch that has sent so many frames."""
+    patch = CPatch(c, ring_frames=ring_frames)
+    patch.receive(encode(Start()))
+    for _ in range(frames):
+        patch.sample(N)
+        patch.poll()
+    return patch
+
+
+def again(patch) -> list[int]:
+    """Numbers of the frames that come again with the next new one."""
+    patch.sample(N)
+    return [m.index // N for h, m in said(patch.poll()) if isinstance(m, Data) and h.flags & Flags.RESENT]
+
+
+def test_a_request_from_within_a_frame_to_within_the_next(c):
+    patch = streaming(c, 10, 10)
+    patch.receive(encode(Resend(6 * N + 3, N - 1)))  # up to the second sample of the next
+    assert again(patch) == [6, 7]
+
+
+def test_what_the_ring_loses_before_it_is_sent_is_passed_over(c):
+    patch = streaming(c, 4, 8)
+    patch.receive(encode(Resend(4 * N, 2 * N)))
+    patch.sample(N)  # frame 4 goes
+    assert again(patch) == []
+    patch = streaming(c, 4, 8)
+    patch.poll()
+    patch.receive(encode(Resend(4 * N, 2 * N)))
+    assert again(patch) == [5]
+
+
+def test_a_new_link_knows_nothing_of_old_requests(c):
+    patch = streaming(c, 10, 8)
+    patch.receive(encode(Resend(0, 6 * N)))
+    patch.link(up=False)
+    assert patch.poll() == b""
+    patch.link(up=True)
+    assert said(patch.poll())[0][1].index == 8 * N  # HELLO
+    patch.sample(N)
+    assert patch.poll() == b""
+    patch.receive(encode(Start()))
+    assert again(patch) == []
+
+
+def test_every_frame_has_the_next_number(c):
+    patch = streaming(c, 10, 0)
+    numbers = [h.seq for h, _m in said(patch.poll())]
+    for _ in range(50):
+        patch.sample(N)
+        patch.receive(encode(Resend(0, N)) + encode(HelloRequest()))
+        numbers += [h.seq for h, _m in said(patch.poll())]
+    assert numbers == list(range(len(numbers)))
+    assert len(numbers) > 150
 
 
 def test_an_overrun_is_counted_and_flagged(c):

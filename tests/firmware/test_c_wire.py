@@ -206,6 +206,7 @@ def test_every_message_is_read_alike_and_written_alike(c, message, header):
 )
 @example(bytes((PROTOCOL, 2)) + bytes(7) + bytes((0, 0, 0, 0, 0, 1, 117)) + bytes(234))
 @example(bytes((PROTOCOL, 4)) + bytes(7) + bytes((0x84, 0, 0, 0, 1, 2, 3)))
+@example(bytes((PROTOCOL, 3)) + bytes(7) + bytes((101,)) + bytes(11))
 def test_any_body_gets_the_same_verdict(c, body):
     assert without_texts(c.read(body)) == in_words(decode(body))
 
@@ -218,6 +219,8 @@ def test_any_body_gets_the_same_verdict(c, body):
 @example(1_000_001, 1, 1, b"\x05\x03abc")
 @example(250, 1, 32_768, b"\x01\x02a\x9f\x09\x03abc\x01\x00")
 @example(250, 1, 32_768, b"\x01")
+@example(250, 1, 32_768, b"\x01\x03ab")
+@example(250, 1, 32_768, b"\x05\x04abc")
 @example(250, 1, 32_768, b"\x04" + bytes((90,)) + b"z" * 90)
 def test_any_hello_gets_the_same_verdict(c, num, den, tick_hz, tail):
     head = b"".join(v.to_bytes(4, "little") for v in (7, tick_hz, num, den, 1, 1, 0, 0, 5))
