@@ -174,8 +174,8 @@ def simple(item):
     return item.kind, item.arrival_ns, item.detail, dict(item.data)
 
 
-def hello(ring=10_000, **changes):
-    return encode(Hello(BOOT, **({"tick_hz": TICKS, "fs_num": 250, "ring_samples": ring} | changes)))
+def hello(ring=10_000, boot=BOOT, **changes):
+    return encode(Hello(boot, **({"tick_hz": TICKS, "fs_num": 250, "ring_samples": ring} | changes)))
 
 
 def data(index, *, n=N, flags=Flags.NONE, seq=0):
@@ -268,6 +268,35 @@ def test_frames_cut_differently_are_cut_to_fit(decoder):
     got = blocks(decoder.feed(resent, 2))
     assert np.concatenate([b.samples for b in got]).tolist() == list(range(N, 5 * N))
     assert [b.lost for b in got] == [0, 0, 0]
+    ends = N + np.cumsum([len(b) for b in got]) - 1
+    assert [b.device_time_ns for b in got] == pytest.approx((ends * 4_000_000).tolist(), abs=62_000)
+
+
+def test_what_waits_and_comes_again_is_given_once(decoder):
+    decoder.feed(data(3 * N), 1)
+    got = blocks(decoder.feed(data(N, n=4 * N, flags=Flags.RESENT), 2))
+    assert [(b.samples[0], len(b)) for b in got] == [(N, 4 * N)]
+    assert decoder.counters()["old_frames"] == 1
+
+
+def test_a_busy_patch_is_waited_for(decoder):
+    decoder.feed(data(3 * N), 1)
+    assert blocks(decoder.feed(encode(Ack(MessageType.RESEND, AckCode.BUSY)), 2)) == []
+
+
+def test_a_restart_releases_what_waits_first(decoder):
+    """By HELLO, and by an index far behind; what was known to be gone before says nothing of the new count."""
+    decoder.feed(data(3 * N), 1)
+    items = decoder.feed(hello(boot=BOOT + 1), 2)
+    assert [getattr(item, "kind", "block") for item in items] == ["block", "restarted", "hello"]
+    again = PatchDecoder()
+    again.feed(hello(index=1_000_000) + data(1_000_000) + data(1_000_000 + 3 * N), 1)
+    items = again.feed(data(0), 2)
+    assert [getattr(item, "kind", "block") for item in items] == ["block", "restarted", "block"]
+    assert [b.lost for b in blocks(items)] == [2 * N, 0]
+    commands(again)
+    assert again.feed(data(2 * N), 3) == []
+    assert commands(again) == [Resend(N, N)]
 
 
 def test_after_a_reconnection_it_is_asked_for_again(decoder):
