@@ -48,7 +48,13 @@ COMMANDS: dict[str, Command] = {
     "firmware": Command("firmware_bridge.c_library:run", "", "copy the C library for one's own patch into a folder"),
     "simulate": Command("convert.cli_simulate:main", "convert", "write a cohort of simulated patients (MC-MED layout)"),
     "convert": Command("convert.cli_convert:main", "convert", "turn a checkpoint into a bundle, with proof"),
+    "calibrate": Command(
+        "calibration.cli_calibrate:main", "convert", "fit a device, a bundle's probabilities, or a person's values"
+    ),
     "train-demo": Command("convert.cli_demo:main", "convert", "train the demonstration bundle on simulated patients"),
+    "validate": Command(
+        "calibration.cli_validate:main", "convert", "judge a bundle on labelled recordings; exit 1 when the gate fails"
+    ),
     "lint": Command("convert.cli_lint:main", "convert", "say which target a model fails, and why"),
     "micro-package": Command("convert.cli_micro_package:main", "convert", "write a bundle as C for TFLite Micro"),
 }

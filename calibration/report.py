@@ -1,0 +1,33 @@
+"""The report as files: one HTML page that needs nothing beside it, and its JSON twin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from convert.bundle_writer import to_json
+from firmware_bridge.errors import OutputError
+
+
+def write_report(report: Mapping[str, Any], out: Path) -> list[Path]:
+    """Writes ``validation.html`` and ``validation.json``.
+
+    Raises:
+        OutputError: They cannot be written.
+    """
+    files = report_files(report)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, data in files.items():
+            partial = out / f".{name}.part"
+            partial.write_bytes(data)
+            partial.replace(out / name)
+    except OSError as error:
+        raise OutputError(f"cannot write to {out}: {error.strerror}", "name another --out") from error
+    return [out / name for name in files]
+
+
+def report_files(report: Mapping[str, Any]) -> dict[str, bytes]:
+    """The report by file name."""
+    return {"validation.json": to_json(report)}
