@@ -45,7 +45,8 @@ def test_library_properties_as_arduino_lint_wants_them():
     } <= set(PROPERTIES)
     assert re.fullmatch(r"[A-Za-z0-9_ .\-]{1,63}", PROPERTIES["name"])
     assert "arduino" not in PROPERTIES["name"].lower()
-    assert re.fullmatch(r"\d+\.\d+\.\d+", PROPERTIES["version"])
+    project = (HERE.parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'\nversion = "{PROPERTIES["version"]}"\n' in project
     assert PROPERTIES["category"] in CATEGORIES
     assert PROPERTIES["sentence"].endswith(".")
     assert not PROPERTIES["paragraph"].startswith(PROPERTIES["sentence"])

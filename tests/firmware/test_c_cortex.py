@@ -14,10 +14,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 from c_side import C_SIDE, SANITIZE, SOURCES, CSide
-from firmware_build import CORTEX, HERE, M4, STRICT_C, compiled, emulate, run, tool
-from test_c_example import listen
+from firmware_build import CORTEX, HERE, M4, MOCK, STRICT_C, STRICT_CXX, compiled, emulate, run, tool
+from test_c_example import EXAMPLE, listen
 from test_c_vectors import SELFTEST, rows
 
+from convert.cli_micro_package import main as package_main
 from convert.firmware_vectors import messages
 from edge.sources import open_source
 from firmware_bridge.messages import encode
@@ -193,3 +194,36 @@ def test_a_sanitizer_would_see(tmp_path):
                       "  (void)v;\n  return (int)anyecg_crc16(b, (size_t)n + 5u);\n}\n")  # fmt: skip
     compiled([tool("gcc"), "-std=c99", *SANITIZE, f"-I{C_SIDE / 'src'}", *SOURCES, source, "-o", tmp_path / "beyond"])
     assert run([tmp_path / "beyond"]).returncode != 0
+
+
+def test_the_example_links_with_a_model(tmp_path):
+    """Against a stand-in of TFLite Micro's headers: the image is whole, and the call is in it."""
+    package = tmp_path / "micro"
+    assert package_main(["demo", "--out", str(package)]) == 0
+    include = [f"-I{C_SIDE / 'src'}", f"-I{EXAMPLE}", f"-I{package}", f"-isystem{MOCK}"]
+    flags = [*M4, "-Os", "-ffunction-sections", "-fdata-sections", *include]
+    mine = [*SOURCES, EXAMPLE / "main.c", EXAMPLE / "mps2" / "hal_mps2.c", CORTEX / "startup.c"]
+    theirs = [package / "anyecg_model.c", package / "anyecg_golden.c"]
+    objects = []
+    for source in (*mine, *theirs):
+        objects.append(tmp_path / f"{source.stem}.o")
+        strict = ["-std=c99", *STRICT_C, "-DANYECG_WITH_MODEL=1"]
+        compiled([tool("arm-none-eabi-gcc"), *flags, *strict, "-c", source, "-o", objects[-1]])
+    image = tmp_path / "patch.elf"
+    compiled(
+        [
+            *(tool("arm-none-eabi-g++"), "-std=c++17", "-fno-exceptions", "-fno-rtti", "-fno-threadsafe-statics"),
+            *(*flags, *STRICT_CXX, EXAMPLE / "anyecg_model_invoke.cc", *objects, f"-T{CORTEX / 'mps2.ld'}"),
+            *("-nostartfiles", "--specs=rdimon.specs", "-Wl,--gc-sections", "-o", image),
+        ]
+    )
+    assert " T anyecg_model_invoke\n" in run([tool("arm-none-eabi-nm"), image]).stdout
+
+
+@pytest.mark.parametrize("core", ["cortex-m0plus", "cortex-m4", "cortex-m7", "cortex-m33"])
+def test_it_compiles_for_every_common_core(tmp_path, core):
+    flags = [f"-mcpu={core}", "-mthumb", "-mfloat-abi=soft", "-Os", "-std=c99", *STRICT_C, f"-I{C_SIDE / 'src'}"]
+    for source in SOURCES:
+        compiled([tool("arm-none-eabi-gcc"), *flags, "-c", source, "-o", tmp_path / "part.o"])
+        listing = run([tool("arm-none-eabi-nm"), "-u", tmp_path / "part.o"]).stdout
+        assert not re.search(r"__aeabi_[fd]", listing)  # no floating point
