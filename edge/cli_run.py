@@ -6,14 +6,16 @@ import argparse
 import math
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from edge.cliargs import Parser
 from edge.config import parse_with_config
+from edge.records import Applied
 from edge.session import load, make_views, run, session_info
 from edge.sinks import Sink
 from edge.sinks.jsonl import open_jsonl
-from edge.sources import SourceUrl, open_source
+from edge.sources import Source, SourceUrl, open_source
 from edge.summary import summary_text
 from firmware_bridge.errors import OutputError, UsageError
 
@@ -37,6 +39,9 @@ def parser() -> Parser:
         nargs="?",
         const="",
         help="also keep the raw frames with their arrival times, in FILE.aer or in the session's folder",
+    )
+    p.add_argument(
+        "--device-profile", metavar="FILE", help="scale, polarity and rate of the board; see docs/calibrate.md"
     )
     p.add_argument("--view", choices=["auto", "live", "plain", "none"], default="auto", help="what people see")
     p.add_argument("--picture", metavar="FILE.svg", help="write the last screen as a picture")
@@ -103,14 +108,26 @@ def _recording(record: str | None, session_dir: str | None) -> str | None:
     return str(next_raw_path(session_dir))
 
 
+def _profiled(source: Source, path: Path, out: dict[str, Applied]) -> Source:
+    """The source behind a device profile, which ``out`` is told of."""
+    from edge.device_profile import ProfiledSource, applied, load_profile
+
+    profile = load_profile(path)
+    out["device_profile"] = applied(profile, path)
+    return ProfiledSource(source, profile)
+
+
 def main(argv: Sequence[str]) -> int:
     """Runs the command; see ``anyecg run --help``."""
     args = parse_with_config(parser(), argv)
     if not args.source:
         raise UsageError("no source given", "--source replay:FILE, serial:/dev/ttyACM0, sim: ...")
     source = open_source(source_url(args.source, args.speed, _recording(args.record, args.session_dir)))
+    applied: dict[str, Applied] = {}
+    if args.device_profile is not None:
+        source = _profiled(source, Path(args.device_profile), applied)
     loaded = load(args.bundle, args.backend)
-    session = session_info(source)
+    session = replace(session_info(source), applied=applied)
     sinks: list[Sink] = []
     if args.session_dir is not None:
         from edge.sinks.session import SessionSink

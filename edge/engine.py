@@ -7,7 +7,7 @@ are the only exceptions. ``pipeline.py`` runs it beside the event loop, tests an
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,7 +19,17 @@ from edge.frontend_stream import FS_HZ, GROUP_DELAY_S, StreamFilter, window_inpu
 from edge.heartrate_track import HeartRate
 from edge.model import Model
 from edge.quality import QualityGate
-from edge.records import AbstainReason, BundleRef, Estimate, LabEstimate, QualityRecord, WindowSpan, utc_text
+from edge.records import (
+    NOTHING_APPLIED,
+    AbstainReason,
+    Applied,
+    BundleRef,
+    Estimate,
+    LabEstimate,
+    QualityRecord,
+    WindowSpan,
+    utc_text,
+)
 from edge.rpeaks import RPeakDetector
 from edge.timeline import Gap, Timeline, Uniform
 from edge.window import NoWindow, Window, Windower
@@ -39,6 +49,8 @@ class SessionInfo:
         wall_ns: From host monotonic time to Unix time, in nanoseconds.
         clock_synced: Whether the wall clock can be believed now.
         stalls: Arrival times are real, so silence can be told from slowness.
+        applied: What is applied besides the bundle, by name.
+        anchored: Moves values by the person's own results: labs and Unix time in nanoseconds to labs.
     """
 
     session: str
@@ -46,6 +58,8 @@ class SessionInfo:
     wall_ns: Callable[[int], int]
     clock_synced: Callable[[], bool]
     stalls: bool
+    applied: Mapping[str, Applied] = field(default_factory=lambda: NOTHING_APPLIED)
+    anchored: Callable[[tuple[LabEstimate, ...], int], tuple[LabEstimate, ...]] | None = None
 
 
 @dataclass(slots=True)
@@ -184,6 +198,8 @@ class Engine:
         mark = _lap(times, "inference", mark)
         self._estimator.add(answer.end_s, outputs, quality.score)
         labs = self._estimator.labs()
+        if self.session.anchored is not None:
+            labs = self.session.anchored(labs, self.session.wall_ns(self.timeline.host_time_ns(span.end_s)))
         _lap(times, "estimate", mark)
         return self._estimate(span, record, rate_bpm, labs, None, times)
 
@@ -212,6 +228,7 @@ class Engine:
             lost_samples=self.timeline.lost_samples,
             latency_ms=times,
             notice=self._notice,
+            applied=self.session.applied,
         )
 
 

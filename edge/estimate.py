@@ -169,6 +169,7 @@ class Estimator:
                     _where(self._may_flag, flags),
                     repeat(n),
                     self._tiers,
+                    repeat(None),
                     strict=False,  # the count repeats for ever
                 ),
             )

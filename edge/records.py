@@ -34,6 +34,7 @@ Tier = Literal["strong", "moderate", "limited"]
 """Strength of the evidence for one output: AUROC > 0.65, 0.55-0.65, < 0.55 (arXiv 2510.22301)."""
 
 NO_LATENCY: Mapping[str, float] = MappingProxyType({})
+NOTHING_APPLIED: Mapping[str, Applied] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +66,39 @@ class QualityRecord:
     flags: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """A file of this device or person that stands behind an estimate.
+
+    Attributes:
+        file: Its name.
+        sha256: Of its bytes, 64 hexadecimal digits.
+        made: When it was made, ISO 8601 UTC.
+        what: What it does, in a few words.
+    """
+
+    file: str
+    sha256: str
+    made: str
+    what: str
+
+
+class Anchor(NamedTuple):
+    """A measured laboratory result that moved a value.
+
+    Attributes:
+        offset: What was added to the value, in its unit.
+        results: How many results stand behind it.
+        newest: Time of the newest of them, ISO 8601 UTC.
+        expires: When the offset is no longer used, ISO 8601 UTC.
+    """
+
+    offset: float
+    results: int
+    newest: str
+    expires: str
+
+
 class LabEstimate(NamedTuple):
     """One output of the model, aggregated over the accepted windows of the last minutes.
 
@@ -80,6 +114,7 @@ class LabEstimate(NamedTuple):
         flag: Whether ``value`` reaches the threshold; ``None`` without one.
         windows: How many accepted windows stand behind the value.
         tier: Strength of the evidence that the bundle carries for this output.
+        anchor: The person's own results that moved the value; ``None`` without.
     """
 
     key: str
@@ -91,6 +126,7 @@ class LabEstimate(NamedTuple):
     flag: bool | None
     windows: int
     tier: Tier
+    anchor: Anchor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +147,7 @@ class Estimate:
         lost_samples: Samples known to be lost since the session began.
         latency_ms: Milliseconds per stage.
         notice: The plain statement that this is no medical device.
+        applied: What was applied besides the bundle: ``device_profile``, ``person``; empty without.
     """
 
     time: str
@@ -126,6 +163,7 @@ class Estimate:
     lost_samples: int = 0
     latency_ms: Mapping[str, float] = field(default_factory=lambda: NO_LATENCY)
     notice: str = NOTICE
+    applied: Mapping[str, Applied] = field(default_factory=lambda: NOTHING_APPLIED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +248,7 @@ def _lab_dict(lab: LabEstimate) -> dict[str, object]:
     interval = None
     if lab.interval is not None and all(math.isfinite(bound) for bound in lab.interval):
         interval = [_significant(bound) for bound in lab.interval]
-    return {
+    out: dict[str, object] = {
         "key": lab.key,
         "loinc": lab.loinc,
         "unit": lab.unit,
@@ -221,6 +259,9 @@ def _lab_dict(lab: LabEstimate) -> dict[str, object]:
         "windows": int(lab.windows),
         "tier": lab.tier,
     }
+    if lab.anchor is not None:
+        out["anchor"] = {**lab.anchor._asdict(), "offset": _significant(lab.anchor.offset)}
+    return out
 
 
 def to_dict(e: Estimate) -> dict[str, object]:
@@ -229,7 +270,7 @@ def to_dict(e: Estimate) -> dict[str, object]:
     Seconds keep 6 decimals, the quality score 3, the heart rate 1, milliseconds 3; values, intervals and thresholds 6
     significant digits. NaN and infinities become ``None``.
     """
-    return {
+    out: dict[str, object] = {
         "schema": SCHEMA,
         "time": e.time,
         "clock_synced": bool(e.clock_synced),
@@ -245,6 +286,12 @@ def to_dict(e: Estimate) -> dict[str, object]:
         "latency_ms": {stage: _fixed(ms, 3) for stage, ms in e.latency_ms.items()},
         "notice": e.notice,
     }
+    if e.applied:
+        out["applied"] = {
+            name: {"file": one.file, "sha256": one.sha256, "made": one.made, "what": one.what}
+            for name, one in e.applied.items()
+        }
+    return out
 
 
 def to_json(e: Estimate) -> str:
@@ -264,7 +311,20 @@ def _lab_from(d: Mapping[str, object]) -> LabEstimate:
         flag=cast("bool | None", d["flag"]),
         windows=cast("int", d["windows"]),
         tier=cast("Tier", d["tier"]),
+        anchor=_anchor_from(cast("Mapping[str, object] | None", d.get("anchor"))),
     )
+
+
+def _anchor_from(d: Mapping[str, object] | None) -> Anchor | None:
+    if d is None:
+        return None
+    return Anchor(
+        cast("float", d["offset"]), cast("int", d["results"]), cast("str", d["newest"]), cast("str", d["expires"])
+    )
+
+
+def _applied_from(d: Mapping[str, Mapping[str, str]] | None) -> Mapping[str, Applied]:
+    return {k: Applied(v["file"], v["sha256"], v["made"], v["what"]) for k, v in (d or {}).items()}
 
 
 def _estimate_from(d: Mapping[str, object]) -> Estimate:
@@ -287,6 +347,7 @@ def _estimate_from(d: Mapping[str, object]) -> Estimate:
         lost_samples=cast("int", d["lost_samples"]),
         latency_ms=dict(cast("Mapping[str, float]", d["latency_ms"])),
         notice=cast("str", d["notice"]),
+        applied=_applied_from(cast("Mapping[str, Mapping[str, str]] | None", d.get("applied"))),
     )
 
 

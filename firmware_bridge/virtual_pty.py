@@ -29,6 +29,7 @@ from typing import Self
 from firmware_bridge.cliargs import OneLineParser
 from firmware_bridge.errors import AnyEcgError, LinkError, UsageError
 from firmware_bridge.virtual import PatchConfig, VirtualPatch
+from firmware_bridge.virtual_calibrator import KINDS, Board, Calibrator, CalibratorSignal
 from firmware_bridge.virtual_faults import FaultSchedule
 from firmware_bridge.virtual_signal import (
     NORMAL_CA,
@@ -283,6 +284,8 @@ def signal_of(options: argparse.Namespace) -> tuple[Signal, float]:
         AnyEcgError: It cannot be had.
         ValueError: A number is none, or impossible.
     """
+    if getattr(options, "signal", "ecg") != "ecg":
+        return _calibrator(options), options.fs
     if options.recording is None:
         changes = []
         for text in options.set:
@@ -291,6 +294,26 @@ def signal_of(options: argparse.Namespace) -> tuple[Signal, float]:
         patient = PatientOptions(options.hr, options.potassium, options.calcium, options.noise, tuple(changes))
         return PatientSignal(patient, options.seed), options.fs
     return RecordingSignal(load_recording(options.recording, options.column), loop=options.loop), options.fs
+
+
+def _calibrator(options: argparse.Namespace) -> Signal:
+    board = Board(
+        options.board_gain, options.board_offset_mv, options.board_highpass_hz, options.board_lowpass_hz,
+        options.board_noise_mv, FaultSchedule.parse(options.faults).rate("rate"),
+    )  # fmt: skip
+    return CalibratorSignal(Calibrator(options.signal, options.amplitude_mv, options.hz), board, options.seed)
+
+
+def add_calibrator(parser: argparse.ArgumentParser) -> None:
+    """Options for a bench: what is applied instead of a heart, and what the board does to it."""
+    parser.add_argument("--signal", choices=("ecg", *KINDS), default="ecg", help="a calibrator instead of a heart")
+    parser.add_argument("--amplitude-mv", type=float, default=1.0, help="of the calibrator, lowest to highest")
+    parser.add_argument("--hz", type=float, default=10.0, help="of the calibrator's sine")
+    parser.add_argument("--board-gain", type=float, default=1.0, help="of the calibrator's board; negative: swapped")
+    parser.add_argument("--board-offset-mv", type=float, default=0.0)
+    parser.add_argument("--board-highpass-hz", type=float, default=0.0)
+    parser.add_argument("--board-lowpass-hz", type=float, default=0.0)
+    parser.add_argument("--board-noise-mv", type=float, default=0.0)
 
 
 def add_patient(parser: argparse.ArgumentParser) -> None:
@@ -310,6 +333,7 @@ def add_patient(parser: argparse.ArgumentParser) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser("anyecg virtual-patch", __doc__.partition("\n")[0])
     add_patient(parser)
+    add_calibrator(parser)
     parser.add_argument("--c", action="store_true", help="the example patch in C, compiled here; see docs/firmware.md")
     parser.add_argument("--fs", type=float, default=250.0, help="sampling rate, Hz")
     parser.add_argument("--bits", type=int, choices=(16, 24), default=16)

@@ -10,6 +10,7 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncIterator
+from typing import cast
 
 from edge.sources import Source, SourceInfo, SourceUrl
 from edge.sources.wire import WireSource
@@ -18,13 +19,16 @@ from firmware_bridge.errors import UsageError
 from firmware_bridge.samples import LinkEvent, LinkEventKind
 from firmware_bridge.transports import DATA_CHANNEL, RawChunk, TransportItem
 from firmware_bridge.virtual import RING_MAX_S, PatchConfig, VirtualPatch
+from firmware_bridge.virtual_calibrator import Board, Calibrator, CalibratorSignal, Kind
 from firmware_bridge.virtual_faults import FaultSchedule
-from firmware_bridge.virtual_signal import NORMAL_CA, NORMAL_K, PatientOptions, PatientSignal
+from firmware_bridge.virtual_signal import NORMAL_CA, NORMAL_K, PatientOptions, PatientSignal, Signal
 
 OWN_KEYS = (
     "hr", "potassium", "calcium", "noise", "seed", "fs", "bits", "nv", "frame", "seconds", "speed", "faults",
     "ring",
 )  # fmt: skip
+BENCH_KEYS = ("signal", "amplitude_mv", "hz", "gain", "offset_mv", "highpass_hz", "lowpass_hz", "noise_mv")
+"""The same for a calibrator in place of the patient; without ``signal`` they mean nothing."""
 """What the query may say besides the fields of `EcgParams` (``t_mv=0.6``)."""
 DEVICE = "anyecg_patch"
 """Whose protocol the virtual patch speaks."""
@@ -101,6 +105,22 @@ class SimSource(WireSource):
         self.patch = patch
 
 
+def _calibrator(url: SourceUrl, faults: FaultSchedule, seed: int) -> Signal:
+    """A calibrator and a board, in the words of the virtual patch's options."""
+    calibrator = Calibrator(
+        cast("Kind", url.params["signal"]), url.number("amplitude_mv", 1.0), url.number("hz", 10.0, 0.01, 4000.0)
+    )
+    board = Board(
+        gain=url.number("gain", 1.0, -1e4, 1e4),
+        offset_mv=url.number("offset_mv", 0.0, -1e4, 1e4),
+        high_pass_hz=url.number("highpass_hz", 0.0, 0.0, 100.0),
+        low_pass_hz=url.number("lowpass_hz", 0.0, 0.0, 1e4),
+        noise_mv=url.number("noise_mv", 0.0, 0.0, 100.0),
+        clock_ppm=faults.rate("rate"),
+    )
+    return CalibratorSignal(calibrator, board, seed)
+
+
 def open_sim(url: SourceUrl) -> Source:
     """The source for a simulated patient.
 
@@ -109,7 +129,10 @@ def open_sim(url: SourceUrl) -> Source:
     """
     if url.path:
         raise UsageError(f"sim: takes no path, {url.path!r} was given", "write sim:?hr=70&seed=1")
-    changes = tuple((key, url.number(key, 0.0)) for key in url.params if key not in OWN_KEYS)
+    faults = FaultSchedule.parse(url.params.get("faults", ""))
+    bench = url.params.get("signal", "ecg") != "ecg"
+    own = (*OWN_KEYS, *BENCH_KEYS) if bench else (*OWN_KEYS, "signal")
+    changes = tuple((key, url.number(key, 0.0)) for key in url.params if key not in own)
     options = PatientOptions(
         url.number("hr", 70.0, 25.0, 250.0),
         url.number("potassium", NORMAL_K),
@@ -128,7 +151,8 @@ def open_sim(url: SourceUrl) -> Source:
         nv_num=url.integer("nv", 1000, 0, 1_000_000),
         ring_s=url.number("ring", 0.0, 0.0, RING_MAX_S),
     )
-    patch = VirtualPatch(PatientSignal(options, seed), config, FaultSchedule.parse(url.params.get("faults", "")), seed)
+    signal = _calibrator(url, faults, seed) if bench else PatientSignal(options, seed)
+    patch = VirtualPatch(signal, config, faults, seed)
     speed = url.speed(1.0)
     info = SourceInfo(
         url=url.text,
