@@ -5,9 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge.bundle import load_bundle
+from edge.engine import Engine, SessionInfo
+from edge.model import load_model
 from edge.timeline import Timeline
 from firmware_bridge.devices._backfill import ASKS_MAX, HOLD_FRAMES_MAX
 from firmware_bridge.devices.anyecg_patch import PatchDecoder
+from firmware_bridge.ecgsyn import EcgParams, EcgSynth
 from firmware_bridge.framing import FrameDecoder, encode_frame
 from firmware_bridge.messages import (
     PROTOCOL,
@@ -321,6 +325,22 @@ def test_a_run_of_resent_frames_behind_is_no_restart(decoder):
     items += decoder.feed(b"".join(data(k * N, flags=Flags.RESENT) for k in range(20)), 2)
     assert not [i for i in items if isinstance(i, LinkEvent)]
     assert decoder.counters()["old_frames"] == 20
+
+
+@pytest.mark.parametrize(("away_s", "stalls"), [(8, False), (25, True)])
+def test_estimates_go_on_as_if_nothing_had_been(monkeypatch, away_s, stalls):
+    """One answer a hop, in order; beyond the stall limit those of the silence say so, and none says gap or warms up."""
+    monkeypatch.setattr(f"{__name__}.TRACE", np.asarray(EcgSynth(EcgParams(), 1).generate(120 * 250, 250.0)))
+    _patch, _decoder, items, _crossed = session(f"unplug@30:{away_s}", seconds=100.0)
+    bundle = load_bundle("demo")
+    engine = Engine(bundle, load_model(bundle), SessionInfo("s", "d", lambda ns: ns, lambda: False, stalls=True))
+    estimates = [estimate for item in items for estimate in engine.push(item).estimates]
+    assert [round(estimate.window.end_s) for estimate in estimates] == list(range(1, 99))
+    reasons = [estimate.abstained for estimate in estimates]
+    assert set(reasons[:11]) == {"warming_up"}
+    assert set(reasons[11:]) == ({None, "stalled"} if stalls else {None})
+    assert reasons.count("stalled") <= away_s + 3
+    assert (engine.timeline.lost_samples, engine.timeline.segments) == (0, 1)
 
 
 def test_what_comes_again_late_moves_no_clock():
