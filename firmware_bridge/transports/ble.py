@@ -191,7 +191,9 @@ class BleTransport(Reconnecting):
     def _escalation(self, trouble: Trouble, failures: int) -> str:
         del failures
         self._blamed = self._blamed + 1 if trouble.adapter else 0
-        if not self._blamed or self._blamed % STUCK_AFTER:
+        times, rest = divmod(self._blamed, STUCK_AFTER)
+        # After 5, 10, 20, 40 ... failures: a board that is left alone should not fill its disk with it.
+        if rest or not times or times & (times - 1):
             return ""
         return (
             f"{self._blamed} failures in a row: this computer's Bluetooth may be stuck. {RESTART}; if that does not "

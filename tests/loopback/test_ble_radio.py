@@ -1,0 +1,61 @@
+"""Bluetooth with a real kernel and a real bluetoothd: a guest of user-mode Linux, a virtual controller on its HCI.
+
+``.ci/install-slow`` brings what it needs; the guest sees this machine's files and can write none of them.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+RADIO = ROOT / "tests" / "radio"
+KERNEL = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "anyecg-edge" / "uml-6.12" / "linux"
+BLUETOOTHD = Path("/usr/libexec/bluetooth/bluetoothd")
+CHECKS = ("boot", "check_scan", "check_stream", "check_drops", "check_adapter", "check_bluetoothd", "end")
+GUEST_S = 600
+
+
+@pytest.fixture(scope="module")
+def radio(tmp_path_factory):
+    """What the guest reported, by the name of the check."""
+    lacking = [
+        what
+        for what, there in {
+            "a user-mode kernel (tests/radio/build-kernel)": KERNEL.exists(),
+            "bluetoothd (apt-get install bluez)": BLUETOOTHD.exists(),
+            "dbus-daemon (apt-get install dbus)": shutil.which("dbus-daemon"),
+            "bumble (pip install 'anyecg-edge[radio]')": importlib.util.find_spec("bumble"),
+        }.items()
+        if not there
+    ]
+    if lacking:
+        pytest.skip(f"not here: {', '.join(lacking)}; .ci/install-slow installs them")
+    command = [
+        str(KERNEL), "mem=512M", "rootfstype=hostfs", "rootflags=/", "ro", f"init={RADIO / 'init'}",
+        "con=null", "con0=null,fd:1", "ssl=null", "quiet", f"RADIO_REPO={ROOT}", f"RADIO_PYTHON={sys.executable}",
+    ]  # fmt: skip
+    folder = tmp_path_factory.mktemp("radio")
+    env = {**os.environ, "TMPDIR": str(folder)}
+    with (folder / "console.txt").open("wb") as console:
+        subprocess.run(command, cwd=folder, env=env, stdout=console, stderr=console, timeout=GUEST_S, check=False)
+    text = (folder / "console.txt").read_text("utf-8", "replace")
+    facts = [json.loads(line.partition("RADIO ")[2]) for line in text.splitlines() if line.startswith("RADIO {")]
+    assert facts, text[-4000:]
+    return {one["check"]: one for one in facts}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(GUEST_S + 60)
+@pytest.mark.parametrize("check", CHECKS)
+def test_with_a_real_bluetoothd(radio, check):
+    assert check in radio, f"the guest ended before it; it reported {list(radio)}"
+    assert radio[check]["ok"], radio[check]["error"]
+    print(radio[check])
