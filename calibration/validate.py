@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from calibration.compare import agreement, comparisons
 from calibration.gate import checks_json, judge, load_limits
 from calibration.judge import Judged, judge_heads, summary_line
 from calibration.labelled import Labelled, SplitName, heads_of, labels_for, open_labelled
@@ -19,6 +20,9 @@ from calibration.links import float_link, model_links
 from calibration.metrics import RESAMPLES
 from calibration.observe import OUTCOMES, Observed
 from calibration.observe_run import RunPlan, key_of, open_bundle, run_all
+from calibration.reference import ReferencePlan, open_reference, save_logits
+from calibration.robustness import robustness
+from calibration.subgroups import subgroups
 from edge.bundle import Bundle, resolve
 from edge.records import NOTICE
 from firmware_bridge.errors import InputError
@@ -107,8 +111,19 @@ def validate(options: ValidateOptions, progress: TextIO | None) -> dict[str, Any
             *model_links(bundle, seen.sample_inputs, limits["links"], micro=bundle.manifest.tier == "micro"),
             float_link(bundle),
         ],
+        "reference": None,
         "comparisons": [],
     }
+    if options.reference is not None:
+        how = ReferencePlan(options.reference, options.outputs, work, options.hop_s, options.jobs)
+        reference = open_reference(how, judged, progress)
+        report["reference"] = agreement(judged, reference)
+        report["comparisons"] = comparisons(judged, reference, limits["noninferiority"])
+    save_logits(options.out / "logits.npz", judged)
+    report["subgroups"] = subgroups(judged, limits["subgroups"])
+    report["robustness"] = (
+        robustness(judged, path, options.robustness, options.jobs, work, progress) if options.robustness else []
+    )
     checks = judge(report, limits)
     report["gate"] = {"ok": all(c.ok for c in checks), "limits": limits, "checks": checks_json(checks)}
     report["summary"] = summary_line(report["heads"])
