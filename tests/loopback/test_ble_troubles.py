@@ -3,6 +3,7 @@
 import asyncio
 import fcntl
 import os
+import signal
 import subprocess
 import sys
 
@@ -255,6 +256,23 @@ def test_each_transport_works_without_the_others(bus, tmp_path, blocked, url, wo
     done = run("--source", url, PYTHONPATH=str(tmp_path))
     assert done.returncode == 5
     assert words in one_line(done)
+
+
+def test_a_signal_leaves_the_strap_stopped_and_free(bus):
+    async def go():
+        strap = Strap(VirtualPolar(), STRAP)
+        async with FakeBlueZ(bus, strap.peripheral):
+            process = await asyncio.create_subprocess_exec(*ANYECG, "--source", POLAR, stdout=-1, stderr=-1)
+            await strap.streaming()
+            process.send_signal(signal.SIGTERM)
+            _out, err = await asyncio.wait_for(process.communicate(), 30)
+            return process.returncode, err.decode(), strap.peripheral
+
+    code, err, peripheral = asyncio.run(go())
+    assert code == 143
+    assert "Traceback" not in err
+    assert peripheral.writes[-1][1] == bytes.fromhex("0300"), "told to stop"
+    assert not peripheral.connected
 
 
 def test_from_a_strap_to_estimates_with_its_recording(bus, tmp_path):
