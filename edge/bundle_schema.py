@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal, cast
 
 from edge import frontend_ecgfounder, frontend_stream
@@ -18,6 +19,8 @@ from firmware_bridge.errors import BundleError
 SCHEMA = "anyecg.bundle/1"
 CALIBRATION_SCHEMA = "anyecg.calibration/1"
 MAX_OUTPUTS = 4096
+MAX_KNOTS = 64
+"""Of an isotonic curve: more would say more than any calibration set knows."""
 
 FrontEndName = Literal["stream/1", "ecgfounder/1"]
 Kind = Literal["probability", "value"]
@@ -86,13 +89,17 @@ class HeadCalibration:
     """From a head's aggregated output to what is shown.
 
     Attributes:
-        method: ``platt``, ``temperature`` or ``none`` for probabilities; ``linear`` for values.
+        method: ``platt``, ``temperature``, ``isotonic`` or ``none`` for probabilities; ``linear`` for values.
         slope: Factor on the output.
         offset: Added after it.
         threshold: Decision threshold in the shown unit.
         interval_method: ``logit_sd``, ``conformal`` or ``none``.
         interval_width: Standard deviation in logits, or half width in the shown unit.
         level: Nominal coverage of the interval.
+        knots: Of an isotonic curve: logits, increasing, and the probability at each; straight lines between them,
+            level beyond. ``slope`` and ``offset`` are then 1 and 0, and the interval's width is in uncalibrated logits.
+        abstain: Probabilities from the first up to the second are neither flagged nor cleared; ``None`` for no such
+            band.
     """
 
     method: str
@@ -102,6 +109,8 @@ class HeadCalibration:
     interval_method: str
     interval_width: float
     level: float
+    knots: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    abstain: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,8 +341,8 @@ def _head_calibration(r: Reader, kind: Kind) -> HeadCalibration:
         method = r.get("method").one_of("linear")
         slope, offset = r.get("slope").number(), r.get("intercept").number()
     else:
-        method = r.get("method").one_of("platt", "temperature", "none")
-        slope = 1.0 if method == "none" else r.get("a").number()
+        method = r.get("method").one_of("platt", "temperature", "isotonic", "none")
+        slope = 1.0 if method in {"none", "isotonic"} else r.get("a").number()
         offset = r.get("b").number() if method == "platt" else 0.0
     interval = r.get("interval")
     how = interval.get("method").one_of("logit_sd", "conformal", "none")
@@ -345,4 +354,26 @@ def _head_calibration(r: Reader, kind: Kind) -> HeadCalibration:
     level = 0.9 if interval.opt("level").value is None else interval.get("level").number()
     if not 0.0 < level < 1.0:
         raise interval.get("level").fail("a coverage between 0 and 1")
-    return HeadCalibration(method, slope, offset, r.opt("threshold").number_or_none(), how, width, level)
+    return HeadCalibration(
+        method, slope, offset, r.opt("threshold").number_or_none(), how, width, level,
+        _knots(r) if method == "isotonic" else None, _abstain(r, kind),
+    )  # fmt: skip
+
+
+def _knots(r: Reader) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    x, y = (tuple(item.number() for item in r.get(name).items(MAX_KNOTS)) for name in ("x", "y"))
+    if len(x) < 2 or any(b <= a for a, b in pairwise(x)):
+        raise r.get("x").fail("at least two increasing logits")
+    if len(y) != len(x) or y[0] < 0.0 or y[-1] > 1.0 or any(b < a for a, b in pairwise(y)):
+        raise r.get("y").fail("as many probabilities, none below the one before")
+    return x, y
+
+
+def _abstain(r: Reader, kind: Kind) -> tuple[float, float] | None:
+    band = r.opt("abstain")
+    if band.value is None:
+        return None
+    low, high = band.get("low").number(), band.get("high").number()
+    if kind == "value" or not 0.0 <= low <= high <= 1.0:
+        raise band.fail("low and high, two probabilities of a probability's head")
+    return low, high

@@ -117,6 +117,8 @@ class Estimator:
         ]
         self._flag_from = np.array([np.inf if limit is None else limit for limit in limits])
         self._may_flag = [limit is not None for limit in limits]
+        self._curves = IsotonicCurves.of(calibration)
+        self._band = _band(calibration)
         self._keys = [head.key for head in m.outputs]
         self._loincs = [head.loinc for head in m.outputs]
         self._units = [head.unit for head in m.outputs]
@@ -152,9 +154,15 @@ class Estimator:
         """Calibrates aggregated outputs; all heads at once, because a teacher has over a hundred."""
         centre = self._slope * mean + self._offset
         half = self._half_width(self._steepness * error)
-        shown = np.array((centre, centre - half, centre + half))
-        shown = np.where(self._is_probability, sigmoid(shown), shown)
+        raw = np.array((centre, centre - half, centre + half))
+        shown = np.where(self._is_probability, sigmoid(raw), raw)
+        if self._curves is not None:
+            self._curves.put(raw, shown)
         flags = (shown[0] >= self._flag_from).tolist()
+        may_flag = self._may_flag
+        if self._band is not None:
+            decided = (shown[0] < self._band[0]) | (shown[0] >= self._band[1])
+            may_flag = [may and sure for may, sure in zip(may_flag, decided.tolist(), strict=True)]
         values, lows, highs = shown.tolist()
         return tuple(
             map(
@@ -166,7 +174,7 @@ class Estimator:
                     values,
                     _where(self._has_interval, zip(lows, highs, strict=True)),
                     self._threshold,
-                    _where(self._may_flag, flags),
+                    _where(may_flag, flags),
                     repeat(n),
                     self._tiers,
                     repeat(None),
@@ -174,6 +182,53 @@ class Estimator:
                 ),
             )
         )
+
+
+class IsotonicCurves:
+    """The curves of all heads that have one, side by side: straight lines between knots, level beyond.
+
+    Args:
+        columns: Which heads, ``(h,)``.
+        x: Logits of the knots, ``(h, k)``; shorter curves repeat their last.
+        y: Probabilities there.
+    """
+
+    def __init__(self, columns: NDArray[np.intp], x: NDArray[np.float64], y: NDArray[np.float64]) -> None:
+        self._columns, self._x, self._y = columns, x, y
+        self._row = np.arange(len(columns))
+        self._last = x.shape[1] - 1
+
+    @classmethod
+    def of(cls, calibration: Sequence[HeadCalibration]) -> IsotonicCurves | None:
+        """The curves of these heads; ``None`` where none has one."""
+        found = [(i, c.knots) for i, c in enumerate(calibration) if c.knots is not None]
+        if not found:
+            return None
+        most = max(len(x) for _, (x, _y) in found)
+        x, y = (np.array([_filled(axes[k], most) for _, axes in found]) for k in (0, 1))
+        return cls(np.array([i for i, _ in found]), x, y)
+
+    def put(self, raw: NDArray[np.float64], shown: NDArray[np.float64]) -> None:
+        """Writes the probabilities of these heads' columns of logits ``raw`` ``(n, heads)`` into ``shown``."""
+        z = raw[:, self._columns]
+        above = (self._x <= z[:, :, None]).sum(axis=2)
+        low, high = np.maximum(above - 1, 0), np.minimum(above, self._last)
+        x, y = self._x[self._row, low], self._y[self._row, low]
+        run = self._x[self._row, high] - x
+        share = np.divide(z - x, run, out=np.zeros_like(z), where=(run > 0.0) & (z > x))
+        shown[:, self._columns] = y + share * (self._y[self._row, high] - y)
+
+
+def _filled(axis: tuple[float, ...], length: int) -> tuple[float, ...]:
+    """The axis with its last value repeated up to a length."""
+    return axis + axis[-1:] * (length - len(axis))
+
+
+def _band(calibration: Sequence[HeadCalibration]) -> NDArray[np.float64] | None:
+    """Bounds between which heads abstain, ``(2, heads)``; ``None`` where none does."""
+    if all(c.abstain is None for c in calibration):
+        return None
+    return np.array([c.abstain or (np.inf, np.inf) for c in calibration]).T
 
 
 def _where(condition: list[bool], items: Iterable[T]) -> list[T | None]:

@@ -1,0 +1,100 @@
+"""Whose recordings a bundle was made of, as short hashes, so that nobody is fitted and judged on by mistake.
+
+``validation/patients.json`` of a bundle holds them by part (``train``, ``calibration``, ``test``). A hash is of the
+patient where the data set has patients (MC-MED's MRN, a simulated patient's seed and number), else of the recording's
+name and size. It hides nothing from whoever can guess a number: it is a check, not a protection.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from convert.bundle_writer import to_json
+from convert.distil_records import Recording
+from convert.distil_simulated import SimulatedItems
+from convert.mcmed import McMedDataset
+from convert.simulate_write import mrn_of
+from firmware_bridge.errors import BundleError
+
+SCHEMA = "anyecg.patients/1"
+FILE = "validation/patients.json"
+HASH_BYTES = 6
+"""A chance agreement among ten thousand patients and ten thousand others: one in three million."""
+MAX_BYTES = 16 << 20
+
+_SEED = re.compile(r"^patients \d+, seed (\d+),", re.MULTILINE)
+_PRIME, _FACTOR = 999_983, 6007
+"""Of :func:`convert.simulate_write.mrn_of`, whose inverse finds the patient's number again."""
+
+
+def hashes(recordings: Iterable[Recording]) -> frozenset[bytes]:
+    """The hashes of whose recordings these are."""
+    seeds: dict[str, int | None] = {}
+    return frozenset(_hash(_token(r, seeds)) for r in recordings)
+
+
+def patients_file(parts: Mapping[str, frozenset[bytes]]) -> bytes:
+    """``validation/patients.json``."""
+    packed = {name: base64.b64encode(b"".join(sorted(found))).decode() for name, found in parts.items()}
+    return to_json({"schema": SCHEMA, "hash_bytes": HASH_BYTES, "parts": packed})
+
+
+def read_patients(bundle: Path) -> dict[str, frozenset[bytes]] | None:
+    """The patients that a bundle's folder names, by part; ``None`` where it names none.
+
+    Raises:
+        BundleError: The file is there and cannot be read.
+    """
+    path = bundle / FILE
+    if not path.is_file():
+        return None
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise BundleError(f"{path} is larger than {MAX_BYTES >> 20} MB")
+        raw: Any = json.loads(path.read_bytes())
+        if raw["schema"] != SCHEMA or raw["hash_bytes"] != HASH_BYTES:
+            raise BundleError(f"{path} is of another version", "update anyecg-edge or make the bundle again")
+        return {str(name): _unpacked(text) for name, text in raw["parts"].items()}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise BundleError(f"{path} cannot be read: {error}", "copy or make the bundle again") from None
+
+
+def _unpacked(text: str) -> frozenset[bytes]:
+    data = base64.b64decode(text, validate=True)
+    return frozenset(data[i : i + HASH_BYTES] for i in range(0, len(data), HASH_BYTES))
+
+
+def _hash(token: str) -> bytes:
+    return hashlib.sha256(f"{SCHEMA}\n{token}".encode()).digest()[:HASH_BYTES]
+
+
+def _token(recording: Recording, seeds: dict[str, int | None]) -> str:
+    items = recording.items
+    if isinstance(items, SimulatedItems):
+        return f"simulated {items.kind} {items.seed} {items.index}"
+    if recording.visit is None:
+        return f"recording {recording.name} {recording.size}"
+    if recording.place not in seeds:
+        seeds[recording.place] = _seed_of(Path(recording.place))
+    seed = seeds[recording.place]
+    if seed is None:
+        return f"mcmed {recording.patient}"
+    index = (int(recording.patient) - mrn_of(0)) * pow(_FACTOR, -1, _PRIME) % _PRIME
+    return f"simulated patient {seed} {index}"
+
+
+def _seed_of(root: Path) -> int | None:
+    """Seed of a simulated cohort on disk, ``None`` for real data."""
+    if not McMedDataset(root).simulated:
+        return None
+    try:
+        found = _SEED.search((root / "NOTICE").read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return None
+    return None if found is None else int(found.group(1))
