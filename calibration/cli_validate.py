@@ -51,6 +51,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--one-recording-a-patient", action="store_true", help="nobody is in a folder without patients' names twice"
     )
+    parser.add_argument(
+        "--write-evidence", action="store_true", help="write what was found into the bundle, where the gate holds"
+    )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     return parser
 
@@ -69,10 +72,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = build_parser().parse_args(argv)
     _check(args)
+    from calibration.evidence import check_writable, write_evidence
     from calibration.report import write_report
     from calibration.report_text import text_report
     from calibration.validate import ValidateOptions, validate
 
+    if args.write_evidence:
+        check_writable(args.bundle)
     given = list(sys.argv[2:] if argv is None else argv)
     options = ValidateOptions(
         bundle=args.bundle,
@@ -99,6 +105,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not report["gate"]["ok"]:
         first = next(c for c in report["gate"]["checks"] if not c["ok"])
         raise CheckFailedError(f"the gate fails: {first['name']}: {first['found']}", f"read {files[0]}")
+    if args.write_evidence:
+        digest = write_evidence(report, args.bundle)
+        sys.stdout.write(f"evidence written into {args.bundle}; its manifest is now sha256 {digest}\n")
     return 0
 
 

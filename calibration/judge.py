@@ -61,8 +61,11 @@ class Judged:
 
     def window_values(self, j: int) -> F64:
         """What head ``j`` shows of each window alone, ``(windows,)``."""
-        logits = self.window_logits(j)
-        return sigmoid(logits) if self.bundle.manifest.outputs[j].kind == "probability" else logits
+        logits, head = self.window_logits(j), self.bundle.manifest.outputs[j]
+        if head.kind == "value":
+            return logits
+        knots = self.bundle.calibration[head.key].knots
+        return sigmoid(logits) if knots is None else np.asarray(np.interp(logits, *knots), dtype=np.float64)
 
     def resampler(self, rows: NDArray[np.bool_], *, windows: bool) -> Resampler:
         """Replicates of some windows or estimates."""
@@ -127,7 +130,8 @@ def _probability(j: Judged, i: int, head: OutputHead) -> dict[str, Any]:
     calibrated["brier"] = score_json(calibrated["brier"])
     decided = None
     if c.threshold is not None:
-        decided = asdict(decisions(p >= c.threshold, y, resampler, c.threshold))
+        unsure = np.zeros(len(p), dtype=bool) if c.abstain is None else (p >= c.abstain[0]) & (p < c.abstain[1])
+        decided = asdict(decisions(p >= c.threshold, y, unsure, resampler, c.threshold))
         for name in ("sensitivity", "specificity"):
             decided[name] = score_json(decided[name])
     return {

@@ -100,7 +100,17 @@ def slope_and_intercept(p: F64, labels: Bools) -> tuple[float | None, float | No
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """What a threshold does. Shares are ``None`` where nobody is in their denominator."""
+    """What a threshold does. Shares are ``None`` where nobody is in their denominator.
+
+    Attributes:
+        threshold: Where the device flags.
+        sensitivity: Among the positives that it decides about.
+        specificity: Among the negatives that it decides about.
+        ppv: Positive predictive value.
+        npv: Negative predictive value.
+        flagged: How many it flags.
+        undecided: How many it neither flags nor clears.
+    """
 
     threshold: float
     sensitivity: Score
@@ -108,14 +118,16 @@ class Decisions:
     ppv: float | None
     npv: float | None
     flagged: int
+    undecided: int
 
 
-def decisions(flagged: Bools, labels: Bools, resampler: Resampler, threshold: float) -> Decisions:
+def decisions(flagged: Bools, labels: Bools, undecided: Bools, resampler: Resampler, threshold: float) -> Decisions:
     """Sensitivity, specificity and predictive values.
 
     Args:
-        flagged: ``(n,)``, what the device flags.
+        flagged: ``(n,)``, what reaches the threshold.
         labels: ``(n,)``.
+        undecided: ``(n,)``, what the device abstains from; it counts nowhere else.
         resampler: Of these rows.
         threshold: Where it flags, for the record.
     """
@@ -129,11 +141,12 @@ def decisions(flagged: Bools, labels: Bools, resampler: Resampler, threshold: fl
 
     return Decisions(
         threshold,
-        with_interval(flagged, labels),
-        with_interval(~flagged, ~labels),
-        share(labels, flagged),
-        share(~labels, ~flagged),
-        int(flagged.sum()),
+        with_interval(flagged, labels & ~undecided),
+        with_interval(~flagged, ~labels & ~undecided),
+        share(labels, flagged & ~undecided),
+        share(~labels, ~flagged & ~undecided),
+        int((flagged & ~undecided).sum()),
+        int(undecided.sum()),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from calibration.report_html import html_page
 from convert.bundle_writer import to_json
 from firmware_bridge.errors import OutputError
 
@@ -30,4 +31,4 @@ def write_report(report: Mapping[str, Any], out: Path) -> list[Path]:
 
 def report_files(report: Mapping[str, Any]) -> dict[str, bytes]:
     """The report by file name."""
-    return {"validation.json": to_json(report)}
+    return {"validation.html": html_page(report).encode(), "validation.json": to_json(report)}

@@ -11,6 +11,11 @@ def number(value: float | None, digits: int = 3) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
 
+def signed(value: float | None, digits: int = 3) -> str:
+    """A difference for people, without a minus before nothing."""
+    return "-" if value is None else f"{round(value, digits) + 0.0:+.{digits}f}"
+
+
 def span(ends: Sequence[float] | None, digits: int = 3) -> str:
     """An interval for people; empty where there is none."""
     return "" if ends is None else f"{ends[0]:.{digits}f} to {ends[1]:.{digits}f}"
