@@ -224,7 +224,7 @@ def _manifest(
         "lab_rows": {
             "read": counts.rows,
             "used": counts.used,
-            "excluded": dict(sorted(counts.excluded.items())),
+            "excluded": _total([counts.excluded, {"repeated": sum(r["repeated_rows"] for r in reports)}]),
             "notes": dict(sorted(counts.notes.items())),
             "unknown_components": dict(counts.unknown.most_common(40)),
         },
@@ -290,7 +290,7 @@ def _total(counts: Iterable[dict[str, int]]) -> dict[str, int]:
     for count in counts:
         for reason, n in count.items():
             out[reason] = out.get(reason, 0) + n
-    return dict(sorted(out.items()))
+    return {reason: n for reason, n in sorted(out.items()) if n}
 
 
 def _counted(reasons: Iterable[str]) -> dict[str, int]:

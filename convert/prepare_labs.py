@@ -79,7 +79,7 @@ class LabCounts:
         rows: Read.
         used: Handed on.
         excluded: Reason to count.
-        notes: Of rows that are used: ``censored`` values, rows without a range.
+        notes: Of rows that are used: ``censored`` values, ``converted`` from another unit, with ``no_range``.
         unknown: Names of components that no lab claims, with their counts.
         limits: Position of the lab and ``"low"`` or ``"high"`` to how often which limit was seen.
     """
@@ -172,6 +172,8 @@ class LabSorter:
         sign = {"": 0, "<": -1, ">": 1}[row.value.censored]
         if sign:
             self.counts.notes["censored"] += 1
+        if factor != 1.0:
+            self.counts.notes["converted"] += 1
         if row.low is None and row.high is None:
             self.counts.notes["no_range"] += 1
         low, high = self._limit(lab, "low", row.low, factor), self._limit(lab, "high", row.high, factor)
@@ -238,7 +240,10 @@ def _times(row: RawLab) -> tuple[float, float] | str:
     return order.timestamp(), result.timestamp()
 
 
-def read_rows(path: Path) -> NDArray[np.void]:
-    """The rows of one shard without repetitions, sorted by visit, lab, order and result; empty where there are none."""
+def read_rows(path: Path) -> tuple[NDArray[np.void], int]:
+    """The rows of one shard, sorted by visit and lab, and how many were repetitions, which are left out."""
     raw = np.fromfile(path, dtype=ROW) if path.exists() else np.empty(0, dtype=ROW)
-    return np.unique(raw)
+    # By bytes: two limits that are missing are the same, which numbers that are none would not be.
+    _, first = np.unique(raw.view(f"V{ROW.itemsize}"), return_index=True)
+    rows = raw[np.sort(first)]
+    return rows[np.argsort(rows, order=("visit", "lab", "order_s", "result_s"), kind="stable")], len(raw) - len(rows)

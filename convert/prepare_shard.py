@@ -153,7 +153,8 @@ class _Builder:
         self._job, self._file = job, file
         self._heads = candidate_heads(job.plan)
         self._front_end = EcgFounderFrontEnd()
-        self._rows = _with_limits(read_rows(job.rows), job.limits)
+        rows, self.repeated = read_rows(job.rows)
+        self._rows = _with_limits(rows, job.limits)
         self._columns = _Columns()
         self._patients: list[str] = []
         self._recordings: list[str] = []
@@ -348,6 +349,7 @@ def _commit(job: ShardJob, partial: Path, builder: _Builder, arrays: dict[str, A
             "patients": len(job.patients),
             "patients_with_segments": int(np.unique(arrays["patient"]).size),
             "excluded": dict(sorted((k, v) for k, v in builder.excluded.items() if v)),
+            "repeated_rows": builder.repeated,
             "broken": builder.broken,
             "heads": builder.stats.tolist(),
             "sha256": {".npy": sha256_of(partial), ".npz": sha256_of(with_arrays)},

@@ -21,6 +21,7 @@ import numpy as np
 
 from convert.cohort import Visit, draw_visit, visits_of
 from convert.simulate import FS_HZ, LEAD, NOTICE, ecg_of
+from convert.simulate_dirt import plant_dirt
 from convert.simulate_rows import LAB_COLUMNS, VISIT_COLUMNS, lab_rows, visit_row
 from convert.wfdb16 import write_record
 from firmware_bridge.errors import OutputError, UsageError
@@ -52,11 +53,13 @@ class CohortPlan:
         patients: How many.
         seed: Of the cohort.
         seconds: Of ECG per visit.
+        dirt: Plant what real data have and a reader must survive (:mod:`convert.simulate_dirt`).
     """
 
     patients: int
     seed: int
     seconds: float = 120.0
+    dirt: bool = False
 
     def __post_init__(self) -> None:
         if not 1 <= self.patients <= MAX_PATIENTS:
@@ -171,6 +174,8 @@ def _write(plan: CohortPlan, work: Path, progress: Progress | None) -> CohortSum
             if progress is not None:
                 progress(index + 1)
     _splits(work, plan.seed, csns, arrivals)
+    if plan.dirt:
+        plant_dirt(work, plan.seed)
     note = f"{NOTICE}\n\npatients {plan.patients}, seed {plan.seed}, seconds {plan.seconds:g}\n"
     (work / "NOTICE").write_text(note, encoding="utf-8")
     return CohortSummary(plan.patients, visits.rows, waves.rows, labs.rows, signal_s)
