@@ -1,7 +1,7 @@
 """Ways from a head's aggregated logit to a probability, and the choice among them by cross-validated log-loss.
 
-Folds are made of patients. The simplest way within one standard error (over patients) of the best is taken, so that a
-curve is not bought for noise (Breiman et al. 1984, the one-standard-error rule).
+Folds are made of patients, and every patient counts the same, however often seen. What the bundle does already is one
+of the candidates: it was fitted on others, so nothing speaks for it but its loss.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ def choose(
         labels: ``(n,)``; positives and negatives of at least ``FOLDS`` patients each.
         patients: Number of each row's patient.
         methods: What may be chosen.
-        before: What the bundle does now, fitted on others: it stays where nothing is better by more than chance.
+        before: What the bundle does now, fitted on others: it stays where nothing is better.
         seed: Of the folds.
     """
     fold = folds(patients, labels, seed)
@@ -187,12 +187,7 @@ def choose(
         held_out["before"] = before.probability(logits)
         allowed.insert(0, "before")
     by_patient = {m: _mean_by(log_loss(p, labels), patients) for m, p in held_out.items()}
-    best = min(allowed, key=lambda m: float(by_patient[m].mean()))
-    for method in allowed:
-        behind = by_patient[method] - by_patient[best]
-        if float(behind.mean()) <= float(behind.std(ddof=1) / np.sqrt(len(behind))):
-            taken = method
-            break
+    taken = min(allowed, key=lambda m: float(by_patient[m].mean()))
     losses = {str(m): float(loss.mean()) for m, loss in by_patient.items()}
     if before is not None and taken == "before":
         return Chosen(before, True, held_out[taken], losses)

@@ -247,7 +247,7 @@ def _value(
         "method": "linear", "slope": round(line.slope, 9), "intercept": round(line.intercept, 9),
         "threshold": entry.get("threshold"),
         "interval": {"method": "conformal", "half_width": round(half, 9), "level": LEVEL},
-        "persons": _persons(error, one.patient, half), "basis": "laboratory results",
+        "persons": person_spreads(error, one.patient, half), "basis": "laboratory results",
     }  # fmt: skip
     before = old.slope * one.raw + old.offset
     said |= {
@@ -260,7 +260,7 @@ def _value(
     return new, said
 
 
-def _persons(error: F64, patient: NDArray[np.int64], half: float) -> dict[str, float]:
+def person_spreads(error: F64, patient: NDArray[np.int64], half: float) -> dict[str, float]:
     """How much of an error is the person's own: one-way analysis of variance over patients seen more than once.
 
     ``anyecg calibrate person`` shrinks by it. Where hardly anybody was seen twice, half of the variance is given to

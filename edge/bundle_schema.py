@@ -100,6 +100,8 @@ class HeadCalibration:
             level beyond. ``slope`` and ``offset`` are then 1 and 0, and the interval's width is in uncalibrated logits.
         abstain: Probabilities from the first up to the second are neither flagged nor cleared; ``None`` for no such
             band.
+        persons: Of a value, spread of persons' own errors and of one person's about them, in its unit; ``None``
+            where nobody measured it.
     """
 
     method: str
@@ -111,6 +113,7 @@ class HeadCalibration:
     level: float
     knots: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     abstain: tuple[float, float] | None = None
+    persons: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,7 +359,7 @@ def _head_calibration(r: Reader, kind: Kind) -> HeadCalibration:
         raise interval.get("level").fail("a coverage between 0 and 1")
     return HeadCalibration(
         method, slope, offset, r.opt("threshold").number_or_none(), how, width, level,
-        _knots(r) if method == "isotonic" else None, _abstain(r, kind),
+        _knots(r) if method == "isotonic" else None, _abstain(r, kind), _persons(r),
     )  # fmt: skip
 
 
@@ -367,6 +370,16 @@ def _knots(r: Reader) -> tuple[tuple[float, ...], tuple[float, ...]]:
     if len(y) != len(x) or y[0] < 0.0 or y[-1] > 1.0 or any(b < a for a, b in pairwise(y)):
         raise r.get("y").fail("as many probabilities, none below the one before")
     return x, y
+
+
+def _persons(r: Reader) -> tuple[float, float] | None:
+    persons = r.opt("persons")
+    if persons.value is None:
+        return None
+    between_sd, within_sd = persons.get("between_sd").number(), persons.get("within_sd").number()
+    if min(between_sd, within_sd) < 0.0:
+        raise persons.fail("two spreads of at least 0")
+    return between_sd, within_sd
 
 
 def _abstain(r: Reader, kind: Kind) -> tuple[float, float] | None:

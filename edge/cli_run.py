@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import math
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge.cliargs import Parser
 from edge.config import parse_with_config
@@ -18,6 +20,10 @@ from edge.sinks.jsonl import open_jsonl
 from edge.sources import Source, SourceUrl, open_source
 from edge.summary import summary_text
 from firmware_bridge.errors import OutputError, UsageError
+
+if TYPE_CHECKING:
+    from edge.bundle import Bundle
+    from edge.person import Anchoring
 
 MIN_HOP_S = 0.1
 MAX_HOP_S = 3600.0
@@ -43,6 +49,7 @@ def parser() -> Parser:
     p.add_argument(
         "--device-profile", metavar="FILE", help="scale, polarity and rate of the board; see docs/calibrate.md"
     )
+    p.add_argument("--person", metavar="FILE", help="this person's own laboratory results, which anchor values (TOML)")
     p.add_argument("--view", choices=["auto", "live", "plain", "none"], default="auto", help="what people see")
     p.add_argument("--picture", metavar="FILE.svg", help="write the last screen as a picture")
     p.add_argument(
@@ -117,6 +124,18 @@ def _profiled(source: Source, path: Path, out: dict[str, Applied]) -> Source:
     return ProfiledSource(source, profile)
 
 
+def _anchored(path: Path, bundle: Bundle, out: dict[str, Applied]) -> Anchoring:
+    """The person's results, which ``out`` is told of."""
+    from edge.person import Anchoring, applied, load_person, notes
+
+    person = load_person(path)
+    anchoring = Anchoring(person, bundle)
+    out["person"] = applied(person, path)
+    for note in notes(person, time.time_ns()):
+        sys.stderr.write(f"note: {note}\n")
+    return anchoring
+
+
 def main(argv: Sequence[str]) -> int:
     """Runs the command; see ``anyecg run --help``."""
     args = parse_with_config(parser(), argv)
@@ -128,6 +147,8 @@ def main(argv: Sequence[str]) -> int:
         source = _profiled(source, Path(args.device_profile), applied)
     loaded = load(args.bundle, args.backend)
     session = replace(session_info(source), applied=applied)
+    if args.person is not None:
+        session = replace(session, anchored=_anchored(Path(args.person), loaded.bundle, applied))
     sinks: list[Sink] = []
     if args.session_dir is not None:
         from edge.sinks.session import SessionSink

@@ -96,4 +96,5 @@ def _lab(lab: LabEstimate) -> str:
     if lab.interval is not None:
         interval = f" ({number(lab.interval[0], lab.unit)} to {number(lab.interval[1], lab.unit)})"
     mark = "FLAG " if lab.flag else ""
-    return f"{mark}{clean(lab.key).replace('_', ' ')} {with_unit(lab.value, lab.unit)}{interval}"
+    own = " anchored" if lab.anchor is not None else ""
+    return f"{mark}{clean(lab.key).replace('_', ' ')} {with_unit(lab.value, lab.unit)}{interval}{own}"

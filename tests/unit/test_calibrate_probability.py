@@ -52,11 +52,16 @@ def test_a_miscalibrated_head_becomes_right_on_patients_that_it_never_met(bend: 
     assert found.losses[found.curve.method] < found.losses["before"]
 
 
-def test_what_is_right_already_is_kept() -> None:
-    rng = np.random.default_rng(5)
-    z = rng.normal(0.0, 1.5, 2000)
-    found = choose(z, rng.random(2000) < sigmoid(z), np.arange(2000), before=Curve("platt", 1.0, 0.0))
-    assert found.kept
+def test_what_is_right_already_stays_right_and_is_often_kept() -> None:
+    kept = 0
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        z = rng.normal(0.0, 1.5, 1000)
+        found = choose(z, rng.random(1000) < sigmoid(z), np.arange(1000), before=Curve("platt", 1.0, 0.0))
+        kept += found.kept
+        grid = np.linspace(-3, 3, 50)
+        assert np.max(np.abs(found.curve.probability(grid) - sigmoid(grid))) < 0.08
+    assert kept >= 5
 
 
 def test_folds_hold_whole_patients_and_both_classes() -> None:
@@ -280,13 +285,13 @@ def test_complaints_are_one_line_with_their_code(
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_every_head_of_the_demonstration_is_calibrated_on_new_patients(tmp_path: Path) -> None:
-    """1500 patients fit, 4000 others judge: fifteen bins of fewer show an error where there is none."""
+    """2500 patients fit, 4000 others judge: fifteen bins of fewer show an error where there is none."""
     from calibration.labelled import heads_of, labels_for, open_labelled
     from calibration.observe import observe
     from calibration.recalibrate import scores_of
     from edge.model import load_model
 
-    for name, seed, n in (("fit", 770_001, 1500), ("judge", 770_002, 4000)):
+    for name, seed, n in (("fit", 770_001, 2500), ("judge", 770_002, 4000)):
         words = ["simulate", "--patients", str(n), "--seed", str(seed), "--seconds", "20", "--quiet"]
         assert main([*words, "--out", str(tmp_path / name)]) == 0
     words = ["calibrate", "probability", "demo", "--data", str(tmp_path / "fit"), "--split", "all", "--quiet"]
@@ -296,9 +301,10 @@ def test_every_head_of_the_demonstration_is_calibrated_on_new_patients(tmp_path:
     seen = observe(made, load_model(made), ((i, r.name, r.items()) for i, r in enumerate(data.recordings)), 5.0)
     truth = labels_for(data, heads_of(made), seen.est_recording, seen.est_start_s)
     assert scores_of(made, data, seen).truth.shape == truth.shape
+    errors = {}
     for j, head in enumerate(made.manifest.outputs):
         known = ~np.isnan(truth[:, j])
         if head.kind == "probability":
-            error = calibration_error(seen.est_value[known, j], truth[known, j] > 0.5)
-            print(f"{head.key:<20} ECE {error:.4f} on {known.sum()} estimates")
-            assert error <= 0.03, head.key
+            errors[head.key] = calibration_error(seen.est_value[known, j], truth[known, j] > 0.5)
+            print(f"{head.key:<20} ECE {errors[head.key]:.4f} on {known.sum()} estimates")
+    assert max(errors.values()) <= 0.03, errors
