@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from calibration.noninferiority import LEAST_EVENTS
 from firmware_bridge.errors import InputError
 
 LIMITS = Path(__file__).parent / "data" / "validate.toml"
@@ -78,7 +79,7 @@ def _claims(heads: Sequence[Mapping[str, Any]], slack: float) -> list[Check]:
     contradicted, asked = [], 0
     for head in heads:
         claimed, found = head["claimed"]["auroc"], head["auroc_ci"]
-        if claimed is None or found is None:
+        if claimed is None or found is None or min(head["positives"], head["n"] - head["positives"]) < LEAST_EVENTS:
             continue
         asked += 1
         least = head["claimed"]["ci"][0] if head["claimed"]["ci"] else claimed

@@ -13,6 +13,7 @@ from calibration.delong import delong_interval
 from calibration.discrimination import Ranking, ranking, roc_points
 from calibration.labelled import Labelled
 from calibration.metrics import Score, auroc
+from calibration.noninferiority import LEAST_EVENTS
 from calibration.observe import Observed
 from calibration.reliability import decisions, reliability, value_agreement
 from calibration.resampling import Resampler
@@ -87,13 +88,17 @@ def tier_of(area: float | None) -> str | None:
     return "strong" if area > STRONG else "limited" if area < LIMITED else "moderate"
 
 
-def conclusion(found: Score) -> str:
-    """The tier, or INCONCLUSIVE where the interval reaches chance: such a head has shown nothing yet."""
+def conclusion(found: Score, labels: NDArray[np.bool_]) -> str:
+    """The tier, or INCONCLUSIVE where the interval reaches chance or rests on a handful: nothing has been shown yet."""
     if found.value is None:
         return "NOT JUDGED"
-    if found.low is None or found.low <= 0.5:
+    if found.low is None or found.low <= 0.5 or _fewest(labels) < LEAST_EVENTS:
         return "INCONCLUSIVE"
     return str(tier_of(found.value))
+
+
+def _fewest(labels: NDArray[np.bool_]) -> int:
+    return min(int(labels.sum()), int((~labels).sum()))
 
 
 def judge_heads(j: Judged) -> list[dict[str, Any]]:
@@ -136,7 +141,7 @@ def _probability(j: Judged, i: int, head: OutputHead) -> dict[str, Any]:
             decided[name] = score_json(decided[name])
     return {
         **found,
-        **_area(ranked),
+        **_area(ranked, y),
         "auroc_ci_delong": _pair(delong_interval(p, y)) if resampler.distinct else None,
         "calibration": calibrated,
         "decision": decided,
@@ -199,17 +204,20 @@ def _note(y: NDArray[np.bool_], p: F64) -> str:
         return "no positive in these data: nothing can be said of its discrimination"
     if y.all():
         return "no negative in these data: nothing can be said of its discrimination"
-    return "it always says the same" if np.ptp(p) == 0.0 else ""
+    if np.ptp(p) == 0.0:
+        return "it always says the same"
+    few = _fewest(y)
+    return f"only {few} of the rarer outcome: fewer than {LEAST_EVENTS} show nothing" if few < LEAST_EVENTS else ""
 
 
-def _area(ranked: Ranking) -> dict[str, Any]:
+def _area(ranked: Ranking, labels: NDArray[np.bool_]) -> dict[str, Any]:
     return {
         "auroc": rounded(ranked.auroc.value),
         "auroc_ci": _pair(ranked.auroc),
         "auprc": rounded(ranked.auprc.value),
         "auprc_ci": _pair(ranked.auprc),
         "tier": tier_of(ranked.auroc.value),
-        "conclusion": conclusion(ranked.auroc),
+        "conclusion": conclusion(ranked.auroc, labels),
     }
 
 
@@ -229,7 +237,7 @@ def summary_line(heads: Sequence[dict[str, Any]]) -> str:
         f"AUROC > 0.65 (strong) for {counts['strong']}, 0.55-0.65 (moderate) for {counts['moderate']}, "
         f"< 0.55 (limited) for {counts['limited']} of {len(judged)} heads"
     )
-    line += f"; the interval of {unclear} reaches chance (INCONCLUSIVE)" if unclear else ""
+    line += f"; {unclear} INCONCLUSIVE (the interval reaches chance, or too few events)" if unclear else ""
     return line + (f"; {rest} could not be judged" if rest else "")
 
 

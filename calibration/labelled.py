@@ -148,6 +148,7 @@ def _with_patients(table: Path, found: list[Recording], *, one_recording_a_patie
     """Recordings of a plain folder with the patients that the labels' table names."""
     if not table.is_file():
         raise InputError(f"no labels in {table.parent}", f"expected {TABLE}, or labs.csv and visits.csv of MC-MED")
+    found = [r for r in found if r.name != table.stem]  # the table itself looks like a recording
     rows = list(rows_of(table, ()))
     columns = rows[0].columns if rows else {}
     if "record" in columns and "patient" in columns:

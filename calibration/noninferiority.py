@@ -6,6 +6,7 @@ loss is proven. INCONCLUSIVE: neither; there are too few patients to say.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -19,6 +20,13 @@ from calibration.resampling import Resampler, interval
 
 F64 = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+LEAST_EVENTS = 10
+"""With fewer positives or negatives nothing is concluded: an interval from so few is not one (CardioLab drops them)."""
+
+NO_FLIP = -math.log(0.025)
+"""Where no decision differs, the bootstrap sees no spread; among n patients up to this over n may still differ (rule of
+three, Hanley & Lippman-Hand, JAMA 1983;249:1743, at 97.5 %)."""
+
 Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 
 
@@ -71,7 +79,10 @@ def compare_auroc(ours: F64, theirs: F64, labels: Bools, resampler: Resampler, m
         gap = None if a.auroc.value is None or b.auroc.value is None else a.auroc.value - b.auroc.value
         difference = interval(gap, a.auroc_replicates - b.auroc_replicates)
         method = "bootstrap over patients, paired"
-    return Comparison("auroc", a.auroc.value, b.auroc.value, difference, margin, verdict(difference, margin), method)
+    said: Verdict = verdict(difference, margin)
+    if min(int(labels.sum()), int((~labels).sum())) < LEAST_EVENTS:
+        said = "INCONCLUSIVE"
+    return Comparison("auroc", a.auroc.value, b.auroc.value, difference, margin, said, method)
 
 
 def compare_rate(
@@ -93,6 +104,10 @@ def compare_rate(
         return Comparison(measure, None, None, nothing, margin, "INCONCLUSIVE", method)
     weight = among.astype(np.float64)
     a, b = float(ours[among].mean()), float(theirs[among].mean())
-    drawn = resampler.ratio(weight * (ours.astype(np.float64) - theirs.astype(np.float64)) + 0.0, weight)
+    drawn = resampler.ratio(weight * (ours.astype(np.float64) - theirs.astype(np.float64)), weight)
     difference = interval(a - b, drawn)
-    return Comparison(measure, a, b, difference, margin, verdict(difference, margin), method)
+    if not (ours != theirs)[among].any():
+        unseen = min(1.0, NO_FLIP / resampler.patients_of(among))
+        difference, method = Score(0.0, -unseen, unseen), "rule of three: no decision differs"
+    said: Verdict = verdict(difference, margin) if int(among.sum()) >= LEAST_EVENTS else "INCONCLUSIVE"
+    return Comparison(measure, a, b, difference, margin, said, method)

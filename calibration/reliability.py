@@ -93,7 +93,7 @@ def slope_and_intercept(p: F64, labels: Bools) -> tuple[float | None, float | No
         return None, None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # separable classes do not converge; they are recognised below
-        fit = LogisticRegression(C=np.inf, tol=1e-8, max_iter=500).fit(logit[:, None], labels)
+        fit = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-8, max_iter=100).fit(logit[:, None], labels)
     slope, intercept = float(fit.coef_[0, 0]), float(fit.intercept_[0])
     return (None, None) if abs(slope) > STEEPEST else (slope, intercept)
 

@@ -68,7 +68,8 @@ def _heads(report: Report) -> str:
         + "<p class=small>AUROC: how often a patient with the abnormal result gets the higher estimate than one "
         "without; 0.5 is chance. Tiers as in the AnyECG-Lab paper: strong above 0.65, moderate 0.55 to 0.65, limited "
         "below. "
-        "INCONCLUSIVE: the interval reaches chance, so nothing has been shown, whatever the tier. ECE: mean distance "
+        "INCONCLUSIVE: the interval reaches chance or rests on fewer "
+        "than ten, so nothing has been shown, whatever the tier. ECE: mean distance "
         "of probability and outcome. Slope: 1 is right, below 1 overconfident. Sensitivity and specificity at the "
         "threshold at which the device raises its flag.</p>"
         + _table(HEADINGS, rows) + (f"<ul>{notes}</ul>" if notes else "") + _by_window(report)

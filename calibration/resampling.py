@@ -48,6 +48,10 @@ class Resampler:
         # Counts beyond 65535 cannot be drawn of patients that fit into memory; two bytes keep 50,000 of them at 100 MB.
         self._counts = rng.multinomial(self.patients, even, size=resamples).astype(np.uint16)
 
+    def patients_of(self, rows: Bools) -> int:
+        """How many different patients some rows belong to."""
+        return len(np.unique(self._index[rows]))
+
     def totals(self, values: F64) -> F64:
         """Sums of each replicate, ``(resamples,)``.
 

@@ -140,6 +140,13 @@ def test_a_worse_model_fails_the_same_one_passes_and_few_patients_say_nothing():
     assert compare_auroc(slightly, s[few], y[few], small, 0.01).verdict == "INCONCLUSIVE"
     one = np.arange(0, len(s), 3)
     assert "DeLong" in compare_auroc(worse[one], s[one], y[one], Resampler(patient[one], 0, 100), 0.01).method
+    same = compare_rate("sensitivity", s > 1, s > 1, y, r, 0.05)
+    assert (same.difference.value, same.verdict, same.ours == same.theirs) == (0.0, "PASS", True)
+    some = np.flatnonzero(y)[:45]  # of 15 patients: nobody differs, but up to a quarter might
+    assert (
+        compare_rate("sensitivity", s[some] > 1, s[some] > 1, y[some], Resampler(patient[some], 0, 100), 0.05).verdict
+        == "INCONCLUSIVE"
+    )
     hit = compare_rate("sensitivity", s > 5, s > 1, y, r, 0.05)
     assert hit.verdict == "FAIL"
     assert hit.difference.value == pytest.approx(np.mean((s > 5)[y]) - np.mean((s > 1)[y]))
