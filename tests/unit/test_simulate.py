@@ -148,6 +148,7 @@ def test_sodium_is_independent_of_everything_that_acts() -> None:
     assert abs(np.corrcoef(sodium, [v.demographics.age for v in visits])[0, 1]) < 0.07
 
 
+@pytest.mark.slow
 def test_oracle_finds_potassium_and_not_sodium() -> None:
     """Small scale; docs/simulator.md has the numbers of a large one."""
     found = {(r.lab, r.direction): r.auroc for r in oracle_auroc(1500, 11)}
