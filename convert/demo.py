@@ -26,6 +26,7 @@ from convert.demo_heads import Head, demo_heads, limit_of
 from convert.demo_teacher import SHAPES, train_teacher
 from convert.distil import VARIED_SECONDS, DistilConfig, Material, distilled
 from convert.distil_records import Recording
+from convert.distil_report import report_markdown
 from convert.distil_simulated import SimulatedItems, simulated_patients, varied_recordings
 from convert.distil_teacher import CheckpointOptions, Teacher, open_teacher
 from convert.distil_train import DistilPlan
@@ -190,10 +191,14 @@ def _as_demo(
         **report,
         "command": config.command(),
         "simulator": {"version": SIMULATOR_VERSION, "seed": config.seed},
+        "cohort": {"patients": config.patients, "train": len(split(config.patients, config.seed)["train"])},
         "seconds": config.seconds,
+        "student_seconds": min(config.seconds, STUDENT_SECONDS),
         "skipped": [],
     }
     manifest = {**contents.manifest, "version": VERSION, "created": CREATED}
-    extra = {**contents.extra, "validation/report.json": to_json(report)}
-    card = model_card(manifest, json.loads(to_json(report)))
+    written = json.loads(to_json(report))
+    files = {"validation/report.json": to_json(report), "validation/report.md": report_markdown(written).encode()}
+    extra = {**contents.extra, **files}
+    card = model_card(manifest, written)
     return replace(contents, manifest=manifest, model_card=card, extra=extra), report

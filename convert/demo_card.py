@@ -39,7 +39,7 @@ def model_card(manifest: Mapping[str, Any], report: Mapping[str, Any]) -> str:
         if h.get("auroc_int8") is not None
     )
     split, size, simulator, s = report["split"], report["size"], report["simulator"], report["summary"]
-    value = report["heads"]["potassium"]
+    value, imitated = report["heads"]["potassium"], split["imitation"]
     macro = (number(s[f"macro_auroc_{form}"], 4) for form in ("teacher", "float", "int8", "ptq"))
     of_teacher, of_float, of_int8, of_ptq = macro
     return f"""# {manifest["name"]} {manifest["version"]}
@@ -59,14 +59,16 @@ must not be used to diagnose, treat, monitor or reassure anybody, and nothing it
 
 ## Data
 
-{split["patients"]} patients of `convert.simulate` (version {simulator["version"]}, seed {simulator["seed"]}) with
-usable signal, {report["seconds"]:g} s each: ECGSYN dynamics, lead II, the noise of a chest patch. The couplings between
-laboratory values and the ECG are those of the literature where there are any and arbitrary otherwise; abnormal values
-are more frequent than in any clinic. The student also imitated its teacher on {split["imitation"]} simulated ECGs of
-every shape, which have no laboratory values. No real recording was used.
+{report["cohort"]["patients"]} patients of `convert.simulate`, version {simulator["version"]}, seed {simulator["seed"]}:
+ECGSYN dynamics, lead II, the noise of a chest patch. The couplings between laboratory values and the ECG are those of
+the literature where there are any and arbitrary otherwise; abnormal values are more frequent than in any clinic. The
+teacher was trained on {report["cohort"]["train"]} of them, {report["seconds"]:g} s each. The student had a part of
+these, {report["student_seconds"]:g} s each, and imitated its teacher besides on {imitated} simulated ECGs of every
+shape, which have no laboratory values. No real recording was used.
 
-Split by patient: {split["train"]} train, {split["validation"]} choose the epoch, {split["calibration"]} calibrate,
-{split["test"]} test, for teacher and student alike. Nobody is in two of them.
+The student's split, by patient, of those with usable signal: {split["train"]} train, {split["validation"]} choose the
+epoch, {split["calibration"]} calibrate, {split["test"]} test. Nobody is in two of them, and the teacher was not trained
+on those who choose, calibrate or test.
 
 ## What it reached on the {split["test"]} test patients
 

@@ -46,7 +46,8 @@ class DistilConfig:
         data: Folders of recordings; the names of those after the first begin with their folder's.
         checkpoint: What a checkpoint does not say of itself.
         labels: Folder of laboratory results; ``None`` for none.
-        compare: Other recordings on which student and teacher are compared; ``None`` for none.
+        compare: Other recordings on which student and teacher are compared, a window every five seconds and sixteen of
+            each at most; ``None`` for none.
         preset: Size of the student.
         name: Of the bundle; ``None`` for one made of teacher and preset.
         fs_hz: Rate of CSV and MATLAB recordings that do not say it.
@@ -178,7 +179,7 @@ def _compared(workdir: Path, teacher: Teacher, config: DistilConfig, progress: T
     if config.compare is None:
         return None
     recordings = find_recordings(config.compare, config.fs_hz)
-    labels = label(workdir / "compare", recordings, teacher, config.windows, progress)
+    labels = label(workdir / "compare", recordings, teacher, LabelPlan(), progress)
     unknown = np.full((len(labels), len(teacher.heads)), np.nan, np.float32)
     return Compared(recordings, windows_of_labels(labels, unknown))
 
