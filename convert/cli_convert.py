@@ -95,10 +95,14 @@ def foundation(argv: Sequence[str]) -> int:
     p.add_argument("--gates", type=Path, metavar="FILE", help="TOML with other limits than convert/data/gates.toml")
     p.add_argument("--accept-loss", action="store_true", help="write the bundle though the gate stays shut")
     p.add_argument("--labels", type=Path, metavar="DIR", help="laboratory results of the data: calibrates the heads")
+    p.add_argument(
+        "--choice", choices=["coverage", "alternate"], default="coverage",
+        help="windows for the ranges: those that cover the data, or every other one; default %(default)s",
+    )  # fmt: skip
     a = p.parse_args(argv)
     config = FoundationConfig(
         a.checkpoint, a.outputs, a.data, a.out, a.name, a.version, a.licence, a.stride, a.bn == "on",
-        a.calibration_windows, a.evaluation_windows, a.gates, a.accept_loss, a.labels,
+        a.calibration_windows, a.evaluation_windows, a.gates, a.accept_loss, a.labels, a.choice,
     )  # fmt: skip
     result = convert_foundation(config, sys.stderr)
     sys.stdout.write(text_table(result.report))

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration import representative
 from calibration.patients import FILE as PATIENTS_FILE
 from calibration.patients import hashes, patients_file
 from convert.bundle_writer import AGGREGATION, STREAM_FRONT_END, STREAM_INPUT, BundleContents, to_json
@@ -33,6 +34,9 @@ VERSION = "0.1.0"
 
 MOST_JUDGED = 6000
 """The default of :attr:`Assembly.judged`; above it LiteRT as a Pi runs it judges, not its reference kernels."""
+
+MOST_OFFERED = 1500
+"""Training windows among which those for quantization after training are chosen: each costs a millisecond."""
 
 PARITY_WINDOWS = 200
 GOLDEN = 8
@@ -149,6 +153,7 @@ class Assembly:
         compared: Other recordings; ``None`` for none.
         data: What the patients are, for the evidence.
         judged: Windows of a part that are run through the student at most, spread over its patients.
+        choice: Of the windows for quantization after training: by coverage, or those of the training's first look.
     """
 
     spec: StudentSpec
@@ -162,6 +167,7 @@ class Assembly:
     compared: Compared | None
     data: str
     judged: int = MOST_JUDGED
+    choice: Literal["coverage", "spread"] = "coverage"
 
     def build(self) -> tuple[BundleContents, dict[str, Any]]:
         """Exports, calibrates and judges.
@@ -187,7 +193,8 @@ class Assembly:
         heads, n, trained, seed = self.teacher.heads, len(self.teacher.heads), self.trained, self.plan.seed
         inputs = self.parts["test"].inputs()
         size = check_budget(self.spec, exported, n)
-        ptq = export_int8(self.spec, n, post_training_ranges(self.spec, n, trained.folded, trained.look))
+        look, covered = self._look()
+        ptq = export_int8(self.spec, n, post_training_ranges(self.spec, n, trained.folded, look))
         calibration = self._part("calibration", exported, None)
         test = self._part("test", exported, ptq)
         entries = calibrate(heads, trained.scaling, calibration, seed)
@@ -203,6 +210,7 @@ class Assembly:
             "operations": {op: exported.ops.count(op) for op in sorted(set(exported.ops))},
             "summary": summary(found),
             "output_factor": factor,
+            "post_training_windows": covered,
             "parity": parity(self.spec, trained.quantized, exported, _spread(inputs, PARITY_WINDOWS)),
             "heads": {key: {**h, "basis": basis[key]} for key, h in found.items()},
             "elsewhere": self._elsewhere(exported),
@@ -227,6 +235,16 @@ class Assembly:
             },
         )
         return contents, report
+
+    def _look(self) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Windows for quantization after training, and what of the training windows they cover."""
+        if self.choice == "spread":
+            return self.trained.look, {"chosen by": "spread"}
+        offered = _spread(self.parts["train"].inputs(), MOST_OFFERED)
+        described = representative.describe(as_float(offered)[:, 0, :, 0])
+        chosen = representative.choose(described, len(self.trained.look))
+        covered = {"chosen by": "coverage", "windows": len(chosen), **representative.coverage(described, chosen)}
+        return as_float(offered[chosen]), covered
 
     def _patients(self) -> bytes:
         """Who is in which part: a later calibration or validation must not meet those who trained."""

@@ -7,11 +7,12 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Literal, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration import representative
 from convert.bundle_writer import AGGREGATION, BundleContents, write_bundle
 from convert.checkpoint import Checkpoint, read_checkpoint
 from convert.foundation_card import model_card
@@ -21,6 +22,8 @@ from convert.parity import HeadName, ParityReport, Stage, compare, default_limit
 from convert.recordings import WindowSet, collect_windows
 from edge.frontend_ecgfounder import CLAMP, FS_HZ, WINDOW_SAMPLES
 from firmware_bridge.errors import CheckFailedError, InputError, OutputError
+
+Choice = Literal["coverage", "alternate"]
 
 GOLDEN_WINDOWS = 8
 MIN_WINDOWS = 2
@@ -56,6 +59,7 @@ class FoundationConfig:
         gates: Limits; ``None`` for those in the package.
         accept_loss: Write the bundle though the gate stays shut.
         labels: Laboratory results that the heads are calibrated on; ``None`` leaves them uncalibrated.
+        choice: How the windows for the ranges are chosen: ``coverage`` or ``alternate``, every other one.
     """
 
     checkpoint: Path
@@ -72,6 +76,7 @@ class FoundationConfig:
     gates: Path | None = None
     accept_loss: bool = False
     labels: Path | None = None
+    choice: Choice = "coverage"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -204,9 +209,17 @@ class _Made:
     ) -> None:
         self._config, self._checkpoint, self._spec, self._heads = config, checkpoint, spec, heads
         self._found, self._prepared, self._limits, self._stream = found, prepared, limits, stream
-        # Every other window calibrates, the rest judge; with very few, all do both.
+        # The chosen windows calibrate, the rest judge; with very few, all do both.
         n = len(prepared.steps)
-        self._calibration = np.arange(0, n, 2)[: config.calibration_windows] if n >= 8 else np.arange(n)
+        described = representative.describe(
+            np.stack([w.filtered for w in found.windows]), found.raw(), [w.recording.parent.name for w in found.windows]
+        )
+        alternate = np.arange(0, n, 2)[: config.calibration_windows]
+        # Never more than half: what is left has to judge.
+        covering = representative.choose(described, min(config.calibration_windows, max(1, n // 2)))
+        chosen = alternate if config.choice == "alternate" else covering
+        self._calibration = chosen if n >= 8 else np.arange(n)
+        self._coverage = representative.coverage(described, self._calibration)
         rest = np.setdiff1d(np.arange(n), self._calibration)
         self._evaluation = rest[: config.evaluation_windows] if n >= 8 else np.arange(n)
 
@@ -283,6 +296,8 @@ class _Made:
             "input clamp": CLAMP,
             "share of z-scores beyond the clamp": self._prepared.clipped,
             "calibration windows": len(self._calibration),
+            "calibration windows chosen by": self._config.choice,
+            "range of the recordings that they cover": self._coverage,
             "evaluation windows": len(self._evaluation),
             "recordings used": [p.name for p in self._found.used[:50]],
             "recordings skipped": {p.name: why for p, why in list(self._found.skipped.items())[:50]},
