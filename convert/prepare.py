@@ -148,7 +148,8 @@ def _groups(patients: list[Patient], size: int) -> _Groups:
 
 
 def _sorted_labs(source: Source, plan: LabelPlan, groups: _Groups, work: Path) -> LabCounts:
-    shard_of = {v.visit: work / name for name, some in groups.items() for p in some for v in p.visits}
+    files = {name: work / name for name in groups}
+    shard_of = {v.visit: files[name] for name, some in groups.items() for p in some for v in p.visits}
     return LabSorter(plan, shard_of, source.elsewhere).run(source.rows())
 
 
@@ -198,13 +199,18 @@ def _made(jobs: list[ShardJob], scheduler: str, progress: TextIO | None) -> list
 def _manifest(
     source: Source, out: Path, options: PrepareOptions, counts: LabCounts, reports: list[dict[str, Any]], key: str
 ) -> dict[str, Any]:
-    stats = {part: _sum(r["heads"] for r in reports if r["part"] == part) for part in PARTS}
+    candidates = candidate_heads(options.plan)
+    stats = {part: np.zeros((len(candidates), len(STATS)), dtype=np.int64) for part in PARTS}
+    for report in reports:
+        stats[report["part"]] += np.array(report["heads"], dtype=np.int64)
     scaling = _scaling(out, reports)
     heads = []
     column = {True: 0, False: 0}
-    for j, head in enumerate(candidate_heads(options.plan)):
+    for j, head in enumerate(candidates):
         is_value = head.direction is None
-        by_part: dict[str, dict[str, int]] = {part: dict(zip(STATS, stats[part][j], strict=True)) for part in PARTS}
+        by_part: dict[str, dict[str, int]] = {
+            part: dict(zip(STATS, stats[part][j].tolist(), strict=True)) for part in PARTS
+        }
         heads.append(_head(head, options.plan, column[is_value], by_part, scaling.get(j)))
         column[is_value] += 1
     if not any(r["segments"] for r in reports):
@@ -223,7 +229,7 @@ def _manifest(
         "excluded_visits": _counted(source.elsewhere.values()),
         "lab_rows": {
             "read": counts.rows,
-            "used": counts.used,
+            "used": counts.used - sum(r["repeated_rows"] for r in reports),
             "excluded": _total([counts.excluded, {"repeated": sum(r["repeated_rows"] for r in reports)}]),
             "notes": dict(sorted(counts.notes.items())),
             "unknown_components": dict(counts.unknown.most_common(40)),
@@ -278,11 +284,6 @@ def _scaling(out: Path, reports: list[dict[str, Any]]) -> dict[int, tuple[float,
         low, middle, high = (float(q) for q in np.percentile(value[head == j], (25.0, 50.0, 75.0)))
         found[j] = (middle, high - low if high > low else 1.0)
     return found
-
-
-def _sum(tables: Iterable[list[list[int]]]) -> list[list[int]]:
-    stacked = [np.array(table, dtype=np.int64) for table in tables]
-    return np.sum(stacked, axis=0).tolist() if stacked else []
 
 
 def _total(counts: Iterable[dict[str, int]]) -> dict[str, int]:

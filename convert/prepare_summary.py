@@ -10,6 +10,13 @@ from convert.prepare_sources import PARTS
 from firmware_bridge.errors import OutputError
 
 SUMMARY = "summary.json"
+PLOTS = "plots"
+
+SHOWN_HEADS = 60
+"""Heads in the plot of prevalences: more cannot be read."""
+
+_COLOURS = {"train": "#4477aa", "val": "#ccbb44", "test": "#ee6677"}
+"""Told apart by the colour-blind too (Paul Tol, bright)."""
 
 
 def summary_of(manifest: dict[str, Any]) -> dict[str, Any]:
@@ -76,8 +83,79 @@ def write_summary(out: Path, manifest: dict[str, Any]) -> None:
         OutputError: The folder cannot be written.
     """
     try:
+        _plots(out / PLOTS, manifest)
         (out / SUMMARY).write_text(json.dumps(summary_of(manifest), indent=1) + "\n", encoding="utf-8")
     except OSError as error:
         raise OutputError(
             f"cannot write {out / SUMMARY}: {error.strerror}", "free some space and start again"
         ) from error
+
+
+def _plots(folder: Path, manifest: dict[str, Any]) -> None:
+    """Prevalence of every head by part, and what was left out, as SVG; the same numbers give the same bytes."""
+    import matplotlib as mpl
+
+    folder.mkdir(exist_ok=True)
+    with mpl.rc_context({"svg.hashsalt": "anyecg", "font.size": 8}):
+        heads = [h for h in manifest["heads"] if h["kept"] and h["kind"] == "probability"]
+        heads.sort(key=lambda h: (h["horizon_min"] or 0, -(_share(h, "train") or 0.0)))
+        for i in range(0, max(1, len(heads)), SHOWN_HEADS):
+            name = f"prevalence-{i // SHOWN_HEADS + 1}.svg"
+            _save(_prevalence(heads[i : i + SHOWN_HEADS]), folder / name)
+        _save(_left_out(manifest), folder / "left-out.svg")
+
+
+def _save(figure: Any, path: Path) -> None:
+    figure.savefig(path, metadata={"Date": None}, bbox_inches="tight")
+
+
+def _prevalence(heads: list[dict[str, Any]]) -> Any:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7.0, 1.2 + 0.17 * len(heads)))
+    axes = figure.subplots()
+    for k, part in enumerate(PARTS):
+        shares = [100.0 * (_share(h, part) or 0.0) for h in heads]
+        known = [j for j, h in enumerate(heads) if h["counts"][part]["segments"]]
+        places = [j + 0.25 * (k - 1) for j in known]
+        axes.plot(
+            [shares[j] for j in known],
+            places,
+            "os^"[k],
+            color=_COLOURS[part],
+            markersize=3.5,
+            label=part,
+            clip_on=False,
+        )
+    axes.set_yticks(range(len(heads)), [h["key"] for h in heads])
+    axes.set_ylim(len(heads) - 0.4, -0.6)
+    axes.set_xlim(0.0, None)
+    axes.set_xlabel("abnormal among labelled segments, %")
+    axes.grid(visible=True, axis="x", alpha=0.3)
+    axes.legend(loc="lower right", ncols=3, frameon=False, bbox_to_anchor=(1.0, 1.0))
+    return figure
+
+
+def _left_out(manifest: dict[str, Any]) -> Any:
+    from matplotlib.figure import Figure
+
+    groups = {
+        "segments": {"kept": sum(manifest["segments"].values()), **manifest["excluded_segments"]},
+        "visits": manifest["excluded_visits"],
+        "lab rows": {"used": manifest["lab_rows"]["used"], **manifest["lab_rows"]["excluded"]},
+    }
+    good = {"kept", "used"}
+    rows = [(f"{group}: {reason}", n, reason in good) for group, c in groups.items() for reason, n in c.items()]
+    figure = Figure(figsize=(7.0, 0.8 + 0.24 * len(rows)))
+    axes = figure.subplots()
+    axes.barh(range(len(rows)), [n for _, n, _ in rows], color=["#4477aa" if kept else "#bbbbbb" for *_, kept in rows])
+    for j, (_, n, _) in enumerate(rows):
+        axes.annotate(f" {n}", (n, j), va="center")
+    axes.set_yticks(range(len(rows)), [name for name, _, _ in rows])
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_xscale("symlog", linthresh=10)
+    axes.margins(x=0.12)
+    axes.set_xlabel("how many (logarithmic above 10)")
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    return figure

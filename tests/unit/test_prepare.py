@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +15,7 @@ from convert.prepared import PreparedDataset
 from convert.simulate_write import CohortPlan, write_cohort
 from edge.cli import main
 from edge.frontend_ecgfounder import EcgFounderFrontEnd
+from firmware_bridge.errors import InputError
 
 LABELS = """
 [heads]
@@ -69,10 +72,12 @@ def test_segments_are_those_of_the_front_end(cohort, prepared):
 def test_manifest_says_what_is_there(prepared):
     prepared.verify()
     m = prepared.manifest
-    assert sum(prepared.size(p) for p in ("train", "val", "test")) == sum(m["segments"].values()) > 20
+    total = sum(m["segments"].values())
+    assert total > 20
+    assert sum(prepared.size(p) for p in ("train", "val", "test")) == total
     assert json.loads((prepared.folder / "summary.json").read_text())["segments"] == m["segments"]
-    patients = [set(p for s in prepared.shards(part) for p in s.patient) for part in ("train", "val", "test")]
-    assert not patients[0] & patients[1] and not patients[0] & patients[2] and not patients[1] & patients[2]
+    patients = [{p for s in prepared.shards(part) for p in s.patient} for part in ("train", "val", "test")]
+    assert len(set.union(*patients)) == sum(map(len, patients))
     for j, head in enumerate(prepared.heads):
         y = np.concatenate([s.targets()[:, j] for s in prepared.shards("train")])
         counts = next(h for h in m["heads"] if h["key"] == head.key)["counts"]["train"]
@@ -80,10 +85,8 @@ def test_manifest_says_what_is_there(prepared):
         if head.kind == "probability":
             assert np.nansum(y) == counts["positive_segments"]
         else:
-            values = [
-                s.values()[:, [h.key for h in prepared.heads if h.kind == "value"].index(head.key)]
-                for s in prepared.shards("train")
-            ]
+            column = [h.key for h in prepared.heads if h.kind == "value"].index(head.key)
+            values = [s.values()[:, column] for s in prepared.shards("train")]
             np.testing.assert_allclose(y * head.iqr + head.median, np.concatenate(values), rtol=1e-5)
 
 
@@ -127,3 +130,70 @@ def test_dirt_of_every_kind_is_planted(dirty):
     }  # fmt: skip
     assert set(planted["notes"]) == {"censored", "no_range", "converted"}
     assert min(n for part in planted.values() for n in part.values()) > 0
+
+
+def test_an_interrupted_run_ends_with_the_same_bytes(cohort, labels, prepared, tmp_path, monkeypatch):
+    """Stopped before any of its renames, again and again."""
+    out = tmp_path / "again"
+    argv = ["prepare", "--mcmed", str(cohort), "--labels", str(labels), "--out", str(out), "--quiet"]
+    replace = Path.replace
+    countdown = 0
+
+    class PowerCutError(BaseException):
+        pass
+
+    def falter(self, target):
+        nonlocal countdown
+        countdown -= 1
+        if countdown == 0:
+            raise PowerCutError
+        return replace(self, target)
+
+    steps, finished = 0, False
+    monkeypatch.setattr(Path, "replace", falter)
+    while not finished:
+        # Before each of a shard's three renames, and then behind a whole one, so that it comes to an end.
+        countdown, steps = steps % 5 + 1, steps + 1
+        assert steps < 60
+        try:
+            assert main(argv) == 0
+            finished = True
+        except PowerCutError:
+            if (out / "shards").exists():
+                (out / "shards" / ".train-00000.dead.part").write_bytes(b"left by a kill")
+    assert steps > 5
+    assert files_of(out) == files_of(prepared.folder)
+
+
+def test_a_damaged_shard_is_made_again(cohort, labels, prepared, tmp_path):
+    out = tmp_path / "copy"
+    shutil.copytree(prepared.folder, out)
+    for suffix in (".npy", ".npz", ".json"):
+        path = next((out / "shards").glob(f"*{suffix}"))
+        path.write_bytes(path.read_bytes()[:-7] + b"damaged")
+    with pytest.raises(InputError, match="damaged"):
+        PreparedDataset(out).verify()
+    assert main(["prepare", "--mcmed", str(cohort), "--labels", str(labels), "--out", str(out), "--quiet"]) == 0
+    assert files_of(out) == files_of(prepared.folder)
+
+
+def test_threads_give_the_same_bytes_and_dask_is_not_needed(cohort, labels, prepared, tmp_path, monkeypatch, capsys):
+    argv = ["prepare", "--mcmed", str(cohort), "--labels", str(labels), "--quiet", "--out"]
+    assert main([*argv, str(tmp_path / "t"), "--scheduler", "threads:2"]) == 0
+    assert files_of(tmp_path / "t") == files_of(prepared.folder)
+    for name in ("dask", "distributed"):
+        monkeypatch.setitem(sys.modules, name, None)
+    assert main([*argv, str(tmp_path / "n")]) == 0
+    assert files_of(tmp_path / "n") == files_of(prepared.folder)
+    capsys.readouterr()
+    for scheduler in ("threads", "tcp://127.0.0.1:9"):
+        assert main([*argv, str(tmp_path / "x"), "--scheduler", scheduler]) == 6
+        assert "anyecg-edge[cluster]" in capsys.readouterr().err
+
+
+def test_no_cluster_is_one_line(cohort, labels, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("convert.prepare_schedule.CONNECT_S", 0.3)
+    argv = ["prepare", "--mcmed", str(cohort), "--labels", str(labels), "--out", str(tmp_path / "x"), "--quiet"]
+    assert main([*argv, "--scheduler", "tcp://127.0.0.1:9"]) == 5
+    assert "no Dask scheduler answers at tcp://127.0.0.1:9" in capsys.readouterr().err
+    assert main([*argv, "--scheduler", "slurm"]) == 2
