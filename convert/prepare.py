@@ -125,13 +125,15 @@ def _claim(out: Path, key: str, name: str) -> None:
             raise UsageError(
                 f"{out} holds another data set, split or label file", "name another --out or delete this one"
             )
-    elif out.is_dir() and any(out.iterdir()):
+    elif out.is_dir() and any(p.name != f".{CLAIM}.part" for p in out.iterdir()):
         raise OutputError(f"{out} is not empty", "name a new folder")
-    (out / SHARDS).mkdir(parents=True, exist_ok=True)
-    for rest in (*out.glob(".*.part"), *(out / SHARDS).glob(".*.part")):
-        rest.unlink(missing_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
+    # The claim comes first: what is found without it is somebody else's.
     if not path.is_file():
         _write_last(path, {"key": key, "source": name})
+    (out / SHARDS).mkdir(exist_ok=True)
+    for rest in (*out.glob(".*.part"), *(out / SHARDS).glob(".*.part")):
+        rest.unlink(missing_ok=True)
 
 
 _Groups = dict[str, tuple[Patient, ...]]
