@@ -95,7 +95,7 @@ def check_overlap(bundle: Path, data: Labelled) -> str:
                 f"{len(both)} of the {len(ours)} patients in {data.folder} {did} this bundle",
                 "calibrate on patients that it has never met",
             )
-    return "none"
+    return "none" if "train" in known else "not known: the bundle does not name those who trained it"
 
 
 def scores_of(bundle: Bundle, data: Labelled, seen: Observed) -> Scores:

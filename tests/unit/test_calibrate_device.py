@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -180,6 +182,26 @@ def test_blocks_come_out_in_millivolts() -> None:
     assert floats.fs_hz == 250.0, "a device with a clock is measured as it runs"
     with pytest.raises(InputError, match="calibrate again"):
         PROFILE.apply(block(np.array([1.0], np.float32), unit="mV"))
+
+
+def test_the_cut_does_not_matter() -> None:
+    samples = np.random.default_rng(0).integers(-(2**23), 2**23, 1000).astype(np.int32)
+    whole = PROFILE.apply(block(samples)).samples
+    for cuts in ([1, 2, 999], [500], list(range(7, 1000, 7))):
+        parts = [PROFILE.apply(block(part)).samples for part in np.split(samples, cuts)]
+        assert np.array_equal(np.concatenate(parts), whole)
+
+
+def test_measuring_a_board_needs_nothing_but_the_device_install(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom edge.cli import main\n"
+        "rc = main(['calibrate','device','--source','sim:?signal=pulse&speed=max&seconds=12','--out','p.toml'])\n"
+        "import calibration.cli_person\n"
+        "heavy = {'scipy','tensorflow','keras','matplotlib','wfdb','sklearn','bleak','serial','convert'}\n"
+        "print(rc, sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    assert done.stdout.strip().splitlines()[-1] == "0 []", done.stderr
 
 
 def test_a_profile_of_another_device_is_refused() -> None:
