@@ -111,32 +111,35 @@ def label_visit(start_s: F64, rows: NDArray[np.void], plan: LabelPlan, heads: tu
     """
     n = len(start_s)
     draws = np.full((n, len(heads)), -1, dtype=np.int16)
-    columns: list[NDArray[np.uint8]] = []
-    values: list[NDArray[np.float32]] = []
+    columns = {j: k for k, j in enumerate(j for j, head in enumerate(heads) if head.direction is not None)}
+    value_columns = {j: k for k, j in enumerate(j for j, head in enumerate(heads) if head.direction is None)}
+    binary = np.full((n, len(columns)), UNKNOWN, dtype=np.uint8)
+    values = np.full((n, len(value_columns)), np.nan, dtype=np.float32)
+    # Most labs have no result at a visit, and nothing is to be done for them.
     chosen: dict[int, tuple[NDArray[np.intp], NDArray[np.int64]]] = {}
+    for lab in np.unique(rows["lab"]).tolist():
+        at = np.flatnonzero(rows["lab"] == lab)
+        chosen[lab] = at, paired(start_s, rows[at], plan.pairing)
     for j, head in enumerate(heads):
         if head.lab not in chosen:
-            at = np.flatnonzero(rows["lab"] == head.lab)
-            chosen[head.lab] = at, paired(start_s, rows[at], plan.pairing)
-        at, best = chosen[head.lab]
+            continue
+        at, which = chosen[head.lab]
         mine = rows[at]
         if head.direction is None:
-            known = np.where(mine["censored"] == 0, mine["value"], np.nan)
-            values.append(_taken(known, best, np.nan).astype(np.float32))
-            draws[:, j] = np.where(np.isnan(values[-1]), -1, _taken(at, best, -1))
-        elif head.horizon_min is None:
-            columns.append(_taken(abnormal(mine, head.direction), best, UNKNOWN).astype(np.uint8))
-            draws[:, j] = np.where(columns[-1] == UNKNOWN, -1, _taken(at, best, -1))
+            value = _taken(np.where(mine["censored"] == 0, mine["value"], np.nan), which, np.nan).astype(np.float32)
+            values[:, value_columns[j]] = value
+            known = ~np.isnan(value)
         else:
-            time = mine["order_s"] if plan.heads.horizon_time == "order" else mine["result_s"]
-            column, which = _ahead(start_s, time, abnormal(mine, head.direction), 60.0 * head.horizon_min)
-            columns.append(column)
-            draws[:, j] = _taken(at, which, -1)
-    return VisitLabels(
-        np.stack(columns, axis=1) if columns else np.empty((n, 0), dtype=np.uint8),
-        np.stack(values, axis=1) if values else np.empty((n, 0), dtype=np.float32),
-        draws,
-    )
+            beyond = abnormal(mine, head.direction)
+            if head.horizon_min is None:
+                label = _taken(beyond, which, UNKNOWN).astype(np.uint8)
+            else:
+                time = mine["order_s"] if plan.heads.horizon_time == "order" else mine["result_s"]
+                label, which = _ahead(start_s, time, beyond, 60.0 * head.horizon_min)
+            binary[:, columns[j]] = label
+            known = label != UNKNOWN
+        draws[:, j] = np.where(known, _taken(at, which, -1), -1)
+    return VisitLabels(binary, values, draws)
 
 
 def _taken(what: NDArray[np.generic], index: NDArray[np.int64], none: float) -> NDArray[np.generic]:

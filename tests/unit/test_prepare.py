@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
+import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from convert.mcmed import McMedDataset
+from convert.prepare_plan import HeadPlan, Pairing, SegmentPlan
 from convert.prepared import PreparedDataset
 from convert.simulate_write import CohortPlan, write_cohort
 from edge.cli import main
@@ -197,3 +202,27 @@ def test_no_cluster_is_one_line(cohort, labels, tmp_path, capsys, monkeypatch):
     assert main([*argv, "--scheduler", "tcp://127.0.0.1:9"]) == 5
     assert "no Dask scheduler answers at tcp://127.0.0.1:9" in capsys.readouterr().err
     assert main([*argv, "--scheduler", "slurm"]) == 2
+
+
+def test_the_page_is_true(tmp_path):
+    """The commands of docs/prepare.md run; every reason that can be counted and every setting stands there."""
+    page = (Path(__file__).resolve().parents[2] / "docs" / "prepare.md").read_text()
+    script = re.search(r"```sh\n(.*?)```", page, re.DOTALL)
+    assert script is not None
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    env = {**os.environ, "PATH": path}
+    argv = ["sh", "-e", "-c", script[1]]
+    done = subprocess.run(argv, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=170)
+    assert done.returncode == 0, done.stderr
+    data = PreparedDataset(tmp_path / "prepared")
+    assert {head.lab for head in data.heads} == {"potassium", "calcium", "hemoglobin", "sodium"}
+    counted = json.loads((tmp_path / "prepared" / "summary.json").read_text())
+    rows = counted["lab_rows"]
+    tables = (counted["excluded_segments"], counted["excluded_visits"], rows["excluded"], rows["notes"])
+    for reason in {name for table in tables for name in table}:
+        assert f"`{reason}`" in page, reason
+    for kind in (Pairing, HeadPlan, SegmentPlan):
+        for setting in fields(kind):
+            assert setting.name in page, setting.name
+    for plot in ("prevalence-1.svg", "left-out.svg"):
+        assert (tmp_path / "prepared" / "plots" / plot).read_text().startswith("<?xml")

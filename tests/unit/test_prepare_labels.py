@@ -76,7 +76,7 @@ def test_pairing_is_the_rule(starts, times, before):
 
 
 PLAN = parse_plan(
-    "[heads]\nhorizons_min = [30]\ndirections = ['high']\nhorizon_directions = ['high']\n[labs.potassium]", ""
+    "[heads]\nhorizons_min = [30]\ndirections = ['high']\nhorizon_directions = ['high']\n[labs.potassium]", "l.toml"
 )
 
 

@@ -1,0 +1,136 @@
+"""`anyecg prepare` at length: killed for real, on a cluster that loses a worker, and its memory."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from convert.prepared import PreparedDataset
+from convert.simulate_write import CohortPlan, write_cohort
+
+pytestmark = pytest.mark.slow
+
+LABELS = "[heads]\nmin_values = 10\nmin_positives = 2\n"
+
+
+def command(cohort: Path, out: Path, *more: str) -> list[str]:
+    labels = cohort.parent / "labels.toml"
+    labels.write_text(LABELS)
+    argv = ["prepare", "--mcmed", str(cohort), "--labels", str(labels), "--out", str(out), "--quiet", *more]
+    return [sys.executable, "-m", "edge.cli", *argv]
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("cohort") / "c"
+    write_cohort(CohortPlan(patients=120, seed=21, seconds=60.0, dirt=True), root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def wanted(cohort, tmp_path_factory) -> dict[str, bytes]:
+    out = tmp_path_factory.mktemp("wanted") / "p"
+    subprocess.run(command(cohort, out), check=True, timeout=300, capture_output=True)
+    return files_of(out)
+
+
+def test_kills_at_random_moments_change_no_byte(cohort, wanted, tmp_path):
+    out, rng, kills = tmp_path / "p", random.Random(5), 0
+    # A long way from the start, so that the interpreter's own start does not take all the kills.
+    for _ in range(12):
+        process = subprocess.Popen(command(cohort, out, "--scheduler", rng.choice(["none", "threads:2"])),
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+        deadline = time.monotonic() + 60
+        while not (out / "prepare.json").exists() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0.0, 0.6))
+        process.kill()
+        kills += process.wait() == -signal.SIGKILL
+    subprocess.run(command(cohort, out), check=True, timeout=300, capture_output=True)
+    assert kills >= 3
+    assert files_of(out) == wanted
+
+
+@contextlib.contextmanager
+def cluster(folder: Path, workers: int):
+    """A scheduler and workers as processes of their own, without nannies: who is killed stays dead."""
+    pytest.importorskip("distributed")
+    where = folder / "scheduler.json"
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}
+    scheduler = subprocess.Popen(
+        [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0",
+         "--no-dashboard", "--scheduler-file", str(where)], **quiet,
+    )  # fmt: skip
+    started = [scheduler]
+    try:
+        deadline = time.monotonic() + 60
+        while not where.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(0.2)
+        address = json.loads(where.read_text())["address"]
+        for _ in range(workers):
+            started.append(subprocess.Popen(
+                [sys.executable, "-m", "distributed.cli.dask_worker", address, "--no-nanny", "--nthreads", "1",
+                 "--no-dashboard", "--local-directory", str(folder)], **quiet,
+            ))  # fmt: skip
+        yield address, started[1:]
+    finally:
+        for process in reversed(started):
+            process.terminate()
+        for process in started:
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def test_a_worker_that_dies_loses_and_doubles_nothing(cohort, wanted, tmp_path):
+    out = tmp_path / "p"
+    with cluster(tmp_path, 2) as (address, workers):
+        run = subprocess.Popen(command(cohort, out, "--scheduler", address), stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + 120
+        while len(list((out / "shards").glob("*.json"))) < 4 and run.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.005)
+        running = run.poll() is None
+        workers[0].kill()
+        _, err = run.communicate(timeout=300)
+        assert running, "it was over before the worker died"
+        assert run.returncode == 0, err
+    assert files_of(out) == wanted
+    PreparedDataset(out).verify()
+
+
+def test_memory_does_not_grow_with_the_data(tmp_path):
+    """Ten patients and three hundred, the same shards."""
+    code = (
+        "import resource, sys; from edge.cli import main; rc = main(sys.argv[1:]);"
+        "print('peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss); sys.exit(rc)"
+    )
+    peak_kb = []
+    for patients in (10, 300):
+        root = tmp_path / f"c{patients}"
+        write_cohort(CohortPlan(patients=patients, seed=4, seconds=60.0, dirt=True), root)
+        argv = command(root, tmp_path / f"p{patients}")[3:]
+        done = subprocess.run([sys.executable, "-c", code, *argv], capture_output=True, text=True, timeout=600)
+        assert done.returncode == 0, done.stderr
+        peak_kb.append(int(done.stdout.split("peak")[-1]))
+    assert peak_kb[1] - peak_kb[0] < 15_000, peak_kb
+
+
+def test_the_benchmark_holds():
+    script = Path(__file__).resolve().parents[2] / "benchmarks" / "bench_prepare.py"
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
