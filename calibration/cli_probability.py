@@ -76,7 +76,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _observed(folder: Path, bundle: Bundle, data: Labelled, args: argparse.Namespace) -> Observed:
-    plan = RunPlan(folder, args.hop, args.jobs)
+    plan = RunPlan(folder, args.hop, args.jobs, sha256=bundle.sha256)
     with tempfile.TemporaryDirectory(prefix="anyecg-") as work:
         key = key_of(bundle.sha256, data.sha256, args.hop)
         rows = list(enumerate(data.recordings))

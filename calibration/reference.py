@@ -124,7 +124,11 @@ def _bundle(path: Path, plan: ReferencePlan, judged: Judged, progress: TextIO | 
     data = judged.data
     key = key_of(bundle.sha256, data.sha256, plan.hop_s, len(data.recordings))
     seen = run_all(
-        RunPlan(path, plan.hop_s, plan.jobs), list(enumerate(data.recordings)), plan.work, f"run-{key}", progress
+        RunPlan(path, plan.hop_s, plan.jobs, sha256=bundle.sha256),
+        list(enumerate(data.recordings)),
+        plan.work,
+        f"run-{key}",
+        progress,
     )
     theirs = Judged(bundle, data, seen, judged.truth, judged.est_truth, judged.seed, judged.resamples)
     logits = np.stack([theirs.window_logits(j) for j in range(len(m.outputs))], axis=1)

@@ -38,7 +38,7 @@ def robustness(
     out = []
     for disturbance in DISTURBANCES:
         key = key_of(j.bundle.sha256, j.data.sha256, chosen, repr(disturbance), HOP_S)
-        plan = RunPlan(bundle, HOP_S, jobs, disturbance)
+        plan = RunPlan(bundle, HOP_S, jobs, disturbance, j.bundle.sha256)
         seen = run_all(plan, some, work, f"robust-{key}", progress)
         clean = seen if clean is None else clean
         out.append(_row(replace(j, seen=seen), clean, disturbance, j))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TextIO
@@ -20,6 +20,7 @@ from calibration.links import float_link, model_links
 from calibration.metrics import RESAMPLES
 from calibration.observe import OUTCOMES, Observed
 from calibration.observe_run import RunPlan, key_of, open_bundle, run_all
+from calibration.patients import hashes, read_patients
 from calibration.reference import ReferencePlan, open_reference, save_logits
 from calibration.robustness import robustness
 from calibration.subgroups import subgroups
@@ -94,9 +95,10 @@ def validate(options: ValidateOptions, progress: TextIO | None) -> dict[str, Any
     data = open_labelled(
         options.data, options.split, one_recording_a_patient=options.one_recording_a_patient, limit=options.limit
     )
+    data = replace(data, remarks=(*data.remarks, *known_patients(path, data)))
     work = options.out / "work"
     key = key_of(bundle.sha256, data.sha256, options.hop_s, len(data.recordings))
-    plan = RunPlan(path, options.hop_s, options.jobs)
+    plan = RunPlan(path, options.hop_s, options.jobs, sha256=bundle.sha256)
     seen = run_all(plan, list(enumerate(data.recordings)), work, f"run-{key}", progress)
     if not len(seen.recording):
         raise InputError(f"the quality gate accepted no window of {options.data}", _why_nothing(seen))
@@ -128,6 +130,27 @@ def validate(options: ValidateOptions, progress: TextIO | None) -> dict[str, Any
     report["gate"] = {"ok": all(c.ok for c in checks), "limits": limits, "checks": checks_json(checks)}
     report["summary"] = summary_line(report["heads"])
     return report
+
+
+def known_patients(bundle: Path, data: Labelled) -> list[str]:
+    """What the bundle's list of its own patients says of those to be judged, one sentence each.
+
+    Raises:
+        InputError: It was trained or calibrated on some of them.
+    """
+    parts = read_patients(bundle) if bundle.is_dir() else None
+    if parts is None:
+        return ["the bundle does not say whose recordings it was made of, so overlap with these could not be checked"]
+    ours = hashes(data.recordings)
+    for name, theirs in parts.items():
+        both = len(ours & theirs)
+        if both and name != "test":
+            raise InputError(
+                f"{both} of {len(ours)} patients are in part '{name}' of those that {bundle.name} was made of",
+                "judge it on patients whom it has not met",
+            )
+    again = len(ours & parts.get("test", frozenset()))
+    return [f"{again} of {len(ours)} patients judged the bundle before, when it was made"] if again else []
 
 
 def judged_of(bundle: Bundle, data: Labelled, seen: Observed, options: ValidateOptions) -> Judged:

