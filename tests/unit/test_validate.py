@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -392,3 +393,18 @@ def test_limits_of_the_kit_are_complete():
     limits = load_limits()
     assert set(limits) == {"noninferiority", "claims", "calibration", "links", "subgroups"}
     assert len(fields(ValidateOptions)) > 10
+
+
+def test_the_report_in_the_docs_is_of_the_bundle_that_is_shipped_and_sodium_shows_nothing():
+    folder = Path(__file__).parents[2] / "docs" / "validation"
+    report = json.loads((folder / "demo.json").read_text())
+    model = hashlib.sha256(load_bundle("demo").model).hexdigest()
+    assert report["header"]["bundle"]["model_sha256"] == model, "run sh docs/validation/make.sh"
+    assert (folder / "demo.html").stat().st_size < 300_000
+    assert report["gate"]["ok"]
+    heads = {h["key"]: h for h in report["heads"]}
+    for key in ("sodium_low", "sodium_high"):
+        assert heads[key]["conclusion"] in ("INCONCLUSIVE", "limited")
+        assert heads[key]["tier"] != "strong"
+    assert heads["potassium_high"]["conclusion"] == "strong"
+    assert report["summary"] in (folder / "demo.html").read_text()
