@@ -84,7 +84,7 @@ def _cluster(jobs: Sequence[ShardJob], address: str, make: Make) -> Iterator[Sha
     with client:
         waiting = iter(jobs)
         slots = AHEAD * max(1, len(client.scheduler_info(n_workers=-1)["workers"]))
-        futures = as_completed([_submit(client, make, job) for job in islice(waiting, slots)])
+        futures = as_completed([_submit(client, make, job) for job in islice(waiting, slots)], loop=client.loop)
         for future in futures:
             yield _result(future)
             futures.update([_submit(client, make, job) for job in islice(waiting, 1)])
