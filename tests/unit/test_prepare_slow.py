@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -134,3 +136,39 @@ def test_the_benchmark_holds():
     script = Path(__file__).resolve().parents[2] / "benchmarks" / "bench_prepare.py"
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+SBATCH = """#!{python}
+# What the recipe asks of SLURM: a job is started and has a number.
+import subprocess, sys
+job = subprocess.Popen(["bash", sys.argv[-1]], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL, start_new_session=True)
+print("Submitted batch job", job.pid)
+"""
+SCANCEL = """#!{python}
+import contextlib, os, signal, sys
+for job in sys.argv[1:]:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(int(job), signal.SIGTERM)
+"""
+
+
+def test_the_slurm_page_is_true(cohort, wanted, tmp_path):
+    """The page's script and commands, with a queue that starts every job at once."""
+    pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed")
+    page = (Path(__file__).resolve().parents[2] / "docs" / "prepare-slurm.md").read_text()
+    program = re.search(r"```python\n(.*?)```", page, re.DOTALL)
+    script = re.search(r"```sh\n(.*?)```", page, re.DOTALL)
+    assert program is not None
+    assert script is not None
+    (tmp_path / "slurm_cluster.py").write_text(program[1])
+    (tmp_path / "labels.toml").write_text(LABELS)
+    (tmp_path / "cohort").symlink_to(cohort)
+    for name, text in (("sbatch", SBATCH), ("scancel", SCANCEL)):
+        (tmp_path / name).write_text(text.format(python=sys.executable))
+        (tmp_path / name).chmod(0o755)
+    env = {**os.environ, "PATH": f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    with (tmp_path / "said").open("w") as said:
+        done = subprocess.run(["bash", "-c", script[1]], cwd=tmp_path, env=env, timeout=300, stdout=said, stderr=said)
+    assert done.returncode in (0, 143), (tmp_path / "said").read_text()
+    assert files_of(tmp_path / "prepared") == wanted
