@@ -26,7 +26,7 @@ from convert.distil_teacher import CheckpointOptions, Teacher, open_teacher
 from convert.progress import Progress
 from edge.bundle import DEMO, resolve
 from edge.frontend_stream import FS_HZ, WINDOW_SAMPLES
-from firmware_bridge.errors import InputError, UsageError
+from firmware_bridge.errors import InputError, OutputError, UsageError
 
 F64 = NDArray[np.float64]
 
@@ -236,15 +236,18 @@ def save_logits(path: Path, judged: Judged) -> None:
         for t, h in zip(limits, m.outputs, strict=True)
     ]
     names = np.array([r.name for r in judged.data.recordings], dtype=np.str_)
-    np.savez_compressed(
-        path,
-        allow_pickle=False,
-        keys=np.array([h.key for h in m.outputs], dtype=np.str_),
-        record=names[judged.seen.recording],
-        start_s=judged.seen.start_s,
-        logits=logits.astype(np.float32),
-        thresholds=np.array(on_logits),
-    )
+    arrays = {
+        "keys": np.array([h.key for h in m.outputs], dtype=np.str_),
+        "record": names[judged.seen.recording],
+        "start_s": judged.seen.start_s,
+        "logits": logits.astype(np.float32),
+        "thresholds": np.array(on_logits),
+    }
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.savez_compressed(path, allow_pickle=False, **arrays)
+    except OSError as error:
+        raise OutputError(f"cannot write {path}: {error.strerror}", "free some space or name another --out") from error
 
 
 def _checkpoint(path: Path, plan: ReferencePlan, judged: Judged, progress: TextIO | None) -> Reference:
@@ -255,8 +258,13 @@ def _checkpoint(path: Path, plan: ReferencePlan, judged: Judged, progress: TextI
     columns, missing = _columns([h.key for h in teacher.heads], judged, str(path))
     key = key_of(teacher.identity, judged.data.sha256, plan.hop_s, len(judged.data.recordings))
     folder = plan.work / f"teacher-{key}"
-    folder.mkdir(parents=True, exist_ok=True)
-    keys, logits = _teacher_logits(folder, teacher, judged.data, plan.hop_s, progress)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        keys, logits = _teacher_logits(folder, teacher, judged.data, plan.hop_s, progress)
+    except OSError as error:
+        raise OutputError(f"cannot use {folder}: {error.strerror}", "free some space or name another --out") from error
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        raise InputError(f"a file in {folder} is damaged", "delete that folder and start again") from None
     aligned = _taken(logits, _matched(keys, _window_keys(judged.seen)), columns)
     limits: tuple[float | None, ...] = tuple(None for _ in columns)
     return Reference(teacher.name, "checkpoint", teacher.sha256, aligned, averaged(judged, aligned), limits, missing)

@@ -409,3 +409,24 @@ def test_the_report_in_the_docs_is_of_the_bundle_that_is_shipped_and_sodium_show
         assert heads[key]["tier"] != "strong"
     assert heads["potassium_high"]["conclusion"] == "strong"
     assert html.escape(report["summary"]) in (folder / "demo.html").read_text()
+
+
+def test_a_checkpoint_is_a_reference_whose_windows_are_those_of_the_device(cohort, tmp_path):
+    from convert.checkpoint_write import write_checkpoint
+    from convert.net1d import Net1D, to_tensors
+
+    write_checkpoint(tmp_path / "teacher.pth", to_tensors(Net1D(1, 8, 1.0, (8, 16), (1, 1), 16, 2, 8, 2)))
+    options = options_for(cohort, tmp_path / "out", limit=18, hop_s=5.0, reference=str(tmp_path / "teacher.pth"))
+    with pytest.raises(UsageError, match="describe them with --outputs"):
+        validate(options, None)
+    rows = [{"key": key, "lab": "potassium", "direction": "high"} for key in ("potassium_high", "another")]
+    (tmp_path / "outputs.json").write_text(json.dumps({"outputs": rows}))
+    report = validate(options, None)
+    reference = report["reference"]
+    assert (reference["kind"], [h["key"] for h in reference["heads"]]) == ("checkpoint", ["potassium_high"])
+    assert "sodium_low" in reference["missing_heads"]
+    # The quality gate judges the 500 Hz grid of the teacher by itself, so a window here and there is one's own.
+    assert reference["heads"][0]["windows"] > 0.9 * report["header"]["counts"]["windows"]
+    assert [c["measure"] for c in report["comparisons"]] == ["auroc"]  # a checkpoint has no thresholds
+    assert json.dumps(validate(options, None)) == json.dumps(report)
+    html_page(report)
