@@ -13,6 +13,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+AS_BLOCKS = ("prepare", "prepare-slurm")
+"""Pages whose blocks write files and run in the background: ``test_prepare*.py`` run each block as a whole."""
 SLOW = ("anyecg train-demo", "anyecg bench", "anyecg convert")
 ELSEWHERE = ("pip install", "make ", "python benchmarks/")
 
@@ -32,7 +34,7 @@ def run(lines: list[str], folder: Path) -> None:
 
 def pages_with(*, slow: bool) -> list[Path]:
     found = []
-    for page in PAGES:
+    for page in (p for p in PAGES if p.stem not in AS_BLOCKS):
         lines = [c for c in commands(page) if not c.startswith(ELSEWHERE)]
         if lines and any(c.startswith(SLOW) for c in lines) == slow:
             found.append(page)
