@@ -21,6 +21,9 @@ KERNEL = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "anyec
 BLUETOOTHD = Path("/usr/libexec/bluetooth/bluetoothd")
 CHECKS = ("boot", "check_scan", "check_stream", "check_drops", "check_adapter", "check_bluetoothd", "end")
 GUEST_S = 600
+BOOTS = 3
+"""The virtual controller, not what is under test, now and then takes the adapter away with it on a busy machine (one run
+in ten): the guest is then booted anew. A fault of the kit's own fails every time."""
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +45,14 @@ def radio(tmp_path_factory):
         str(KERNEL), "mem=512M", "rootfstype=hostfs", "rootflags=/", "ro", f"init={RADIO / 'init'}",
         "con=null", "con0=null,fd:1", "ssl=null", "quiet", f"RADIO_REPO={ROOT}", f"RADIO_PYTHON={sys.executable}",
     ]  # fmt: skip
-    folder = tmp_path_factory.mktemp("radio")
+    for _ in range(BOOTS):
+        facts = boot(command, tmp_path_factory.mktemp("radio"))
+        if all(name in facts and facts[name]["ok"] for name in CHECKS):
+            break
+    return facts
+
+
+def boot(command, folder):
     env = {**os.environ, "TMPDIR": str(folder)}
     with (folder / "console.txt").open("wb") as console:
         subprocess.run(command, cwd=folder, env=env, stdout=console, stderr=console, timeout=GUEST_S, check=False)
@@ -53,7 +63,7 @@ def radio(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(GUEST_S + 60)
+@pytest.mark.timeout(BOOTS * GUEST_S + 60)
 @pytest.mark.parametrize("check", CHECKS)
 def test_with_a_real_bluetoothd(radio, check):
     assert check in radio, f"the guest ended before it; it reported {list(radio)}"
