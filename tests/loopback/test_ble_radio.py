@@ -22,8 +22,8 @@ BLUETOOTHD = Path("/usr/libexec/bluetooth/bluetoothd")
 CHECKS = ("boot", "check_scan", "check_stream", "check_drops", "check_adapter", "check_bluetoothd", "end")
 GUEST_S = 600
 BOOTS = 3
-"""The virtual controller, not what is under test, now and then takes the adapter away with it on a busy machine (one run
-in ten): the guest is then booted anew. A fault of the kit's own fails every time."""
+"""The virtual controller, not what is under test, now and then takes the adapter away with it on a busy machine (one
+run in ten): the guest is then booted anew. A fault of the kit's own fails every time."""
 
 
 @pytest.fixture(scope="module")
