@@ -190,6 +190,8 @@ def open_teacher(path: Path, options: CheckpointOptions, workdir: Path) -> Teach
             given = "--outputs, --stride, --bn and --licence belong to a checkpoint"
             raise UsageError(given, "a bundle says it itself")
         return _bundle_teacher(path)
+    if not path.exists():
+        raise InputError(f"no teacher at {path}", "give a checkpoint (.pth) or a foundation bundle")
     if options.outputs is None:
         raise UsageError(f"{path} is a checkpoint: what do its outputs mean?", "describe them with --outputs FILE")
     return _checkpoint_teacher(path, options.outputs, options, workdir)

@@ -258,7 +258,8 @@ class _Made:
         missing: dict[str, str] = {}
         stages = [keras, Stage("float", material.teacher)]
         stages += quantized_stages(taken.model, taken.sink, material.steps, missing)
-        report = compare(f"{self._config.name} {self._config.version}: parity", stages, names, self._limits)
+        title = f"{self._config.name} {self._config.version}: parity"
+        report = compare(title, stages, names, self._limits, micro=False)
         report.not_run = missing
         if taken is not attempts[0] or not layers:
             layers = layer_table(float_model, taken.model, evaluation[:LAYER_WINDOWS])

@@ -197,7 +197,12 @@ def load_limits(path: Path) -> Mapping[str, Any]:
 
 
 def compare(
-    title: str, stages: Sequence[Stage], heads: Sequence[HeadName], limits: Mapping[str, Any] | None = None
+    title: str,
+    stages: Sequence[Stage],
+    heads: Sequence[HeadName],
+    limits: Mapping[str, Any] | None = None,
+    *,
+    micro: bool = True,
 ) -> ParityReport:
     """Compares forms of a model, each with the next.
 
@@ -206,9 +211,12 @@ def compare(
         stages: In the order of the chain.
         heads: One a column.
         limits: As :func:`load_limits` gives them.
+        micro: The model is made for TFLite Micro. ``False`` for a teacher, which no microcontroller holds.
     """
     report = ParityReport(title, outputs=list(stages))
-    table = (limits or default_limits())["parity"]
+    table = dict((limits or default_limits())["parity"])
+    if not micro:
+        table["reference_tflm_lsb"] = table["reference_tflm_teacher_lsb"]
     for before, after in pairwise(stages):
         report.links.append(_link(before, after, heads, table))
     return report

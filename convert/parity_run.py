@@ -140,7 +140,7 @@ def bundle_parity(
         missing["Keras and float LiteRT"] = "no checkpoint was given"
     stages += quantized_stages(bundle.model, sink, steps.reshape(len(steps), 1, -1, 1), missing)
     title = f"{manifest.name} {manifest.version}: parity"
-    report = compare(title, stages, _columns(heads, stages[-1].outputs.shape[1]))
+    report = compare(title, stages, _columns(heads, stages[-1].outputs.shape[1]), micro=manifest.tier == "micro")
     report.layers, report.not_run = layers, missing
     report.facts = {"bundle": str(bundle.path), "bundle sha256": bundle.sha256, "windows": len(steps)}
     return report

@@ -305,6 +305,7 @@ def test_bad_input_is_one_line_and_leaves_nothing(checkpoint, folder, tmp_path):
     cut.write_bytes(checkpoint.read_bytes()[:-500])
     cases = [
         (UsageError, "what do its outputs mean", [checkpoint, *common]),
+        (InputError, "no teacher at", [tmp_path / "none.pth", *common]),
         (UsageError, "belong to a checkpoint", [folder, *common, "--outputs", outputs]),
         (InputError, "LFS", [pointer, *common, "--outputs", outputs]),
         (InputError, "", [cut, *common, "--outputs", outputs]),

@@ -75,6 +75,14 @@ def test_a_broken_link_is_named(changes: dict[str, float], what: str) -> None:
         compare("x", chain(**moved), HEADS).check()
 
 
+def test_a_teacher_may_differ_by_a_step_in_an_interpreter_it_is_not_for() -> None:
+    steps = chain()[-1].outputs
+    one, two = chain(tflm=steps + 0.05), chain(tflm=steps + 0.1)
+    assert not compare("x", one, HEADS).ok
+    assert compare("x", one, HEADS, micro=False).ok
+    assert not compare("x", two, HEADS, micro=False).ok
+
+
 def test_no_windows_are_no_agreement() -> None:
     empty = np.zeros((0, 2))
     assert not compare("x", [Stage("keras", empty), Stage("float", empty)], HEADS).ok
