@@ -137,12 +137,13 @@ def train_demo(
 
 
 def demo_teacher(workdir: Path, config: DemoConfig, progress: TextIO | None) -> Teacher:
-    """The teacher: trained, or trained on, or only opened. Its checkpoint and the file that names its outputs stand in
-    the work folder and are what ``anyecg convert`` takes.
+    """The teacher: trained, or trained on, or only opened.
+
+    Its checkpoint and the file that names its outputs stand in the work folder and are what ``anyecg convert`` takes.
 
     Raises:
         As :func:`train_demo`.
-    """  # noqa: D205 - two sentences that belong together
+    """
     data = DataConfig(config.patients, config.seed, config.seconds)
     parts = split(config.patients, config.seed)
     claim(workdir, probe(data))

@@ -24,6 +24,11 @@ def run(arguments: list[str] | None = None) -> int:
         raise OutputError(f"{out} exists", "name a folder that does not")
     try:
         shutil.copytree(C_SIDE, out, ignore=shutil.ignore_patterns("build", "__pycache__"))
+    except shutil.Error as error:
+        # One entry a file; the first says why as well as all of them. The folder was made here: nothing half stays.
+        shutil.rmtree(out, ignore_errors=True)
+        reason = str(error.args[0][0][2]).partition("] ")[2].partition(":")[0]
+        raise OutputError(f"{out} cannot be written: {reason}", "free some space or name another folder") from None
     except OSError as error:
         raise OutputError(f"{out} cannot be written: {error.strerror or error}") from None
     sys.stdout.write(f"{out}: library, examples and vectors; `make -C {out} check` tries them here\n")

@@ -139,3 +139,21 @@ def test_a_wheel_has_the_c_side(tmp_path):
     files = [str(p) for p in C_SIDE.rglob("*") if p.is_file() and "build" not in p.parts]
     done = subprocess.run(["git", "check-ignore", *files], capture_output=True, text=True, cwd=HERE, env=os.environ)
     assert done.stdout == ""
+
+
+def test_a_disk_that_fills_up_leaves_nothing_and_is_one_line(tmp_path: Path) -> None:
+    """Files beyond 8 KB fail in that process, as on a full disk."""
+    code = """
+import resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
+from edge.cli import main
+sys.exit(main(["firmware", sys.argv[1]]))
+"""
+    out = tmp_path / "c"
+    done = subprocess.run([sys.executable, "-c", code, str(out)], capture_output=True, text=True, check=False)
+    assert done.returncode == 7, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "cannot be written: File too large (free some space" in done.stderr
+    assert len(done.stderr) < 400
+    assert not out.exists()
