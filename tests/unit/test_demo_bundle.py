@@ -214,3 +214,17 @@ def test_progress_shows_rate_and_time_left():
     assert "10/10 things" in stream.getvalue()
     assert "0:00 left" in stream.getvalue()
     Progress("x", 10, "things", None).step(10)
+
+
+def test_the_c_package_is_what_the_command_writes(tmp_path):
+    """The templates and the shipped folder must not drift apart."""
+    pytest.importorskip("tflite_micro", reason="the micro extra is not installed")
+    from edge.cli import main
+
+    out = tmp_path / "micro"
+    assert main(["micro-package", "demo", "--out", str(out)]) == 0
+
+    def files(folder: Path) -> dict[str, bytes]:
+        return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+    assert files(out) == files(FOLDER / "micro")
