@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,6 @@ HASH_BYTES = 6
 """A chance agreement among ten thousand patients and ten thousand others: one in three million."""
 MAX_BYTES = 16 << 20
 
-_SEED = re.compile(r"^patients \d+, seed (\d+),", re.MULTILINE)
 _PRIME, _FACTOR = 999_983, 6007
 """Of :func:`convert.simulate_write.mrn_of`, whose inverse finds the patient's number again."""
 
@@ -36,7 +34,7 @@ _PRIME, _FACTOR = 999_983, 6007
 def hashes(recordings: Iterable[Recording]) -> frozenset[bytes]:
     """The hashes of whose recordings these are."""
     seeds: dict[str, int | None] = {}
-    return frozenset(_hash(_token(r, seeds)) for r in recordings)
+    return frozenset(hash_of(_token(r, seeds)) for r in recordings)
 
 
 def patients_file(parts: Mapping[str, frozenset[bytes]]) -> bytes:
@@ -70,7 +68,8 @@ def _unpacked(text: str) -> frozenset[bytes]:
     return frozenset(data[i : i + HASH_BYTES] for i in range(0, len(data), HASH_BYTES))
 
 
-def _hash(token: str) -> bytes:
+def hash_of(token: str) -> bytes:
+    """The hash of a token."""
     return hashlib.sha256(f"{SCHEMA}\n{token}".encode()).digest()[:HASH_BYTES]
 
 
@@ -79,22 +78,30 @@ def _token(recording: Recording, seeds: dict[str, int | None]) -> str:
     if isinstance(items, SimulatedItems):
         return f"simulated {items.kind} {items.seed} {items.index}"
     if recording.visit is None:
-        return f"recording {recording.name} {recording.size}"
+        return token_of_recording(recording.name, recording.size)
     if recording.place not in seeds:
-        seeds[recording.place] = _seed_of(Path(recording.place))
-    seed = seeds[recording.place]
+        seeds[recording.place] = McMedDataset(recording.place).seed
+    return token_of_mrn(recording.patient, seeds[recording.place])
+
+
+def token_of_mrn(mrn: str, seed: int | None) -> str:
+    """What is hashed of somebody in the layout of MC-MED.
+
+    Args:
+        mrn: As ``visits.csv`` has it.
+        seed: Of a simulated cohort; ``None`` for real data.
+    """
     if seed is None:
-        return f"mcmed {recording.patient}"
-    index = (int(recording.patient) - mrn_of(0)) * pow(_FACTOR, -1, _PRIME) % _PRIME
+        return f"mcmed {mrn}"
+    index = (int(mrn) - mrn_of(0)) * pow(_FACTOR, -1, _PRIME) % _PRIME
     return f"simulated patient {seed} {index}"
 
 
-def _seed_of(root: Path) -> int | None:
-    """Seed of a simulated cohort on disk, ``None`` for real data."""
-    if not McMedDataset(root).simulated:
-        return None
-    try:
-        found = _SEED.search((root / "NOTICE").read_text(encoding="utf-8", errors="replace"))
-    except OSError:
-        return None
-    return None if found is None else int(found.group(1))
+def token_of_recording(name: str, size: int) -> str:
+    """What is hashed where a data set has no patients that others would know: one recording.
+
+    Args:
+        name: Path in its folder, without the suffix.
+        size: Bytes of its files.
+    """
+    return f"recording {name} {size}"

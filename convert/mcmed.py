@@ -36,6 +36,9 @@ Censoring = Literal["", "<", ">"]
 ECG = "II"
 """The only ECG lead of the data set, and the name of its folders."""
 
+_SEED = re.compile(r"^patients \d+, seed (\d{1,18}),", re.MULTILINE)
+"""As :mod:`convert.simulate_write` notes it."""
+
 _VALUE = re.compile(r"^\s*(?P<sign><=?|>=?|≤|≥)?\s*(?P<number>[-+]?(?:\d{1,12}(?:,\d{3})*(?:\.\d*)?|\.\d+))\s*$")
 
 
@@ -150,6 +153,15 @@ class McMedDataset:
     def simulated(self) -> bool:
         """Whether the simulator wrote it."""
         return (self.root / "NOTICE").exists()
+
+    @property
+    def seed(self) -> int | None:
+        """Seed of a simulated cohort as its NOTICE has it, ``None`` for real data."""
+        try:
+            found = _SEED.search((self.root / "NOTICE").read_text(encoding="utf-8", errors="replace"))
+        except OSError:
+            return None
+        return None if found is None else int(found.group(1))
 
     def visits(self) -> Iterator[VisitRow]:
         """Yield the visits in file order.

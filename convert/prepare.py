@@ -222,6 +222,7 @@ def _manifest(
         "key": key,
         "source": source.name,
         "simulated": source.simulated,
+        "origin": source.origin,
         "front_end": {"name": FRONT_END, "fs_hz": 500, "samples": 5000},
         "plan": asdict(options.plan),
         "heads": heads,

@@ -66,6 +66,7 @@ class RecordsSource:
         self._visits, self._patients, timeless = self._read()
         self.elsewhere = {i: "recording_without_results" for i in range(len(names)) if i not in self._visits}
         listed = enumerate(zip(found, names, strict=True))
+        self.origin = {"kind": "records", "sizes": {names[i]: _bytes_of(found[i]) for i in sorted(self._visits)}}
         self.opener: Opener = _Opener(tuple((str(p), n, i in timeless) for i, (p, n) in listed))
 
     def patients(self) -> list[Patient]:
@@ -118,6 +119,11 @@ class RecordsSource:
             people.setdefault(owner[number], []).append(visits[number])
         order = sorted(people, key=lambda p: (PARTS.index(parts[p]), p))
         return visits, [Patient(p, parts[p], tuple(people[p])) for p in order], timeless
+
+
+def _bytes_of(path: Path) -> int:
+    """Of all files of a recording, as :func:`convert.distil_records.find_records` counts them."""
+    return sum(p.stat().st_size for p in path.parent.glob(f"{path.stem}.*"))
 
 
 def part_of(patient: str) -> Part:

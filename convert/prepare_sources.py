@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,6 +104,8 @@ class Source(Protocol):
         simulated: The simulator wrote it.
         elsewhere: Visits that are not prepared, with the reason.
         listing: Anything else that tells this data set from another.
+        origin: Whose recordings these are, for the manifest: ``kind`` is ``mcmed``, ``simulated`` (with its ``seed``)
+            or ``records`` (with the ``sizes`` of the recordings' files).
         files: Tables whose bytes decide on the result.
         opener: Opens recordings.
     """
@@ -112,6 +114,7 @@ class Source(Protocol):
     simulated: bool
     elsewhere: dict[int, str]
     listing: str
+    origin: dict[str, Any]
     files: tuple[Path, ...]
     opener: Opener
 
@@ -139,6 +142,8 @@ class McMedSource:
         self.simulated = self._data.simulated
         self.elsewhere: dict[int, str] = {}
         self.listing = ""
+        seed = self._data.seed
+        self.origin: dict[str, Any] = {"kind": "mcmed"} if seed is None else {"kind": "simulated", "seed": seed}
         self.opener: Opener = _McMedOpener(self._data.root)
         base = self._data.root
         tables = ("visits.csv", "labs.csv", "waveform_summary.csv", *(f"split_{split}_{part}.csv" for part in PARTS))

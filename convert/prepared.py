@@ -73,6 +73,7 @@ class PreparedShard:
         start_s: Begin of each segment, seconds since 1970 UTC, ``(n,)``.
         visit: Visit of each, ``(n,)``.
         patient: Identifier of each one's patient, ``(n,)`` text.
+        recording: Name of each one's recording, ``(n,)`` text.
         age: Years, NaN where unknown, ``(n,)``.
         sex: As the data set writes it, ``(n,)`` text.
         sd_mv: Standard deviation before the z-score, NaN where the scale is unknown, ``(n,)``.
@@ -87,6 +88,7 @@ class PreparedShard:
                 self.start_s: NDArray[np.float64] = arrays["start_s"]
                 self.visit: NDArray[np.int64] = arrays["visit"]
                 self.patient: NDArray[np.str_] = arrays["patients"][arrays["patient"]]
+                self.recording: NDArray[np.str_] = arrays["recordings"][arrays["recording"]]
                 self.age: NDArray[np.float32] = arrays["age"]
                 self.sex: NDArray[np.str_] = arrays["sex"]
                 self.sd_mv: NDArray[np.float32] = arrays["sd_mv"]
