@@ -17,6 +17,13 @@ from firmware_bridge.errors import MissingExtraError
 THREADS = 2
 """Threads inside an operation and between operations: the students are so small that more only add overhead."""
 
+_whole_machine = [False]
+
+
+def use_whole_machine() -> None:
+    """Leaves every core and every GPU to TensorFlow, for networks that are worth it; to be said before it is loaded."""
+    _whole_machine[0] = True
+
 
 def load_tensorflow() -> Any:
     """Import TensorFlow with a bounded number of threads.
@@ -35,13 +42,14 @@ def load_tensorflow() -> Any:
     except ImportError as error:
         raise MissingExtraError("training and export", "convert") from error
     try:
-        tf.config.threading.set_intra_op_parallelism_threads(THREADS)
-        tf.config.threading.set_inter_op_parallelism_threads(THREADS)
         # A seed must give the same file: reductions whose order depends on thread timing are switched off.
         tf.config.experimental.enable_op_determinism()
-        # Looking for a GPU writes an error where there is none; these networks train faster without one anyway.
-        with quiet_stderr():
-            tf.config.set_visible_devices([], "GPU")
+        if not _whole_machine[0]:
+            tf.config.threading.set_intra_op_parallelism_threads(THREADS)
+            tf.config.threading.set_inter_op_parallelism_threads(THREADS)
+            # Looking for a GPU writes an error where there is none; students train faster without one anyway.
+            with quiet_stderr():
+                tf.config.set_visible_devices([], "GPU")
     except RuntimeError:
         # The runtime is already up (another caller came first); its settings stay.
         pass
