@@ -19,11 +19,11 @@ import numpy as np
 from convert.labcatalogue import catalogue
 from convert.prepare_labs import LabCounts, LabSorter, limits_for
 from convert.prepare_plan import CandidateHead, LabelPlan, candidate_heads
-from convert.prepare_schedule import check_scheduler, run_jobs
-from convert.prepare_shard import STATS, ShardJob, ShardReport
+from convert.prepare_shard import STATS, ShardJob, ShardReport, make_shard
 from convert.prepare_sources import PARTS, Patient, Source
 from convert.prepared import MANIFEST, SCHEMA, SHARDS
 from convert.progress import Progress
+from convert.schedule import check_scheduler, run_jobs
 from firmware_bridge.errors import InputError, OutputError, UsageError
 
 FRONT_END = "ecgfounder/1"
@@ -182,7 +182,7 @@ def _made(jobs: list[ShardJob], scheduler: str, progress: TextIO | None) -> list
     found: dict[str, dict[str, Any]] = {}
     faults: list[ShardReport] = []
     segments = 0
-    for done, report in enumerate(run_jobs(jobs, scheduler), 1):
+    for done, report in enumerate(run_jobs(jobs, scheduler, make_shard), 1):
         if report.fault:
             faults.append(report)
         else:

@@ -197,7 +197,7 @@ def test_threads_give_the_same_bytes_and_dask_is_not_needed(cohort, labels, prep
 
 
 def test_no_cluster_is_one_line(cohort, labels, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr("convert.prepare_schedule.CONNECT_S", 0.3)
+    monkeypatch.setattr("convert.schedule.CONNECT_S", 0.3)
     argv = ["prepare", "--mcmed", str(cohort), "--labels", str(labels), "--out", str(tmp_path / "x"), "--quiet"]
     assert main([*argv, "--scheduler", "tcp://127.0.0.1:9"]) == 5
     assert "no Dask scheduler answers at tcp://127.0.0.1:9" in capsys.readouterr().err
