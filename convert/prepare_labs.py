@@ -218,6 +218,15 @@ def limits_for(plan: LabelPlan, counts: LabCounts) -> tuple[tuple[float, float],
     return tuple((_or_nan(lab.ref_low), _or_nan(lab.ref_high)) for lab in labs)
 
 
+def with_limits(rows: NDArray[np.void], limits: tuple[tuple[float, float], ...]) -> NDArray[np.void]:
+    """The rows, in place, with `limits_for` in those that have no limit at all."""
+    bare = np.isnan(rows["low"]) & np.isnan(rows["high"])
+    table = np.array(limits, dtype=np.float64).reshape(-1, 2)
+    rows["low"][bare] = table[rows["lab"][bare], 0]
+    rows["high"][bare] = table[rows["lab"][bare], 1]
+    return rows
+
+
 def _or_nan(limit: float | None) -> float:
     return math.nan if limit is None else limit
 

@@ -186,6 +186,11 @@ def parse_plan(text: str, where: str) -> LabelPlan:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"the label file {where} is no TOML: {error}") from error
+    return checked_plan(raw, where)
+
+
+def checked_plan(raw: Mapping[str, Any], where: str) -> LabelPlan:
+    """The tables of a label file as a plan; `read_plan` says how it complains."""
     _only(raw, {"schema", "pairing", "heads", "segments", "labs"}, where, "")
     if raw.get("schema", SCHEMA) != SCHEMA:
         raise InputError(f"{where}: schema is {raw['schema']!r}", f"this version reads {SCHEMA!r}")

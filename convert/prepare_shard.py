@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.mcmed import Part
-from convert.prepare_labs import read_rows
+from convert.prepare_labs import read_rows, with_limits
 from convert.prepare_pairing import UNKNOWN, VisitLabels, label_visit
 from convert.prepare_plan import LabelPlan, SegmentPlan, candidate_heads
 from convert.prepare_sources import Batch, LeftOut, Opener, Patient, Visit
@@ -154,7 +154,7 @@ class _Builder:
         self._heads = candidate_heads(job.plan)
         self._front_end = EcgFounderFrontEnd()
         rows, self.repeated = read_rows(job.rows)
-        self._rows = _with_limits(rows, job.limits)
+        self._rows = with_limits(rows, job.limits)
         self._columns = _Columns()
         self._patients: list[str] = []
         self._recordings: list[str] = []
@@ -323,14 +323,6 @@ def unusable(raw: F64, plan: SegmentPlan) -> str:
     if high <= low or stands_still(half, 250.0, high - low, plan.flat_s):
         return "flat"
     return "clipped" if clipped_s(half, 250.0, low, high) >= plan.clipped_s else ""
-
-
-def _with_limits(rows: NDArray[np.void], limits: tuple[tuple[float, float], ...]) -> NDArray[np.void]:
-    bare = np.isnan(rows["low"]) & np.isnan(rows["high"])
-    table = np.array(limits, dtype=np.float64).reshape(-1, 2)
-    rows["low"][bare] = table[rows["lab"][bare], 0]
-    rows["high"][bare] = table[rows["lab"][bare], 1]
-    return rows
 
 
 def _commit(job: ShardJob, partial: Path, builder: _Builder, arrays: dict[str, Any]) -> dict[str, Any]:
