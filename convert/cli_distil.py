@@ -52,6 +52,10 @@ def build_parser() -> Parser:
         "--disturbed", type=float, default=plan.disturbed, metavar="SHARE",
         help="of the training windows, as a wearable disturbs them (default %(default)g; 0 for none)",
     )  # fmt: skip
+    p.add_argument(
+        "--scheduler", metavar="WHO",
+        help="who labels: none, threads:N, processes:N, tcp://HOST:PORT of a Dask cluster (default: 2 processes)",
+    )  # fmt: skip
     return p
 
 
@@ -71,15 +75,18 @@ def main(argv: Sequence[str]) -> int:
     from convert.distil import DistilConfig, check_plan, convert_micro
     from convert.distil_teacher import CheckpointOptions
     from convert.distil_train import DistilPlan
+    from convert.schedule import check_scheduler
     from convert.teacher_labels import LabelPlan
 
     args = build_parser().parse_args(argv)
     plan = DistilPlan(args.seed, args.float_epochs, args.quant_epochs, args.disturbed)
     check_plan(plan, args.varied)
+    if args.scheduler is not None:
+        check_scheduler(args.scheduler)
     checkpoint = CheckpointOptions(args.outputs, args.stride, args.bn == "on", args.licence)
     config = DistilConfig(
         args.teacher, tuple(args.data), checkpoint, args.labels, args.compare, args.preset, args.name, args.fs,
-        LabelPlan(args.hop, args.windows), plan, args.varied,
+        LabelPlan(args.hop, args.windows), plan, args.varied, args.scheduler,
     )  # fmt: skip
     out = args.out.resolve()
     begun_s = time.monotonic()

@@ -25,7 +25,7 @@ from convert.distil_teacher import CheckpointOptions, Teacher, open_teacher
 from convert.distil_train import Distillation, DistilPlan, windows_of_labels
 from convert.micro import with_micro
 from convert.students import preset
-from convert.teacher_labels import LabelPlan, Labels, label
+from convert.teacher_labels import Crew, LabelPlan, Labels, label
 from firmware_bridge.errors import InputError, UsageError
 
 SHARES = {"test": 0.12, "calibration": 0.12, "validation": 0.06}
@@ -54,6 +54,7 @@ class DistilConfig:
         windows: Which windows are labelled.
         plan: How the student is trained.
         varied: Simulated ECGs of every shape that are added to the training, on which the student only imitates.
+        scheduler: Who labels, as :class:`convert.teacher_labels.Crew` takes it.
     """
 
     teacher: Path
@@ -67,6 +68,7 @@ class DistilConfig:
     windows: LabelPlan = field(default_factory=LabelPlan)
     plan: DistilPlan = field(default_factory=DistilPlan)
     varied: int = 0
+    scheduler: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,7 @@ def convert_micro(out: Path, workdir: Path, config: DistilConfig, progress: Text
         BundleError: The teacher's bundle is not what it says.
         CheckFailedError: The student breaks its preset's limits, or two interpreters disagree.
         OutputError: Something cannot be written.
+        LinkError: A cluster cannot be reached, or lost a shard too often.
     """
     check_place(out)
     teacher = open_teacher(config.teacher, config.checkpoint, workdir)
@@ -139,7 +142,7 @@ def distilled(
         As :func:`convert_micro`.
     """
     recordings, spec = material.recordings, preset(config.preset)
-    labels = label(workdir, recordings, teacher, config.windows, progress)
+    labels = label(workdir, recordings, teacher, config.windows, progress, Crew(config.scheduler, workdir))
     other = _compared(workdir, teacher, config, progress)
     hard = np.full((len(labels), len(teacher.heads)), np.nan, np.float32)
     if material.hard is not None:
@@ -179,7 +182,7 @@ def _compared(workdir: Path, teacher: Teacher, config: DistilConfig, progress: T
     if config.compare is None:
         return None
     recordings = find_recordings(config.compare, config.fs_hz)
-    labels = label(workdir / "compare", recordings, teacher, LabelPlan(), progress)
+    labels = label(workdir / "compare", recordings, teacher, LabelPlan(), progress, Crew(config.scheduler, workdir))
     unknown = np.full((len(labels), len(teacher.heads)), np.nan, np.float32)
     return Compared(recordings, windows_of_labels(labels, unknown))
 

@@ -100,10 +100,12 @@ def find_recordings(root: Path, fs_hz: float | None = None) -> list[Recording]:
     """
     if not root.is_dir():
         raise InputError(f"no data folder at {root}", "give a folder with recordings, or one in the MC-MED layout")
+    # A worker of a cluster stands in another folder.
+    place = root.absolute()
     if (root / "visits.csv").is_file() or (root / "data" / "visits.csv").is_file():
-        found = _mcmed(McMedDataset(root))
+        found = _mcmed(McMedDataset(place))
     else:
-        found = _folder(root, fs_hz)
+        found = _folder(place, fs_hz)
     if not found:
         raise InputError(f"no usable recording in {root}", "WFDB (.hea), EDF, CSV and MATLAB files are read")
     return found

@@ -78,6 +78,9 @@ class LiteRtTeacher:
         licence: Of its weights.
         quantized: Input quantization of an int8 model; ``None`` for a float one.
         identity: Of the labels it gives; ``sha256`` where left out.
+
+    Attributes:
+        given: The arguments that make it anew.
     """
 
     def __init__(
@@ -92,7 +95,7 @@ class LiteRtTeacher:
     ) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
-        self._given = (model, name, sha256, tuple(heads), licence, quantized, identity)
+        self.given = (model, name, sha256, tuple(heads), licence, quantized, identity)
         self.name, self.sha256, self.heads, self.licence = name, sha256, tuple(heads), licence
         self.identity = identity or sha256
         self._front_end = EcgFounderFrontEnd()
@@ -109,7 +112,7 @@ class LiteRtTeacher:
 
     def __reduce__(self) -> tuple[type[LiteRtTeacher], tuple[Any, ...]]:
         """So that it can be handed to another process: made anew of the same model."""
-        return LiteRtTeacher, self._given
+        return LiteRtTeacher, self.given
 
     def label(self, window: NDArray[np.float64]) -> Outputs:
         """Labels one window; see :class:`Teacher`."""
@@ -224,7 +227,7 @@ def _checkpoint_teacher(path: Path, outputs: Path, options: CheckpointOptions, w
     identity = hashlib.sha256(f"{checkpoint.sha256} {options.stride} {options.use_bn} float/2".encode()).hexdigest()
     key = identity[:16]
     kept = workdir / f"teacher-{key}.tflite"
-    model = _read_kept(kept)
+    model = read_kept(kept)
     if model is None:
         net = net1d_from_tensors(checkpoint, stride=options.stride, use_bn=options.use_bn)
         if net.spec.in_channels != 1:
@@ -232,11 +235,12 @@ def _checkpoint_teacher(path: Path, outputs: Path, options: CheckpointOptions, w
                 f"{path} reads {net.spec.in_channels} leads", "a patch has one; give a one-lead checkpoint"
             )
         model = float_model(net.with_length(WINDOW_SAMPLES))
-        _write_kept(kept, model)
+        write_kept(kept, model)
     return LiteRtTeacher(model, path.stem, checkpoint.sha256, heads, options.licence, identity=identity)
 
 
-def _read_kept(path: Path) -> bytes | None:
+def read_kept(path: Path) -> bytes | None:
+    """What :func:`write_kept` wrote; ``None`` where it is missing or damaged."""
     try:
         data = path.read_bytes()
     except OSError:
@@ -244,7 +248,12 @@ def _read_kept(path: Path) -> bytes | None:
     return data[32:] if hashlib.sha256(data[32:]).digest() == data[:32] else None
 
 
-def _write_kept(path: Path, model: bytes) -> None:
+def write_kept(path: Path, model: bytes) -> None:
+    """Writes a model with its digest, whole or not at all.
+
+    Raises:
+        OutputError: It cannot be written.
+    """
     partial = path.with_suffix(".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

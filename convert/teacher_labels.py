@@ -13,9 +13,13 @@ import json
 import multiprocessing
 import os
 import signal
+import time
+import uuid
 import zipfile
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -25,6 +29,8 @@ from numpy.typing import NDArray
 from convert.distil_records import CONTEXT_SAMPLES, RawWindow, Recording, chosen_windows
 from convert.distil_teacher import LiteRtTeacher, Teacher
 from convert.progress import Progress
+from convert.schedule import check_scheduler, run_jobs
+from convert.teacher_share import SharedTeacher, share, teacher_of
 from firmware_bridge.errors import InputError, OutputError, UsageError
 
 SHARD_RECORDINGS = 4
@@ -43,6 +49,11 @@ CONTEXT_BYTES = 2 * CONTEXT_SAMPLES
 
 FREE_DISK = "free some space or name another --workdir"
 
+SEEN_S = 90.0
+"""How long a shard of another machine may take to be seen here: NFS believes for a minute that there is none."""
+
+LOOK_S = 0.5
+
 
 @dataclass(frozen=True, slots=True)
 class LabelPlan:
@@ -60,6 +71,24 @@ class LabelPlan:
         # The filter decimates by four from the start of a segment, so windows begin at multiples of 8 ms.
         if not 0.1 <= self.hop_s <= 3600.0 or not 1 <= self.most <= 100_000:
             raise UsageError("windows lie 0.1 to 3600 s apart, and a recording gives 1 to 100000 of them")
+
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """Who labels.
+
+    Attributes:
+        scheduler: As :mod:`convert.schedule` takes it; ``None`` for two processes of this machine where it is worth it,
+            which needs no Dask.
+        shared: Folder that everybody sees, for the teacher; ``None`` for that of the shards.
+    """
+
+    scheduler: str | None = None
+    shared: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.scheduler is not None:
+            check_scheduler(self.scheduler)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +155,12 @@ class Labels:
 
 
 def label(
-    workdir: Path, recordings: Sequence[Recording], teacher: Teacher, plan: LabelPlan, progress: TextIO | None
+    workdir: Path,
+    recordings: Sequence[Recording],
+    teacher: Teacher,
+    plan: LabelPlan,
+    progress: TextIO | None,
+    crew: Crew | None = None,
 ) -> Labels:
     """Labels what is not yet on disk, then reads everything.
 
@@ -136,12 +170,16 @@ def label(
         teacher: Labels the windows.
         plan: Which windows.
         progress: Stream for the progress line, or ``None``.
+        crew: Who labels.
 
     Raises:
         UsageError: The folder belongs to other labels.
         InputError: No recording holds a usable window.
         OutputError: The folder cannot be written.
+        MissingExtraError: Dask was asked for and is not installed.
+        LinkError: A cluster cannot be reached, or lost a shard too often.
     """
+    workdir = workdir.absolute()
     _claim(workdir, recordings, teacher, plan)
     groups = [range(i, min(i + SHARD_RECORDINGS, len(recordings))) for i in range(0, len(recordings), SHARD_RECORDINGS)]
     paths = [workdir / f"labels-{number:05d}.shard" for number in range(len(groups))]
@@ -154,8 +192,8 @@ def label(
         for number, group in enumerate(groups)
         if found[number] is None
     ]
-    for number in _made(todo, teacher):
-        group, part = groups[number], _read(paths[number])
+    for number in _made(todo, teacher, workdir, crew or Crew()):
+        group, part = groups[number], _seen(paths[number])
         found[number] = part
         if part is None:
             raise OutputError(f"{paths[number]} does not come back as it was written", "is the disk sound?")
@@ -182,6 +220,8 @@ def _claim(workdir: Path, recordings: Sequence[Recording], teacher: Teacher, pla
     path = workdir / "labels.json"
     try:
         workdir.mkdir(parents=True, exist_ok=True)
+        for rest in workdir.glob(".labels-*.part"):
+            rest.unlink(missing_ok=True)
         if path.is_file():
             if path.read_text(encoding="utf-8") != text:
                 raise UsageError(
@@ -189,9 +229,9 @@ def _claim(workdir: Path, recordings: Sequence[Recording], teacher: Teacher, pla
                     "name another --workdir or delete this one",
                 )
             return
-        partial = path.with_suffix(".part")
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
+        begun = path.with_suffix(".part")
+        begun.write_text(text, encoding="utf-8")
+        begun.replace(path)
     except OSError as error:
         raise OutputError(f"cannot use {workdir}: {error.strerror or error}", FREE_DISK) from error
 
@@ -200,8 +240,14 @@ _Job = tuple[int, Path, list[tuple[int, Recording]], LabelPlan]
 """A shard to make: its number, its file, its recordings with their numbers, which windows."""
 
 
-def _made(jobs: Sequence[_Job], teacher: Teacher) -> Iterator[int]:
+def _made(jobs: Sequence[_Job], teacher: Teacher, workdir: Path, crew: Crew) -> Iterator[int]:
     """Makes shards, and gives the number of each as soon as it is on disk."""
+    if jobs and crew.scheduler not in (None, "none"):
+        yield from run_jobs(jobs, str(crew.scheduler), partial(_make_for, share(teacher, crew.shared or workdir)))
+        return
+    if crew.scheduler == "none":
+        yield from (_make(job, teacher) for job in jobs)
+        return
     if len(jobs) < WORTHWHILE or not isinstance(teacher, LiteRtTeacher):
         for job in jobs:
             yield _make(job, teacher)
@@ -222,6 +268,10 @@ def _begin_worker(teacher: Teacher) -> None:
 
 def _make_in_worker(job: _Job) -> int:
     return _make(job, _worker["teacher"])
+
+
+def _make_for(given: SharedTeacher | Teacher, job: _Job) -> int:
+    return _make(job, teacher_of(given))
 
 
 def _make(job: _Job, teacher: Teacher) -> int:
@@ -284,16 +334,28 @@ def _write(path: Path, contexts: bytes, arrays: dict[str, Any]) -> None:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     data = len(contexts).to_bytes(LENGTH, "little") + contexts + buffer.getvalue()
-    partial = path.with_suffix(".part")
+    # A cluster may start a shard again while a worker that it lost still writes the same: each has a file of its own.
+    begun = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.part")
     try:
-        with partial.open("wb") as file:
+        with begun.open("wb") as file:
             file.write(MAGIC + hashlib.sha256(data).digest() + data)
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(path)
+        begun.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        begun.unlink(missing_ok=True)
         raise OutputError(f"cannot write {path}: {error.strerror or error}", FREE_DISK) from error
+
+
+def _seen(path: Path) -> Labels | None:
+    """A shard that was just made, perhaps by another machine."""
+    deadline_s = time.monotonic() + SEEN_S
+    while (found := _read(path)) is None and not path.exists() and time.monotonic() < deadline_s:
+        time.sleep(LOOK_S)
+        with suppress(OSError):
+            # Listing the folder asks the file server anew.
+            sum(1 for _ in path.parent.iterdir())
+    return found
 
 
 def _read(path: Path) -> Labels | None:
