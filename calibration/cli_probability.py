@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import cast
 
 from calibration.decide import Rule
-from calibration.labelled import SPLITS, Labelled, open_labelled
+from calibration.labelled import SPLITS, Labelled, labels_header, open_labelled
 from calibration.methods import METHODS, Method
 from calibration.observe import Observed
 from calibration.observe_run import RunPlan, key_of, run_all
 from calibration.recalibrate import Wanted, calibrate_heads, check_overlap, rewritten, scores_of, table
 from convert.bundle_writer import check_place, write_bundle
+from convert.label_plan import chosen_plan, read_bundle_plan
 from edge.bundle import Bundle, load_bundle, resolve
 from edge.cli_run import hop
 from edge.cliargs import Parser
@@ -34,6 +35,9 @@ def parser() -> Parser:
     p.add_argument("--data", type=Path, required=True, metavar="DIR", help="MC-MED layout, or with labels.csv")
     p.add_argument("--split", choices=SPLITS, default="val", help="part of the data; default %(default)s")
     p.add_argument("--out", type=Path, metavar="BUNDLE2", help="where the new bundle goes; default: in its place")
+    p.add_argument(
+        "--label-plan", type=Path, metavar="FILE", help="how labels are made of results; default: the bundle's own"
+    )
     p.add_argument("--methods", default=",".join(METHODS), help="what may be chosen; default %(default)s")
     p.add_argument("--threshold", default="youden", metavar="RULE", help="youden, sensitivity=0.9 or ppv=0.5")
     p.add_argument("--abstain", type=_coverage, metavar="C", help="leave undecided what has no coverage C, such as 0.9")
@@ -58,18 +62,19 @@ def main(argv: Sequence[str]) -> int:
     out = args.out or folder
     bundle = load_bundle(args.bundle)
     check_place(out)
+    chosen = chosen_plan(args.label_plan, read_bundle_plan(folder), "bundle")
     data = open_labelled(args.data, args.split, one_recording_a_patient=args.one_recording_a_patient, limit=args.limit)
     overlap = check_overlap(folder, data)
     if overlap != "none":
         sys.stderr.write(f"note: whether these patients trained the model is {overlap}\n")
     seen = _observed(folder, bundle, data, args)
-    scores = scores_of(bundle, data, seen)
+    scores = scores_of(bundle, data, seen, chosen.plan)
     entries = json.loads((folder / "calibration.json").read_bytes())["heads"]
     made, said = calibrate_heads(bundle, entries, scores, wanted)
     sys.stdout.write(table(said, [head.key for head in bundle.manifest.outputs]))
     if all("left" in one for one in said.values()):
         raise InputError(f"no output of {args.bundle} could be calibrated on {args.data}", "the table says why")
-    write_bundle(out, rewritten(folder, bundle, data, made, said, overlap))
+    write_bundle(out, rewritten(folder, bundle, data, made, said, overlap, labels_header(data, chosen)))
     load_bundle(out)
     sys.stdout.write(f"{out}: written; errors are of fits without the patient that is judged\n")
     return EXIT_OK

@@ -35,6 +35,10 @@ def build_parser() -> argparse.ArgumentParser:
         "--reference", metavar="WHAT", help="bundle, checkpoint (.pth) or logits (.npz) to compare with"
     )
     parser.add_argument("--outputs", type=Path, metavar="FILE", help="what a checkpoint's outputs mean")
+    parser.add_argument(
+        "--label-plan", type=Path, metavar="FILE",
+        help="how labels are made of results: a label file of 'anyecg prepare' (default: the bundle's own)",
+    )  # fmt: skip
     parser.add_argument("--margin", type=float, metavar="M", help="loss of AUROC that is of no matter (default 0.01)")
     parser.add_argument(
         "--gate", type=Path, metavar="FILE", help="limits of the gate, as calibration/data/validate.toml"
@@ -96,6 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         jobs=args.jobs,
         limit=args.limit,
         one_recording_a_patient=args.one_recording_a_patient,
+        label_plan=args.label_plan,
         command=shlex.join([*PROG.split(), *given]),
     )
     report = validate(options, None if args.quiet else sys.stderr)

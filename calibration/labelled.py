@@ -19,18 +19,16 @@ from numpy.typing import NDArray
 
 from convert.csvrows import rows_of
 from convert.distil_heads import Direction, TeacherHead
-from convert.distil_labels import TABLE, hard_labels
+from convert.distil_labels import TABLE, by_table, labels_at
 from convert.distil_records import Recording, find_recordings
+from convert.label_plan import ChosenPlan
 from convert.mcmed import McMedDataset, Part, Split
-from convert.teacher_labels import Labels
+from convert.prepare_plan import LabelPlan
 from edge.bundle import Bundle
 from firmware_bridge.errors import InputError
 
 SplitName = Literal["test", "val", "chrono-test", "all"]
 SPLITS: tuple[SplitName, ...] = ("test", "val", "chrono-test", "all")
-
-LABEL_EVERY_S = 60.0
-"""Windows that begin in the same minute of a recording get the same label: results are matched within an hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,15 +172,20 @@ def heads_of(bundle: Bundle) -> tuple[TeacherHead, ...]:
 
 
 def labels_for(
-    data: Labelled, heads: Sequence[TeacherHead], recording: NDArray[np.int32], start_s: NDArray[np.float64]
+    data: Labelled,
+    heads: Sequence[TeacherHead],
+    recording: NDArray[np.int32],
+    start_s: NDArray[np.float64],
+    plan: LabelPlan | None = None,
 ) -> NDArray[np.float64]:
-    """What the laboratory found near each window.
+    """What the laboratory found for each window.
 
     Args:
         data: The data set.
         heads: What is asked for.
         recording: Index of each window's recording, ``(n,)``.
         start_s: Signal time of its first sample, ``(n,)``.
+        plan: How labels are made of results; ``None`` for the kit's own.
 
     Returns:
         ``(n, heads)``: 0 or 1, or the value; NaN where unknown.
@@ -190,20 +193,15 @@ def labels_for(
     Raises:
         InputError: There is no label at all, or one that is none.
     """
-    minute = (start_s // LABEL_EVERY_S).astype(np.int64)
-    pairs, back = np.unique(np.stack((recording.astype(np.int64), minute)), axis=1, return_inverse=True)
-    asked = Labels(
-        contexts=(),
-        ends=np.empty(0, np.int64),
-        scales=np.empty((0, 2)),
-        recording=pairs[0].astype(np.int32),
-        start_s=pairs[1] * LABEL_EVERY_S,
-        logits=np.empty((pairs.shape[1], 0), np.float32),
-        features=np.empty((0, 0), np.float32),
-        skipped=np.empty((0, 2), np.str_),
-    )
-    found = hard_labels(data.folder, heads, data.recordings, asked)
-    return np.asarray(found, dtype=np.float64)[back.reshape(-1)]
+    found = labels_at(data.folder, heads, data.recordings, recording, start_s, plan)
+    return np.asarray(found, dtype=np.float64)
+
+
+def labels_header(data: Labelled, chosen: ChosenPlan) -> dict[str, str]:
+    """How labels were made: a plan of results by time, or a table that says it."""
+    if by_table(data.folder):
+        return {"said_by": TABLE, "rule": f"as {TABLE} says", "sha256": ""}
+    return chosen.for_report()
 
 
 def _device(recording: Recording) -> str:

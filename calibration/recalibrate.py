@@ -23,6 +23,7 @@ from calibration.patients import hashes, patients_file, read_patients
 from calibration.probability import conformal_half_width, fit_linear, fit_platt
 from convert.bundle_writer import BundleContents, to_json
 from convert.distil_evaluate import tier
+from convert.prepare_plan import LabelPlan
 from edge.bundle import Bundle
 from edge.bundle_schema import HeadCalibration, OutputHead
 from edge.estimate import Estimator
@@ -98,8 +99,14 @@ def check_overlap(bundle: Path, data: Labelled) -> str:
     return "none" if "train" in known else "not known: the bundle does not name those who trained it"
 
 
-def scores_of(bundle: Bundle, data: Labelled, seen: Observed) -> Scores:
+def scores_of(bundle: Bundle, data: Labelled, seen: Observed, plan: LabelPlan | None = None) -> Scores:
     """What the device's estimator makes of the windows, before calibration, and what the laboratory found.
+
+    Args:
+        bundle: The bundle.
+        data: Labelled recordings.
+        seen: What the bundle said of them.
+        plan: How labels are made of results; ``None`` for the kit's own.
 
     Raises:
         InputError: There is no label.
@@ -121,7 +128,7 @@ def scores_of(bundle: Bundle, data: Labelled, seen: Observed) -> Scores:
         row = place.get((int(recording), float(start_s)))
         if row is not None:
             rows[row] = [lab.value for lab in estimator.labs()]
-    truth = labels_for(data, heads_of(bundle), seen.est_recording, seen.est_start_s)
+    truth = labels_for(data, heads_of(bundle), seen.est_recording, seen.est_start_s, plan)
     return Scores(rows, truth, data.patient[seen.est_recording])
 
 
@@ -289,6 +296,7 @@ def rewritten(
     entries: Mapping[str, Mapping[str, Any]],
     said: Mapping[str, Mapping[str, Any]],
     overlap: str,
+    labels: Mapping[str, str] | None = None,
 ) -> BundleContents:
     """The bundle with another calibration; model, golden windows and everything else are as they were.
 
@@ -310,7 +318,7 @@ def rewritten(
     facts = {
         "date": dt.datetime.now(dt.UTC).date().isoformat(), "data": data.folder.name, "data_sha256": data.sha256,
         "split": data.split, "simulated": data.simulated, "patients": len(patients), "heads": len(done),
-        "overlap": overlap,
+        "overlap": overlap, **({} if labels is None else {"labels": dict(labels)}),
     }  # fmt: skip
     manifest["calibrated"] = facts
     known = read_patients(folder)

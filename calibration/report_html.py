@@ -213,6 +213,7 @@ def _facts(report: Report) -> str:
         ("model, SHA-256", h["bundle"]["model_sha256"]),
         ("data", f"{h['data']['name']}, part '{h['data']['split']}', {h['counts']['recordings']} recordings"),
         ("data split, SHA-256", h["data"]["sha256"]),
+        ("labels", f"{h['labels']['rule']} (plan: {h['labels']['said_by']})"),
         ("seed, replicates of the bootstrap", f"{h['seed']}, {h['resamples']}"),
         ("hop", f"{h['hop_s']:g} s"),
         ("versions", ", ".join(f"{k} {v}" for k, v in h["versions"].items())),

@@ -53,6 +53,7 @@ def text_report(report: Mapping[str, Any]) -> str:
         title(report),
         f"{c['patients']} patients, {c['estimates']} estimates, {c['windows']} windows, {c['events']} events",
         f"hops answered: {a['accepted']} of {a['hops']}" + "".join(f", {name} {n}" for name, n in a["reasons"].items()),
+        f"labels: {h['labels']['rule']} (plan: {h['labels']['said_by']})",
         "",
         *aligned([HEADINGS, *[head_cells(head) for head in report["heads"]]]),
         "",

@@ -15,7 +15,7 @@ import numpy as np
 from calibration.compare import agreement, comparisons
 from calibration.gate import checks_json, judge, load_limits
 from calibration.judge import Judged, judge_heads, summary_line
-from calibration.labelled import Labelled, SplitName, heads_of, labels_for, open_labelled
+from calibration.labelled import Labelled, SplitName, heads_of, labels_for, labels_header, open_labelled
 from calibration.links import float_link, model_links
 from calibration.metrics import RESAMPLES
 from calibration.observe import OUTCOMES, Observed
@@ -24,6 +24,7 @@ from calibration.patients import hashes, read_patients
 from calibration.reference import ReferencePlan, open_reference, save_logits
 from calibration.robustness import robustness
 from calibration.subgroups import subgroups
+from convert.label_plan import ChosenPlan, chosen_plan, read_bundle_plan
 from edge.bundle import Bundle, resolve
 from edge.records import NOTICE
 from firmware_bridge.errors import InputError
@@ -54,6 +55,7 @@ class ValidateOptions:
         jobs: Processes.
         limit: Take the first so many recordings only.
         one_recording_a_patient: Nobody is in a folder without patient identifiers twice.
+        label_plan: File that says how labels are made of results; ``None`` for the bundle's own, or the kit's.
         command: As it was typed, for the report.
     """
 
@@ -72,6 +74,7 @@ class ValidateOptions:
     jobs: int = 1
     limit: int | None = None
     one_recording_a_patient: bool = False
+    label_plan: Path | None = None
     command: str = ""
 
 
@@ -96,17 +99,18 @@ def validate(options: ValidateOptions, progress: TextIO | None) -> dict[str, Any
         options.data, options.split, one_recording_a_patient=options.one_recording_a_patient, limit=options.limit
     )
     data = replace(data, remarks=(*data.remarks, *known_patients(path, data)))
+    chosen = chosen_plan(options.label_plan, read_bundle_plan(path), "bundle")
     work = options.out / "work"
     key = key_of(bundle.sha256, data.sha256, options.hop_s, len(data.recordings))
     plan = RunPlan(path, options.hop_s, options.jobs, sha256=bundle.sha256)
     seen = run_all(plan, list(enumerate(data.recordings)), work, f"run-{key}", progress)
     if not len(seen.recording):
         raise InputError(f"the quality gate accepted no window of {options.data}", _why_nothing(seen))
-    judged = judged_of(bundle, data, seen, options)
+    judged = judged_of(bundle, data, seen, options, chosen)
     report: dict[str, Any] = {
         "schema": SCHEMA,
         "notice": NOTICE,
-        "header": header(judged, options, limits),
+        "header": {**header(judged, options, limits), "labels": labels_header(data, chosen)},
         "abstention": abstention(seen),
         "heads": judge_heads(judged),
         "links": [
@@ -153,22 +157,21 @@ def known_patients(bundle: Path, data: Labelled) -> list[str]:
     return [f"{again} of {len(ours)} patients judged the bundle before, when it was made"] if again else []
 
 
-def judged_of(bundle: Bundle, data: Labelled, seen: Observed, options: ValidateOptions) -> Judged:
+def judged_of(
+    bundle: Bundle, data: Labelled, seen: Observed, options: ValidateOptions, chosen: ChosenPlan | None = None
+) -> Judged:
     """Results and truth side by side.
 
     Raises:
         InputError: There is no label.
     """
-    heads = heads_of(bundle)
-    return Judged(
-        bundle,
-        data,
-        seen,
-        labels_for(data, heads, seen.recording, seen.start_s),
-        labels_for(data, heads, seen.est_recording, seen.est_start_s),
-        options.seed,
-        options.resamples,
-    )
+    plan = None if chosen is None else chosen.plan
+    # Windows and estimates at once: the table of results may have millions of rows.
+    recording = np.concatenate((seen.recording, seen.est_recording))
+    start_s = np.concatenate((seen.start_s, seen.est_start_s))
+    truth = labels_for(data, heads_of(bundle), recording, start_s, plan)
+    n = len(seen.recording)
+    return Judged(bundle, data, seen, truth[:n], truth[n:], options.seed, options.resamples)
 
 
 def header(j: Judged, options: ValidateOptions, limits: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:

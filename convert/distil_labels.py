@@ -1,14 +1,13 @@
 """Hard labels: what the laboratory really found, where anybody measured it.
 
-Either an MC-MED folder, whose results are matched to windows by time, or a folder with ``labels.csv``: one row a
-recording or patient, one column an output.
+Either an MC-MED folder, whose results are matched to windows by time as ``anyecg prepare`` does it, or a folder with
+``labels.csv``: one row a recording or patient, one column an output.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,14 +15,13 @@ from numpy.typing import NDArray
 
 from convert.csvrows import Row, rows_of
 from convert.distil_heads import TeacherHead
-from convert.distil_records import Recording, start_of, utc
-from convert.labcatalogue import catalogue
-from convert.mcmed import LabRow, McMedDataset
+from convert.distil_records import Recording, start_of
+from convert.label_plan import default_plan
+from convert.mcmed import McMedDataset
+from convert.prepare_plan import LabelPlan
 from convert.teacher_labels import Labels
+from convert.visit_results import VisitResults
 from firmware_bridge.errors import InputError
-
-NEAR_MINUTES = 60.0
-"""A result counts for windows this near to its order: CardioLab's estimation task (arXiv 2411.14886)."""
 
 TABLE = "labels.csv"
 IDENTIFIERS = ("record", "patient")
@@ -31,26 +29,47 @@ IDENTIFIERS = ("record", "patient")
 F32 = NDArray[np.float32]
 
 
-def hard_labels(folder: Path, heads: Sequence[TeacherHead], recordings: Sequence[Recording], labels: Labels) -> F32:
-    """What is known of each window.
+def hard_labels(
+    folder: Path,
+    heads: Sequence[TeacherHead],
+    recordings: Sequence[Recording],
+    labels: Labels,
+    plan: LabelPlan | None = None,
+) -> F32:
+    """What is known of each labelled window; see :func:`labels_at`."""
+    return labels_at(folder, heads, recordings, labels.recording, labels.start_s, plan)
+
+
+def labels_at(
+    folder: Path,
+    heads: Sequence[TeacherHead],
+    recordings: Sequence[Recording],
+    recording: NDArray[np.int32],
+    start_s: NDArray[np.float64],
+    plan: LabelPlan | None = None,
+) -> F32:
+    """What is known of windows of ten seconds.
 
     Args:
         folder: An MC-MED folder, or one with ``labels.csv``.
         heads: The teacher's outputs.
-        recordings: Those that were labelled.
-        labels: The labelled windows.
+        recordings: Those that the windows are of.
+        recording: Index of each window's recording, ``(windows,)``.
+        start_s: Its begin, seconds since that of the recording, ``(windows,)``.
+        plan: How labels are made of the results of an MC-MED folder; ``None`` for
+            :func:`convert.label_plan.default_plan`. A table of labels needs none.
 
     Returns:
         ``(windows, heads)``: 0 or 1 for a probability, the value for a value, NaN where unknown.
 
     Raises:
         InputError: The folder holds neither; or its labels are of patients that the data do not have; or none of them
-            is about an output of the teacher.
+            is about an output of the teacher; or a unit is not known.
     """
-    if (folder / TABLE).is_file():
-        found = _from_table(folder / TABLE, heads, recordings, labels)
+    if by_table(folder):
+        found = _from_table(folder / TABLE, heads, recordings, recording)
     elif (folder / "labs.csv").is_file() or (folder / "data" / "labs.csv").is_file():
-        found = _from_mcmed(McMedDataset(folder), heads, recordings, labels)
+        found = _from_mcmed(McMedDataset(folder), heads, recordings, recording, start_s, plan or default_plan())
     else:
         raise InputError(f"no labels in {folder}", f"expected {TABLE}, or labs.csv and visits.csv of MC-MED")
     if np.all(np.isnan(found)):
@@ -58,7 +77,14 @@ def hard_labels(folder: Path, heads: Sequence[TeacherHead], recordings: Sequence
     return found
 
 
-def _from_table(path: Path, heads: Sequence[TeacherHead], recordings: Sequence[Recording], labels: Labels) -> F32:
+def by_table(folder: Path) -> bool:
+    """Whether a table says the labels, and no plan is needed."""
+    return (folder / TABLE).is_file()
+
+
+def _from_table(
+    path: Path, heads: Sequence[TeacherHead], recordings: Sequence[Recording], recording: NDArray[np.int32]
+) -> F32:
     rows = list(rows_of(path, ()))
     columns = list(rows[0].columns) if rows else []
     by = next((name for name in IDENTIFIERS if name in columns), None)
@@ -79,7 +105,7 @@ def _from_table(path: Path, heads: Sequence[TeacherHead], recordings: Sequence[R
         values = _row_values(row, heads, columns)
         for i in known[name]:
             table[i] = np.where(np.isnan(values), table[i], values)
-    return np.asarray(table[labels.recording], dtype=np.float32)
+    return np.asarray(table[recording], dtype=np.float32)
 
 
 def _row_values(row: Row, heads: Sequence[TeacherHead], columns: Sequence[str]) -> F32:
@@ -97,55 +123,28 @@ def _row_values(row: Row, heads: Sequence[TeacherHead], columns: Sequence[str]) 
 
 
 def _from_mcmed(
-    data: McMedDataset, heads: Sequence[TeacherHead], recordings: Sequence[Recording], labels: Labels
+    data: McMedDataset,
+    heads: Sequence[TeacherHead],
+    recordings: Sequence[Recording],
+    recording: NDArray[np.int32],
+    start_s: NDArray[np.float64],
+    plan: LabelPlan,
 ) -> F32:
     visits = {r.visit for r in recordings if r.visit is not None}
     if not visits:
         raise InputError(f"{data.root} has labels by visit, the data have no visits", f"write a {TABLE} for them")
-    wanted = {h.lab for h in heads}
-    by_visit: dict[int, dict[str, list[LabRow]]] = defaultdict(lambda: defaultdict(list))
-    listed = {visit.csn for visit in data.visits()}
-    strange = visits - listed
+    strange = visits - {visit.csn for visit in data.visits()}
     if strange:
         raise InputError(f"{data.root} does not know the visit {min(strange)} of the data ({len(strange)} such visits)")
-    for row in data.labs(wanted, visits):
-        if row.lab is not None and row.value is not None and (row.order_time or row.result_time):
-            by_visit[row.csn][row.lab.key].append(row)
-    out = np.full((len(labels), len(heads)), np.nan, np.float32)
-    starts = [start_of(r) for r in recordings]
-    for i, number in enumerate(labels.recording):
-        start, visit = starts[number], recordings[number].visit
-        if start is None or visit is None or visit not in by_visit:
-            continue
-        at = utc(float(labels.start_s[i]) + 5.0, start)
-        for j, head in enumerate(heads):
-            row_now = _nearest(by_visit[visit].get(head.lab, ()), at)
-            if row_now is not None:
-                out[i, j] = _target(head, row_now)
+    results = VisitResults(data, heads, visits, plan)
+    begins = [start_of(r) for r in recordings]
+    begin_s = np.array([np.nan if b is None else b.timestamp() for b in begins], dtype=np.float64)
+    # Windows of recordings without a visit belong to the visit -1, which has no results.
+    visit = np.array([-1 if r.visit is None else r.visit for r in recordings], dtype=np.int64)[recording]
+    at = begin_s[recording] + start_s
+    out = np.full((len(recording), len(heads)), np.nan, np.float32)
+    order = np.argsort(visit, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(visit[order])) + 1):
+        if len(rows):
+            out[rows] = results.targets(int(visit[rows[0]]), at[rows])
     return out
-
-
-def _nearest(rows: Iterable[LabRow], at: datetime) -> LabRow | None:
-    best, best_s = None, NEAR_MINUTES * 60.0
-    for row in rows:
-        # The data set has no collection time; blood is drawn soon after the order and long before the result.
-        time = row.order_time or row.result_time
-        if time is not None and abs((time - at).total_seconds()) <= best_s:
-            best, best_s = row, abs((time - at).total_seconds())
-    return best
-
-
-def _target(head: TeacherHead, row: LabRow) -> float:
-    assert row.value is not None
-    number = row.value.number
-    if head.is_value:
-        return number if not row.value.censored else float("nan")
-    lab = catalogue().get(head.lab)
-    low = row.low if row.low is not None else (lab.ref_low if lab else None)
-    high = row.high if row.high is not None else (lab.ref_high if lab else None)
-    beyond = []
-    if head.direction in ("low", "abnormal") and low is not None:
-        beyond.append(number < low)
-    if head.direction in ("high", "abnormal") and high is not None:
-        beyond.append(number > high)
-    return float(any(beyond)) if beyond else float("nan")

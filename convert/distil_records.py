@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -280,8 +280,3 @@ def chosen_windows(recording: Recording, hop_s: float, most: int) -> tuple[list[
 def student_stream(context: NDArray[np.float64]) -> NDArray[np.float64]:
     """The student's filtered window from raw context, ``(6112,)`` to ``(1250,)``, before the z-score."""
     return StreamFilter(GRID_HZ).push(context)
-
-
-def utc(seconds: float, start: datetime) -> datetime:
-    """The time ``seconds`` after ``start``."""
-    return datetime.fromtimestamp(start.timestamp() + seconds, UTC)

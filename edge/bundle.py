@@ -109,6 +109,24 @@ def load_bundle(name: str | Path) -> Bundle:
     )
 
 
+def read_extra(name: str | Path, member: str, limit: int) -> bytes | None:
+    """Reads a file of a bundle that not every bundle has; it is not verified, which :func:`load_bundle` does.
+
+    Args:
+        name: Folder, zip file, or ``demo``.
+        member: Relative path in the bundle.
+        limit: Largest size in bytes.
+
+    Returns:
+        Its bytes; ``None`` where there is none.
+
+    Raises:
+        BundleError: It is not a bundle, or the file cannot be read or is larger.
+    """
+    files = _open(resolve(name))
+    return files.read(member, limit) if member in files.names() else None
+
+
 class _Folder:
     def __init__(self, root: Path) -> None:
         self._root = root
