@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
 import random
 import re
@@ -14,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from local_cluster import cluster
 
 from convert.prepared import PreparedDataset
 from convert.simulate_write import CohortPlan, write_cohort
@@ -65,43 +64,9 @@ def test_kills_at_random_moments_change_no_byte(cohort, wanted, tmp_path):
     assert files_of(out) == wanted
 
 
-@contextlib.contextmanager
-def cluster(folder: Path, workers: int):
-    """A scheduler and workers as processes of their own, without nannies: who is killed stays dead."""
-    pytest.importorskip("distributed")
-    where = folder / "scheduler.json"
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}
-    scheduler = subprocess.Popen(
-        [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", "0",
-         "--no-dashboard", "--scheduler-file", str(where)], **quiet,
-    )  # fmt: skip
-    started = [scheduler]
-    try:
-        deadline = time.monotonic() + 60
-        while not where.exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        time.sleep(0.2)
-        address = json.loads(where.read_text())["address"]
-        for _ in range(workers):
-            started.append(subprocess.Popen(
-                [sys.executable, "-m", "distributed.cli.dask_worker", address, "--no-nanny", "--nthreads", "1",
-                 "--no-dashboard", "--local-directory", str(folder)], **quiet,
-            ))  # fmt: skip
-        yield address, started[1:]
-    finally:
-        for process in reversed(started):
-            process.terminate()
-        for process in started:
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
 def test_a_worker_that_dies_loses_and_doubles_nothing(cohort, wanted, tmp_path):
     out = tmp_path / "p"
-    with cluster(tmp_path, 2) as (address, workers):
+    with cluster(tmp_path, 2) as (address, workers, _):
         run = subprocess.Popen(command(cohort, out, "--scheduler", address), stderr=subprocess.PIPE, text=True)
         deadline = time.monotonic() + 120
         while len(list((out / "shards").glob("*.json"))) < 4 and run.poll() is None and time.monotonic() < deadline:
