@@ -67,7 +67,7 @@ class RecordsSource:
         self.elsewhere = {i: "recording_without_results" for i in range(len(names)) if i not in self._visits}
         listed = enumerate(zip(found, names, strict=True))
         self.origin = {"kind": "records", "sizes": {names[i]: _bytes_of(found[i]) for i in sorted(self._visits)}}
-        self.opener: Opener = _Opener(tuple((str(p), n, i in timeless) for i, (p, n) in listed))
+        self.opener: Opener = _Opener(tuple((str(p.absolute()), n, i in timeless) for i, (p, n) in listed))
 
     def patients(self) -> list[Patient]:
         """Everybody with a recording and a row, sorted by part and identifier."""

@@ -144,7 +144,8 @@ class McMedSource:
         self.listing = ""
         seed = self._data.seed
         self.origin: dict[str, Any] = {"kind": "mcmed"} if seed is None else {"kind": "simulated", "seed": seed}
-        self.opener: Opener = _McMedOpener(self._data.root)
+        # A worker of a cluster stands in another folder.
+        self.opener: Opener = _McMedOpener(self._data.root.absolute())
         base = self._data.root
         tables = ("visits.csv", "labs.csv", "waveform_summary.csv", *(f"split_{split}_{part}.csv" for part in PARTS))
         self.files = tuple(base / name for name in tables)

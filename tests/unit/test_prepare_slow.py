@@ -66,8 +66,11 @@ def test_kills_at_random_moments_change_no_byte(cohort, wanted, tmp_path):
 
 def test_a_worker_that_dies_loses_and_doubles_nothing(cohort, wanted, tmp_path):
     out = tmp_path / "p"
+    # The paths are those of this folder, and the workers stand in another.
+    argv = command(cohort, Path(os.path.relpath(out, cohort.parent)), "--scheduler")
+    argv[argv.index("--mcmed") + 1] = cohort.name
     with cluster(tmp_path, 2) as (address, workers, _):
-        run = subprocess.Popen(command(cohort, out, "--scheduler", address), stderr=subprocess.PIPE, text=True)
+        run = subprocess.Popen([*argv, address], stderr=subprocess.PIPE, text=True, cwd=cohort.parent)
         deadline = time.monotonic() + 120
         while len(list((out / "shards").glob("*.json"))) < 4 and run.poll() is None and time.monotonic() < deadline:
             time.sleep(0.005)
