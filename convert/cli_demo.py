@@ -40,6 +40,10 @@ def build_parser() -> argparse.ArgumentParser:
         flag, value = f"--{name.replace('_', '-')}", getattr(default, name)
         parser.add_argument(flag, type=int, default=value, metavar="N", help="default %(default)s")
     parser.add_argument("--compare", type=Path, metavar="DIR", help="recordings to compare student and teacher on")
+    parser.add_argument(
+        "--scheduler", metavar="WHO",
+        help="who labels: none, threads:N, processes:N, tcp://HOST:PORT of a Dask cluster (default: 2 processes)",
+    )  # fmt: skip
     return parser
 
 
@@ -60,6 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from convert.demo import DemoConfig, train_demo
     from convert.demo_card import number
     from convert.demo_data import LEAST_SECONDS
+    from convert.schedule import check_scheduler
 
     args = build_parser().parse_args(argv)
     config = DemoConfig(**{field.name: getattr(args, field.name) for field in fields(DemoConfig)})
@@ -69,9 +74,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"records need {LEAST_SECONDS:.0f} s or more, every training an epoch or more, "
             "and seeds and numbers are not negative"
         )
+    if args.scheduler is not None:
+        check_scheduler(args.scheduler)
     out = args.out.resolve()
     begun_s = time.monotonic()
-    report = train_demo(out, args.work or out.with_name(f"{out.name}.work"), config, sys.stderr, args.compare)
+    work = args.work or out.with_name(f"{out.name}.work")
+    report = train_demo(out, work, config, sys.stderr, args.compare, args.scheduler)
     for key, head in report["heads"].items():
         e = head["evidence"]
         if e["mae"] is not None:

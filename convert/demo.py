@@ -98,7 +98,12 @@ class DemoConfig:
 
 
 def train_demo(
-    out: Path, workdir: Path, config: DemoConfig, progress: TextIO | None, compare: Path | None = None
+    out: Path,
+    workdir: Path,
+    config: DemoConfig,
+    progress: TextIO | None,
+    compare: Path | None = None,
+    scheduler: str | None = None,
 ) -> dict[str, Any]:
     """Makes the demonstration bundle.
 
@@ -108,6 +113,7 @@ def train_demo(
         config: What to do.
         progress: Stream for progress lines, or ``None``.
         compare: Recordings on which student and teacher are compared besides, such as real ones.
+        scheduler: Who labels, as :class:`convert.teacher_labels.Crew` takes it.
 
     Returns:
         The validation report.
@@ -127,8 +133,9 @@ def train_demo(
     material = Material(recordings, lambda labels: laboratory(demo_heads(), recordings, labels), part, DATA, JUDGED)
     plan = DistilPlan(config.seed, config.float_epochs, config.quant_epochs, DISTURBED, Wearable(polarity=0.0))
     options = DistilConfig(
-        Path(), Path(), compare=compare, preset=config.preset, name=NAME, windows=LABELLED, plan=plan
-    )
+        Path(), Path(), compare=compare, preset=config.preset, name=NAME, windows=LABELLED, plan=plan,
+        scheduler=scheduler,
+    )  # fmt: skip
     contents, report = distilled(workdir / "student", teacher, material, options, progress)
     contents, report = _as_demo(contents, report, config)
     check_targets(lint(contents.model, NAME), [*KERNELS, config.preset])
