@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.tf_runtime import load_tensorflow, quiet_stderr
+from convert.tf_runtime import gpus, load_tensorflow, quiet_stderr
 from firmware_bridge.errors import LinkError, UsageError
 
 ENVIRONMENT = "TF_CONFIG"
@@ -169,8 +169,7 @@ def open_replicas() -> Replicas:
             fix = "are they all started, with the same TF_CONFIG but for the index, and is the port free?"
             raise LinkError(f"the {workers} workers of {ENVIRONMENT} do not come together: {why}", fix) from None
         return Replicas(strategy, workers, worker)
-    gpus = tf.config.get_visible_devices("GPU")
-    return Replicas(tf.distribute.MirroredStrategy() if len(gpus) > 1 else None)
+    return Replicas(tf.distribute.MirroredStrategy() if len(gpus()) > 1 else None)
 
 
 def lost_worker(error: BaseException) -> LinkError | None:

@@ -24,7 +24,7 @@ from firmware_bridge.errors import InputError, UsageError
 tf = load_tensorflow()
 import keras  # noqa: E402  # after TensorFlow has got its number of threads
 
-__all__ = ["Net1D", "load_tensors", "net1d_from_checkpoint", "net1d_from_tensors", "to_tensors"]
+__all__ = ["Net1D", "load_tensors", "net1d_from_checkpoint", "net1d_from_spec", "net1d_from_tensors", "to_tensors"]
 
 BN_EPSILON = 1e-5
 BN_MOMENTUM = 0.9
@@ -157,12 +157,17 @@ def net1d_from_checkpoint(path: Path | str, *, stride: int = 2, use_bn: bool = F
 def net1d_from_tensors(checkpoint: Checkpoint, *, stride: int = 2, use_bn: bool = False) -> Net1D:
     """As :func:`net1d_from_checkpoint`, from a checkpoint that was read."""
     spec = spec_from_tensors(checkpoint.tensors, str(checkpoint.path), stride=stride, use_bn=use_bn)
-    model = Net1D(
-        spec.in_channels, spec.base_filters, spec.ratio, spec.filter_list, spec.m_blocks_list, spec.kernel_size,
-        spec.stride, spec.groups_width, spec.n_classes, spec.use_bn,
-    )  # fmt: skip
+    model = net1d_from_spec(spec)
     load_tensors(model, checkpoint.tensors)
     return model
+
+
+def net1d_from_spec(spec: Net1DSpec) -> Net1D:
+    """A network of these options with drawn weights, for windows of any length."""
+    return Net1D(
+        spec.in_channels, spec.base_filters, spec.ratio, spec.filter_list, spec.m_blocks_list, spec.kernel_size,
+        spec.stride, spec.groups_width, spec.n_classes, spec.use_bn, spec.use_do,
+    )  # fmt: skip
 
 
 def load_tensors(model: Net1D, tensors: Mapping[str, NDArray[Any]]) -> None:

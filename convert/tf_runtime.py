@@ -57,6 +57,13 @@ def load_tensorflow() -> Any:
     return tf
 
 
+def gpus() -> list[Any]:
+    """The GPUs that TensorFlow may use; none where it was not given the whole machine."""
+    tf = load_tensorflow()
+    with quiet_stderr():  # looking for one writes an error where there is none
+        return list(tf.config.get_visible_devices("GPU"))
+
+
 @contextmanager
 def quiet_stderr() -> Iterator[None]:
     """Keep what C++ libraries write to the process's stderr off the user's screen; Python errors still come through."""

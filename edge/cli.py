@@ -48,6 +48,7 @@ COMMANDS: dict[str, Command] = {
     "firmware": Command("firmware_bridge.c_library:run", "", "copy the C library for one's own patch into a folder"),
     "simulate": Command("convert.cli_simulate:main", "convert", "write a cohort of simulated patients (MC-MED layout)"),
     "prepare": Command("convert.cli_prepare:main", "convert", "cut and label ten-second segments of a data set"),
+    "finetune": Command("convert.cli_finetune:main", "convert", "train a teacher on a prepared data set"),
     "convert": Command("convert.cli_convert:main", "convert", "turn a checkpoint into a bundle, with proof"),
     "calibrate": Command(
         "calibration.cli_calibrate:main", "convert", "fit a device, a bundle's probabilities, or a person's values"

@@ -1,0 +1,86 @@
+"""Augmentation of a training segment, as in the nearest published recipe (shunxio/AnyECG-CCTA, train.py).
+
+What AnyECG-Lab did is not published; this is the recipe of its first author's next work, and a setting. Segments are
+z-scores, so sizes are in standard deviations.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firmware_bridge.errors import UsageError
+
+F32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """Chance and size of each change.
+
+    Attributes:
+        roll: Chance of a shift around the circle.
+        roll_share: Largest shift, as a share of the segment.
+        scale: Chance of another amplitude.
+        scale_by: Largest relative change.
+        noise: Chance of white noise.
+        noise_sd: Its standard deviation.
+        noise_clamp: Its largest value.
+        mask: Chance of a stretch of zeros.
+        mask_share: Shortest and longest stretch, as a share of the segment.
+    """
+
+    roll: float = 0.8
+    roll_share: float = 0.1
+    scale: float = 0.8
+    scale_by: float = 0.1
+    noise: float = 0.5
+    noise_sd: float = 0.02
+    noise_clamp: float = 0.1
+    mask: float = 0.3
+    mask_share: tuple[float, float] = (0.02, 0.1)
+
+    def __post_init__(self) -> None:
+        shares = (self.roll, self.roll_share, self.scale, self.scale_by, self.noise, self.mask, *self.mask_share)
+        if not all(0.0 <= s <= 1.0 for s in shares) or self.mask_share[0] > self.mask_share[1]:
+            raise UsageError("chances and shares of an augmentation lie between 0 and 1")
+
+
+def intensity(epoch: int, epochs: int) -> float:
+    """Of an epoch: 1 at the first, along a cosine to 0.5 at the last."""
+    return 0.75 + 0.25 * math.cos(math.pi * min(1.0, epoch / max(1, epochs - 1)))
+
+
+def augment(segment: F32, rng: np.random.Generator, options: Augmentation, strength: float) -> F32:
+    """Another segment made of one.
+
+    Args:
+        segment: ``(n,)``.
+        rng: Of this segment in this epoch.
+        options: Chances and sizes.
+        strength: Factor on the sizes, 0 to 1.
+
+    Returns:
+        ``(n,)``.
+    """
+    n = len(segment)
+    chance, u = rng.random(4), rng.random(4)
+    x = segment
+    if chance[0] < options.roll:
+        x = np.roll(x, round((2 * u[0] - 1) * options.roll_share * strength * n))
+    if chance[1] < options.scale:
+        x = x * np.float32(1.0 + (2 * u[1] - 1) * options.scale_by * strength)
+    if chance[2] < options.noise:
+        sd = np.float32(options.noise_sd * strength)
+        noise = rng.standard_normal(n, dtype=np.float32) * sd
+        x = x + np.clip(noise, -options.noise_clamp, options.noise_clamp)
+    if chance[3] < options.mask:
+        low, high = options.mask_share
+        length = round((low + (high - low) * u[2]) * strength * n)
+        start = int(u[3] * (n - length + 1))
+        x = x.copy()
+        x[start : start + length] = 0.0
+    return np.asarray(x, dtype=np.float32)
