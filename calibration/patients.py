@@ -1,8 +1,9 @@
 """Whose recordings a bundle was made of, as short hashes, so that nobody is fitted and judged on by mistake.
 
-``validation/patients.json`` of a bundle holds them by part (``train``, ``calibration``, ``test``). A hash is of the
-patient where the data set has patients (MC-MED's MRN, a simulated patient's seed and number), else of the recording's
-name and size. It hides nothing from whoever can guess a number: it is a check, not a protection.
+``validation/patients.json`` of a bundle holds them by part: ``train``, ``validation``, ``calibration``, ``test``, and of
+its teacher ``teacher_train`` and ``teacher_val``, as far as they are known. A hash is of the patient where the data set
+has patients (MC-MED's MRN, a simulated patient's seed and number), else of the recording's name and size. It hides
+nothing from whoever can guess a number: it is a check, not a protection.
 """
 
 from __future__ import annotations
@@ -33,8 +34,18 @@ _PRIME, _FACTOR = 999_983, 6007
 
 def hashes(recordings: Iterable[Recording]) -> frozenset[bytes]:
     """The hashes of whose recordings these are."""
+    return frozenset(hash_of_each(recordings))
+
+
+def hash_of_each(recordings: Iterable[Recording]) -> list[bytes]:
+    """The hash of whose each recording is, in their order."""
     seeds: dict[str, int | None] = {}
-    return frozenset(hash_of(_token(r, seeds)) for r in recordings)
+    return [hash_of(_token(r, seeds)) for r in recordings]
+
+
+def names_training(parts: Iterable[str]) -> bool:
+    """Whether a list with these parts says who trained: the bundle's model, or the teacher that it is a form of."""
+    return not {"train", "teacher_train"}.isdisjoint(parts)
 
 
 def patients_file(parts: Mapping[str, frozenset[bytes]]) -> bytes:
@@ -50,8 +61,15 @@ def read_patients(bundle: Path) -> dict[str, frozenset[bytes]] | None:
         BundleError: The file is there and cannot be read.
     """
     path = bundle / FILE
-    if not path.is_file():
-        return None
+    return read_patients_file(path) if path.is_file() else None
+
+
+def read_patients_file(path: Path) -> dict[str, frozenset[bytes]]:
+    """The patients that a file in the form of :func:`patients_file` names, by part.
+
+    Raises:
+        BundleError: It cannot be read.
+    """
     try:
         if path.stat().st_size > MAX_BYTES:
             raise BundleError(f"{path} is larger than {MAX_BYTES >> 20} MB")

@@ -19,7 +19,7 @@ from calibration.methods import FOLDS, METHODS, Curve, Method, choose, folds
 from calibration.metrics import auroc_interval, calibration_error, mae_interval
 from calibration.observe import Observed
 from calibration.patients import FILE as PATIENTS_FILE
-from calibration.patients import hashes, patients_file, read_patients
+from calibration.patients import hashes, names_training, patients_file, read_patients
 from calibration.probability import conformal_half_width, fit_linear, fit_platt
 from convert.bundle_writer import BundleContents, to_json
 from convert.distil_evaluate import tier
@@ -75,6 +75,9 @@ class Scores:
     patient: NDArray[np.int64]
 
 
+_DID = {"test": "judged", "train": "trained", "teacher_train": "trained the teacher of"}
+
+
 def check_overlap(bundle: Path, data: Labelled) -> str:
     """Refuses patients that trained or judged the bundle.
 
@@ -91,12 +94,12 @@ def check_overlap(bundle: Path, data: Labelled) -> str:
     for part, found in known.items():
         both = ours & found if part != "calibration" else frozenset[bytes]()
         if both:
-            did = {"test": "judged", "train": "trained"}.get(part, f"were in the part '{part}' of")
+            did = _DID.get(part, f"were in the part '{part}' of")
             raise InputError(
                 f"{len(both)} of the {len(ours)} patients in {data.folder} {did} this bundle",
                 "calibrate on patients that it has never met",
             )
-    return "none" if "train" in known else "not known: the bundle does not name those who trained it"
+    return "none" if names_training(known) else "not known: the bundle does not name those who trained it"
 
 
 def scores_of(bundle: Bundle, data: Labelled, seen: Observed, plan: LabelPlan | None = None) -> Scores:

@@ -24,9 +24,10 @@ from calibration.observe_run import RunPlan, key_of, open_bundle, run_all
 from convert.distil_records import windows_of
 from convert.distil_teacher import CheckpointOptions, Teacher, open_teacher
 from convert.progress import Progress
+from convert.teacher_place import is_bundle
 from edge.bundle import DEMO, resolve
 from edge.frontend_stream import FS_HZ, WINDOW_SAMPLES
-from firmware_bridge.errors import InputError, OutputError, UsageError
+from firmware_bridge.errors import InputError, OutputError
 
 F64 = NDArray[np.float64]
 
@@ -96,7 +97,7 @@ def open_reference(plan: ReferencePlan, judged: Judged, progress: TextIO | None)
         raise InputError(f"no reference at {path}", "give a bundle, a checkpoint (.pth) or logits (.npz)")
     if path.suffix == ".npz":
         found = _logits_file(path, plan, judged)
-    elif path.is_dir() or path.suffix == ".zip":
+    elif is_bundle(path):
         found = _bundle(path, plan, judged, progress)
     else:
         found = _checkpoint(path, plan, judged, progress)
@@ -251,10 +252,7 @@ def save_logits(path: Path, judged: Judged) -> None:
 
 
 def _checkpoint(path: Path, plan: ReferencePlan, judged: Judged, progress: TextIO | None) -> Reference:
-    outputs = plan.outputs or path.with_name("outputs.json")
-    if not outputs.is_file():
-        raise UsageError(f"{path} is a checkpoint: what do its outputs mean?", "describe them with --outputs FILE")
-    teacher = open_teacher(path, CheckpointOptions(outputs=outputs), plan.work)
+    teacher = open_teacher(path, CheckpointOptions(plan.outputs), plan.work)
     columns, missing = _columns([h.key for h in teacher.heads], judged, str(path))
     key = key_of(teacher.identity, judged.data.sha256, plan.hop_s, len(judged.data.recordings))
     folder = plan.work / f"teacher-{key}"

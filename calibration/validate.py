@@ -20,7 +20,7 @@ from calibration.links import float_link, model_links
 from calibration.metrics import RESAMPLES
 from calibration.observe import OUTCOMES, Observed
 from calibration.observe_run import RunPlan, key_of, open_bundle, run_all
-from calibration.patients import hashes, read_patients
+from calibration.patients import hashes, names_training, read_patients
 from calibration.reference import ReferencePlan, open_reference, save_logits
 from calibration.robustness import robustness
 from calibration.subgroups import subgroups
@@ -154,7 +154,10 @@ def known_patients(bundle: Path, data: Labelled) -> list[str]:
                 "judge it on patients whom it has not met",
             )
     again = len(ours & parts.get("test", frozenset()))
-    return [f"{again} of {len(ours)} patients judged the bundle before, when it was made"] if again else []
+    said = [f"{again} of {len(ours)} patients judged the bundle before, when it was made"] if again else []
+    if not names_training(parts):
+        said.append("the bundle does not say who trained it, so overlap of these with those could not be checked")
+    return said
 
 
 def judged_of(

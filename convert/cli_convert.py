@@ -64,45 +64,46 @@ def inspect(argv: Sequence[str]) -> int:
     """``anyecg convert inspect CHECKPOINT``; needs no TensorFlow."""
     from convert.checkpoint import read_checkpoint
     from convert.inspect_checkpoint import describe
+    from convert.teacher_place import checkpoint_at, network_options
 
     p = _parser("inspect", "Say what a checkpoint holds. Nothing in it is executed.")
-    p.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="a .pth file")
-    p.add_argument("--stride", type=_positive, default=2, help="of each stage's first block; default %(default)s")
-    p.add_argument("--bn", choices=["on", "off"], default="off", help="trained with normalisation; default %(default)s")
+    p.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="a .pth file, or a folder of 'anyecg finetune'")
+    _network(p)
     args = p.parse_args(argv)
-    checkpoint = read_checkpoint(args.checkpoint)
-    sys.stdout.write(describe(checkpoint, args.stride, use_bn=args.bn == "on"))
+    checkpoint = read_checkpoint(checkpoint_at(args.checkpoint))
+    stride, use_bn = network_options(checkpoint, args.stride, _on(args.bn))
+    sys.stdout.write(describe(checkpoint, stride, use_bn=use_bn))
     return EXIT_OK
 
 
 def foundation(argv: Sequence[str]) -> int:
-    """``anyecg convert foundation CHECKPOINT --outputs FILE --data DIR --out BUNDLE``."""
+    """``anyecg convert foundation CHECKPOINT --data DIR --out BUNDLE``."""
     from convert.foundation import DEFAULT_LICENCE, DEFAULT_NAME, DEFAULT_VERSION, FoundationConfig, convert_foundation
     from convert.parity_report import text_table
 
     p = _parser("foundation", "Convert a whole teacher to full int8, front end ecgfounder/1.")
-    p.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="a .pth file")
-    p.add_argument("--outputs", type=Path, required=True, metavar="FILE", help="TOML or JSON that names the heads")
+    p.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="a .pth file, or a folder of 'anyecg finetune'")
+    p.add_argument("--outputs", type=Path, metavar="FILE", help="names the heads; default: outputs.json beside it")
     p.add_argument("--data", type=Path, required=True, metavar="DIR", help="recordings to calibrate and judge on")
     p.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="where the bundle shall stand")
     p.add_argument("--name", default=DEFAULT_NAME, help="of the bundle; default %(default)s")
     p.add_argument("--version", default=DEFAULT_VERSION, help="of the bundle; default %(default)s")
     p.add_argument("--licence", default=DEFAULT_LICENCE, help="of the weights; default: '%(default)s'")
-    p.add_argument("--stride", type=_positive, default=2, help="of each stage's first block; default %(default)s")
-    p.add_argument("--bn", choices=["on", "off"], default="off", help="trained with normalisation; default %(default)s")
+    _network(p)
     p.add_argument("--calibration-windows", type=_positive, default=48, metavar="N", help="default %(default)s")
     p.add_argument("--evaluation-windows", type=_positive, default=64, metavar="N", help="default %(default)s")
     p.add_argument("--gates", type=Path, metavar="FILE", help="TOML with other limits than convert/data/gates.toml")
     p.add_argument("--accept-loss", action="store_true", help="write the bundle though the gate stays shut")
     p.add_argument("--labels", type=Path, metavar="DIR", help="laboratory results of the data: calibrates the heads")
+    p.add_argument("--label-plan", type=Path, metavar="FILE", help="how labels are made; default: the teacher's own")
     p.add_argument(
         "--choice", choices=["coverage", "alternate"], default="coverage",
         help="windows for the ranges: those that cover the data, or every other one; default %(default)s",
     )  # fmt: skip
     a = p.parse_args(argv)
     config = FoundationConfig(
-        a.checkpoint, a.outputs, a.data, a.out, a.name, a.version, a.licence, a.stride, a.bn == "on",
-        a.calibration_windows, a.evaluation_windows, a.gates, a.accept_loss, a.labels, a.choice,
+        a.checkpoint, a.outputs, a.data, a.out, a.name, a.version, a.licence, a.stride, _on(a.bn),
+        a.calibration_windows, a.evaluation_windows, a.gates, a.accept_loss, a.labels, a.choice, a.label_plan,
     )  # fmt: skip
     result = convert_foundation(config, sys.stderr)
     sys.stdout.write(text_table(result.report))
@@ -145,6 +146,16 @@ def _write(folder: Path, files: dict[str, bytes]) -> None:
 
 def _parser(action: str, text: str) -> argparse.ArgumentParser:
     return argparse.ArgumentParser(prog=f"{PROG} {action}", description=text, allow_abbrev=False)
+
+
+def _network(p: argparse.ArgumentParser) -> None:
+    """What a checkpoint of others does not say of itself."""
+    p.add_argument("--stride", type=_positive, help="of each stage's first block; default: as the file says, else 2")
+    p.add_argument("--bn", choices=["on", "off"], help="normalisation; default: as the file says, else off")
+
+
+def _on(text: str | None) -> bool | None:
+    return None if text is None else text == "on"
 
 
 def _positive(text: str) -> int:

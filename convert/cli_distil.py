@@ -21,7 +21,9 @@ def build_parser() -> Parser:
 
     plan, windows = DistilPlan(), LabelPlan()
     p = Parser(PROG, "Distil a teacher into a student for a microcontroller. Killed runs go on when given again.")
-    p.add_argument("teacher", type=Path, metavar="TEACHER", help="a checkpoint (.pth) or a foundation bundle")
+    p.add_argument(
+        "teacher", type=Path, metavar="TEACHER", help="a folder of 'anyecg finetune', a .pth, or a foundation bundle"
+    )
     p.add_argument(
         "--data", type=Path, required=True, metavar="DIR", action="append",
         help="recordings: MC-MED, or a folder of files; may be repeated",
@@ -32,10 +34,16 @@ def build_parser() -> Parser:
     )  # fmt: skip
     p.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="where the bundle shall stand")
     p.add_argument("--labels", type=Path, metavar="DIR", help="laboratory results: MC-MED, or a folder with labels.csv")
+    p.add_argument(
+        "--label-plan", type=Path, metavar="FILE",
+        help="how labels are made of results: a label file of 'anyecg prepare' (default: the teacher's own)",
+    )  # fmt: skip
     p.add_argument("--compare", type=Path, metavar="DIR", help="other recordings to compare student and teacher on")
-    p.add_argument("--outputs", type=Path, metavar="FILE", help="what a checkpoint's outputs mean")
-    p.add_argument("--stride", type=int, default=2, metavar="N", help="of a checkpoint's stages (default %(default)s)")
-    p.add_argument("--bn", choices=["on", "off"], default="off", help="a checkpoint trained with normalisation")
+    p.add_argument(
+        "--outputs", type=Path, metavar="FILE", help="what a checkpoint's outputs mean (outputs.json beside it)"
+    )
+    p.add_argument("--stride", type=int, metavar="N", help="of a checkpoint's stages (default: as it says, else 2)")
+    p.add_argument("--bn", choices=["on", "off"], help="trained with normalisation (default: as it says, else off)")
     p.add_argument("--licence", default=CheckpointOptions().licence, help="of a checkpoint's weights")
     p.add_argument("--preset", default="micro", choices=sorted(PRESETS), help="size of the student (default micro)")
     p.add_argument("--name", help="of the bundle")
@@ -83,10 +91,12 @@ def main(argv: Sequence[str]) -> int:
     check_plan(plan, args.varied)
     if args.scheduler is not None:
         check_scheduler(args.scheduler)
-    checkpoint = CheckpointOptions(args.outputs, args.stride, args.bn == "on", args.licence)
+    checkpoint = CheckpointOptions(
+        args.outputs, args.stride, None if args.bn is None else args.bn == "on", args.licence
+    )
     config = DistilConfig(
         args.teacher, tuple(args.data), checkpoint, args.labels, args.compare, args.preset, args.name, args.fs,
-        LabelPlan(args.hop, args.windows), plan, args.varied, args.scheduler,
+        LabelPlan(args.hop, args.windows), plan, args.varied, args.scheduler, args.label_plan,
     )  # fmt: skip
     out = args.out.resolve()
     begun_s = time.monotonic()

@@ -23,9 +23,12 @@ from convert.distil_records import Recording, find_recordings
 from convert.distil_simulated import varied_recordings
 from convert.distil_teacher import CheckpointOptions, Teacher, open_teacher
 from convert.distil_train import Distillation, DistilPlan, windows_of_labels
+from convert.label_plan import chosen_plan
 from convert.micro import with_micro
 from convert.students import preset
 from convert.teacher_labels import Crew, LabelPlan, Labels, label
+from convert.teacher_place import Brought, brought_by, kept_files
+from convert.teacher_split import Met, met_among, parts_of
 from firmware_bridge.errors import InputError, UsageError
 
 SHARES = {"test": 0.12, "calibration": 0.12, "validation": 0.06}
@@ -42,7 +45,7 @@ class DistilConfig:
     """One distillation.
 
     Attributes:
-        teacher: A checkpoint or a foundation bundle.
+        teacher: A checkpoint, a folder of ``anyecg finetune`` or a foundation bundle.
         data: Folders of recordings; the names of those after the first begin with their folder's.
         checkpoint: What a checkpoint does not say of itself.
         labels: Folder of laboratory results; ``None`` for none.
@@ -55,6 +58,7 @@ class DistilConfig:
         plan: How the student is trained.
         varied: Simulated ECGs of every shape that are added to the training, on which the student only imitates.
         scheduler: Who labels, as :class:`convert.teacher_labels.Crew` takes it.
+        label_plan: File that says how labels are made of results; ``None`` for the teacher's own, or the kit's.
     """
 
     teacher: Path
@@ -69,6 +73,7 @@ class DistilConfig:
     plan: DistilPlan = field(default_factory=DistilPlan)
     varied: int = 0
     scheduler: str | None = None
+    label_plan: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,9 @@ class Material:
         part: Part of the split that a patient belongs to; ``None`` draws it.
         data: What these patients are, for the evidence.
         judged: Windows of a part that are judged at most.
+        met: Patients whom the teacher has met.
+        kept: Files that the bundle keeps of what the teacher brought.
+        met_hashes: The same patients and others whom it has met, for the bundle's list.
     """
 
     recordings: Sequence[Recording]
@@ -88,6 +96,9 @@ class Material:
     part: Mapping[str, str] | None = None
     data: str = "held-out patients of the distillation's data"
     judged: int = MOST_JUDGED
+    met: Met = field(default_factory=Met)
+    kept: Mapping[str, bytes] = field(default_factory=dict)
+    met_hashes: Mapping[str, frozenset[bytes]] = field(default_factory=dict)
 
 
 def convert_micro(out: Path, workdir: Path, config: DistilConfig, progress: TextIO | None) -> dict[str, Any]:
@@ -112,16 +123,34 @@ def convert_micro(out: Path, workdir: Path, config: DistilConfig, progress: Text
     """
     check_place(out)
     teacher = open_teacher(config.teacher, config.checkpoint, workdir)
-    return distil(out, workdir, teacher, config, progress)
+    return distil(out, workdir, teacher, config, progress, brought_by(config.teacher))
 
 
-def distil(out: Path, workdir: Path, teacher: Teacher, config: DistilConfig, progress: TextIO | None) -> dict[str, Any]:
+def distil(
+    out: Path,
+    workdir: Path,
+    teacher: Teacher,
+    config: DistilConfig,
+    progress: TextIO | None,
+    brought: Brought | None = None,
+) -> dict[str, Any]:
     """As :func:`convert_micro`, with a teacher that is open: any :class:`convert.distil_teacher.Teacher`."""
     check_place(out)
     check_fits(preset(config.preset), len(teacher.heads))
     recordings = recordings_of(config)
-    hard = None if config.labels is None else partial(hard_labels, config.labels, teacher.heads, recordings)
-    contents, report = distilled(workdir, teacher, Material(recordings, hard), config, progress)
+    brought = brought or Brought()
+    chosen = chosen_plan(config.label_plan, brought.plan, "teacher")
+    hard = None
+    if config.labels is not None:
+        hard = partial(hard_labels, config.labels, teacher.heads, recordings, plan=chosen.plan)
+    material = Material(
+        recordings,
+        hard,
+        met=met_among(recordings, brought.patients),
+        kept=kept_files(chosen, {}),
+        met_hashes=brought.patients,
+    )
+    contents, report = distilled(workdir, teacher, material, config, progress)
     write_bundle(out, with_micro(contents))
     return report
 
@@ -148,7 +177,7 @@ def distilled(
     if material.hard is not None:
         hard = material.hard(labels)
     if material.part is None:
-        rows = split_patients(recordings, labels, config.plan.seed)
+        rows = split_patients(recordings, labels, config.plan.seed, material.met)
     else:
         rows = _rows_of(material.part, recordings, labels)
     windows = windows_of_labels(labels, hard)
@@ -160,9 +189,10 @@ def distilled(
     trained = distillation.run()
     assembly = Assembly(
         spec, teacher, recordings, parts, trained, config.plan, config.windows, config.name, other, material.data,
-        material.judged,
+        material.judged, met_hashes=material.met_hashes,
     )  # fmt: skip
-    return assembly.build()
+    contents, report = assembly.build()
+    return replace(contents, extra={**contents.extra, **material.kept}), report
 
 
 def recordings_of(config: DistilConfig) -> list[Recording]:
@@ -194,11 +224,19 @@ def _key(config: DistilConfig, workdir: Path, hard: NDArray[np.float32]) -> str:
     return digest.hexdigest()[:12]
 
 
-def split_patients(recordings: Sequence[Recording], labels: Labels, seed: int) -> dict[str, NDArray[np.int64]]:
+def split_patients(
+    recordings: Sequence[Recording], labels: Labels, seed: int, met: Met | None = None
+) -> dict[str, NDArray[np.int64]]:
     """Windows of ``train``, ``validation``, ``calibration`` and ``test``; no patient is in two of them.
 
+    Args:
+        recordings: The data.
+        labels: The labelled windows.
+        seed: Of the draw.
+        met: Whom the teacher has met: they judge nothing, see :mod:`convert.teacher_split`.
+
     Raises:
-        InputError: There are too few patients.
+        InputError: There are too few patients, or too few who are new to the teacher.
     """
     patient = np.array([recordings[i].patient for i in labels.recording])
     judging = np.array([not recordings[i].training_only for i in labels.recording])
@@ -207,14 +245,10 @@ def split_patients(recordings: Sequence[Recording], labels: Labels, seed: int) -
         raise InputError(
             f"usable windows of {len(known)} patients only", f"at least {MIN_PATIENTS}: train, choose, calibrate, test"
         )
-    order = np.random.default_rng([seed, 3]).permutation(len(known))
-    found: dict[str, NDArray[np.int64]] = {}
-    at = 0
-    for name, share in SHARES.items():
-        count = max(1, round(len(known) * share))
-        found[name] = np.flatnonzero(np.isin(patient, known[order[at : at + count]]))
-        at += count
-    found["train"] = np.flatnonzero(np.isin(patient, known[order[at:]]) | ~judging)
+    parts = parts_of(known, met or Met(), SHARES, seed)
+    found = {name: np.flatnonzero(np.isin(patient, some)) for name, some in parts.items()}
+    elsewhere = np.isin(patient, np.concatenate(list(parts.values())))
+    found["train"] = np.flatnonzero(~elsewhere | ~judging)
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -153,6 +153,7 @@ class Assembly:
         compared: Other recordings; ``None`` for none.
         data: What the patients are, for the evidence.
         judged: Windows of a part that are run through the student at most, spread over its patients.
+        met_hashes: Whom the teacher has met, by part.
         choice: Of the windows for quantization after training: by coverage, or those of the training's first look.
     """
 
@@ -168,6 +169,7 @@ class Assembly:
     data: str
     judged: int = MOST_JUDGED
     choice: Literal["coverage", "spread"] = "coverage"
+    met_hashes: Mapping[str, frozenset[bytes]] = field(default_factory=dict)
 
     def build(self) -> tuple[BundleContents, dict[str, Any]]:
         """Exports, calibrates and judges.
@@ -249,7 +251,8 @@ class Assembly:
     def _patients(self) -> bytes:
         """Who is in which part: a later calibration or validation must not meet those who trained."""
         rows = {name: np.unique(w.labels.recording[w.rows]) for name, w in self.parts.items()}
-        return patients_file({name: hashes(self.recordings[i] for i in found) for name, found in rows.items()})
+        ours = {name: hashes(self.recordings[i] for i in found) for name, found in rows.items()}
+        return patients_file({**self.met_hashes, **ours})
 
     def _compared(self, manifest: Mapping[str, Any], exported: Exported) -> ParityReport:
         windows = self.parts["test"]

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.distil_heads import TeacherHead, heads_of_bundle, heads_of_file
+from convert.teacher_place import checkpoint_at, is_bundle, network_options, outputs_of
 from convert.tf_runtime import load_tensorflow, quiet_stderr
 from edge.frontend_ecgfounder import WINDOW_SAMPLES, EcgFounderFrontEnd
 from firmware_bridge.errors import InputError, OutputError, UsageError
@@ -162,15 +163,15 @@ class CheckpointOptions:
     """What a checkpoint does not say of itself.
 
     Attributes:
-        outputs: File that names its outputs; ``None`` for a bundle, which does.
-        stride: Of each stage's first block.
-        use_bn: The network was trained with batch normalisation.
+        outputs: File that names its outputs; ``None`` for ``outputs.json`` beside it, and for a bundle, which does.
+        stride: Of each stage's first block; ``None`` for what the file says, else 2.
+        use_bn: The network was trained with batch normalisation; ``None`` for what the file says, else not.
         licence: Of the weights.
     """
 
     outputs: Path | None = None
-    stride: int = 2
-    use_bn: bool = False
+    stride: int | None = None
+    use_bn: bool | None = None
     licence: str = "not stated by the checkpoint"
 
 
@@ -178,7 +179,7 @@ def open_teacher(path: Path, options: CheckpointOptions, workdir: Path) -> Teach
     """The teacher that a path names.
 
     Args:
-        path: A checkpoint (``.pth``) or a foundation bundle.
+        path: A checkpoint (``.pth``), the folder of ``anyecg finetune``, or a foundation bundle.
         options: What a checkpoint does not say of itself; a bundle says it all.
         workdir: Keeps the exported form of a checkpoint, so that a restart need not make it again.
 
@@ -188,16 +189,17 @@ def open_teacher(path: Path, options: CheckpointOptions, workdir: Path) -> Teach
         UsageError: A checkpoint without, or a bundle with a description of its outputs.
         OutputError: The exported form cannot be written.
     """
-    if path.is_dir() or path.suffix == ".zip":
+    if not path.exists():
+        raise InputError(
+            f"no teacher at {path}", "give a checkpoint (.pth), the folder of 'anyecg finetune' or a foundation bundle"
+        )
+    if is_bundle(path):
         if options != CheckpointOptions():
             given = "--outputs, --stride, --bn and --licence belong to a checkpoint"
             raise UsageError(given, "a bundle says it itself")
         return _bundle_teacher(path)
-    if not path.exists():
-        raise InputError(f"no teacher at {path}", "give a checkpoint (.pth) or a foundation bundle")
-    if options.outputs is None:
-        raise UsageError(f"{path} is a checkpoint: what do its outputs mean?", "describe them with --outputs FILE")
-    return _checkpoint_teacher(path, options.outputs, options, workdir)
+    path = checkpoint_at(path)
+    return _checkpoint_teacher(path, outputs_of(path, options.outputs), options, workdir)
 
 
 def _bundle_teacher(path: Path) -> Teacher:
@@ -223,13 +225,14 @@ def _checkpoint_teacher(path: Path, outputs: Path, options: CheckpointOptions, w
     # Loading TensorFlow and tracing 30 million parameters takes longer than reading what an earlier run exported.
     from convert.net1d import net1d_from_tensors
 
+    stride, use_bn = network_options(checkpoint, options.stride, options.use_bn)
     # The same weights are another teacher with another stride, and their labels must not be mixed.
-    identity = hashlib.sha256(f"{checkpoint.sha256} {options.stride} {options.use_bn} float/2".encode()).hexdigest()
+    identity = hashlib.sha256(f"{checkpoint.sha256} {stride} {use_bn} float/2".encode()).hexdigest()
     key = identity[:16]
     kept = workdir / f"teacher-{key}.tflite"
     model = read_kept(kept)
     if model is None:
-        net = net1d_from_tensors(checkpoint, stride=options.stride, use_bn=options.use_bn)
+        net = net1d_from_tensors(checkpoint, stride=stride, use_bn=use_bn)
         if net.spec.in_channels != 1:
             raise InputError(
                 f"{path} reads {net.spec.in_channels} leads", "a patch has one; give a one-lead checkpoint"

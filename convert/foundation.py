@@ -17,9 +17,11 @@ from convert.bundle_writer import AGGREGATION, BundleContents, write_bundle
 from convert.checkpoint import Checkpoint, read_checkpoint
 from convert.foundation_card import model_card
 from convert.foundation_outputs import match_dense, read_outputs
+from convert.label_plan import chosen_plan
 from convert.net1d_spec import Net1DSpec, spec_from_tensors
 from convert.parity import HeadName, ParityReport, Stage, compare, default_limits, load_limits
 from convert.recordings import WindowSet, collect_windows
+from convert.teacher_place import brought_by, checkpoint_at, kept_files, network_options, outputs_of
 from edge.frontend_ecgfounder import CLAMP, FS_HZ, WINDOW_SAMPLES
 from firmware_bridge.errors import CheckFailedError, InputError, OutputError
 
@@ -44,39 +46,41 @@ class FoundationConfig:
     """What to convert, and how.
 
     Attributes:
-        checkpoint: The teacher, a ``.pth`` file.
-        outputs: Names its heads; see ``convert/foundation_outputs.py``.
+        checkpoint: The teacher, a ``.pth`` file or the folder of ``anyecg finetune``.
+        outputs: Names its heads; see ``convert/foundation_outputs.py``. ``None`` for ``outputs.json`` beside it.
         data: A folder of recordings.
         out: Where the bundle shall stand.
         name: Of the bundle.
         version: Of the bundle.
         licence: Of the weights.
-        stride: Of each stage's first block.
-        use_bn: The network was trained with batch normalisation. Its tensors stand in checkpoints in any case, so the
-            file does not tell.
+        stride: Of each stage's first block; ``None`` for what the file says, else 2.
+        use_bn: The network was trained with batch normalisation; ``None`` for what the file says, else not. Its tensors
+            stand in checkpoints in any case, so those of others do not tell.
         calibration_windows: For the ranges.
         evaluation_windows: For gate and parity.
         gates: Limits; ``None`` for those in the package.
         accept_loss: Write the bundle though the gate stays shut.
         labels: Laboratory results that the heads are calibrated on; ``None`` leaves them uncalibrated.
         choice: How the windows for the ranges are chosen: ``coverage`` or ``alternate``, every other one.
+        label_plan: File that says how labels are made of results; ``None`` for the teacher's own, or the kit's.
     """
 
     checkpoint: Path
-    outputs: Path
+    outputs: Path | None
     data: Path
     out: Path
     name: str = DEFAULT_NAME
     version: str = DEFAULT_VERSION
     licence: str = DEFAULT_LICENCE
-    stride: int = 2
-    use_bn: bool = False
+    stride: int | None = None
+    use_bn: bool | None = None
     calibration_windows: int = 48
     evaluation_windows: int = 64
     gates: Path | None = None
     accept_loss: bool = False
     labels: Path | None = None
     choice: Choice = "coverage"
+    label_plan: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -130,25 +134,30 @@ def convert_foundation(config: FoundationConfig, stream: TextIO | None = None) -
     say = stream.write if stream is not None else lambda _: 0
     limits = load_limits(config.gates) if config.gates else default_limits()
     _check_place(config.out)
-    heads = read_outputs(config.outputs)
-    checkpoint = read_checkpoint(config.checkpoint)
-    spec = spec_from_tensors(checkpoint.tensors, str(config.checkpoint), stride=config.stride, use_bn=config.use_bn)
-    match_dense(heads, spec.n_classes, config.outputs, config.checkpoint)
+    path = checkpoint_at(config.checkpoint)
+    outputs = outputs_of(path, config.outputs)
+    heads = read_outputs(outputs)
+    checkpoint = read_checkpoint(path)
+    stride, use_bn = network_options(checkpoint, config.stride, config.use_bn)
+    spec = spec_from_tensors(checkpoint.tensors, str(path), stride=stride, use_bn=use_bn)
+    match_dense(heads, spec.n_classes, outputs, path)
+    brought = brought_by(path)
+    plan = chosen_plan(config.label_plan, brought.plan, "teacher")
     if spec.in_channels != 1:
-        raise InputError(
-            f"{config.checkpoint} reads {spec.in_channels} leads, a patch gives one", "take the one-lead teacher"
-        )
+        raise InputError(f"{path} reads {spec.in_channels} leads, a patch gives one", "take the one-lead teacher")
     found = enough_windows(config.data, config.calibration_windows + config.evaluation_windows, stream)
     say(f"{len(found.windows)} windows of {len(found.used)} recordings, {len(found.skipped)} skipped\n")
     prepared = prepare(found.raw(), CLAMP)
     say(f"converting {spec.count_parameters()} parameters to float LiteRT\n")
     made = _Made(config, checkpoint, spec, heads, found, prepared, limits, stream)
     report, contents, form = made.make()
+    contents = replace(contents, extra={**contents.extra, **kept_files(plan, brought.patients)})
     if config.labels is not None:
         from convert.distil_heads import heads_of_file
         from convert.foundation_calibrate import Results, calibrated
 
-        contents = calibrated(contents, heads_of_file(config.outputs), Results(config.data, config.labels), stream)
+        results = Results(config.data, config.labels, plan.plan, brought.patients)
+        contents = calibrated(contents, heads_of_file(outputs), results, stream)
         contents = replace(contents, model_card=model_card(contents.manifest, report, contents.heads))
     seconds = time.monotonic() - begun_s
     write_bundle(config.out, contents)

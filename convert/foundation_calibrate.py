@@ -1,21 +1,24 @@
 """Probabilities and intervals of a converted teacher, where laboratory results of its recordings are at hand.
 
-Half of the patients fit, the other half judge: nobody does both. What a teacher was trained on, its checkpoint does not
-say; give recordings that it never saw.
+Half of the patients fit, the other half judge: nobody does both. Where a list of the teacher's patients stands beside
+it, those who trained it do neither, those who chose its weights fit, and the rest judge. Without such a list nobody can
+check it: give recordings that the teacher never saw.
 """
 
 from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.patients import FILE as PATIENTS_FILE
+from calibration.patients import hashes, patients_file
 from convert.bundle_writer import BundleContents, to_json
 from convert.distil_evaluate import FORMS, Part, calibrate, judge
 from convert.distil_heads import TeacherHead
@@ -23,7 +26,9 @@ from convert.distil_labels import hard_labels
 from convert.distil_records import Recording, find_recordings
 from convert.distil_teacher import InputSteps, LiteRtTeacher
 from convert.distil_train import Scaling
+from convert.prepare_plan import LabelPlan as ResultPlan
 from convert.teacher_labels import LabelPlan, Labels, label
+from convert.teacher_split import Met, by_meeting, met_among
 from edge.frontend_ecgfounder import CLAMP
 from firmware_bridge.errors import InputError
 
@@ -43,10 +48,14 @@ class Results:
     Attributes:
         data: Folder of recordings.
         labels: Folder of results, as ``anyecg convert micro`` takes it.
+        plan: How labels are made of them.
+        patients: Whom the teacher has met, by part.
     """
 
     data: Path
     labels: Path
+    plan: ResultPlan | None = None
+    patients: Mapping[str, frozenset[bytes]] = field(default_factory=dict)
 
 
 def calibrated(
@@ -71,11 +80,14 @@ def calibrated(
     steps = InputSteps(step["scale"], step["zero_point"], CLAMP)
     sha256 = hashlib.sha256(contents.model).hexdigest()
     teacher = LiteRtTeacher(contents.model, str(contents.manifest["name"]), sha256, heads, quantized=steps)
-    recordings = _spread(find_recordings(results.data))
+    recordings = find_recordings(results.data)
+    met = met_among(recordings, results.patients)
+    recordings = _spread([r for r in recordings if r.patient not in met.trained])
     with tempfile.TemporaryDirectory(prefix="anyecg-") as work:
         labels = label(Path(work), recordings, teacher, LabelPlan(), stream)
-    hard = hard_labels(results.labels, heads, recordings, labels)
-    fit, held_out = _halves(recordings, labels, hard)
+    hard = hard_labels(results.labels, heads, recordings, labels, results.plan)
+    first, second = _halves(recordings, labels, hard, met)
+    fit, held_out = _part(recordings, labels, hard, first), _part(recordings, labels, hard, second)
     n = len(heads)
     one, none = np.ones(n, np.float32), np.empty(0, np.float32)
     same = Scaling(np.zeros(n, np.float32), one, one, none, none)
@@ -96,7 +108,17 @@ def calibrated(
         contents,
         manifest={**contents.manifest, "outputs": outputs},
         heads={**contents.heads, **fitted},
-        extra={**contents.extra, "validation/calibration.json": to_json(report)},
+        extra={
+            **contents.extra,
+            "validation/calibration.json": to_json(report),
+            PATIENTS_FILE: patients_file(
+                {
+                    **results.patients,
+                    "calibration": _whose(recordings, labels, first),
+                    "test": _whose(recordings, labels, second),
+                }
+            ),
+        },
     )
 
 
@@ -112,15 +134,27 @@ def _spread(recordings: list[Recording]) -> list[Recording]:
     return recordings
 
 
-def _halves(recordings: Sequence[Recording], labels: Labels, hard: NDArray[np.float32]) -> tuple[Part, Part]:
+def _halves(
+    recordings: Sequence[Recording], labels: Labels, hard: NDArray[np.float32], met: Met
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Windows that fit and windows that judge.
+
+    Of those who chose the teacher's weights and of those new to it, or of one half each where one of these is empty.
+    """
     of = np.array([recordings[i].patient for i in labels.recording])
     known = np.unique(of[~np.all(np.isnan(hard), axis=1)])
     if len(known) < LEAST_PATIENTS:
         raise InputError("laboratory results of a single patient calibrate nothing", "give recordings of more")
-    order = np.random.default_rng([SEED, 3]).permutation(len(known))
-    half = len(known) // 2
-    first, second = (np.flatnonzero(np.isin(of, known[rows])) for rows in (order[:half], order[half:]))
-    return _part(recordings, labels, hard, first), _part(recordings, labels, hard, second)
+    order = known[np.random.default_rng([SEED, 3]).permutation(len(known))]
+    _, chose, new = by_meeting(order, met)
+    if not (len(chose) and len(new)):
+        chose, new = np.split(order, [len(order) // 2])
+    first, second = (np.flatnonzero(np.isin(of, some)) for some in (chose, new))
+    return first, second
+
+
+def _whose(recordings: Sequence[Recording], labels: Labels, rows: NDArray[np.int64]) -> frozenset[bytes]:
+    return hashes(recordings[i] for i in np.unique(labels.recording[rows]))
 
 
 def _part(recordings: Sequence[Recording], labels: Labels, hard: NDArray[np.float32], rows: NDArray[np.int64]) -> Part:

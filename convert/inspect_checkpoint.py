@@ -28,8 +28,8 @@ def describe(checkpoint: Checkpoint, stride: int, *, use_bn: bool) -> str:
         "network": f"Net1D, {spec.in_channels} lead(s), {len(spec.filter_list)} stages, {len(spec.blocks())} blocks",
         "filters": " ".join(map(str, (spec.base_filters, *spec.filter_list))),
         "blocks": " ".join(map(str, spec.m_blocks_list)),
-        "kernel": f"{spec.kernel_size}, stride {spec.stride} (not in the file), groups of {spec.groups_width}, "
-        f"ratio {spec.ratio:g}",
+        "kernel": f"{spec.kernel_size}, stride {spec.stride} ({_stride_said(checkpoint)}), "
+        f"groups of {spec.groups_width}, ratio {spec.ratio:g}",
         "normalised": _norm_text(spec, checkpoint),
         "parameters": f"{spec.count_parameters()} in use, {spec.count_macs(WINDOW_SAMPLES) / 1e9:.3f} GMAC a window of "
         f"{WINDOW_SAMPLES}",
@@ -38,6 +38,10 @@ def describe(checkpoint: Checkpoint, stride: int, *, use_bn: bool) -> str:
         "oddities": "; ".join(_oddities(spec, checkpoint)) or "none",
     }
     return "".join(f"{name:<11} {text}\n" for name, text in rows.items())
+
+
+def _stride_said(checkpoint: Checkpoint) -> str:
+    return "as the file says" if "stride" in checkpoint.facts else "not in the file"
 
 
 def _norm_text(spec: Net1DSpec, checkpoint: Checkpoint) -> str:

@@ -23,6 +23,9 @@ FILE = "validation/labels.json"
 BESIDE = "labels.json"
 """Beside a teacher."""
 
+DEFAULT = "default"
+"""Who says a plan that nobody says."""
+
 NEAR_MINUTES = 60.0
 """Where nothing else is said, a result counts for windows this near to its order: CardioLab's estimation task (arXiv
 2411.14886)."""
@@ -34,7 +37,7 @@ class ChosenPlan:
 
     Attributes:
         plan: The plan.
-        said_by: ``default``, ``bundle``, ``teacher`` or the name of a file.
+        said_by: :data:`DEFAULT`, ``bundle``, ``teacher`` or the name of a file.
     """
 
     plan: LabelPlan
@@ -73,7 +76,7 @@ def chosen_plan(given: Path | None, kept: LabelPlan | None, keeper: str) -> Chos
     """
     if given is not None:
         return ChosenPlan(read_label_plan(given), given.name)
-    return ChosenPlan(default_plan(), "default") if kept is None else ChosenPlan(kept, keeper)
+    return ChosenPlan(default_plan(), DEFAULT) if kept is None else ChosenPlan(kept, keeper)
 
 
 def read_label_plan(path: Path) -> LabelPlan:

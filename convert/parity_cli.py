@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from convert.checkpoint import read_checkpoint
 from convert.parity import ParityReport
 from convert.parity_run import bundle_parity, read_original
+from convert.teacher_place import checkpoint_at
 from edge.bundle import Bundle, load_bundle
 from firmware_bridge.errors import BundleError, InputError, UsageError
 
@@ -53,7 +54,7 @@ def _core(bundle: Bundle, path: Path) -> Any:
             f"{bundle.path} is a {bundle.manifest.tier} bundle: its model is no form of a checkpoint",
             "leave --checkpoint out",
         )
-    checkpoint = read_checkpoint(path)
+    checkpoint = read_checkpoint(checkpoint_at(path))
     stated = _manifest(bundle)
     teacher, network = (v if isinstance(v, dict) else {} for v in (stated.get("teacher"), stated.get("network")))
     sha256 = teacher.get("sha256")

@@ -95,7 +95,12 @@ class MissingExtraError(AnyEcgError):
 
     def __init__(self, feature: str, extra: str) -> None:
         super().__init__(f"{feature} needs the '{extra}' extra", f"pip install 'anyecg-edge[{extra}]'")
+        self.feature = feature
         self.extra = extra
+
+    def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
+        """So that it comes back whole from another process: its message is made of its arguments."""
+        return type(self), (self.feature, self.extra)
 
 
 class OutputError(AnyEcgError):
