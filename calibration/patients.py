@@ -1,8 +1,8 @@
 """Whose recordings a bundle was made of, as short hashes, so that nobody is fitted and judged on by mistake.
 
-``validation/patients.json`` of a bundle holds them by part: ``train``, ``validation``, ``calibration``, ``test``, and of
-its teacher ``teacher_train`` and ``teacher_val``, as far as they are known. A hash is of the patient where the data set
-has patients (MC-MED's MRN, a simulated patient's seed and number), else of the recording's name and size. It hides
+``validation/patients.json`` of a bundle holds them by part: ``train``, ``validation``, ``calibration``, ``test``, and
+of its teacher ``teacher_train`` and ``teacher_val``, as far as they are known. A hash is of the patient where the data
+set has patients (MC-MED's MRN, a simulated patient's seed and number), else of the recording's name and size. It hides
 nothing from whoever can guess a number: it is a check, not a protection.
 """
 
