@@ -55,6 +55,7 @@ FEATURES: tuple[Feature, ...] = (
     Feature("pr_ms", "ms", "P onset to QRS onset"),
     Feature("p_ms", "ms", "P onset to P end"),
     Feature("qrs_ms", "ms", "QRS duration"),
+    Feature("r_width_ms", "ms", "the largest deflection of QRS at half its height"),
     Feature("qt_ms", "ms", "QRS onset to T end (tangent)"),
     Feature("qtc_fridericia_ms", "ms", "QT over the cube root of RR (Fridericia, Acta Med Scand 1920;53:469)"),
     Feature("qtc_bazett_ms", "ms", "QT over the square root of RR (Bazett, Heart 1920;7:353)"),
@@ -63,7 +64,7 @@ FEATURES: tuple[Feature, ...] = (
     Feature("tpeak_tend_ms", "ms", "T peak to T end"),
     Feature("t_width_ms", "ms", "T at half height"),
     Feature("t_asymmetry", "1", "rise from half height to peak, over the fall"),
-    Feature("p_r", "1", "P amplitude over QRS"),
+    Feature("p_r", "1", "P amplitude over QRS, 0 where no P stands out"),
     Feature("q_r", "1", "Q amplitude over QRS, 0 or negative"),
     Feature("s_r", "1", "S amplitude over QRS, 0 or negative"),
     Feature("st_r", "1", "60 ms after QRS, over QRS"),
@@ -71,7 +72,7 @@ FEATURES: tuple[Feature, ...] = (
     Feature("u_r", "1", "U amplitude over QRS"),
     Feature("t_area_r", "1", "area of ST and T over area of QRS, signed"),
     Feature("t_steepness", "1/s", "T amplitude over QRS and its width at half height"),
-    Feature("p_mv", "mV", "P amplitude above the level before QRS"),
+    Feature("p_mv", "mV", "P amplitude above the level before QRS, 0 where no P stands out"),
     Feature("q_mv", "mV", "deepest point before R, 0 or negative"),
     Feature("r_mv", "mV", "R amplitude, 0 where all of QRS goes down"),
     Feature("s_mv", "mV", "deepest point after R, 0 or negative"),
@@ -137,8 +138,8 @@ def _rhythm(peaks: NDArray[np.int64]) -> dict[str, float]:
 
 
 def _intervals(beat: MeanBeat, qrs: Complex, t: Wave | None, p: Wave | None) -> dict[str, float]:
-    found = {"qrs_ms": (qrs.offset - qrs.onset) / MS}
-    if t is not None:
+    found = {"qrs_ms": (qrs.offset - qrs.onset) / MS, "r_width_ms": qrs.width / MS}
+    if t is not None and t.clear:
         qt = (t.end - qrs.onset) / MS
         found |= {
             "qt_ms": qt,
@@ -151,7 +152,7 @@ def _intervals(beat: MeanBeat, qrs: Complex, t: Wave | None, p: Wave | None) -> 
             "t_asymmetry": t.rise / t.fall,
             "t_steepness": t.height / qrs.height / ((t.rise + t.fall) / FS_HZ),
         }
-    if p is not None:
+    if p is not None and p.clear:
         found |= {"pr_ms": (qrs.onset - p.begin) / MS, "p_ms": (p.end - p.begin) / MS}
     return found
 
@@ -160,13 +161,13 @@ def _heights(beat: MeanBeat, qrs: Complex, t: Wave | None, p: Wave | None) -> di
     at = qrs.offset + round(60 * MS)
     st = float(np.median(beat.wave[at - 2 : at + 3])) - qrs.level
     return {
-        "p": p.height if p is not None else 0.0,
+        "p": p.height if p is not None and p.clear else 0.0,
         "q": qrs.q,
         "r": qrs.r,
         "s": qrs.s,
         "st": st,
-        "t": t.height if t is not None else 0.0,
-        "u": u_height(beat, qrs, t, p) if t is not None else NAN,
+        "t": t.height if t is not None else NAN,
+        "u": u_height(beat, qrs, t, p) if t is not None and t.clear else NAN,
     }
 
 
@@ -181,7 +182,7 @@ def _areas(beat: MeanBeat, qrs: Complex, t: Wave | None, sd_mv: float) -> dict[s
         "qrs_area_mv_ms": qrs_area * sd_mv,
         "p_noise_ratio": float(np.median(quiet)) / qrs.height,
     }
-    if t is not None and np.isfinite(t.end):
+    if t is not None and t.clear and np.isfinite(t.end):
         t_area = float(y[qrs.offset + 1 : int(t.end) + 1].sum()) / MS
         found |= {"t_area_r": t_area / qrs_area, "t_area_mv_ms": t_area * sd_mv}
     return found

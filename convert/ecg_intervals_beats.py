@@ -42,6 +42,8 @@ QRS_HALF_S = 0.06
 """QRS lies mostly within this distance of R."""
 LEAST_BEATS = 4
 """Fewer beats make no average."""
+LEAST_SHARE = 0.33
+"""They must be this part of all: more beats may be ectopic than not, but a few that look alike in noise are chance."""
 EARLY = 0.80
 """A beat is early when it comes before this part of the median RR interval."""
 MAD_TO_SD = 1.4826
@@ -113,7 +115,7 @@ def mean_beat(x: F64, peaks: Ints) -> tuple[MeanBeat | None, float]:
         peaks: R peaks in it.
 
     Returns:
-        ``None`` where fewer than four beats are alike; the share is NaN where it cannot be told.
+        ``None`` where too few beats are alike; the share is NaN where it cannot be told.
     """
     if len(peaks) < LEAST_BEATS:
         return None, float("nan")
@@ -127,15 +129,15 @@ def mean_beat(x: F64, peaks: Ints) -> tuple[MeanBeat | None, float]:
     offsets = np.arange(-before, after + 1)
     windows = x[peaks[whole, None] + offsets]
     part = slice(before - round(ALIKE_S[0] * FS_HZ), before + min(after, round(ALIKE_S[1] * FS_HZ)) + 1)
-    alike = _matching(windows[:, part])
+    early = np.diff(peaks, prepend=peaks[0] - round(rr_s * FS_HZ))[whole] < EARLY * rr_s * FS_HZ
+    alike = _matching(windows[:, part], early)
     template = np.median(windows[alike], axis=0)
     aligned = peaks[whole] + _shifts(x, peaks[whole], template, before, spare)
     windows = x[aligned[:, None] + offsets]
     correlation = likeness(windows[:, part], template[part])
-    early = np.diff(peaks, prepend=peaks[0] - round(rr_s * FS_HZ))[whole] < EARLY * rr_s * FS_HZ
     ectopic = float(np.mean(early & (correlation < ALIKE)))
     kept = windows[correlation >= ALIKE]
-    if len(kept) < LEAST_BEATS:
+    if len(kept) < max(LEAST_BEATS, LEAST_SHARE * len(windows)):
         return None, ectopic
     wave = np.median(kept, axis=0)
     spread = MAD_TO_SD * np.median(np.abs(kept - wave), axis=0)
@@ -143,15 +145,16 @@ def mean_beat(x: F64, peaks: Ints) -> tuple[MeanBeat | None, float]:
     return MeanBeat(wave, error, spread, before, rr_s, len(kept)), ectopic
 
 
-def _matching(windows: F64) -> NDArray[np.bool_]:
-    """Which beats are like the one that is most like the others."""
+def _matching(windows: F64, early: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which beats are like the one that is most like the others; of ectopic beats there may be as many as of others."""
     thin = windows[:, ::STREAM_STEP]
     thin = thin - thin.mean(axis=1, keepdims=True)
     length = np.sqrt((thin * thin).sum(axis=1))
     thin = thin / np.where(length > 0.0, length, 1.0)[:, None]
     # einsum without optimization calls no BLAS, whose last bits depend on the library.
     each = np.einsum("ik,jk->ij", thin, thin)
-    return np.asarray(each[np.median(each, axis=1).argmax()] >= ALIKE)
+    usual = np.median(each, axis=1) - (2.0 * early if not early.all() else 0.0)
+    return np.asarray(each[usual.argmax()] >= ALIKE)
 
 
 def _shifts(x: F64, peaks: Ints, template: F64, before: int, spare: int) -> Ints:

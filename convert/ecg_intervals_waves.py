@@ -18,31 +18,40 @@ F64 = NDArray[np.float64]
 MS = FS_HZ / 1000.0
 """Samples a millisecond."""
 
-BEND_MS = 8.0
+BEND_MS = 12.0
 """Distance of the samples whose second difference is taken: it answers to QRS and hardly to the slower T."""
-BEND_SHARE = 0.06
+BEND_SHARE = 0.04
 """QRS ends where the second difference stays below this part of its largest."""
+SLOPE_SHARE = 0.4
+"""Nor has it ended where it is straight and this much as steep as at its steepest, as between R and S."""
 CALM_MS = 12.0
 """It must stay there for this long: it also passes zero between the waves of QRS."""
 QRS_BEFORE_MS, QRS_AFTER_MS = 130.0, 170.0
 """QRS is looked for this far before and after R."""
-SPREAD_MS = 12.0
-"""The filter (40 Hz) and the second difference make QRS wider by about this much in all (measured on simulated ECG)."""
+INWARDS_MS = (4.0, 8.0)
+"""The filter (40 Hz) and the second difference put begin and end of QRS this far out (measured on simulated ECG)."""
 NOISE_TIMES = 3.0
-"""A wave must be this many standard errors high."""
-LEAST_P, LEAST_T = 0.02, 0.03
-"""and this part of the QRS."""
-LEVEL_MS = (18.0, 6.0)
+"""A wave must be this many standard errors high,"""
+P_NOISE_TIMES = 5.0
+"""P more: of the f waves of atrial fibrillation, averaged, the highest is sought."""
+LEAST_P, LEAST_T = 0.02, 0.05
+"""and this part of the QRS: lower ones are no more than what the front end leaves of others."""
+LEVEL_MS = (22.0, 8.0)
 """The level before QRS is the median from here to here before its onset."""
 T_FIRST_MS = 40.0
 """T has its peak at least this long after the end of QRS."""
 T_USUAL_S, T_USUAL_SD_S = 0.30, 0.11
-"""Usual time from R to the peak of T at RR = 1 s and its allowance: extrema far from it count less."""
+"""Usual time from R to the peak of T at RR = 1 s and its allowance: extrema far from it count less. Both go with the
+cube root of RR (Fridericia)."""
 T_LAST_RR = 0.80
 """T has its peak before this part of RR: later comes the next P."""
 FALL_MS = 180.0
 """The steepest tangent of a T wave is sought this far from its peak."""
 P_FALL_MS = 90.0
+P_USUAL_MS, P_USUAL_SD_MS = 115.0, 90.0
+"""Usual time from the peak of P to QRS and its allowance."""
+P_INVERTED = 0.5
+"""A valley counts half: what a tall T leaves behind it is one, and P is upright in lead II."""
 P_FIRST_MS = 30.0
 """P has its peak at least this long before the onset of QRS."""
 U_MS = (25.0, 110.0)
@@ -60,6 +69,7 @@ class Wave:
         end: The same behind the peak.
         rise: Samples from half height to the peak; NaN where half height is not reached.
         fall: Samples from the peak to half height.
+        clear: It stands out of the noise and is no remainder of its neighbours.
     """
 
     peak: int
@@ -68,6 +78,7 @@ class Wave:
     end: float
     rise: float
     fall: float
+    clear: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +92,7 @@ class Complex:
         q: Deepest point before R below the level, 0 or negative.
         r: Height of R above the level; 0 where all goes down.
         s: Deepest point after R, 0 or negative.
+        width: Of the largest deflection at half its height, in samples.
     """
 
     onset: int
@@ -89,6 +101,7 @@ class Complex:
     q: float
     r: float
     s: float
+    width: float
 
     @property
     def height(self) -> float:
@@ -97,26 +110,35 @@ class Complex:
 
 
 def find_complex(beat: MeanBeat) -> Complex | None:
-    """QRS of an averaged beat; ``None`` where it has no begin or no end."""
+    """QRS of an averaged beat; ``None`` where it has no begin or no end, or is narrower than its own largest wave."""
     y, step = beat.wave, round(BEND_MS * MS)
     bend = np.zeros(len(y))
     bend[step:-step] = np.abs(y[2 * step :] - 2.0 * y[step:-step] + y[: -2 * step])
     near = slice(beat.r - round(60 * MS), beat.r + round(60 * MS))
     floor = NOISE_TIMES * 2.45 * float(np.median(beat.error))
-    calm = bend < max(BEND_SHARE * float(bend[near].max()), floor)
+    slope = np.abs(np.gradient(y))
+    calm = (bend < max(BEND_SHARE * float(bend[near].max()), floor)) & (slope < SLOPE_SHARE * float(slope[near].max()))
     onset = _first_calm(calm[: beat.r + 1][::-1], round(QRS_BEFORE_MS * MS))
     offset = _first_calm(calm[beat.r :], round(QRS_AFTER_MS * MS))
     if onset is None or offset is None:
         return None
-    inwards = round(0.5 * SPREAD_MS * MS)
-    begin, end = beat.r - onset + inwards, beat.r + offset - inwards
+    begin, end = beat.r - onset + round(INWARDS_MS[0] * MS), beat.r + offset - round(INWARDS_MS[1] * MS)
     if end - begin < round(20 * MS):
         return None
-    level = float(np.median(y[begin - round(LEVEL_MS[0] * MS) - inwards : begin - round(LEVEL_MS[1] * MS)]))
-    top = begin + int(y[begin : end + 1].argmax())
-    low_before = float(y[begin : top + 1].min()) - level
-    low_after = float(y[top : end + 1].min()) - level
-    return Complex(begin, end, level, min(low_before, 0.0), max(float(y[top]) - level, 0.0), min(low_after, 0.0))
+    level = float(np.median(y[begin - round(LEVEL_MS[0] * MS) : begin - round(LEVEL_MS[1] * MS)]))
+    inside = y[begin : end + 1] - level
+    top = int(inside.argmax())
+    r, low_before, low_after = max(float(inside[top]), 0.0), float(inside[: top + 1].min()), float(inside[top:].min())
+    q, s = min(low_before, 0.0), min(low_after, 0.0)
+    width = _half_width((y - level) * (1.0 if r >= max(-q, -s) else -1.0), begin, end)
+    return Complex(begin, end, level, q, r, s, width) if width < end - begin else None
+
+
+def _half_width(up: F64, begin: int, end: int) -> float:
+    """Width of the largest deflection at half its height, in samples; NaN where it does not come down."""
+    top = begin + int(up[begin : end + 1].argmax())
+    half = 0.5 * float(up[top])
+    return _reach(up[top:], half) + _reach(up[: top + 1][::-1], half)
 
 
 def _first_calm(calm: NDArray[np.bool_], most: int) -> int | None:
@@ -128,25 +150,25 @@ def _first_calm(calm: NDArray[np.bool_], most: int) -> int | None:
 
 
 def find_t(beat: MeanBeat, qrs: Complex) -> Wave | None:
-    """T, upright or inverted; ``None`` where nothing stands out."""
+    """T, upright or inverted; ``None`` where there is neither peak nor valley."""
     y = _smooth(beat.wave - qrs.level)
     first = qrs.offset + round(T_FIRST_MS * MS)
     last = min(beat.r + round(T_LAST_RR * beat.rr_s * FS_HZ), len(y) - round(20 * MS))
-    usual = beat.r + T_USUAL_S * beat.rr_s ** (1.0 / 3.0) * FS_HZ
+    second = beat.rr_s ** (1.0 / 3.0) * FS_HZ
     at = _extrema(y, first, last)
     if not len(at):
         return None
-    away = (at - usual) / (T_USUAL_SD_S * FS_HZ)
+    away = ((at - beat.r) / second - T_USUAL_S) / T_USUAL_SD_S
     peak = int(at[(np.abs(y[at]) * np.exp(-0.5 * away * away)).argmax()])
     least = max(NOISE_TIMES * float(beat.error[peak]), LEAST_T * qrs.height)
-    return _wave(y, peak, first - round(20 * MS), len(y), FALL_MS) if abs(y[peak]) > least else None
+    return _wave(y, peak, (first - round(20 * MS), len(y)), FALL_MS, least)
 
 
 def find_p(beat: MeanBeat, qrs: Complex, t: Wave | None) -> Wave | None:
-    """P, upright or inverted; ``None`` where nothing stands out, as in atrial fibrillation."""
+    """P, upright or inverted; ``None`` where there is neither peak nor valley. Not clear in atrial fibrillation."""
     y = _smooth(beat.wave - qrs.level)
     first = 4
-    if t is not None:
+    if t is not None and t.clear:
         end = t.end if np.isfinite(t.end) else t.peak + 60.0 * MS
         # The T wave before: where it ended, one interval earlier.
         first = max(first, int(end - beat.rr_s * FS_HZ) + round(10 * MS))
@@ -154,21 +176,39 @@ def find_p(beat: MeanBeat, qrs: Complex, t: Wave | None) -> Wave | None:
     at = _extrema(y, first, last)
     if not len(at):
         return None
-    peak = int(at[np.abs(y[at]).argmax()])
-    least = max(NOISE_TIMES * float(beat.error[peak]), LEAST_P * qrs.height)
-    return _wave(y, peak, first, qrs.onset, P_FALL_MS) if abs(y[peak]) > least else None
+    away = (qrs.onset - P_USUAL_MS * MS - at) / (P_USUAL_SD_MS * MS)
+    weight = np.where(y[at] > 0.0, 1.0, P_INVERTED) * np.exp(-0.5 * away * away)
+    peak = int(at[(np.abs(y[at]) * weight).argmax()])
+    least = max(P_NOISE_TIMES * float(beat.error[peak]), LEAST_P * qrs.height)
+    return _wave(y, peak, (first, qrs.onset), P_FALL_MS, least)
 
 
 def u_height(beat: MeanBeat, qrs: Complex, t: Wave, p: Wave | None) -> float:
-    """Highest point after the end of T above the level; NaN where the next P is too near."""
+    """Highest point after the end of T, above the level before P; NaN where the next P is too near.
+
+    The level before QRS is no measure for it: behind the front end it lies elsewhere than that between T and P.
+    """
     if not np.isfinite(t.end):
         return float("nan")
+    level, begin = qrs.level, float(qrs.onset)
+    if p is not None and p.clear and np.isfinite(p.begin):
+        begin = p.begin
+        before = beat.wave[max(0, int(begin) - round(40 * MS)) : int(begin) - round(4 * MS)]
+        level = float(np.median(before)) if len(before) else level
     first, last = int(t.end + U_MS[0] * MS), int(t.end + U_MS[1] * MS)
-    begin = p.begin if p is not None and np.isfinite(p.begin) else float(qrs.onset)
     last = min(last, len(beat.wave), int(begin + beat.rr_s * FS_HZ) - round(10 * MS))
     if last - first < round(20 * MS):
         return float("nan")
-    return float(beat.wave[first:last].max()) - qrs.level
+    return float(beat.wave[first:last].max()) - level
+
+
+def _reach(flank: F64, level: float) -> float:
+    """Samples until a flank comes down to a level."""
+    below = np.flatnonzero(flank <= level)
+    if not len(below) or not below[0]:
+        return float("nan")
+    i = int(below[0])
+    return i - 1 + (float(flank[i - 1]) - level) / float(flank[i - 1] - flank[i])
 
 
 def _smooth(y: F64) -> F64:
@@ -187,15 +227,15 @@ def _extrema(y: F64, first: int, last: int) -> NDArray[np.intp]:
     return np.asarray(np.flatnonzero(top | bottom) + first, dtype=np.intp)
 
 
-def _wave(y: F64, peak: int, first: int, last: int, fall_ms: float) -> Wave:
+def _wave(y: F64, peak: int, within: tuple[int, int], fall_ms: float, least: float) -> Wave:
     height = float(y[peak])
     up = y * (1.0 if height > 0.0 else -1.0)
     reach = round(fall_ms * MS)
-    after = up[peak : min(last, peak + reach)]
-    before = up[max(first, peak - reach) : peak + 1][::-1]
+    after = up[peak : min(within[1], peak + reach)]
+    before = up[max(within[0], peak - reach) : peak + 1][::-1]
     end, fall = _side(after)
     begin, rise = _side(before)
-    return Wave(peak, height, peak - begin, peak + end, rise, fall)
+    return Wave(peak, height, peak - begin, peak + end, rise, fall, abs(height) > least)
 
 
 def _side(flank: F64) -> tuple[float, float]:
@@ -210,10 +250,7 @@ def _side(flank: F64) -> tuple[float, float]:
         return float("nan"), float("nan")
     steepest = int(slope[:stop].argmin())
     down = float(slope[steepest])
-    meets = steepest + 1 - float(flank[steepest + 1]) / down if down < 0.0 else float("nan")
-    below = np.flatnonzero(flank[: stop + 2] <= 0.5 * flank[0])
-    if not len(below):
-        return meets, float("nan")
-    i = int(below[0])
-    part = (float(flank[i - 1]) - 0.5 * float(flank[0])) / float(flank[i - 1] - flank[i])
-    return meets, i - 1 + part
+    meets = steepest + 1 - float(flank[steepest + 1]) / down if down < 0.0 else float("inf")
+    if meets >= len(flank):
+        meets = float("nan")
+    return meets, _reach(flank[: stop + 2], 0.5 * float(flank[0]))
