@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.delong import delong_difference
-from calibration.discrimination import ranking
+from calibration.discrimination import Ranking, ranking
 from calibration.metrics import Score
 from calibration.resampling import Resampler, interval
 
@@ -26,6 +26,8 @@ LEAST_EVENTS = 10
 NO_FLIP = -math.log(0.025)
 """Where no decision differs, the bootstrap sees no spread; among n patients up to this over n may still differ (rule of
 three, Hanley & Lippman-Hand, JAMA 1983;249:1743, at 97.5 %)."""
+
+PAIRED = "bootstrap over patients, paired"
 
 Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 
@@ -76,13 +78,17 @@ def compare_auroc(ours: F64, theirs: F64, labels: Bools, resampler: Resampler, m
     if resampler.distinct:
         difference, method = delong_difference(ours, theirs, labels), "DeLong, paired"
     else:
-        gap = None if a.auroc.value is None or b.auroc.value is None else a.auroc.value - b.auroc.value
-        difference = interval(gap, a.auroc_replicates - b.auroc_replicates)
-        method = "bootstrap over patients, paired"
+        difference, method = auroc_difference(a, b), PAIRED
     said: Verdict = verdict(difference, margin)
     if min(int(labels.sum()), int((~labels).sum())) < LEAST_EVENTS:
         said = "INCONCLUSIVE"
     return Comparison("auroc", a.auroc.value, b.auroc.value, difference, margin, said, method)
+
+
+def auroc_difference(ours: Ranking, theirs: Ranking) -> Score:
+    """Difference of two AUROCs, ours less theirs, by the same replicates of the same rows."""
+    a, b = ours.auroc.value, theirs.auroc.value
+    return interval(None if a is None or b is None else a - b, ours.auroc_replicates - theirs.auroc_replicates)
 
 
 def compare_rate(
@@ -98,7 +104,7 @@ def compare_rate(
         resampler: Of these rows.
         margin: Of the comparison.
     """
-    method = "bootstrap over patients, paired"
+    method = PAIRED
     if not among.any():
         nothing = Score(None, None, None)
         return Comparison(measure, None, None, nothing, margin, "INCONCLUSIVE", method)

@@ -17,7 +17,15 @@ def write_report(report: Mapping[str, Any], out: Path) -> list[Path]:
     Raises:
         OutputError: They cannot be written.
     """
-    files = report_files(report)
+    return write_files(report_files(report), out)
+
+
+def write_files(files: Mapping[str, bytes], out: Path) -> list[Path]:
+    """Writes files into a folder, each whole or not at all.
+
+    Raises:
+        OutputError: They cannot be written.
+    """
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name, data in files.items():
@@ -25,7 +33,7 @@ def write_report(report: Mapping[str, Any], out: Path) -> list[Path]:
             partial.write_bytes(data)
             partial.replace(out / name)
     except OSError as error:
-        raise OutputError(f"cannot write to {out}: {error.strerror}", "name another --out") from error
+        raise OutputError(f"cannot write to {out}: {error.strerror or error}", "name another --out") from error
     return [out / name for name in files]
 
 

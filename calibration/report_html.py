@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
+from calibration.report_page import escaped, page, table
 from calibration.report_plots import (
     auroc_forest,
     bland_altman,
@@ -22,27 +22,12 @@ Report = Mapping[str, Any]
 SUBGROUP_ROWS = 25
 """Worst subgroups on the page; all are in the JSON twin."""
 
-_STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;max-width:66em;margin:2em auto;padding:0 1em;color:#22262b}
-h1{font-size:1.5em;margin-bottom:.2em}h2{font-size:1.15em;margin-top:2em;border-bottom:1px solid #ccd}
-table{border-collapse:collapse;margin:.8em 0;font-size:.92em}
-td,th{padding:.2em .6em;border-bottom:1px solid #e3e6ea;text-align:right;vertical-align:top}
-td:first-child,th:first-child{text-align:left}th{font-weight:600}
-.notice{background:#fdf1e7;border-left:5px solid #c2571a;padding:.6em 1em}
-.verdict{padding:.6em 1em;border-left:5px solid #1f5fa8;background:#eef4fb}
-.verdict.bad{border-color:#b00020;background:#fbecee}
-.bad td:last-child,.no{color:#b00020;font-weight:600}.words td{text-align:left}
-code{font-size:.88em;overflow-wrap:anywhere}
-.plots{display:flex;flex-wrap:wrap;gap:6px}svg{max-width:100%;height:auto}.small{font-size:.88em;color:#555b63}
-"""
-
 
 def html_page(report: Report) -> str:
     """The whole report; it needs nothing beside it."""
     parts = [_top(report), _heads(report), _plots(report), _values(report), _reference(report), _gate(report),
              _abstention(report), _subgroups(report), _robustness(report), _facts(report)]  # fmt: skip
-    head = f'<meta charset="utf-8"><title>{html.escape(title(report))}</title><style>{_STYLE}</style>'
-    return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'
+    return page(title(report), parts)
 
 
 def _top(report: Report) -> str:
@@ -51,9 +36,9 @@ def _top(report: Report) -> str:
     verdict = "The gate holds." if ok else f"The gate FAILS: {', '.join(failed)}."
     of_whom = "simulated patients" if report["header"]["data"]["simulated"] else "patients"
     return (
-        f"<h1>{_e(title(report))}</h1><p class=notice>{_e(report['notice'])}"
+        f"<h1>{escaped(title(report))}</h1><p class=notice>{escaped(report['notice'])}"
         + (" These patients are simulated: the numbers say nothing about people." if "sim" in of_whom else "")
-        + f"</p><p class='verdict{'' if ok else ' bad'}'><b>{_e(verdict)}</b><br>{_e(report['summary'])}.</p>"
+        + f"</p><p class='verdict{'' if ok else ' bad'}'><b>{escaped(verdict)}</b><br>{escaped(report['summary'])}.</p>"
         f"<p>{c['patients']} {of_whom}, {c['estimates']} estimates made of {c['windows']} ten-second windows, "
         f"{c['events']} abnormal results. An <i>estimate</i> is what the device shows after listening for up to some "
         "minutes; all numbers are of estimates unless windows are named.</p>"
@@ -62,7 +47,7 @@ def _top(report: Report) -> str:
 
 def _heads(report: Report) -> str:
     rows = [head_cells(h) for h in report["heads"]]
-    notes = "".join(f"<li>{_e(h['key'])}: {_e(h['note'])}" for h in report["heads"] if h["note"])
+    notes = "".join(f"<li>{escaped(h['key'])}: {escaped(h['note'])}" for h in report["heads"] if h["note"])
     return (
         "<h2>What each output can do</h2>" + auroc_forest(report["heads"])
         + "<p class=small>AUROC: how often a patient with the abnormal result gets the higher estimate than one "
@@ -72,7 +57,7 @@ def _heads(report: Report) -> str:
         "than ten, so nothing has been shown, whatever the tier. ECE: mean distance "
         "of probability and outcome. Slope: 1 is right, below 1 overconfident. Sensitivity and specificity at the "
         "threshold at which the device raises its flag.</p>"
-        + _table(HEADINGS, rows) + (f"<ul>{notes}</ul>" if notes else "") + _by_window(report)
+        + table(HEADINGS, rows) + (f"<ul>{notes}</ul>" if notes else "") + _by_window(report)
     )  # fmt: skip
 
 
@@ -84,7 +69,7 @@ def _by_window(report: Report) -> str:
             rows.append([h["key"], number(h["auroc"]), number(w["auroc"]), span(w["auroc_ci"]), str(w["n"]),
                          number(h["auprc"]), span(h["auprc_ci"]), number(w["auprc"])])  # fmt: skip
     names = ("head", "AUROC", "of one window", "95 % interval", "windows", "AUPRC", "95 % interval", "of one window")
-    return "<details><summary>Single windows, and average precision</summary>" + _table(names, rows) + "</details>"
+    return "<details><summary>Single windows, and average precision</summary>" + table(names, rows) + "</details>"
 
 
 def _plots(report: Report) -> str:
@@ -111,7 +96,8 @@ def _values(report: Report) -> str:
             f"({span(v['coverage']['ci'])})."
         )  # fmt: skip
         out.append(
-            bland_altman(h) + f"<p>{_e(h['key'])}: mean absolute error {number(v['mae']['value'])} {_e(h['unit'])} "
+            bland_altman(h)
+            + f"<p>{escaped(h['key'])}: mean absolute error {number(v['mae']['value'])} {escaped(h['unit'])} "
             f"({span(v['mae']['ci'])}); always saying the mean would reach {number(v['mae_of_the_mean'])}.{said}</p>"
         )
     return "<h2>Values</h2>" + "".join(out) if out else ""
@@ -131,24 +117,26 @@ def _reference(report: Report) -> str:
     names = ("head", "windows", "correlation", "mean logit difference", "mean probability difference", "estimates",
              "kappa", "flips")  # fmt: skip
     forests = "".join(difference_forest(report["comparisons"], m) for m in ("auroc", "sensitivity", "specificity"))
-    missing = f"<p>Not in the reference: {_e(', '.join(r['missing_heads']))}.</p>" if r["missing_heads"] else ""
+    missing = f"<p>Not in the reference: {escaped(', '.join(r['missing_heads']))}.</p>" if r["missing_heads"] else ""
     return (
-        f"<h2>Against the reference: {_e(r['name'])}</h2><p class=small>Margins named beforehand: "
+        f"<h2>Against the reference: {escaped(r['name'])}</h2><p class=small>Margins named beforehand: "
         f"{m['auroc_margin']:g} of AUROC, {m['decision_margin']:g} of sensitivity and specificity at the deployed "
         "thresholds. PASS: the whole interval lies above minus the margin. FAIL: all of it below. INCONCLUSIVE: too "
         "few patients to say.</p>" + forests + missing
         + "<p>Agreement, whatever the truth: outputs of the same windows; decisions of the same estimates.</p>"
-        + _table(names, rows)
+        + table(names, rows)
     )  # fmt: skip
 
 
 def _gate(report: Report) -> str:
     checks = "".join(
-        f"<tr{'' if c['ok'] else ' class=no'}><td>{_e(c['name'])}"
-        f"<td>{'ok' if c['ok'] else 'FAILED'}<td>{_e(c['found'])}"
+        f"<tr{'' if c['ok'] else ' class=no'}><td>{escaped(c['name'])}"
+        f"<td>{'ok' if c['ok'] else 'FAILED'}<td>{escaped(c['found'])}"
         for c in report["gate"]["checks"]
     )
-    links = "".join(f"<tr><td>{_e(k['name'])}<td>{_e(k['status'])}<td>{_e(k['found'])}" for k in report["links"])
+    links = "".join(
+        f"<tr><td>{escaped(k['name'])}<td>{escaped(k['status'])}<td>{escaped(k['found'])}" for k in report["links"]
+    )
     return (
         f"<h2>The gate</h2><table class=words>{checks}</table><h2>The same model everywhere?</h2>"
         f"<table class=words>{links}</table>"
@@ -159,9 +147,9 @@ def _abstention(report: Report) -> str:
     a = report["abstention"]
     rows = [[name.replace("_", " "), str(n), f"{n / max(a['hops'], 1):.1%}"] for name, n in a["reasons"].items()]
     rows.insert(0, ["answered", str(a["accepted"]), f"{(a['share_accepted'] or 0):.1%}"])
-    broken = "".join(f"<li>{_e(why)}" for why in a["broken"])
+    broken = "".join(f"<li>{escaped(why)}" for why in a["broken"])
     return (
-        "<h2>When it does not answer</h2>" + _table(("what a hop came to", "hops", "share"), rows)
+        "<h2>When it does not answer</h2>" + table(("what a hop came to", "hops", "share"), rows)
         + f"<p>{a['recordings_without_estimate']} recordings gave no estimate at all.</p>"
         + (f"<p>Recordings that could not be read:</p><ul>{broken}</ul>" if broken else "")
     )  # fmt: skip
@@ -181,7 +169,7 @@ def _subgroups(report: Report) -> str:
         f"<h2>Does it hold for everybody?</h2><p class=small>{shown}. {s['suppressed']} groups with fewer than "
         f"{s['patients_min']} patients or {s['events_min']} of either outcome are suppressed. With so many groups some "
         "look worse by chance: <i>clearly worse</i> means that the interval lies below the whole's AUROC, which still "
-        "happens by chance to a few.</p>" + (_table(names, rows) if rows else "<p>No group is large enough.</p>")
+        "happens by chance to a few.</p>" + (table(names, rows) if rows else "<p>No group is large enough.</p>")
     )
 
 
@@ -201,7 +189,7 @@ def _robustness(report: Report) -> str:
         "the device's own timeline, with a device clock unless said otherwise; packets of half a second. Gaps are "
         "never "
         "interpolated, so loss costs answers before it costs accuracy.</p>"
-        f"<div class=plots>{loss_curve(rows)}</div>{shift_bars(rows)}" + _table(names, cells)
+        f"<div class=plots>{loss_curve(rows)}</div>{shift_bars(rows)}" + table(names, cells)
     )
 
 
@@ -222,7 +210,7 @@ def _facts(report: Report) -> str:
     ]
     if report["reference"] is not None:
         facts.insert(3, ("reference, SHA-256", report["reference"]["sha256"]))
-    rows = "".join(f"<tr><td>{_e(k)}<td><code>{_e(str(v))}</code>" for k, v in facts)
+    rows = "".join(f"<tr><td>{escaped(k)}<td><code>{escaped(str(v))}</code>" for k, v in facts)
     return (
         f"<h2>What was judged, and how</h2><table class=words>{rows}</table><p class=small>Intervals: percentiles of a "
         "bootstrap over patients, as windows of one patient are not independent; paired differences by the same "
@@ -233,13 +221,3 @@ def _facts(report: Report) -> str:
 
 def _percent(share: float | None) -> str:
     return "-" if share is None else f"{share:.1%}"
-
-
-def _e(text: str) -> str:
-    return html.escape(str(text))
-
-
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    top = "".join(f"<th>{_e(h)}" for h in headings)
-    body = "".join("<tr>" + "".join(f"<td>{_e(cell)}" for cell in row) for row in rows)
-    return f"<table><tr>{top}{body}</table>"

@@ -57,6 +57,7 @@ COMMANDS: dict[str, Command] = {
     "validate": Command(
         "calibration.cli_validate:main", "convert", "judge a bundle on labelled recordings; exit 1 when the gate fails"
     ),
+    "evaluate": Command("calibration.cli_evaluate:main", "convert", "judge a teacher on prepared segments, by head"),
     "lint": Command("convert.cli_lint:main", "convert", "say which target a model fails, and why"),
     "micro-package": Command("convert.cli_micro_package:main", "convert", "write a bundle as C for TFLite Micro"),
 }

@@ -1,0 +1,316 @@
+"""The teacher that is evaluated: what ``anyecg finetune`` wrote, a checkpoint, or a foundation bundle.
+
+A prepared segment has been through the front end already, so the network reads it as it is; an int8 bundle reads it in
+the steps of its own input. The network runs as one LiteRT model, which is kept in the work folder, so that every
+process and every worker of a cluster opens the same file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.patients import read_patients, read_patients_file
+from convert.checkpoint import Checkpoint, read_checkpoint, sha256_of
+from convert.distil_heads import TeacherHead, heads_of_bundle, heads_of_file
+from convert.distil_teacher import InputSteps, float_model
+from convert.tf_runtime import quiet_stderr
+from edge.frontend_ecgfounder import WINDOW_SAMPLES
+from firmware_bridge.errors import InputError, OutputError, UsageError
+
+CHECKPOINT, KERAS, OUTPUTS, PATIENTS = "teacher.pth", "teacher.keras", "outputs.json", "patients.json"
+"""What ``anyecg finetune`` writes into its folder."""
+
+EXPORT = "float/3"
+"""Changes whenever the same checkpoint is exported differently, so that scores of two exports are never mixed."""
+
+Knots = tuple[tuple[float, ...], tuple[float, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class TeacherOptions:
+    """What a teacher may not say of itself.
+
+    Attributes:
+        outputs: File that names its outputs; ``None`` for ``outputs.json`` beside it.
+        stride: Of each stage's first block; ``None`` for what the checkpoint says, else 2.
+        use_bn: Trained with batch normalisation; ``None`` for what the checkpoint says, else not.
+    """
+
+    outputs: Path | None = None
+    stride: int | None = None
+    use_bn: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScorerSpec:
+    """A LiteRT model on disk; travels to any process that sees the same files.
+
+    Attributes:
+        model: The flatbuffer, its SHA-256 before it.
+        name: For people.
+        outputs: How many.
+        quantized: Input quantization of an int8 model; ``None`` for a float one.
+    """
+
+    model: Path
+    name: str
+    outputs: int
+    quantized: InputSteps | None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTeacher:
+    """A teacher that is ready to score.
+
+    Attributes:
+        name: For people.
+        kind: ``checkpoint``, ``keras`` or ``bundle``.
+        sha256: Of the checkpoint or of the bundle's manifest.
+        identity: Of its scores: those of one identity are never mixed with those of another.
+        heads: Its outputs.
+        knots: Of a bundle's isotonic curves, ``None`` for a head without.
+        spec: How to run it.
+        patients: Whom it has met, by part; ``None`` where it does not say.
+    """
+
+    name: str
+    kind: str
+    sha256: str
+    identity: str
+    heads: tuple[TeacherHead, ...]
+    knots: tuple[Knots | None, ...]
+    spec: ScorerSpec
+    patients: dict[str, frozenset[bytes]] | None
+
+
+def open_teacher(path: Path, options: TeacherOptions, work: Path) -> OpenTeacher:
+    """Opens a teacher.
+
+    Args:
+        path: Folder of ``anyecg finetune``, checkpoint (``.pth``), Keras file (``.keras``) or foundation bundle.
+        options: What it may not say of itself.
+        work: Keeps the exported form.
+
+    Raises:
+        InputError: There is none, or its outputs do not match their description.
+        UsageError: Nothing says what its outputs mean.
+        BundleError: It is a damaged bundle.
+        OutputError: The exported form cannot be written.
+    """
+    if path.suffix == ".zip" or (path / "manifest.json").is_file():
+        return _bundle(path, options, work)
+    if path.is_dir():
+        found = next((path / name for name in (CHECKPOINT, KERAS) if (path / name).is_file()), None)
+        if found is None:
+            raise InputError(
+                f"no teacher in {path}: neither {CHECKPOINT} nor {KERAS} nor a bundle's manifest.json",
+                "'anyecg finetune' writes it when it is done; start that again where it was interrupted",
+            )
+        path = found
+    if not path.is_file():
+        raise InputError(f"no teacher at {path}", "give the folder of 'anyecg finetune', a .pth, or a bundle")
+    outputs = options.outputs or path.with_name(OUTPUTS)
+    if not outputs.is_file():
+        raise UsageError(f"what do the outputs of {path} mean? no {outputs}", "describe them with --outputs FILE")
+    if path.suffix == ".keras":
+        return _keras(path, outputs, options, work)
+    return _checkpoint(path, outputs, options, work)
+
+
+def _checkpoint(path: Path, outputs: Path, options: TeacherOptions, work: Path) -> OpenTeacher:
+    checkpoint = read_checkpoint(path)
+    heads = heads_of_file(outputs)
+    stride = options.stride or int(_number(checkpoint, "stride", 2))
+    use_bn = bool(_number(checkpoint, "use_bn", 0)) if options.use_bn is None else options.use_bn
+    _as_many(heads, outputs, checkpoint)
+    identity = _identity(checkpoint.sha256, stride, use_bn)
+    model = _kept(work, identity, lambda: _exported(checkpoint, stride, use_bn))
+    return _opened(path, "checkpoint", checkpoint.sha256, identity, heads, model)
+
+
+def _keras(path: Path, outputs: Path, options: TeacherOptions, work: Path) -> OpenTeacher:
+    if options.stride is not None or options.use_bn is not None:
+        raise UsageError("--stride and --bn belong to a checkpoint", f"{path.name} says them itself")
+    digest = sha256_of(path)
+    heads = heads_of_file(outputs)
+
+    def export() -> bytes:
+        # Only here: it loads TensorFlow, which a run that goes on does not need.
+        from convert.keras_teacher import read_keras_teacher
+
+        checkpoint = read_keras_teacher(path)
+        _as_many(heads, outputs, checkpoint)
+        return _exported(checkpoint, int(_number(checkpoint, "stride", 2)), bool(_number(checkpoint, "use_bn", 0)))
+
+    identity = _identity(digest)
+    return _opened(path, "keras", digest, identity, heads, _kept(work, identity, export))
+
+
+def _opened(
+    path: Path, kind: str, digest: str, identity: str, heads: tuple[TeacherHead, ...], model: Path
+) -> OpenTeacher:
+    name = path.parent.name if path.name in (CHECKPOINT, KERAS) else path.stem
+    met = path.with_name(PATIENTS)
+    return OpenTeacher(
+        name=name or path.stem,
+        kind=kind,
+        sha256=digest,
+        identity=identity,
+        heads=heads,
+        knots=tuple(None for _ in heads),
+        spec=ScorerSpec(model, name or path.stem, len(heads), None),
+        patients=read_patients_file(met) if met.is_file() else None,
+    )
+
+
+def _bundle(path: Path, options: TeacherOptions, work: Path) -> OpenTeacher:
+    from edge.bundle import load_bundle
+
+    if options != TeacherOptions():
+        raise UsageError("--outputs, --stride and --bn belong to a checkpoint", "a bundle says it itself")
+    bundle = load_bundle(path)
+    m = bundle.manifest
+    if m.front_end.name != "ecgfounder/1":
+        raise InputError(
+            f"{path} is a bundle of the {m.tier} tier",
+            "prepared segments have the front end ecgfounder/1; judge it with 'anyecg validate'",
+        )
+    heads = heads_of_bundle(bundle)
+    identity = _identity(bundle.sha256)
+    model = _kept(work, identity, lambda: bundle.model)
+    steps = InputSteps(m.input.scale, m.input.zero_point, m.front_end.clamp)
+    name = f"{m.name} {m.version}"
+    return OpenTeacher(
+        name=name,
+        kind="bundle",
+        sha256=bundle.sha256,
+        identity=identity,
+        heads=heads,
+        knots=tuple(bundle.calibration[h.key].knots for h in heads),
+        spec=ScorerSpec(model, name, len(heads), steps),
+        patients=read_patients(path) if path.is_dir() else None,
+    )
+
+
+def _as_many(heads: Sequence[TeacherHead], outputs: Path, checkpoint: Checkpoint) -> None:
+    dense = checkpoint.tensors.get("dense.weight")
+    if dense is not None and len(dense) != len(heads):
+        raise InputError(
+            f"{outputs} names {len(heads)} outputs, dense of {checkpoint.path} has {len(dense)}",
+            "one entry a row of dense, in its order",
+        )
+
+
+def _number(checkpoint: Checkpoint, name: str, default: int) -> float:
+    value = checkpoint.facts.get(name, default)
+    return value if isinstance(value, int | float) else default
+
+
+def _identity(*parts: object) -> str:
+    return hashlib.sha256(" ".join(map(str, (*parts, EXPORT))).encode()).hexdigest()
+
+
+def _exported(checkpoint: Checkpoint, stride: int, use_bn: bool) -> bytes:
+    from convert.net1d import net1d_from_tensors
+
+    net = net1d_from_tensors(checkpoint, stride=stride, use_bn=use_bn)
+    if net.spec.in_channels != 1:
+        raise InputError(f"{checkpoint.path} reads {net.spec.in_channels} leads", "prepared segments have one")
+    return float_model(net.with_length(WINDOW_SAMPLES))
+
+
+def _kept(work: Path, identity: str, export: Callable[[], bytes]) -> Path:
+    """The model in the work folder, made where it is missing or damaged: TensorFlow takes longer than reading it."""
+    path = work / f"teacher-{identity[:16]}.tflite"
+    if _read(path) is not None:
+        return path
+    model = export()
+    partial = path.with_suffix(".part")
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(hashlib.sha256(model).digest() + model)
+        partial.replace(path)
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {path}: {error.strerror or error}", "free some space or name another --out"
+        ) from error
+    return path
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    return data[32:] if hashlib.sha256(data[32:]).digest() == data[:32] else None
+
+
+class Scorer:
+    """Runs a teacher on prepared segments, one at a time.
+
+    Batches of eight take 9 % less time with the full teacher, none less with a small one, and give the same bits; they
+    are not worth a second shape at the end of each shard.
+
+    Args:
+        spec: Which.
+
+    Raises:
+        InputError: The model is gone or does not load.
+    """
+
+    def __init__(self, spec: ScorerSpec) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        model = _read(spec.model)
+        if model is None:
+            raise InputError(f"{spec.model} is gone or damaged", "start again: it is made anew")
+        try:
+            with quiet_stderr():
+                self._interpreter = Interpreter(model_content=model, num_threads=1)
+                self._interpreter.allocate_tensors()
+        except (ValueError, RuntimeError) as error:
+            raise InputError(f"the teacher {spec.name} does not load: {str(error).splitlines()[0]}") from None
+        self._spec = spec
+        self._in = self._interpreter.get_input_details()[0]
+        # The logits come first; an exported checkpoint also shows its features.
+        self._out = self._interpreter.get_output_details()[0]
+        found = int(np.prod(self._out["shape"]))
+        if found != spec.outputs:
+            raise InputError(f"the teacher {spec.name} has {found} outputs, {spec.outputs} are described")
+
+    def score(self, segments: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What the teacher says of some segments.
+
+        Args:
+            segments: z-scored, ``(n, 5000)``.
+
+        Returns:
+            ``(n, outputs)``: its outputs before any calibration.
+
+        Raises:
+            InputError: An output is not finite.
+        """
+        out = np.empty((len(segments), self._spec.outputs), dtype=np.float32)
+        scale, zero_point = self._out["quantization"]
+        for i, segment in enumerate(segments):
+            x = self._quantized(segment)
+            self._interpreter.set_tensor(self._in["index"], x.astype(self._in["dtype"]).reshape(self._in["shape"]))
+            self._interpreter.invoke()
+            raw = self._interpreter.get_tensor(self._out["index"]).reshape(-1).astype(np.float32)
+            out[i] = (raw - zero_point) * scale if scale else raw
+        if not np.isfinite(out).all():
+            raise InputError(f"the teacher {self._spec.name} gives values that are not finite", "is it the right file?")
+        return out
+
+    def _quantized(self, segment: NDArray[np.float32]) -> NDArray[np.float32]:
+        q = self._spec.quantized
+        if q is None:
+            return segment
+        steps = np.rint(np.clip(segment, -q.clamp, q.clamp) / q.scale) + q.zero_point
+        return np.asarray(np.clip(steps, -128, 127), dtype=np.float32)
