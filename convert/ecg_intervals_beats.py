@@ -131,6 +131,8 @@ def mean_beat(x: F64, peaks: Ints) -> tuple[MeanBeat | None, float]:
     part = slice(before - round(ALIKE_S[0] * FS_HZ), before + min(after, round(ALIKE_S[1] * FS_HZ)) + 1)
     early = np.diff(peaks, prepend=peaks[0] - round(rr_s * FS_HZ))[whole] < EARLY * rr_s * FS_HZ
     alike = _matching(windows[:, part], early)
+    if not alike.any():
+        return None, float("nan")
     template = np.median(windows[alike], axis=0)
     aligned = peaks[whole] + _shifts(x, peaks[whole], template, before, spare)
     windows = x[aligned[:, None] + offsets]

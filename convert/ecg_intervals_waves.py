@@ -34,6 +34,8 @@ NOISE_TIMES = 3.0
 """A wave must be this many standard errors high,"""
 P_NOISE_TIMES = 5.0
 """P more: of the f waves of atrial fibrillation, averaged, the highest is sought."""
+P_ERROR_MS = 250.0
+"""The noise of P is that of this time before it must have ended."""
 LEAST_P, LEAST_T = 0.02, 0.05
 """and this part of the QRS: lower ones are no more than what the front end leaves of others."""
 LEVEL_MS = (22.0, 8.0)
@@ -179,7 +181,9 @@ def find_p(beat: MeanBeat, qrs: Complex, t: Wave | None) -> Wave | None:
     away = (qrs.onset - P_USUAL_MS * MS - at) / (P_USUAL_SD_MS * MS)
     weight = np.where(y[at] > 0.0, 1.0, P_INVERTED) * np.exp(-0.5 * away * away)
     peak = int(at[(np.abs(y[at]) * weight).argmax()])
-    least = max(P_NOISE_TIMES * float(beat.error[peak]), LEAST_P * qrs.height)
+    # Of so few beats the error of a single sample is itself uncertain, and a search finds where it is small.
+    error = float(np.median(beat.error[max(0, last - round(P_ERROR_MS * MS)) : last]))
+    least = max(P_NOISE_TIMES * error, LEAST_P * qrs.height)
     return _wave(y, peak, (first, qrs.onset), P_FALL_MS, least)
 
 
