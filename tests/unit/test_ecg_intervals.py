@@ -20,7 +20,8 @@ from firmware_bridge.ecgsyn import EcgParams, EcgSynth
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "ecg-intervals.md"
 MV = [name for name in NAMES if "_mv" in name]
 SHAPE = [f.name for f in FEATURES if f.name not in ("hr_bpm", "beats", "ectopic_share") and "rr_" not in f.name]
-QUIET = EcgParams(rr_sd_ms=8.0)
+QUIET = EcgParams(rr_sd_ms=8.0, q_mv=-0.2, s_mv=-0.3)
+"""Q and S that the filter leaves visible."""
 
 
 def segment(raw_mv):
@@ -105,8 +106,8 @@ def test_one_wave_at_a_time():
         )
     )
     rr = (base["rr_mean_ms"] / 1000) ** (1 / 3)
-    assert pr["pr_ms"] - base["pr_ms"] == pytest.approx(50, abs=8)
-    assert qt["qt_ms"] - base["qt_ms"] == pytest.approx(60 * rr, abs=12)
+    assert pr["pr_ms"] - base["pr_ms"] == pytest.approx(50, abs=5)
+    assert qt["qt_ms"] - base["qt_ms"] == pytest.approx(60 * rr, abs=5)
     assert qt["qrs_ms"] == pytest.approx(base["qrs_ms"], abs=4)
     assert wide["qrs_ms"] - base["qrs_ms"] == pytest.approx(38, abs=12)
     assert tall["t_mv"] / base["t_mv"] == pytest.approx(2, rel=0.1)
@@ -175,14 +176,14 @@ def test_premature_beats_are_counted_and_left_out_of_the_average(share):
 
 def test_noise_makes_nan_not_nonsense():
     rng = np.random.default_rng(3)
-    for level_mv in (0.05, 0.5, 3.0):
+    for level_mv in (0.05, 0.3, 3.0):
         found = features(*(synth(QUIET, seed) + level_mv * rng.standard_normal(5000) for seed in range(8)))
         ok = np.isfinite(found["qt_ms"])
         if level_mv < 0.1:
             assert ok.all()
         if level_mv > 1.0:
             assert not ok.any()
-        assert np.all(np.abs(found["qt_ms"][ok] - 388) < 60)
+        assert np.all(np.abs(found["qt_ms"][ok] - 388) < 90)
         assert np.all(np.abs(found["hr_bpm"][np.isfinite(found["qrs_ms"])] - 70) < 8)
 
 
