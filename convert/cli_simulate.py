@@ -25,7 +25,7 @@ def main(argv: list[str]) -> int:
         AnyEcgError: With its exit code, for the caller to print as one line.
     """
     args = _parser().parse_args(argv)
-    plan = CohortPlan(args.patients, args.seed, args.seconds, args.dirt)
+    plan = CohortPlan(args.patients, args.seed, args.seconds, args.dirt, args.test_share)
     out = Path(args.out)
     progress = Progress("simulate", plan.patients, "patients", None if args.quiet else sys.stderr)
     summary = write_cohort(plan, out, progress.step)
@@ -47,5 +47,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", required=True, metavar="DIR", help="folder to write; must be empty or not exist")
     parser.add_argument("--seconds", type=float, default=120.0, metavar="T", help="ECG per visit (default 120)")
     parser.add_argument("--dirt", action="store_true", help="plant the dirt of real data, and count it in DIRT.json")
+    parser.add_argument(
+        "--test-share", type=float, default=0.1, metavar="S", help="of the patients in the test part (default 0.1)"
+    )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     return parser

@@ -54,12 +54,14 @@ class CohortPlan:
         seed: Of the cohort.
         seconds: Of ECG per visit.
         dirt: Plant what real data have and a reader must survive (:mod:`convert.simulate_dirt`).
+        test_share: Of the patients in the test part of the splits; a tenth, as in MC-MED, judges few of a small cohort.
     """
 
     patients: int
     seed: int
     seconds: float = 120.0
     dirt: bool = False
+    test_share: float = 0.1
 
     def __post_init__(self) -> None:
         if not 1 <= self.patients <= MAX_PATIENTS:
@@ -68,6 +70,8 @@ class CohortPlan:
             raise UsageError(f"seed {self.seed} is negative", "give 0 or more")
         if not 10.0 <= self.seconds <= 86400.0:
             raise UsageError(f"{self.seconds} s of ECG", "give a number of seconds from 10 to 86400")
+        if not 0.0 <= self.test_share <= 0.8:
+            raise UsageError(f"a test share of {self.test_share:g}", "give 0 to 0.8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +177,7 @@ def _write(plan: CohortPlan, work: Path, progress: Progress | None) -> CohortSum
                 arrival += timedelta(days=float(rng.uniform(3.0, 300.0)))
             if progress is not None:
                 progress(index + 1)
-    _splits(work, plan.seed, csns, arrivals)
+    _splits(work, plan, csns, arrivals)
     if plan.dirt:
         plant_dirt(work, plan.seed)
     note = f"{NOTICE}\n\npatients {plan.patients}, seed {plan.seed}, seconds {plan.seconds:g}\n"
@@ -205,14 +209,14 @@ def _waveforms(
     return len(edges) - 1
 
 
-def _splits(work: Path, seed: int, csns: dict[int, list[int]], arrivals: dict[int, datetime]) -> None:
+def _splits(work: Path, plan: CohortPlan, csns: dict[int, list[int]], arrivals: dict[int, datetime]) -> None:
     """80/10/10 by patient: at random, and by time of the first visit, later patients in the test part."""
-    shuffled = np.random.default_rng([seed, 0x5917]).permutation(len(csns)).tolist()
+    shuffled = np.random.default_rng([plan.seed, 0x5917]).permutation(len(csns)).tolist()
     in_time = sorted(csns, key=lambda index: (arrivals[index], index))
     for kind, order in (("random", shuffled), ("chrono", in_time)):
-        n_test = round(0.1 * len(order))
-        n_train = len(order) - 2 * n_test
-        parts = {"train": order[:n_train], "val": order[n_train : n_train + n_test], "test": order[n_train + n_test :]}
+        n_val, n_test = round(0.1 * len(order)), round(plan.test_share * len(order))
+        n_train = len(order) - n_val - n_test
+        parts = {"train": order[:n_train], "val": order[n_train : n_train + n_val], "test": order[n_train + n_val :]}
         for part, members in parts.items():
             lines = sorted(csn for index in members for csn in csns[index])
             text = "".join(f"{csn}\n" for csn in lines)
