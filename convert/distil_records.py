@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.mcmed import McMedDataset, Segment
+from convert.wfdb16 import read_header
 from edge.frontend_stream import FS_HZ, GROUP_DELAY_S, WINDOW_SAMPLES, StreamFilter
 from edge.quality import QualityGate
 from edge.rpeaks import RPeakDetector
@@ -114,10 +115,17 @@ def find_recordings(root: Path, fs_hz: float | None = None) -> list[Recording]:
 def _mcmed(data: McMedDataset) -> list[Recording]:
     out = []
     for visit in sorted(data.visits(), key=lambda v: v.csn):
-        for segment in data.segments(visit.csn):
-            name = f"{visit.csn}_{segment.number}"
-            items = _SegmentItems(segment)
-            out.append(Recording(name, str(visit.mrn), visit.csn, segment.header.n, str(data.root), items))
+        for number, path in data.headers(visit.csn):
+            items: _SegmentItems | _BrokenItems
+            size = 0
+            try:
+                segment = Segment(visit.csn, number, read_header(path))
+                items, size = _SegmentItems(segment), segment.header.n
+            except InputError as error:
+                # One damaged header among thousands is left out and named, as a damaged signal is.
+                items = _BrokenItems(error.what, error.fix)
+            name = f"{visit.csn}_{number}"
+            out.append(Recording(name, str(visit.mrn), visit.csn, size, str(data.root), items))
     return out
 
 
@@ -160,6 +168,17 @@ class _SegmentItems:
                 samples=part, unit="mV", lsb_mv=None, fs_hz=fs_hz, device_time_ns=None,
                 arrival_ns=round((i + len(part)) / fs_hz * 1e9),
             )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _BrokenItems:
+    what: str
+    fix: str
+
+    def __call__(self) -> Iterator[LinkItem]:
+        # A generator, so that it complains where a damaged signal does: when it is read, not when it is opened.
+        yield from ()
+        raise InputError(self.what, self.fix)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.distil_heads import TeacherHead, heads_of_bundle, heads_of_file
-from convert.teacher_place import checkpoint_at, is_bundle, network_options, outputs_of
+from convert.teacher_place import CHECKPOINT, MANIFEST, checkpoint_at, is_bundle, network_options, outputs_of
 from convert.tf_runtime import load_tensorflow, quiet_stderr
 from edge.frontend_ecgfounder import WINDOW_SAMPLES, EcgFounderFrontEnd
 from firmware_bridge.errors import InputError, OutputError, UsageError
@@ -205,6 +205,11 @@ def open_teacher(path: Path, options: CheckpointOptions, workdir: Path) -> Teach
 def _bundle_teacher(path: Path) -> Teacher:
     from edge.bundle import load_bundle
 
+    if path.is_dir() and not (path / MANIFEST).is_file():
+        raise InputError(
+            f"no teacher in {path}: neither {CHECKPOINT} nor a bundle's {MANIFEST}",
+            "'anyecg finetune' writes it when it is done; start that again where it was interrupted",
+        )
     bundle = load_bundle(path)
     m = bundle.manifest
     if m.front_end.name != "ecgfounder/1":

@@ -252,14 +252,23 @@ class McMedDataset:
         Raises:
             InputError: A header is not readable.
         """
+        for number, path in self.headers(csn):
+            yield Segment(csn, number, read_header(path))
+
+    def headers(self, csn: int) -> list[tuple[int, Path]]:
+        """Return number and header file of the lead II segments of a visit in their order, without reading them.
+
+        Raises:
+            InputError: The folder cannot be listed.
+        """
         folder = self.root / "waveforms" / f"{csn % 1000:03d}" / str(csn) / ECG
         pattern = re.compile(rf"{csn}_(\d{{1,9}})\.hea")
         try:
             names = [pattern.fullmatch(path.name) for path in folder.iterdir()] if folder.is_dir() else []
         except OSError as error:
             raise InputError(f"cannot list {folder}: {error.strerror}") from error
-        for number in sorted(int(match.group(1)) for match in names if match):
-            yield Segment(csn, number, read_header(folder / f"{csn}_{number}.hea"))
+        numbers = sorted(int(match.group(1)) for match in names if match)
+        return [(number, folder / f"{csn}_{number}.hea") for number in numbers]
 
 
 def parse_value(text: str) -> LabValue | None:
