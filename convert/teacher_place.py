@@ -124,9 +124,10 @@ def _plan_beside(checkpoint: Path) -> LabelPlan | None:
     """The plan beside a checkpoint; many projects have some other file of that name there, which is left alone."""
     path = checkpoint.with_name(BESIDE)
     try:
-        if not path.is_file() or path.stat().st_size > MAX_BYTES or SCHEMA not in path.read_text(encoding="utf-8"):
+        if not path.is_file() or path.stat().st_size > MAX_BYTES:
             return None
-        json.loads(path.read_text(encoding="utf-8"))
+        raw = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be read: {error}", "copy it again, or take it away") from None
-    return read_label_plan(path)
+    ours = isinstance(raw, Mapping) and raw.get("schema") == SCHEMA
+    return read_label_plan(path) if ours else None
