@@ -114,6 +114,7 @@ def judge_heads(j: Judged) -> list[dict[str, Any]]:
                 "unit": head.unit,
                 "kind": head.kind,
                 "direction": head.direction,
+                "horizon_min": head.horizon_min,
                 **found,
                 "claimed": {"auroc": e.auroc, "ci": e.ci, "mae": e.mae, "tier": e.tier, "n": e.n},
             }

@@ -39,8 +39,13 @@ def hashes(recordings: Iterable[Recording]) -> frozenset[bytes]:
 
 def hash_of_each(recordings: Iterable[Recording]) -> list[bytes]:
     """The hash of whose each recording is, in their order."""
+    return [hash_of(token) for token in tokens(recordings)]
+
+
+def tokens(recordings: Iterable[Recording]) -> list[str]:
+    """What is hashed of whose each recording is, in their order."""
     seeds: dict[str, int | None] = {}
-    return [hash_of(_token(r, seeds)) for r in recordings]
+    return [_token(r, seeds) for r in recordings]
 
 
 def names_training(parts: Iterable[str]) -> bool:
@@ -93,6 +98,8 @@ def hash_of(token: str) -> bytes:
 
 def _token(recording: Recording, seeds: dict[str, int | None]) -> str:
     items = recording.items
+    if recording.identity:
+        return recording.identity
     if isinstance(items, SimulatedItems):
         return f"simulated {items.kind} {items.seed} {items.index}"
     if recording.visit is None:

@@ -16,6 +16,7 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.patients import tokens
 from convert.bundle_writer import BundleContents, check_place, to_json, write_bundle
 from convert.distil_assemble import MOST_JUDGED, Assembly, Compared, check_fits
 from convert.distil_labels import hard_labels
@@ -201,9 +202,10 @@ def recordings_of(config: DistilConfig) -> list[Recording]:
     found = find_recordings(first, config.fs_hz)
     for number, folder in enumerate(more, 2):
         prefix = f"{number}-{folder.name}"
+        theirs = find_recordings(folder, config.fs_hz)
         found += [
-            replace(r, name=f"{prefix}/{r.name}", patient=f"{prefix}/{r.patient}", visit=None)
-            for r in find_recordings(folder, config.fs_hz)
+            replace(r, name=f"{prefix}/{r.name}", patient=f"{prefix}/{r.patient}", visit=None, identity=token)
+            for r, token in zip(theirs, tokens(theirs), strict=True)
         ]
     return found + varied_recordings(config.plan.seed, config.varied, VARIED_SECONDS)
 

@@ -60,6 +60,7 @@ class Recording:
         place: The data folder; complaints that end up in a bundle leave it out.
         items: Opens it.
         training_only: It may not judge or calibrate: nobody's heart, or nobody knows whose.
+        identity: What :mod:`calibration.patients` hashes of whose it is, where name and visit no longer say it.
     """
 
     name: str
@@ -69,6 +70,7 @@ class Recording:
     place: str
     items: Items
     training_only: bool = False
+    identity: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -16,11 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.distil_heads import TeacherHead
+from convert.labcatalogue import catalogue
 from convert.mcmed import McMedDataset
 from convert.prepare_labs import ROW, LabSorter, RawLab, limits_for, read_rows, with_limits
 from convert.prepare_pairing import UNKNOWN, label_visit
 from convert.prepare_plan import CandidateHead, LabelPlan
-from firmware_bridge.errors import OutputError
+from convert.prepare_units import factor_to_catalogue
+from firmware_bridge.errors import InputError, OutputError
 
 F64 = NDArray[np.float64]
 F32 = NDArray[np.float32]
@@ -31,12 +33,14 @@ class VisitResults:
 
     Args:
         data: The data set.
-        heads: What is asked for; labs that the plan does not name have no labels, nor have values ahead of time.
+        heads: What is asked for; labs that the plan does not name have no labels, nor have values ahead of time. Values
+            come out in the unit of their head.
         visits: Whose results.
         plan: How labels are made of them.
 
     Raises:
-        InputError: The table cannot be read, is empty, or holds a unit that nobody named of a lab that is asked for.
+        InputError: The table cannot be read, is empty, or holds a unit that nobody named of a lab that is asked for; or
+            the unit of a head is none of its lab.
         OutputError: There is no room for intermediate files.
     """
 
@@ -53,6 +57,7 @@ class VisitResults:
         self._width = len(heads)
         self._binary = [j for j, c in pairs if c.direction is not None]
         self._values = [j for j, c in pairs if c.direction is None]
+        self._factors = np.array([_factor(heads[j], plan) for j in self._values], dtype=np.float64)
         self._rows = _rows(data, set(visits), self._plan) if pairs else np.empty(0, dtype=ROW)
 
     def targets(self, visit: int, start_s: F64) -> F32:
@@ -70,7 +75,7 @@ class VisitResults:
         if first < last and self._candidates:
             found = label_visit(start_s, self._rows[first:last], self._plan, self._candidates)
             out[:, self._binary] = np.where(found.binary == UNKNOWN, np.float32(np.nan), found.binary)
-            out[:, self._values] = found.values
+            out[:, self._values] = found.values / self._factors
         return out
 
 
@@ -80,6 +85,19 @@ def _candidate(head: TeacherHead, lab: int) -> CandidateHead | None:
     if head.is_value:
         return None if horizon is not None else CandidateHead(head.key, lab, None, None)
     return None if head.direction is None else CandidateHead(head.key, lab, head.direction, horizon)
+
+
+def _factor(head: TeacherHead, plan: LabelPlan) -> float:
+    """From the unit of a head to the catalogue's, in which results are kept."""
+    added = next(dict(lab.units) for lab in plan.labs if lab.key == head.lab)
+    lab = catalogue()[head.lab]
+    factor = factor_to_catalogue(lab, head.unit, added)
+    if factor is None:
+        raise InputError(
+            f"the output '{head.key}' is in {head.unit!r}, which is no known unit of {head.lab}",
+            f"the catalogue has {lab.unit}; say in the label plan what it is, labs.{head.lab}.units",
+        )
+    return factor
 
 
 def _rows(data: McMedDataset, visits: set[int], plan: LabelPlan) -> NDArray[np.void]:

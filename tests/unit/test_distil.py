@@ -15,6 +15,7 @@ pytest.importorskip("tflite_micro", reason="the micro extra is not installed")
 
 from test_teacher_labels import HEADS, MomentsTeacher, write_folder
 
+from calibration.patients import hashes
 from convert import distil_train
 from convert.checkpoint_write import write_checkpoint
 from convert.cli_distil import main
@@ -109,6 +110,7 @@ def test_further_folders_and_varied_ecgs_are_nobody_else(folder, tmp_path):
     assert [r.name for r in found[:8]] == [f"p{i:02d}" for i in range(8)]
     assert [r.patient for r in found[8:16]] == [f"2-data/p{i:02d}" for i in range(8)]
     assert [r.training_only for r in found] == [False] * 16 + [True] * 2
+    assert hashes(found[8:16]) == hashes(find_recordings(folder)), "whoever judges that folder later knows them again"
     some = [*found[:2], *found[8:10], *found[16:]]
     labels = label(tmp_path, some, MomentsTeacher(), LabelPlan(2.0, 2), None)
     parts = split_patients(some, labels, 1)

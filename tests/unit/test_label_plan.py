@@ -153,7 +153,8 @@ def _labelled(folder: Path, recordings) -> Labelled:
 
 
 def head(key: str, lab: str, direction: str | None, horizon: int | None = None) -> TeacherHead:
-    return TeacherHead(key, lab, None, "1", "probability" if direction else "value", direction, horizon)
+    unit = "1" if direction or lab not in catalogue() else catalogue()[lab].unit
+    return TeacherHead(key, lab, None, unit, "probability" if direction else "value", direction, horizon)
 
 
 def labels_of_one(cohort: Path, rows, heads, start_s=(0.0,), plan=None) -> np.ndarray:
@@ -195,11 +196,15 @@ def test_a_censored_value_says_what_it_can_and_no_more(cohort):
     assert found[0, :2].tolist() == [0, 1]
 
 
-def test_values_come_in_the_catalogues_unit_and_a_strange_unit_is_refused_with_the_list(cohort):
+def test_values_come_in_the_unit_of_their_head_and_a_strange_unit_is_refused_with_the_list(cohort):
     heads = [head("glucose", "glucose", None), head("g_high", "glucose", "high")]
     rows = [(0, 5, "GLUCOSE", "mmol/L", "5.5", "3.9", "5.6"), (0, 5, "SODIUM", "furlong", "140", "135", "145")]
     found = labels_of_one(cohort, rows, heads)
     assert found[0].tolist() == [np.float32(5.5 * 18.016), 0.0], "sodium is not asked for, so its unit is no matter"
+    found = labels_of_one(cohort, rows, [TeacherHead("g", "glucose", None, "mmol/L", "value", None)])
+    assert found[0] == pytest.approx(5.5, rel=1e-6), "a teacher in another unit is judged in that"
+    with pytest.raises(InputError, match=r"the output 'g' is in 'furlong', which is no known unit of glucose"):
+        labels_of_one(cohort, rows, [TeacherHead("g", "glucose", None, "furlong", "value", None)])
     with pytest.raises(InputError, match=r"unknown units: sodium in 'furlong' \(1\).*ignore_units"):
         labels_of_one(cohort, rows, [*heads, head("na", "sodium", None)])
 
