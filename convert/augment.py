@@ -69,14 +69,36 @@ GAP_SD, GAP_S, RECOVERY_S = 4.0, (0.05, 0.5), (0.1, 0.6)
 the quality gate as often as not."""
 
 
-def disturb(context: F64, sd: float, rng: np.random.Generator, options: Wearable) -> F64:
+@dataclass(frozen=True, slots=True, eq=False)
+class Drawn:
+    """All chance of one window, whatever is made of it: whoever does another window of a batch only draws this one's.
+
+    Attributes:
+        chance: Uniform, ``(8,)``: which disturbances.
+        u: Uniform, ``(16,)``: how much.
+        white: Standard normal, ``(n,)``.
+    """
+
+    chance: F64
+    u: F64
+    white: F64
+
+
+def drawn(rng: np.random.Generator, n: int) -> Drawn:
+    """Draws for a window of ``n`` samples.
+
+    They are the same draws whatever is chosen, so that one option's chance does not move those of another window.
+    """
+    return Drawn(rng.random(8), rng.random(16), rng.standard_normal(n))
+
+
+def disturb(context: F64, sd: float, given: np.random.Generator | Drawn, options: Wearable) -> F64:
     """Makes another raw signal of a clean one.
 
     Args:
         context: Shape ``(n,)``, 500 Hz.
         sd: Standard deviation of the filtered ECG in it, the measure of all sizes.
-        rng: Source of all chance; the same number of draws whatever is chosen, so that one option's chance does not
-            move the draws of another window.
+        given: Source of all chance, or what was drawn from one.
         options: Chances.
 
     Returns:
@@ -84,9 +106,8 @@ def disturb(context: F64, sd: float, rng: np.random.Generator, options: Wearable
     """
     n = len(context)
     t = np.arange(n) / GRID_HZ
-    chance = rng.random(8)
-    u = rng.random(16)
-    white = rng.standard_normal(n)
+    found = given if isinstance(given, Drawn) else drawn(given, n)
+    chance, u, white = found.chance, found.u, found.white
     x = context.copy()
     if chance[0] < options.rate:
         x = through_rate(x, PATCH_RATES_HZ[int(u[0] * len(PATCH_RATES_HZ))], CLOCK_ERROR * (2 * u[1] - 1))

@@ -16,16 +16,30 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.augment import Wearable, disturb
+from convert.augment import Wearable, disturb, drawn
 from convert.distil_heads import TeacherHead
-from convert.distil_records import student_stream
+from convert.distil_records import CONTEXT_SAMPLES, student_stream
+from convert.distribute import Replicas
 from convert.progress import Progress
 from convert.quantize import FloatOps, QuantOps, Weights, fold, initial_ranges, initial_weights
 from convert.students import StudentSpec, wire
 from convert.teacher_labels import Labels
-from convert.training import HUBER_AT, PHASE_NUMBER, Batch, Phase, State, Trainer, load_state, save_state, start
+from convert.training import (
+    HUBER_AT,
+    PHASE_NUMBER,
+    Parts,
+    Phase,
+    State,
+    Trainer,
+    agreed,
+    load_state,
+    save_state,
+    start,
+    whole,
+)
 from convert.windows import as_float
 from edge.frontend_stream import window_input_int8
+from firmware_bridge.errors import UsageError
 
 F32 = NDArray[np.float32]
 I8 = NDArray[np.int8]
@@ -115,12 +129,20 @@ class DistilTrainer(Trainer):
         phase: What to do.
         state: Where to start.
         seed: Root of all chance.
+        replicas: Who takes part; ``None`` for this process alone.
     """
 
     def __init__(
-        self, spec: StudentSpec, heads: Sequence[TeacherHead], scaling: Scaling, phase: Phase, state: State, seed: int
+        self,
+        spec: StudentSpec,
+        heads: Sequence[TeacherHead],
+        scaling: Scaling,
+        phase: Phase,
+        state: State,
+        seed: int,
+        replicas: Replicas | None = None,
     ) -> None:
-        super().__init__(spec, [h.is_value for h in heads], phase, state, seed)
+        super().__init__(spec, [h.is_value for h in heads], phase, state, seed, replicas)
         self._scaling = scaling
         self._slope = np.array([h.slope for h in heads], np.float32)
         self._offset = np.array([h.offset for h in heads], np.float32)
@@ -129,7 +151,7 @@ class DistilTrainer(Trainer):
         tf, n = self._tf, len(self._value)
         updates: dict[str, Any] = {}
         if self._phase.kind == "float":
-            ops = FloatOps(self._spec, n, self._vars, training=draw is not None)
+            ops = FloatOps(self._spec, n, self._vars, training=draw is not None, averaged=self._averaged())
             logits, features = wire(self._spec, ops, x)
             updates = ops.updates
         else:
@@ -139,7 +161,7 @@ class DistilTrainer(Trainer):
         projected = tf.matmul(flat, self._vars["projection/kernel"]) + self._vars["projection/bias"]
         return tf.concat([tf.reshape(logits, [-1, n]), projected], axis=1), updates
 
-    def _loss(self, logits: Any, y: Any) -> Any:
+    def _loss(self, logits: Any, y: Any, replicas: Replicas | None = None) -> Any:
         tf, n, s = self._tf, len(self._value), self._scaling
         z, projected = logits[:, :n], logits[:, n:]
         soft, hard, features = y[:, :n], y[:, n : 2 * n], y[:, 2 * n :]
@@ -150,17 +172,19 @@ class DistilTrainer(Trainer):
         entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=p, logits=shown)
         lost = entropy - tf.nn.sigmoid_cross_entropy_with_logits(labels=p, logits=target)
         apart = self._huber((z - soft) / SPREAD)
-        loss = tf.reduce_mean(tf.where(value, apart, lost * s.weight + LOGIT_WEIGHT * apart))
-        loss += HARD_WEIGHT * self._hard(z, shown, hard)
+        # A mean over rows is the replicas' shares together; the laboratory's results are counted, row by row.
+        share = 1 if replicas is None else replicas.count
+        loss = tf.reduce_mean(tf.where(value, apart, lost * s.weight + LOGIT_WEIGHT * apart)) / share
+        loss += HARD_WEIGHT * self._hard(z, shown, hard, replicas)
         if features.shape[-1]:
-            loss += FEATURE_WEIGHT * tf.reduce_mean(self._huber(projected - features))
+            loss += FEATURE_WEIGHT * tf.reduce_mean(self._huber(projected - features)) / share
         return loss
 
     def _huber(self, gap: Any) -> Any:
         size = self._tf.abs(gap) / HUBER_AT
         return HUBER_AT * self._tf.where(size < 1.0, 0.5 * size * size, size - 0.5)
 
-    def _hard(self, z: Any, shown: Any, hard: Any) -> Any:
+    def _hard(self, z: Any, shown: Any, hard: Any, replicas: Replicas | None) -> Any:
         """Cross-entropy (values: Huber) with what the laboratory found, over the windows where it found anything."""
         tf, s = self._tf, self._scaling
         known = tf.cast(~tf.math.is_nan(hard), tf.float32)
@@ -168,7 +192,7 @@ class DistilTrainer(Trainer):
         entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=tf.clip_by_value(y, 0.0, 1.0), logits=shown)
         wanted = ((y - self._offset) / self._slope - s.centre) / s.scale
         each = tf.where(tf.constant(self._value), self._huber((z - wanted) / SPREAD), entropy) * known
-        return tf.reduce_mean(tf.reduce_sum(each, 0) / tf.maximum(tf.reduce_sum(known, 0), 1.0))
+        return tf.reduce_mean(tf.reduce_sum(each, 0) / tf.maximum(whole(tf.reduce_sum(known, 0), replicas), 1.0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -269,6 +293,7 @@ class Distillation:
         plan: How.
         progress: Stream for progress lines, or ``None``.
         key: Part of the states' names: what they depend on and is not said here, so that a restart mixes nothing.
+        replicas: Who takes part; one of them writes the states.
     """
 
     spec: StudentSpec
@@ -279,6 +304,7 @@ class Distillation:
     plan: DistilPlan
     progress: TextIO | None
     key: str = ""
+    replicas: Replicas = field(default_factory=Replicas)
 
     def run(self) -> Distilled:
         """Trains, or goes on training, or reads what is already trained."""
@@ -296,6 +322,13 @@ class Distillation:
         return Distilled(folded, {k: v for k, v in quantized.items() if not k.startswith("proj")}, look, scaling)
 
     def _batch(self) -> int:
+        """Windows of a step, of all replicas together; each has as many."""
+        alone, count = self._batch_alone(), self.replicas.count
+        if count > alone:
+            raise UsageError(f"{count} replicas for batches of {alone} windows", "start fewer")
+        return alone - alone % count
+
+    def _batch_alone(self) -> int:
         return min(BATCH, len(self.train), max(LEAST_BATCH, len(self.train) // LEAST_STEPS))
 
     def _projection(self, scaling: Scaling) -> Weights:
@@ -305,20 +338,23 @@ class Distillation:
         return {"projection/kernel": kernel, "projection/bias": np.zeros(width, np.float32)}
 
     def _phase(self, name: str, first: State, phase: Phase, scaling: Scaling) -> Weights:
-        path = self.workdir / f"{self.spec.name}-{name}-{phase.epochs}-{self.key}.npz"
-        state = load_state(path) if path.is_file() else first
+        other = "" if self._batch() == self._batch_alone() else f"-by-{self._batch()}"
+        path = self.workdir / f"{self.spec.name}-{name}-{phase.epochs}-{self.key}{other}.npz"
+        state = agreed(self.replicas, load_state(path) if path.is_file() else first)
         if state.epoch >= phase.epochs:
             return state.best
-        trainer = DistilTrainer(self.spec, self.heads, scaling, phase, state, self.plan.seed)
+        trainer = DistilTrainer(self.spec, self.heads, scaling, phase, state, self.plan.seed, self.replicas)
         held_out = as_float(self.validation.inputs()), self._targets(self.validation, scaling)
+        shown = self.progress if self.replicas.chief else None
         total, begun = phase.epochs * phase.steps_per_epoch, state.epoch * phase.steps_per_epoch
-        bar = Progress(f"distilling ({name})", total, f"batches of {self._batch()}", self.progress, begun)
+        bar = Progress(f"distilling ({name})", total, f"batches of {self._batch()}", shown, begun)
         note = ""
         while trainer.epoch < phase.epochs:
             batches = self._batches(scaling, [self.plan.seed, PHASE_NUMBER[phase.kind], trainer.epoch])
             each = partial(_show, bar, trainer.epoch * phase.steps_per_epoch, note)
             note = f"(validation loss {trainer.run_epoch(batches, held_out, each):.4f})"
-            save_state(path, trainer.state())
+            if self.replicas.chief:
+                save_state(path, trainer.state())
         return trainer.state().best
 
     def _targets(self, windows: Windows, scaling: Scaling) -> F32:
@@ -326,20 +362,26 @@ class Distillation:
         parts = [scaling.to_student(windows.logits()), windows.hard[windows.rows], features]
         return np.concatenate(parts, axis=1).astype(np.float32)
 
-    def _batches(self, scaling: Scaling, seed: list[int]) -> Iterator[Batch]:
+    def _batches(self, scaling: Scaling, seed: list[int]) -> Iterator[Parts]:
+        """Every worker draws the same batches, and makes its own rows of them."""
         rng = np.random.default_rng(seed)
         order = rng.permutation(len(self.train))
         size = self._batch()
+        shares = {replica: self.replicas.rows(size, replica) for replica in self.replicas.local()}
         for i in range(0, len(order) - size + 1, size):
             part = self.train.take(order[i : i + size])
-            yield as_float(self._disturbed(part, rng)), self._targets(part, scaling)
+            x, y = self._disturbed(part, rng, list(shares.values())), self._targets(part, scaling)
+            yield {replica: (as_float(x[rows]), y[rows]) for replica, rows in shares.items()}
 
-    def _disturbed(self, part: Windows, rng: np.random.Generator) -> I8:
+    def _disturbed(self, part: Windows, rng: np.random.Generator, mine: Sequence[slice]) -> I8:
+        """The inputs of a batch; only one's own rows are disturbed, but all are drawn for."""
         x = part.inputs().copy()
         for k in np.flatnonzero(rng.random(len(part)) < self.plan.disturbed):
-            row = int(part.rows[k])
-            raw = disturb(part.labels.context(row), float(part.sd[row]), rng, self.plan.wearable)
-            x[k, 0, :, 0] = window_input_int8(student_stream(raw))
+            given = drawn(rng, CONTEXT_SAMPLES)
+            if any(rows.start <= k < rows.stop for rows in mine):
+                row = int(part.rows[k])
+                raw = disturb(part.labels.context(row), float(part.sd[row]), given, self.plan.wearable)
+                x[k, 0, :, 0] = window_input_int8(student_stream(raw))
         return x
 
 

@@ -131,6 +131,17 @@ class Replicas:
         tf = self._tf
         return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tensors)
 
+    def chiefs(self, array: NDArray[Any]) -> NDArray[Any]:
+        """What the chief has, on every worker.
+
+        Args:
+            array: Numbers, of the same shape and kind on all.
+        """
+        if self._strategy is None:
+            return array
+        sent = self.values(lambda replica: (array if replica == 0 else np.zeros_like(array),))
+        return np.asarray(self.summed(lambda x: x)(*sent), dtype=array.dtype)
+
     def barrier(self, number: int) -> None:
         """Waits for all workers, and makes sure that they are all at the same place.
 

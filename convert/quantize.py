@@ -121,6 +121,7 @@ class FloatOps:
         variables: Parameter name -> ``tf.Variable``.
         training: Normalise with the statistics of the batch and collect the running ones in ``updates``.
         dropout: Optional function on the pooled features.
+        averaged: Mean over the replicas of a training; ``None`` for one that runs alone.
     """
 
     def __init__(
@@ -131,12 +132,14 @@ class FloatOps:
         *,
         training: bool,
         dropout: Callable[[Any], Any] | None = None,
+        averaged: Callable[[Any], Any] | None = None,
     ) -> None:
         self._tf = load_tensorflow()
         self._convs = {c.name: c for c in convolutions(spec, n_outputs)}
         self._vars = variables
         self._training = training
         self._dropout = dropout
+        self._averaged = averaged
         self.updates: dict[str, Any] = {}
 
     def conv(self, name: str, x: Any) -> Any:
@@ -145,7 +148,7 @@ class FloatOps:
         y = _convolve(tf, c, x, v[f"{name}/kernel"])
         if c.norm:
             if self._training:
-                mean, var = tf.nn.moments(y, [0, 1, 2])
+                mean, var = self._moments(y)
                 for part, value in (("mean", mean), ("variance", var)):
                     old = v[f"{name}/{part}"]
                     self.updates[f"{name}/{part}"] = BN_MOMENTUM * old + (1.0 - BN_MOMENTUM) * value
@@ -156,6 +159,15 @@ class FloatOps:
         else:
             y = y + v[f"{name}/bias"]
         return tf.nn.relu6(y) if c.relu6 else y
+
+    def _moments(self, y: Any) -> tuple[Any, Any]:
+        """Mean and variance of each channel over the whole batch, wherever its windows are."""
+        tf = self._tf
+        if self._averaged is None:
+            mean, var = tf.nn.moments(y, [0, 1, 2])
+            return mean, var
+        both = self._averaged(tf.stack([tf.reduce_mean(y, [0, 1, 2]), tf.reduce_mean(y * y, [0, 1, 2])]))
+        return both[0], tf.maximum(both[1] - both[0] * both[0], 0.0)
 
     def add(self, name: str, a: Any, b: Any) -> Any:  # noqa: ARG002 - the name serves the other forms
         """RELU6 of the sum."""

@@ -18,6 +18,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.distribute import Replicas
 from convert.quantize import FloatOps, QuantOps, Weights, trainable_names
 from convert.students import StudentSpec, wire
 from convert.tf_runtime import load_tensorflow
@@ -25,6 +26,9 @@ from firmware_bridge.errors import InputError, OutputError
 
 Batch = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Inputs ``(n, 1, samples, 1)`` and targets ``(n, heads)``, NaN where a target is unknown."""
+
+Parts = Mapping[int, Batch]
+"""The rows of a batch that each replica of this process takes, by its number."""
 
 ADAM_BETAS = (0.9, 0.99)
 ADAM_EPSILON = 1e-7
@@ -143,16 +147,41 @@ def load_state(path: Path) -> State:
     return State(epoch, parts["w"], parts["o"], parts["b"], best_loss)
 
 
+def agreed(replicas: Replicas, state: State) -> State:
+    """The chief's state: another worker may not see the chief's file yet, or an old one.
+
+    Args:
+        replicas: Who takes part.
+        state: What this worker would begin with; its arrays have the chief's shapes.
+    """
+    if replicas.workers == 1:
+        return state
+    parts = (state.weights, state.moments, state.best)
+    flat = replicas.chiefs(np.concatenate([part[k].ravel() for part in parts for k in sorted(part)]).astype(np.float32))
+    epoch, best_loss = replicas.chiefs(np.array([state.epoch, state.best_loss], np.float64)).tolist()
+    found: list[Weights] = []
+    for part in parts:
+        taken: Weights = {}
+        for k in sorted(part):
+            taken[k], flat = flat[: part[k].size].reshape(part[k].shape), flat[part[k].size :]
+        found.append({k: taken[k] for k in part})
+    return State(int(epoch), found[0], found[1], found[2], best_loss)
+
+
 class Loop:
     """Trains one phase of a network; subclasses say what its outputs are, and may say what it loses.
 
+    The loss of a step is a sum over the replicas: each adds what its own rows of the batch contribute.
+
     Args:
-        variables: All of the network's, by name, as ``tf.Variable`` with the state's weights in them.
+        variables: All of the network's, by name, as ``tf.Variable`` with the state's weights in them, made in the scope
+            of the replicas.
         names: Those that are trained.
         is_value: For each head, whether it is a value (squared loss) rather than a probability.
         phase: What to do.
         state: Where to start.
         seed: Root of all chance.
+        replicas: Who takes part; ``None`` for this process alone.
     """
 
     def __init__(
@@ -163,22 +192,25 @@ class Loop:
         phase: Phase,
         state: State,
         seed: int,
+        replicas: Replicas | None = None,
     ) -> None:
         tf = self._tf = load_tensorflow()
+        self._replicas = replicas = replicas or Replicas()
         self._vars, self._names = dict(variables), tuple(names)
         self._value = np.asarray(is_value, dtype=bool)
         self._phase = phase
         self._seed = seed
-        self._moments = {k: tf.Variable(v, dtype=tf.float32) for k, v in state.moments.items()}
+        with replicas.scope():
+            self._moments = {k: tf.Variable(v, dtype=tf.float32) for k, v in state.moments.items()}
         self._best, self._best_loss, self.epoch = dict(state.best), state.best_loss, state.epoch
-        self._step = tf.function(self._train_step, reduce_retracing=True)
-        self._forward = tf.function(lambda x: self._logits(x, None)[0], reduce_retracing=True)
+        self._step = replicas.summed(self._train_step)
+        self._forward = replicas.gathered(lambda x: self._logits(x, None)[0])
 
-    def run_epoch(self, batches: Iterator[Batch], validation: Batch, each: Callable[[int], None]) -> float:
+    def run_epoch(self, batches: Iterator[Batch | Parts], validation: Batch, each: Callable[[int], None]) -> float:
         """One pass over the training data, then the validation loss.
 
         Args:
-            batches: Training batches.
+            batches: Training batches; where there are others, of each the rows of this process's replicas.
             validation: Held-out windows.
             each: Called with the number of steps done after every step.
 
@@ -187,21 +219,30 @@ class Loop:
         """
         total = self._phase.epochs * self._phase.steps_per_epoch
         tf = self._tf
-        for i, (x, y) in enumerate(batches):
+        for i, batch in enumerate(batches):
+            parts = batch if isinstance(batch, Mapping) else {0: batch}
             step = self.epoch * self._phase.steps_per_epoch + i
             draw = [self._seed * 2 + PHASE_NUMBER[self._phase.kind], step]
             self._step(
-                tf.constant(x), tf.constant(y), tf.constant(self._rate(step, total), tf.float32),
+                *self._replicas.values(parts.__getitem__), tf.constant(self._rate(step, total), tf.float32),
                 tf.constant(float(step + 1), tf.float32), tf.constant(draw, tf.int32),
             )  # fmt: skip
             each(i + 1)
         self.epoch += 1
-        logits = np.concatenate([self._forward(tf.constant(part)).numpy() for part in _chunks(validation[0], 256)])
+        logits = np.concatenate([self._outputs(part) for part in _chunks(validation[0], 256 * self._replicas.count)])
         loss = float(self._loss(tf.constant(logits), tf.constant(validation[1])).numpy())
+        # Other processors may round otherwise, and all must keep the same weights.
+        loss = float(self._replicas.chiefs(np.array([loss]))[0])
         if loss < self._best_loss:
             self._best_loss = loss
             self._best = {k: v.numpy() for k, v in self._vars.items()}
         return loss
+
+    def _outputs(self, x: NDArray[np.float32]) -> NDArray[np.float32]:
+        n, r = len(x), self._replicas
+        padded = -(-n // r.count) * r.count
+        filled = np.concatenate([x, np.zeros_like(x[: padded - n])]) if padded > n else x
+        return np.asarray(self._forward(*r.values(lambda i: (filled[r.rows(padded, i)],)))[:n], dtype=np.float32)
 
     def state(self) -> State:
         """Everything needed to go on, or to use the best weights."""
@@ -223,8 +264,14 @@ class Loop:
         """Outputs ``(n, heads)``, and the statistics to update; ``draw`` is ``None`` outside training."""
         raise NotImplementedError
 
-    def _loss(self, logits: Any, y: Any) -> Any:
-        """Mean over heads of the mean over known targets: cross-entropy, or Huber for values."""
+    def _loss(self, logits: Any, y: Any, replicas: Replicas | None = None) -> Any:
+        """Mean over heads of the mean over known targets: cross-entropy, or Huber for values.
+
+        Args:
+            logits: Outputs of some rows.
+            y: Their targets.
+            replicas: Who has the other rows of the batch; ``None`` for nobody.
+        """
         tf = self._tf
         known = tf.cast(~tf.math.is_nan(y), tf.float32)
         y = tf.where(tf.math.is_nan(y), tf.zeros_like(y), y)
@@ -232,15 +279,21 @@ class Loop:
         gap = tf.abs(logits - y) / HUBER_AT
         huber = HUBER_WEIGHT * tf.where(gap < 1.0, 0.5 * gap * gap, gap - 0.5)
         each = tf.where(tf.constant(self._value), huber, entropy) * known
-        return tf.reduce_mean(tf.reduce_sum(each, 0) / tf.maximum(tf.reduce_sum(known, 0), 1.0))
+        count = tf.reduce_sum(known, 0)
+        return tf.reduce_mean(tf.reduce_sum(each, 0) / tf.maximum(whole(count, replicas), 1.0))
+
+    def _averaged(self) -> Callable[[Any], Any] | None:
+        """Mean over the replicas within a step; ``None`` where there is one."""
+        r = self._replicas
+        return None if r.count == 1 else lambda value: r.all_reduce(value) / r.count
 
     def _train_step(self, x: Any, y: Any, rate: Any, count: Any, draw: Any) -> Any:
         tf = self._tf
         variables = [self._vars[k] for k in self._names]
         with tf.GradientTape() as tape:
             logits, updates = self._logits(x, draw)
-            loss = self._loss(logits, y)
-        gradients = tape.gradient(loss, variables)
+            loss = self._loss(logits, y, self._replicas)
+        gradients = self._replicas.all_reduce(tape.gradient(loss, variables))
         gradients, _ = tf.clip_by_global_norm(gradients, GRADIENT_NORM)
         for name, variable, gradient in zip(self._names, variables, gradients, strict=True):
             self._adam(name, variable, gradient, rate, count)
@@ -268,12 +321,23 @@ class Trainer(Loop):
         phase: What to do.
         state: Where to start.
         seed: Root of all chance.
+        replicas: Who takes part; ``None`` for this process alone.
     """
 
-    def __init__(self, spec: StudentSpec, is_value: Sequence[bool], phase: Phase, state: State, seed: int) -> None:
+    def __init__(
+        self,
+        spec: StudentSpec,
+        is_value: Sequence[bool],
+        phase: Phase,
+        state: State,
+        seed: int,
+        replicas: Replicas | None = None,
+    ) -> None:
         tf = load_tensorflow()
-        variables = {k: tf.Variable(v, dtype=tf.float32) for k, v in state.weights.items()}
-        super().__init__(variables, trainable_names(spec, state.weights), is_value, phase, state, seed)
+        replicas = replicas or Replicas()
+        with replicas.scope():
+            variables = {k: tf.Variable(v, dtype=tf.float32) for k, v in state.weights.items()}
+        super().__init__(variables, trainable_names(spec, state.weights), is_value, phase, state, seed, replicas)
         self._spec = spec
 
     def _logits(self, x: Any, draw: Any) -> tuple[Any, dict[str, Any]]:
@@ -283,16 +347,32 @@ class Trainer(Loop):
             share = self._phase.dropout
 
             def drop(y: Any) -> Any:
-                keep = tf.random.stateless_uniform(tf.shape(y), draw) >= share
+                keep = self._drawn(tf.shape(y), draw) >= share
                 return y * tf.cast(keep, tf.float32) / (1.0 - share)
 
         if self._phase.kind == "float":
-            ops = FloatOps(self._spec, n, self._vars, training=draw is not None, dropout=drop)
+            ops = FloatOps(
+                self._spec, n, self._vars, training=draw is not None, dropout=drop, averaged=self._averaged()
+            )
             logits, _ = wire(self._spec, ops, x)
             return tf.reshape(logits, [-1, n]), ops.updates
         quant = QuantOps(self._spec, n, self._vars, dropout=drop)
         logits, _ = wire(self._spec, quant, quant.input(x))
         return tf.reshape(logits, [-1, n]), {}
+
+    def _drawn(self, shape: Any, draw: Any) -> Any:
+        """Uniform numbers for this replica's rows: those that one replica would draw for them."""
+        tf, count = self._tf, self._replicas.count
+        if count == 1:
+            return tf.random.stateless_uniform(shape, draw)
+        rows, me = shape[0], tf.distribute.get_replica_context().replica_id_in_sync_group
+        everybodys = tf.random.stateless_uniform(tf.concat([shape[:1] * count, shape[1:]], 0), draw)
+        return everybodys[me * rows : (me + 1) * rows]
+
+
+def whole(count: Any, replicas: Replicas | None) -> Any:
+    """A count over this replica's rows as one over all rows of the batch, within a step."""
+    return count if replicas is None else replicas.all_reduce(count)
 
 
 def _chunks(x: NDArray[np.float32], size: int) -> Iterator[NDArray[np.float32]]:
