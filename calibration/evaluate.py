@@ -25,11 +25,12 @@ from calibration.evaluate_summary import side_by_side, summary_lines, tiers
 from calibration.evaluate_teacher import OpenTeacher, TeacherOptions, open_teacher
 from calibration.gate import load_limits
 from calibration.metrics import RESAMPLES
+from calibration.patients import names_training
 from calibration.prepared_patients import prepared_hashes
 from convert.mcmed import Part
 from convert.prepared import PreparedDataset
 from edge.records import NOTICE
-from firmware_bridge.errors import InputError
+from firmware_bridge.errors import InputError, MissingExtraError
 
 SCHEMA = "anyecg.evaluate/1"
 WORK = "work"
@@ -90,26 +91,19 @@ def evaluate(options: EvaluateOptions, progress: TextIO | None) -> dict[str, Any
     if not data.size(options.split):
         others = ", ".join(f"{part} {n}" for part, n in data.manifest["segments"].items())
         raise InputError(f"the part '{options.split}' of {options.data} has no segment", f"its parts: {others}")
-    work = options.out / WORK
-    teacher = open_teacher(options.teacher, options.how, work)
-    matched = match_heads(teacher.heads, data, teacher.name)
-    ours = prepared_hashes(data, options.split)
-    remarks = known_patients(teacher, ours)
-    reference = None
-    if options.reference is not None:
-        reference = open_teacher(options.reference, TeacherOptions(), work)
-        remarks += known_patients(reference, ours)
-    columns = [j for _, j in matched.pairs]
+    met = prepared_hashes(data, options.split)
+    ours = _opened(options.teacher, options.how, data, met)
+    theirs = None if options.reference is None else _opened(options.reference, TeacherOptions(), data, met)
+    columns = [j for _, j in ours.matched.pairs]
     rows = read_rows(data, options.split, columns)
-    scores = score_part(data, options.split, teacher, work, options.workers, progress)
-    logits = shown(teacher, scores, matched)
+    logits = _scored(options, data, ours, rows, progress)
     draws = Draws(options.seed, options.resamples)
-    outputs = [i for i, _ in matched.pairs]
-    heads = judge_heads(rows, logits, lambda j, x: probabilities(teacher, outputs[j], x), draws)
+    heads = _heads(ours, rows, logits, draws)
+    remarks = [*ours.remarks, *(theirs.remarks if theirs else ())]
     report: dict[str, Any] = {
         "schema": SCHEMA,
         "notice": NOTICE,
-        "header": header(options, data, teacher, matched, rows, remarks),
+        "header": header(options, data, ours, rows, remarks),
         "heads": heads,
         "tiers": tiers(heads),
         "monitoring": side_by_side(heads),
@@ -117,10 +111,53 @@ def evaluate(options: EvaluateOptions, progress: TextIO | None) -> dict[str, Any
         "baselines": _baselines(options, data, rows, logits, columns, draws, progress) if options.baselines else None,
         "reference": None,
     }
-    if reference is not None:
-        report["reference"] = _reference(options, data, reference, rows, logits, draws, progress)
+    if theirs is not None:
+        margin = load_limits()["noninferiority"]["auroc_margin"] if options.margin is None else options.margin
+        found = with_reference(rows, logits, _scored(options, data, theirs, rows, progress), margin, draws)
+        report["reference"] = {**_teacher(theirs.teacher), "margin": margin, "heads": found}
     report["summary"] = summary_lines(report)
     return report
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A teacher whose heads were matched and whose patients are others."""
+
+    teacher: OpenTeacher
+    matched: Matched
+    remarks: list[str]
+
+
+def _opened(path: Path, how: TeacherOptions, data: PreparedDataset, met: frozenset[bytes]) -> _Opened:
+    teacher = open_teacher(path, how)
+    return _Opened(teacher, match_heads(teacher.heads, data, teacher.name), known_patients(teacher, met))
+
+
+def _scored(
+    options: EvaluateOptions, data: PreparedDataset, opened: _Opened, rows: Rows, progress: TextIO | None
+) -> F32:
+    """Logits and values of the judged heads, NaN for those that this teacher does not have."""
+    scores = score_part(data, options.split, opened.teacher, options.out / WORK, options.workers, progress)
+    found = shown(opened.teacher, scores, opened.matched)
+    place = {data.heads[j].key: k for k, (_, j) in enumerate(opened.matched.pairs)}
+    if [h.key for h in rows.heads] == list(place):
+        return found
+    out = np.full((len(scores), len(rows.heads)), np.nan, dtype=np.float32)
+    for k, head in enumerate(rows.heads):
+        if head.key in place:
+            out[:, k] = found[:, place[head.key]]
+    return out
+
+
+def _heads(opened: _Opened, rows: Rows, logits: F32, draws: Draws) -> list[dict[str, Any]]:
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError as error:
+        raise MissingExtraError("'anyecg evaluate'", "convert") from error
+    outputs = [i for i, _ in opened.matched.pairs]
+    # A logistic regression on one variable is a moment's work, and threads that wait for each other are not.
+    with threadpool_limits(1):
+        return judge_heads(rows, logits, lambda j, x: probabilities(opened.teacher, outputs[j], x), draws)
 
 
 def known_patients(teacher: OpenTeacher, ours: frozenset[bytes]) -> list[str]:
@@ -143,16 +180,18 @@ def known_patients(teacher: OpenTeacher, ours: frozenset[bytes]) -> list[str]:
                 "judge it on patients whom it has not met",
             )
     again = len(ours & teacher.patients.get("test", frozenset()))
-    return [f"{again} of {len(ours)} patients judged {teacher.name} before, when it was made"] if again else []
+    said = [f"{again} of {len(ours)} patients judged {teacher.name} before, when it was made"] if again else []
+    if not names_training(teacher.patients):
+        said.append(f"{teacher.name} does not say who trained it, so overlap with these could not be checked")
+    return said
 
 
 def header(
-    options: EvaluateOptions, data: PreparedDataset, teacher: OpenTeacher, matched: Matched, rows: Rows,
-    remarks: list[str],
-) -> dict[str, Any]:  # fmt: skip
+    options: EvaluateOptions, data: PreparedDataset, opened: _Opened, rows: Rows, remarks: list[str]
+) -> dict[str, Any]:
     """What was judged on what, with hashes, versions and counts."""
     return {
-        "teacher": _teacher(teacher),
+        "teacher": _teacher(opened.teacher),
         "data": {
             "name": options.data.name,
             "part": options.split,
@@ -166,8 +205,8 @@ def header(
             "segments": len(rows.patient),
             "heads": len(rows.heads),
         },
-        "teacher_only": list(matched.teacher_only),
-        "data_only": list(matched.data_only),
+        "teacher_only": list(opened.matched.teacher_only),
+        "data_only": list(opened.matched.data_only),
         "remarks": remarks,
         "seed": options.seed,
         "resamples": options.resamples,
@@ -216,25 +255,6 @@ def _in_units(scores: F32, columns: list[int], rows: Rows) -> F32:
         if head.kind == "value":
             out[:, j] = out[:, j] * np.float32(head.iqr) + np.float32(head.median)
     return out
-
-
-def _reference(
-    options: EvaluateOptions, data: PreparedDataset, reference: OpenTeacher, rows: Rows, logits: F32, draws: Draws,
-    progress: TextIO | None,
-) -> dict[str, Any]:  # fmt: skip
-    margin = load_limits()["noninferiority"]["auroc_margin"] if options.margin is None else options.margin
-    matched = match_heads(reference.heads, data, reference.name)
-    scores = score_part(data, options.split, reference, options.out / WORK, options.workers, progress)
-    theirs = shown(reference, scores, matched)
-    aligned = np.full(logits.shape, np.nan, dtype=np.float32)
-    place = {data.heads[j].key: k for k, (_, j) in enumerate(matched.pairs)}
-    for k, head in enumerate(rows.heads):
-        if head.key in place:
-            aligned[:, k] = theirs[:, place[head.key]]
-    if not np.isfinite(aligned).any():
-        raise InputError(f"{reference.name} has none of the judged heads", "give a reference with the same outputs")
-    heads = with_reference(rows, logits, aligned, margin, draws)
-    return {**_teacher(reference), "margin": margin, "heads": heads}
 
 
 def _version(package: str) -> str:

@@ -130,7 +130,7 @@ def _areas(mean: F64, single: F64, y: Bools, patient: Ints, draws: Draws) -> dic
     out: dict[str, Any] = {"positives": int(y.sum()), "aggregate": None, "single": None, "difference": None}
     if not len(y) or not y.any() or y.all():
         return {**out, "method": "", "verdict": "NOT JUDGED"}
-    a, b, difference, method = compare_rankings(mean, single, y, draws.of(patient))
+    a, b, difference, method = compare_rankings(mean, single, y, patient, draws)
     whose = both_sides(y, patient)
     few = min(int(whose.sum()), int((~whose).sum())) < LEAST_EVENTS
     return {
@@ -176,6 +176,9 @@ def _summary(heads: list[dict[str, Any]]) -> dict[str, Any]:
         out[kind] = {
             "compared": len(judged),
             **{name: verdicts.count(name) for name in ("better", "worse", "INCONCLUSIVE")},
-            "median_difference": rounded(float(np.median(differences))) if differences else None,
+            # Of values each has its own unit.
+            "median_difference": rounded(float(np.median(differences)))
+            if differences and kind == "probability"
+            else None,
         }
     return out

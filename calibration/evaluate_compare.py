@@ -57,7 +57,7 @@ def _areas(ours: F64, theirs: F64, y: Bools, patient: Ints, draws: Draws) -> dic
         return _nothing("NOT TRAINED")
     if not len(y) or not y.any() or y.all():
         return _nothing()
-    a, b, difference, method = compare_rankings(ours, theirs, y, draws.of(patient))
+    a, b, difference, method = compare_rankings(ours, theirs, y, patient, draws)
     whose = both_sides(y, patient)
     few = min(int(whose.sum()), int((~whose).sum())) < LEAST_EVENTS
     return {
@@ -100,7 +100,8 @@ def tally(heads: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, An
             out[name][kind] = {
                 "compared": len(judged),
                 **{word: sum(f["verdict"] == word for f in judged) for word in COUNTED},
-                "median_difference": rounded(float(np.median(gaps))) if gaps else None,
+                # Of values each has its own unit.
+                "median_difference": rounded(float(np.median(gaps))) if gaps and kind == "probability" else None,
             }
     return out
 

@@ -65,8 +65,11 @@ def _tiers(report: Report) -> str:
 
 def _heads(report: Report) -> str:
     notes = "".join(f"<li>{escaped(h['key'])}: {escaped(h['note'])}" for h in report["heads"] if h["note"])
+    now = [h for h in report["heads"] if h["horizon_min"] is None]
+    ahead = auroc_forest([h for h in report["heads"] if h["horizon_min"] is not None], "in the time ahead")
     return (
-        "<h2>Head by head</h2>" + auroc_forest(report["heads"])
+        "<h2>Head by head</h2>" + auroc_forest(now, "now")
+        + (f"<details><summary>The time ahead</summary>{ahead}</details>" if ahead else "")
         + "<p class=small>AUROC: how often a segment with the abnormal result gets the higher output than one without; "
         "0.5 is chance. Grey: INCONCLUSIVE. <i>positive</i>: patients with a positive segment; prevalence: of "
         "segments.</p>"

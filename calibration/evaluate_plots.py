@@ -15,19 +15,24 @@ COLOURS = {"strong": BLUE, "moderate": GREEN, "limited": ORANGE}
 Head = Mapping[str, Any]
 
 
-def auroc_forest(heads: Sequence[Head]) -> str:
-    """AUROC of every head with its interval, best first, coloured by tier."""
+def auroc_forest(heads: Sequence[Head], of: str) -> str:
+    """AUROC of every head with its interval, best first, coloured by tier.
+
+    Args:
+        heads: As the report has them.
+        of: What they are, for the title.
+    """
     judged = sorted((h for h in heads if h["auroc"] is not None), key=lambda h: -h["auroc"])
     if not judged:
         return ""
     rows = []
     for h in judged:
         unclear = h["conclusion"] == "INCONCLUSIVE"
-        said = f"{h['auroc']:.3f}  {h['tier']}" + (", inconclusive" if unclear else "")
+        said = f"{h['auroc']:.3f}  {'inconclusive' if unclear else h['tier']}"
         rows.append((h["key"], h["auroc"], h["auroc_ci"], GREY if unclear else COLOURS[h["tier"]], said))
     least = min([0.4, *(r[2][0] for r in rows if r[2])])
     lines = [(0.5, "chance"), (0.55, ""), (0.65, "strong")]
-    return forest("AUROC with 95 % intervals (bootstrap over patients)", rows, (least, 1.0), lines, "AUROC")
+    return forest(f"AUROC {of}, with 95 % intervals (bootstrap over patients)", rows, (least, 1.0), lines, "AUROC")
 
 
 def now_and_ahead(rows: Sequence[Mapping[str, Any]], column: str) -> str:

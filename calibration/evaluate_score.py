@@ -116,7 +116,7 @@ def _jobs(data: PreparedDataset, part: Part, teacher: OpenTeacher, work: Path) -
     key = str(data.manifest["key"])
     told = [teacher.identity, key, part]
     folder = work / f"scores-{hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]}"
-    spec = ScorerSpec(teacher.spec.model.absolute(), teacher.spec.name, teacher.spec.outputs, teacher.spec.quantized)
+    spec = teacher.spec(work)
     return [
         ScoreJob(
             data=data.folder.absolute(),

@@ -19,12 +19,13 @@ from calibration.patients import read_patients, read_patients_file
 from convert.checkpoint import Checkpoint, read_checkpoint, sha256_of
 from convert.distil_heads import TeacherHead, heads_of_bundle, heads_of_file
 from convert.distil_teacher import InputSteps, float_model
+from convert.teacher_place import CHECKPOINT, PATIENTS, network_options, outputs_of
 from convert.tf_runtime import quiet_stderr
 from edge.frontend_ecgfounder import WINDOW_SAMPLES
 from firmware_bridge.errors import InputError, OutputError, UsageError
 
-CHECKPOINT, KERAS, OUTPUTS, PATIENTS = "teacher.pth", "teacher.keras", "outputs.json", "patients.json"
-"""What ``anyecg finetune`` writes into its folder."""
+KERAS = "teacher.keras"
+"""Beside the checkpoint in the folder of ``anyecg finetune``."""
 
 EXPORT = "float/3"
 """Changes whenever the same checkpoint is exported differently, so that scores of two exports are never mixed."""
@@ -66,7 +67,7 @@ class ScorerSpec:
 
 @dataclass(frozen=True, slots=True)
 class OpenTeacher:
-    """A teacher that is ready to score.
+    """A teacher that was read; it is exported when it is first to score.
 
     Attributes:
         name: For people.
@@ -75,7 +76,8 @@ class OpenTeacher:
         identity: Of its scores: those of one identity are never mixed with those of another.
         heads: Its outputs.
         knots: Of a bundle's isotonic curves, ``None`` for a head without.
-        spec: How to run it.
+        export: Gives its LiteRT model, which may take TensorFlow and a minute.
+        quantized: Input quantization of an int8 model; ``None`` for a float one.
         patients: Whom it has met, by part; ``None`` where it does not say.
     """
 
@@ -85,26 +87,34 @@ class OpenTeacher:
     identity: str
     heads: tuple[TeacherHead, ...]
     knots: tuple[Knots | None, ...]
-    spec: ScorerSpec
+    export: Callable[[], bytes]
+    quantized: InputSteps | None
     patients: dict[str, frozenset[bytes]] | None
 
+    def spec(self, work: Path) -> ScorerSpec:
+        """How to run it, with its model in the work folder.
 
-def open_teacher(path: Path, options: TeacherOptions, work: Path) -> OpenTeacher:
+        Raises:
+            InputError: It has several leads, or is another network than it says.
+            OutputError: The model cannot be written.
+        """
+        return ScorerSpec(_kept(work.absolute(), self), self.name, len(self.heads), self.quantized)
+
+
+def open_teacher(path: Path, options: TeacherOptions) -> OpenTeacher:
     """Opens a teacher.
 
     Args:
         path: Folder of ``anyecg finetune``, checkpoint (``.pth``), Keras file (``.keras``) or foundation bundle.
         options: What it may not say of itself.
-        work: Keeps the exported form.
 
     Raises:
         InputError: There is none, or its outputs do not match their description.
         UsageError: Nothing says what its outputs mean.
         BundleError: It is a damaged bundle.
-        OutputError: The exported form cannot be written.
     """
     if path.suffix == ".zip" or (path / "manifest.json").is_file():
-        return _bundle(path, options, work)
+        return _bundle(path, options)
     if path.is_dir():
         found = next((path / name for name in (CHECKPOINT, KERAS) if (path / name).is_file()), None)
         if found is None:
@@ -115,26 +125,26 @@ def open_teacher(path: Path, options: TeacherOptions, work: Path) -> OpenTeacher
         path = found
     if not path.is_file():
         raise InputError(f"no teacher at {path}", "give the folder of 'anyecg finetune', a .pth, or a bundle")
-    outputs = options.outputs or path.with_name(OUTPUTS)
-    if not outputs.is_file():
-        raise UsageError(f"what do the outputs of {path} mean? no {outputs}", "describe them with --outputs FILE")
+    outputs = outputs_of(path, options.outputs)
     if path.suffix == ".keras":
-        return _keras(path, outputs, options, work)
-    return _checkpoint(path, outputs, options, work)
+        return _keras(path, outputs, options)
+    return _checkpoint(path, outputs, options)
 
 
-def _checkpoint(path: Path, outputs: Path, options: TeacherOptions, work: Path) -> OpenTeacher:
+def _checkpoint(path: Path, outputs: Path, options: TeacherOptions) -> OpenTeacher:
     checkpoint = read_checkpoint(path)
     heads = heads_of_file(outputs)
-    stride = options.stride or int(_number(checkpoint, "stride", 2))
-    use_bn = bool(_number(checkpoint, "use_bn", 0)) if options.use_bn is None else options.use_bn
+    stride, use_bn = network_options(checkpoint, options.stride, options.use_bn)
     _as_many(heads, outputs, checkpoint)
     identity = _identity(checkpoint.sha256, stride, use_bn)
-    model = _kept(work, identity, lambda: _exported(checkpoint, stride, use_bn))
-    return _opened(path, "checkpoint", checkpoint.sha256, identity, heads, model)
+
+    def export() -> bytes:
+        return _exported(checkpoint, stride, use_bn)
+
+    return _opened(path, "checkpoint", checkpoint.sha256, identity, heads, export)
 
 
-def _keras(path: Path, outputs: Path, options: TeacherOptions, work: Path) -> OpenTeacher:
+def _keras(path: Path, outputs: Path, options: TeacherOptions) -> OpenTeacher:
     if options.stride is not None or options.use_bn is not None:
         raise UsageError("--stride and --bn belong to a checkpoint", f"{path.name} says them itself")
     digest = sha256_of(path)
@@ -146,14 +156,18 @@ def _keras(path: Path, outputs: Path, options: TeacherOptions, work: Path) -> Op
 
         checkpoint = read_keras_teacher(path)
         _as_many(heads, outputs, checkpoint)
-        return _exported(checkpoint, int(_number(checkpoint, "stride", 2)), bool(_number(checkpoint, "use_bn", 0)))
+        return _exported(checkpoint, *network_options(checkpoint, None, None))
 
-    identity = _identity(digest)
-    return _opened(path, "keras", digest, identity, heads, _kept(work, identity, export))
+    return _opened(path, "keras", digest, _identity(digest), heads, export)
 
 
 def _opened(
-    path: Path, kind: str, digest: str, identity: str, heads: tuple[TeacherHead, ...], model: Path
+    path: Path,
+    kind: str,
+    digest: str,
+    identity: str,
+    heads: tuple[TeacherHead, ...],
+    export: Callable[[], bytes],
 ) -> OpenTeacher:
     name = path.parent.name if path.name in (CHECKPOINT, KERAS) else path.stem
     met = path.with_name(PATIENTS)
@@ -164,12 +178,13 @@ def _opened(
         identity=identity,
         heads=heads,
         knots=tuple(None for _ in heads),
-        spec=ScorerSpec(model, name or path.stem, len(heads), None),
+        export=export,
+        quantized=None,
         patients=read_patients_file(met) if met.is_file() else None,
     )
 
 
-def _bundle(path: Path, options: TeacherOptions, work: Path) -> OpenTeacher:
+def _bundle(path: Path, options: TeacherOptions) -> OpenTeacher:
     from edge.bundle import load_bundle
 
     if options != TeacherOptions():
@@ -182,18 +197,15 @@ def _bundle(path: Path, options: TeacherOptions, work: Path) -> OpenTeacher:
             "prepared segments have the front end ecgfounder/1; judge it with 'anyecg validate'",
         )
     heads = heads_of_bundle(bundle)
-    identity = _identity(bundle.sha256)
-    model = _kept(work, identity, lambda: bundle.model)
-    steps = InputSteps(m.input.scale, m.input.zero_point, m.front_end.clamp)
-    name = f"{m.name} {m.version}"
     return OpenTeacher(
-        name=name,
+        name=f"{m.name} {m.version}",
         kind="bundle",
         sha256=bundle.sha256,
-        identity=identity,
+        identity=_identity(bundle.sha256),
         heads=heads,
         knots=tuple(bundle.calibration[h.key].knots for h in heads),
-        spec=ScorerSpec(model, name, len(heads), steps),
+        export=lambda: bundle.model,
+        quantized=InputSteps(m.input.scale, m.input.zero_point, m.front_end.clamp),
         patients=read_patients(path) if path.is_dir() else None,
     )
 
@@ -205,11 +217,6 @@ def _as_many(heads: Sequence[TeacherHead], outputs: Path, checkpoint: Checkpoint
             f"{outputs} names {len(heads)} outputs, dense of {checkpoint.path} has {len(dense)}",
             "one entry a row of dense, in its order",
         )
-
-
-def _number(checkpoint: Checkpoint, name: str, default: int) -> float:
-    value = checkpoint.facts.get(name, default)
-    return value if isinstance(value, int | float) else default
 
 
 def _identity(*parts: object) -> str:
@@ -225,12 +232,12 @@ def _exported(checkpoint: Checkpoint, stride: int, use_bn: bool) -> bytes:
     return float_model(net.with_length(WINDOW_SAMPLES))
 
 
-def _kept(work: Path, identity: str, export: Callable[[], bytes]) -> Path:
+def _kept(work: Path, teacher: OpenTeacher) -> Path:
     """The model in the work folder, made where it is missing or damaged: TensorFlow takes longer than reading it."""
-    path = work / f"teacher-{identity[:16]}.tflite"
+    path = work / f"teacher-{teacher.identity[:16]}.tflite"
     if _read(path) is not None:
         return path
-    model = export()
+    model = teacher.export()
     partial = path.with_suffix(".part")
     try:
         work.mkdir(parents=True, exist_ok=True)

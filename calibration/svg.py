@@ -114,7 +114,9 @@ def forest(
         lines: Vertical lines with their words.
         label: Of the axis.
     """
-    w, left, right, step, top = 760, 165, 190, 20, 48
+    # Names of any length stand whole at the left.
+    left = max(165, 18 + round(7.2 * max((len(row[0]) for row in rows), default=0)))
+    w, right, step, top = 595 + left, 190, 20, 48
     h = top + step * len(rows) + 42
     low, high = ends
 
