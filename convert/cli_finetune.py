@@ -120,6 +120,11 @@ def _summary(report: dict[str, Any], out: Path) -> str:
     lines = [
         f"{out}: epoch {report['best_epoch']} of {len(report['history'])}, {found}",
         f"written and read back: {', '.join(f'{n} (within {d:.1g})' for n, d in report['read_back'].items())}",
+        *(
+            ["The patients are SIMULATED: nothing here says anything about people."]
+            if report["data"]["simulated"]
+            else []
+        ),
         "These patients chose the epoch: judge it on others with 'anyecg evaluate'.",
         NOTICE,
     ]

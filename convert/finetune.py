@@ -77,6 +77,8 @@ def finetune(
     start = open_start(options.init, len(data.heads))
     if replicas.chief and progress is not None:
         progress.writelines(f"{options.init.init}: {remark}\n" for remark in start.remarks)
+    if start.spec.use_bn and options.passes > 1 and replicas.count > 1:
+        raise UsageError("passes and batch normalisation do not go together on several workers", "--passes 1")
     options = replace(options, precision=_precision(options.precision))
     key = _key(data, start, options)
     done = _claim(out, key)

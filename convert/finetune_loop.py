@@ -219,7 +219,7 @@ class StepLoop:
 
     def _named(self) -> list[tuple[str, Any]]:
         network = [(f"n:{v.path}", v) for v in self._trained.variables]
-        return network + [(f"o{i}:{v.path}", v) for i, v in enumerate(self._optimizer.variables)]
+        return network + [(f"o:{i}", v) for i, v in enumerate(self._optimizer.variables)]
 
 
 def save_progress(path: Path, arrays: Mapping[str, NDArray[Any]], at: Progressed, key: str) -> None:
