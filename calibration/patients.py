@@ -20,6 +20,7 @@ from convert.distil_records import Recording
 from convert.distil_simulated import SimulatedItems
 from convert.mcmed import McMedDataset
 from convert.simulate_write import mrn_of
+from edge.bundle import read_extra
 from firmware_bridge.errors import BundleError
 
 SCHEMA = "anyecg.patients/1"
@@ -60,11 +61,17 @@ def patients_file(parts: Mapping[str, frozenset[bytes]]) -> bytes:
 
 
 def read_patients(bundle: Path) -> dict[str, frozenset[bytes]] | None:
-    """The patients that a bundle's folder names, by part; ``None`` where it names none.
+    """The patients that a bundle names, by part; ``None`` where it names none.
+
+    Args:
+        bundle: A folder, or the same folder zipped.
 
     Raises:
         BundleError: The file is there and cannot be read.
     """
+    if bundle.is_file():
+        data = read_extra(bundle, FILE, MAX_BYTES)
+        return None if data is None else _parts(data, f"{bundle}: {FILE}")
     path = bundle / FILE
     return read_patients_file(path) if path.is_file() else None
 
@@ -78,12 +85,20 @@ def read_patients_file(path: Path) -> dict[str, frozenset[bytes]]:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise BundleError(f"{path} is larger than {MAX_BYTES >> 20} MB")
-        raw: Any = json.loads(path.read_bytes())
-        if raw["schema"] != SCHEMA or raw["hash_bytes"] != HASH_BYTES:
-            raise BundleError(f"{path} is of another version", "update anyecg-edge or make the bundle again")
-        return {str(name): _unpacked(text) for name, text in raw["parts"].items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        data = path.read_bytes()
+    except OSError as error:
         raise BundleError(f"{path} cannot be read: {error}", "copy or make the bundle again") from None
+    return _parts(data, str(path))
+
+
+def _parts(data: bytes, where: str) -> dict[str, frozenset[bytes]]:
+    try:
+        raw: Any = json.loads(data)
+        if raw["schema"] != SCHEMA or raw["hash_bytes"] != HASH_BYTES:
+            raise BundleError(f"{where} is of another version", "update anyecg-edge or make the bundle again")
+        return {str(name): _unpacked(text) for name, text in raw["parts"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise BundleError(f"{where} cannot be read: {error}", "copy or make the bundle again") from None
 
 
 def _unpacked(text: str) -> frozenset[bytes]:

@@ -142,7 +142,7 @@ def known_patients(bundle: Path, data: Labelled) -> list[str]:
     Raises:
         InputError: It was trained or calibrated on some of them.
     """
-    parts = read_patients(bundle) if bundle.is_dir() else None
+    parts = read_patients(bundle)
     if parts is None:
         return ["the bundle does not say whose recordings it was made of, so overlap with these could not be checked"]
     ours = hashes(data.recordings)

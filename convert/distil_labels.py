@@ -136,7 +136,7 @@ def _from_mcmed(
     strange = visits - {visit.csn for visit in data.visits()}
     if strange:
         raise InputError(f"{data.root} does not know the visit {min(strange)} of the data ({len(strange)} such visits)")
-    results = VisitResults(data, heads, visits, plan)
+    results = VisitResults(data, heads, visits & {recordings[i].visit for i in np.unique(recording)}, plan)
     begins = [start_of(r) for r in recordings]
     begin_s = np.array([np.nan if b is None else b.timestamp() for b in begins], dtype=np.float64)
     # Windows of recordings without a visit belong to the visit -1, which has no results.

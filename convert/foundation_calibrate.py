@@ -22,13 +22,13 @@ from calibration.patients import hashes, patients_file
 from convert.bundle_writer import BundleContents, to_json
 from convert.distil_evaluate import FORMS, Part, calibrate, judge
 from convert.distil_heads import TeacherHead
-from convert.distil_labels import hard_labels
+from convert.distil_labels import labels_at
 from convert.distil_records import Recording, find_recordings
 from convert.distil_teacher import InputSteps, LiteRtTeacher
 from convert.distil_train import Scaling
 from convert.prepare_plan import LabelPlan as ResultPlan
 from convert.teacher_labels import LabelPlan, Labels, label
-from convert.teacher_split import Met, by_meeting, met_among
+from convert.teacher_split import GIVE_OTHERS, Met, by_meeting, met_among
 from edge.frontend_ecgfounder import CLAMP
 from firmware_bridge.errors import InputError
 
@@ -80,12 +80,17 @@ def calibrated(
     steps = InputSteps(step["scale"], step["zero_point"], CLAMP)
     sha256 = hashlib.sha256(contents.model).hexdigest()
     teacher = LiteRtTeacher(contents.model, str(contents.manifest["name"]), sha256, heads, quantized=steps)
-    recordings = find_recordings(results.data)
-    met = met_among(recordings, results.patients)
-    recordings = _spread([r for r in recordings if r.patient not in met.trained])
+    every = find_recordings(results.data)
+    met = met_among(every, results.patients)
+    kept = _spread(every, [i for i, r in enumerate(every) if r.patient not in met.trained])
+    if not kept:
+        raise InputError(f"every patient of {results.data} trained the teacher", GIVE_OTHERS)
+    recordings = [every[i] for i in kept]
     with tempfile.TemporaryDirectory(prefix="anyecg-") as work:
         labels = label(Path(work), recordings, teacher, LabelPlan(), stream)
-    hard = hard_labels(results.labels, heads, recordings, labels, results.plan)
+    # A table of labels may be about those who are left out, too.
+    place = np.array(kept, dtype=np.int32)[labels.recording]
+    hard = labels_at(results.labels, heads, every, place, labels.start_s, results.plan)
     first, second = _halves(recordings, labels, hard, met)
     fit, held_out = _part(recordings, labels, hard, first), _part(recordings, labels, hard, second)
     n = len(heads)
@@ -126,12 +131,12 @@ def _outputs(contents: BundleContents) -> list[dict[str, Any]]:
     return [dict(o) for o in contents.manifest["outputs"]]
 
 
-def _spread(recordings: list[Recording]) -> list[Recording]:
-    patients = sorted({r.patient for r in recordings})
+def _spread(recordings: Sequence[Recording], kept: list[int]) -> list[int]:
+    patients = sorted({recordings[i].patient for i in kept})
     if len(patients) > MOST_PATIENTS:
         chosen = {patients[i] for i in np.linspace(0, len(patients) - 1, MOST_PATIENTS).astype(int)}
-        recordings = [r for r in recordings if r.patient in chosen]
-    return recordings
+        kept = [i for i in kept if recordings[i].patient in chosen]
+    return kept
 
 
 def _halves(

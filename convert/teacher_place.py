@@ -101,7 +101,7 @@ def brought_by(path: Path) -> Brought:
         BundleError: The list of patients is.
     """
     if is_bundle(path):
-        known = (read_patients(path) if path.is_dir() else None) or {}
+        known = read_patients(path) or {}
         # Those who judged it taught nobody anything.
         return Brought(read_bundle_plan(path), {_prefixed(n): found for n, found in known.items() if n != "test"})
     checkpoint = checkpoint_at(path)

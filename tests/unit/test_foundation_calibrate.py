@@ -11,6 +11,7 @@ pytest.importorskip("tensorflow", reason="the convert extra is not installed")
 
 from test_teacher_labels import HEADS, MomentsTeacher, write_folder
 
+from calibration.patients import FILE, hashes, read_patients
 from convert import foundation_calibrate
 from convert.bundle_writer import BundleContents
 from convert.distil_evaluate import MIN_CASES
@@ -51,9 +52,32 @@ def test_heads_with_enough_results_are_fitted_on_one_half_and_judged_on_the_othe
     assert evidence["n"] == n - n // 2
     assert evidence["auroc"] > 0.6
     assert found.manifest["outputs"][1] == contents.manifest["outputs"][1]
+    (tmp_path / "validation").mkdir()
+    (tmp_path / FILE).write_bytes(found.extra[FILE])
+    parts = read_patients(tmp_path)
+    assert sorted(map(len, parts.values())) == sorted([n // 2, n - n // 2])
+    assert not parts["calibration"] & parts["test"]
     report = json.loads(found.extra["validation/calibration.json"])
     assert report["patients"] == {"fit": n // 2, "judge": n - n // 2}
     assert report["uncalibrated"] == [V.key]
+
+
+def test_whom_the_teacher_met_are_kept_apart(contents, tmp_path):
+    data = write_folder(tmp_path / "data", 12)
+    (data / "labels.csv").write_text("\n".join([f"record,{P.key}", *(f"p{i:02d},{i % 2}" for i in range(12))]) + "\n")
+    recordings = find_recordings(data)
+    met = {"teacher_train": hashes(recordings[:6]), "teacher_val": hashes(recordings[6:9])}
+    found = calibrated(contents, HEADS, Results(data, data, patients=met), None)
+    (tmp_path / "validation").mkdir()
+    (tmp_path / FILE).write_bytes(found.extra[FILE])
+    parts = read_patients(tmp_path)
+    assert {name: parts[name] for name in met} == met
+    assert parts["calibration"]
+    assert parts["calibration"] <= met["teacher_val"]
+    assert parts["test"]
+    assert parts["test"] <= hashes(recordings[9:])
+    with pytest.raises(InputError, match=r"every patient of .* trained the teacher"):
+        calibrated(contents, HEADS, Results(data, data, patients={"teacher_train": hashes(recordings)}), None)
 
 
 def test_a_single_patient_calibrates_nothing(contents, tmp_path):

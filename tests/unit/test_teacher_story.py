@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -137,6 +138,10 @@ def test_whom_the_teacher_met_do_not_judge_the_student(student, cohort, tmp_path
     with pytest.raises(InputError, match=r"trained the teacher of|'teacher_val' of"):
         check_overlap(student, open_labelled(cohort, split))
     assert not tmp_path.joinpath("logits.npz").exists()
+    zipped = shutil.make_archive(str(tmp_path / "zipped"), "zip", student)
+    with pytest.raises(InputError, match="are in part 'teacher_"):
+        judged(Path(zipped), cohort, tmp_path, split=split)
+    assert brought_by(Path(zipped)) == brought_by(student)
 
 
 def test_without_patients_new_to_the_teacher_there_is_no_student(cohort, tmp_path, monkeypatch):
