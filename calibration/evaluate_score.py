@@ -22,7 +22,8 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.evaluate_teacher import OpenTeacher, Scorer, ScorerSpec
+from calibration.evaluate_scorer import DIGEST, Scorer, ScorerSpec
+from calibration.evaluate_teacher import OpenTeacher
 from convert.mcmed import Part
 from convert.prepare_shard import read_shard
 from convert.prepared import SHARDS, PreparedDataset
@@ -30,7 +31,6 @@ from convert.progress import Progress
 from convert.schedule import run_jobs
 from firmware_bridge.errors import InputError, OutputError
 
-DIGEST = 32
 FREE_DISK = "free some space or name another --out: what is done is kept"
 
 F32 = NDArray[np.float32]

@@ -12,17 +12,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
+from calibration.evaluate_scorer import ScorerSpec, keep_model
 from calibration.patients import read_patients, read_patients_file
 from convert.checkpoint import Checkpoint, read_checkpoint, sha256_of
 from convert.distil_heads import TeacherHead, heads_of_bundle, heads_of_file
 from convert.distil_teacher import InputSteps, float_model
 from convert.teacher_place import CHECKPOINT, PATIENTS, network_options, outputs_of
-from convert.tf_runtime import quiet_stderr
 from edge.frontend_ecgfounder import WINDOW_SAMPLES
-from firmware_bridge.errors import InputError, OutputError, UsageError
+from firmware_bridge.errors import InputError, UsageError
 
 KERAS = "teacher.keras"
 """Beside the checkpoint in the folder of ``anyecg finetune``."""
@@ -46,23 +43,6 @@ class TeacherOptions:
     outputs: Path | None = None
     stride: int | None = None
     use_bn: bool | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ScorerSpec:
-    """A LiteRT model on disk; travels to any process that sees the same files.
-
-    Attributes:
-        model: The flatbuffer, its SHA-256 before it.
-        name: For people.
-        outputs: How many.
-        quantized: Input quantization of an int8 model; ``None`` for a float one.
-    """
-
-    model: Path
-    name: str
-    outputs: int
-    quantized: InputSteps | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +78,8 @@ class OpenTeacher:
             InputError: It has several leads, or is another network than it says.
             OutputError: The model cannot be written.
         """
-        return ScorerSpec(_kept(work.absolute(), self), self.name, len(self.heads), self.quantized)
+        model = keep_model(work.absolute() / f"teacher-{self.identity[:16]}.tflite", self.export)
+        return ScorerSpec(model, self.name, len(self.heads), self.quantized)
 
 
 def open_teacher(path: Path, options: TeacherOptions) -> OpenTeacher:
@@ -230,94 +211,3 @@ def _exported(checkpoint: Checkpoint, stride: int, use_bn: bool) -> bytes:
     if net.spec.in_channels != 1:
         raise InputError(f"{checkpoint.path} reads {net.spec.in_channels} leads", "prepared segments have one")
     return float_model(net.with_length(WINDOW_SAMPLES))
-
-
-def _kept(work: Path, teacher: OpenTeacher) -> Path:
-    """The model in the work folder, made where it is missing or damaged: TensorFlow takes longer than reading it."""
-    path = work / f"teacher-{teacher.identity[:16]}.tflite"
-    if _read(path) is not None:
-        return path
-    model = teacher.export()
-    partial = path.with_suffix(".part")
-    try:
-        work.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(hashlib.sha256(model).digest() + model)
-        partial.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {path}: {error.strerror or error}", "free some space or name another --out"
-        ) from error
-    return path
-
-
-def _read(path: Path) -> bytes | None:
-    try:
-        data = path.read_bytes()
-    except OSError:
-        return None
-    return data[32:] if hashlib.sha256(data[32:]).digest() == data[:32] else None
-
-
-class Scorer:
-    """Runs a teacher on prepared segments, one at a time.
-
-    Batches of eight take 9 % less time with the full teacher, none less with a small one, and give the same bits; they
-    are not worth a second shape at the end of each shard.
-
-    Args:
-        spec: Which.
-
-    Raises:
-        InputError: The model is gone or does not load.
-    """
-
-    def __init__(self, spec: ScorerSpec) -> None:
-        from ai_edge_litert.interpreter import Interpreter
-
-        model = _read(spec.model)
-        if model is None:
-            raise InputError(f"{spec.model} is gone or damaged", "start again: it is made anew")
-        try:
-            with quiet_stderr():
-                self._interpreter = Interpreter(model_content=model, num_threads=1)
-                self._interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
-            raise InputError(f"the teacher {spec.name} does not load: {str(error).splitlines()[0]}") from None
-        self._spec = spec
-        self._in = self._interpreter.get_input_details()[0]
-        # The logits come first; an exported checkpoint also shows its features.
-        self._out = self._interpreter.get_output_details()[0]
-        found = int(np.prod(self._out["shape"]))
-        if found != spec.outputs:
-            raise InputError(f"the teacher {spec.name} has {found} outputs, {spec.outputs} are described")
-
-    def score(self, segments: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What the teacher says of some segments.
-
-        Args:
-            segments: z-scored, ``(n, 5000)``.
-
-        Returns:
-            ``(n, outputs)``: its outputs before any calibration.
-
-        Raises:
-            InputError: An output is not finite.
-        """
-        out = np.empty((len(segments), self._spec.outputs), dtype=np.float32)
-        scale, zero_point = self._out["quantization"]
-        for i, segment in enumerate(segments):
-            x = self._quantized(segment)
-            self._interpreter.set_tensor(self._in["index"], x.astype(self._in["dtype"]).reshape(self._in["shape"]))
-            self._interpreter.invoke()
-            raw = self._interpreter.get_tensor(self._out["index"]).reshape(-1).astype(np.float32)
-            out[i] = (raw - zero_point) * scale if scale else raw
-        if not np.isfinite(out).all():
-            raise InputError(f"the teacher {self._spec.name} gives values that are not finite", "is it the right file?")
-        return out
-
-    def _quantized(self, segment: NDArray[np.float32]) -> NDArray[np.float32]:
-        q = self._spec.quantized
-        if q is None:
-            return segment
-        steps = np.rint(np.clip(segment, -q.clamp, q.clamp) / q.scale) + q.zero_point
-        return np.asarray(np.clip(steps, -128, 127), dtype=np.float32)

@@ -68,17 +68,20 @@ def tally_sentences(report: Mapping[str, Any]) -> list[str]:
             if s["compared"]:
                 lines.append(
                     f"{measure}: the network is better than '{name}' for {s['better']} of {s['compared']} heads, worse "
-                    f"for {s['worse']}, INCONCLUSIVE for {s['INCONCLUSIVE']} (median difference "
-                    f"{signed(s['median_difference'])})"
+                    f"for {s['worse']}, INCONCLUSIVE for {s['INCONCLUSIVE']}{_median(s)}"
                 )
         s = report["aggregate"]["summary"][kind]
         if s["compared"]:
             lines.append(
                 f"{measure}: {report['aggregate']['minutes']} minutes are better than one segment for {s['better']} of "
-                f"{s['compared']} heads, worse for {s['worse']}, INCONCLUSIVE for {s['INCONCLUSIVE']} (median "
-                f"difference {signed(s['median_difference'])})"
+                f"{s['compared']} heads, worse for {s['worse']}, INCONCLUSIVE for {s['INCONCLUSIVE']}{_median(s)}"
             )
     return lines
+
+
+def _median(found: Mapping[str, Any]) -> str:
+    middle = found["median_difference"]
+    return "" if middle is None else f" (median difference {signed(middle)})"
 
 
 def text_report(report: Mapping[str, Any]) -> str:
