@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TextIO
@@ -102,7 +103,7 @@ def fit_baselines(
 
     Args:
         data: The data set.
-        judged: ``"test"``, or ``"val"``; then nobody is left to say when to stop, and every model has forty trees.
+        judged: ``"test"``, or ``"val"``; then nobody is left to say when to stop, and every model has thirty trees.
         plan: How.
         work: Folder for what is kept; belongs to this function.
         progress: Stream for progress lines, or ``None``.
@@ -117,16 +118,20 @@ def fit_baselines(
         OutputError: The work folder cannot be written.
         MissingExtraError: scikit-learn or scipy is not installed.
     """
+    wanted = list(range(len(data.heads))) if heads is None else sorted(set(heads))
     _check(judged, plan)
-    wanted = range(len(data.heads)) if heads is None else sorted(set(heads))
+    if wanted and not 0 <= wanted[0] <= wanted[-1] < len(data.heads):
+        raise UsageError(f"the data set has {len(data.heads)} heads, and {wanted[-1]} or {wanted[0]} is none of them")
     train = spread_rows(data, "train", plan.segments_per_visit, plan.max_segments, plan.seed)
     least = max(1, plan.max_segments // VAL_SHARE)
     val = [] if judged == "val" else spread_rows(data, "val", plan.segments_per_visit, least, plan.seed)
-    folder = work / "matrices"
+    parts = {"train": train, "val": val, "judged": all_rows(data, judged)}
+    own = work / judged
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        _matrices(data, {"train": train, "val": val, "judged": all_rows(data, judged)}, work, plan.jobs, progress)
-        return _scored(data, judged, plan, work, progress, list(wanted))
+        (own / "matrices").mkdir(parents=True, exist_ok=True)
+        features = features_of(data, [c for chosen in parts.values() for c in chosen], work, plan.jobs, progress)
+        _matrices(data, parts, own / "matrices", features)
+        return _scored(data, judged, plan, own, progress, wanted)
     except OSError as error:
         raise OutputError(
             f"cannot write {work}: {error.strerror or error}", "free some space or name another folder"
@@ -144,13 +149,8 @@ def _check(judged: Part, plan: BaselinePlan) -> None:
         raise MissingExtraError("the baselines", "convert") from error
 
 
-def _matrices(
-    data: PreparedDataset, parts: dict[str, list[Chosen]], work: Path, jobs: int, progress: TextIO | None
-) -> None:
+def _matrices(data: PreparedDataset, parts: dict[str, list[Chosen]], folder: Path, features: Iterator[F32]) -> None:
     """Writes features, targets and patients of each part as plain arrays that any process can map."""
-    every = [c for chosen in parts.values() for c in chosen]
-    found = features_of(data, every, work, jobs, progress)
-    folder = work / "matrices"
     numbers: dict[str, int] = {}
     for part, chosen in parts.items():
         n = sum(len(c.rows) for c in chosen)
@@ -161,7 +161,7 @@ def _matrices(
         at = 0
         for c in chosen:
             shard, rows = data.shard(c.shard), slice(at, at + len(c.rows))
-            x[rows, : len(NAMES)] = next(found)
+            x[rows, : len(NAMES)] = next(features)
             x[rows, len(NAMES)] = shard.age[c.rows]
             x[rows, len(NAMES) + 1] = sex_number(shard.sex[c.rows])
             if learns:
@@ -171,12 +171,17 @@ def _matrices(
 
 
 def _array(path: Path, kind: type, shape: tuple[int, ...]) -> NDArray[Any]:
+    """An array on the disk, all of it there: a full disk shall be an error now and no dead process later."""
     if 0 in shape:  # a file of nothing cannot be mapped
         empty: NDArray[Any] = np.zeros(shape, dtype=kind)
         with path.open("wb") as file:
             np.save(file, empty)
         return empty
-    return np.lib.format.open_memmap(path, "w+", kind, shape)
+    found: NDArray[Any] = np.lib.format.open_memmap(path, "w+", kind, shape)
+    if hasattr(os, "posix_fallocate"):
+        with path.open("r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
+    return found
 
 
 def sex_number(sex: NDArray[np.str_]) -> F32:
@@ -186,9 +191,9 @@ def sex_number(sex: NDArray[np.str_]) -> F32:
 
 
 def _scored(
-    data: PreparedDataset, judged: Part, plan: BaselinePlan, work: Path, progress: TextIO | None, wanted: list[int]
+    data: PreparedDataset, judged: Part, plan: BaselinePlan, own: Path, progress: TextIO | None, wanted: list[int]
 ) -> dict[str, BaselineScores]:
-    jobs = {i: _head_job(data, judged, plan, work, i) for i in wanted}
+    jobs = {i: _head_job(data, judged, plan, own, i) for i in wanted}
     n = data.size(judged)
     missing = [job for job in jobs.values() if _kept(job, n) is None]
     done = len(jobs) - len(missing)
@@ -199,7 +204,7 @@ def _scored(
     why = {name: ["not asked for"] * len(data.heads) for name in GROUPS}
     trees = {name: [0] * len(data.heads) for name in GROUPS}
     # Under another name until it is whole: somebody may still be reading an earlier run's.
-    partial = {name: work / f"scores-{name}.npy.part" for name in GROUPS}
+    partial = {name: own / f"scores-{name}.npy.part" for name in GROUPS}
     tables = {name: _array(path, np.float32, (len(data.heads), n)) for name, path in partial.items()}
     for table in tables.values():
         table[:] = np.nan
@@ -224,7 +229,7 @@ def _finished(partial: Path, table: NDArray[Any]) -> F32:
     return found.T
 
 
-def _head_job(data: PreparedDataset, judged: Part, plan: BaselinePlan, work: Path, i: int) -> HeadJob:
+def _head_job(data: PreparedDataset, judged: Part, plan: BaselinePlan, own: Path, i: int) -> HeadJob:
     import sklearn
 
     head = data.heads[i]
@@ -238,8 +243,8 @@ def _head_job(data: PreparedDataset, judged: Part, plan: BaselinePlan, work: Pat
     }
     key = hashlib.sha256(json.dumps(bound, sort_keys=True).encode()).hexdigest()
     groups = tuple(tuple(COLUMNS.index(f) for f in features) for features in GROUPS.values())
-    path = work / "heads" / f"{i:05d}.npz"
-    return HeadJob(work / "matrices", i, head.kind == "value", groups, plan.min_positives, plan.seed, path, key)
+    path = own / "heads" / f"{i:05d}.npz"
+    return HeadJob(own / "matrices", i, head.kind == "value", groups, plan.min_positives, plan.seed, path, key)
 
 
 def _fit(job: HeadJob) -> HeadScores:

@@ -1,7 +1,8 @@
 """Hand-crafted features of a prepared data set's segments, made once and kept in a work folder.
 
-One file a shard, written whole or not at all, bound by a key to the data, the rows and the version of the features; a
-file that is damaged or another data set's is made again. Its bytes depend on these alone, never on who made it.
+One file a shard and choice of rows, written whole or not at all, bound by a key to the data, the rows and the version
+of the features; a file that is damaged or another data set's is made again. Its bytes depend on these alone, never on
+who made it.
 """
 
 from __future__ import annotations
@@ -137,14 +138,15 @@ def features_of(
 
 def _job(data: PreparedDataset, chosen: Chosen, work: Path) -> _Job:
     entry = next(s for s in data.manifest["shards"] if s["name"] == chosen.shard)
+    rows = hashlib.sha256(chosen.rows.astype("<i8").tobytes()).hexdigest()
     bound = {
         "data": data.manifest["key"],
         "sha256": entry["sha256"],
         "features": [FEATURE_VERSION, [f.name for f in FEATURES]],
-        "rows": hashlib.sha256(chosen.rows.astype("<i8").tobytes()).hexdigest(),
+        "rows": rows,
     }
     key = hashlib.sha256(json.dumps(bound, sort_keys=True).encode()).hexdigest()
-    return _Job(data.folder, chosen.shard, chosen.rows, work / FOLDER / f"{chosen.shard}.npz", key)
+    return _Job(data.folder, chosen.shard, chosen.rows, work / FOLDER / f"{chosen.shard}-{rows[:8]}.npz", key)
 
 
 def _make(job: _Job) -> int:

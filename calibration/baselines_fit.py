@@ -21,19 +21,19 @@ F64 = NDArray[np.float64]
 FIT_VERSION = 1
 """Raised whenever the same data give another model: part of the key of kept scores."""
 
-RATE = 0.06
+RATE = 0.1
 LEAVES = 8
 RIDGE = 3.0
-"""Small steps and small trees, as the simulator's oracle has them: there are more rows than patients."""
+"""Small trees, as the simulator's oracle has them: there are fewer patients than rows."""
 BINS = 63
 """An interval is not measured finer than that; a quarter of the default's time for histograms."""
 LEAF_SHARE = 40
 LEAST_LEAF, MOST_LEAF = 10, 200
 """A leaf holds a fortieth of the rows, within these limits."""
-MOST_ITERATIONS = 300
+MOST_ITERATIONS = 150
 PATIENCE = 10
 """Trees without a better loss of the patients apart before it stops."""
-FIXED_ITERATIONS = 40
+FIXED_ITERATIONS = 30
 """Trees where too few patients are apart to say when to stop."""
 
 

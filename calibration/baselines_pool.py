@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -17,6 +18,20 @@ Result = TypeVar("Result")
 
 WORTHWHILE = 3
 """Things per process below which it is not worth the start."""
+
+
+def _begin() -> None:
+    # Ctrl-C reaches every process of the terminal; only the first shall answer it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """A process whose parent was killed would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def cores() -> int:
@@ -42,8 +57,7 @@ def run_each(work: Callable[[Thing], Result], things: Sequence[Thing], jobs: int
         yield from map(work, things)
         return
     context = multiprocessing.get_context("spawn")
-    # Ctrl-C reaches every process of the terminal; only this one shall answer it.
-    with ProcessPoolExecutor(jobs, context, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+    with ProcessPoolExecutor(jobs, context, _begin) as pool:
         waiting = [pool.submit(work, thing) for thing in things]
         try:
             for future in as_completed(waiting):
