@@ -214,6 +214,6 @@ def _facts(report: Report) -> str:
     return (
         f"<h2>What was judged, and how</h2><table class=words>{rows}</table><p class=small>Intervals: percentiles of a "
         "bootstrap over patients, as segments of one patient are not independent; differences by the same patients, by "
-        "DeLong where every row is a patient. Scores are ranked in at most "
-        f"{h['levels']} steps, which moves no AUROC by more than half a step.</p>"
+        "DeLong where every row is a patient. For them "
+        f"scores are ranked in at most {h['levels']} steps.</p>"
     )
