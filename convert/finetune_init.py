@@ -24,10 +24,11 @@ SCRATCH = "scratch"
 SHAPES: Mapping[str, Net1DSpec] = {
     "ecgfounder": Net1DSpec(),
     "clef-small": Net1DSpec(1, 32, 0.5, (32, 64, 64, 128, 128, 256), (1, 1, 2, 2, 2, 2), 16, 2, 8),
+    "small": Net1DSpec(1, 16, 1.0, (16, 32, 48, 64), (1, 1, 1, 1), 16, 2, 8),
     "tiny": Net1DSpec(1, 8, 1.0, (8, 16), (1, 1), 16, 2, 8),
 }
 """Networks to train from nothing: ECGFounder's own, the smallest published relative (Nokia-Bell-Labs/ecg-foundation-
-model), and one for a look at the command itself."""
+model), one for a few hundred patients that sees a second at once, and one for a look at the command itself."""
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
 """Order of a twelve-lead checkpoint's inputs (ECGFounder)."""

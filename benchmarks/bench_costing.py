@@ -1,0 +1,121 @@
+"""What the whole of MC-MED costs, from the throughput of this machine, one run.
+
+    python benchmarks/bench_costing.py [--segments N] [--heads N] [--epochs N]
+
+Every stage is measured by itself with the network in full size: preparing, a training step as ``anyecg finetune`` makes
+it, the teacher's outputs as ``evaluate`` and ``convert`` take them. Prints the throughput and what N segments take (20
+million unless told): bytes, core-hours and, for training, floating-point operations, from which the hours on any
+accelerator follow. A GPU is not measured here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+MACS = 1.140e9
+"""Of the full network for one segment; three times as many for a training step, two operations each."""
+
+
+def prepare_cost() -> tuple[float, float]:
+    """Core-seconds and bytes of a prepared segment, every head of the catalogue looked for."""
+    from convert.prepare import PrepareOptions, prepare
+    from convert.prepare_plan import read_plan
+    from convert.prepare_sources import McMedSource
+    from convert.prepared import PreparedDataset
+    from convert.simulate_write import CohortPlan, write_cohort
+
+    with tempfile.TemporaryDirectory() as folder:
+        root, out = Path(folder, "cohort"), Path(folder, "out")
+        write_cohort(CohortPlan(24, 1, 600.0), root)
+        best = np.inf
+        for _ in range(3):
+            shutil.rmtree(out, ignore_errors=True)
+            begun = time.process_time()
+            prepare(McMedSource(root), out, PrepareOptions(read_plan(None)))
+            data = PreparedDataset(out)
+            n = sum(data.manifest["segments"].values())
+            best = min(best, (time.process_time() - begun) / n)
+        size = sum(path.stat().st_size for path in (out / "shards").iterdir()) / n
+        return best, size
+
+
+def step_cost(heads: int, batch: int, steps: int) -> float:
+    """Seconds a segment of a training step, the whole machine."""
+    from dataclasses import replace
+
+    from convert.distribute import Replicas
+    from convert.finetune_init import SHAPES, Start, build
+    from convert.finetune_loop import StepLoop, StepOptions
+    from convert.finetune_loss import HeadWeights
+    from convert.finetune_networks import WholeNetwork
+
+    ones = np.ones(heads, np.float32)
+    weights = HeadWeights(ones, ones, 0.5 * ones, np.zeros(heads, bool))
+    net = build(Start(replace(SHAPES["ecgfounder"], n_classes=heads), {}, "", ()), 0 * ones, 1)
+    loop = StepLoop(WholeNetwork(net), weights, StepOptions(batch), Replicas())
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((batch, 5000)).astype(np.float32)
+    y = (rng.random((batch, heads)) > 0.5).astype(np.float32)
+    taken = []
+    for _ in range(steps + 1):
+        begun = time.perf_counter()
+        float(loop.step({0: (x, y)}, 1e-5))
+        taken.append(time.perf_counter() - begun)
+    return min(taken[1:]) / batch
+
+
+def score_cost(heads: int, windows: int) -> float:
+    """Core-seconds of a segment's outputs, float LiteRT on one core."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    from convert.distil_teacher import float_model
+    from convert.net1d import Net1D
+
+    interpreter = Interpreter(model_content=float_model(Net1D(n_classes=heads).with_length(5000)), num_threads=1)
+    interpreter.allocate_tensors()
+    place = interpreter.get_input_details()[0]
+    taken = []
+    for _ in range(windows):
+        interpreter.set_tensor(place["index"], np.zeros(place["shape"], np.float32))
+        begun = time.perf_counter()
+        interpreter.invoke()
+        taken.append(time.perf_counter() - begun)
+    return float(np.median(taken))
+
+
+def main() -> int:
+    """Runs the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--segments", type=float, default=20e6)
+    parser.add_argument("--heads", type=int, default=970, help="108 labs, low, high, value, three horizons of either")
+    parser.add_argument("--epochs", type=float, default=1.0)
+    args = parser.parse_args()
+    from convert.tf_runtime import use_whole_machine
+
+    use_whole_machine()
+    cores = os.cpu_count() or 1
+    prepare_s, size = prepare_cost()
+    step_s = step_cost(args.heads, 8, 3)
+    score_s = score_cost(args.heads, 12)
+    n, hours = args.segments, args.segments / 3600.0
+    operations = 6.0 * MACS * n * args.epochs
+    print(f"{'stage':34s} {'a segment':>12s} {f'{n:.3g} segments':>22s}")
+    print(f"{'prepared data on disk':34s} {size:9.0f} B  {size * n / 1e9:17.0f} GB")
+    print(f"{'prepare':34s} {1e3 * prepare_s:9.2f} ms {prepare_s * hours:12.0f} core-hours")
+    what = f"finetune, {args.epochs:g} epochs, {cores} cores"
+    print(f"{what:34s} {1e3 * step_s:9.1f} ms {cores * step_s * hours * args.epochs:12.0f} core-hours")
+    print(f"{'evaluate or label, one core':34s} {1e3 * score_s:9.1f} ms {score_s * hours:12.0f} core-hours")
+    print(f"operations of these epochs: {operations:.2e}; hours where F of them are reached a second: that / F / 3600")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
