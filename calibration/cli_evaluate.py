@@ -31,7 +31,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--split", choices=("test", "val"), default="test", help="part of the data (default test)")
     parser.add_argument("--outputs", type=Path, metavar="FILE", help="what a checkpoint's outputs mean")
     parser.add_argument("--stride", type=int, metavar="N", help="of a checkpoint's stages, where it does not say it")
-    parser.add_argument("--bn", action="store_true", help="the checkpoint was trained with batch normalisation")
+    parser.add_argument(
+        "--bn", choices=("on", "off"), help="a checkpoint's batch normalisation, where it does not say it"
+    )
     parser.add_argument("--reference", type=Path, metavar="TEACHER", help="another teacher, to compare with")
     parser.add_argument("--margin", type=float, metavar="M", help="loss of AUROC that is of no matter (default 0.01)")
     parser.add_argument("--no-baselines", action="store_true", help="leave the models of age, sex and intervals out")
@@ -76,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         data=args.data,
         out=args.out,
         split=args.split,
-        how=TeacherOptions(args.outputs, args.stride, True if args.bn else None),
+        how=TeacherOptions(args.outputs, args.stride, None if args.bn is None else args.bn == "on"),
         reference=args.reference,
         margin=args.margin,
         seed=args.seed,

@@ -187,8 +187,8 @@ def _calibration(report: Report) -> str:
     headings = ("head", "Brier", "of the prevalence", "ECE", "by chance", "slope", "intercept")
     plots = "".join(reliability(h) for h in judged)
     return (
-        "<h2>Can the probabilities be believed?</h2><p class=small>A teacher that was trained with weights for rare "
-        "classes is not calibrated; <code>anyecg convert</code> and <code>anyecg calibrate</code> do that. ECE: mean "
+        "<h2>Can the probabilities be believed?</h2><p class=small>Of the teacher as it is; <code>anyecg "
+        "convert</code> and <code>anyecg calibrate</code> fit a bundle's probabilities. ECE: mean "
         "distance of probability and outcome over bins of equal size. Slope: 1 is right, below 1 overconfident.</p>"
         + table(headings, rows) + f"<details><summary>Plots</summary><div class=plots>{plots}</div></details>"
     )  # fmt: skip

@@ -31,6 +31,9 @@ from convert.progress import Progress
 from convert.schedule import run_jobs
 from firmware_bridge.errors import InputError, OutputError
 
+WORTHWHILE = 500
+"""Segments a process from which one is started for them: each takes seconds to start."""
+
 FREE_DISK = "free some space or name another --out: what is done is kept"
 
 F32 = NDArray[np.float32]
@@ -134,12 +137,14 @@ def _jobs(data: PreparedDataset, part: Part, teacher: OpenTeacher, work: Path) -
 def _made(jobs: Sequence[ScoreJob], workers: Workers) -> Generator[int, None, None]:
     if workers.scheduler != "none":
         yield from run_jobs(jobs, workers.scheduler, make_scores)
-    elif workers.jobs < 2 or len(jobs) < 2:
+        return
+    processes = min(workers.jobs, len(jobs), sum(job.segments for job in jobs) // WORTHWHILE)
+    if processes < 2:
         yield from map(make_scores, jobs)
     else:
         context = multiprocessing.get_context("spawn")
         # Ctrl-C reaches every process of the terminal; only this one shall answer it.
-        with context.Pool(min(workers.jobs, len(jobs)), signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+        with context.Pool(processes, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
             yield from pool.imap_unordered(make_scores, jobs)
 
 
