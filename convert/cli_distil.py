@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge.cliargs import Parser
+
+if TYPE_CHECKING:
+    from convert.distribute import Replicas
 
 PROG = "anyecg convert micro"
 
@@ -67,6 +72,13 @@ def build_parser() -> Parser:
     return p
 
 
+def _replicas() -> Replicas | None:
+    """Whom ``TF_CONFIG`` names; a student trains without a GPU, so nobody else takes part."""
+    from convert.distribute import ENVIRONMENT, open_replicas
+
+    return open_replicas() if os.environ.get(ENVIRONMENT, "").strip() else None
+
+
 def main(argv: Sequence[str]) -> int:
     """Runs the command.
 
@@ -100,7 +112,10 @@ def main(argv: Sequence[str]) -> int:
     )  # fmt: skip
     out = args.out.resolve()
     begun_s = time.monotonic()
-    report = convert_micro(out, args.workdir or out.with_name(f"{out.name}.work"), config, sys.stderr)
+    work = args.workdir or out.with_name(f"{out.name}.work")
+    report = convert_micro(out, work, config, sys.stderr, _replicas())
+    if report is None:
+        return 0
     s, size = report["summary"], report["size"]
     sys.stdout.write(
         f"correlation with the teacher, median of {len(report['heads'])} heads: {number(s['median_correlation_int8'])} "

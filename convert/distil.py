@@ -24,12 +24,14 @@ from convert.distil_records import Recording, find_recordings
 from convert.distil_simulated import varied_recordings
 from convert.distil_teacher import CheckpointOptions, Teacher, open_teacher
 from convert.distil_train import Distillation, DistilPlan, windows_of_labels
+from convert.distribute import Replicas
 from convert.label_plan import chosen_plan
 from convert.micro import with_micro
 from convert.students import preset
 from convert.teacher_labels import Crew, LabelPlan, Labels, label
 from convert.teacher_place import Brought, brought_by, kept_files
 from convert.teacher_split import Met, met_among, parts_of
+from convert.workers import check_alike, chief_first, farewell, together
 from firmware_bridge.errors import InputError, UsageError
 
 SHARES = {"test": 0.12, "calibration": 0.12, "validation": 0.06}
@@ -102,7 +104,9 @@ class Material:
     met_hashes: Mapping[str, frozenset[bytes]] = field(default_factory=dict)
 
 
-def convert_micro(out: Path, workdir: Path, config: DistilConfig, progress: TextIO | None) -> dict[str, Any]:
+def convert_micro(
+    out: Path, workdir: Path, config: DistilConfig, progress: TextIO | None, replicas: Replicas | None = None
+) -> dict[str, Any] | None:
     """Distils a teacher into a student's bundle.
 
     Args:
@@ -110,21 +114,25 @@ def convert_micro(out: Path, workdir: Path, config: DistilConfig, progress: Text
         workdir: Folder of the intermediate files; a second call with the same configuration goes on there.
         config: What to do.
         progress: Stream for progress lines, or ``None``.
+        replicas: Who trains; ``None`` for this process alone.
 
     Returns:
-        The validation report.
+        The validation report; ``None`` where another worker is the chief, who alone writes.
 
     Raises:
-        UsageError: The configuration makes no sense, or the work folder belongs to another.
+        UsageError: The configuration makes no sense, the work folder belongs to another, or the workers have different
+            ones.
         InputError: Teacher, recordings or labels cannot be used.
         BundleError: The teacher's bundle is not what it says.
         CheckFailedError: The student breaks its preset's limits, or two interpreters disagree.
         OutputError: Something cannot be written.
-        LinkError: A cluster cannot be reached, or lost a shard too often.
+        LinkError: A cluster cannot be reached or lost a shard too often; or another worker is gone.
     """
     check_place(out)
-    teacher = open_teacher(config.teacher, config.checkpoint, workdir)
-    return distil(out, workdir, teacher, config, progress, brought_by(config.teacher))
+    shown = None if replicas is not None and not replicas.chief else progress
+    with together(replicas):
+        teacher = chief_first(replicas, 1, lambda: open_teacher(config.teacher, config.checkpoint, workdir))
+        return distil(out, workdir, teacher, config, shown, brought_by(config.teacher), replicas)
 
 
 def distil(
@@ -134,7 +142,8 @@ def distil(
     config: DistilConfig,
     progress: TextIO | None,
     brought: Brought | None = None,
-) -> dict[str, Any]:
+    replicas: Replicas | None = None,
+) -> dict[str, Any] | None:
     """As :func:`convert_micro`, with a teacher that is open: any :class:`convert.distil_teacher.Teacher`."""
     check_place(out)
     check_fits(preset(config.preset), len(teacher.heads))
@@ -151,8 +160,12 @@ def distil(
         kept=kept_files(chosen, {}),
         met_hashes=brought.patients,
     )
-    contents, report = distilled(workdir, teacher, material, config, progress)
-    write_bundle(out, with_micro(contents))
+    assembly = _student(workdir, teacher, material, config, progress, replicas)
+    report = None
+    if replicas is None or replicas.chief:
+        contents, report = _built(assembly, material)
+        write_bundle(out, with_micro(contents))
+    farewell(replicas, 3)
     return report
 
 
@@ -171,9 +184,28 @@ def distilled(
     Raises:
         As :func:`convert_micro`.
     """
+    return _built(_student(workdir, teacher, material, config, progress, None), material)
+
+
+def _student(
+    workdir: Path,
+    teacher: Teacher,
+    material: Material,
+    config: DistilConfig,
+    progress: TextIO | None,
+    replicas: Replicas | None,
+) -> Assembly:
+    """The trained student, and what it takes to make a bundle of it."""
     recordings, spec = material.recordings, preset(config.preset)
-    labels = label(workdir, recordings, teacher, config.windows, progress, Crew(config.scheduler, workdir))
-    other = _compared(workdir, teacher, config, progress)
+    crew = Crew(config.scheduler, workdir)
+    labels, other = chief_first(
+        replicas,
+        2,
+        lambda: (
+            label(workdir, recordings, teacher, config.windows, progress, crew),
+            _compared(workdir, teacher, config, progress, crew),
+        ),
+    )
     hard = np.full((len(labels), len(teacher.heads)), np.nan, np.float32)
     if material.hard is not None:
         hard = material.hard(labels)
@@ -183,15 +215,20 @@ def distilled(
         rows = _rows_of(material.part, recordings, labels)
     windows = windows_of_labels(labels, hard)
     key = _key(config, workdir, hard)
+    check_alike(replicas, f"{key} {spec.name} {config.plan}")
     parts = {name: windows.take(r) for name, r in rows.items()}
     distillation = Distillation(
-        spec, teacher.heads, parts["train"], parts["validation"], workdir, config.plan, progress, key
-    )
+        spec, teacher.heads, parts["train"], parts["validation"], workdir, config.plan, progress, key,
+        replicas or Replicas(),
+    )  # fmt: skip
     trained = distillation.run()
-    assembly = Assembly(
+    return Assembly(
         spec, teacher, recordings, parts, trained, config.plan, config.windows, config.name, other, material.data,
         material.judged, met_hashes=material.met_hashes,
     )  # fmt: skip
+
+
+def _built(assembly: Assembly, material: Material) -> tuple[BundleContents, dict[str, Any]]:
     contents, report = assembly.build()
     return replace(contents, extra={**contents.extra, **material.kept}), report
 
@@ -210,11 +247,13 @@ def recordings_of(config: DistilConfig) -> list[Recording]:
     return found + varied_recordings(config.plan.seed, config.varied, VARIED_SECONDS)
 
 
-def _compared(workdir: Path, teacher: Teacher, config: DistilConfig, progress: TextIO | None) -> Compared | None:
+def _compared(
+    workdir: Path, teacher: Teacher, config: DistilConfig, progress: TextIO | None, crew: Crew
+) -> Compared | None:
     if config.compare is None:
         return None
     recordings = find_recordings(config.compare, config.fs_hz)
-    labels = label(workdir / "compare", recordings, teacher, LabelPlan(), progress, Crew(config.scheduler, workdir))
+    labels = label(workdir / "compare", recordings, teacher, LabelPlan(), progress, crew)
     unknown = np.full((len(labels), len(teacher.heads)), np.nan, np.float32)
     return Compared(recordings, windows_of_labels(labels, unknown))
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.meeting import meet
 from convert.tf_runtime import gpus, load_tensorflow, quiet_stderr
 from firmware_bridge.errors import LinkError, UsageError
 
@@ -166,12 +168,14 @@ def open_replicas() -> Replicas:
 
     Raises:
         UsageError: ``TF_CONFIG`` is malformed.
-        LinkError: The other workers cannot be reached.
+        LinkError: The other workers do not answer.
     """
     cluster = _cluster(os.environ.get(ENVIRONMENT, ""))
     tf = load_tensorflow()
     if cluster is not None:
         workers, worker = cluster
+        listed = json.loads(os.environ[ENVIRONMENT])["cluster"]
+        meet([*listed.get("chief", []), *listed.get("worker", [])], worker)
         try:
             with quiet_stderr():
                 strategy = tf.distribute.MultiWorkerMirroredStrategy()
@@ -217,7 +221,11 @@ def _cluster(text: str) -> tuple[int, int] | None:
         raise UsageError(f"{ENVIRONMENT} does not describe a cluster", fix) from None
     if not known or not isinstance(index, int) or index < 0:
         raise UsageError(f"{ENVIRONMENT} has no task {role!r} {index!r}", fix)
-    wrong = [h for h in hosts if not isinstance(h, str) or not h.rpartition(":")[2].isdigit()]
+    wrong = [h for h in hosts if not isinstance(h, str) or not re.fullmatch(r".+:\d{1,5}", h) or not _is_port(h)]
     if wrong:
         raise UsageError(f"{ENVIRONMENT} names {wrong[0]!r}", fix)
     return (len(hosts), number) if len(hosts) > 1 else None
+
+
+def _is_port(host: str) -> bool:
+    return 0 < int(host.rpartition(":")[2]) < 65536
