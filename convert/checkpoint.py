@@ -28,6 +28,8 @@ LAYOUTS = ("state_dict", "model", "model_state_dict")
 PREFIXES = ("module.", "_orig_mod.")
 """What data-parallel training and ``torch.compile`` put before every name."""
 
+KERAS = ".keras"
+
 MAX_TENSORS = 20_000
 MAX_DIMENSIONS = 8
 MAX_BYTES = 2 << 30
@@ -65,12 +67,16 @@ class Checkpoint:
 
 
 def read_checkpoint(path: Path | str) -> Checkpoint:
-    """Reads a checkpoint.
+    """Reads a checkpoint; of a ``.keras`` file, the Net1D that ``anyecg finetune`` wrote there.
 
     Raises:
         InputError: It is missing, truncated, a Git-LFS pointer, no checkpoint, or says what cannot be.
     """
     path = Path(path)
+    if path.suffix == KERAS:
+        from convert.keras_teacher import read_keras_teacher
+
+        return read_keras_teacher(path)
     with open_archive(path) as archive:
         loaded = load_plain(archive.pickle(), str(path))
         layout, described = _find_tensors(path, loaded.value)

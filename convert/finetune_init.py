@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.checkpoint import Checkpoint
-from convert.keras_teacher import open_checkpoint
+from convert.checkpoint import Checkpoint, read_checkpoint
 from convert.net1d_spec import Net1DSpec, spec_from_tensors
+from convert.teacher_place import checkpoint_at, network_options
 from firmware_bridge.errors import InputError, UsageError
 
 SCRATCH = "scratch"
@@ -96,9 +96,8 @@ def open_start(options: InitOptions, outputs: int) -> Start:
     if options.scratch:
         bn = True if options.use_bn is None else options.use_bn
         return Start(replace(SHAPES[options.shape], n_classes=outputs, use_bn=bn), {}, "", ())
-    checkpoint = open_checkpoint(Path(options.init))
-    stride = options.stride if options.stride is not None else _fact(checkpoint, "stride", 2)
-    use_bn = options.use_bn if options.use_bn is not None else bool(_fact(checkpoint, "use_bn", 0))
+    checkpoint = read_checkpoint(checkpoint_at(Path(options.init)))
+    stride, use_bn = network_options(checkpoint, options.stride, options.use_bn)
     spec = spec_from_tensors(checkpoint.tensors, str(checkpoint.path), stride=stride, use_bn=use_bn)
     tensors, remarks = dict(checkpoint.tensors), list(checkpoint.oddities)
     if spec.in_channels != 1:
@@ -108,12 +107,6 @@ def open_start(options: InitOptions, outputs: int) -> Start:
         tensors.pop(name, None)
     spec = replace(spec, in_channels=1, n_classes=outputs)
     return Start(spec, tensors, checkpoint.sha256, tuple(remarks))
-
-
-def _fact(checkpoint: Checkpoint, name: str, otherwise: int) -> int:
-    """What a checkpoint that was made here says of itself."""
-    value = checkpoint.facts.get(name)
-    return value if isinstance(value, int) and 0 <= value <= 64 else otherwise
 
 
 def _one_lead(checkpoint: Checkpoint, lead: str) -> NDArray[np.float32]:

@@ -9,16 +9,18 @@ from __future__ import annotations
 import json
 import math
 import tempfile
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
 
-from convert.checkpoint import Checkpoint, read_checkpoint, sha256_of
+import numpy as np
+
+from convert.checkpoint import KERAS, Checkpoint, sha256_of
 from convert.net1d_spec import Net1DSpec
 from convert.tf_runtime import load_tensorflow
 from firmware_bridge.errors import InputError, OutputError, UsageError
 
-SUFFIX = ".keras"
 DESCRIPTION, WEIGHTS = "config.json", "model.weights.h5"
 MAX_DESCRIPTION = 8 << 20
 MAX_WEIGHTS = 2 << 30
@@ -31,17 +33,6 @@ _MOST = 1 << 16
 """Of any option; far beyond every network of the family."""
 _MOST_STAGES = 64
 _MOST_BLOCKS = 1024
-
-
-def open_checkpoint(path: Path) -> Checkpoint:
-    """Reads a teacher, ``.keras`` or ``.pth``; of a folder that ``anyecg finetune`` wrote, its ``teacher.pth``.
-
-    Raises:
-        InputError: It cannot be read, or is something else.
-    """
-    if path.is_dir() and (path / "teacher.pth").is_file():
-        path = path / "teacher.pth"
-    return read_keras_teacher(path) if path.suffix == SUFFIX else read_checkpoint(path)
 
 
 def read_keras_teacher(path: Path) -> Checkpoint:
@@ -60,14 +51,21 @@ def read_keras_teacher(path: Path) -> Checkpoint:
     from convert.net1d import net1d_from_spec, to_tensors
 
     net = net1d_from_spec(spec)
+    for variable in net.core.weights:
+        variable.assign(np.full(variable.shape, np.nan, np.float32))
     try:
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+            # Keras only warns of weights that the file does not have; they are found below.
+            warnings.simplefilter("ignore")
             extracted = Path(folder) / WEIGHTS
             extracted.write_bytes(weights)
             net.load_weights(extracted)
     except (ValueError, KeyError, OSError, AttributeError, TypeError, RuntimeError) as error:
         why = str(error).strip().splitlines()[0][:160] if str(error).strip() else type(error).__name__
         raise InputError(f"the weights in {path} do not fit the network it describes: {why}", "save it again") from None
+    missing = next((v.path for v in net.core.weights if not np.isfinite(v.numpy()).all()), None)
+    if missing is not None:
+        raise InputError(f"{path} does not fit the network it describes: no finite {missing} in it", "save it again")
     facts: dict[str, str | int | float] = {"stride": spec.stride, "use_bn": int(spec.use_bn)}
     return Checkpoint(path, sha256_of(path), "keras", to_tensors(net), ("FloatStorage",), facts, ())
 
@@ -78,7 +76,7 @@ def write_keras_teacher(path: Path, net: Any) -> None:
     Raises:
         OutputError: The file cannot be written.
     """
-    partial = path.with_name(f".{path.stem}.part{SUFFIX}")
+    partial = path.with_name(f".{path.stem}.part{KERAS}")
     try:
         net.save(partial)
         partial.replace(path)

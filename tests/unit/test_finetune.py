@@ -27,7 +27,7 @@ from convert.finetune_data import Reader, all_rows
 from convert.finetune_init import InitOptions
 from convert.finetune_options import FinetuneOptions
 from convert.foundation_outputs import read_outputs
-from convert.keras_teacher import open_checkpoint, read_keras_teacher
+from convert.keras_teacher import read_keras_teacher
 from convert.net1d import net1d_from_checkpoint, net1d_from_tensors
 from convert.net1d_spec import is_norm
 from convert.prepared import PreparedDataset
@@ -389,5 +389,68 @@ def test_a_full_disk_is_one_line_and_the_states_stay(prepared, tmp_path, monkeyp
     assert (tmp_path / "t" / "teacher.pth").is_file()
 
 
-def test_a_folder_stands_for_its_checkpoint(trained):
-    assert open_checkpoint(trained[0]).path.name == "teacher.pth"
+def test_a_keras_teacher_is_taken_wherever_a_checkpoint_is(trained, prepared, tmp_path, capsys):
+    out, _ = trained
+    assert main(["convert", "inspect", str(out / "teacher.keras")]) == 0
+    kept = capsys.readouterr().out
+    assert main(["convert", "inspect", str(out)]) == 0
+    other = capsys.readouterr().out
+    for what in ("network", "filters", "kernel", "normalised", "parameters", "heads"):
+        (line,) = (text for text in kept.splitlines() if text.startswith(what))
+        assert line in other.splitlines()
+    init = InitOptions(str(out / "teacher.keras"))
+    report = finetune(
+        prepared, tmp_path / "t", FinetuneOptions(init, mode="probe", epochs=1, batch=16), Replicas(), None
+    )
+    assert report["network"]["use_bn"]
+
+
+def forward_by_torch(torch, state: dict, x, *, use_bn: bool, groups_width: int, kernel: int, stride: int = 2):
+    """ECGFounder's network from a state dict alone, by its key layout; written for this test."""
+    f = torch.nn.functional
+
+    def same(y, name, step, groups=1):
+        weight = state[f"{name}.weight"]
+        n, k = y.shape[-1], weight.shape[-1]
+        pad = max(0, (-(-n // step) - 1) * step + k - n)
+        return f.conv1d(f.pad(y, (pad // 2, pad - pad // 2)), weight, state[f"{name}.bias"], step, groups=groups)
+
+    def norm(y, name):
+        if not use_bn:
+            return y
+        mean, var = state[f"{name}.running_mean"], state[f"{name}.running_var"]
+        return f.batch_norm(y, mean, var, state[f"{name}.weight"], state[f"{name}.bias"])
+
+    y = f.silu(norm(same(x, "first_conv.conv", 2), "first_bn"))
+    places = {tuple(map(int, (key.split(".")[1], key.split(".")[3]))) for key in state if key.startswith("stage_list")}
+    for s, b in sorted(places):
+        at, z, step = f"stage_list.{s}.block_list.{b}", y, stride if b == 0 else 1
+        if (s, b) != (0, 0):
+            z = f.silu(norm(z, f"{at}.bn1"))
+        z = f.silu(norm(same(z, f"{at}.conv1.conv", 1), f"{at}.bn2"))
+        cout = state[f"{at}.conv3.conv.weight"].shape[0]
+        z = f.silu(norm(same(z, f"{at}.conv2.conv", step, cout // groups_width), f"{at}.bn3"))
+        z = same(z, f"{at}.conv3.conv", 1)
+        gate = f.silu(f.linear(z.mean(-1), state[f"{at}.se_fc1.weight"], state[f"{at}.se_fc1.bias"]))
+        gate = torch.sigmoid(f.linear(gate, state[f"{at}.se_fc2.weight"], state[f"{at}.se_fc2.bias"]))
+        if b == 0:
+            y = f.max_pool1d(f.pad(y, ((stride - 1) // 2, stride - 1 - (stride - 1) // 2)), stride)
+        wider = cout - y.shape[1]
+        y = z * gate[:, :, None] + f.pad(y, (0, 0, wider // 2, wider - wider // 2))
+    assert kernel == state["first_conv.conv.weight"].shape[-1]
+    return f.linear(y.mean(-1), state["dense.weight"], state["dense.bias"])
+
+
+def test_pytorch_reads_the_same_logits(prepared, trained):
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed, and never needed")
+    out, _ = trained
+    loaded = torch.load(out / "teacher.pth", weights_only=True)
+    assert {"epoch", "step", "state_dict"} <= set(loaded)
+    x = some(prepared)
+    net = net1d_from_checkpoint(out / "teacher.pth", use_bn=True)
+    wanted = np.asarray(net(x)["logits"])
+    with torch.no_grad():
+        found = forward_by_torch(
+            torch, loaded["state_dict"], torch.from_numpy(x[:, None]), use_bn=True, groups_width=8, kernel=16
+        ).numpy()
+    np.testing.assert_allclose(found, wanted, atol=1e-4)
