@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.baselines_features import Chosen, all_rows, features_of, spread_rows
-from calibration.baselines_fit import FIT_VERSION, HeadJob, HeadScores, fit_head
+from calibration.baselines_fit import FIT_VERSION, HeadJob, HeadScores, coded, fit_head, level_edges
 from calibration.baselines_pool import run_each
 from convert.ecg_intervals import FEATURE_VERSION, NAMES
 from convert.mcmed import Part
@@ -152,6 +152,7 @@ def _check(judged: Part, plan: BaselinePlan) -> None:
 def _matrices(data: PreparedDataset, parts: dict[str, list[Chosen]], folder: Path, features: Iterator[F32]) -> None:
     """Writes features, targets and patients of each part as plain arrays that any process can map."""
     numbers: dict[str, int] = {}
+    edges: list[NDArray[np.float64]] = []
     for part, chosen in parts.items():
         n = sum(len(c.rows) for c in chosen)
         x = _array(folder / f"x_{part}.npy", np.float32, (n, len(COLUMNS)))
@@ -168,6 +169,9 @@ def _matrices(data: PreparedDataset, parts: dict[str, list[Chosen]], folder: Pat
                 y[:, rows] = shard.targets()[c.rows].T
             patient[rows] = [numbers.setdefault(str(p), len(numbers)) for p in shard.patient[c.rows]]
             at += len(c.rows)
+        if part == "train":
+            edges = level_edges(x)
+        coded(x, edges)
 
 
 def _array(path: Path, kind: type, shape: tuple[int, ...]) -> NDArray[Any]:

@@ -18,15 +18,15 @@ from firmware_bridge.errors import MissingExtraError
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
-FIT_VERSION = 1
+FIT_VERSION = 2
 """Raised whenever the same data give another model: part of the key of kept scores."""
 
 RATE = 0.1
 LEAVES = 8
 RIDGE = 3.0
 """Small trees, as the simulator's oracle has them: there are fewer patients than rows."""
-BINS = 63
-"""An interval is not measured finer than that; a quarter of the default's time for histograms."""
+LEVELS = 62
+"""Of each feature; an interval is not measured finer than that, and 255 take three times as long."""
 LEAF_SHARE = 40
 LEAST_LEAF, MOST_LEAF = 10, 200
 """A leaf holds a fortieth of the rows, within these limits."""
@@ -42,7 +42,7 @@ class HeadJob:
     """One head to fit.
 
     Attributes:
-        folder: Of the matrices ``{x,y,patient}_{train,val}.npy`` and ``x_judged.npy``.
+        folder: Of the matrices ``{x,y,patient}_{train,val}.npy`` and ``x_judged.npy``; ``x`` as :func:`coded` makes it.
         column: Of the head in ``y``.
         value: It is a value and no probability.
         groups: Columns of the features of each baseline.
@@ -77,6 +77,33 @@ class HeadScores:
     trees: tuple[int, ...]
 
 
+def level_edges(x: F32) -> list[F64]:
+    """Where the levels of each feature begin: quantiles of the known values, or every value where they are few.
+
+    Made once for all heads. scikit-learn would do it anew for each, on the weighted values, in more time than it then
+    takes to grow the trees; of values that are levels already it takes each as it is.
+
+    Args:
+        x: Of the training part, ``(n, features)``.
+    """
+    edges = []
+    for column in x.T:
+        known = np.asarray(column[np.isfinite(column)], dtype=np.float64)
+        values = np.unique(known)
+        if len(values) > LEVELS:
+            values = np.unique(np.quantile(known, np.linspace(0.0, 1.0, LEVELS + 1)[1:-1]))
+            edges.append(values)
+        else:
+            edges.append(0.5 * (values[1:] + values[:-1]))
+    return edges
+
+
+def coded(x: F32, edges: list[F64]) -> None:
+    """Replaces features by the numbers of their levels, in place; NaN stays."""
+    for column, begins in zip(x.T, edges, strict=True):
+        column[:] = np.where(np.isfinite(column), np.searchsorted(begins, column, side="right"), np.nan)
+
+
 def fit_head(job: HeadJob) -> HeadScores:
     """Fits every group's model of a head and scores the judged segments.
 
@@ -84,6 +111,8 @@ def fit_head(job: HeadJob) -> HeadScores:
         MissingExtraError: scikit-learn is not installed.
     """
     try:
+        # Only what is loaded can be limited.
+        import sklearn.ensemble
         from threadpoolctl import threadpool_limits
     except ImportError as error:
         raise MissingExtraError("the baselines", "convert") from error
@@ -98,7 +127,7 @@ def fit_head(job: HeadJob) -> HeadScores:
             why[i] = lacking or ("" if kept else "none of its features is known in the training part")
             if why[i]:
                 continue
-            model = _fitted(job, train, None if val.lacking(job) else val, kept)
+            model = _fitted(sklearn.ensemble, job, train, None if val.lacking(job) else val, kept)
             trees[i] = int(model.n_iter_)
             x = np.asarray(judged[:, kept])
             scores[i] = (model.predict(x) if job.value else model.decision_function(x)) if len(x) else 0.0
@@ -142,17 +171,13 @@ class _Part:
         return np.asarray(len(self.y) / (len(count) * count[index]), dtype=np.float64)
 
 
-def _fitted(job: HeadJob, train: _Part, val: _Part | None, columns: list[int]) -> Any:
-    try:
-        from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
-    except ImportError as error:
-        raise MissingExtraError("the baselines", "convert") from error
+def _fitted(ensemble: Any, job: HeadJob, train: _Part, val: _Part | None, columns: list[int]) -> Any:
     settings: dict[str, Any] = {
         "learning_rate": RATE,
         "max_leaf_nodes": LEAVES,
         "min_samples_leaf": min(MOST_LEAF, max(LEAST_LEAF, len(train.y) // LEAF_SHARE)),
         "l2_regularization": RIDGE,
-        "max_bins": BINS,
+        "max_bins": LEVELS + 1,
         "random_state": job.seed,
         "categorical_features": None,
         "early_stopping": val is not None,
@@ -160,9 +185,9 @@ def _fitted(job: HeadJob, train: _Part, val: _Part | None, columns: list[int]) -
         "n_iter_no_change": PATIENCE,
     }
     if job.value:
-        model: Any = HistGradientBoostingRegressor(loss="absolute_error", **settings)
+        model: Any = ensemble.HistGradientBoostingRegressor(loss="absolute_error", **settings)
     else:
-        model = HistGradientBoostingClassifier(**settings)
+        model = ensemble.HistGradientBoostingClassifier(**settings)
     apart: dict[str, Any] = {}
     if val is not None:
         apart = {"X_val": val.x[:, columns], "y_val": val.y, "sample_weight_val": val.weights()}
