@@ -117,6 +117,7 @@ def _head(rows: Rows, shown: F32, j: int, o: Order, draws: Draws) -> dict[str, A
     found: dict[str, Any] = {
         "key": head.key,
         "kind": head.kind,
+        "horizon_min": head.horizon_min,
         "n": len(places),
         "patients": len(np.unique(rows.patient[chosen])),
         "segments_median": float(np.median(places + 1 - o.first[places])) if len(places) else None,

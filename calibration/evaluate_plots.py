@@ -59,7 +59,7 @@ def against_baseline(heads: Sequence[Mapping[str, Any]], name: str) -> str:
     points = [p for some in by_verdict.values() for p in some]
     if not points:
         return ""
-    plot = _square(f"network against {name}", points, (f"AUROC of {name}", "AUROC of the network"), draw=False)
+    plot = _square(f"against {name}", points, (f"AUROC of {name}", "AUROC of the network"), draw=False)
     plot.dots(by_verdict["INCONCLUSIVE"], GREY, 3.0, 0.7)
     plot.dots(by_verdict["worse"], ORANGE, 3.5).dots(by_verdict["better"], BLUE, 3.5)
     said = f"better {len(by_verdict['better'])}, worse {len(by_verdict['worse'])}"
@@ -76,10 +76,9 @@ def _square(title: str, points: Sequence[tuple[float, float]], labels: tuple[str
 
 
 def ten_minutes(heads: Sequence[Mapping[str, Any]]) -> str:
-    """Difference of the AUROC of ten minutes and of one segment, with its interval, largest first."""
-    found = [
-        h for h in heads if h["kind"] == "probability" and h["difference"] and h["difference"]["value"] is not None
-    ]
+    """Difference of the AUROC of ten minutes and of one segment, with its interval, largest first; heads of now."""
+    now = [h for h in heads if h["kind"] == "probability" and h["horizon_min"] is None]
+    found = [h for h in now if h["difference"] and h["difference"]["value"] is not None]
     if not found:
         return ""
     colours = {"better": BLUE, "worse": ORANGE}
@@ -90,7 +89,11 @@ def ten_minutes(heads: Sequence[Mapping[str, Any]]) -> str:
     ]  # fmt: skip
     reach = max(0.02, *(abs(x) for r in rows for x in (r[1], *(r[2] or ())))) * 1.05
     return forest(
-        "Ten minutes less one segment, 95 % intervals", rows, (-reach, reach), [(0.0, "same")], "difference of AUROC"
+        "Ten minutes less one segment, now, 95 % intervals",
+        rows,
+        (-reach, reach),
+        [(0.0, "same")],
+        "difference of AUROC",
     )
 
 
