@@ -10,7 +10,7 @@ from convert.ecg_intervals import NAMES, segment_features
 from edge.frontend_ecgfounder import EcgFounderFrontEnd
 
 N = 5000
-MOST = 20
+MOST = 12
 """Segments of a record: enough to see, few enough for the fast tier."""
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -19,6 +20,7 @@ from sklearn.metrics import roc_auc_score
 
 from calibration.baselines import COLUMNS, GROUPS, BaselinePlan, fit_baselines, sex_number
 from calibration.baselines_features import Chosen, all_rows, features_of, spread, spread_rows
+from calibration.baselines_fit import LEVELS, coded, level_edges
 from calibration.baselines_pool import run_each
 from convert.ecg_intervals import NAMES, segment_features
 from convert.mcmed import McMedDataset
@@ -46,8 +48,11 @@ def data(tmp_path_factory) -> PreparedDataset:
 
 
 @pytest.fixture(scope="module")
-def work(tmp_path_factory) -> Path:
-    return tmp_path_factory.mktemp("work") / "w"
+def work(data, tmp_path_factory) -> Path:
+    """A finished run's folder; whoever changes anything takes a copy."""
+    folder = tmp_path_factory.mktemp("work") / "w"
+    fit_baselines(data, "test", PLAN, folder)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -194,6 +199,24 @@ def test_never_more_segments_than_allowed(data, most):
     assert [c.shard for c in rows] == [c.shard for c in spread_rows(data, "train", 12, most, 0)]
 
 
+def test_levels_keep_the_order_and_what_is_not_known():
+    rng = np.random.default_rng(0)
+    few, many = rng.integers(0, 5, 400), rng.standard_cauchy(400)
+    x = np.stack([few, many, np.full(400, 7.0), np.full(400, np.nan)], axis=1).astype(np.float32)
+    x[::9, :2] = np.nan
+    edges, found = level_edges(x), x.copy()
+    coded(found, edges)
+    assert np.array_equal(np.isnan(found), np.isnan(x))
+    assert np.array_equal(found[:, 0], x[:, 0], equal_nan=True)
+    assert len(np.unique(found[np.isfinite(found[:, 1]), 1])) == LEVELS
+    order = np.argsort(x[:, 1], kind="stable")[: np.isfinite(x[:, 1]).sum()]
+    assert (np.diff(found[order, 1]) >= 0).all()
+    assert (found[:, 2] == 0).all()
+    unseen = np.array([[99.0, 1e30, -7.0, 3.0]], dtype=np.float32)
+    coded(unseen, edges)
+    assert unseen.tolist() == [[4.0, LEVELS - 1.0, 0.0, 0.0]]
+
+
 def test_sex_and_what_is_not_known():
     got = sex_number(np.array(["F", "M", "female", " m", "", "U", "X"]))
     assert np.array_equal(got, [0, 1, 0, 1, np.nan, np.nan, np.nan], equal_nan=True)
@@ -238,6 +261,19 @@ def test_a_folder_that_cannot_be_written(data, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError):
         fit_baselines(data, "test", PLAN, tmp_path / "file")
+
+
+@pytest.mark.slow
+def test_the_example_of_the_page_runs(data, work, tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "ecg-intervals.md").read_text(encoding="utf-8")
+    (program,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "example.py").write_text(program, encoding="utf-8")
+    (tmp_path / "prepared").symlink_to(data.folder)
+    shutil.copytree(work / "features", tmp_path / "work" / "features")
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    run = [sys.executable, "-W", "error", "example.py"]
+    done = subprocess.run(run, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=170)
+    assert done.stdout == f"({data.size('test')}, {len(data.heads)})\n", done.stderr
 
 
 def slowly(path: str) -> int:

@@ -43,8 +43,8 @@ def synth(params, seed=1, seconds=10):
 
 @pytest.fixture(scope="module")
 def cohort():
-    """150 simulated patients, noise and all: what was measured, and the truth."""
-    patients = [simulate_patient(11, i, 10.0) for i in range(150)]
+    """110 simulated patients, noise and all: what was measured, and the truth."""
+    patients = [simulate_patient(11, i, 10.0) for i in range(110)]
     found = features(*(p.ecg_mv for p in patients))
     latents = [p.latents for p in patients]
     truth = {name: np.array([getattr(p, name) for p in latents], dtype=float) for name in EcgParams.__slots__}
@@ -223,7 +223,7 @@ def test_what_is_no_ecg_neither_warns_nor_fails(name):
         assert np.isnan(found[0][[NAMES.index(n) for n in SHAPE]]).all()
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     hnp.arrays(np.float64, (125,), elements=st.floats(-8, 8, allow_subnormal=False)),
     st.integers(1, 40),
