@@ -30,8 +30,11 @@ def write_files(files: Mapping[str, bytes], out: Path) -> list[Path]:
         out.mkdir(parents=True, exist_ok=True)
         for name, data in files.items():
             partial = out / f".{name}.part"
-            partial.write_bytes(data)
-            partial.replace(out / name)
+            try:
+                partial.write_bytes(data)
+                partial.replace(out / name)
+            finally:
+                partial.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"cannot write to {out}: {error.strerror or error}", "name another --out") from error
     return [out / name for name in files]

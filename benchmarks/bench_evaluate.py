@@ -1,0 +1,83 @@
+"""What `anyecg evaluate` takes: scoring beside the bare network, and a head's bootstrap by the number of segments.
+
+    python benchmarks/bench_evaluate.py [--segments N] [--rounds R] [--small]
+
+CPU time, the best of some rounds. Exit 1 where scoring a segment takes more than 1.1 times what the interpreter's
+invoke takes, or the bootstrap of a head over a million segments more than fifty times that over ten thousand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+REQUIRED_RATIO = 1.1
+REQUIRED_GROWTH = 50.0
+
+
+def best_of(rounds: int, work: Callable[[], object]) -> float:
+    """CPU seconds of the fastest round."""
+    taken = []
+    for _ in range(rounds):
+        begun = time.process_time()
+        work()
+        taken.append(time.process_time() - begun)
+    return min(taken)
+
+
+def scoring(segments: int, rounds: int, *, small: bool) -> tuple[float, float]:
+    """Seconds a segment of the scorer, and of invoke alone; the two by turns."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    from calibration.evaluate_scorer import Scorer, ScorerSpec, keep_model
+    from convert.distil_teacher import float_model
+    from convert.net1d import Net1D
+
+    net = Net1D(n_classes=108, filter_list=[64, 160], m_blocks_list=[2, 2]) if small else Net1D(n_classes=108)
+    x = np.random.default_rng(0).standard_normal((segments, 5000)).astype(np.float32)
+    with tempfile.TemporaryDirectory() as folder:
+        path = keep_model(Path(folder, "teacher.tflite"), lambda: float_model(net.with_length(5000)))
+        scorer = Scorer(ScorerSpec(path, "bench", 108, None))
+        interpreter = Interpreter(model_content=path.read_bytes()[32:], num_threads=1)
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], x[0].reshape(1, 5000, 1))
+    ours, bare = [], []
+    for _ in range(rounds):
+        ours.append(best_of(1, lambda: scorer.score(x)) / segments)
+        bare.append(best_of(1, lambda: [interpreter.invoke() for _ in range(segments)]) / segments)
+    return min(ours), min(bare)
+
+
+def bootstrap(segments: int, patients: int, rounds: int) -> float:
+    """Seconds of one head: replicates of patients, AUROC and average precision."""
+    from calibration.evaluate_heads import Draws
+
+    rng = np.random.default_rng(0)
+    patient = np.sort(rng.integers(0, patients, segments))
+    y = (rng.random(patients) < 0.1)[patient]
+    scores = y + rng.normal(0.0, 1.0, segments)
+    return best_of(rounds, lambda: Draws(1, 1000).ranked(scores, y, patient))
+
+
+def main() -> int:
+    """Runs the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--segments", type=int, default=16)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--small", action="store_true", help="a small network")
+    args = parser.parse_args()
+    ours, bare = scoring(args.segments, args.rounds, small=args.small)
+    print(f"scoring {1e3 * ours:.2f} ms a segment, invoke alone {1e3 * bare:.2f} ms: {ours / bare:.3f} times")
+    few, many = bootstrap(10_000, 700, args.rounds), bootstrap(1_000_000, 7000, args.rounds)
+    print(f"a head's bootstrap: {few:.2f} s over 10,000 segments, {many:.2f} s over 1,000,000 of 7000 patients")
+    return 0 if ours <= REQUIRED_RATIO * bare and many <= REQUIRED_GROWTH * few else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
