@@ -1,7 +1,8 @@
 """Who of a data set trains, calibrates and judges what is made of a teacher: never one who trained the teacher itself.
 
-Where most patients of the data trained the teacher, the data are its own and its split is followed: those who chose its
-weights calibrate, those whom it never met judge. Else parts are drawn, and whoever trained it trains.
+Where the data have most of those who trained the teacher, who are a quarter of them or more, its own split is
+followed: those who chose its weights calibrate, those whom it never met judge. Else parts are drawn, and whoever
+trained it trains.
 """
 
 from __future__ import annotations
@@ -17,8 +18,9 @@ from convert.distil_records import Recording
 from convert.teacher_place import TRAINED
 from firmware_bridge.errors import InputError
 
-OWN_SHARE = 0.5
-"""Share of the patients who trained the teacher from which the data are its own."""
+OWN_SHARE, OF_THE_TEACHER = 0.25, 0.25
+"""Share of the data's patients who trained the teacher, and share of its patients whom the data have, from which the
+data are its own."""
 
 GIVE_OTHERS = "add recordings of patients whom the teacher never met"
 
@@ -32,17 +34,20 @@ class Met:
     Attributes:
         trained: They trained it.
         chose: They chose its weights or calibrated it, and did not train it.
+        teachers: How many trained it, here or elsewhere.
     """
 
     trained: frozenset[str] = frozenset()
     chose: frozenset[str] = frozenset()
+    teachers: int = 0
 
     def __bool__(self) -> bool:
         return bool(self.trained or self.chose)
 
     def own(self, known: Names) -> bool:
         """Whether data with these patients are those that the teacher was made of."""
-        return len(self.trained & set(known.tolist())) >= OWN_SHARE * len(known)
+        here = len(self.trained & set(known.tolist()))
+        return here >= OWN_SHARE * len(known) and here >= OF_THE_TEACHER * self.teachers
 
 
 def met_among(recordings: Sequence[Recording], patients: Mapping[str, frozenset[bytes]]) -> Met:
@@ -58,7 +63,7 @@ def met_among(recordings: Sequence[Recording], patients: Mapping[str, frozenset[
     others = frozenset[bytes]().union(*patients.values()) - trained
     of = list(zip(recordings, hash_of_each(recordings), strict=True))
     first = frozenset(r.patient for r, found in of if found in trained)
-    return Met(first, frozenset(r.patient for r, found in of if found in others) - first)
+    return Met(first, frozenset(r.patient for r, found in of if found in others) - first, len(trained))
 
 
 def parts_of(known: Names, met: Met, shares: Mapping[str, float], seed: int) -> dict[str, Names]:

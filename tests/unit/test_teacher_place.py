@@ -84,7 +84,7 @@ def test_hashes_find_patients_again(tmp_path):
     first = [r for r in recordings if r.patient == patients[0]]
     second = [r for r in recordings if r.patient in patients[:2]]
     known = {"teacher_train": hashes(first), "teacher_val": hashes(second), "teacher_calibration": frozenset()}
-    assert met_among(recordings, known) == Met(frozenset(patients[:1]), frozenset(patients[1:2]))
+    assert met_among(recordings, known) == Met(frozenset(patients[:1]), frozenset(patients[1:2]), 1)
     assert not met_among(recordings, {})
     plain = [Recording("a", "a", None, 1, "x", iter), Recording("b", "b", None, 1, "x", iter)]
     assert met_among(plain, {"teacher_train": hashes(plain[1:])}).trained == {"b"}
