@@ -187,7 +187,7 @@ def _bundle(path: Path, options: TeacherOptions) -> OpenTeacher:
         knots=tuple(bundle.calibration[h.key].knots for h in heads),
         export=lambda: bundle.model,
         quantized=InputSteps(m.input.scale, m.input.zero_point, m.front_end.clamp),
-        patients=read_patients(path) if path.is_dir() else None,
+        patients=read_patients(path),
     )
 
 

@@ -55,9 +55,12 @@ def test_an_int8_bundle_beside_its_teacher(tmp_path, capsys):
     for h in report["reference"]["heads"]:
         assert h["correlation"] > 0.95
         assert h["largest_difference"] > 0
-    capsys.readouterr()
-    assert main([*argv, "--split", "val"]) == 3
-    assert "patients are in part 'teacher_val'" in capsys.readouterr().err
+    shutil.make_archive(str(tmp_path / "zipped"), "zip", tmp_path / "bundle")
+    for bundle in ("bundle", "zipped.zip"):
+        argv[1] = str(tmp_path / bundle)
+        capsys.readouterr()
+        assert main([*argv, "--split", "val"]) == 3
+        assert "patients are in part 'teacher_val'" in capsys.readouterr().err
 
 
 def test_the_baselines_find_what_was_planted_and_are_kept(tmp_path, capsys):
