@@ -124,6 +124,17 @@ def test_a_damaged_shard_is_named(root, tmp_path, capsys, suffix):
     refused(argv, capsys, 3, f"the shard {path.stem} of", "is damaged", "anyecg prepare")
 
 
+def test_a_sound_shard_that_is_not_the_manifests_is_named(root, tmp_path, capsys):
+    shutil.copytree(root / "data", tmp_path / "data")
+    shards = tmp_path / "data" / "shards"
+    first, second = sorted(p.stem for p in shards.glob("test-*.json"))[:2]
+    for suffix in (".npy", ".npz", ".json"):
+        shutil.copy(shards / f"{second}{suffix}", shards / f"{first}{suffix}")
+    argv = argv_of(tmp_path, tmp_path / "e")
+    argv[1] = str(root / "teacher")
+    refused(argv, capsys, 3, f"the shard {first} of", "is damaged")
+
+
 def test_a_folder_that_cannot_be_written_is_one_line(root, done, tmp_path, capsys, monkeypatch):
     (tmp_path / "file").write_text("x")
     refused(argv_of(root, tmp_path / "file" / "e"), capsys, 7, "cannot write")
