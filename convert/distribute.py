@@ -171,6 +171,9 @@ def open_replicas() -> Replicas:
         LinkError: The other workers do not answer.
     """
     cluster = _cluster(os.environ.get(ENVIRONMENT, ""))
+    if not os.environ.get(ENVIRONMENT, "x").strip():
+        # TensorFlow stumbles over one that is there and empty.
+        del os.environ[ENVIRONMENT]
     tf = load_tensorflow()
     if cluster is not None:
         workers, worker = cluster

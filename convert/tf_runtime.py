@@ -34,7 +34,8 @@ def load_tensorflow() -> Any:
     Raises:
         MissingExtraError: TensorFlow is not installed.
     """
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Where several workers train, each that goes away writes pages of errors; what they mean is said in one line.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3" if os.environ.get("TF_CONFIG") else "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     try:
         with quiet_stderr():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -64,3 +65,9 @@ def test_alone_a_step_sees_the_whole_batch():
     assert float(total) == x.sum()
     np.testing.assert_array_equal(alone.gathered(lambda a: 2 * a)(*alone.values(lambda _: (x,))), 2 * x)
     alone.barrier(3)
+
+
+def test_a_description_that_is_there_and_empty_is_none(monkeypatch):
+    monkeypatch.setenv("TF_CONFIG", " ")
+    assert open_replicas().workers == 1
+    assert "TF_CONFIG" not in os.environ
