@@ -60,6 +60,14 @@ def build_parser() -> Parser:
         help="segments of a visit in an epoch, drawn anew each time; 0 for all (default)",
     )  # fmt: skip
     p.add_argument("--val-segments", type=int, default=o.val_segments, metavar="N", help="at most; default %(default)s")
+    p.add_argument(
+        "--average", type=float, default=o.average, metavar="A",
+        help="judge and write a moving average of the weights that keeps A at each step; default %(default)g, none",
+    )  # fmt: skip
+    p.add_argument(
+        "--reshape", type=float, default=0.0, metavar="P",
+        help="chance of another form of all waves, for few patients; default %(default)g",
+    )  # fmt: skip
     p.add_argument("--no-augment", action="store_true", help="train on the segments as they are")
     p.add_argument(
         "--precision", default=o.precision, choices=["auto", "float32", "bfloat16", "float16"],
@@ -94,7 +102,7 @@ def main(argv: Sequence[str]) -> int:
     options = FinetuneOptions(
         init, args.mode, args.epochs, args.patience, args.batch, args.passes, args.rate, args.decay, args.clip,
         args.positive_weight, args.value_weight, args.per_visit, args.val_segments,
-        None if args.no_augment else Augmentation(), args.precision, args.seed,
+        None if args.no_augment else Augmentation(shape=args.reshape), args.average, args.precision, args.seed,
     )  # fmt: skip
     data = PreparedDataset(args.data)
     use_whole_machine()

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import math
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -65,6 +66,7 @@ class StepOptions:
         decay: Decoupled weight decay on kernels.
         clip: Largest global norm of the gradient; 0 for no limit.
         half: 16-bit floats need their loss scaled.
+        average: Share that a moving average of the weights keeps from one step to the next; 0 for none.
     """
 
     batch: int
@@ -72,6 +74,7 @@ class StepOptions:
     decay: float = 5e-4
     clip: float = 0.0
     half: bool = False
+    average: float = 0.0
 
 
 class Trained(Protocol):
@@ -131,11 +134,12 @@ class StepLoop:
         share = replicas.count
         with replicas.scope():
             optimizer = keras.optimizers.AdamW(
-                1e-3, options.decay, *ADAM_BETAS, ADAM_EPSILON, global_clipnorm=options.clip / share or None
-            )
+                1e-3, options.decay, *ADAM_BETAS, ADAM_EPSILON, global_clipnorm=options.clip / share or None,
+                use_ema=options.average > 0, ema_momentum=options.average or 0.99,
+            )  # fmt: skip
             optimizer.exclude_from_weight_decay(var_names=list(UNDECAYED))
             optimizer.build(list(trained.trainable))
-            self._rate = optimizer.learning_rate
+            self._rate, self._inner = optimizer.learning_rate, optimizer
             self._optimizer = keras.optimizers.LossScaleOptimizer(optimizer) if options.half else optimizer
             if options.half:
                 self._optimizer.build(list(trained.trainable))
@@ -167,6 +171,21 @@ class StepLoop:
         x = np.concatenate([x, np.zeros((padded - n, *x.shape[1:]), np.float32)]) if padded > n else x
         found = self._forward(*self._replicas.values(lambda r: (x[self._replicas.rows(padded, r)],)))
         return np.asarray(found[:n], dtype=np.float32)
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Gives the network the moving average of its weights for a while; as it is where there is none."""
+        if not self._options.average:
+            yield
+            return
+        now = [v.numpy() for v in self._trained.trainable]
+        with self._replicas.scope():
+            self._inner.finalize_variable_values(list(self._trained.trainable))
+        try:
+            yield
+        finally:
+            for variable, value in zip(self._trained.trainable, now, strict=True):
+                variable.assign(value)
 
     def _train(self, x: Any, y: Any) -> Any:
         tf, passes = self._tf, self._options.passes

@@ -36,6 +36,8 @@ class FinetuneOptions:
         segments_per_visit: Drawn anew for each epoch; 0 for all.
         val_segments: At most.
         augmentation: ``None`` for none.
+        average: Share that a moving average of the weights keeps from one step to the next, 0 for none; with it, the
+            average is what is judged and written.
         precision: Of the computation; weights are float32 in any case.
         seed: Of all chance.
     """
@@ -54,6 +56,7 @@ class FinetuneOptions:
     segments_per_visit: int = 0
     val_segments: int = 20_000
     augmentation: Augmentation | None = field(default_factory=Augmentation)
+    average: float = 0.0
     precision: Precision = "auto"
     seed: int = 1
 
@@ -64,6 +67,8 @@ class FinetuneOptions:
         sizes = (self.decay, self.clip, self.value_weight, self.peak)
         if not all(math.isfinite(s) and s >= 0 for s in sizes) or not 1 <= self.most_positive_weight <= 1e4:
             raise UsageError("rates and weights are finite and not negative, the weight of positives 1 to 10000")
+        if not 0.0 <= self.average < 1.0:
+            raise UsageError(f"an average that keeps {self.average:g}", "0 to less than 1, such as 0.99")
         if self.mode == "probe" and self.init.scratch:
             raise UsageError("a linear probe needs a checkpoint to probe", "--init CHECKPOINT, or --mode full")
 

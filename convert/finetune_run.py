@@ -103,7 +103,7 @@ class Run:
         self._progress = progress if replicas.chief else None
         o = task.options
         self.batch = task.batch(replicas.count)
-        options = StepOptions(self.batch, o.passes, o.decay, o.clip, half=o.precision == "float16")
+        options = StepOptions(self.batch, o.passes, o.decay, o.clip, half=o.precision == "float16", average=o.average)
         self.loop = StepLoop(trained, task.weights, options, replicas)
         self.steps = len(drawn_rows(task.train, task.visit, o.segments_per_visit, [0])) // self.batch
         self._schedule = Schedule(o.peak, o.epochs * self.steps)
@@ -196,6 +196,10 @@ class Run:
 
     def _judge(self, at: Progressed, log: Log) -> None:
         """Scores the epoch, and keeps the network where it is the best so far."""
+        with self.loop.averaged():
+            self._judge_now(at, log)
+
+    def _judge_now(self, at: Progressed, log: Log) -> None:
         logits = self.score(self._task.val)
         heads = self._task.data.heads
         area, each = macro_auroc(heads, logits, self._val_y, LEAST_EACH)

@@ -45,7 +45,7 @@ min_positives = 1
 [labs.sodium]
 """
 TINY = InitOptions("scratch", "tiny")
-QUICK = FinetuneOptions(TINY, epochs=3, batch=16, rate=3e-3)
+QUICK = FinetuneOptions(TINY, epochs=3, batch=16, rate=3e-3, average=0.8)
 
 
 @pytest.fixture(scope="module")
@@ -194,6 +194,7 @@ def test_a_twelve_lead_checkpoint_is_its_one_lead_where_the_others_are_zero(prep
 
 def command(prepared: PreparedDataset, out: Path, *more: str) -> list[str]:
     given = ["--init", "scratch", "--shape", "tiny", "--rate", "0.003", "--epochs", "3", "--batch", "16"]
+    given += ["--average", "0.8"]
     return [
         sys.executable,
         "-m",
@@ -253,7 +254,7 @@ def free_ports(n: int) -> list[int]:
 @pytest.mark.slow
 @pytest.mark.parametrize("bn", ["on", "off"])
 def test_two_workers_do_what_one_does_with_twice_the_batch(prepared, tmp_path, bn):
-    more = ["--bn", bn, "--quiet"]
+    more = ["--bn", bn, "--quiet", "--clip", "0.5"]
     subprocess.run(command(prepared, tmp_path / "one", *more), check=True)
     hosts = [f"127.0.0.1:{port}" for port in free_ports(2)]
     workers = []
