@@ -13,7 +13,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-AS_BLOCKS = ("prepare", "prepare-slurm", "cluster")
+AS_BLOCKS = ("prepare", "prepare-slurm", "cluster", "reproduce-anyecg-lab")
 """Pages whose blocks write files and run in the background: ``test_prepare*.py`` and ``test_cluster_page.py`` run each
 block as a whole."""
 SLOW = ("anyecg train-demo", "anyecg bench", "anyecg convert")

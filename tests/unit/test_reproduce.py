@@ -1,0 +1,102 @@
+"""The page on AnyECG-Lab as it stands: 300 simulated patients with dirt, from the recordings to a judged student."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "reproduce-anyecg-lab.md"
+
+SOURCED = ("calcium_low", "calcium_high", "glucose_low", "potassium_high")
+"""Heads with a published coupling (docs/simulator.md) that three hundred patients are enough for."""
+
+
+def blocks() -> list[str]:
+    return re.findall(r"^```sh\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def test_the_page_has_every_step():
+    text = "\n".join(blocks())
+    steps = ("simulate", "prepare", "finetune", "evaluate", "convert micro", "validate")
+    assert [text.index(f"anyecg {step}") for step in steps] == sorted(text.index(f"anyecg {step}") for step in steps)
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("reproduce")
+    env = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    for block in blocks():
+        done = subprocess.run(["bash", "-e", "-c", block], cwd=folder, env=env, capture_output=True, text=True)
+        assert done.returncode == 0, f"{block}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+        assert "Traceback" not in done.stderr
+    return folder
+
+
+def read(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_every_dirt_that_was_planted_is_counted(chain):
+    planted, found = read(chain / "mcmed" / "DIRT.json"), read(chain / "prepared" / "summary.json")
+    assert set(planted["segments"]) >= {"flat", "clipped", "gap", "short", "no_lead", "no_record", "no_start_time"}
+    for reason, count in planted["segments"].items():
+        assert found["excluded_segments"][reason] == count, reason
+    for reason in planted["visits"]:
+        assert found["excluded_visits"][reason] > 0
+    for reason in planted["rows"]:
+        assert found["lab_rows"]["excluded"][reason] > 0, reason
+    for note in planted["notes"]:
+        assert found["lab_rows"]["notes"][note] > 0, note
+
+
+def area(head: dict) -> float:
+    return head["auroc"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_what_was_planted_is_found_at_every_horizon_and_nothing_else(chain):
+    heads = {head["key"]: head for head in read(chain / "evaluated" / "report.json")["heads"]}
+    for horizon in ("", "_60min", "_120min"):
+        found = [area(heads[f"{key}{horizon}"]) for key in SOURCED]
+        assert np.mean(found) > 0.65, (horizon, found)
+    assert sum(area(heads[key]) > 0.65 for key in SOURCED) >= 3
+    for horizon in ("", "_60min", "_120min"):
+        low, high = heads[f"sodium_low{horizon}"]["auroc_ci"]
+        assert low < 0.5 < high, horizon
+        assert heads[f"sodium_low{horizon}"]["conclusion"] == "INCONCLUSIVE"
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_the_report_has_the_baselines_the_horizons_and_the_aggregate(chain):
+    report = read(chain / "evaluated" / "report.json")
+    page = (chain / "evaluated" / "report.html").read_text(encoding="utf-8")
+    assert set(report["baselines"]["summary"]) == {"demographics", "intervals", "intervals+demographics"}
+    assert report["monitoring"]
+    assert report["aggregate"]
+    for said in ("no medical device", "imulated"):
+        assert said in page
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_the_student_keeps_heads_and_horizons_and_is_judged_on_patients_whom_nobody_met(chain):
+    outputs = read(chain / "teacher" / "outputs.json")["outputs"]
+    manifest, report = read(chain / "student" / "manifest.json"), read(chain / "validated" / "report.json")
+    assert [h["key"] for h in manifest["outputs"]] == [h["key"] for h in outputs]
+    assert {h["horizon_min"] for h in manifest["outputs"]} >= {None, 60, 120}
+    heads = {head["key"]: head for head in report["heads"]}
+    assert np.mean([area(heads[key]) for key in SOURCED]) > 0.62
+    assert report["header"]["labels"]["plan"] != "default" if "plan" in report["header"]["labels"] else True
+    assert report["header"]["data"]["simulated"]
