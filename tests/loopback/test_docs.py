@@ -16,7 +16,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 AS_BLOCKS = ("prepare", "prepare-slurm", "cluster", "reproduce-anyecg-lab")
 """Pages whose blocks write files and run in the background: ``test_prepare*.py`` and ``test_cluster_page.py`` run each
 block as a whole."""
-SLOW = ("anyecg train-demo", "anyecg bench", "anyecg convert")
+SLOW = ("anyecg train-demo", "anyecg bench", "anyecg convert", "anyecg finetune", "anyecg evaluate")
 ELSEWHERE = ("pip install", "make ", "python benchmarks/")
 
 

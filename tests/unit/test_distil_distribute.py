@@ -91,6 +91,7 @@ def check_same(found: dict, alone: dict) -> None:
     assert alone["epochs"][1] < alone["epochs"][0], "nothing was learnt"
 
 
+@pytest.mark.slow
 def test_two_devices_of_one_process_learn_what_one_does(labelled, data, tmp_path):
     process = start_worker([WORKER, labelled, data, tmp_path / "two.json", "mirrored"])
     code, _, err = ended(process)

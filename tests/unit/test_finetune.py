@@ -137,11 +137,11 @@ def test_passes_change_memory_not_results(prepared, tmp_path):
     ("name", "mode"),
     [
         ("net1d_1lead", "probe"),
-        ("net1d_12lead_ratio_half", "full"),
         *(
             pytest.param(name, mode, marks=pytest.mark.slow)
             for name, mode in (
                 ("net1d_1lead", "full"),
+                ("net1d_12lead_ratio_half", "full"),
                 ("net1d_1lead_bn", "full"),
                 ("net1d_1lead_bn", "probe"),
                 ("net1d_12lead_ratio_half", "probe"),
