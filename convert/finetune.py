@@ -95,6 +95,8 @@ def _finetune(
     weights = head_weights(data, options.most_positive_weight, options.value_weight)
     rows, val = all_rows(data, "train"), all_rows(data, "val")
     val = spread_rows(val, visits_of(data, val), VAL_PER_VISIT, options.val_segments)
+    from convert.net1d import load_tensors, net1d_from_spec, to_tensors
+
     states = out / STATES
     with replicas.scope():
         net = build(start, weights.first_bias, options.seed)
@@ -113,8 +115,10 @@ def _finetune(
     if not replicas.chief:
         return {}
     look = Reader(data).segments(val.take(slice(0, LOOK)))
-    plain = _plain_copy(net)
-    difference = write_teacher(out, plain, data, weights, at, run.steps, look)
+    with _policy("float32"):
+        plain = net1d_from_spec(net.spec)
+        load_tensors(plain, to_tensors(net))
+        difference = write_teacher(out, plain, data, weights, at, run.steps, look)
     write_patients(out / PATIENTS, data)
     report = _report(data, options, start, key, at, run, each, difference)
     write_text(out / REPORT, as_json(report))
@@ -157,16 +161,6 @@ def _fit_for_training(net: Any, replicas: Replicas) -> None:
             layer.synchronized = True
     if gpus():
         net.set_form("native")
-
-
-def _plain_copy(net: Any) -> Any:
-    """The network in float32 and outside any strategy."""
-    from convert.net1d import load_tensors, net1d_from_spec, to_tensors
-
-    with _policy("float32"):
-        plain = net1d_from_spec(net.spec)
-        load_tensors(plain, to_tensors(net))
-        return plain
 
 
 def _precision(asked: Precision) -> Precision:

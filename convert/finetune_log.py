@@ -105,7 +105,7 @@ def curve_svg(at: Progressed, steps: int) -> str:
         right.axhline(0.5, color="0.6", lw=0.8, ls="--")
         right.axvline(at.best + 1, color="tab:green", lw=0.8, label=f"best: epoch {at.best + 1}")
         right.set(xlabel="epoch", title="macro AUROC, patients apart")
-        right.legend(frameon=False, loc="lower right")
+        right.legend(frameon=False, loc="upper left")
         for axes in (left, right):
             axes.spines[["top", "right"]].set_visible(False)
         text = io.StringIO()

@@ -243,6 +243,21 @@ def test_a_state_of_another_run_is_refused(prepared, trained, tmp_path):
         finetune(prepared, tmp_path / "t", QUICK, Replicas(), None)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+@pytest.mark.parametrize("mode", ["full", "probe"])
+def test_half_precision_learns_and_writes_float32(prepared, trained, tmp_path, precision, mode):
+    init = InitOptions(str(trained[0])) if mode == "probe" else TINY
+    options = FinetuneOptions(init, mode=mode, epochs=2, batch=16, rate=3e-3, precision=precision)
+    report = finetune(prepared, tmp_path / "t", options, Replicas(), None)
+    assert report["history"][1]["loss"] < report["history"][0]["loss"]
+    tensors = read_checkpoint(tmp_path / "t" / "teacher.pth").tensors
+    assert tensors["first_conv.conv.weight"].dtype == np.float32
+    import keras
+
+    assert keras.config.dtype_policy().name == "float32"
+
+
 def free_ports(n: int) -> list[int]:
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(n)]
     ports = [s.getsockname()[1] for s in sockets]
@@ -266,6 +281,32 @@ def test_two_workers_do_what_one_does_with_twice_the_batch(prepared, tmp_path, b
     one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
     assert len(one) > 5
     np.testing.assert_allclose(two, one, rtol=1e-5)
+
+
+MIRRORED = """
+import sys
+from convert.tf_runtime import load_tensorflow, use_whole_machine
+use_whole_machine()
+tf = load_tensorflow()
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from pathlib import Path
+from convert.distribute import Replicas
+from convert.finetune import finetune
+from convert.finetune_init import InitOptions
+from convert.finetune_options import FinetuneOptions
+from convert.prepared import PreparedDataset
+replicas = Replicas(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]))
+assert replicas.count == 2
+options = FinetuneOptions(InitOptions("scratch", "tiny"), epochs=3, batch=16, rate=3e-3, average=0.8)
+finetune(PreparedDataset(sys.argv[1]), Path(sys.argv[2]), options, replicas, None)
+"""
+
+
+@pytest.mark.slow
+def test_two_devices_of_one_machine_do_what_one_does(prepared, trained, tmp_path):
+    subprocess.run([sys.executable, "-c", MIRRORED, str(prepared.folder), str(tmp_path / "two")], check=True)
+    np.testing.assert_allclose(losses(tmp_path / "two"), losses(trained[0]), rtol=1e-5)
 
 
 @pytest.mark.slow
