@@ -17,9 +17,10 @@ from convert.bundle_writer import AGGREGATION, BundleContents, write_bundle
 from convert.checkpoint import Checkpoint, read_checkpoint
 from convert.foundation_card import model_card
 from convert.foundation_outputs import match_dense, read_outputs
+from convert.foundation_values import WHAT, described, named, scaling_of, uncalibrated, unscaled
 from convert.label_plan import chosen_plan
 from convert.net1d_spec import Net1DSpec, spec_from_tensors
-from convert.parity import HeadName, ParityReport, Stage, compare, default_limits, load_limits
+from convert.parity import ParityReport, Stage, compare, default_limits, load_limits
 from convert.recordings import WindowSet, collect_windows
 from convert.teacher_place import brought_by, checkpoint_at, kept_files, network_options, outputs_of
 from edge.frontend_ecgfounder import CLAMP, FS_HZ, WINDOW_SAMPLES
@@ -232,25 +233,26 @@ class _Made:
         rest = np.setdiff1d(np.arange(n), self._calibration)
         self._evaluation = rest[: config.evaluation_windows] if n >= 8 else np.arange(n)
 
+        self._scaling = unscaled(len(heads))
+
     def make(self) -> tuple[ParityReport, BundleContents, str]:
         from convert import foundation_export as fx
         from convert.foundation_quantize import Material, quantize_until_good
-        from convert.net1d import net1d_from_tensors
         from convert.parity_layers import layer_table
         from convert.parity_run import LAYER_WINDOWS, keras_stage, quantized_stages, run_float
         from convert.progress import Progress
 
         values, steps = self._prepared.values, self._prepared.steps
-        model = net1d_from_tensors(self._checkpoint, stride=self._spec.stride, use_bn=self._spec.use_bn)
-        core = model.with_length(WINDOW_SAMPLES).core
-        evaluation = values[self._evaluation]
+        evaluation, calibration = values[self._evaluation], values[self._calibration]
+        core = self._core(calibration)
         keras = keras_stage(core, evaluation)
         float_model = fx.float_flatbuffer(core, WINDOW_SAMPLES)
-        del core, model
-        calibration = values[self._calibration]
+        del core
         progress = Progress("calibrating", len(calibration), "windows", self._stream)
         calibrated = fx.calibrated_flatbuffer(float_model, calibration, progress.step)
-        names = [HeadName(h["key"], h["kind"]) for h in self._heads]
+        if self._scaling.any:
+            calibrated = fx.with_output_range(calibrated, self._scaling.low, self._scaling.high)
+        names = named(self._heads, self._scaling)
         material = Material(
             float_model=float_model,
             calibrated=calibrated,
@@ -276,6 +278,27 @@ class _Made:
         report.facts = self._facts(attempts, taken)
         report.check()
         return report, self._contents(taken, stages, report), taken.form
+
+    def _core(self, calibration: NDArray[np.float32]) -> Any:
+        """The network to export; where there are values, standardised over the calibration windows."""
+        core = self._network(self._checkpoint)
+        is_value = [h["kind"] == "value" for h in self._heads]
+        if not any(is_value):
+            return core
+        from convert.foundation_export import float_flatbuffer
+        from convert.parity_run import run_float
+
+        model = float_flatbuffer(core, WINDOW_SAMPLES)
+        # Two networks at a time would cost memory for nothing.
+        del core
+        self._scaling = scaling_of(is_value, run_float(model, calibration, self._stream))
+        return self._network(self._scaling.folded(self._checkpoint))
+
+    def _network(self, checkpoint: Checkpoint) -> Any:
+        from convert.net1d import net1d_from_tensors
+
+        model = net1d_from_tensors(checkpoint, stride=self._spec.stride, use_bn=self._spec.use_bn)
+        return model.with_length(WINDOW_SAMPLES).core
 
     def _gated(self, attempts: Sequence[Any]) -> Any:
         taken = attempts[-1]
@@ -303,6 +326,7 @@ class _Made:
             "multiply-accumulates": self._spec.count_macs(WINDOW_SAMPLES),
             "model bytes": len(taken.model),
             "output step": taken.sink.scale,
+            **({"outputs": WHAT} if self._scaling.any else {}),
             "input clamp": CLAMP,
             "share of z-scores beyond the clamp": self._prepared.clipped,
             "calibration windows": len(self._calibration),
@@ -322,7 +346,7 @@ class _Made:
         k = len(golden)
         inputs = self._prepared.steps[self._evaluation[:k]].reshape(k, 1, 1, WINDOW_SAMPLES, 1)
         manifest = self._manifest(taken, describe(taken.model).output_shape)
-        heads = {h["key"]: _uncalibrated(h["kind"]) for h in self._heads}
+        heads = {h["key"]: uncalibrated(h["kind"], s) for h, s in zip(self._heads, self._scaling.lines, strict=True)}
         return BundleContents(
             manifest=manifest,
             model=taken.model,
@@ -361,13 +385,10 @@ class _Made:
             "aggregation": dict(AGGREGATION),
             "budgets": {"model_bytes": len(taken.model), "added_share": ADDED_SHARE, "rss_mib": RSS_MIB},
             "network": {"stride": self._spec.stride, "use_bn": self._spec.use_bn},
-            "conversion": {"form": taken.form, "gate_open": taken.verdict.ok, "float_layers": list(taken.float_layers)},
+            "conversion": {
+                "form": taken.form,
+                "gate_open": taken.verdict.ok,
+                "float_layers": list(taken.float_layers),
+                **described(self._heads, self._scaling),
+            },
         }
-
-
-def _uncalibrated(kind: str) -> dict[str, Any]:
-    """No calibration yet: the teacher's own probability or value, without an interval or a threshold."""
-    interval = {"method": "none"}
-    if kind == "value":
-        return {"method": "linear", "slope": 1.0, "intercept": 0.0, "threshold": None, "interval": interval}
-    return {"method": "none", "threshold": None, "interval": interval}

@@ -26,6 +26,7 @@ from convert.distil_labels import labels_at
 from convert.distil_records import Recording, find_recordings
 from convert.distil_teacher import InputSteps, LiteRtTeacher
 from convert.distil_train import Scaling
+from convert.foundation_values import in_units
 from convert.prepare_plan import LabelPlan as ResultPlan
 from convert.teacher_labels import LabelPlan, Labels, label
 from convert.teacher_split import GIVE_OTHERS, Met, by_meeting, met_among
@@ -76,6 +77,7 @@ def calibrated(
     Raises:
         InputError: There are no such results, or no two patients.
     """
+    heads = in_units(heads, contents.heads)
     step = contents.manifest["input"]
     steps = InputSteps(step["scale"], step["zero_point"], CLAMP)
     sha256 = hashlib.sha256(contents.model).hexdigest()

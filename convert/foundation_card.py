@@ -7,6 +7,7 @@ from typing import Any
 
 from convert.bundle_writer import NOTICE
 from convert.parity import TITLES, ParityReport
+from convert.parity_report import value_rows
 
 
 def model_card(manifest: Mapping[str, Any], report: ParityReport, heads: Mapping[str, Mapping[str, Any]]) -> str:
@@ -50,6 +51,14 @@ def model_card(manifest: Mapping[str, Any], report: ParityReport, heads: Mapping
         numbers = [link.max, link.mean, link.correlation_median, link.correlation_min]
         shown = " | ".join("-" if n is None else f"{n:.5f}" for n in numbers)
         lines.append(f"| {TITLES[link.before]} - {TITLES[link.after]} | {link.windows} | {shown} |")
+    if values := value_rows(report):
+        lines += [
+            "",
+            "Values are standardised in the model; this is what quantization did to them, in their units:",
+            "",
+        ]
+        lines += ["| value | max | mean | correlation |", "|---|---|---|---|"]
+        lines += [f"| {' | '.join(row)} |" for row in values]
     return "\n".join([*lines, "", "Details: `validation/parity.html` and `validation/parity.json`.", ""])
 
 

@@ -211,6 +211,15 @@ def _feed(windows: NDArray[np.float32], step: Callable[[int], None]) -> Iterator
     step(len(windows))
 
 
+def with_output_range(calibrated: bytes, low: float, high: float) -> bytes:
+    """A calibrated model whose output holds at least this range, whatever was seen."""
+    model = _schema().ModelT.InitFromPackedBuf(calibrated, 0)
+    _graph, _first, last = _ends(model)
+    last.quantization.min = np.array([min(low, float(last.quantization.min[0]))], np.float32)
+    last.quantization.max = np.array([max(high, float(last.quantization.max[0]))], np.float32)
+    return _pack(model)
+
+
 def output_scale(calibrated: bytes) -> Scale:
     """The scale that the range of the output over the calibration windows asks for."""
     return _range_of_output(calibrated)

@@ -44,10 +44,19 @@ _FLOAT: frozenset[StageKind] = frozenset({"original", "keras", "float"})
 
 @dataclass(frozen=True, slots=True)
 class HeadName:
-    """A head: its key, and whether its output is a logit."""
+    """A head.
+
+    Attributes:
+        key: Its key.
+        kind: Whether its output is a logit.
+        unit: In which its differences are told; ``None`` for the model's own scale.
+        scale: What one of the model's own is worth in that unit.
+    """
 
     key: str
     kind: Literal["probability", "value"] = "probability"
+    unit: str | None = None
+    scale: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,7 +76,10 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class HeadDifference:
-    """One head over one link; ``None`` where a number would mean nothing (no variation, or not finite)."""
+    """One head over one link; ``None`` where a number would mean nothing (no variation, or not finite).
+
+    ``max`` and ``mean`` are in ``unit``, where there is one.
+    """
 
     key: str
     max: float | None
@@ -76,6 +88,7 @@ class HeadDifference:
     correlation: float | None
     probability_max: float | None
     probability_mean: float | None
+    unit: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +174,18 @@ class ParityReport:
             "title": self.title,
             "ok": self.ok,
             "facts": self.facts,
-            "links": [asdict(link) for link in self.links],
+            "links": [_link_json(link) for link in self.links],
             "not_run": self.not_run,
             "layers": [asdict(layer) for layer in self.layers],
         }
+
+
+def _link_json(link: Link) -> dict[str, Any]:
+    out = asdict(link)
+    for row in out["heads"]:
+        if row["unit"] is None:
+            del row["unit"]
+    return out
 
 
 @cache
@@ -271,7 +292,7 @@ def head_difference(
 ) -> HeadDifference:
     """Compares one head over windows."""
     if not len(before) or not (np.all(np.isfinite(before)) and np.all(np.isfinite(after))):
-        return HeadDifference(head.key, None, None, None, None, None, None)
+        return HeadDifference(head.key, None, None, None, None, None, None, head.unit)
     difference = np.abs(before - after)
     largest = float(difference.max())
     p_max = p_mean = None
@@ -280,12 +301,13 @@ def head_difference(
         p_max, p_mean = float(p.max()), float(p.mean())
     return HeadDifference(
         head.key,
-        largest,
-        float(difference.mean()),
+        largest * head.scale,
+        float(difference.mean()) * head.scale,
         None if step is None else round(largest / step, 6),
         correlation(before, after),
         p_max,
         p_mean,
+        head.unit,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.checkpoint import read_checkpoint
+from convert.foundation_values import ValueScaling, scaling_of_bundle
 from convert.parity import ParityReport
 from convert.parity_run import bundle_parity, read_original
 from convert.teacher_place import checkpoint_at
@@ -39,14 +41,16 @@ def run_parity(
         raise UsageError("--original needs --checkpoint", "its logits are compared with the checkpoint's")
     if original is not None and data is not None:
         raise UsageError("--original and --data contradict each other", "give one of them")
-    core = None if checkpoint is None else _core(bundle, checkpoint)
+    stated = _manifest(bundle)
+    scaling = scaling_of_bundle(stated, bundle.manifest.outputs, bundle.golden_outputs.shape[1])
+    core = None if checkpoint is None else _core(bundle, stated, scaling, checkpoint)
     samples, outputs = bundle.golden_inputs[0].size, bundle.golden_outputs.shape[1]
     found = None if original is None else read_original(original, samples, outputs)
     values = None if data is None else _values(bundle, data, windows, stream)
-    return bundle_parity(bundle, windows=values, core=core, original=found, stream=stream)
+    return bundle_parity(bundle, windows=values, core=core, original=found, scaling=scaling, stream=stream)
 
 
-def _core(bundle: Bundle, path: Path) -> Any:
+def _core(bundle: Bundle, stated: Mapping[str, Any], scaling: ValueScaling, path: Path) -> Any:
     from convert.net1d import net1d_from_tensors
 
     if bundle.manifest.tier != "foundation":
@@ -55,7 +59,6 @@ def _core(bundle: Bundle, path: Path) -> Any:
             "leave --checkpoint out",
         )
     checkpoint = read_checkpoint(checkpoint_at(path))
-    stated = _manifest(bundle)
     teacher, network = (v if isinstance(v, dict) else {} for v in (stated.get("teacher"), stated.get("network")))
     sha256 = teacher.get("sha256")
     if sha256 != checkpoint.sha256:
@@ -63,7 +66,12 @@ def _core(bundle: Bundle, path: Path) -> Any:
     stride, use_bn = network.get("stride", 2), network.get("use_bn", False)
     if not isinstance(stride, int) or not 1 <= stride <= 64 or not isinstance(use_bn, bool):
         raise BundleError("manifest.network is not what a conversion writes", "convert the bundle again")
-    model = net1d_from_tensors(checkpoint, stride=stride, use_bn=use_bn)
+    width = len(checkpoint.tensors["dense.weight"])
+    if width != len(scaling.lines):
+        raise BundleError(
+            f"the model has {len(scaling.lines)} outputs, its teacher {width}", "convert the bundle again"
+        )
+    model = net1d_from_tensors(scaling.folded(checkpoint), stride=stride, use_bn=use_bn)
     return model.with_length(bundle.golden_inputs[0].size).core
 
 

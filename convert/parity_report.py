@@ -50,6 +50,8 @@ def text_table(report: ParityReport) -> str:
     """The links as lines for a terminal, then the worst layers."""
     lines = _aligned([HEADINGS, *[link_cells(link) for link in report.links]])
     lines += [f"{what}: not run, {why}" for what, why in report.not_run.items()]
+    if values := value_rows(report):
+        lines += ["", *_aligned([["values", "max", "mean", "corr"], *values])]
     if report.layers:
         rows = [["worst layers", "op", "SQNR dB", "own loss dB", "saturated"]]
         rows += [_layer_cells(row) for row in worst_layers(report.layers)]
@@ -76,7 +78,7 @@ def html_page(report: ParityReport) -> str:
     if report.layers:
         rows = [_layer_cells(row) for row in worst_layers(report.layers)]
         body.append("<h2>Worst layers</h2>" + _table(["layer", "op", "SQNR dB", "own loss dB", "saturated"], rows))
-    main = _main_link(report)
+    main = main_link(report)
     for link in report.links:
         if link is main or link.before == "teacher":
             body.append(f"<h2>Heads: {TITLES[link.before]} - {TITLES[link.after]}</h2>" + _heads(link))
@@ -89,14 +91,27 @@ def _heads(link: Link) -> str:
     rows = [
         [
             h.key, number(h.max), number(h.mean), number(h.lsb, ".3g"), number(h.correlation, ".5f"),
-            number(h.probability_max, ".4f"), number(h.probability_mean, ".4f"),
+            number(h.probability_max, ".4f"), number(h.probability_mean, ".4f"), h.unit or "",
         ]
         for h in link.heads
     ]  # fmt: skip
-    return _table(["head", "max", "mean", "LSB", "corr", "probability max", "probability mean"], rows)
+    headings = ["head", "max", "mean", "LSB", "corr", "probability max", "probability mean", "unit"]
+    if not any(h.unit for h in link.heads):
+        headings, rows = headings[:-1], [row[:-1] for row in rows]
+    return _table(headings, rows)
 
 
-def _main_link(report: ParityReport) -> Link | None:
+def value_rows(report: ParityReport) -> list[list[str]]:
+    """What quantization did to the values, each in its unit; no row where there is no such head."""
+    link = main_link(report)
+    return [
+        [f"{h.key}, {h.unit}", number(h.max, ".3g"), number(h.mean, ".3g"), number(h.correlation, ".5f")]
+        for h in (link.heads if link is not None else ())
+        if h.unit
+    ]
+
+
+def main_link(report: ParityReport) -> Link | None:
     """The link where quantization happens, else the last."""
     for link in report.links:
         if (link.before, link.after) in (("float", "int8"), ("student", "quantized")):
@@ -134,7 +149,7 @@ def _plots(report: ParityReport) -> list[tuple[str, str]]:
 
     out = []
     pair = _pair(report)
-    link = _main_link(report)
+    link = main_link(report)
     if pair is not None and link is not None and link.finite:
         figure = Figure(figsize=(10, 4), layout="constrained")
         left, right = figure.subplots(1, 2)
@@ -160,7 +175,7 @@ def _plots(report: ParityReport) -> list[tuple[str, str]]:
 
 
 def _pair(report: ParityReport) -> tuple[Stage, Stage] | None:
-    link = _main_link(report)
+    link = main_link(report)
     stages = {stage.kind: stage for stage in report.outputs}
     if link is None or link.before not in stages or link.after not in stages:
         return None

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.foundation_export import Scale, float_flatbuffer
+from convert.foundation_values import WHAT, ValueScaling, name_of, unscaled
 from convert.inference import run_int8
 from convert.parity import HeadName, ParityReport, Stage, compare
 from convert.parity_layers import layer_table
@@ -103,6 +104,7 @@ def bundle_parity(
     windows: NDArray[np.float32] | None = None,
     core: Any = None,
     original: Original | None = None,
+    scaling: ValueScaling | None = None,
     stream: TextIO | None = None,
 ) -> ParityReport:
     """Compares the forms of a bundle's model.
@@ -110,8 +112,10 @@ def bundle_parity(
     Args:
         bundle: A verified bundle.
         windows: ``(n, samples)`` inputs as the front end makes them; the golden ones of the bundle by default.
-        core: The teacher's Keras core of fixed length, for the links before the quantized model.
+        core: The teacher's Keras core of fixed length, for the links before the quantized model; its outputs in the
+            scale of the model's.
         original: What the original code said; its windows are then the first ones.
+        scaling: How the model's outputs and the teacher's go together; ``None`` where they are the same.
         stream: Where progress goes.
     """
     manifest = bundle.manifest
@@ -125,13 +129,16 @@ def bundle_parity(
         steps = golden if windows is None else source.quantize(windows)
         exact = source.restore(steps).astype(np.float32)
     held = source.restore(steps).astype(np.float32)
-    heads = [HeadName(h.key, h.kind) for h in sorted(manifest.outputs, key=lambda h: h.index)]
+    lines = (scaling or unscaled(bundle.golden_outputs.shape[1])).lines
+    ordered = sorted(manifest.outputs, key=lambda h: h.index)
+    heads = [name_of(h.key, h.kind, h.unit, lines[h.index]) for h in ordered]
     missing: dict[str, str] = {}
     stages: list[Stage] = []
     layers = []
     if core is not None:
         if original is not None:
-            stages.append(Stage("original", original.logits))
+            logits = original.logits if scaling is None else scaling.to_model(original.logits)
+            stages.append(Stage("original", logits))
         stages.append(keras_stage(core, exact))
         float_model = float_flatbuffer(core, steps.shape[1])
         stages.append(Stage("float", run_float(float_model, exact, stream)))
@@ -143,6 +150,8 @@ def bundle_parity(
     report = compare(title, stages, _columns(heads, stages[-1].outputs.shape[1]), micro=manifest.tier == "micro")
     report.layers, report.not_run = layers, missing
     report.facts = {"bundle": str(bundle.path), "bundle sha256": bundle.sha256, "windows": len(steps)}
+    if scaling is not None and scaling.any:
+        report.facts["outputs"] = WHAT
     return report
 
 
