@@ -129,7 +129,7 @@ class Run:
         )  # fmt: skip
         with Log(self._task.folder.parent / "tensorboard" if self._replicas.chief else None) as log, _stop() as stop:
             try:
-                while at.epoch < o.epochs and at.epoch - max(at.best, 0) < o.patience + (at.best < 0):
+                while at.epoch < o.epochs and at.epoch - 1 - at.best < o.patience:
                     self._epoch(at, bar, log, stop)
             except Exception as error:
                 lost = lost_worker(error)
