@@ -34,7 +34,7 @@ from convert.finetune_loss import HeadWeights, macro_auroc, segment_losses
 from convert.finetune_options import FinetuneOptions
 from convert.prepared import PreparedDataset
 from convert.progress import Progress
-from firmware_bridge.errors import InputError
+from firmware_bridge.errors import EXIT_SIGTERM, InputError
 
 F32 = NDArray[np.float32]
 Parts = Mapping[int, tuple[F32, F32]]
@@ -120,6 +120,7 @@ class Run:
             LinkError: Another worker is gone.
             OutputError: A state cannot be written.
             KeyboardInterrupt: It was asked to stop; the state is saved.
+            SystemExit: The same, by SIGTERM.
         """
         at = self._begin()
         o = self._task.options
@@ -187,12 +188,10 @@ class Run:
             if at.step < self.steps and (due or stop):
                 losses.settle()
                 self._save(at)
-            if stop:
-                raise KeyboardInterrupt
+            _obey(stop)
         self._judge(at, log)
         self._save(at)
-        if stop:
-            raise KeyboardInterrupt
+        _obey(stop)
 
     def _judge(self, at: Progressed, log: Log) -> None:
         """Scores the epoch, and keeps the network where it is the best so far."""
@@ -281,6 +280,14 @@ class _Losses:
             where = f"epoch {self._at.epoch + 1}, step {self._at.step}"
             raise InputError(f"the training diverged in {where}: its loss is not finite", "lower --rate, or --clip 1")
         return value
+
+
+def _obey(came: list[int]) -> None:
+    """Ends the run where a signal has asked for it, with the exit code of that signal."""
+    if came and came[0] == signal.SIGTERM:
+        raise SystemExit(EXIT_SIGTERM)
+    if came:
+        raise KeyboardInterrupt
 
 
 @contextmanager
