@@ -157,6 +157,8 @@ class DistilTrainer(Trainer):
         else:
             quant = QuantOps(self._spec, n, self._vars)
             logits, features = wire(self._spec, quant, quant.input(x))
+        if "projection/kernel" not in self._vars:
+            return tf.reshape(logits, [-1, n]), updates
         flat = tf.reshape(features, [-1, features.shape[-1]])
         projected = tf.matmul(flat, self._vars["projection/kernel"]) + self._vars["projection/bias"]
         return tf.concat([tf.reshape(logits, [-1, n]), projected], axis=1), updates
@@ -332,7 +334,13 @@ class Distillation:
         return min(BATCH, len(self.train), max(LEAST_BATCH, len(self.train) // LEAST_STEPS))
 
     def _projection(self, scaling: Scaling) -> Weights:
+        """From the student's features to the teacher's; none for a bundle, which gives no features.
+
+        A product without columns would end the process: oneDNN throws where nobody catches.
+        """
         channels, width = self.spec.blocks[-1].channels, len(scaling.feature_mean)
+        if not width:
+            return {}
         rng = np.random.default_rng([self.plan.seed, 11])
         kernel = rng.normal(0.0, np.sqrt(1.0 / channels), (channels, width)).astype(np.float32)
         return {"projection/kernel": kernel, "projection/bias": np.zeros(width, np.float32)}

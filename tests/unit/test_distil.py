@@ -142,10 +142,11 @@ def test_what_does_not_fit_is_refused_and_says_why():
 
 def _trainer(heads, scaling, features):
     weights = initial_weights(TINY, len(heads), 0)
-    weights |= {
-        "projection/kernel": np.zeros((8, features), np.float32),
-        "projection/bias": np.zeros(features, np.float32),
-    }
+    if features:
+        weights |= {
+            "projection/kernel": np.zeros((8, features), np.float32),
+            "projection/bias": np.zeros(features, np.float32),
+        }
     phase = Phase("float", 1, 1, rate=1e-3, dropout=0.0)
     return DistilTrainer(TINY, heads, scaling, phase, start(weights), 0)
 
@@ -188,6 +189,15 @@ def test_the_loss_is_nothing_for_the_teacher_itself_and_counts_heads_alike():
     wrong = perfect.copy()
     wrong[:, 0] = -right[:, 0]
     assert loss(wrong, hard) > loss(right, hard)
+
+
+def test_a_teacher_without_features_teaches_its_outputs():
+    scaling = scaling_of(HEADS, np.float32([[0.0, 4.0], [1.0, 5.0]]), np.empty((2, 0), np.float32))
+    trainer = _trainer(HEADS, scaling, 0)
+    outputs, _ = trainer._logits(trainer._tf.zeros((3, 1, 1250, 1)), None)
+    assert tuple(outputs.shape) == (3, len(HEADS))
+    target = np.concatenate([outputs.numpy(), np.full((3, len(HEADS)), np.nan, np.float32)], axis=1)
+    assert abs(float(trainer._loss(outputs, trainer._tf.constant(target)).numpy())) < 1e-4
 
 
 def test_patients_are_never_in_two_parts(folder, tmp_path):
@@ -341,10 +351,13 @@ def test_a_bundle_of_the_micro_tier_is_no_teacher(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_foundation_bundle_teaches_what_its_checkpoint_does(checkpoint, folder, tmp_path):
+def test_a_foundation_bundle_teaches_what_its_checkpoint_does(checkpoint, folder, tmp_path, tiny):
     from convert.foundation import FoundationConfig, convert_foundation
 
     outputs = _outputs(tmp_path / "o.json", 3)
+    rows = json.loads(outputs.read_text())["outputs"]
+    rows[2] = {"key": "potassium", "lab": "potassium", "kind": "value", "unit": "mmol/L"}
+    outputs.write_text(json.dumps({"outputs": rows}))
     convert_foundation(
         FoundationConfig(
             checkpoint, outputs, folder, tmp_path / "f", calibration_windows=8, evaluation_windows=8, accept_loss=True
@@ -355,5 +368,11 @@ def test_a_foundation_bundle_teaches_what_its_checkpoint_does(checkpoint, folder
     assert bundle.features == 0
     assert [h.key for h in bundle.heads] == [h.key for h in real.heads]
     step = load_bundle(tmp_path / "f").manifest.output.scale
+    slope, offset = (np.array([getattr(h, name) for h in bundle.heads]) for name in ("slope", "offset"))
     for window in (w.raw for r in find_recordings(folder)[:3] for w in chosen_windows(r, 5.0, 2)[0]):
-        assert np.abs(bundle.label(window)[0] - real.label(window)[0]).max() < 16 * step
+        shown = slope * bundle.label(window)[0] + offset
+        assert np.all(np.abs(shown - real.label(window)[0]) < 16 * step * slope)
+    # A teacher without features trains a student, too.
+    short = replace(config(folder), plan=DistilPlan(seed=3, float_epochs=1, quant_epochs=1), compare=None)
+    distil(tmp_path / "s", tmp_path / "w", bundle, short, None)
+    assert [h.key for h in load_bundle(tmp_path / "s").manifest.outputs] == [h.key for h in real.heads]
