@@ -251,7 +251,7 @@ class _Made:
         progress = Progress("calibrating", len(calibration), "windows", self._stream)
         calibrated = fx.calibrated_flatbuffer(float_model, calibration, progress.step)
         if self._scaling.any:
-            calibrated = fx.with_output_range(calibrated, self._scaling.low, self._scaling.high)
+            calibrated = fx.with_output_range(calibrated, *self._scaling.room)
         names = named(self._heads, self._scaling)
         material = Material(
             float_model=float_model,

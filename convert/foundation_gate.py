@@ -53,7 +53,8 @@ def judge(
     for i, head in enumerate(heads):
         a, b = teacher[:, i], quantized[:, i]
         row = head_difference(head, a, b, None)
-        if enough and float(a.std()) >= limits["flat_logit_sd"]:
+        least = limits["flat_logit_sd"] if head.flat_below is None else head.flat_below
+        if enough and float(a.std()) >= least:
             r = correlation(a, b) or 0.0
             known.append(r)
             if r < limits["correlation_min"]:

@@ -34,9 +34,12 @@ SHARE = 0.5
 then was what interpreters disagreed about most, and the step of all heads came out three times as coarse (measured);
 half as wide leaves it a dozen steps a deviation."""
 
-LEAST_SPREAD = 0.25
-"""Standard deviation of a value in the model's own scale, at least: the logits of a teacher that knows nothing have
-none worth following."""
+LEAST_OF_RANGE = 0.05
+"""Of half the range of the logits, a value's deviation at least: six steps. Logits that hardly move may still lie far
+apart, and make the step coarse."""
+
+FLAT = 0.4
+"""Of its deviation over the calibration windows, where a value counts as flat at the gate (arbitrary)."""
 
 LEAST_SHARE = 1e-3
 """Of a value's mean, the least deviation that is told apart: below, float32 itself would be what is magnified."""
@@ -66,18 +69,23 @@ class ValueScaling:
 
     Attributes:
         lines: One a column of the output.
-        low: The smallest output that the model must be able to give.
-        high: The largest.
+        middle: Mean of every value in the model's scale, over the calibration windows.
+        spread: Standard deviation of every value there.
     """
 
     lines: tuple[Line, ...]
-    low: float = 0.0
-    high: float = 0.0
+    middle: float = 0.0
+    spread: float = 1.0
 
     @property
     def any(self) -> bool:
         """Some head is standardised."""
         return any(line != SAME for line in self.lines)
+
+    @property
+    def room(self) -> tuple[float, float]:
+        """Smallest and largest output that the model must be able to give."""
+        return self.middle - ROOM * self.spread, self.middle + ROOM * self.spread
 
     def folded(self, checkpoint: Checkpoint) -> Checkpoint:
         """The teacher with standardised outputs.
@@ -125,10 +133,11 @@ def scaling_of(is_value: Sequence[bool], outputs: F64) -> ValueScaling:
     logits = outputs[:, ~value]
     low, high = (float(logits.min()), float(logits.max())) if logits.size else (0.0, 0.0)
     low, high = min(low, 0.0), max(high, 0.0)
+    middle, half = 0.5 * (low + high), 0.5 * (high - low)
     usual = SHARE * float(np.median(logits.std(axis=0))) if logits.size else 0.0
-    middle, spread = 0.5 * (low + high), max(min(usual, 0.5 * (high - low) / ROOM), LEAST_SPREAD)
+    spread = min(max(usual, LEAST_OF_RANGE * half), half / ROOM) or 1.0
     lines = tuple(_line(outputs[:, j], middle, spread) if value[j] else SAME for j in range(len(value)))
-    return ValueScaling(lines, middle - ROOM * spread, middle + ROOM * spread)
+    return ValueScaling(lines, middle, spread)
 
 
 def _line(outputs: F64, middle: float, spread: float) -> Line:
@@ -182,12 +191,12 @@ def _read(entry: object, key: str) -> Line:
 
 def named(heads: Sequence[Mapping[str, Any]], scaling: ValueScaling) -> list[HeadName]:
     """The columns of a parity report; heads that are standardised show differences in their units."""
-    return [name_of(h["key"], h["kind"], h["unit"], s) for h, s in zip(heads, scaling.lines, strict=True)]
+    return [name_of(h["key"], h["kind"], h["unit"], s, scaling) for h, s in zip(heads, scaling.lines, strict=True)]
 
 
-def name_of(key: str, kind: Any, unit: str, line: Line) -> HeadName:
+def name_of(key: str, kind: Any, unit: str, line: Line, scaling: ValueScaling) -> HeadName:
     """One column of a parity report."""
-    return HeadName(key, kind) if line == SAME else HeadName(key, kind, unit, line.scale)
+    return HeadName(key, kind) if line == SAME else HeadName(key, kind, unit, line.scale, FLAT * scaling.spread)
 
 
 def uncalibrated(kind: str, line: Line) -> dict[str, Any]:

@@ -51,12 +51,15 @@ class HeadName:
         kind: Whether its output is a logit.
         unit: In which its differences are told; ``None`` for the model's own scale.
         scale: What one of the model's own is worth in that unit.
+        flat_below: Standard deviation, in the model's own scale, below which it counts as flat; ``None`` for what the
+            limits say of logits.
     """
 
     key: str
     kind: Literal["probability", "value"] = "probability"
     unit: str | None = None
     scale: float = 1.0
+    flat_below: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -129,16 +129,15 @@ def bundle_parity(
         steps = golden if windows is None else source.quantize(windows)
         exact = source.restore(steps).astype(np.float32)
     held = source.restore(steps).astype(np.float32)
-    lines = (scaling or unscaled(bundle.golden_outputs.shape[1])).lines
+    scaling = scaling or unscaled(bundle.golden_outputs.shape[1])
     ordered = sorted(manifest.outputs, key=lambda h: h.index)
-    heads = [name_of(h.key, h.kind, h.unit, lines[h.index]) for h in ordered]
+    heads = [name_of(h.key, h.kind, h.unit, scaling.lines[h.index], scaling) for h in ordered]
     missing: dict[str, str] = {}
     stages: list[Stage] = []
     layers = []
     if core is not None:
         if original is not None:
-            logits = original.logits if scaling is None else scaling.to_model(original.logits)
-            stages.append(Stage("original", logits))
+            stages.append(Stage("original", scaling.to_model(original.logits)))
         stages.append(keras_stage(core, exact))
         float_model = float_flatbuffer(core, steps.shape[1])
         stages.append(Stage("float", run_float(float_model, exact, stream)))
@@ -150,7 +149,7 @@ def bundle_parity(
     report = compare(title, stages, _columns(heads, stages[-1].outputs.shape[1]), micro=manifest.tier == "micro")
     report.layers, report.not_run = layers, missing
     report.facts = {"bundle": str(bundle.path), "bundle sha256": bundle.sha256, "windows": len(steps)}
-    if scaling is not None and scaling.any:
+    if scaling.any:
         report.facts["outputs"] = WHAT
     return report
 

@@ -40,7 +40,7 @@ def command(argv: list[str]) -> list[str]:
 
 def test_an_int8_bundle_beside_its_teacher(tmp_path, capsys):
     write_cohort(CohortPlan(patients=60, seed=5, seconds=40.0), tmp_path / "cohort")
-    labels = "[heads]\nmin_values = 4\nmin_positives = 1\nvalues = false\nhorizons_min = []\n[labs.potassium]\n"
+    labels = "[heads]\nmin_values = 4\nmin_positives = 1\nhorizons_min = []\n[labs.potassium]\n[labs.glucose]\n"
     (tmp_path / "labels.toml").write_text(labels)
     where = ["--mcmed", str(tmp_path / "cohort"), "--labels", str(tmp_path / "labels.toml")]
     assert main(["prepare", *where, "--out", str(tmp_path / "data"), "--quiet"]) == 0
@@ -55,6 +55,9 @@ def test_an_int8_bundle_beside_its_teacher(tmp_path, capsys):
     for h in report["reference"]["heads"]:
         assert h["correlation"] > 0.95
         assert h["largest_difference"] > 0
+        if h["kind"] == "value":
+            assert abs(h["network"] / h["other"] - 1.0) < 0.01
+    assert sum(h["kind"] == "value" for h in report["reference"]["heads"]) == 2
     shutil.make_archive(str(tmp_path / "zipped"), "zip", tmp_path / "bundle")
     for bundle in ("bundle", "zipped.zip"):
         argv[1] = str(tmp_path / bundle)
