@@ -50,6 +50,7 @@ def stop_at(monkeypatch, owner, name, call):
     monkeypatch.setattr(owner, name, replacement)
 
 
+@pytest.mark.slow
 def test_the_whole_recipe_and_the_same_bytes_wherever_it_is_stopped(tmp_path, monkeypatch):
     report = train_demo(tmp_path / "whole", tmp_path / "w1", TINY, None)
     bundle = load_bundle(tmp_path / "whole")
