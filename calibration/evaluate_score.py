@@ -22,7 +22,7 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.evaluate_scorer import DIGEST, Scorer, ScorerSpec
+from calibration.evaluate_scorer import Scorer, ScorerSpec
 from calibration.evaluate_teacher import OpenTeacher
 from convert.mcmed import Part
 from convert.prepare_shard import read_shard
@@ -30,6 +30,9 @@ from convert.prepared import SHARDS, PreparedDataset
 from convert.progress import Progress
 from convert.schedule import run_jobs
 from firmware_bridge.errors import InputError, OutputError
+
+DIGEST = 32
+"""Bytes of a SHA-256."""
 
 WORTHWHILE = 500
 """Segments a process from which one is started for them: each takes seconds to start."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,11 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.distil_teacher import InputSteps
+from convert.distil_teacher import InputSteps, read_kept, write_kept
 from convert.tf_runtime import quiet_stderr
-from firmware_bridge.errors import InputError, OutputError
-
-DIGEST = 32
+from firmware_bridge.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,27 +41,9 @@ def keep_model(path: Path, export: Callable[[], bytes]) -> Path:
     Raises:
         OutputError: It cannot be written.
     """
-    if _read(path) is not None:
-        return path
-    model = export()
-    partial = path.with_suffix(".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(hashlib.sha256(model).digest() + model)
-        partial.replace(path)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {path}: {error.strerror or error}", "free some space or name another --out"
-        ) from error
+    if read_kept(path) is None:
+        write_kept(path, export())
     return path
-
-
-def _read(path: Path) -> bytes | None:
-    try:
-        data = path.read_bytes()
-    except OSError:
-        return None
-    return data[DIGEST:] if hashlib.sha256(data[DIGEST:]).digest() == data[:DIGEST] else None
 
 
 class Scorer:
@@ -83,7 +62,7 @@ class Scorer:
     def __init__(self, spec: ScorerSpec) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
-        model = _read(spec.model)
+        model = read_kept(spec.model)
         if model is None:
             raise InputError(f"{spec.model} is gone or damaged", "start again: it is made anew")
         try:

@@ -268,6 +268,4 @@ def write_kept(path: Path, model: bytes) -> None:
         partial.write_bytes(hashlib.sha256(model).digest() + model)
         partial.replace(path)
     except OSError as error:
-        raise OutputError(
-            f"cannot write {path}: {error.strerror}", "free some space or name another --workdir"
-        ) from error
+        raise OutputError(f"cannot write {path}: {error.strerror}", "free some space or name another folder") from error
