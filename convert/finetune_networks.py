@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any, TextIO
@@ -135,5 +136,5 @@ class FeatureReader(Reader):
         try:
             with np.load(self._path(name), allow_pickle=False) as found:
                 return np.asarray(found["features"]) if str(found["key"]) == self._key else None
-        except Exception:  # noqa: BLE001  # whatever is wrong with a cache file, it is made again
-            return None
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+            return None  # missing, torn or of something else: it is made again

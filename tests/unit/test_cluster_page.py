@@ -122,6 +122,7 @@ def test_the_page_is_true(tmp_path):
     ]
     # TensorFlow may have said what it saw of it before; the last word is one that a person understands.
     assert err.strip().splitlines()[-1].startswith("anyecg:"), err
+    assert "Traceback" not in err
     assert not (tmp_path / "killed").exists()
     for process in both():
         _, err = process.communicate(timeout=400)

@@ -498,3 +498,19 @@ def test_pytorch_reads_the_same_logits(prepared, trained):
             torch, loaded["state_dict"], torch.from_numpy(x[:, None]), use_bn=True, groups_width=8, kernel=16
         ).numpy()
     np.testing.assert_allclose(found, wanted, atol=1e-4)
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 torn", b"\x93NUMPY", bytes(4000)])
+def test_damaged_features_are_computed_again(prepared, trained, tmp_path, damage):
+    from convert.finetune_networks import FeatureReader
+
+    reader = FeatureReader(prepared, tmp_path, "key")
+    net = net1d_from_checkpoint(trained[0] / "teacher.pth", use_bn=True)
+    (name,) = prepared.names("val")[:1]
+    reader.compute(net, [name], Replicas(), None)
+    whole = (tmp_path / f"{name}.npz").read_bytes()
+    for torn in (damage, whole[: len(whole) // 2]):
+        (tmp_path / f"{name}.npz").write_bytes(torn)
+        FeatureReader(prepared, tmp_path, "key").compute(net, [name], Replicas(), None)
+        with np.load(tmp_path / f"{name}.npz") as found:
+            assert len(found["features"]) == len(prepared.shard(name))
