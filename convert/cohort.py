@@ -19,7 +19,10 @@ from firmware_bridge.ecgsyn import EcgParams
 from firmware_bridge.noise import NoiseParams
 
 SECOND_VISIT = 0.12
-"""Share of patients who come twice."""
+"""Share of patients who come twice, where nothing else is asked for."""
+
+MOST_VISITS = 12
+"""Of one patient."""
 
 _STREAM_PATIENT, _STREAM_VISIT, _STREAM_SODIUM, _STREAM_NOISE = range(4)
 
@@ -48,7 +51,7 @@ class Visit:
     Attributes:
         seed: Of the cohort.
         index: Of the patient in the cohort.
-        visit: 0 or 1.
+        visit: Of the patient, from 0.
         demographics: The patient.
         labs: Catalogue key to value in the catalogue's unit, all of them, ordered or not.
         latents: Parameters of the ECG, couplings applied.
@@ -66,9 +69,23 @@ class Visit:
     noise: NoiseParams
 
 
-def visits_of(seed: int, index: int) -> int:
-    """Return how many visits (1 or 2) the patient makes."""
-    return 2 if float(_rng(seed, index, 0, _STREAM_PATIENT).random()) < SECOND_VISIT else 1
+def visits_of(seed: int, index: int, mean: float | None = None) -> int:
+    """Return how many visits the patient makes.
+
+    Args:
+        seed: Of the cohort.
+        index: Of the patient.
+        mean: Visits of a patient on average, 1 or more: each visit is followed by another with the same chance, up to
+            :data:`MOST_VISITS`. ``None``: 1, or 2 of :data:`SECOND_VISIT`.
+    """
+    u = float(_rng(seed, index, 0, _STREAM_PATIENT).random())
+    if mean is None:
+        return 2 if u < SECOND_VISIT else 1
+    again = 1.0 - 1.0 / mean
+    count = 1
+    while count < MOST_VISITS and u < again**count:
+        count += 1
+    return count
 
 
 def draw_visit(seed: int, index: int, visit: int = 0) -> Visit:

@@ -1,7 +1,7 @@
 """Writes a simulated cohort in the MC-MED layout.
 
 Whole or not at all: everything goes to a hidden folder beside the target and is renamed when it is complete. The bytes
-depend on patients, seed and seconds only.
+depend on the plan only.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Self
 
 import numpy as np
 
-from convert.cohort import Visit, draw_visit, visits_of
+from convert.cohort import SECOND_VISIT, Visit, draw_visit, visits_of
 from convert.simulate import FS_HZ, LEAD, NOTICE, ecg_of
 from convert.simulate_dirt import plant_dirt
 from convert.simulate_rows import LAB_COLUMNS, VISIT_COLUMNS, lab_rows, visit_row
@@ -55,6 +55,7 @@ class CohortPlan:
         seconds: Of ECG per visit.
         dirt: Plant what real data have and a reader must survive (:mod:`convert.simulate_dirt`).
         test_share: Of the patients in the test part of the splits; a tenth, as in MC-MED, judges few of a small cohort.
+        visits: Of a patient on average; MC-MED has 1.68 (118,385 of 70,545). ``None``: 12 % come twice.
     """
 
     patients: int
@@ -62,6 +63,7 @@ class CohortPlan:
     seconds: float = 120.0
     dirt: bool = False
     test_share: float = 0.1
+    visits: float | None = None
 
     def __post_init__(self) -> None:
         if not 1 <= self.patients <= MAX_PATIENTS:
@@ -72,6 +74,8 @@ class CohortPlan:
             raise UsageError(f"{self.seconds} s of ECG", "give a number of seconds from 10 to 86400")
         if not 0.0 <= self.test_share <= 0.8:
             raise UsageError(f"a test share of {self.test_share:g}", "give 0 to 0.8")
+        if self.visits is not None and not 1.0 <= self.visits <= 4.0:
+            raise UsageError(f"{self.visits:g} visits of a patient on average", "give 1 to 4")
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,8 @@ def mrn_of(index: int) -> int:
 
 def csn_of(index: int, visit: int) -> int:
     """Return the visit number; 7919 has no factor in common with the prime 999983, so no two visits share one."""
-    return 98_000_000 + (2 * index + visit) * 7919 % 999_983
+    # Two visits of every patient fill a million numbers; later ones are counted in the millions below.
+    return 98_000_000 - 1_000_000 * (visit // 2) + (2 * index + visit % 2) * 7919 % 999_983
 
 
 def write_cohort(plan: CohortPlan, out: Path, progress: Progress | None = None) -> CohortSummary:
@@ -146,7 +151,8 @@ def _refuse_full(out: Path) -> None:
 
 
 def _check_space(plan: CohortPlan, parent: Path) -> None:
-    needed = int(plan.patients * 1.15 * (plan.seconds * FS_HZ * 2 + 6000)) + _SPARE_BYTES
+    visits = 1.05 * plan.patients * (plan.visits or 1.0 + SECOND_VISIT)
+    needed = int(visits * (plan.seconds * FS_HZ * 2 + 6000)) + _SPARE_BYTES
     free = shutil.disk_usage(parent).free
     if free < needed:
         raise OutputError(f"{parent} has {free >> 20} MB free, {needed >> 20} MB are needed", "ask for fewer patients")
@@ -162,7 +168,7 @@ def _write(plan: CohortPlan, work: Path, progress: Progress | None) -> CohortSum
         _Table(work / "waveform_summary.csv", ("CSN", "Type", "Segments", "Duration")) as waves,
     ):
         for index in range(plan.patients):
-            count = visits_of(plan.seed, index)
+            count = visits_of(plan.seed, index, plan.visits)
             arrivals[index] = arrival = _first_arrival(plan.seed, index)
             csns[index] = [csn_of(index, number) for number in range(count)]
             for number, csn in enumerate(csns[index]):

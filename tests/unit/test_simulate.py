@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from convert import cli_simulate
-from convert.cohort import draw_visit, visits_of
+from convert.cohort import MOST_VISITS, draw_visit, visits_of
 from convert.couplings import COUPLINGS, LIMITS, couple, markdown
 from convert.labcatalogue import catalogue
+from convert.mcmed import McMedDataset
 from convert.simulate import FS_HZ, SIMULATOR_VERSION, simulate_patient
 from convert.simulate_oracle import HEADS, is_abnormal, oracle_auroc
 from convert.simulate_write import CohortPlan, csn_of, mrn_of, write_cohort
@@ -164,7 +165,28 @@ def test_oracle_finds_potassium_and_not_sodium() -> None:
 def test_identifiers_are_unique() -> None:
     n = 20_000
     assert len({mrn_of(i) for i in range(n)}) == n
-    assert len({csn_of(i, v) for i in range(n) for v in (0, 1)}) == 2 * n
+    assert len({csn_of(i, v) for i in range(n) for v in range(MOST_VISITS)}) == MOST_VISITS * n
+
+
+def test_patients_come_as_often_as_asked_for() -> None:
+    # By seed, so that the patients of cohorts which were made before do not change.
+    assert [visits_of(9, i) for i in range(40)] == [1 + (visits_of(9, i, 1.0 / 0.88) > 1) for i in range(40)]
+    for mean in (1.0, 1.68, 3.0):
+        counts = [visits_of(9, i, mean) for i in range(4000)]
+        # A geometric count has the variance mean * (mean - 1); five standard errors.
+        assert abs(np.mean(counts) - mean) <= 5 * math.sqrt(mean * (mean - 1) / len(counts)) + 0.02, mean
+    assert max(visits_of(9, i, 4.0) for i in range(4000)) == MOST_VISITS
+
+
+def test_many_visits_are_written_and_split_by_patient(tmp_path: Path) -> None:
+    summary = write_cohort(CohortPlan(30, 7, 10.0, dirt=True, test_share=0.4, visits=2.5), tmp_path / "a")
+    assert summary.visits == sum(visits_of(7, i, 2.5) for i in range(30)) > 50
+    data = McMedDataset(tmp_path / "a")
+    parts = [set(data.split(part)) for part in ("train", "val", "test")]
+    of_patient = {visit.csn: visit.mrn for visit in data.visits()}
+    assert sum(map(len, parts)) == len(set().union(*parts)) == summary.visits
+    patients = [{of_patient[csn] for csn in part} for part in parts]
+    assert sum(map(len, patients)) == len(set().union(*patients)) == 30
 
 
 def tree(root: Path) -> dict[str, bytes]:
