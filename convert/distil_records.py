@@ -208,6 +208,7 @@ def windows_of(items: Iterator[LinkItem], hop_s: float) -> Iterator[RawWindow]:
     chain = _Chain(hop_s)
     for item in items:
         yield from chain.push(item)
+    yield from chain.finish()
 
 
 class _Chain:
@@ -223,16 +224,19 @@ class _Chain:
         self._raw_first = 0
         self._stream_zero_s = 0.0
         self._count = 0
+        self._waiting: list[float] = []
 
     def push(self, item: LinkItem) -> Iterator[RawWindow]:
         for part in self._timeline.push(item):
             if isinstance(part, Gap):
+                yield from self.finish()
                 self._windower.gap(part)
             else:
                 yield from self._uniform(part)
 
     def _uniform(self, part: Uniform) -> Iterator[RawWindow]:
         if part.first:
+            yield from self.finish()
             self._filter.reset()
             self._detector.reset()
             self._windower.begin(part.start_s, scale_known=part.scale_known)
@@ -247,10 +251,22 @@ class _Chain:
             beats = self._detector.push(piece)
             for answer in self._windower.push(piece, beats):
                 if isinstance(answer, Window) and self._good(answer):
-                    yield RawWindow(answer.start_s, self._context(answer.start_s))
+                    self._waiting.append(answer.start_s)
             done += len(piece)
         self._count += len(stream)
+        while self._waiting and len(context := self._context(self._waiting[0])) == CONTEXT_SAMPLES:
+            yield RawWindow(self._waiting.pop(0), context)
         self._trim()
+
+    def finish(self) -> Iterator[RawWindow]:
+        """The window that ends with its segment, where up to three samples of its context never come.
+
+        The decimating filter is through four samples before its next output, so neither reader looks at them.
+        """
+        for start_s in self._waiting:
+            context = self._context(start_s)
+            yield RawWindow(start_s, np.pad(context, (0, CONTEXT_SAMPLES - len(context)), mode="edge"))
+        self._waiting.clear()
 
     def _good(self, window: Window) -> bool:
         found = self._gate.assess(
