@@ -32,7 +32,9 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="report, and intermediate files")
     parser.add_argument("--split", choices=SPLITS, default=default.split, help="part of the data (default test)")
     parser.add_argument(
-        "--reference", metavar="WHAT", help="bundle, checkpoint, folder of 'anyecg finetune' or logits (.npz)"
+        "--reference",
+        metavar="WHAT",
+        help="bundle, checkpoint, folder of 'anyecg finetune', logits (.npz), or 'float': its own float form",
     )
     parser.add_argument("--outputs", type=Path, metavar="FILE", help="what a checkpoint's outputs mean")
     parser.add_argument(

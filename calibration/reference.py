@@ -1,7 +1,7 @@
-"""What a reference says of the same windows: another bundle, a float checkpoint, or logits that somebody computed.
+"""What a reference says of the same windows: another bundle, a float checkpoint or form, or logits of somebody's.
 
-A bundle runs through the engine as the one under test does, and its estimates are its own. A checkpoint and a file of
-logits say something of windows only; these are averaged into estimates with the weights of the device.
+A bundle runs through the engine as the one under test does, and its estimates are its own. The others say something of
+windows only; these are averaged into estimates with the weights of the device.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -17,16 +17,17 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.float_form import WHAT, FloatForm
 from calibration.judge import Judged
 from calibration.labelled import Labelled
 from calibration.observe import HOP_EPSILON_S, Observed
 from calibration.observe_run import RunPlan, key_of, open_bundle, run_all
-from convert.distil_records import windows_of
-from convert.distil_teacher import CheckpointOptions, Teacher, open_teacher
+from convert.distil_records import RawWindow, student_stream, windows_of
+from convert.distil_teacher import CheckpointOptions, open_teacher
 from convert.progress import Progress
 from convert.teacher_place import is_bundle
 from edge.bundle import DEMO, resolve
-from edge.frontend_stream import FS_HZ, WINDOW_SAMPLES
+from edge.frontend_stream import FS_HZ, WINDOW_SAMPLES, normalise_window
 from firmware_bridge.errors import InputError, OutputError
 
 F64 = NDArray[np.float64]
@@ -43,7 +44,7 @@ class Reference:
 
     Attributes:
         name: For people.
-        kind: ``bundle``, ``checkpoint`` or ``logits``.
+        kind: ``bundle``, ``checkpoint``, ``float`` or ``logits``.
         sha256: Of what it was read from.
         logits: Its logits or values of the windows, ``(windows, heads)`` in the order of the tested bundle, NaN where
             it says nothing.
@@ -71,6 +72,7 @@ class ReferencePlan:
         work: Folder of intermediate files.
         hop_s: Seconds between windows.
         jobs: Processes.
+        form: Float form of the bundle under test; ``None`` where it carries none.
     """
 
     what: str
@@ -78,6 +80,7 @@ class ReferencePlan:
     work: Path
     hop_s: float
     jobs: int
+    form: FloatForm | None = None
 
 
 def open_reference(plan: ReferencePlan, judged: Judged, progress: TextIO | None) -> Reference:
@@ -92,17 +95,23 @@ def open_reference(plan: ReferencePlan, judged: Judged, progress: TextIO | None)
         InputError: It cannot be read, shares no head, or says nothing of these windows.
         BundleError: It is a bundle that is not what it says.
     """
+    if plan.what == WHAT:
+        return _known(_float_form(plan, judged, progress), "its own float form")
     path = resolve(plan.what)
     if plan.what != DEMO and not path.exists():
-        raise InputError(f"no reference at {path}", "give a bundle, a checkpoint (.pth) or logits (.npz)")
+        raise InputError(f"no reference at {path}", "give a bundle, a checkpoint (.pth), logits (.npz) or 'float'")
     if path.suffix == ".npz":
         found = _logits_file(path, plan, judged)
     elif is_bundle(path):
         found = _bundle(path, plan, judged, progress)
     else:
         found = _checkpoint(path, plan, judged, progress)
+    return _known(found, str(path))
+
+
+def _known(found: Reference, what: str) -> Reference:
     if not np.isfinite(found.shown).any():
-        raise InputError(f"the reference {path} says nothing of these recordings", "was it made from other data?")
+        raise InputError(f"the reference {what} says nothing of these recordings", "was it made from other data?")
     return found
 
 
@@ -231,11 +240,7 @@ def save_logits(path: Path, judged: Judged) -> None:
     """Writes what the tested bundle said of every window as a file that can be a reference itself."""
     m = judged.bundle.manifest
     logits = np.stack([judged.window_logits(j) for j in range(len(m.outputs))], axis=1)
-    limits = [judged.bundle.calibration[h.key].threshold for h in m.outputs]
-    on_logits = [
-        math.nan if t is None else t if h.kind == "value" or not 0.0 < t < 1.0 else math.log(t / (1.0 - t))
-        for t, h in zip(limits, m.outputs, strict=True)
-    ]
+    on_logits = [math.nan if t is None else t for t in _thresholds_on_logits(judged)]
     names = np.array([r.name for r in judged.data.recordings], dtype=np.str_)
     arrays = {
         "keys": np.array([h.key for h in m.outputs], dtype=np.str_),
@@ -251,49 +256,93 @@ def save_logits(path: Path, judged: Judged) -> None:
         raise OutputError(f"cannot write {path}: {error.strerror}", "free some space or name another --out") from error
 
 
+def _thresholds_on_logits(judged: Judged) -> list[float | None]:
+    """Where the bundle under test decides, before the sigmoid."""
+    out: list[float | None] = []
+    for h in judged.bundle.manifest.outputs:
+        t = judged.bundle.calibration[h.key].threshold
+        out.append(t if t is None or h.kind == "value" or not 0.0 < t < 1.0 else math.log(t / (1.0 - t)))
+    return out
+
+
+def _float_form(plan: ReferencePlan, judged: Judged, progress: TextIO | None) -> Reference:
+    """The bundle before it was rounded: every window again, through the same calibration to the same thresholds."""
+    form, bundle, data = plan.form, judged.bundle, judged.data
+    m = bundle.manifest
+    if form is None:
+        raise InputError(
+            f"{m.name} carries no float form",
+            "'anyecg convert micro' puts one in; or --reference with the teacher or another bundle",
+        )
+
+    clamp = m.front_end.clamp
+
+    def outputs(window: RawWindow) -> NDArray[np.float32]:
+        z = np.clip(normalise_window(student_stream(window.context)), -clamp, clamp)
+        return np.asarray(form.run(z.reshape(1, -1))[0])
+
+    key = key_of(f"float {bundle.sha256}", data.sha256, plan.hop_s, len(data.recordings))
+    keys, found = _shards(plan, f"float-{key}", form.width, outputs, data, progress)
+    entries = [bundle.calibration[h.key] for h in m.outputs]
+    logits = found[:, [h.index for h in m.outputs]] * [e.slope for e in entries] + [e.offset for e in entries]
+    aligned = _taken(logits, _matched(keys, _window_keys(judged.seen)), range(len(m.outputs)))
+    limits = tuple(_thresholds_on_logits(judged))
+    name = f"{m.name} {m.version} in float"
+    return Reference(name, WHAT, bundle.sha256, aligned, averaged(judged, aligned), limits, ())
+
+
 def _checkpoint(path: Path, plan: ReferencePlan, judged: Judged, progress: TextIO | None) -> Reference:
     teacher = open_teacher(path, CheckpointOptions(plan.outputs), plan.work)
     columns, missing = _columns([h.key for h in teacher.heads], judged, str(path))
     key = key_of(teacher.identity, judged.data.sha256, plan.hop_s, len(judged.data.recordings))
-    folder = plan.work / f"teacher-{key}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        keys, logits = _teacher_logits(folder, teacher, judged.data, plan.hop_s, progress)
-    except OSError as error:
-        raise OutputError(f"cannot use {folder}: {error.strerror}", "free some space or name another --out") from error
-    except (ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        raise InputError(f"a file in {folder} is damaged", "delete that folder and start again") from None
+
+    def outputs(window: RawWindow) -> NDArray[np.float32]:
+        return teacher.label(window.raw)[0]
+
+    keys, logits = _shards(plan, f"teacher-{key}", len(teacher.heads), outputs, judged.data, progress)
     aligned = _taken(logits, _matched(keys, _window_keys(judged.seen)), columns)
     limits: tuple[float | None, ...] = tuple(None for _ in columns)
     return Reference(teacher.name, "checkpoint", teacher.sha256, aligned, averaged(judged, aligned), limits, missing)
 
 
-def _teacher_logits(
-    folder: Path, teacher: Teacher, data: Labelled, hop_s: float, progress: TextIO | None
+Outputs = Callable[[RawWindow], NDArray[np.float32]]
+"""What a reference says of a window, ``(heads,)``."""
+
+
+def _shards(
+    plan: ReferencePlan, name: str, heads: int, outputs: Outputs, data: Labelled, progress: TextIO | None
 ) -> tuple[NDArray[np.int64], F64]:
+    """Recording and hop of every window, and what the reference says of it; a killed run goes on."""
+    folder = plan.work / name
     total = len(data.recordings)
     bar = Progress("running the reference", total, "recordings", progress)
     keys, logits = [], []
-    for first in range(0, total, SHARD_RECORDINGS):
-        path = folder / f"{first:06d}.npz"
-        if not path.is_file():
-            indices = range(first, min(first + SHARD_RECORDINGS, total))
-            _save_shard(path, list(_of_recordings(teacher, data, indices, hop_s)))
-        with np.load(path, allow_pickle=False) as file:
-            keys.append(file["keys"])
-            logits.append(file["logits"].astype(np.float64).reshape(-1, len(teacher.heads)))
-        bar.step(min(first + SHARD_RECORDINGS, total))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for first in range(0, total, SHARD_RECORDINGS):
+            path = folder / f"{first:06d}.npz"
+            if not path.is_file():
+                indices = range(first, min(first + SHARD_RECORDINGS, total))
+                _save_shard(path, list(_of_recordings(outputs, data, indices, plan.hop_s)))
+            with np.load(path, allow_pickle=False) as file:
+                keys.append(file["keys"])
+                logits.append(file["logits"].astype(np.float64).reshape(-1, heads))
+            bar.step(min(first + SHARD_RECORDINGS, total))
+    except OSError as error:
+        raise OutputError(f"cannot use {folder}: {error.strerror}", "free some space or name another --out") from error
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        raise InputError(f"a file in {folder} is damaged", "delete that folder and start again") from None
     return np.concatenate(keys), np.concatenate(logits)
 
 
 def _of_recordings(
-    teacher: Teacher, data: Labelled, indices: range, hop_s: float
+    outputs: Outputs, data: Labelled, indices: range, hop_s: float
 ) -> Iterator[tuple[int, int, NDArray[np.float32]]]:
     for i in indices:
         try:
             for window in windows_of(data.recordings[i].items(), hop_s):
                 hop = math.floor((window.start_s + SPAN_S) / hop_s + HOP_EPSILON_S)
-                yield i, hop, teacher.label(window.raw)[0]
+                yield i, hop, outputs(window)
         except InputError:
             continue  # the device's run reports a broken recording
 

@@ -13,6 +13,7 @@ from typing import Any, TextIO
 import numpy as np
 
 from calibration.compare import agreement, comparisons
+from calibration.float_form import read_float_form
 from calibration.gate import checks_json, judge, load_limits
 from calibration.judge import Judged, judge_heads, summary_line
 from calibration.labelled import Labelled, SplitName, heads_of, labels_for, labels_header, open_labelled
@@ -99,6 +100,7 @@ def validate(options: ValidateOptions, progress: TextIO | None) -> dict[str, Any
         options.data, options.split, one_recording_a_patient=options.one_recording_a_patient, limit=options.limit
     )
     data = replace(data, remarks=(*data.remarks, *known_patients(path, data)))
+    form = read_float_form(path, bundle)
     chosen = chosen_plan(options.label_plan, read_bundle_plan(path), "bundle")
     work = options.out / "work"
     key = key_of(bundle.sha256, data.sha256, options.hop_s, len(data.recordings))
@@ -115,13 +117,13 @@ def validate(options: ValidateOptions, progress: TextIO | None) -> dict[str, Any
         "heads": judge_heads(judged),
         "links": [
             *model_links(bundle, seen.sample_inputs, limits["links"], micro=bundle.manifest.tier == "micro"),
-            float_link(bundle),
+            float_link(bundle, form, seen.sample_inputs, limits["links"]),
         ],
         "reference": None,
         "comparisons": [],
     }
     if options.reference is not None:
-        how = ReferencePlan(options.reference, options.outputs, work, options.hop_s, options.jobs)
+        how = ReferencePlan(options.reference, options.outputs, work, options.hop_s, options.jobs, form)
         reference = open_reference(how, judged, progress)
         report["reference"] = agreement(judged, reference)
         report["comparisons"] = comparisons(judged, reference, limits["noninferiority"])

@@ -68,6 +68,10 @@ def build_parser() -> Parser:
         "--reshape", type=float, default=0.0, metavar="P",
         help="chance of another form of all waves, for few patients; default %(default)g",
     )  # fmt: skip
+    p.add_argument(
+        "--reshape-size", type=float, default=1.0, metavar="S",
+        help="how different that form may be; default %(default)g",
+    )  # fmt: skip
     p.add_argument("--no-augment", action="store_true", help="train on the segments as they are")
     p.add_argument(
         "--precision", default=o.precision, choices=["auto", "float32", "bfloat16", "float16"],
@@ -102,7 +106,8 @@ def main(argv: Sequence[str]) -> int:
     options = FinetuneOptions(
         init, args.mode, args.epochs, args.patience, args.batch, args.passes, args.rate, args.decay, args.clip,
         args.positive_weight, args.value_weight, args.per_visit, args.val_segments,
-        None if args.no_augment else Augmentation(shape=args.reshape), args.average, args.precision, args.seed,
+        None if args.no_augment else Augmentation(shape=args.reshape, shape_size=args.reshape_size),
+        args.average, args.precision, args.seed,
     )  # fmt: skip
     data = PreparedDataset(args.data)
     use_whole_machine()

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration import representative
+from calibration.float_form import FILE as FLOAT_FILE
 from calibration.patients import FILE as PATIENTS_FILE
 from calibration.patients import hashes, patients_file
 from convert.bundle_writer import AGGREGATION, STREAM_FRONT_END, STREAM_INPUT, BundleContents, to_json
@@ -19,7 +20,7 @@ from convert.distil_records import Recording
 from convert.distil_report import model_card, report_markdown
 from convert.distil_teacher import Teacher
 from convert.distil_train import Distilled, DistilPlan, Windows
-from convert.export import Exported, export_int8
+from convert.export import Exported, export_float, export_int8
 from convert.inference import Engine, run_int8
 from convert.micro_arena import measure
 from convert.micro_graph import read_graph
@@ -233,6 +234,7 @@ class Assembly:
                 "validation/report.json": to_json(report),
                 "validation/report.md": report_markdown(report).encode(),
                 PATIENTS_FILE: self._patients(),
+                FLOAT_FILE: export_float(self.spec, n, trained.folded),
                 **parity_files(compared),
             },
         )

@@ -73,6 +73,36 @@ def export_int8(
         return describe(converter.convert())
 
 
+def export_float(
+    spec: StudentSpec,
+    n_outputs: int,
+    folded: Mapping[str, NDArray[np.float32]],
+    *,
+    samples: int = WINDOW_SAMPLES,
+) -> bytes:
+    """Write a student without any quantization: float z-scores in, float logits out, batch 1.
+
+    Args:
+        spec: The student.
+        n_outputs: Heads.
+        folded: Folded weights, as :func:`convert.quantize.float_forward` takes them.
+        samples: Window length.
+    """
+    tf = load_tensorflow()
+    ops = QuantOps(spec, n_outputs, {k: tf.constant(v) for k, v in folded.items()}, observe=True)
+
+    def run(x: Any) -> Any:
+        logits, _ = wire(spec, ops, x)
+        return logits
+
+    module = tf.Module()
+    module.run = tf.function(run, input_signature=[tf.TensorSpec([1, 1, samples, 1], tf.float32)])
+    function = module.run.get_concrete_function()
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], module)
+    with quiet_stderr():
+        return bytes(converter.convert())
+
+
 def describe(model: bytes) -> Exported:
     """Read output quantization, shape and operations back from a flatbuffer."""
     interpreter = reference_interpreter(model)

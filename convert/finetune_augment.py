@@ -52,6 +52,8 @@ class Augmentation:
         shares = (*chances, self.roll_share, self.scale_by, *self.mask_share)
         if not all(0.0 <= s <= 1.0 for s in shares) or self.mask_share[0] > self.mask_share[1]:
             raise UsageError("chances and shares of an augmentation lie between 0 and 1")
+        if not 0.0 <= self.shape_size <= 4.0:
+            raise UsageError(f"a change of form of size {self.shape_size:g}", "give 0 to 4")
 
 
 def intensity(epoch: int, epochs: int) -> float:

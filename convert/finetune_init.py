@@ -24,7 +24,7 @@ SCRATCH = "scratch"
 SHAPES: Mapping[str, Net1DSpec] = {
     "ecgfounder": Net1DSpec(),
     "clef-small": Net1DSpec(1, 32, 0.5, (32, 64, 64, 128, 128, 256), (1, 1, 2, 2, 2, 2), 16, 2, 8),
-    "small": Net1DSpec(1, 16, 1.0, (16, 32, 48, 64), (1, 1, 1, 1), 16, 2, 8),
+    "small": Net1DSpec(1, 8, 1.0, (8, 16, 16, 32), (1, 1, 1, 1), 16, 2, 8),
     "tiny": Net1DSpec(1, 8, 1.0, (8, 16), (1, 1), 16, 2, 8),
 }
 """Networks to train from nothing: ECGFounder's own, the smallest published relative (Nokia-Bell-Labs/ecg-foundation-

@@ -126,6 +126,20 @@ def test_another_form_keeps_the_intervals():
     assert np.corrcoef(x, y)[0, 1] < 0.999
 
 
+def test_the_size_of_another_form_is_kept():
+    x = segment()
+
+    def change(size: float) -> float:
+        drawn = (augment(x, np.random.default_rng(seed), only(shape=1.0, shape_size=size), 1.0) for seed in range(20))
+        return float(np.mean([1.0 - np.corrcoef(x, y)[0, 1] for y in drawn]))
+
+    assert change(0.0) < 1e-6
+    assert change(0.0) < change(0.5) < change(1.0) < change(2.0)
+    for size in (-0.1, 4.1, float("nan")):
+        with pytest.raises(UsageError, match="form of size"):
+            only(shape=1.0, shape_size=size)
+
+
 def test_intensity_falls_from_one_to_a_half():
     assert intensity(0, 10) == 1.0
     assert intensity(9, 10) == pytest.approx(0.5)

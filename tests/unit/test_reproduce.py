@@ -15,8 +15,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "reproduce-anyecg-lab.md"
 
-SOURCED = ("calcium_low", "calcium_high", "glucose_low", "potassium_high")
-"""Heads with a published coupling (docs/simulator.md) that three hundred patients are enough for."""
+SOURCED = ("calcium_low", "calcium_high", "glucose_low", "hemoglobin_low", "potassium_low", "potassium_high")
+"""Heads with a published coupling (docs/simulator.md)."""
 
 
 def blocks() -> list[str]:
@@ -67,15 +67,17 @@ def area(head: dict) -> float:
 @pytest.mark.timeout(3000)
 def test_what_was_planted_is_found_at_every_horizon_and_nothing_else(chain):
     heads = {head["key"]: head for head in read(chain / "evaluated" / "report.json")["heads"]}
-    for horizon in ("", "_60min", "_120min"):
-        found = [area(heads[f"{key}{horizon}"]) for key in SOURCED]
-        assert np.mean(found) > 0.65, (horizon, found)
-    # One head has seven to ten patients who are positive: its own AUROC may be off by a tenth and more.
-    assert sum(area(heads[key]) > 0.65 for key in SOURCED) >= 2
-    for horizon in ("", "_60min", "_120min"):
+    for horizon in ("", "_30min", "_60min", "_120min"):
+        found = {key: area(heads[f"{key}{horizon}"]) for key in SOURCED}
+        assert np.mean(list(found.values())) > 0.68, (horizon, found)
         low, high = heads[f"sodium_low{horizon}"]["auroc_ci"]
         assert low < 0.5 < high, horizon
         assert heads[f"sodium_low{horizon}"]["conclusion"] == "INCONCLUSIVE"
+    now = {key: area(heads[key]) for key in SOURCED}
+    # All six here. Another processor trains to other numbers, as another seed does (six of six, the least 0.67), and
+    # one head stands on thirty patients who are positive.
+    assert sum(a > 0.65 for a in now.values()) >= 5, now
+    assert min(now.values()) > 0.6, now
 
 
 @pytest.mark.slow
@@ -96,7 +98,7 @@ def test_the_student_keeps_heads_and_horizons_and_is_judged_on_patients_whom_nob
     outputs = read(chain / "teacher" / "outputs.json")["outputs"]
     manifest, report = read(chain / "student" / "manifest.json"), read(chain / "validated" / "validation.json")
     assert [h["key"] for h in manifest["outputs"]] == [h["key"] for h in outputs]
-    assert {h["horizon_min"] for h in manifest["outputs"]} >= {None, 60, 120}
+    assert {h["horizon_min"] for h in manifest["outputs"]} >= {None, 30, 60, 120}
     heads = {head["key"]: head for head in report["heads"]}
     assert np.mean([area(heads[key]) for key in SOURCED]) > 0.62
     assert report["header"]["labels"]["said_by"] == "bundle"
