@@ -26,7 +26,7 @@ from convert.distil_records import RawWindow, student_stream, windows_of
 from convert.distil_teacher import CheckpointOptions, open_teacher
 from convert.progress import Progress
 from convert.teacher_place import is_bundle
-from edge.bundle import DEMO, resolve
+from edge.bundle import DEMO, Bundle, resolve
 from edge.frontend_stream import FS_HZ, WINDOW_SAMPLES, normalise_window
 from firmware_bridge.errors import InputError, OutputError
 
@@ -83,6 +83,29 @@ class ReferencePlan:
     form: FloatForm | None = None
 
 
+def check_reference(what: str, bundle: Bundle, form: FloatForm | None) -> None:
+    """Refuses a reference that cannot be, before hours of recordings are run for it.
+
+    Args:
+        what: As given on the command line.
+        bundle: Under test.
+        form: Its float form; ``None`` where it carries none.
+
+    Raises:
+        InputError: There is nothing, or no float form in the bundle.
+    """
+    if what == WHAT:
+        if form is None:
+            raise InputError(
+                f"{bundle.manifest.name} carries no float form",
+                "'anyecg convert micro' puts one in; or --reference with the teacher or another bundle",
+            )
+    elif what != DEMO and not resolve(what).exists():
+        raise InputError(
+            f"no reference at {resolve(what)}", "give a bundle, a checkpoint (.pth), logits (.npz) or 'float'"
+        )
+
+
 def open_reference(plan: ReferencePlan, judged: Judged, progress: TextIO | None) -> Reference:
     """Runs or reads the reference.
 
@@ -95,11 +118,10 @@ def open_reference(plan: ReferencePlan, judged: Judged, progress: TextIO | None)
         InputError: It cannot be read, shares no head, or says nothing of these windows.
         BundleError: It is a bundle that is not what it says.
     """
-    if plan.what == WHAT:
-        return _known(_float_form(plan, judged, progress), "its own float form")
+    check_reference(plan.what, judged.bundle, plan.form)
+    if plan.form is not None and plan.what == WHAT:
+        return _known(_float_form(plan, plan.form, judged, progress), "its own float form")
     path = resolve(plan.what)
-    if plan.what != DEMO and not path.exists():
-        raise InputError(f"no reference at {path}", "give a bundle, a checkpoint (.pth), logits (.npz) or 'float'")
     if path.suffix == ".npz":
         found = _logits_file(path, plan, judged)
     elif is_bundle(path):
@@ -265,16 +287,10 @@ def _thresholds_on_logits(judged: Judged) -> list[float | None]:
     return out
 
 
-def _float_form(plan: ReferencePlan, judged: Judged, progress: TextIO | None) -> Reference:
+def _float_form(plan: ReferencePlan, form: FloatForm, judged: Judged, progress: TextIO | None) -> Reference:
     """The bundle before it was rounded: every window again, through the same calibration to the same thresholds."""
-    form, bundle, data = plan.form, judged.bundle, judged.data
+    bundle, data = judged.bundle, judged.data
     m = bundle.manifest
-    if form is None:
-        raise InputError(
-            f"{m.name} carries no float form",
-            "'anyecg convert micro' puts one in; or --reference with the teacher or another bundle",
-        )
-
     clamp = m.front_end.clamp
 
     def outputs(window: RawWindow) -> NDArray[np.float32]:

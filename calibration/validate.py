@@ -22,7 +22,7 @@ from calibration.metrics import RESAMPLES
 from calibration.observe import OUTCOMES, Observed
 from calibration.observe_run import RunPlan, key_of, open_bundle, run_all
 from calibration.patients import hashes, names_training, read_patients
-from calibration.reference import ReferencePlan, open_reference, save_logits
+from calibration.reference import ReferencePlan, check_reference, open_reference, save_logits
 from calibration.robustness import robustness
 from calibration.subgroups import subgroups
 from convert.label_plan import ChosenPlan, chosen_plan, read_bundle_plan
@@ -101,6 +101,8 @@ def validate(options: ValidateOptions, progress: TextIO | None) -> dict[str, Any
     )
     data = replace(data, remarks=(*data.remarks, *known_patients(path, data)))
     form = read_float_form(path, bundle)
+    if options.reference is not None:
+        check_reference(options.reference, bundle, form)
     chosen = chosen_plan(options.label_plan, read_bundle_plan(path), "bundle")
     work = options.out / "work"
     key = key_of(bundle.sha256, data.sha256, options.hop_s, len(data.recordings))

@@ -130,6 +130,7 @@ def test_a_bundle_without_one_says_so(tmp_path):
     (folder / "labels.csv").write_text("record,patient,potassium_high\np00,0,0\np01,1,1\n")
     with pytest.raises(InputError, match="carries no float form"):
         judged(Path("demo"), folder, tmp_path / "out", reference="float")
+    assert not (tmp_path / "out").exists(), "it is said before anything is run"
 
 
 def test_correlation_of_what_does_not_vary():
