@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.tf_runtime import quiet_stderr
 from edge.bundle import Bundle, read_extra
 from edge.frontend_stream import WINDOW_SAMPLES
 from firmware_bridge.errors import BundleError, MissingExtraError
@@ -47,8 +48,9 @@ class FloatForm:
         self.width = int(np.prod(bundle.manifest.output.shape))
         made_by = "convert the teacher again"
         try:
-            self._interpreter: Any = interpreter(model_content=model, num_threads=1)
-            self._interpreter.allocate_tensors()
+            with quiet_stderr():
+                self._interpreter: Any = interpreter(model_content=model, num_threads=1)
+                self._interpreter.allocate_tensors()
             (source,), (sink,) = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         except (ValueError, RuntimeError, TypeError) as error:
             raise BundleError(f"{FILE} does not load: {str(error).splitlines()[0]}", made_by) from None
@@ -82,7 +84,7 @@ def _interpreter() -> Any:
             return importlib.import_module(module).Interpreter
         except ImportError:
             continue
-    raise MissingExtraError("the float form of a student", "litert")
+    raise MissingExtraError("the float form of a student", "tflite")
 
 
 def read_float_form(path: Path, bundle: Bundle) -> FloatForm | None:
