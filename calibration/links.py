@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.float_form import FloatForm
+from convert.parity import correlation
 from edge.bundle import Bundle
 from edge.model import BackendName, load_model, self_test
 from firmware_bridge.errors import BundleError, MissingExtraError
@@ -120,7 +121,7 @@ def float_link(
     gap = np.abs(plain - rounded) / m.output.scale
     # What varies by less than a step is lost by rounding, and a correlation would compare noise.
     varied = plain.std(axis=0) >= m.output.scale
-    alike = [correlation(plain[:, j], rounded[:, j]) for j in np.flatnonzero(varied)]
+    alike = [correlation(plain[:, j], rounded[:, j]) or 0.0 for j in np.flatnonzero(varied)]
     least, most = limits["float_correlation_min"], limits["float_flat_lsb"]
     said = f"{gap.mean():.2g} LSB on average, {gap.max():.2g} at most, over {len(some)} windows"
     ok = bool(np.isfinite(plain).all())
@@ -143,10 +144,3 @@ def z_scores(bundle: Bundle, inputs: NDArray[np.int8]) -> NDArray[np.float64]:
     """What the int8 input of a bundle's model stands for."""
     tensor = bundle.manifest.input
     return np.asarray((inputs.astype(np.float64) - tensor.zero_point) * tensor.scale)
-
-
-def correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """Pearson's; 0 where one of them says the same of everything."""
-    if np.ptp(a) == 0.0 or np.ptp(b) == 0.0:
-        return 0.0
-    return float(np.corrcoef(a, b)[0, 1])

@@ -18,7 +18,6 @@ from test_distil import TINY, config
 from test_teacher_labels import MomentsTeacher, write_folder
 
 from calibration.float_form import FILE, read_float_form
-from calibration.links import correlation
 from calibration.report_html import html_page
 from calibration.report_text import text_report
 from calibration.validate import ValidateOptions, validate
@@ -131,9 +130,3 @@ def test_a_bundle_without_one_says_so(tmp_path):
     with pytest.raises(InputError, match="carries no float form"):
         judged(Path("demo"), folder, tmp_path / "out", reference="float")
     assert not (tmp_path / "out").exists(), "it is said before anything is run"
-
-
-def test_correlation_of_what_does_not_vary():
-    a = np.arange(5.0)
-    assert correlation(a, 2 * a + 1) == pytest.approx(1.0)
-    assert correlation(a, np.ones(5)) == 0.0
