@@ -5,7 +5,7 @@ The batch is fixed because a free one brings SHAPE, STRIDED_SLICE and PACK into 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,11 +61,7 @@ def export_int8(
         logits, _ = wire(spec, ops, ops.input(x))
         return logits
 
-    signature = tf.TensorSpec([1, 1, samples, 1], tf.float32)
-    module = tf.Module()
-    module.run = tf.function(run, input_signature=[signature])
-    function = module.run.get_concrete_function()
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], module)
+    converter = _converter(run, samples)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
     converter.inference_input_type = tf.int8
     converter.inference_output_type = tf.int8
@@ -95,12 +91,18 @@ def export_float(
         logits, _ = wire(spec, ops, x)
         return logits
 
+    converter = _converter(run, samples)
+    with quiet_stderr():
+        return bytes(converter.convert())
+
+
+def _converter(run: Callable[[Any], Any], samples: int) -> Any:
+    """TensorFlow Lite's converter of a function of one window, batch 1."""
+    tf = load_tensorflow()
     module = tf.Module()
     module.run = tf.function(run, input_signature=[tf.TensorSpec([1, 1, samples, 1], tf.float32)])
     function = module.run.get_concrete_function()
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], module)
-    with quiet_stderr():
-        return bytes(converter.convert())
+    return tf.lite.TFLiteConverter.from_concrete_functions([function], module)
 
 
 def describe(model: bytes) -> Exported:
