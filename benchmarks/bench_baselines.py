@@ -24,8 +24,8 @@ def main() -> int:
     parser.add_argument("--judged", type=int, default=100_000)
     parser.add_argument("--heads", type=int, default=970)
     args = parser.parse_args()
-    from calibration.baselines import COLUMNS, GROUPS
-    from calibration.baselines_fit import HeadJob, coded, fit_head, level_edges
+    from calibration.baselines.fit import HeadJob, coded, fit_head, level_edges
+    from calibration.baselines.run import COLUMNS, GROUPS
 
     rng = np.random.default_rng(0)
     weights = 0.15 * rng.standard_normal(len(COLUMNS))

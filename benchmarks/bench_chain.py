@@ -10,7 +10,7 @@ import warnings
 
 import numpy as np
 
-from edge import bench
+from edge.bench import run as bench
 from edge.engine import Engine
 from edge.session import load
 

@@ -26,11 +26,11 @@ MACS = 1.140e9
 
 def prepare_cost() -> tuple[float, float]:
     """Core-seconds and bytes of a prepared segment, every head of the catalogue looked for."""
-    from convert.prepare import PrepareOptions, prepare
-    from convert.prepare_plan import read_plan
-    from convert.prepare_sources import McMedSource
-    from convert.prepared import PreparedDataset
-    from convert.simulate_write import CohortPlan, write_cohort
+    from convert.datasets.prepared import PreparedDataset
+    from convert.labels.plan import read_plan
+    from convert.prepare.run import PrepareOptions, prepare
+    from convert.prepare.sources import McMedSource
+    from convert.simulate.write import CohortPlan, write_cohort
 
     with tempfile.TemporaryDirectory() as folder:
         root, out = Path(folder, "cohort"), Path(folder, "out")
@@ -51,11 +51,11 @@ def step_cost(heads: int, batch: int, steps: int) -> float:
     """Seconds a segment of a training step, the whole machine."""
     from dataclasses import replace
 
-    from convert.distribute import Replicas
-    from convert.finetune_init import SHAPES, Start, build
-    from convert.finetune_loop import StepLoop, StepOptions
-    from convert.finetune_loss import HeadWeights
-    from convert.finetune_networks import WholeNetwork
+    from convert.compute.replicas import Replicas
+    from convert.finetune.init import SHAPES, Start, build
+    from convert.finetune.loss import HeadWeights
+    from convert.finetune.networks import WholeNetwork
+    from convert.finetune.step import StepLoop, StepOptions
 
     ones = np.ones(heads, np.float32)
     weights = HeadWeights(ones, ones, 0.5 * ones, np.zeros(heads, bool))
@@ -76,8 +76,8 @@ def score_cost(heads: int, windows: int) -> float:
     """Core-seconds of a segment's outputs, float LiteRT on one core."""
     from ai_edge_litert.interpreter import Interpreter
 
-    from convert.distil_teacher import float_model
-    from convert.net1d import Net1D
+    from convert.checkpoint.net1d import Net1D
+    from convert.teacher.open import float_model
 
     interpreter = Interpreter(model_content=float_model(Net1D(n_classes=heads).with_length(5000)), num_threads=1)
     interpreter.allocate_tensors()
@@ -98,7 +98,7 @@ def main() -> int:
     parser.add_argument("--heads", type=int, default=970, help="108 labs, low, high, value, three horizons of either")
     parser.add_argument("--epochs", type=float, default=1.0)
     args = parser.parse_args()
-    from convert.tf_runtime import use_whole_machine
+    from convert.compute.tf_runtime import use_whole_machine
 
     use_whole_machine()
     cores = os.cpu_count() or 1

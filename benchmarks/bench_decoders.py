@@ -18,10 +18,9 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from devices_frames import CASES, Case
-
 from firmware_bridge import devices
 from firmware_bridge.samples import LinkEvent, LinkEventKind, SampleBlock
+from helpers.devices_frames import CASES, Case
 
 SECONDS = 120.0
 PIECE = 65_536

@@ -35,9 +35,9 @@ def scoring(segments: int, rounds: int, *, small: bool) -> tuple[float, float]:
     """Seconds a segment of the scorer, and of invoke alone; the two by turns."""
     from ai_edge_litert.interpreter import Interpreter
 
-    from calibration.evaluate_scorer import Scorer, ScorerSpec, keep_model
-    from convert.distil_teacher import float_model
-    from convert.net1d import Net1D
+    from calibration.evaluate.scorer import Scorer, ScorerSpec, keep_model
+    from convert.checkpoint.net1d import Net1D
+    from convert.teacher.open import float_model
 
     net = Net1D(n_classes=108, filter_list=[64, 160], m_blocks_list=[2, 2]) if small else Net1D(n_classes=108)
     x = np.random.default_rng(0).standard_normal((segments, 5000)).astype(np.float32)
@@ -56,7 +56,7 @@ def scoring(segments: int, rounds: int, *, small: bool) -> tuple[float, float]:
 
 def bootstrap(segments: int, patients: int, rounds: int) -> float:
     """Seconds of one head: replicates of patients, AUROC and average precision."""
-    from calibration.evaluate_heads import Draws
+    from calibration.evaluate.heads import Draws
 
     rng = np.random.default_rng(0)
     patient = np.sort(rng.integers(0, patients, segments))

@@ -26,9 +26,9 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
-from convert.checkpoint import read_checkpoint
-from convert.net1d_spec import FIRST_STRIDE, BlockSpec, Net1DSpec, spec_from_tensors
-from edge.bundle import load_bundle
+from convert.checkpoint.reader import read_checkpoint
+from convert.checkpoint.spec import FIRST_STRIDE, BlockSpec, Net1DSpec, spec_from_tensors
+from edge.bundle.reader import load_bundle
 
 TARGETS = {"ONNX Runtime static int8": 3.5, "ONNX Runtime fp32": 5.0}
 SAMPLES = 5000

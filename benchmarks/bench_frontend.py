@@ -11,8 +11,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy.signal import butter, filtfilt, iirnotch, medfilt
 
-from edge.frontend_ecgfounder import EcgFounderFrontEnd
-from edge.frontend_stream import StreamFilter
+from edge.frontend.ecgfounder import EcgFounderFrontEnd
+from edge.frontend.stream import StreamFilter
 
 
 def published(x: np.ndarray) -> np.ndarray:

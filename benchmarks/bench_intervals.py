@@ -48,9 +48,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--segments", type=int, default=60)
     args = parser.parse_args()
-    from convert.ecg_intervals import NAMES, segment_features
-    from convert.simulate import simulate_patient
-    from edge.frontend_ecgfounder import EcgFounderFrontEnd
+    from convert.simulate.patient import simulate_patient
+    from edge.frontend.ecgfounder import EcgFounderFrontEnd
+    from edge.waves.features import NAMES, segment_features
 
     front_end = EcgFounderFrontEnd()
     patients = [p for p in (simulate_patient(17, i, 10.0) for i in range(2 * args.segments)) if not p.latents.af]

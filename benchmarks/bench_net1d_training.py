@@ -81,7 +81,7 @@ def keras_times(batch: int, form: str, steps: int) -> list[float]:
     import numpy as np
     import tensorflow as tf
 
-    from convert.net1d import Net1D
+    from convert.checkpoint.net1d import Net1D
 
     keras.utils.set_random_seed(0)
     model = Net1D(n_classes=OUTPUTS, form=form)

@@ -26,13 +26,13 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=120.0)
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
-    from convert.mcmed import McMedDataset
-    from convert.prepare import PrepareOptions, prepare
-    from convert.prepare_plan import parse_plan
-    from convert.prepare_sources import McMedSource
-    from convert.prepared import PreparedDataset
-    from convert.simulate_write import CohortPlan, write_cohort
-    from edge.frontend_ecgfounder import EcgFounderFrontEnd
+    from convert.datasets.mcmed import McMedDataset
+    from convert.datasets.prepared import PreparedDataset
+    from convert.labels.plan import parse_plan
+    from convert.prepare.run import PrepareOptions, prepare
+    from convert.prepare.sources import McMedSource
+    from convert.simulate.write import CohortPlan, write_cohort
+    from edge.frontend.ecgfounder import EcgFounderFrontEnd
 
     front_end = EcgFounderFrontEnd()
     best: dict[str, float] = {}

@@ -24,9 +24,9 @@ HOP_S, MOST = 5.0, 16
 
 
 def _leads(data: Path):
-    from convert.distil_records import BLOCK_S, windows_of
-    from edge.sources.replay import Playback, ReplaySource, open_reader
-    from edge.sources.replay_base import ReadOptions
+    from convert.datasets.pairs import BLOCK_S, windows_of
+    from edge.sources.replay.base import ReadOptions
+    from edge.sources.replay.source import Playback, ReplaySource, open_reader
     from firmware_bridge.errors import AnyEcgError
 
     with (data / "reference.csv").open(encoding="utf-8") as file:
@@ -55,11 +55,11 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--bn", choices=["on", "off"], default="on")
     args = parser.parse_args()
-    from convert.distil_records import student_stream
-    from convert.distil_teacher import CheckpointOptions, open_teacher
-    from convert.inference import run_int8
-    from edge.bundle import load_bundle
-    from edge.frontend_stream import window_input_int8
+    from convert.compute.inference import run_int8
+    from convert.datasets.pairs import student_stream
+    from convert.teacher.open import CheckpointOptions, open_teacher
+    from edge.bundle.reader import load_bundle
+    from edge.frontend.stream import window_input_int8
 
     bundle = load_bundle(args.bundle)
     inputs, wanted, record, lead = [], [], [], []

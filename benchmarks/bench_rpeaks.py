@@ -15,9 +15,9 @@ import warnings
 
 import numpy as np
 
-from edge.heartrate import heart_rate_bpm
-from edge.quality import QualityGate
-from edge.rpeaks import RPeakDetector
+from edge.beats.detector import RPeakDetector
+from edge.beats.rate import heart_rate_bpm
+from edge.quality.gate import QualityGate
 
 FS, GRID = 125, 250
 HOPS = 200

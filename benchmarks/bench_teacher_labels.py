@@ -19,7 +19,8 @@ REQUIRED_RATIO = 2.0
 
 
 def _teacher(args):
-    from convert.net1d import Net1D, net1d_from_checkpoint
+    from convert.checkpoint.load import net1d_from_checkpoint
+    from convert.checkpoint.net1d import Net1D
 
     if args.checkpoint:
         return net1d_from_checkpoint(args.checkpoint)
@@ -35,9 +36,9 @@ def main() -> int:
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--windows", type=int, default=20)
     args = parser.parse_args()
-    from convert.distil_heads import TeacherHead
-    from convert.distil_teacher import LiteRtTeacher, float_model
-    from edge.frontend_ecgfounder import EcgFounderFrontEnd
+    from convert.datasets.heads import TeacherHead
+    from convert.teacher.open import LiteRtTeacher, float_model
+    from edge.frontend.ecgfounder import EcgFounderFrontEnd
 
     keras_teacher = _teacher(args)
     n = keras_teacher.spec.n_classes

@@ -10,13 +10,13 @@ from dataclasses import dataclass
 import numpy as np
 from bench_frontend import best_ms, published
 
-from edge import bench
+from edge.beats.detector import RPeakDetector
+from edge.beats.track import HeartRate
+from edge.bench import run as bench
 from edge.estimate import Estimator
-from edge.frontend_ecgfounder import CLAMP, FS_HZ, EcgFounderFrontEnd, quantized
-from edge.frontend_stream import GROUP_DELAY_S, StreamFilter
-from edge.heartrate_track import HeartRate
-from edge.quality import QualityGate
-from edge.rpeaks import RPeakDetector
+from edge.frontend.ecgfounder import CLAMP, FS_HZ, EcgFounderFrontEnd, quantized
+from edge.frontend.stream import GROUP_DELAY_S, StreamFilter
+from edge.quality.gate import QualityGate
 from edge.session import load
 
 STREAM_HZ, WINDOW_S = 125, 10

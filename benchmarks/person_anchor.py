@@ -13,11 +13,11 @@ import argparse
 
 import numpy as np
 
-from calibration.observe import run_engine
-from calibration.recalibrate import person_spreads
-from convert.distil_records import BLOCK_S
-from convert.simulate import FS_HZ, simulate_patient
-from edge.bundle import load_bundle
+from calibration.validate.observe import run_engine
+from calibration.validate.recalibrate import person_spreads
+from convert.datasets.pairs import BLOCK_S
+from convert.simulate.patient import FS_HZ, simulate_patient
+from edge.bundle.reader import load_bundle
 from edge.model import load_model
 from edge.person import shrunk
 from firmware_bridge.samples import SampleBlock

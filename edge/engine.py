@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.bundle import Bundle
+from edge.beats.detector import RPeakDetector
+from edge.beats.track import HeartRate
+from edge.bundle.reader import Bundle
 from edge.estimate import Estimator
-from edge.frontend_stream import FS_HZ, GROUP_DELAY_S, StreamFilter, window_input_int8
-from edge.heartrate_track import HeartRate
+from edge.frontend.stream import FS_HZ, GROUP_DELAY_S, StreamFilter, window_input_int8
+from edge.grid.timeline import Gap, Timeline, Uniform
 from edge.model import Model
-from edge.quality import QualityGate
+from edge.quality.gate import QualityGate
 from edge.records import (
     NOTHING_APPLIED,
     AbstainReason,
@@ -30,8 +32,6 @@ from edge.records import (
     WindowSpan,
     utc_text,
 )
-from edge.rpeaks import RPeakDetector
-from edge.timeline import Gap, Timeline, Uniform
 from edge.window import NoWindow, Window, Windower
 from firmware_bridge.samples import LinkItem, SampleBlock
 
@@ -241,7 +241,7 @@ def make_front_end(bundle: Bundle) -> Callable[[Window], NDArray[np.int8]]:
     spec = bundle.manifest.front_end
     if spec.name == "stream/1":
         return lambda window: window_input_int8(window.filtered)
-    from edge.frontend_ecgfounder import EcgFounderFrontEnd, quantized
+    from edge.frontend.ecgfounder import EcgFounderFrontEnd, quantized
 
     front_end, tensor = EcgFounderFrontEnd(), bundle.manifest.input
     return lambda window: quantized(front_end(window.raw), tensor.scale, tensor.zero_point, spec.clamp)

@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.bundle import Bundle
-from edge.bundle_schema import HeadCalibration
-from edge.frontend_stream import WINDOW_S
+from edge.bundle.reader import Bundle
+from edge.bundle.schema import HeadCalibration
+from edge.frontend.stream import WINDOW_S
 from edge.records import LabEstimate
 from edge.stats import normal_quantile
 

@@ -16,7 +16,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.bundle import Bundle
+from edge.bundle.reader import Bundle
 from firmware_bridge.errors import BundleError, MissingExtraError, UsageError
 
 BackendName = Literal["auto", "litert", "litert-reference", "tflite-runtime", "tflm"]

@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from edge.bundle import Bundle
+from edge.bundle.reader import Bundle
 from edge.records import Anchor, Applied, LabEstimate, utc_text
 from firmware_bridge.errors import UsageError
 

@@ -15,9 +15,9 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from edge.budget import BudgetMeter, peak_rss_mib
 from edge.engine import Engine, Output
-from edge.frontend_stream import FS_HZ
+from edge.frontend.stream import FS_HZ
+from edge.process.budget import BudgetMeter, peak_rss_mib
 from edge.records import RunSummary
 from edge.sinks import Sink, SinkClosedError
 from edge.sources import Source

@@ -11,20 +11,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from edge.allocator import keep_small
-from edge.bundle import Bundle, load_bundle
+from edge.bundle.reader import Bundle, load_bundle
 from edge.engine import Engine, SessionInfo
+from edge.grid.wallclock import ClockSync, live_wall_ns, recorded_wall_ns
 from edge.model import BackendName, Model, load_model, self_test
-from edge.notify import Notifier
 from edge.pipeline import Pipeline
+from edge.process.allocator import keep_small
+from edge.process.systemd import Notifier
 from edge.records import RunSummary
 from edge.sinks import Sink
 from edge.sources import Source, session_name
-from edge.wallclock import ClockSync, live_wall_ns, recorded_wall_ns
 from firmware_bridge.errors import EXIT_OK, EXIT_SIGINT, EXIT_SIGTERM
 
 if TYPE_CHECKING:
-    from edge.sinks.live_state import LiveState
+    from edge.sinks.live.state import LiveState
 
 _SIGNAL_CODES = {signal.SIGINT: EXIT_SIGINT, signal.SIGTERM: EXIT_SIGTERM, signal.SIGHUP: 129}
 
@@ -137,18 +137,18 @@ def make_views(
     manifest = loaded.bundle.manifest
 
     def state() -> LiveState:
-        from edge.sinks.live_state import LiveState
+        from edge.sinks.live.state import LiveState
 
         return LiveState(source.info.url, f"{manifest.name} {manifest.version}", hop_s * 1e3)
 
     sinks: list[Sink] = []
     if choice != "none":
-        from edge.sinks.live import open_view
+        from edge.sinks.live.view import open_view
 
         stream = sys.stderr if to_stderr else sys.stdout
         sinks.append(open_view(state(), stream, live={"live": True, "plain": False}.get(choice)))
     if picture is not None:
-        from edge.sinks.live_svg import SvgSink
+        from edge.sinks.live.svg import SvgSink
 
         sinks.append(SvgSink(picture, state()))
     return sinks

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.frontend_stream import FS_HZ, GROUP_DELAY_S, WINDOW_S, WINDOW_SAMPLES
+from edge.frontend.stream import FS_HZ, GROUP_DELAY_S, WINDOW_S, WINDOW_SAMPLES
+from edge.grid.timeline import Gap
 from edge.records import AbstainReason
-from edge.timeline import Gap
 
 MAX_GAP_HOPS = 3600
 """Answers given inside one gap; a longer gap is then passed over, so that a wrong clock cannot fill a disk."""

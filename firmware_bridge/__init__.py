@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from firmware_bridge.lazy import lazy_face
+
 if TYPE_CHECKING:
     from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem, SampleBlock
 
 __all__ = ["LinkEvent", "LinkEventKind", "LinkItem", "SampleBlock"]
 
-
-def __getattr__(name: str) -> object:
-    """Loads the types, and numpy with them, when they are first asked for: ``anyecg doctor`` works without either."""
-    if name in __all__:
-        from firmware_bridge import samples
-
-        return getattr(samples, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_face(
+        __name__,
+        {
+            "LinkEvent": "samples",
+            "LinkEventKind": "samples",
+            "LinkItem": "samples",
+            "SampleBlock": "samples",
+        },
+    )

@@ -27,8 +27,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from firmware_bridge.errors import InputError, OutputError
+from firmware_bridge.items import DATA_CHANNEL, RawChunk, TransportItem
 from firmware_bridge.samples import LinkEvent, LinkEventKind
-from firmware_bridge.transports import DATA_CHANNEL, RawChunk, TransportItem
 
 MAGIC = b"AECGRAW1"
 """First bytes of a recording; the digit is the version."""

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, TextIO
 
 from edge.sinks import BaseSink, SinkClosedError
 from edge.sinks._append import output_error
-from edge.sinks.live_frame import clean
-from edge.sinks.live_layout import number, with_unit
-from edge.sinks.live_state import REASON_TEXT
+from edge.sinks.live.frame import clean
+from edge.sinks.live.layout import number, with_unit
+from edge.sinks.live.state import REASON_TEXT
 from firmware_bridge.samples import LinkEventKind
 
 if TYPE_CHECKING:

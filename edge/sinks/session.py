@@ -18,7 +18,7 @@ from edge.sinks.jsonl import JsonlSink
 from firmware_bridge.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
-    from edge.bundle import Bundle
+    from edge.bundle.reader import Bundle
     from edge.records import Estimate, RunSummary
     from edge.sources import SourceInfo
     from firmware_bridge.samples import LinkEvent

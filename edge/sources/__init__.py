@@ -22,7 +22,7 @@ SCHEMES: dict[str, str] = {
     "tcp": "edge.sources.tcp:open_tcp",
     "sim": "edge.sources.sim:open_sim",
     "record": "edge.sources.record:open_record",
-    "replay": "edge.sources.replay:open_replay",
+    "replay": "edge.sources.replay.source:open_replay",
 }
 """Scheme -> ``module:function``; the function takes a `SourceUrl` and gives a `Source`."""
 

@@ -16,12 +16,12 @@ from edge.sources import Source, SourceInfo, SourceUrl
 from edge.sources.wire import WireSource
 from firmware_bridge import devices
 from firmware_bridge.errors import UsageError
+from firmware_bridge.items import DATA_CHANNEL, RawChunk, TransportItem
 from firmware_bridge.samples import LinkEvent, LinkEventKind
-from firmware_bridge.transports import DATA_CHANNEL, RawChunk, TransportItem
-from firmware_bridge.virtual import RING_MAX_S, PatchConfig, VirtualPatch
-from firmware_bridge.virtual_calibrator import Board, Calibrator, CalibratorSignal, Kind
-from firmware_bridge.virtual_faults import FaultSchedule
-from firmware_bridge.virtual_signal import NORMAL_CA, NORMAL_K, PatientOptions, PatientSignal, Signal
+from firmware_bridge.virtual.calibrator import Board, Calibrator, CalibratorSignal, Kind
+from firmware_bridge.virtual.ecg import NORMAL_CA, NORMAL_K, PatientOptions, PatientSignal, Signal
+from firmware_bridge.virtual.faults import FaultSchedule
+from firmware_bridge.virtual.patch import RING_MAX_S, PatchConfig, VirtualPatch
 
 OWN_KEYS = (
     "hr", "potassium", "calcium", "noise", "seed", "fs", "bits", "nv", "frame", "seconds", "speed", "faults",

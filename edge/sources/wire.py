@@ -10,9 +10,10 @@ from pathlib import Path
 from edge.sources import SourceInfo, SourceUrl, session_name
 from edge.sources.undecoded import Undecoded
 from firmware_bridge.devices import Device, decode_item
+from firmware_bridge.items import RawChunk
 from firmware_bridge.rawlog import RawLogHeader, RawLogWriter
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem
-from firmware_bridge.transports import RawChunk, Transport
+from firmware_bridge.transports import Transport
 
 OPTIONS_KEY = "options"
 """Where the head of a raw recording keeps what the decoder was made with."""

@@ -15,8 +15,8 @@ from types import MappingProxyType
 from typing import Protocol, cast
 
 from firmware_bridge.errors import UsageError
+from firmware_bridge.items import DATA_CHANNEL, RawChunk, TransportItem
 from firmware_bridge.samples import LinkEvent, LinkItem
-from firmware_bridge.transports import DATA_CHANNEL, RawChunk, TransportItem
 
 __all__ = ["BleProfile", "Decoder", "Device", "DeviceProfile", "Write", "decode_item", "get", "names"]
 

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from firmware_bridge.decoding.cutter import Heap
+from firmware_bridge.decoding.options import LSB_MV_OPTION, choice, sampling_rate, scale
+from firmware_bridge.decoding.stream import Blocks, RateCheck, junk_event
 from firmware_bridge.devices import Device, DeviceProfile, Write
-from firmware_bridge.devices._cutter import Heap
-from firmware_bridge.devices._options import LSB_MV_OPTION, choice, sampling_rate, scale
-from firmware_bridge.devices._stream import Blocks, RateCheck, junk_event
 from firmware_bridge.errors import UsageError
+from firmware_bridge.items import DATA_CHANNEL
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem
-from firmware_bridge.transports import DATA_CHANNEL
 
 RATE = "190"
 """What 9600 baud carries in lines of three digits; the sketch itself keeps no clock."""

@@ -7,11 +7,11 @@ Example-1-ECG-Respiration-Plot-Openview (type 2, 20 bytes, beginning with ECG i1
 
 from __future__ import annotations
 
+from firmware_bridge.decoding.cutter import Run
+from firmware_bridge.decoding.options import LSB_MV_OPTION, scale
+from firmware_bridge.decoding.protocentral import HEAD, Kind, ProtoCentralDecoder, column
+from firmware_bridge.decoding.stream import Blocks
 from firmware_bridge.devices import Device, DeviceProfile
-from firmware_bridge.devices._cutter import Run
-from firmware_bridge.devices._options import LSB_MV_OPTION, scale
-from firmware_bridge.devices._protocentral import HEAD, Kind, ProtoCentralDecoder, column
-from firmware_bridge.devices._stream import Blocks
 from firmware_bridge.samples import LinkItem
 
 FS_HZ = 125.0

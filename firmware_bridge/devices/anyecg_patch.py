@@ -14,12 +14,14 @@ from __future__ import annotations
 from collections import Counter, deque
 from dataclasses import replace
 
+from firmware_bridge.decoding.backfill import Backfill, Frame, without_first
+from firmware_bridge.decoding.patch_events import hello_event, refusal, thrown_away
+from firmware_bridge.decoding.patch_profile import PROFILE
 from firmware_bridge.devices import Device, Write
-from firmware_bridge.devices._backfill import Backfill, Frame, without_first
-from firmware_bridge.devices._patch_events import hello_event, refusal, thrown_away
-from firmware_bridge.devices._patch_profile import PROFILE
-from firmware_bridge.framing import FrameDecoder, FrameError
-from firmware_bridge.messages import (
+from firmware_bridge.items import DATA_CHANNEL
+from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem, SampleBlock
+from firmware_bridge.wire.framing import FrameDecoder, FrameError
+from firmware_bridge.wire.messages import (
     SUPPORTED,
     Ack,
     AckCode,
@@ -38,8 +40,6 @@ from firmware_bridge.messages import (
     decode,
     encode,
 )
-from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem, SampleBlock
-from firmware_bridge.transports import DATA_CHANNEL
 
 HELD_MAX = 512
 """DATA frames kept while HELLO is missing: half a minute at 250 Hz in short frames, at most 130 KB."""

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections import Counter, deque
 
+from firmware_bridge.decoding import zephyr
+from firmware_bridge.decoding.options import LSB_MV_OPTION, scale
+from firmware_bridge.decoding.timing import other_clock
 from firmware_bridge.devices import Device, DeviceProfile, Write
-from firmware_bridge.devices import _zephyr as zephyr
-from firmware_bridge.devices._options import LSB_MV_OPTION, scale
-from firmware_bridge.devices._timing import other_clock
+from firmware_bridge.items import DATA_CHANNEL
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem, SampleBlock
-from firmware_bridge.transports import DATA_CHANNEL
 
 FS_HZ = 250.0
 PACKET_MS = 252

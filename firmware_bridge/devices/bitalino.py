@@ -12,14 +12,14 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from firmware_bridge.decoding.cutter import Heap, Junk, Run
+from firmware_bridge.decoding.numbered import Numbered
+from firmware_bridge.decoding.options import LSB_MV_OPTION, choice, scale
+from firmware_bridge.decoding.stream import Blocks, StreamDecoder
 from firmware_bridge.devices import Device, DeviceProfile, Write
-from firmware_bridge.devices._cutter import Heap, Junk, Run
-from firmware_bridge.devices._numbered import Numbered
-from firmware_bridge.devices._options import LSB_MV_OPTION, choice, scale
-from firmware_bridge.devices._stream import Blocks, StreamDecoder
 from firmware_bridge.errors import UsageError
+from firmware_bridge.items import DATA_CHANNEL
 from firmware_bridge.samples import LinkItem
-from firmware_bridge.transports import DATA_CHANNEL
 
 RATES = {1000: 3, 100: 2}
 """Rates that an ECG can be read at -> their codes; the board also knows 10 and 1."""
@@ -132,7 +132,7 @@ class _ChainCutter:
         self._heap = Heap()
 
     def feed(self, data: bytes) -> list[Run | Junk]:
-        """See `firmware_bridge.devices._stream.FrameCutter`."""
+        """See `firmware_bridge.decoding.stream.FrameCutter`."""
         buffer, out = self._held + data, list[Run | Junk]()
         at = 0
         while True:
@@ -147,7 +147,7 @@ class _ChainCutter:
         return out
 
     def reset(self) -> list[Run | Junk]:
-        """See `firmware_bridge.devices._stream.FrameCutter`. A short end that is nothing but sound frames counts."""
+        """See `firmware_bridge.decoding.stream.FrameCutter`. A short end that is nothing but sound frames counts."""
         out: list[Run | Junk] = []
         left = self._held
         for size in self._sizes:

@@ -8,10 +8,9 @@ one ECG i32, one of bio-impedance ...), and @03636bd:app/src/ble_module.c for Bl
 
 from __future__ import annotations
 
-from firmware_bridge.devices import BleProfile, Device, DeviceProfile
-from firmware_bridge.devices._cutter import Run
-from firmware_bridge.devices._options import LSB_MV_OPTION, scale
-from firmware_bridge.devices._protocentral import (
+from firmware_bridge.decoding.cutter import Run
+from firmware_bridge.decoding.options import LSB_MV_OPTION, scale
+from firmware_bridge.decoding.protocentral import (
     ECG_CHARACTERISTIC,
     ECG_SERVICE,
     HEAD,
@@ -20,7 +19,8 @@ from firmware_bridge.devices._protocentral import (
     column,
     notification,
 )
-from firmware_bridge.devices._stream import Blocks
+from firmware_bridge.decoding.stream import Blocks
+from firmware_bridge.devices import BleProfile, Device, DeviceProfile
 from firmware_bridge.samples import LinkItem, SampleBlock
 
 FS_HZ = 128.0

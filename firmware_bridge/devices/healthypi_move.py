@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections import Counter
 
+from firmware_bridge.decoding.options import LSB_MV_OPTION, scale
+from firmware_bridge.decoding.protocentral import ECG_CHARACTERISTIC, ECG_SERVICE, notification
+from firmware_bridge.decoding.stream import Blocks
 from firmware_bridge.devices import BleProfile, Device, DeviceProfile, Write
-from firmware_bridge.devices._options import LSB_MV_OPTION, scale
-from firmware_bridge.devices._protocentral import ECG_CHARACTERISTIC, ECG_SERVICE, notification
-from firmware_bridge.devices._stream import Blocks
+from firmware_bridge.items import DATA_CHANNEL
 from firmware_bridge.samples import LinkEvent, LinkItem, SampleBlock
-from firmware_bridge.transports import DATA_CHANNEL
 
 FS_HZ = 128.0
 

@@ -14,11 +14,11 @@ import struct
 import numpy as np
 from numpy.typing import NDArray
 
+from firmware_bridge.decoding.cutter import Run
+from firmware_bridge.decoding.options import LSB_MV_OPTION, choice, scale
+from firmware_bridge.decoding.protocentral import HEAD, Kind, ProtoCentralDecoder, column
+from firmware_bridge.decoding.stream import Blocks
 from firmware_bridge.devices import Device, DeviceProfile
-from firmware_bridge.devices._cutter import Run
-from firmware_bridge.devices._options import LSB_MV_OPTION, choice, scale
-from firmware_bridge.devices._protocentral import HEAD, Kind, ProtoCentralDecoder, column
-from firmware_bridge.devices._stream import Blocks
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem
 
 RATES = (128, 256, 512)

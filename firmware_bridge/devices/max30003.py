@@ -6,11 +6,11 @@ ECG i32, R-R u16, 0, beats u16, 0); the sketch reads the chip after every ``dela
 
 from __future__ import annotations
 
+from firmware_bridge.decoding.cutter import Run
+from firmware_bridge.decoding.options import LSB_MV_OPTION, sampling_rate, scale
+from firmware_bridge.decoding.protocentral import HEAD, Kind, ProtoCentralDecoder, column
+from firmware_bridge.decoding.stream import Blocks, RateCheck
 from firmware_bridge.devices import Device, DeviceProfile
-from firmware_bridge.devices._cutter import Run
-from firmware_bridge.devices._options import LSB_MV_OPTION, sampling_rate, scale
-from firmware_bridge.devices._protocentral import HEAD, Kind, ProtoCentralDecoder, column
-from firmware_bridge.devices._stream import Blocks, RateCheck
 from firmware_bridge.samples import LinkItem
 
 FS_HZ = "125"

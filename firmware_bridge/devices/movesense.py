@@ -11,12 +11,12 @@ from collections import Counter, deque
 from dataclasses import dataclass
 from itertools import pairwise
 
+from firmware_bridge.decoding import movesense_gsp as gsp
+from firmware_bridge.decoding.timing import FrameTimes, Verdict
 from firmware_bridge.devices import BleProfile, Device, DeviceProfile, Write
-from firmware_bridge.devices import _movesense_gsp as gsp
-from firmware_bridge.devices._timing import FrameTimes, Verdict
 from firmware_bridge.errors import UsageError
+from firmware_bridge.items import DATA_CHANNEL
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem, SampleBlock
-from firmware_bridge.transports import DATA_CHANNEL
 
 HELLO_REF, ECG_REF = 1, 2
 """References that this kit gives its requests; the sensor repeats them in its answers."""

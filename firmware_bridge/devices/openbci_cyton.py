@@ -11,13 +11,13 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from firmware_bridge.decoding.cutter import MORE, NO, Cutter, Run
+from firmware_bridge.decoding.numbered import Numbered
+from firmware_bridge.decoding.options import choice
+from firmware_bridge.decoding.stream import Blocks, StreamDecoder
 from firmware_bridge.devices import Device, DeviceProfile, Write
-from firmware_bridge.devices._cutter import MORE, NO, Cutter, Run
-from firmware_bridge.devices._numbered import Numbered
-from firmware_bridge.devices._options import choice
-from firmware_bridge.devices._stream import Blocks, StreamDecoder
+from firmware_bridge.items import DATA_CHANNEL
 from firmware_bridge.samples import LinkItem
-from firmware_bridge.transports import DATA_CHANNEL
 
 FS_HZ = 250.0
 START = 0xA0

@@ -15,11 +15,11 @@ from collections import Counter
 import numpy as np
 from numpy.typing import NDArray
 
+from firmware_bridge.decoding.options import choice
+from firmware_bridge.decoding.stream import Blocks
 from firmware_bridge.devices import BleProfile, Device, DeviceProfile, Write
-from firmware_bridge.devices._options import choice
-from firmware_bridge.devices._stream import Blocks
+from firmware_bridge.items import DATA_CHANNEL
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem
-from firmware_bridge.transports import DATA_CHANNEL
 
 FS_HZ = 200.0
 SIZE = 20

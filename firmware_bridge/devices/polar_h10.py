@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections import Counter, deque
 
+from firmware_bridge.decoding import polar_pmd as pmd
+from firmware_bridge.decoding.heart_rate import HeartRate, parse_heart_rate
+from firmware_bridge.decoding.timing import FrameTimes, Verdict
 from firmware_bridge.devices import BleProfile, Device, DeviceProfile, Write
-from firmware_bridge.devices import _polar_pmd as pmd
-from firmware_bridge.devices._heart_rate import HeartRate, parse_heart_rate
-from firmware_bridge.devices._timing import FrameTimes, Verdict
+from firmware_bridge.items import DATA_CHANNEL
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem, SampleBlock
-from firmware_bridge.transports import DATA_CHANNEL
 
 CONTROL_CHANNEL = "control"
 HEART_RATE_CHANNEL = "heart_rate"

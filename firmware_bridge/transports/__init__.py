@@ -3,33 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from typing import Protocol
 
-from firmware_bridge.samples import LinkEvent
+from firmware_bridge.items import DATA_CHANNEL, RawChunk, TransportItem
 
 __all__ = ["DATA_CHANNEL", "RawChunk", "Transport", "TransportItem"]
-
-DATA_CHANNEL = "data"
-"""Channel of transports that have only one, and of the samples on those that have several (BLE characteristics)."""
-
-
-@dataclass(frozen=True, slots=True)
-class RawChunk:
-    """Bytes as they arrived, cut where the transport happened to cut them.
-
-    Attributes:
-        arrival_ns: Host monotonic clock when the last of them was read.
-        channel: Where they came from, such as the short name of a BLE characteristic.
-        data: At least one byte.
-    """
-
-    arrival_ns: int
-    channel: str
-    data: bytes
-
-
-TransportItem = RawChunk | LinkEvent
 
 
 class Transport(Protocol):

@@ -12,8 +12,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from firmware_bridge.errors import LinkError
+from firmware_bridge.items import RawChunk, TransportItem
 from firmware_bridge.samples import LinkEvent, LinkEventKind
-from firmware_bridge.transports import RawChunk, TransportItem
 
 QUEUE_BYTES = 1 << 20
 """What may wait for whoever reads: over a minute of the fastest patch. What comes after it is dropped and counted."""

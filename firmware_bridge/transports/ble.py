@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from firmware_bridge.devices import BleProfile
 from firmware_bridge.errors import UsageError
+from firmware_bridge.items import DATA_CHANNEL, RawChunk, TransportItem
 from firmware_bridge.samples import LinkEvent, LinkEventKind
-from firmware_bridge.transports import DATA_CHANNEL, RawChunk, TransportItem
 from firmware_bridge.transports._ble_errors import RESTART, explained, missing_bleak, wants_pairing
 from firmware_bridge.transports._ble_scan import BleSighting, Found, adapter_turn, find, scan_ble
 from firmware_bridge.transports._link import STALL_S, Reconnecting, Trouble

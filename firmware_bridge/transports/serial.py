@@ -15,8 +15,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from firmware_bridge.errors import LinkError
+from firmware_bridge.items import DATA_CHANNEL, RawChunk, TransportItem
 from firmware_bridge.samples import LinkEvent, LinkEventKind
-from firmware_bridge.transports import DATA_CHANNEL, RawChunk, TransportItem
 from firmware_bridge.transports._link import QUEUE_BYTES, STALL_S, Backoff, Trouble
 from firmware_bridge.transports.serial_open import WRITE_TIMEOUT_S, gone_reason, hints, open_port
 

@@ -8,7 +8,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from firmware_bridge.serial_ports import (
+from firmware_bridge.transports._link import Trouble
+from firmware_bridge.transports.serial_ports import (
     ROOT,
     SLOW_TIMER_MS,
     Holder,
@@ -18,7 +19,6 @@ from firmware_bridge.serial_ports import (
     list_ports,
     real_path,
 )
-from firmware_bridge.transports._link import Trouble
 
 if TYPE_CHECKING:
     import serial

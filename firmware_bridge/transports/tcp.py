@@ -8,8 +8,8 @@ import errno
 import socket
 import time
 
+from firmware_bridge.items import DATA_CHANNEL, RawChunk
 from firmware_bridge.samples import LinkEvent, LinkEventKind
-from firmware_bridge.transports import DATA_CHANNEL, RawChunk
 from firmware_bridge.transports._link import STALL_S, Reconnecting, Trouble
 
 CONNECT_S = 10.0

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 from scipy.signal import butter, filtfilt, iirnotch, medfilt
 
-from edge import bench, budget
+from edge.bench import run as bench
 from edge.engine import Engine
-from edge.frontend_ecgfounder import EcgFounderFrontEnd
-from edge.frontend_stream import StreamFilter
+from edge.frontend.ecgfounder import EcgFounderFrontEnd
+from edge.frontend.stream import StreamFilter
+from edge.process import budget
 from edge.session import load
 
 
@@ -102,11 +103,11 @@ def test_latency_meter_percentiles() -> None:
 
 
 def test_broken_budgets_are_reported(capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
-    from edge.cli import main
+    from edge.cli.main import main
     from edge.records import BudgetLine
 
     lines = [BudgetLine("fine", 1.0, 2.0, ok=True), BudgetLine("too much", 3.0, 2.0, ok=False)]
-    monkeypatch.setattr("edge.cli_bench.measure", lambda _bundle, _hours: lines)
+    monkeypatch.setattr("edge.cli.bench.measure", lambda _bundle, _hours: lines)
     assert main(["bench"]) == 1
     out = capsys.readouterr().out
     assert "too much" in out

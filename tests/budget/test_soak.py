@@ -7,8 +7,8 @@ import math
 
 import pytest
 
-from edge import budget
 from edge.engine import Engine
+from edge.process import budget
 from edge.session import load, session_info
 from edge.sources import open_source
 from firmware_bridge.samples import SampleBlock

@@ -11,16 +11,14 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from c_side import C_SIDE, SOURCES
-from firmware_build import HERE, compiled, tool
-
-from edge.cli import COMMANDS
-from firmware_bridge import c_library
+from edge.cli.main import COMMANDS
 from firmware_bridge.devices.anyecg_patch import PatchDecoder
 from firmware_bridge.errors import OutputError
-from firmware_bridge.messages import Start, encode
 from firmware_bridge.samples import LinkEvent, LinkEventKind, SampleBlock
+from firmware_bridge.virtual import c_library
+from firmware_bridge.wire.messages import Start, encode
+from helpers.c_side import C_SIDE, SOURCES
+from helpers.firmware_build import HERE, compiled, tool
 
 PROPERTIES = dict(
     line.split("=", 1) for line in (C_SIDE / "library.properties").read_text(encoding="utf-8").splitlines() if line
@@ -117,7 +115,7 @@ def test_the_sketch_streams(tmp_path):
 
 def test_the_command_copies_the_folder(tmp_path, capsys):
     out = tmp_path / "AnyECG"
-    assert COMMANDS["firmware"].target == "firmware_bridge.c_library:run"
+    assert COMMANDS["firmware"].target == "firmware_bridge.virtual.c_library:run"
     assert c_library.run([str(out)]) == 0
     assert str(out) in capsys.readouterr().out
     want = {str(p.relative_to(C_SIDE)) for p in C_SIDE.rglob("*") if p.is_file() and "build" not in p.parts}
@@ -147,7 +145,7 @@ def test_a_disk_that_fills_up_leaves_nothing_and_is_one_line(tmp_path: Path) -> 
 import resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (8192, 8192))
-from edge.cli import main
+from edge.cli.main import main
 sys.exit(main(["firmware", sys.argv[1]]))
 """
     out = tmp_path / "c"

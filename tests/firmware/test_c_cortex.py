@@ -12,17 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from c_side import C_SIDE, SANITIZE, SOURCES, CSide
-from firmware_build import CORTEX, HERE, M4, MOCK, STRICT_C, STRICT_CXX, compiled, emulate, run, tool
-from test_c_example import EXAMPLE, listen
-from test_c_vectors import SELFTEST, rows
-
-from convert.cli_micro_package import main as package_main
-from convert.firmware_vectors import messages
+from convert.cli.micro_package import main as package_main
+from convert.micro.vectors import messages
 from edge.sources import open_source
-from firmware_bridge.messages import encode
 from firmware_bridge.samples import LinkEvent, LinkEventKind, SampleBlock
+from firmware_bridge.wire.messages import encode
+from helpers.c_example import EXAMPLE, listen
+from helpers.c_side import C_SIDE, SANITIZE, SOURCES, CSide
+from helpers.c_vectors import SELFTEST, rows
+from helpers.firmware_build import CORTEX, HERE, M4, MOCK, STRICT_C, STRICT_CXX, compiled, emulate, run, tool
 
 pytestmark = pytest.mark.slow
 

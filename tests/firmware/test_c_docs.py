@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from c_side import ROOT
-from firmware_build import run, tool
-
-from firmware_bridge import c_library
+from firmware_bridge.virtual import c_library
+from helpers.c_side import ROOT
+from helpers.firmware_build import run, tool
 
 PAGE = (ROOT / "docs" / "firmware.md").read_text(encoding="utf-8")
 CROSS = ("cortex-m4", "sizes")

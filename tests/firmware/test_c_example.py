@@ -12,18 +12,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from c_side import C_SIDE, SOURCES
-from firmware_build import MOCK, STRICT_C, STRICT_CXX, compiled, run, tool
-
-from convert.cli_micro_package import main as package_main
+from convert.cli.micro_package import main as package_main
 from edge.sources import open_source
-from firmware_bridge import c_patch
 from firmware_bridge.errors import LinkError, UsageError
 from firmware_bridge.samples import LinkEvent, LinkEventKind, SampleBlock
+from firmware_bridge.virtual import c_patch
+from helpers.c_example import EXAMPLE, listen
+from helpers.c_side import C_SIDE, SOURCES
+from helpers.firmware_build import MOCK, STRICT_C, STRICT_CXX, compiled, run, tool
 
 ROOT = Path(__file__).resolve().parents[2]
-EXAMPLE = C_SIDE / "examples" / "patch"
 
 
 class CVirtual:
@@ -42,23 +40,6 @@ class CVirtual:
     def __exit__(self, *_error):
         self._process.terminate()
         self._process.communicate(timeout=30)
-
-
-async def listen(source, seconds: float, timeout_s: float = 60.0) -> list:
-    """Items until so many seconds of signal are there."""
-    items: list = []
-    got = 0.0
-    try:
-        async with asyncio.timeout(timeout_s):
-            async for item in source.items():
-                items.append(item)
-                if isinstance(item, SampleBlock):
-                    got += (len(item) + item.lost) / item.fs_hz
-                if got >= seconds:
-                    break
-    finally:
-        await source.close()
-    return items
 
 
 def test_a_disconnection_loses_nothing(tmp_path):
@@ -116,7 +97,8 @@ def test_the_whole_kit_runs_on_it_and_a_replay_gives_the_same(tmp_path):
 )
 def test_what_it_cannot_do_is_said_in_one_line(tmp_path, arguments):
     done = run(
-        [sys.executable, "-m", "firmware_bridge.c_patch", "--link", tmp_path / "t", *arguments.split()], cwd=ROOT
+        [sys.executable, "-m", "firmware_bridge.virtual.c_patch", "--link", tmp_path / "t", *arguments.split()],
+        cwd=ROOT,
     )
     assert done.returncode == 2, done.stderr
     assert len(done.stderr.strip().splitlines()) == 1

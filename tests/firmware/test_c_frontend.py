@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import re
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "golden"))
-from c_side import C_SIDE, CSide
-from real_records import _read, _to_grid, references
-
-from edge.frontend_stream import WINDOW_SAMPLES, StreamFilter, lowpass_taps, window_input_int8
-from firmware_bridge.ecgsyn import EcgParams, EcgSynth
+from edge.frontend.stream import WINDOW_SAMPLES, StreamFilter, lowpass_taps, window_input_int8
+from firmware_bridge.synth.ecgsyn import EcgParams, EcgSynth
+from helpers.c_side import C_SIDE, CSide
+from helpers.real_records import _read, _to_grid, references
 
 
 @pytest.fixture(scope="module")

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from c_side import CSide
-
 from firmware_bridge.devices.anyecg_patch import PatchDecoder
-from firmware_bridge.framing import FrameDecoder
-from firmware_bridge.messages import (
+from firmware_bridge.samples import LinkEvent, LinkEventKind, SampleBlock
+from firmware_bridge.wire.framing import FrameDecoder
+from firmware_bridge.wire.messages import (
     Ack,
     AckCode,
     Data,
@@ -30,7 +25,7 @@ from firmware_bridge.messages import (
     decode,
     encode,
 )
-from firmware_bridge.samples import LinkEvent, LinkEventKind, SampleBlock
+from helpers.c_side import CSide
 
 TICK_HZ, FS, N, BOOT = 32_768, 256, 25, 0x0102_0304
 STEP = TICK_HZ // FS

@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from c_side import C_SIDE, SOURCES, CSide
-from firmware_build import STRICT_C, compiled, run, tool
-
-from convert.firmware_vectors import files, main, messages
-from firmware_bridge.messages import Ack, Data, Hello, HelloRequest, MessageType, Resend, Start, Status, Stop
-
-SELFTEST = C_SIDE / "examples" / "selftest"
-
-
-def rows(name: str) -> list[list[str]]:
-    lines = (C_SIDE / "vectors" / name).read_text(encoding="utf-8").splitlines()
-    return [line.split("\t") for line in lines if not line.startswith("#")]
+from convert.micro.vectors import files, main, messages
+from firmware_bridge.wire.messages import Ack, Data, Hello, HelloRequest, MessageType, Resend, Start, Status, Stop
+from helpers.c_side import C_SIDE, SOURCES, CSide
+from helpers.c_vectors import SELFTEST, rows
+from helpers.firmware_build import STRICT_C, compiled, run, tool
 
 
 def test_the_files_are_what_the_command_writes(tmp_path):

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
-from c_side import CSide, PythonSide
-
-from firmware_bridge.framing import BODY_MAX, FrameDecoder, encode_frame
-from firmware_bridge.messages import (
+from firmware_bridge.wire.framing import BODY_MAX, FrameDecoder, encode_frame
+from firmware_bridge.wire.messages import (
     PROTOCOL,
     Ack,
     Data,
@@ -36,6 +30,7 @@ from firmware_bridge.messages import (
     encode,
     samples_max,
 )
+from helpers.c_side import CSide, PythonSide
 
 U8, U16, U32 = st.integers(0, 255), st.integers(0, 65_535), st.integers(0, 2**32 - 1)
 HEADERS = st.builds(Header, st.just(PROTOCOL), U8.map(Flags), U16, U32)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.signal import butter, filtfilt, iirnotch, medfilt
 
-from edge.frontend_ecgfounder import EcgFounderFrontEnd
+from edge.frontend.ecgfounder import EcgFounderFrontEnd
 
 
 def as_published(x: np.ndarray) -> np.ndarray:

@@ -6,11 +6,11 @@ from functools import cache
 
 import numpy as np
 import pytest
-from real_records import FS, load, reference_beats_s, references, score
 
-from edge.heartrate import heart_rate_bpm
-from edge.heartrate_track import HeartRate
-from edge.quality import QualityGate
+from edge.beats.rate import heart_rate_bpm
+from edge.beats.track import HeartRate
+from edge.quality.gate import QualityGate
+from helpers.real_records import FS, load, reference_beats_s, references, score
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from real_records import _read, reference_beats_s, references
 
-from convert.ecg_intervals import NAMES, segment_features
-from edge.frontend_ecgfounder import EcgFounderFrontEnd
+from edge.frontend.ecgfounder import EcgFounderFrontEnd
+from edge.waves.features import NAMES, segment_features
+from helpers.real_records import _read, reference_beats_s, references
 
 N = 5000
 MOST = 12

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from real_records import load
 
-from edge.quality import QualityGate
+from edge.quality.gate import QualityGate
+from helpers.real_records import load
 
 
 def judge(data_dir, record, lead, after_s=-np.inf, before_s=np.inf, scale=1.0, scale_known=True):

@@ -7,12 +7,12 @@ from functools import cache
 
 import numpy as np
 import pytest
-from real_records import references
 
 from edge.engine import Engine
 from edge.records import Estimate
 from edge.session import Loaded, load, session_info
 from edge.sources import open_source
+from helpers.real_records import references
 
 FILES = {
     "mitdb_100": "100.hea?lead={lead}",

@@ -5,7 +5,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from fake_bluez import DBUS_DAEMON, PrivateBus
+
+from helpers.fake_bluez import DBUS_DAEMON, PrivateBus
 
 
 @pytest.fixture(scope="session")

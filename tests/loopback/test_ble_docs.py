@@ -8,16 +8,16 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from fake_bluez import FakeBlueZ
-from fake_bluez.devices import PatchOnAir, Strap
 
 from edge.sources.ble import KEYS
-from firmware_bridge.devices._patch_profile import PROFILE
-from firmware_bridge.ecgsyn import EcgParams, EcgSynth
-from firmware_bridge.virtual import VirtualPatch
-from firmware_bridge.virtual_movesense import VirtualMovesense
-from firmware_bridge.virtual_polar import VirtualPolar
-from firmware_bridge.virtual_signal import PatientOptions, PatientSignal
+from firmware_bridge.decoding.patch_profile import PROFILE
+from firmware_bridge.synth.ecgsyn import EcgParams, EcgSynth
+from firmware_bridge.virtual.ecg import PatientOptions, PatientSignal
+from firmware_bridge.virtual.movesense import VirtualMovesense
+from firmware_bridge.virtual.patch import VirtualPatch
+from firmware_bridge.virtual.polar import VirtualPolar
+from helpers.fake_bluez import FakeBlueZ
+from helpers.fake_bluez.devices import PatchOnAir, Strap
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "bluetooth.md").read_text(encoding="utf-8")

@@ -4,13 +4,13 @@ import asyncio
 
 import numpy as np
 import pytest
-from fake_bluez import FakeBlueZ, Peripheral
-from fake_bluez.devices import Strap
-from listening import PATCH_URL, POLAR, STRAP, Listener, exact, heart, patch_on_air, whole
 
 from firmware_bridge.transports.ble import scan_ble
-from firmware_bridge.virtual_movesense import VirtualMovesense
-from firmware_bridge.virtual_polar import VirtualPolar
+from firmware_bridge.virtual.movesense import VirtualMovesense
+from firmware_bridge.virtual.polar import VirtualPolar
+from helpers.fake_bluez import FakeBlueZ, Peripheral
+from helpers.fake_bluez.devices import Strap
+from helpers.listening import PATCH_URL, POLAR, STRAP, Listener, exact, heart, patch_on_air, whole
 
 
 def test_a_scan_names_what_it_heard(bus):

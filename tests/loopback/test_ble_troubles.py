@@ -9,16 +9,16 @@ import sys
 
 import numpy as np
 import pytest
-from fake_bluez import FakeBlueZ
-from fake_bluez.devices import Strap
-from listening import POLAR, STRAP, Listener, patch_on_air
 
 from edge.records import from_json
-from firmware_bridge.ecgsyn import EcgParams, EcgSynth
 from firmware_bridge.errors import LinkError
 from firmware_bridge.rawlog import RawLogReader
+from firmware_bridge.synth.ecgsyn import EcgParams, EcgSynth
 from firmware_bridge.transports import ble
-from firmware_bridge.virtual_polar import VirtualPolar
+from firmware_bridge.virtual.polar import VirtualPolar
+from helpers.fake_bluez import FakeBlueZ
+from helpers.fake_bluez.devices import Strap
+from helpers.listening import POLAR, STRAP, Listener, patch_on_air
 
 ANYECG = [sys.executable, "-m", "edge.cli", "run", "--view", "none"]
 ABORTED = ("org.bluez.Error.Failed", "le-connection-abort-by-local")
@@ -227,7 +227,7 @@ def test_no_adapter(bus):
     ],
 )
 def test_wrong_urls(url, code, words, capsys):
-    from edge.cli import main
+    from edge.cli.main import main
 
     assert main(["run", "--view", "none", "--source", url]) == code
     err = capsys.readouterr().err

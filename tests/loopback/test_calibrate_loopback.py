@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from edge.cli import main
+from edge.cli.main import main
 from edge.device_profile import load_profile
-from firmware_bridge.virtual_pty import VirtualProcess
+from firmware_bridge.virtual.process import VirtualProcess
 
 SPEED = ("--speed", "20", "--nv", "0")
 

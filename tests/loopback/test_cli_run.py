@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.cli import COMMANDS, main
+from edge.cli.main import COMMANDS, main
 from edge.records import from_json
-from firmware_bridge.ecgsyn import EcgParams, EcgSynth
-from firmware_bridge.virtual_pty import VirtualProcess
+from firmware_bridge.synth.ecgsyn import EcgParams, EcgSynth
+from firmware_bridge.virtual.process import VirtualProcess
 
 ANYECG = [sys.executable, "-m", "edge.cli"]
 
@@ -160,7 +160,7 @@ def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_a_fault_of_the_program_is_one_line_and_a_report(monkeypatch, capfd: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("edge.cli_bundle.load_bundle", lambda _name: 1 / 0)
+    monkeypatch.setattr("edge.cli.bundle.load_bundle", lambda _name: 1 / 0)
     assert main(["bundle", "show", "demo"]) == 70
     line = one_line(capfd.readouterr().err)
     report = Path(line.rsplit(" ", 1)[1])

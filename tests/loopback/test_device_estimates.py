@@ -4,13 +4,13 @@ import json
 
 import numpy as np
 import pytest
-from devices_frames import bitalino_frame, cyton, ganglion, healthypi5, healthypi_v4, heartypatch
 
-from edge.cli import main
+from edge.cli.main import main
 from firmware_bridge import devices
-from firmware_bridge.ecgsyn import EcgParams, EcgSynth
+from firmware_bridge.items import RawChunk
 from firmware_bridge.rawlog import RawLogHeader, RawLogWriter
-from firmware_bridge.transports import RawChunk
+from firmware_bridge.synth.ecgsyn import EcgParams, EcgSynth
+from helpers.devices_frames import bitalino_frame, cyton, ganglion, healthypi5, healthypi_v4, heartypatch
 
 SECONDS = 24
 HR = 72.0

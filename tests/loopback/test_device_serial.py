@@ -8,11 +8,11 @@ import tty
 
 import numpy as np
 import pytest
-from devices_frames import bitalino_frame, cyton, healthypi_v4
 
 from edge.sources import open_source
 from firmware_bridge.rawlog import RawLogReader
 from firmware_bridge.samples import LinkEvent, LinkEventKind, SampleBlock
+from helpers.devices_frames import bitalino_frame, cyton, healthypi_v4
 
 SAMPLES = 500
 

@@ -62,7 +62,7 @@ def test_the_fast_commands_of_pages_with_long_ones_run(tmp_path: Path) -> None:
 
 
 def test_every_flag_in_the_docs_exists() -> None:
-    from edge.cli_run import parser
+    from edge.cli.run import parser
 
     known = set(parser()._option_string_actions)
     for page in PAGES:

@@ -9,12 +9,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from fake_bluez import FakeBlueZ
-from fake_bluez.devices import Strap
 
-from edge import doctor_bluetooth
-from edge.doctor_probe import Finding, Probe, State
-from firmware_bridge.virtual_polar import VirtualPolar
+from edge.doctor import bluetooth as doctor_bluetooth
+from edge.doctor.probe import Finding, Probe, State
+from firmware_bridge.virtual.polar import VirtualPolar
+from helpers.fake_bluez import FakeBlueZ
+from helpers.fake_bluez.devices import Strap
 
 STRAP = "A0:9E:1A:8A:A8:7D"
 

@@ -8,19 +8,19 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_bluez import FakeBlueZ
-from fake_bluez.devices import PatchOnAir
-from listening import PATCH_URL
-from test_tcp_loopback import PatchOnNet
 
-from edge.frontend_stream import StreamFilter
+from edge.frontend.stream import StreamFilter
+from edge.grid.timeline import Gap, Timeline
 from edge.sources import open_source
-from edge.timeline import Gap, Timeline
 from edge.window import Window, Windower
-from firmware_bridge.devices._patch_profile import PROFILE
+from firmware_bridge.decoding.patch_profile import PROFILE
 from firmware_bridge.samples import LinkEvent, SampleBlock
 from firmware_bridge.transports._link import Backoff
-from firmware_bridge.virtual import PatchConfig, VirtualPatch
+from firmware_bridge.virtual.patch import PatchConfig, VirtualPatch
+from helpers.fake_bluez import FakeBlueZ
+from helpers.fake_bluez.devices import PatchOnAir
+from helpers.listening import PATCH_URL
+from helpers.patch_on_net import PatchOnNet
 
 LONG_EVERY = 40
 """So often the link holds long enough for whole windows."""

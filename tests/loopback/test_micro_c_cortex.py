@@ -8,10 +8,18 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "firmware"))
-from firmware_build import HERE, M4, cortex_image, cortex_selftest, emulate, run, sources, tool, write_frontend_case
-
-from convert.cli_micro_package import main as package_main
+from convert.cli.micro_package import main as package_main
+from helpers.firmware_build import (
+    HERE,
+    M4,
+    cortex_image,
+    cortex_selftest,
+    emulate,
+    run,
+    sources,
+    tool,
+    write_frontend_case,
+)
 
 pytestmark = pytest.mark.slow
 

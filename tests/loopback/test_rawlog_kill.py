@@ -14,7 +14,7 @@ CHILD = """
 import sys
 from pathlib import Path
 from firmware_bridge.rawlog import RawLogHeader, RawLogWriter
-from firmware_bridge.transports import RawChunk
+from firmware_bridge.items import (RawChunk)
 writer = RawLogWriter(Path(sys.argv[1]), RawLogHeader("d", "u", "s", 0, 0))
 for number in range(10**9):
     writer.item(RawChunk(number, "data", number.to_bytes(4, "little") * 20))

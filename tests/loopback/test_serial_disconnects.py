@@ -11,20 +11,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from serial_adversary import Adversary
 
-from edge.budget import rss_mib
 from edge.engine import Engine
+from edge.process.budget import rss_mib
 from edge.records import Estimate
 from edge.session import load, session_info
 from edge.sources import SourceInfo
 from edge.sources.wire import WireSource
 from firmware_bridge import devices
-from firmware_bridge.ecgsyn import EcgParams, EcgSynth
 from firmware_bridge.samples import LinkEventKind, SampleBlock
+from firmware_bridge.synth.ecgsyn import EcgParams, EcgSynth
 from firmware_bridge.transports.serial import SerialTransport
-from firmware_bridge.virtual import PatchConfig, VirtualPatch
-from firmware_bridge.virtual_signal import RecordingSignal
+from firmware_bridge.virtual.ecg import RecordingSignal
+from firmware_bridge.virtual.patch import PatchConfig, VirtualPatch
+from helpers.serial_adversary import Adversary
 
 FS_HZ = 250.0
 TRUTH = np.clip(np.rint(EcgSynth(EcgParams(), 3).generate(round(97 * FS_HZ), FS_HZ) * 1000), -32767, 32767)

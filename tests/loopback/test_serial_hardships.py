@@ -15,12 +15,12 @@ import pytest
 import serial
 
 from edge.sources import open_source
+from firmware_bridge.items import RawChunk, TransportItem
 from firmware_bridge.samples import LinkEvent, LinkEventKind, SampleBlock
-from firmware_bridge.transports import RawChunk, TransportItem
 from firmware_bridge.transports.serial import SerialTransport
-from firmware_bridge.virtual import PatchConfig, VirtualPatch
-from firmware_bridge.virtual_pty import PtyPort, VirtualProcess
-from firmware_bridge.virtual_signal import PatientOptions, PatientSignal
+from firmware_bridge.virtual.ecg import PatientOptions, PatientSignal
+from firmware_bridge.virtual.patch import PatchConfig, VirtualPatch
+from firmware_bridge.virtual.process import PtyPort, VirtualProcess
 
 UART_921600_BYTES_S = 92_160
 """Ten bits a byte."""
@@ -28,7 +28,7 @@ UART_921600_BYTES_S = 92_160
 
 def streaming_patch() -> VirtualPatch:
     patch = VirtualPatch(PatientSignal(PatientOptions(), 4), PatchConfig(fs_hz=1000.0))
-    from firmware_bridge.messages import Start, encode
+    from firmware_bridge.wire.messages import Start, encode
 
     patch.receive(encode(Start()))
     return patch

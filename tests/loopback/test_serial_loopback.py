@@ -15,12 +15,12 @@ from edge.sources import open_source
 from firmware_bridge.devices import decode_item
 from firmware_bridge.devices.anyecg_patch import PatchDecoder
 from firmware_bridge.errors import LinkError, OutputError, UsageError
-from firmware_bridge.messages import Hello, encode
+from firmware_bridge.items import RawChunk
 from firmware_bridge.rawlog import RawLogReader
 from firmware_bridge.samples import LinkEvent, LinkEventKind, SampleBlock
-from firmware_bridge.transports import RawChunk
 from firmware_bridge.transports.serial import SerialTransport
-from firmware_bridge.virtual_pty import PtyPort, VirtualProcess
+from firmware_bridge.virtual.process import PtyPort, VirtualProcess
+from firmware_bridge.wire.messages import Hello, encode
 
 ROOT = Path(__file__).resolve().parents[2]
 FAST = (0.02, 0.1)

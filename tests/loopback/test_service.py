@@ -18,11 +18,11 @@ from pathlib import Path
 
 import pytest
 
-from edge.cli_run import parser
-from edge.config import parse_with_config
+from edge.cli.config import parse_with_config
+from edge.cli.run import parser
 from edge.engine import Engine
-from edge.notify import Notifier
 from edge.pipeline import Pipeline
+from edge.process.systemd import Notifier
 from edge.session import load, session_info
 from edge.sinks.memory import MemorySink
 from edge.sources import SourceUrl, open_source

@@ -1,72 +1,13 @@
 """TCP for real: a virtual patch behind a listening socket that breaks, stalls, refuses and comes back."""
 
 import asyncio
-import contextlib
 
 import numpy as np
-from listening import Listener, exact, known_patch
 
-from edge.cli import main
+from edge.cli.main import main
 from edge.records import from_json
-
-
-class PatchOnNet:
-    """The kit's virtual patch behind a port of this computer."""
-
-    def __init__(self, patch, port=0):
-        self.patch, self.port = patch, port
-        self.now_s = 0.0
-        self.writer = None
-        self.connections = 0
-
-    async def __aenter__(self):
-        self.server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
-        self.port = self.server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(self, *_error):
-        self.server.close()
-        await self.drop()
-        await self.server.wait_closed()
-
-    async def _serve(self, reader, writer):
-        if self.writer is not None:
-            await self.drop()
-        self.writer, self.connections = writer, self.connections + 1
-        with contextlib.suppress(OSError):
-            while data := await reader.read(1024):
-                if self.writer is writer:
-                    self.patch.receive(data)
-        if self.writer is writer:
-            await self.drop()
-
-    async def drop(self, *, abort=False):
-        writer, self.writer = self.writer, None
-        self.patch.link_lost()
-        if writer is not None:
-            if abort:
-                writer.transport.abort()
-            writer.close()
-            with contextlib.suppress(OSError):
-                await writer.wait_closed()
-
-    async def streaming(self):
-        async with asyncio.timeout(20):
-            while self.writer is None or not self.patch._streaming:
-                await self.run(0.1)
-                await asyncio.sleep(0.001)
-
-    async def run(self, seconds, cut=None):
-        """Lets time pass; ``cut`` bytes are missing of what the last slot sends."""
-        end_s = self.now_s + seconds
-        while self.now_s < end_s:
-            self.now_s += 0.1
-            data = b"".join(emission.data for emission in self.patch.advance(self.now_s))
-            if self.writer is not None and data:
-                self.writer.write(data[: -cut if cut and self.now_s >= end_s else None])
-        if self.writer is not None:
-            with contextlib.suppress(OSError):
-                await self.writer.drain()
+from helpers.listening import Listener, exact, known_patch
+from helpers.patch_on_net import PatchOnNet
 
 
 def test_minutes_of_a_patch_over_tcp(monkeypatch):
@@ -124,8 +65,8 @@ def test_a_server_that_comes_later_and_goes(unused_port):
 def test_the_command_reads_a_patch_over_tcp(tmp_path):
     import threading
 
-    from firmware_bridge.virtual import PatchConfig, VirtualPatch
-    from firmware_bridge.virtual_signal import PatientOptions, PatientSignal
+    from firmware_bridge.virtual.ecg import PatientOptions, PatientSignal
+    from firmware_bridge.virtual.patch import PatchConfig, VirtualPatch
 
     ports, over = [], threading.Event()
 

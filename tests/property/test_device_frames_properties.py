@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from firmware_bridge.devices import _movesense_gsp as gsp
-from firmware_bridge.devices import _polar_pmd as pmd
-from firmware_bridge.devices import _zephyr as zephyr
+from firmware_bridge.decoding import movesense_gsp as gsp
+from firmware_bridge.decoding import polar_pmd as pmd
+from firmware_bridge.decoding import zephyr
+from firmware_bridge.decoding.polar_delta import decode_delta
 from firmware_bridge.devices import get
-from firmware_bridge.devices._polar_delta import decode_delta
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem, SampleBlock
-from firmware_bridge.virtual_movesense import VirtualMovesense
-from firmware_bridge.virtual_polar import VirtualPolar
+from firmware_bridge.virtual.movesense import VirtualMovesense
+from firmware_bridge.virtual.polar import VirtualPolar
 
 
 def encode_delta(samples: NDArray[np.int32], resolution_bits: int, blocks: list[tuple[int, int]]) -> bytes:

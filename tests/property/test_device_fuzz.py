@@ -7,12 +7,12 @@ import types
 
 import numpy as np
 import pytest
-from devices_frames import CASES, decode, samples, story
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firmware_bridge import devices
 from firmware_bridge.samples import LinkEvent, LinkEventKind, SampleBlock
+from helpers.devices_frames import CASES, decode, samples, story
 
 STREAMS = [name for name, case in CASES.items() if not case.notify]
 PIECES = 60

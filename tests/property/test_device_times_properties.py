@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firmware_bridge.devices._timing import FrameTimes, Verdict
+from firmware_bridge.decoding.timing import FrameTimes, Verdict
 
 HOUR_S = 3600
 

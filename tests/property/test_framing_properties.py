@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firmware_bridge.framing import BODY_MAX, FRAME_MAX, FrameDecoder, cobs_decode, cobs_encode, encode_frame
+from firmware_bridge.wire.framing import BODY_MAX, FRAME_MAX, FrameDecoder, cobs_decode, cobs_encode, encode_frame
 
 BODIES = st.binary(min_size=1, max_size=BODY_MAX)
 

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firmware_bridge.framing import FrameDecoder
-from firmware_bridge.messages import (
+from firmware_bridge.wire.framing import FrameDecoder
+from firmware_bridge.wire.messages import (
     INT24_MAX,
     INT24_MIN,
     PROTOCOL,

@@ -5,15 +5,19 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.bundle import load_bundle
+from edge.bundle.reader import load_bundle
 from edge.engine import Engine, SessionInfo
+from edge.grid.timeline import Timeline
 from edge.model import load_model
-from edge.timeline import Timeline
-from firmware_bridge.devices._backfill import ASKS_MAX, HOLD_FRAMES_MAX
+from firmware_bridge.decoding.backfill import ASKS_MAX, HOLD_FRAMES_MAX
 from firmware_bridge.devices.anyecg_patch import PatchDecoder
-from firmware_bridge.ecgsyn import EcgParams, EcgSynth
-from firmware_bridge.framing import FrameDecoder, encode_frame
-from firmware_bridge.messages import (
+from firmware_bridge.samples import LinkEvent, LinkEventKind, SampleBlock
+from firmware_bridge.synth.ecgsyn import EcgParams, EcgSynth
+from firmware_bridge.virtual.ecg import RecordingSignal
+from firmware_bridge.virtual.faults import FaultSchedule
+from firmware_bridge.virtual.patch import PatchConfig, VirtualPatch
+from firmware_bridge.wire.framing import FrameDecoder, encode_frame
+from firmware_bridge.wire.messages import (
     PROTOCOL,
     Ack,
     AckCode,
@@ -27,10 +31,6 @@ from firmware_bridge.messages import (
     decode,
     encode,
 )
-from firmware_bridge.samples import LinkEvent, LinkEventKind, SampleBlock
-from firmware_bridge.virtual import PatchConfig, VirtualPatch
-from firmware_bridge.virtual_faults import FaultSchedule
-from firmware_bridge.virtual_signal import RecordingSignal
 
 TRACE = np.random.default_rng(6).integers(-2000, 2000, 5000) / 1000.0
 BOOT, N, TICKS = 0x1234_5678, 25, 32_768

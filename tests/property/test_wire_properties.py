@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firmware_bridge.devices.anyecg_patch import PatchDecoder
-from firmware_bridge.framing import encode_frame
-from firmware_bridge.messages import PROTOCOL
 from firmware_bridge.samples import LinkEvent, LinkEventKind, SampleBlock
-from firmware_bridge.virtual import PatchConfig, VirtualPatch
-from firmware_bridge.virtual_faults import FaultSchedule
-from firmware_bridge.virtual_signal import RecordingSignal
+from firmware_bridge.virtual.ecg import RecordingSignal
+from firmware_bridge.virtual.faults import FaultSchedule
+from firmware_bridge.virtual.patch import PatchConfig, VirtualPatch
+from firmware_bridge.wire.framing import encode_frame
+from firmware_bridge.wire.messages import PROTOCOL
 
 RNG = np.random.default_rng(5)
 TRACE = RNG.normal(0, 0.5, 5000)

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import numpy as np
 from controller import AirStrap, Radio
-from listening import POLAR, STRAP, Listener, exact, heart, whole
 
 from firmware_bridge.samples import LinkEvent
 from firmware_bridge.transports.ble import scan_ble
-from firmware_bridge.virtual_polar import VirtualPolar
+from firmware_bridge.virtual.polar import VirtualPolar
+from helpers.listening import POLAR, STRAP, Listener, exact, heart, whole
 
 BLUETOOTHD = ["/usr/libexec/bluetooth/bluetoothd", "--nodetach"]
 

@@ -1,22 +1,18 @@
-"""The house keeps its shape: imports go one way, and the device side loads nothing that the device lacks."""
+"""The layout holds: imports go one way, no files import each other in a circle, and the device side stays light."""
 
 from __future__ import annotations
 
 import ast
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-BELOW = {
-    "firmware_bridge": set(),
-    "edge": {"firmware_bridge"},
-    "convert": {"edge", "firmware_bridge", "calibration"},
-    "calibration": {"edge", "firmware_bridge", "convert"},
-}
+from helpers.import_graph import LAYERS, ROOT, circles, import_graph, sources, upward
+
 DEVICE_LIBRARIES = {
     "numpy",
     "serial",
@@ -30,7 +26,9 @@ DEVICE_LIBRARIES = {
     "edfio",
 }
 LAZY_ONLY = DEVICE_LIBRARIES - {"numpy"}
-OURS = set(BELOW)
+MODULES_MAX = 18
+"""Modules in one folder; about sixteen is the aim."""
+LINES_MAX = 400
 
 
 def imports_of(path: Path) -> list[tuple[str, bool]]:
@@ -52,31 +50,79 @@ def imports_of(path: Path) -> list[tuple[str, bool]]:
     return found
 
 
+def test_no_import_goes_upwards() -> None:
+    assert upward(import_graph()) == []
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    assert circles(import_graph()) == []
+
+
+def test_arrows_put_back_are_found(tmp_path: Path) -> None:
+    for layer in LAYERS:
+        shutil.copytree(ROOT / layer, tmp_path / layer, ignore=shutil.ignore_patterns("__pycache__", "bundles", "c"))
+    arrows = {
+        "calibration/report/svg.py": None,
+        "convert/stats/metrics.py": "calibration",
+        "edge/stats.py": "convert.stats.metrics",
+        "firmware_bridge/errors.py": "edge.records",
+    }
+    for file, target in arrows.items():
+        with (tmp_path / file).open("a", encoding="utf-8") as f:
+            f.write(f"\n\ndef f() -> None:\n    import {target or 'edge.records'}\n")
+    assert sorted(upward(import_graph(tmp_path))) == [
+        "convert.stats.metrics -> calibration",
+        "edge.stats -> convert.stats.metrics",
+        "firmware_bridge.errors -> edge.records",
+    ]
+
+
+def test_a_circle_put_back_is_found(tmp_path: Path) -> None:
+    for layer in LAYERS:
+        (tmp_path / layer).mkdir()
+        (tmp_path / layer / "__init__.py").touch()
+    (tmp_path / "edge" / "a.py").write_text("def f():\n    from edge import b\n")
+    (tmp_path / "edge" / "b.py").write_text("from edge.c import x\n")
+    (tmp_path / "edge" / "c.py").write_text("import edge.a\n")
+    assert circles(import_graph(tmp_path)) == [("edge.a", "edge.b", "edge.c")]
+
+
+def test_no_folder_and_no_file_has_grown_too_large() -> None:
+    folders: dict[Path, int] = {}
+    for path in sources().values():
+        if path.name != "__init__.py":
+            folders[path.parent] = folders.get(path.parent, 0) + 1
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= LINES_MAX, path
+    assert {str(f): n for f, n in folders.items() if n > MODULES_MAX} == {}
+
+
 @pytest.mark.parametrize("package", ["firmware_bridge", "edge"])
-def test_imports_go_downwards_and_heavy_ones_wait(package: str) -> None:
+def test_the_device_side_imports_device_libraries_only_and_heavy_ones_late(package: str) -> None:
     files = list((ROOT / package).rglob("*.py"))
     assert files
     for path in files:
         for name, at_load in imports_of(path):
-            if name in OURS:
-                assert name == package or name in BELOW[package], f"{path} imports {name}"
-            elif name not in sys.stdlib_module_names:
+            if name not in sys.stdlib_module_names and name not in LAYERS:
                 assert name in DEVICE_LIBRARIES, f"{path} imports {name}"
                 assert not (at_load and name in LAZY_ONLY), f"{path} imports {name} while it is loaded"
 
 
 @pytest.mark.parametrize(
-    "pattern", ["firmware_bridge/devices/*.py", "firmware_bridge/framing.py", "firmware_bridge/messages.py"]
+    "pattern", ["firmware_bridge/devices/*.py", "firmware_bridge/wire/framing.py", "firmware_bridge/wire/messages.py"]
 )
 def test_decoders_are_sans_io(pattern: str) -> None:
-    for path in ROOT.glob(pattern):
+    files = list(ROOT.glob(pattern))
+    assert files
+    for path in files:
         assert not {n for n, _ in imports_of(path)} & {"asyncio", "socket", "serial", "bleak", "threading"}, path
 
 
 def test_stages_are_synchronous() -> None:
-    allowed = {"pipeline.py", "session.py"}
-    for path in (ROOT / "edge").glob("*.py"):
-        if path.name not in allowed:
+    """Outside of the command line only sources, sinks and the two files that join them know asyncio."""
+    allowed = {"edge/pipeline.py", "edge/session.py", "edge/process/no_tls.py"}
+    for path in (ROOT / "edge").rglob("*.py"):
+        name = path.relative_to(ROOT).as_posix()
+        if name not in allowed and not name.startswith(("edge/sources/", "edge/sinks/", "edge/cli/", "edge/doctor/")):
             assert "asyncio" not in {n for n, _ in imports_of(path)}, path
 
 
@@ -92,9 +138,9 @@ def test_a_whole_micro_run_loads_neither_scipy_nor_tensorflow(tmp_path: Path) ->
         "import socket, sys\n"
         "def no(*a, **k): raise OSError('the network is down')\n"
         "socket.create_connection = socket.socket.connect = no\n"
-        "from firmware_bridge.ecgsyn import EcgParams, EcgSynth\n"
+        "from firmware_bridge.synth.ecgsyn import EcgParams, EcgSynth\n"
         "open('e.csv','w').write('\\n'.join(f'{v:.4f}' for v in EcgSynth(EcgParams(), 1).generate(5000, 250.0)))\n"
-        "from edge.cli import main\n"
+        "from edge.cli.main import main\n"
         "url = 'replay:e.csv?fs=250&unit=mV'\n"
         "rc = main(['run','--source',url,'--speed','max','--out','o.jsonl','--view','none'])\n"
         "heavy = {'scipy','tensorflow','keras','matplotlib','wfdb','pandas','sklearn','rich','bleak','serial'}\n"
@@ -112,7 +158,7 @@ def test_importing_edge_loads_nothing() -> None:
 
 
 def test_packages_are_typed_and_version_is_known() -> None:
-    for package in BELOW:
+    for package in LAYERS:
         assert (ROOT / package / "py.typed").exists()
     done = subprocess.run([sys.executable, "-m", "edge.cli", "--version"], capture_output=True, text=True, timeout=60)
     assert done.stdout.startswith("anyecg-edge 0.")

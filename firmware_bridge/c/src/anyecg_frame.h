@@ -4,7 +4,7 @@
  *
  * Sender: make a body (anyecg_messages.h), then anyecg_frame_encode(). Send one 00 before the first frame after boot.
  * Receiver: anyecg_decoder_push() takes a byte at a time and says when a body is whole.
- * The twin in Python is firmware_bridge/framing.py; both give the same for every stream.
+ * The twin in Python is firmware_bridge/wire/framing.py; both give the same for every stream.
  */
 #ifndef ANYECG_FRAME_H
 #define ANYECG_FRAME_H

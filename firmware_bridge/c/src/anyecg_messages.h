@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The messages of the patch protocol, version 1: what stands in the body of a frame. docs/wire-protocol.md is the
- * specification; the twin in Python is firmware_bridge/messages.py. A patch writes HELLO, DATA, STATUS and ACK and reads
+ * specification; the twin in Python is firmware_bridge/wire/messages.py. A patch writes HELLO, DATA, STATUS and ACK and reads
  * the host's four; the other direction is here for tests and for hosts that are written in C.
  *
  * Writers return the size of the body, or 0 where a value does not fit. out has ANYECG_BODY_MAX bytes.

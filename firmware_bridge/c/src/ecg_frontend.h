@@ -3,7 +3,7 @@
  * Front end stream/1 in whole numbers: counts of the converter in, 125 Hz out, and the model's int8 window.
  *
  * Samples are pushed one by one at 250 or 500 Hz; their unit and gain do not matter, for the window is a z-score. The
- * filters are those of edge/frontend_stream.py; the sums are exact, so nothing drifts over weeks, and no FPU is needed.
+ * filters are those of edge/frontend/stream.py; the sums are exact, so nothing drifts over weeks, and no FPU is needed.
  * A gap, a lead off or a new session begins a new segment: anyecg_stream_reset().
  */
 #ifndef ECG_FRONTEND_H

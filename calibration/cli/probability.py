@@ -1,0 +1,109 @@
+"""``anyecg calibrate probability``: a bundle's probabilities on patients that trained nothing."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+from calibration.validate.labelled import SPLITS, Labelled, labels_header, open_labelled
+from calibration.validate.observe import Observed
+from calibration.validate.recalibrate import Wanted, calibrate_heads, check_overlap, rewritten, scores_of, table
+from calibration.validate.shards import RunPlan, key_of, run_all
+from convert.bundle.writer import check_place, write_bundle
+from convert.labels.travelling_plan import chosen_plan, read_bundle_plan
+from convert.stats.decide import Rule
+from convert.stats.methods import METHODS, Method
+from edge.bundle.reader import Bundle, load_bundle, resolve
+from edge.cli.parser import Parser
+from edge.cli.run import hop
+from firmware_bridge.errors import EXIT_OK, InputError, UsageError
+
+PROG = "anyecg calibrate probability"
+
+
+def parser() -> Parser:
+    """Returns the parser of ``anyecg calibrate probability``."""
+    p = Parser(PROG, "Fit probabilities, thresholds and abstention of a bundle on patients that trained nothing.")
+    p.add_argument("bundle", metavar="BUNDLE", help="bundle folder, or 'demo'")
+    p.add_argument("--data", type=Path, required=True, metavar="DIR", help="MC-MED layout, or with labels.csv")
+    p.add_argument("--split", choices=SPLITS, default="val", help="part of the data; default %(default)s")
+    p.add_argument("--out", type=Path, metavar="BUNDLE2", help="where the new bundle goes; default: in its place")
+    p.add_argument(
+        "--label-plan", type=Path, metavar="FILE", help="how labels are made of results; default: the bundle's own"
+    )
+    p.add_argument("--methods", default=",".join(METHODS), help="what may be chosen; default %(default)s")
+    p.add_argument("--threshold", default="youden", metavar="RULE", help="youden, sensitivity=0.9 or ppv=0.5")
+    p.add_argument("--abstain", type=_coverage, metavar="C", help="leave undecided what has no coverage C, such as 0.9")
+    p.add_argument("--seed", type=int, default=1, help="of folds and resampling; default %(default)s")
+    p.add_argument("--hop", type=hop, default=5.0, metavar="S", help="seconds between windows; default %(default)s")
+    p.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes")
+    p.add_argument("--limit", type=int, metavar="N", help="take the first N recordings only")
+    p.add_argument("--one-recording-a-patient", action="store_true", help="nobody is in such a folder twice")
+    p.add_argument("--quiet", action="store_true", help="show no progress")
+    return p
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command; see ``anyecg calibrate probability --help``."""
+    args = parser().parse_args(argv)
+    wanted = Wanted(_methods(args.methods), Rule.parse(args.threshold), args.abstain, args.seed)
+    folder = resolve(args.bundle)
+    if args.out is None and args.bundle == "demo":
+        raise UsageError("the bundle in the package is not written to", "--out BUNDLE2")
+    if folder.is_file():
+        raise UsageError(f"{folder} is a zip", "unpack it first: its files are written anew")
+    out = args.out or folder
+    bundle = load_bundle(args.bundle)
+    check_place(out)
+    chosen = chosen_plan(args.label_plan, read_bundle_plan(folder), "bundle")
+    data = open_labelled(args.data, args.split, one_recording_a_patient=args.one_recording_a_patient, limit=args.limit)
+    overlap = check_overlap(folder, data)
+    if overlap != "none":
+        sys.stderr.write(f"note: whether these patients trained the model is {overlap}\n")
+    seen = _observed(folder, bundle, data, args)
+    scores = scores_of(bundle, data, seen, chosen.plan)
+    entries = json.loads((folder / "calibration.json").read_bytes())["heads"]
+    made, said = calibrate_heads(bundle, entries, scores, wanted)
+    sys.stdout.write(table(said, [head.key for head in bundle.manifest.outputs]))
+    if all("left" in one for one in said.values()):
+        raise InputError(f"no output of {args.bundle} could be calibrated on {args.data}", "the table says why")
+    write_bundle(out, rewritten(folder, bundle, data, made, said, overlap, labels_header(data, chosen)))
+    load_bundle(out)
+    sys.stdout.write(f"{out}: written; errors are of fits without the patient that is judged\n")
+    return EXIT_OK
+
+
+def _observed(folder: Path, bundle: Bundle, data: Labelled, args: argparse.Namespace) -> Observed:
+    plan = RunPlan(folder, args.hop, args.jobs, sha256=bundle.sha256)
+    with tempfile.TemporaryDirectory(prefix="anyecg-") as work:
+        key = key_of(bundle.sha256, data.sha256, args.hop)
+        rows = list(enumerate(data.recordings))
+        seen = run_all(plan, rows, Path(work), key, None if args.quiet else sys.stderr)
+    if not len(seen.recording):
+        raise InputError(f"the quality gate accepted no window of {args.data}", "ten clean seconds of ECG are needed")
+    return seen
+
+
+def _methods(text: str) -> tuple[Method, ...]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    strange = [name for name in names if name not in METHODS]
+    if strange or not names:
+        raise UsageError(f"--methods {text!r}", f"some of {', '.join(METHODS)}, separated by commas")
+    return tuple(cast("Method", name) for name in names)
+
+
+def _coverage(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0.5 < value < 1.0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no coverage between 0.5 and 1")
+    return value

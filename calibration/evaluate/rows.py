@@ -1,0 +1,153 @@
+"""Segments, labels and a teacher's outputs side by side, with the teacher's heads matched to those of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.evaluate.score import damaged
+from calibration.evaluate.teacher import OpenTeacher
+from convert.datasets.heads import TeacherHead
+from convert.datasets.mcmed import Part
+from convert.datasets.prepared import SHARDS, PreparedDataset, PreparedHead
+from convert.datasets.shards import sha256_of
+from edge.estimate import sigmoid
+from firmware_bridge.errors import InputError
+
+F32 = NDArray[np.float32]
+F64 = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """Which outputs of a teacher belong to which heads of the data.
+
+    Attributes:
+        pairs: Index of the output and index of the head, in the order of the data.
+        teacher_only: Keys of outputs that the data have no labels for, with the reason where there is one.
+        data_only: Keys of heads that the teacher does not have.
+    """
+
+    pairs: tuple[tuple[int, int], ...]
+    teacher_only: tuple[str, ...]
+    data_only: tuple[str, ...]
+
+
+def match_heads(teacher: Sequence[TeacherHead], data: PreparedDataset, name: str) -> Matched:
+    """Matches heads by key.
+
+    Args:
+        teacher: Outputs of the teacher.
+        data: The prepared data set.
+        name: Of the teacher, for the message.
+
+    Raises:
+        InputError: None is in common, or two of one key are not the same thing.
+    """
+    outputs = {h.key: i for i, h in enumerate(teacher)}
+    pairs = []
+    for j, head in enumerate(data.heads):
+        i = outputs.get(head.key)
+        if i is not None:
+            _check_same(teacher[i], head, name)
+            pairs.append((i, j))
+    ours = {h.key for h in data.heads}
+    if not pairs:
+        raise InputError(
+            f"{name} and {data.folder} have no head in common: the teacher has {_some(list(outputs))}; "
+            f"the data have {_some([h.key for h in data.heads])}",
+            "prepare the data with the teacher's label file",
+        )
+    dropped = {h["key"]: h["dropped"] for h in data.manifest["heads"] if h["dropped"]}
+    alone = [f"{k} (the data have {dropped[k]})" if k in dropped else k for k in outputs if k not in ours]
+    return Matched(tuple(pairs), tuple(alone), tuple(h.key for h in data.heads if h.key not in outputs))
+
+
+def _check_same(output: TeacherHead, head: PreparedHead, name: str) -> None:
+    pairs: dict[str, tuple[object, object]] = {
+        "kind": (output.kind, head.kind),
+        "direction": (output.direction, head.direction),
+        "horizon_min": (output.horizon_min, head.horizon_min),
+    }
+    if head.kind == "value":
+        pairs["unit"] = (output.unit, head.unit)
+    for what, (theirs, ours) in pairs.items():
+        if theirs != ours:
+            raise InputError(
+                f"the head {head.key} is not the same in {name} and in the data: {what} {theirs} and {ours}",
+                "prepare the data with the teacher's label file",
+            )
+
+
+def _some(keys: Sequence[str], most: int = 8) -> str:
+    return ", ".join(keys[:most]) + (f" and {len(keys) - most} more" if len(keys) > most else "")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """What is known of the segments of a part, in the order of its shards.
+
+    Attributes:
+        heads: Those that are judged.
+        truth: 0 or 1, or the value in its unit; NaN where nobody knows; ``(n, heads)``.
+        patient: Number of each one's patient, ``(n,)``.
+        visit: Visit of each, ``(n,)``.
+        start_s: Begin of each, ``(n,)``.
+    """
+
+    heads: tuple[PreparedHead, ...]
+    truth: F32
+    patient: Ints
+    visit: Ints
+    start_s: F64
+
+
+def read_rows(data: PreparedDataset, part: Part, columns: Sequence[int]) -> Rows:
+    """The labels of a part.
+
+    Args:
+        data: The prepared data set.
+        part: Of it.
+        columns: Heads that are judged, indices into ``data.heads``.
+
+    Raises:
+        InputError: A shard is damaged.
+    """
+    sha256: Mapping[str, str] = {s["name"]: s["sha256"][".npz"] for s in data.manifest["shards"]}
+    truth, patients, visits, starts = [], [], [], []
+    for shard in data.shards(part):
+        path = data.folder / SHARDS / f"{shard.name}.npz"
+        if sha256_of(path) != sha256[shard.name]:
+            raise damaged(data.folder, shard.name)
+        truth.append(_truth(shard.targets(), shard.values(), data.heads)[:, list(columns)])
+        patients.append(shard.patient)
+        visits.append(shard.visit)
+        starts.append(shard.start_s)
+    _, patient = np.unique(np.concatenate(patients), return_inverse=True)
+    heads = tuple(data.heads[j] for j in columns)
+    return Rows(heads, np.concatenate(truth), patient, np.concatenate(visits), np.concatenate(starts))
+
+
+def _truth(targets: F32, values: F32, heads: Sequence[PreparedHead]) -> F32:
+    """Targets with the values in their own units."""
+    out = targets.copy()
+    out[:, [j for j, h in enumerate(heads) if h.kind == "value"]] = values
+    return out
+
+
+def shown(teacher: OpenTeacher, outputs: F32, matched: Matched) -> F32:
+    """The outputs of the matched heads as calibrated logits or values, ``(n, heads)``."""
+    chosen = [i for i, _ in matched.pairs]
+    slope = np.array([teacher.heads[i].slope for i in chosen], dtype=np.float32)
+    offset = np.array([teacher.heads[i].offset for i in chosen], dtype=np.float32)
+    return np.asarray(slope * outputs[:, chosen] + offset, dtype=np.float32)
+
+
+def probabilities(teacher: OpenTeacher, output: int, logits: F64) -> F64:
+    """Probabilities that an output shows, by its sigmoid or its isotonic curve, ``(n,)``."""
+    knots = teacher.knots[output]
+    return sigmoid(logits) if knots is None else np.asarray(np.interp(logits, *knots), dtype=np.float64)

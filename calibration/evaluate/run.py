@@ -1,0 +1,264 @@
+"""``anyecg evaluate``: a teacher over the prepared segments of patients whom it has not met, and what it is worth.
+
+What it shares with ``anyecg validate`` it takes from there: the bootstrap over patients, the rankings, the tiers, the
+comparison with a reference. What is judged here is the network and single segments; ``validate`` judges a bundle as a
+device runs it.
+"""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.evaluate.aggregate import aggregate
+from calibration.evaluate.compare import against, tally, with_reference
+from calibration.evaluate.heads import LEVELS, Draws, judge_heads
+from calibration.evaluate.rows import Matched, Rows, match_heads, probabilities, read_rows, shown
+from calibration.evaluate.score import Workers, score_part
+from calibration.evaluate.summary import side_by_side, summary_lines, tiers
+from calibration.evaluate.teacher import OpenTeacher, TeacherOptions, open_teacher
+from calibration.validate.gate import load_limits
+from convert.datasets.mcmed import Part
+from convert.datasets.prepared import PreparedDataset
+from convert.stats.metrics import RESAMPLES
+from convert.teacher.patients import names_training
+from convert.teacher.prepared_patients import prepared_hashes
+from edge.records import NOTICE
+from firmware_bridge.errors import InputError, MissingExtraError
+
+SCHEMA = "anyecg.evaluate/1"
+WORK = "work"
+PACKAGES = ("anyecg-edge", "numpy", "scipy", "scikit-learn", "tensorflow", "ai-edge-litert")
+"""Whose versions the numbers may depend on."""
+
+F32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class EvaluateOptions:
+    """What to evaluate, and how.
+
+    Attributes:
+        teacher: Folder, checkpoint, Keras file or foundation bundle.
+        data: Prepared data set.
+        out: Where report and shards of scores go.
+        split: Part of the data.
+        how: What the teacher may not say of itself.
+        reference: Another teacher to compare with, ``None`` for none.
+        margin: Loss of AUROC against the reference that is of no matter; ``None`` for the one of ``validate.toml``.
+        seed: Of everything that is drawn.
+        resamples: Replicates of the bootstrap.
+        workers: Who scores.
+        baselines: Train and judge the baselines.
+        baseline_segments: Segments that these are trained on at most; ``None`` for their own default.
+        command: As it was typed, for the report.
+    """
+
+    teacher: Path
+    data: Path
+    out: Path
+    split: Part = "test"
+    how: TeacherOptions = field(default_factory=TeacherOptions)
+    reference: Path | None = None
+    margin: float | None = None
+    seed: int = 1
+    resamples: int = RESAMPLES
+    workers: Workers = field(default_factory=Workers)
+    baselines: bool = True
+    baseline_segments: int | None = None
+    command: str = ""
+
+
+def evaluate(options: EvaluateOptions, progress: TextIO | None) -> dict[str, Any]:
+    """Everything that the report says, as JSON-able values.
+
+    Args:
+        options: What, and how.
+        progress: Stream for the progress lines, or ``None``.
+
+    Raises:
+        InputError: Teacher or data cannot be used; the message says which and why.
+        UsageError: Nothing says what the teacher's outputs mean.
+        OutputError: The shards of scores cannot be written.
+    """
+    data = PreparedDataset(options.data)
+    if not data.size(options.split):
+        others = ", ".join(f"{part} {n}" for part, n in data.manifest["segments"].items())
+        raise InputError(f"the part '{options.split}' of {options.data} has no segment", f"its parts: {others}")
+    met = prepared_hashes(data, options.split)
+    ours = _opened(options.teacher, options.how, data, met)
+    theirs = None if options.reference is None else _opened(options.reference, TeacherOptions(), data, met)
+    columns = [j for _, j in ours.matched.pairs]
+    rows = read_rows(data, options.split, columns)
+    logits = _scored(options, data, ours, rows, progress)
+    draws = Draws(options.seed, options.resamples)
+    heads = _heads(ours, rows, logits, draws)
+    remarks = [*ours.remarks, *(theirs.remarks if theirs else ())]
+    report: dict[str, Any] = {
+        "schema": SCHEMA,
+        "notice": NOTICE,
+        "header": header(options, data, ours, rows, remarks),
+        "heads": heads,
+        "tiers": tiers(heads),
+        "monitoring": side_by_side(heads),
+        "aggregate": aggregate(rows, logits, draws),
+        "baselines": _baselines(options, data, rows, logits, columns, draws, progress) if options.baselines else None,
+        "reference": None,
+    }
+    if theirs is not None:
+        margin = load_limits()["noninferiority"]["auroc_margin"] if options.margin is None else options.margin
+        found = with_reference(rows, logits, _scored(options, data, theirs, rows, progress), margin, draws)
+        report["reference"] = {**_teacher(theirs.teacher), "margin": margin, "heads": found}
+    report["summary"] = summary_lines(report)
+    return report
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A teacher whose heads were matched and whose patients are others."""
+
+    teacher: OpenTeacher
+    matched: Matched
+    remarks: list[str]
+
+
+def _opened(path: Path, how: TeacherOptions, data: PreparedDataset, met: frozenset[bytes]) -> _Opened:
+    teacher = open_teacher(path, how)
+    return _Opened(teacher, match_heads(teacher.heads, data, teacher.name), known_patients(teacher, met))
+
+
+def _scored(
+    options: EvaluateOptions, data: PreparedDataset, opened: _Opened, rows: Rows, progress: TextIO | None
+) -> F32:
+    """Logits and values of the judged heads, NaN for those that this teacher does not have."""
+    scores = score_part(data, options.split, opened.teacher, options.out / WORK, options.workers, progress)
+    found = shown(opened.teacher, scores, opened.matched)
+    place = {data.heads[j].key: k for k, (_, j) in enumerate(opened.matched.pairs)}
+    if [h.key for h in rows.heads] == list(place):
+        return found
+    out = np.full((len(scores), len(rows.heads)), np.nan, dtype=np.float32)
+    for k, head in enumerate(rows.heads):
+        if head.key in place:
+            out[:, k] = found[:, place[head.key]]
+    return out
+
+
+def _heads(opened: _Opened, rows: Rows, logits: F32, draws: Draws) -> list[dict[str, Any]]:
+    try:
+        from threadpoolctl import threadpool_limits
+    except ImportError as error:
+        raise MissingExtraError("'anyecg evaluate'", "convert") from error
+    outputs = [i for i, _ in opened.matched.pairs]
+    # A logistic regression on one variable is a moment's work, and threads that wait for each other are not.
+    with threadpool_limits(1):
+        return judge_heads(rows, logits, lambda j, x: probabilities(opened.teacher, outputs[j], x), draws)
+
+
+def known_patients(teacher: OpenTeacher, ours: frozenset[bytes]) -> list[str]:
+    """What a teacher's list of its own patients says of those to be judged, one sentence each.
+
+    Args:
+        teacher: With its list.
+        ours: Hashes of those to be judged.
+
+    Raises:
+        InputError: It has learnt from, or was chosen by, some of them.
+    """
+    if teacher.patients is None:
+        return [f"{teacher.name} does not say whose recordings it was made of, so overlap could not be checked"]
+    for name, theirs in teacher.patients.items():
+        both = len(ours & theirs)
+        if both and name != "test":
+            raise InputError(
+                f"{both} of {len(ours)} patients are in part '{name}' of those that {teacher.name} was made of",
+                "judge it on patients whom it has not met",
+            )
+    again = len(ours & teacher.patients.get("test", frozenset()))
+    said = [f"{again} of {len(ours)} patients judged {teacher.name} before, when it was made"] if again else []
+    if not names_training(teacher.patients):
+        said.append(f"{teacher.name} does not say who trained it, so overlap with these could not be checked")
+    return said
+
+
+def header(
+    options: EvaluateOptions, data: PreparedDataset, opened: _Opened, rows: Rows, remarks: list[str]
+) -> dict[str, Any]:
+    """What was judged on what, with hashes, versions and counts."""
+    return {
+        "teacher": _teacher(opened.teacher),
+        "data": {
+            "name": options.data.name,
+            "part": options.split,
+            "source": data.manifest["source"],
+            "key": data.manifest["key"],
+            "simulated": data.simulated,
+        },
+        "counts": {
+            "patients": len(np.unique(rows.patient)),
+            "visits": len(np.unique(rows.visit)),
+            "segments": len(rows.patient),
+            "heads": len(rows.heads),
+        },
+        "teacher_only": list(opened.matched.teacher_only),
+        "data_only": list(opened.matched.data_only),
+        "remarks": remarks,
+        "seed": options.seed,
+        "resamples": options.resamples,
+        "levels": LEVELS,
+        "versions": {"python": platform.python_version(), **{p: _version(p) for p in PACKAGES}},
+        "command": options.command,
+    }
+
+
+def _teacher(teacher: OpenTeacher) -> dict[str, Any]:
+    return {"name": teacher.name, "kind": teacher.kind, "sha256": teacher.sha256, "outputs": len(teacher.heads)}
+
+
+def _baselines(
+    options: EvaluateOptions, data: PreparedDataset, rows: Rows, logits: F32, columns: list[int], draws: Draws,
+    progress: TextIO | None,
+) -> dict[str, Any]:  # fmt: skip
+    from calibration.baselines.run import BaselinePlan, fit_baselines
+
+    default = BaselinePlan()
+    most = options.baseline_segments or default.max_segments
+    plan = BaselinePlan(max_segments=most, seed=options.seed, jobs=options.workers.jobs)
+    found = fit_baselines(data, options.split, plan, options.out / WORK / "baselines", progress, columns)
+    others = {name: _in_units(f.scores, columns, rows) for name, f in found.items()}
+    heads = against(rows, logits, others, draws)
+    for head, column in zip(heads, columns, strict=True):
+        for name, f in found.items():
+            head["against"][name]["why"] = f.why[column]
+            head["against"][name]["trees"] = f.trees[column]
+    return {
+        "features": {name: list(f.features) for name, f in found.items()},
+        "plan": {
+            "segments_per_visit": plan.segments_per_visit,
+            "max_segments": plan.max_segments,
+            "min_positives": plan.min_positives,
+        },
+        "heads": heads,
+        "summary": tally(heads, list(found)),
+    }
+
+
+def _in_units(scores: F32, columns: list[int], rows: Rows) -> F32:
+    """Scores of the judged heads with values in their units."""
+    out = np.array(scores[:, columns], dtype=np.float32)
+    for j, head in enumerate(rows.heads):
+        if head.kind == "value":
+            out[:, j] = out[:, j] * np.float32(head.iqr) + np.float32(head.median)
+    return out
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,228 @@
+"""A teacher over every segment of a part: in shards on disk, by several processes or a cluster, resumed after a kill.
+
+A shard of scores belongs to a shard of the data. Its bytes depend on the teacher and the segments alone, so whoever
+makes it again, anywhere, makes the same.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import multiprocessing
+import signal
+import threading
+import uuid
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.evaluate.scorer import Scorer, ScorerSpec
+from calibration.evaluate.teacher import OpenTeacher
+from convert.compute.progress import Progress
+from convert.compute.schedule import run_jobs
+from convert.datasets.mcmed import Part
+from convert.datasets.prepared import SHARDS, PreparedDataset
+from convert.datasets.shards import read_shard
+from firmware_bridge.errors import InputError, OutputError
+
+DIGEST = 32
+"""Bytes of a SHA-256."""
+
+WORTHWHILE = 500
+"""Segments a process from which one is started for them: each takes seconds to start."""
+
+FREE_DISK = "free some space or name another --out: what is done is kept"
+
+F32 = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreJob:
+    """One shard of segments to score; travels to any process that sees the same files.
+
+    Attributes:
+        data: Folder of the prepared data set.
+        key: Of the data set.
+        name: Of the shard.
+        sha256: Of its two files, as the manifest has them.
+        segments: How many it holds.
+        out: File of the scores.
+        spec: The teacher.
+    """
+
+    data: Path
+    key: str
+    name: str
+    sha256: tuple[tuple[str, str], ...]
+    segments: int
+    out: Path
+    spec: ScorerSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """Who scores.
+
+    Attributes:
+        jobs: Processes of this machine.
+        scheduler: ``none``, or who else, as :mod:`convert.compute.schedule` takes it; then ``jobs`` is not looked at.
+    """
+
+    jobs: int = 1
+    scheduler: str = "none"
+
+
+def score_part(
+    data: PreparedDataset, part: Part, teacher: OpenTeacher, work: Path, workers: Workers, progress: TextIO | None
+) -> F32:
+    """Scores what is not yet on disk, then reads everything.
+
+    Args:
+        data: The prepared data set.
+        part: Of it.
+        teacher: Scores it.
+        work: Folder of the shards of scores.
+        workers: Who scores.
+        progress: Stream for the progress line, or ``None``.
+
+    Returns:
+        ``(segments, outputs)`` in the order of :meth:`convert.datasets.prepared.PreparedDataset.shards`.
+
+    Raises:
+        InputError: A shard of the data is damaged; the message names it.
+        OutputError: A shard of scores cannot be written.
+    """
+    jobs = _jobs(data, part, teacher, work)
+    try:
+        for folder in {job.out.parent for job in jobs}:
+            folder.mkdir(parents=True, exist_ok=True)
+            for rest in folder.glob("*.part"):
+                rest.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot use {work}: {error.strerror or error}", FREE_DISK) from error
+    todo = [job for job in jobs if _read(job) is None]
+    total = sum(job.segments for job in jobs)
+    done = total - sum(job.segments for job in todo)
+    bar = Progress(f"scoring with {teacher.name}", total, "segments", progress, done)
+    with closing(_made(todo, workers)) as made:
+        for segments in made:
+            done += segments
+            bar.step(done)
+    return np.concatenate([_found(job) for job in jobs])
+
+
+def _jobs(data: PreparedDataset, part: Part, teacher: OpenTeacher, work: Path) -> list[ScoreJob]:
+    entries = [s for s in data.manifest["shards"] if s["part"] == part and s["segments"]]
+    key = str(data.manifest["key"])
+    told = [teacher.identity, key, part]
+    folder = work / f"scores-{hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]}"
+    spec = teacher.spec(work)
+    return [
+        ScoreJob(
+            data=data.folder.absolute(),
+            key=key,
+            name=entry["name"],
+            sha256=tuple(sorted(entry["sha256"].items())),
+            segments=entry["segments"],
+            out=(folder / f"{entry['name']}.scores").absolute(),
+            spec=spec,
+        )
+        for entry in entries
+    ]
+
+
+def _made(jobs: Sequence[ScoreJob], workers: Workers) -> Generator[int, None, None]:
+    if workers.scheduler != "none":
+        yield from run_jobs(jobs, workers.scheduler, make_scores)
+        return
+    processes = min(workers.jobs, len(jobs), sum(job.segments for job in jobs) // WORTHWHILE)
+    if processes < 2:
+        yield from map(make_scores, jobs)
+    else:
+        context = multiprocessing.get_context("spawn")
+        # Ctrl-C reaches every process of the terminal; only this one shall answer it.
+        with context.Pool(processes, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+            yield from pool.imap_unordered(make_scores, jobs)
+
+
+_mine = threading.local()
+"""The scorer of this thread: an interpreter serves one at a time."""
+
+
+def make_scores(job: ScoreJob) -> int:
+    """Scores a shard and writes the result; gives the number of its segments.
+
+    Raises:
+        InputError: The shard of the data or the teacher's model is damaged.
+        OutputError: The scores cannot be written.
+    """
+    kept: tuple[ScorerSpec, Scorer] | None = getattr(_mine, "kept", None)
+    if kept is None or kept[0] != job.spec:
+        kept = _mine.kept = (job.spec, Scorer(job.spec))
+    check_shard(job.data, job.name, job.key, dict(job.sha256))
+    shard = PreparedDataset(job.data).shard(job.name)
+    if len(shard) != job.segments:
+        raise damaged(job.data, job.name)
+    buffer = io.BytesIO()
+    np.save(buffer, kept[1].score(shard.segments(slice(None))), allow_pickle=False)
+    data = buffer.getvalue()
+    partial = job.out.with_suffix(f".{uuid.uuid4().hex}.part")
+    try:
+        with partial.open("wb") as file:
+            file.write(_digest(job, data) + data)
+        partial.replace(job.out)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OutputError(f"cannot write {job.out}: {error.strerror or error}", FREE_DISK) from error
+    return job.segments
+
+
+def check_shard(folder: Path, name: str, key: str, sha256: dict[str, str]) -> None:
+    """Compares both files of a shard of the data with the manifest.
+
+    Raises:
+        InputError: It is missing or altered.
+    """
+    content = read_shard(folder / SHARDS, name, key)
+    if content is None or content["sha256"] != sha256:
+        raise damaged(folder, name)
+
+
+def damaged(folder: Path, name: str) -> InputError:
+    """What is said of a shard that is not what the manifest says."""
+    return InputError(f"the shard {name} of {folder} is damaged", "start 'anyecg prepare' again: it makes it anew")
+
+
+def _digest(job: ScoreJob, data: bytes) -> bytes:
+    # Bound to the segments: data that were prepared anew under the same key are scored anew.
+    return hashlib.sha256(json.dumps(job.sha256).encode() + data).digest()
+
+
+def _read(job: ScoreJob) -> F32 | None:
+    """A shard of scores; ``None`` where it is missing or damaged, so that it is made (again)."""
+    try:
+        raw = job.out.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InputError(f"cannot read {job.out}: {error.strerror or error}") from error
+    if _digest(job, raw[DIGEST:]) != raw[:DIGEST]:
+        return None
+    try:
+        found: F32 = np.load(io.BytesIO(raw[DIGEST:]), allow_pickle=False)
+    except (ValueError, EOFError):
+        return None
+    return found if found.shape == (job.segments, job.spec.outputs) else None
+
+
+def _found(job: ScoreJob) -> F32:
+    found = _read(job)
+    if found is None:
+        raise InputError(f"{job.out} was altered while it was in use", "start again")
+    return found

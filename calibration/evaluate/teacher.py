@@ -1,0 +1,214 @@
+"""The teacher that is evaluated: what ``anyecg finetune`` wrote, a checkpoint, or a foundation bundle.
+
+A prepared segment has been through the front end already, so the network reads it as it is; an int8 bundle reads it in
+the steps of its own input. The network runs as one LiteRT model, which is kept in the work folder, so that every
+process and every worker of a cluster opens the same file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from calibration.evaluate.scorer import ScorerSpec, keep_model
+from convert.checkpoint.reader import read_checkpoint
+from convert.checkpoint.tensors import Checkpoint, sha256_of
+from convert.datasets.heads import TeacherHead, heads_of_bundle, heads_of_file
+from convert.teacher.open import InputSteps, float_model
+from convert.teacher.patients import read_patients, read_patients_file
+from convert.teacher.place import CHECKPOINT, PATIENTS, network_options, outputs_of
+from edge.frontend.ecgfounder import WINDOW_SAMPLES
+from firmware_bridge.errors import InputError, UsageError
+
+KERAS = "teacher.keras"
+"""Beside the checkpoint in the folder of ``anyecg finetune``."""
+
+EXPORT = "float/3"
+"""Changes whenever the same checkpoint is exported differently, so that scores of two exports are never mixed."""
+
+Knots = tuple[tuple[float, ...], tuple[float, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class TeacherOptions:
+    """What a teacher may not say of itself.
+
+    Attributes:
+        outputs: File that names its outputs; ``None`` for ``outputs.json`` beside it.
+        stride: Of each stage's first block; ``None`` for what the checkpoint says, else 2.
+        use_bn: Trained with batch normalisation; ``None`` for what the checkpoint says, else not.
+    """
+
+    outputs: Path | None = None
+    stride: int | None = None
+    use_bn: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTeacher:
+    """A teacher that was read; it is exported when it is first to score.
+
+    Attributes:
+        name: For people.
+        kind: ``checkpoint``, ``keras`` or ``bundle``.
+        sha256: Of the checkpoint or of the bundle's manifest.
+        identity: Of its scores: those of one identity are never mixed with those of another.
+        heads: Its outputs.
+        knots: Of a bundle's isotonic curves, ``None`` for a head without.
+        export: Gives its LiteRT model, which may take TensorFlow and a minute.
+        quantized: Input quantization of an int8 model; ``None`` for a float one.
+        patients: Whom it has met, by part; ``None`` where it does not say.
+    """
+
+    name: str
+    kind: str
+    sha256: str
+    identity: str
+    heads: tuple[TeacherHead, ...]
+    knots: tuple[Knots | None, ...]
+    export: Callable[[], bytes]
+    quantized: InputSteps | None
+    patients: dict[str, frozenset[bytes]] | None
+
+    def spec(self, work: Path) -> ScorerSpec:
+        """How to run it, with its model in the work folder.
+
+        Raises:
+            InputError: It has several leads, or is another network than it says.
+            OutputError: The model cannot be written.
+        """
+        model = keep_model(work.absolute() / f"teacher-{self.identity[:16]}.tflite", self.export)
+        return ScorerSpec(model, self.name, len(self.heads), self.quantized)
+
+
+def open_teacher(path: Path, options: TeacherOptions) -> OpenTeacher:
+    """Opens a teacher.
+
+    Args:
+        path: Folder of ``anyecg finetune``, checkpoint (``.pth``), Keras file (``.keras``) or foundation bundle.
+        options: What it may not say of itself.
+
+    Raises:
+        InputError: There is none, or its outputs do not match their description.
+        UsageError: Nothing says what its outputs mean.
+        BundleError: It is a damaged bundle.
+    """
+    if path.suffix == ".zip" or (path / "manifest.json").is_file():
+        return _bundle(path, options)
+    if path.is_dir():
+        found = next((path / name for name in (CHECKPOINT, KERAS) if (path / name).is_file()), None)
+        if found is None:
+            raise InputError(
+                f"no teacher in {path}: neither {CHECKPOINT} nor {KERAS} nor a bundle's manifest.json",
+                "'anyecg finetune' writes it when it is done; start that again where it was interrupted",
+            )
+        path = found
+    if not path.is_file():
+        raise InputError(f"no teacher at {path}", "give the folder of 'anyecg finetune', a .pth, or a bundle")
+    outputs = outputs_of(path, options.outputs)
+    if path.suffix == ".keras":
+        return _keras(path, outputs, options)
+    return _checkpoint(path, outputs, options)
+
+
+def _checkpoint(path: Path, outputs: Path, options: TeacherOptions) -> OpenTeacher:
+    checkpoint = read_checkpoint(path)
+    heads = heads_of_file(outputs)
+    stride, use_bn = network_options(checkpoint, options.stride, options.use_bn)
+    _as_many(heads, outputs, checkpoint)
+    identity = _identity(checkpoint.sha256, stride, use_bn)
+
+    def export() -> bytes:
+        return _exported(checkpoint, stride, use_bn)
+
+    return _opened(path, "checkpoint", checkpoint.sha256, identity, heads, export)
+
+
+def _keras(path: Path, outputs: Path, options: TeacherOptions) -> OpenTeacher:
+    if options.stride is not None or options.use_bn is not None:
+        raise UsageError("--stride and --bn belong to a checkpoint", f"{path.name} says them itself")
+    digest = sha256_of(path)
+    heads = heads_of_file(outputs)
+
+    def export() -> bytes:
+        # Only here: it loads TensorFlow, which a run that goes on does not need.
+        from convert.checkpoint.keras_file import read_keras_teacher
+
+        checkpoint = read_keras_teacher(path)
+        _as_many(heads, outputs, checkpoint)
+        return _exported(checkpoint, *network_options(checkpoint, None, None))
+
+    return _opened(path, "keras", digest, _identity(digest), heads, export)
+
+
+def _opened(
+    path: Path,
+    kind: str,
+    digest: str,
+    identity: str,
+    heads: tuple[TeacherHead, ...],
+    export: Callable[[], bytes],
+) -> OpenTeacher:
+    name = path.parent.name if path.name in (CHECKPOINT, KERAS) else path.stem
+    met = path.with_name(PATIENTS)
+    return OpenTeacher(
+        name=name or path.stem,
+        kind=kind,
+        sha256=digest,
+        identity=identity,
+        heads=heads,
+        knots=tuple(None for _ in heads),
+        export=export,
+        quantized=None,
+        patients=read_patients_file(met) if met.is_file() else None,
+    )
+
+
+def _bundle(path: Path, options: TeacherOptions) -> OpenTeacher:
+    from edge.bundle.reader import load_bundle
+
+    if options != TeacherOptions():
+        raise UsageError("--outputs, --stride and --bn belong to a checkpoint", "a bundle says it itself")
+    bundle = load_bundle(path)
+    m = bundle.manifest
+    if m.front_end.name != "ecgfounder/1":
+        raise InputError(
+            f"{path} is a bundle of the {m.tier} tier",
+            "prepared segments have the front end ecgfounder/1; judge it with 'anyecg validate'",
+        )
+    heads = heads_of_bundle(bundle)
+    return OpenTeacher(
+        name=f"{m.name} {m.version}",
+        kind="bundle",
+        sha256=bundle.sha256,
+        identity=_identity(bundle.sha256),
+        heads=heads,
+        knots=tuple(bundle.calibration[h.key].knots for h in heads),
+        export=lambda: bundle.model,
+        quantized=InputSteps(m.input.scale, m.input.zero_point, m.front_end.clamp),
+        patients=read_patients(path),
+    )
+
+
+def _as_many(heads: Sequence[TeacherHead], outputs: Path, checkpoint: Checkpoint) -> None:
+    dense = checkpoint.tensors.get("dense.weight")
+    if dense is not None and len(dense) != len(heads):
+        raise InputError(
+            f"{outputs} names {len(heads)} outputs, dense of {checkpoint.path} has {len(dense)}",
+            "one entry a row of dense, in its order",
+        )
+
+
+def _identity(*parts: object) -> str:
+    return hashlib.sha256(" ".join(map(str, (*parts, EXPORT))).encode()).hexdigest()
+
+
+def _exported(checkpoint: Checkpoint, stride: int, use_bn: bool) -> bytes:
+    from convert.checkpoint.net1d import net1d_from_tensors
+
+    net = net1d_from_tensors(checkpoint, stride=stride, use_bn=use_bn)
+    if net.spec.in_channels != 1:
+        raise InputError(f"{checkpoint.path} reads {net.spec.in_channels} leads", "prepared segments have one")
+    return float_model(net.with_length(WINDOW_SAMPLES))

@@ -1,0 +1,125 @@
+"""The evaluation as tables on a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from calibration.report.text import aligned, number, signed, span
+
+HEADINGS = ("head", "result", "95 % interval", "n", "patients", "positive", "prevalence", "AUPRC", "tier", "verdict")
+TIER_HEADINGS = ("heads", "judged", "strong", "moderate", "limited", "INCONCLUSIVE", "mean AUROC")
+SIMULATED = "These patients are simulated: the numbers say nothing about people, and not how the paper's would compare."
+
+
+def title(report: Mapping[str, Any]) -> str:
+    """What was judged on what."""
+    h = report["header"]
+    return f"{h['teacher']['name']} on {h['data']['name']}, part '{h['data']['part']}'"
+
+
+def head_cells(head: Mapping[str, Any]) -> list[str]:
+    """One head as cells under :data:`HEADINGS`."""
+    verdict = head["conclusion"] if head["conclusion"] in ("INCONCLUSIVE", "NOT JUDGED") else ""
+    counts = [str(head["n"]), str(head["patients"])]
+    if head["kind"] == "value":
+        mae = (head["values"] or {}).get("mae") or {"value": None, "ci": None}
+        return [head["key"], f"MAE {number(mae['value'])}", span(mae["ci"]), *counts, "-", "-", "-", "-", ""]
+    return [
+        head["key"], number(head["auroc"]), span(head["auroc_ci"]), *counts, str(head["positive_patients"]),
+        "-" if head["prevalence"] is None else f"{head['prevalence']:.1%}", number(head["auprc"]), head["tier"] or "-",
+        verdict,
+    ]  # fmt: skip
+
+
+def tier_rows(report: Mapping[str, Any]) -> list[list[str]]:
+    """The paper's summary as rows under :data:`TIER_HEADINGS`, the paper's own last."""
+    names = ("judged", "strong", "moderate", "limited", "inconclusive")
+    rows = [
+        [f"{g['group']} ({g['heads']})", *[str(g[name]) for name in names], number(g["auroc_mean"])]
+        for g in report["tiers"]["groups"]
+    ]
+    p = report["tiers"]["paper"]
+    paper = [str(p["heads"]), str(p["strong"]), str(p["moderate"]), str(p["limited"]), "-", "-"]
+    return [*rows, [f"the paper, {p['source']} ({p['heads']})", *paper]]
+
+
+def monitoring_rows(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Estimation and monitoring side by side: headings and rows."""
+    columns = report["monitoring"]["columns"]
+    headings = ["lab", "direction", *[c if c == "now" else f"{c} min" for c in columns]]
+    rows = [[r["lab"], r["direction"], *[_cell(r[c]) for c in columns]] for r in report["monitoring"]["rows"]]
+    return headings, rows
+
+
+def _cell(cell: Mapping[str, Any] | None) -> str:
+    if cell is None or cell["auroc"] is None:
+        return "-"
+    ends = cell["auroc_ci"]
+    return number(cell["auroc"], 2) + (f" ({ends[0]:.2f}-{ends[1]:.2f})" if ends else "")
+
+
+def tally_sentences(report: Mapping[str, Any]) -> list[str]:
+    """The network against the baselines, and ten minutes against ten seconds, in sentences."""
+    lines = []
+    for kind, measure in (("probability", "AUROC"), ("value", "error")):
+        for name, found in ((report["baselines"] or {}).get("summary") or {}).items():
+            s = found[kind]
+            if s["compared"]:
+                lines.append(
+                    f"{measure}: the network is better than '{name}' for {s['better']} of {s['compared']} heads, worse "
+                    f"for {s['worse']}, INCONCLUSIVE for {s['INCONCLUSIVE']}{_median(s)}"
+                )
+        s = report["aggregate"]["summary"][kind]
+        if s["compared"]:
+            lines.append(
+                f"{measure}: {report['aggregate']['minutes']} minutes are better than one segment for {s['better']} of "
+                f"{s['compared']} heads, worse for {s['worse']}, INCONCLUSIVE for {s['INCONCLUSIVE']}{_median(s)}"
+            )
+    return lines
+
+
+def _median(found: Mapping[str, Any]) -> str:
+    middle = found["median_difference"]
+    return "" if middle is None else f" (median difference {signed(middle)})"
+
+
+def text_report(report: Mapping[str, Any]) -> str:
+    """Everything that fits a terminal."""
+    h = report["header"]
+    c = h["counts"]
+    lines = [
+        title(report),
+        f"{c['patients']} patients, {c['visits']} visits, {c['segments']} segments, {c['heads']} heads",
+        "",
+        *aligned([HEADINGS, *[head_cells(head) for head in report["heads"]]]),
+        "",
+        *aligned([("", *TIER_HEADINGS[1:]), *tier_rows(report)]),
+        "",
+    ]
+    headings, rows = monitoring_rows(report)
+    if len(headings) > 3 and rows:
+        lines += [*aligned([headings, *rows]), ""]
+    lines += report["summary"]
+    lines += tally_sentences(report)
+    lines += reference_sentences(report)
+    if h["data"]["simulated"]:
+        lines.append(SIMULATED)
+    lines += [f"only in the teacher: {', '.join(h['teacher_only'])}"] if h["teacher_only"] else []
+    lines += [f"only in the data: {', '.join(h['data_only'])}"] if h["data_only"] else []
+    lines += [f"note: {remark}" for remark in h["remarks"]]
+    return "\n".join(lines) + "\n"
+
+
+def reference_sentences(report: Mapping[str, Any]) -> list[str]:
+    """The comparison with a reference in a sentence."""
+    r = report["reference"]
+    if r is None:
+        return []
+    found = [h for h in r["heads"] if h["kind"] == "probability"]
+    counts = _counted([h["verdict"] for h in found])
+    return [f"not inferior to {r['name']} by more than {r['margin']:g} of AUROC: {counts}"]
+
+
+def _counted(words: Sequence[str]) -> str:
+    return ", ".join(f"{words.count(w)} {w}" for w in dict.fromkeys(words)) or "no head to compare"

@@ -1,0 +1,92 @@
+"""Against a reference: non-inferiority head by head, agreement of the outputs, kappa and flips of the decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.validate.judge import Judged, rounded, score_json
+from calibration.validate.reference import Reference
+from convert.parity.forms import correlation
+from convert.stats.noninferiority import Comparison, compare_auroc, compare_rate
+from convert.stats.reliability import kappa
+from edge.estimate import sigmoid
+
+Bools = NDArray[np.bool_]
+
+
+def comparisons(j: Judged, reference: Reference, margins: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Non-inferiority of every head that both have, by AUROC, sensitivity and specificity.
+
+    Args:
+        j: The bundle under test and what it said.
+        reference: What the reference said.
+        margins: The table ``noninferiority`` of the limits.
+    """
+    out: list[dict[str, Any]] = []
+    for i, head in enumerate(j.bundle.manifest.outputs):
+        rows = np.isfinite(reference.shown[:, i]) & np.isfinite(j.est_truth[:, i])
+        if head.kind != "probability" or not rows.any():
+            continue
+        y = j.est_truth[rows, i] > 0.5
+        ours, theirs = j.seen.est_value[rows, i], reference.shown[rows, i]
+        resampler = j.resampler(rows, windows=False)
+        found = [compare_auroc(ours, theirs, y, resampler, margins["auroc_margin"])]
+        mine, other = j.bundle.calibration[head.key].threshold, reference.thresholds[i]
+        if mine is not None and other is not None:
+            a, b, margin = ours >= mine, theirs >= other, margins["decision_margin"]
+            found.append(compare_rate("sensitivity", a, b, y, resampler, margin))
+            found.append(compare_rate("specificity", ~a, ~b, ~y, resampler, margin))
+        out += [_json(head.key, len(y), c) for c in found]
+    return out
+
+
+def _json(key: str, n: int, c: Comparison) -> dict[str, Any]:
+    return {
+        "key": key, **asdict(c), "n": n, "ours": rounded(c.ours), "theirs": rounded(c.theirs),
+        "difference": score_json(c.difference),
+    }  # fmt: skip
+
+
+def agreement(j: Judged, reference: Reference) -> dict[str, Any]:
+    """How near both are to each other whatever the truth: outputs of windows, decisions of estimates."""
+    rows = []
+    for i, head in enumerate(j.bundle.manifest.outputs):
+        both = np.isfinite(reference.logits[:, i])
+        if not both.any():
+            continue
+        ours, theirs = j.window_logits(i)[both], reference.logits[both, i]
+        row: dict[str, Any] = {
+            "key": head.key,
+            "windows": int(both.sum()),
+            "correlation": rounded(correlation(ours, theirs), 5),
+            "mean_difference": rounded(float(np.mean(np.abs(ours - theirs)))),
+            "probability_mean": None,
+            **_decided(j, reference, i),
+        }
+        if head.kind == "probability":
+            row["probability_mean"] = rounded(float(np.mean(np.abs(sigmoid(ours) - sigmoid(theirs)))))
+        rows.append(row)
+    known = [r["correlation"] for r in rows if r["correlation"] is not None]
+    return {
+        "name": reference.name,
+        "kind": reference.kind,
+        "sha256": reference.sha256,
+        "missing_heads": list(reference.missing),
+        "correlation_median": rounded(float(np.median(known)), 5) if known else None,
+        "heads": rows,
+    }
+
+
+def _decided(j: Judged, reference: Reference, i: int) -> dict[str, Any]:
+    head = j.bundle.manifest.outputs[i]
+    mine, other = j.bundle.calibration[head.key].threshold, reference.thresholds[i]
+    rows = np.isfinite(reference.shown[:, i])
+    if mine is None or other is None or head.kind != "probability":
+        return {"estimates": int(rows.sum()), "kappa": None, "flips": None}
+    a, b = j.seen.est_value[rows, i] >= mine, reference.shown[rows, i] >= other
+    return {"estimates": len(a), "kappa": rounded(kappa(a, b)), "flips": int((a != b).sum())}

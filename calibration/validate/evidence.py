@@ -1,0 +1,132 @@
+"""Writes what was found into a bundle: evidence of every judged head, the report, and all hashes anew.
+
+Nothing but the manifest's evidence, the card's section and the report changes; the bundle appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from calibration.report.files import report_files
+from calibration.report.text import number, span
+from convert.bundle.writer import to_json, write_folder
+from edge.bundle.reader import MANIFEST, load_bundle, resolve
+from firmware_bridge.errors import CheckFailedError, OutputError, UsageError
+
+BEGIN, END = "<!-- anyecg validate -->", "<!-- /anyecg validate -->"
+"""Between these the card tells of the last validation."""
+
+FOLDER = "validation"
+
+
+def check_writable(bundle: str) -> Path:
+    """The folder of a bundle that evidence can be written into: worth asking before minutes of work.
+
+    Raises:
+        UsageError: It is a zip, which is not altered in place.
+    """
+    path = resolve(bundle)
+    if not path.is_dir():
+        raise UsageError(f"evidence is written into a folder, and {path} is none", "unpack the bundle first")
+    return path
+
+
+def write_evidence(report: Mapping[str, Any], bundle: str) -> str:
+    """Writes the evidence.
+
+    Args:
+        report: As in the JSON twin.
+        bundle: Folder or ``demo``.
+
+    Returns:
+        SHA-256 of the new manifest.
+
+    Raises:
+        CheckFailedError: The gate fails; then the bundle stays as it is.
+        OutputError: It cannot be written.
+    """
+    folder = check_writable(bundle)
+    if not report["gate"]["ok"]:
+        raise CheckFailedError("the gate fails, so no evidence is written", "the bundle is as it was")
+    was = load_bundle(folder)
+    if was.sha256 != report["header"]["bundle"]["manifest_sha256"]:
+        raise OutputError(f"{folder} changed while it was judged", "run it again")
+    try:
+        manifest = json.loads((folder / MANIFEST).read_bytes())
+        files = {name: (folder / name).read_bytes() for name in manifest["files"]}
+    except OSError as error:
+        raise OutputError(f"cannot read {folder}: {error.strerror}") from error
+    heads = {h["key"]: h for h in report["heads"]}
+    data = report["header"]["data"]
+    for output in manifest["outputs"]:
+        found = evidence_of(heads[output["key"]], f"{data['name']} ({data['split']}), sha256 {data['sha256'][:16]}")
+        if found is not None:
+            output["evidence"] = found
+    for name, content in report_files(report).items():
+        files[f"{FOLDER}/{name}"] = content
+    files["MODEL_CARD.md"] = _card(files["MODEL_CARD.md"].decode(), report).encode()
+    manifest["files"] = {
+        name: {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)} for name, content in files.items()
+    }
+    new = to_json(manifest)
+    write_folder(folder, {**files, MANIFEST: new}, "the bundle")
+    return hashlib.sha256(new).hexdigest()
+
+
+def evidence_of(head: Mapping[str, Any], data: str) -> dict[str, Any] | None:
+    """A head's entry in the manifest; ``None`` where it could not be judged, so that the older one stays.
+
+    What cannot be told from chance is limited, whatever its point estimate: the device then raises no flag.
+    """
+    if head["kind"] == "value":
+        values = head["values"]
+        if values is None:
+            return None
+        return {
+            "auroc": None, "ci": values["mae"]["ci"], "n": head["n"], "positives": None,
+            "tier": head["tier"] or "limited", "mae": values["mae"]["value"], "data": data,
+        }  # fmt: skip
+    if head["auroc"] is None:
+        return None
+    tier = "limited" if head["conclusion"] == "INCONCLUSIVE" else head["tier"]
+    return {
+        "auroc": head["auroc"], "ci": head["auroc_ci"], "n": head["n"], "positives": head["positives"],
+        "tier": tier, "mae": None, "data": data,
+    }  # fmt: skip
+
+
+def _card(text: str, report: Mapping[str, Any]) -> str:
+    """The card with its section about this validation, in the place of an older one."""
+    h = report["header"]
+    rows = []
+    for head in report["heads"]:
+        if head["kind"] == "value":
+            mae = (head["values"] or {"mae": {"value": None, "ci": None}})["mae"]
+            result = f"MAE {number(mae['value'])} {head['unit']} ({span(mae['ci'])})"
+        else:
+            result = f"AUROC {number(head['auroc'])} ({span(head['auroc_ci'])})"
+        rows.append(f"| `{head['key']}` | {result} | {head['n']} | {head['positives'] or '–'} | {head['conclusion']} |")
+    what = (
+        f"`{h['command']}`: {h['counts']['patients']} patients, {h['counts']['windows']} windows; data split "
+        f"`{h['data']['sha256'][:16]}`. The manifest's evidence is from here. {report['summary']}."
+    )
+    section = "\n".join(
+        [
+            BEGIN,
+            "## Validated since",
+            "",
+            what,
+            "",
+            "| output | result (95 %) | n | positives | says |",
+            "|---|---|---|---|---|",
+            *rows,
+            END,
+        ]
+    )
+    without = re.sub(f"\n*{re.escape(BEGIN)}.*?{re.escape(END)}\n*", "\n", text, flags=re.DOTALL)
+    return f"{without.rstrip()}\n\n{section}\n"

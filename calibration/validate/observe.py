@@ -1,0 +1,247 @@
+"""What the device would have said: its own engine over recordings, with every window's outputs kept.
+
+Nothing of the chain is imitated: :class:`edge.engine.Engine` runs as it does on a patch, with a model that remembers
+what it answered. An *estimate* here is the last one of each aggregation span of a recording: one for a recording
+shorter than that, and hardly any that shares a window with another.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.bundle.reader import Bundle
+from edge.engine import Engine, SessionInfo
+from edge.model import Model
+from edge.records import ABSTAIN_REASONS, Estimate
+from firmware_bridge.errors import InputError
+from firmware_bridge.samples import LinkItem
+
+F64 = NDArray[np.float64]
+
+OUTCOMES = ("accepted", *ABSTAIN_REASONS)
+"""What a hop may come to."""
+
+HOP_EPSILON_S = 1e-3
+"""A window ends up to 8 ms after its hop and never before, up to rounding."""
+
+Alter = Callable[[Iterable[LinkItem]], Iterator[LinkItem]]
+"""Changes what comes over the link: noise, loss, another clock."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Observed:
+    """What the device said of some recordings.
+
+    Attributes:
+        recording: Index of the recording of each accepted window, ``(n,)``.
+        hop: Number of its hop, ``(n,)``.
+        start_s: Signal time of its first sample, ``(n,)``.
+        score: Its quality, ``(n,)``.
+        rate_bpm: Heart rate, NaN where none, ``(n,)``.
+        outputs: int8 outputs of the model, ``(n, width)``.
+        est_recording: Index of the recording of each estimate, ``(m,)``.
+        est_start_s: Begin of its newest window, ``(m,)``.
+        est_score: Mean quality of the windows behind it, ``(m,)``.
+        est_rate_bpm: Median of their rates, ``(m,)``.
+        est_windows: How many windows stand behind it, ``(m,)``.
+        est_value: What is shown, ``(m, heads)``.
+        est_low: Lower end of the shown interval, NaN where none.
+        est_high: Upper end.
+        outcomes: Hops by recording and :data:`OUTCOMES`, ``(recordings, 9)``.
+        sample_inputs: int8 input of the first accepted window of each recording, ``(k, samples)``.
+        sample_window: Which window that is, ``(k,)``.
+        broken: Recordings that could not be read, ``(b,)``, and why, ``(b,)``.
+    """
+
+    recording: NDArray[np.int32]
+    hop: NDArray[np.int64]
+    start_s: F64
+    score: NDArray[np.float32]
+    rate_bpm: NDArray[np.float32]
+    outputs: NDArray[np.int8]
+    est_recording: NDArray[np.int32]
+    est_start_s: F64
+    est_score: NDArray[np.float32]
+    est_rate_bpm: NDArray[np.float32]
+    est_windows: NDArray[np.int32]
+    est_value: F64
+    est_low: F64
+    est_high: F64
+    outcomes: NDArray[np.int64]
+    sample_inputs: NDArray[np.int8]
+    sample_window: NDArray[np.int64]
+    broken: NDArray[np.int32]
+    broken_why: NDArray[np.str_]
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """Every array by name, for a file."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
+
+
+class RecordingModel:
+    """A model that remembers what it was asked and what it answered.
+
+    Args:
+        model: The one that answers.
+    """
+
+    def __init__(self, model: Model) -> None:
+        self.backend = model.backend
+        self._model = model
+        self.outputs: list[NDArray[np.int8]] = []
+        self.first_input: NDArray[np.int8] | None = None
+
+    def run(self, window: NDArray[np.int8]) -> NDArray[np.int8]:
+        """Runs one window; see :class:`edge.model.Model`."""
+        if self.first_input is None:
+            self.first_input = window.reshape(-1).copy()
+        found = self._model.run(window)
+        self.outputs.append(found)
+        return found
+
+
+def session(name: str) -> SessionInfo:
+    """A session without clocks: estimates depend on the samples alone."""
+    return SessionInfo("validate", name, lambda ns: ns, lambda: False, stalls=False)
+
+
+def run_engine(
+    bundle: Bundle, model: Model, name: str, items: Iterable[LinkItem], hop_s: float
+) -> tuple[list[Estimate], RecordingModel]:
+    """One recording through the device's engine.
+
+    Args:
+        bundle: Whose.
+        model: Its loaded model.
+        name: Of the recording.
+        items: Its samples.
+        hop_s: Seconds between windows.
+
+    Raises:
+        InputError: The recording turns out to be broken.
+    """
+    remembering = RecordingModel(model)
+    engine = Engine(bundle, remembering, session(name), hop_s)
+    estimates: list[Estimate] = []
+    for item in items:
+        estimates += engine.push(item).estimates
+    return estimates, remembering
+
+
+def observe(
+    bundle: Bundle, model: Model, recordings: Iterable[tuple[int, str, Iterable[LinkItem]]], hop_s: float
+) -> Observed:
+    """Some recordings through the device's engine.
+
+    Args:
+        bundle: Whose.
+        model: Its loaded model.
+        recordings: Index, name and samples of each.
+        hop_s: Seconds between windows.
+    """
+    rows = _Rows(bundle, hop_s)
+    for index, name, items in recordings:
+        try:
+            rows.add(index, *run_engine(bundle, model, name, items, hop_s))
+        except InputError as error:
+            rows.broken.append((index, error.what))
+    return rows.observed()
+
+
+class _Rows:
+    """Collects what one engine after the other said."""
+
+    def __init__(self, bundle: Bundle, hop_s: float) -> None:
+        self._span_s = bundle.manifest.aggregation_minutes * 60.0
+        self._hop_s = hop_s
+        self._heads = len(bundle.manifest.outputs)
+        self._width = math.prod(bundle.manifest.output.shape)
+        self._samples = math.prod(bundle.manifest.input.shape)
+        self._windows: list[tuple[int, int, float, float, float]] = []
+        self._outputs: list[NDArray[np.int8]] = []
+        self._estimates: list[tuple[int, float, float, float, int]] = []
+        self._shown: list[list[tuple[float, float, float]]] = []
+        self._outcomes: list[NDArray[np.int64]] = []
+        self._inputs: list[NDArray[np.int8]] = []
+        self._input_of: list[int] = []
+        self.broken: list[tuple[int, str]] = []
+
+    def add(self, index: int, estimates: list[Estimate], model: RecordingModel) -> None:
+        outcomes = np.zeros(len(OUTCOMES), np.int64)
+        for e in estimates:
+            outcomes[OUTCOMES.index(e.abstained or "accepted")] += 1
+        self._outcomes.append(outcomes)
+        accepted = [e for e in estimates if e.abstained is None]
+        if not accepted:
+            return
+        if model.first_input is not None:
+            self._inputs.append(model.first_input)
+            self._input_of.append(len(self._windows))
+        for e in accepted:
+            hop = math.floor(e.window.end_s / self._hop_s + HOP_EPSILON_S)
+            self._windows.append((index, hop, e.window.start_s, e.quality.score, _rate(e)))
+        self._outputs += model.outputs
+        spans: dict[int, list[Estimate]] = {}
+        for e in accepted:
+            spans.setdefault(int(e.window.start_s // self._span_s), []).append(e)
+        for group in spans.values():
+            self._judged(index, group)
+
+    def _judged(self, index: int, group: list[Estimate]) -> None:
+        last = group[-1]
+        rates = [r for r in map(_rate, group) if math.isfinite(r)]
+        score = float(np.mean([e.quality.score for e in group]))
+        rate = float(np.median(rates)) if rates else math.nan
+        self._estimates.append((index, last.window.start_s, score, rate, last.labs[0].windows))
+        self._shown.append([(_or_nan(lab.value), *(lab.interval or (math.nan, math.nan))) for lab in last.labs])
+
+    def observed(self) -> Observed:
+        windows = np.array(self._windows, dtype=np.float64).reshape(-1, 5)
+        estimates = np.array(self._estimates, dtype=np.float64).reshape(-1, 5)
+        shown = np.array(self._shown, dtype=np.float64).reshape(-1, self._heads, 3)
+        return Observed(
+            recording=windows[:, 0].astype(np.int32),
+            hop=windows[:, 1].astype(np.int64),
+            start_s=windows[:, 2],
+            score=windows[:, 3].astype(np.float32),
+            rate_bpm=windows[:, 4].astype(np.float32),
+            outputs=np.array(self._outputs, dtype=np.int8).reshape(-1, self._width),
+            est_recording=estimates[:, 0].astype(np.int32),
+            est_start_s=estimates[:, 1],
+            est_score=estimates[:, 2].astype(np.float32),
+            est_rate_bpm=estimates[:, 3].astype(np.float32),
+            est_windows=estimates[:, 4].astype(np.int32),
+            est_value=shown[:, :, 0],
+            est_low=shown[:, :, 1],
+            est_high=shown[:, :, 2],
+            outcomes=np.array(self._outcomes, dtype=np.int64).reshape(-1, len(OUTCOMES)),
+            sample_inputs=np.array(self._inputs, dtype=np.int8).reshape(-1, self._samples),
+            sample_window=np.array(self._input_of, dtype=np.int64),
+            broken=np.array([i for i, _ in self.broken], dtype=np.int32),
+            broken_why=np.array([why for _, why in self.broken], dtype=np.str_),
+        )
+
+
+def _rate(e: Estimate) -> float:
+    return math.nan if e.heart_rate_bpm is None else e.heart_rate_bpm
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def joined(parts: list[Observed]) -> Observed:
+    """Several results as one; indices of recordings are those of the whole data set already."""
+    first = 0
+    moved = []
+    for part in parts:
+        moved.append(part.sample_window + first)
+        first += len(part.recording)
+    whole = {f.name: np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(Observed)}
+    whole["sample_window"] = np.concatenate(moved)
+    return Observed(**whole)

@@ -1,0 +1,362 @@
+"""A bundle's probabilities, values, thresholds and abstention anew, on patients that trained nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime as dt
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.validate.labelled import Labelled, heads_of, labels_for
+from calibration.validate.observe import Observed
+from convert.bundle.fit import tier
+from convert.bundle.writer import BundleContents, to_json
+from convert.labels.plan import LabelPlan
+from convert.stats.decide import Rule, abstention
+from convert.stats.methods import FOLDS, METHODS, Curve, Method, choose, folds
+from convert.stats.metrics import auroc_interval, calibration_error, mae_interval
+from convert.stats.probability import conformal_half_width, fit_linear, fit_platt
+from convert.teacher.patients import FILE as PATIENTS_FILE
+from convert.teacher.patients import hashes, names_training, patients_file, read_patients
+from edge.bundle.reader import Bundle
+from edge.bundle.schema import HeadCalibration, OutputHead
+from edge.estimate import Estimator
+from edge.frontend.stream import WINDOW_S
+from edge.stats import normal_quantile
+from firmware_bridge.errors import BundleError, InputError
+
+F64 = NDArray[np.float64]
+
+SCHEMA = "anyecg.calibration-report/1"
+REPORT = "validation/probability.json"
+CARD_HEAD = "\n## Probabilities calibrated anew\n"
+LEAST_PATIENTS = 10
+"""Of each class, from which a head is calibrated; with fewer it stays as it was."""
+LEVEL = 0.9
+BOOTSTRAPS = 200
+CORE = frozenset({"manifest.json", "model.tflite", "calibration.json", "golden.npz", "MODEL_CARD.md"})
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """How to calibrate.
+
+    Attributes:
+        methods: What may be chosen.
+        rule: Of thresholds.
+        coverage: Of each class outside the band of abstention; ``None`` for no such band.
+        seed: Of folds and resampling.
+    """
+
+    methods: tuple[Method, ...] = METHODS
+    rule: Rule = dataclasses.field(default_factory=Rule)
+    coverage: float | None = None
+    seed: int = 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """Aggregated outputs and the laboratory's results, estimate by estimate.
+
+    Attributes:
+        raw: Outputs before any calibration, ``(n, heads)``.
+        truth: 0, 1 or the value; NaN where unknown.
+        patient: Number of each row's patient, ``(n,)``.
+    """
+
+    raw: F64
+    truth: F64
+    patient: NDArray[np.int64]
+
+
+_DID = {"test": "judged", "train": "trained", "teacher_train": "trained the teacher of"}
+
+
+def check_overlap(bundle: Path, data: Labelled) -> str:
+    """Refuses patients that trained or judged the bundle.
+
+    Returns:
+        ``none``, or why it could not be checked.
+
+    Raises:
+        InputError: Some of the patients did.
+    """
+    known = read_patients(bundle)
+    if known is None:
+        return "not known: the bundle does not name its patients"
+    ours = hashes(data.recordings)
+    for part, found in known.items():
+        both = ours & found if part != "calibration" else frozenset[bytes]()
+        if both:
+            did = _DID.get(part, f"were in the part '{part}' of")
+            raise InputError(
+                f"{len(both)} of the {len(ours)} patients in {data.folder} {did} this bundle",
+                "calibrate on patients that it has never met",
+            )
+    return "none" if names_training(known) else "not known: the bundle does not name those who trained it"
+
+
+def scores_of(bundle: Bundle, data: Labelled, seen: Observed, plan: LabelPlan | None = None) -> Scores:
+    """What the device's estimator makes of the windows, before calibration, and what the laboratory found.
+
+    Args:
+        bundle: The bundle.
+        data: Labelled recordings.
+        seen: What the bundle said of them.
+        plan: How labels are made of results; ``None`` for the kit's own.
+
+    Raises:
+        InputError: There is no label.
+    """
+    plain = HeadCalibration("linear", 1.0, 0.0, None, "none", 0.0, LEVEL)
+    outputs = tuple(dataclasses.replace(head, kind="value") for head in bundle.manifest.outputs)
+    uncalibrated = dataclasses.replace(
+        bundle,
+        manifest=dataclasses.replace(bundle.manifest, outputs=outputs),
+        calibration={head.key: plain for head in outputs},
+    )
+    rows = np.full((len(seen.est_recording), len(outputs)), np.nan)
+    place = {(int(r), float(s)): i for i, (r, s) in enumerate(zip(seen.est_recording, seen.est_start_s, strict=True))}
+    estimator, current = Estimator(uncalibrated), -1
+    for recording, start_s, score, out in zip(seen.recording, seen.start_s, seen.score, seen.outputs, strict=True):
+        if recording != current:
+            estimator, current = Estimator(uncalibrated), int(recording)
+        estimator.add(float(start_s) + WINDOW_S, out, float(score))
+        row = place.get((int(recording), float(start_s)))
+        if row is not None:
+            rows[row] = [lab.value for lab in estimator.labs()]
+    truth = labels_for(data, heads_of(bundle), seen.est_recording, seen.est_start_s, plan)
+    return Scores(rows, truth, data.patient[seen.est_recording])
+
+
+def calibrate_heads(
+    bundle: Bundle, entries: Mapping[str, Mapping[str, Any]], scores: Scores, wanted: Wanted
+) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
+    """New entries of ``calibration.json`` and what is to be said of each head.
+
+    Args:
+        bundle: The bundle.
+        entries: Its ``calibration.json`` as it is.
+        scores: On patients that it never met.
+        wanted: How.
+    """
+    made, said = {}, {}
+    for j, head in enumerate(bundle.manifest.outputs):
+        known = ~np.isnan(scores.truth[:, j])
+        one = Scores(scores.raw[known, j], scores.truth[known, j], scores.patient[known])
+        fitted: Callable[..., tuple[dict[str, Any], dict[str, Any]]] = _value if head.kind == "value" else _probability
+        made[head.key], said[head.key] = fitted(head, bundle.calibration[head.key], entries[head.key], one, wanted)
+    return made, said
+
+
+def _probability(
+    head: OutputHead, old: HeadCalibration, entry: Mapping[str, Any], one: Scores, wanted: Wanted
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    y = one.truth > 0.5
+    ill, well = len(np.unique(one.patient[y])), len(np.unique(one.patient[~y]))
+    said: dict[str, Any] = {"n": len(y), "patients": len(np.unique(one.patient)), "positives": int(y.sum())}
+    if min(ill, well) < LEAST_PATIENTS:
+        short = f"{ill} patients with and {well} without it" if len(y) else "no results"
+        return dict(entry), {**said, "left": f"{short}; {LEAST_PATIENTS} of each are needed"}
+    was = _curve(old)
+    found = choose(one.raw, y, one.patient, wanted.methods, was, wanted.seed)
+    before = was.probability(one.raw)
+    threshold = wanted.rule.threshold(found.held_out, y)
+    new: dict[str, Any] = {
+        **found.curve.entry(),
+        "threshold": None if threshold is None else round(threshold, 9),
+        "threshold_method": wanted.rule.name + (f"={wanted.rule.target:g}" if wanted.rule.target else ""),
+        "interval": {"method": "logit_sd", "sd": round(_sd(old, found.curve, one, wanted.seed), 9), "level": LEVEL},
+        "basis": "laboratory results",
+    }
+    said |= {
+        "method": f"kept {found.curve.method}" if found.kept else found.curve.method,
+        "log_loss": {m: round(v, 5) for m, v in found.losses.items()},
+        "calibration_error_before": _round(calibration_error(before, y)),
+        "calibration_error": _round(calibration_error(found.held_out, y)),
+        "brier": _round(float(np.mean((found.held_out - y) ** 2))),
+        "threshold": new["threshold"],
+        **_answers(found.held_out, y, threshold, None),
+    }
+    if wanted.coverage is not None:
+        low, high = abstention(found.held_out, y, wanted.coverage, threshold)
+        new["abstain"] = {
+            "method": "conformal", "low": round(low, 9), "high": round(high, 9), "coverage": wanted.coverage,
+        }  # fmt: skip
+        said |= _answers(found.held_out, y, threshold, (low, high))
+    if head.evidence.auroc is None:
+        area = auroc_interval(one.raw, y, one.patient, seed=wanted.seed)
+        said["evidence"] = {
+            "auroc": _round(area.value), "ci": [_round(area.low), _round(area.high)], "n": len(y),
+            "positives": int(y.sum()), "tier": tier(area.value), "mae": None, "data": "patients of the calibration",
+        }  # fmt: skip
+    return new, said
+
+
+def _answers(
+    p: F64, y: NDArray[np.bool_], threshold: float | None, band: tuple[float, float] | None
+) -> dict[str, float | None]:
+    """What threshold and band do to those patients, each judged by a fit without them."""
+    if threshold is None:
+        return {}
+    out: dict[str, float | None] = {
+        "sensitivity": _round(float(np.mean(p[y] >= threshold))),
+        "specificity": _round(float(np.mean(p[~y] < threshold))),
+    }
+    if band is not None:
+        sure = (p < band[0]) | (p >= band[1])
+        out["undecided"] = _round(float(np.mean(~sure)))
+        out["positives_cleared"] = _round(float(np.mean(p[y] < band[0])))
+        out["negatives_flagged"] = _round(float(np.mean(p[~y] >= band[1])))
+    return out
+
+
+def _curve(old: HeadCalibration) -> Curve:
+    if old.knots is not None:
+        return Curve("isotonic", x=old.knots[0], y=old.knots[1])
+    return Curve(cast("Method", old.method), old.slope, old.offset)
+
+
+def _sd(old: HeadCalibration, curve: Curve, one: Scores, seed: int) -> float:
+    """The interval's width moves with the slope; where there was none, it is that of a resampled Platt line."""
+    slope = curve.a if curve.method != "isotonic" else 1.0
+    if old.interval_method == "logit_sd" and old.slope > 0.0:
+        return old.interval_width / old.slope * slope
+    rng = np.random.default_rng([seed, 12])
+    y = one.truth > 0.5
+    who, index = np.unique(one.patient, return_inverse=True)
+    counts = rng.multinomial(len(who), np.full(len(who), 1.0 / len(who)), size=BOOTSTRAPS)[:, index]
+    lines = [fit_platt(one.raw, y, c.astype(np.float64)) for c in counts]
+    spread = float(np.sqrt(np.mean(np.var([line.logit(one.raw) for line in lines], axis=0))))
+    return spread / max(float(np.median([line.a for line in lines])), 0.05) * slope
+
+
+def _value(
+    head: OutputHead, old: HeadCalibration, entry: Mapping[str, Any], one: Scores, wanted: Wanted
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    patients = len(np.unique(one.patient))
+    said: dict[str, Any] = {"n": len(one.truth), "patients": patients}
+    if patients < 2 * LEAST_PATIENTS:
+        return dict(entry), {**said, "left": f"results of {patients} patients; {2 * LEAST_PATIENTS} are needed"}
+    line = fit_linear(one.raw, one.truth)
+    if line.slope * old.slope <= 0.0:
+        return dict(entry), {**said, "left": "the results contradict the output's direction"}
+    fold = folds(one.patient, np.zeros(len(one.truth), dtype=bool), wanted.seed)
+    held_out = np.empty(len(one.truth))
+    for k in range(FOLDS):
+        held_out[fold == k] = fit_linear(one.raw[fold != k], one.truth[fold != k]).value(one.raw[fold == k])
+    error = held_out - one.truth
+    half = conformal_half_width(error, LEVEL)
+    new = {
+        "method": "linear", "slope": round(line.slope, 9), "intercept": round(line.intercept, 9),
+        "threshold": entry.get("threshold"),
+        "interval": {"method": "conformal", "half_width": round(half, 9), "level": LEVEL},
+        "persons": person_spreads(error, one.patient, half), "basis": "laboratory results",
+    }  # fmt: skip
+    before = old.slope * one.raw + old.offset
+    said |= {
+        "method": "linear",
+        "mae_before": _round(float(np.mean(np.abs(before - one.truth)))),
+        "mae": _round(mae_interval(error, one.patient, seed=wanted.seed).value),
+        "half_width": _round(half),
+    }
+    del head
+    return new, said
+
+
+def person_spreads(error: F64, patient: NDArray[np.int64], half: float) -> dict[str, float]:
+    """How much of an error is the person's own: one-way analysis of variance over patients seen more than once.
+
+    ``anyecg calibrate person`` shrinks by it. Where hardly anybody was seen twice, half of the variance is given to
+    each (arbitrary).
+    """
+    _, index, count = np.unique(patient, return_inverse=True, return_counts=True)
+    mean = np.bincount(index, error) / count
+    twice = count > 1
+    total = float((half / normal_quantile(0.5 + 0.5 * LEVEL)) ** 2)
+    if int(twice.sum()) < LEAST_PATIENTS:
+        return {"between_sd": _root(0.5 * total), "within_sd": _root(0.5 * total)}
+    rest = (error - mean[index])[twice[index]]
+    within = float(np.sum(rest**2) / (count[twice].sum() - twice.sum()))
+    between = float(np.var(mean[twice], ddof=1) - within * np.mean(1.0 / count[twice]))
+    return {"between_sd": _root(max(between, 0.0)), "within_sd": _root(within)}
+
+
+def _root(variance: float) -> float:
+    return round(float(np.sqrt(variance)), 6)
+
+
+def rewritten(
+    folder: Path,
+    bundle: Bundle,
+    data: Labelled,
+    entries: Mapping[str, Mapping[str, Any]],
+    said: Mapping[str, Mapping[str, Any]],
+    overlap: str,
+    labels: Mapping[str, str] | None = None,
+) -> BundleContents:
+    """The bundle with another calibration; model, golden windows and everything else are as they were.
+
+    Raises:
+        BundleError: A file of it cannot be read any more.
+    """
+    try:
+        manifest = json.loads((folder / "manifest.json").read_bytes())
+        extra = {name: (folder / name).read_bytes() for name in bundle.manifest.files if name not in CORE}
+        card = (folder / "MODEL_CARD.md").read_text(encoding="utf-8").partition(CARD_HEAD)[0]
+    except (OSError, ValueError) as error:
+        raise BundleError(f"{folder} cannot be read: {error}") from None
+    patients = hashes(data.recordings)
+    done = [key for key, one in said.items() if "left" not in one]
+    manifest["outputs"] = [
+        {**o, "evidence": said[o["key"]]["evidence"]} if "evidence" in said[o["key"]] else o
+        for o in manifest["outputs"]
+    ]
+    facts = {
+        "date": dt.datetime.now(dt.UTC).date().isoformat(), "data": data.folder.name, "data_sha256": data.sha256,
+        "split": data.split, "simulated": data.simulated, "patients": len(patients), "heads": len(done),
+        "overlap": overlap, **({} if labels is None else {"labels": dict(labels)}),
+    }  # fmt: skip
+    manifest["calibrated"] = facts
+    known = read_patients(folder)
+    parts = {**(known or {}), "calibration": patients | (known or {}).get("calibration", frozenset())}
+    # Without those who trained, a list of patients would claim that nobody did.
+    extra |= {PATIENTS_FILE: patients_file(parts)} if known is not None else {}
+    extra[REPORT] = to_json({"schema": SCHEMA, **facts, "heads": said})
+    who = "simulated patients" if data.simulated else "patients"
+    card += (
+        f"{CARD_HEAD}\n{len(done)} of {len(said)} outputs, on {facts['patients']} {who} of the part '{data.split}' of "
+        f"{data.folder.name}, {facts['date']}. Patients who trained the model among them: {overlap}. "
+        f"Numbers: `{REPORT}`.\n"
+    )
+    kept = {key: value for key, value in manifest.items() if key not in {"schema", "notice", "files"}}
+    return BundleContents(kept, bundle.model, entries, bundle.golden_inputs, bundle.golden_outputs, card, extra)
+
+
+def _round(value: float | None) -> float | None:
+    return None if value is None or not np.isfinite(value) else round(value, 4)
+
+
+def table(said: Mapping[str, Mapping[str, Any]], keys: Sequence[str]) -> str:
+    """What was done to each head, for a terminal."""
+    head = f"{'output':<20} {'patients':>8} {'positive':>8}  {'method':<15} {'ECE before':>10} {'after':>6}  threshold"
+    lines = [head]
+    for key in keys:
+        one = said[key]
+        start = f"{key:<20} {one['patients']:>8} {one.get('positives', '-'):>8}  "
+        if "left" in one:
+            lines.append(f"{start}as it was: {one['left']}")
+        elif "mae" in one:
+            lines.append(f"{start}{one['method']:<15} MAE {one['mae_before']} -> {one['mae']}")
+        else:
+            cut = "target out of reach" if one["threshold"] is None else f"{one['threshold']:.4f}"
+            undecided = f", {100 * one['undecided']:.0f} % undecided" if "undecided" in one else ""
+            errors = f"{one['calibration_error_before']:>10.4f} {one['calibration_error']:>6.4f}"
+            lines.append(f"{start}{one['method']:<15} {errors}  {cut}{undecided}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,244 @@
+"""``anyecg validate``: run the device's code over labelled data, judge it, write the report."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+
+from calibration.validate.compare import agreement, comparisons
+from calibration.validate.float_form import read_float_form
+from calibration.validate.gate import checks_json, judge, load_limits
+from calibration.validate.judge import Judged, judge_heads, summary_line
+from calibration.validate.labelled import Labelled, SplitName, heads_of, labels_for, labels_header, open_labelled
+from calibration.validate.links import float_link, model_links
+from calibration.validate.observe import OUTCOMES, Observed
+from calibration.validate.reference import ReferencePlan, check_reference, open_reference, save_logits
+from calibration.validate.robustness import robustness
+from calibration.validate.shards import RunPlan, key_of, open_bundle, run_all
+from calibration.validate.subgroups import subgroups
+from convert.labels.travelling_plan import ChosenPlan, chosen_plan, read_bundle_plan
+from convert.stats.metrics import RESAMPLES
+from convert.teacher.patients import hashes, names_training, read_patients
+from edge.bundle.reader import Bundle, resolve
+from edge.records import NOTICE
+from firmware_bridge.errors import InputError
+
+SCHEMA = "anyecg.validate/1"
+
+PACKAGES = ("anyecg-edge", "numpy", "scipy", "scikit-learn", "ai-edge-litert")
+"""Whose versions the numbers may depend on."""
+
+
+@dataclass(frozen=True, slots=True)
+class ValidateOptions:
+    """What to validate, and how.
+
+    Attributes:
+        bundle: Folder, zip or ``demo``.
+        data: Labelled recordings.
+        out: Where report and shards go.
+        split: Part of the data.
+        reference: Bundle, checkpoint or logits to compare with; ``None`` for none.
+        outputs: What a checkpoint's outputs mean; ``None`` for ``outputs.json`` beside it.
+        margin: Of AUROC; ``None`` for the one of ``validate.toml``.
+        gate: File of limits, ``None`` for the kit's own.
+        seed: Of everything that is drawn.
+        hop_s: Seconds between windows.
+        resamples: Replicates of the bootstrap.
+        robustness: Recordings on which disturbances are tried; 0 for none.
+        jobs: Processes.
+        limit: Take the first so many recordings only.
+        one_recording_a_patient: Nobody is in a folder without patient identifiers twice.
+        label_plan: File that says how labels are made of results; ``None`` for the bundle's own, or the kit's.
+        command: As it was typed, for the report.
+    """
+
+    bundle: str
+    data: Path
+    out: Path
+    split: SplitName = "test"
+    reference: str | None = None
+    outputs: Path | None = None
+    margin: float | None = None
+    gate: Path | None = None
+    seed: int = 1
+    hop_s: float = 1.0
+    resamples: int = RESAMPLES
+    robustness: int = 40
+    jobs: int = 1
+    limit: int | None = None
+    one_recording_a_patient: bool = False
+    label_plan: Path | None = None
+    command: str = ""
+
+
+def validate(options: ValidateOptions, progress: TextIO | None) -> dict[str, Any]:
+    """Everything that the report says, as JSON-able values.
+
+    Args:
+        options: What, and how.
+        progress: Stream for the progress line, or ``None``.
+
+    Raises:
+        InputError: The data cannot be used.
+        BundleError: The bundle cannot.
+        OutputError: The shards cannot be written.
+    """
+    limits = load_limits(options.gate)
+    if options.margin is not None:
+        limits["noninferiority"]["auroc_margin"] = options.margin
+    path = resolve(options.bundle)
+    bundle, _ = open_bundle(path)
+    data = open_labelled(
+        options.data, options.split, one_recording_a_patient=options.one_recording_a_patient, limit=options.limit
+    )
+    data = replace(data, remarks=(*data.remarks, *known_patients(path, data)))
+    form = read_float_form(path, bundle)
+    if options.reference is not None:
+        check_reference(options.reference, bundle, form)
+    chosen = chosen_plan(options.label_plan, read_bundle_plan(path), "bundle")
+    work = options.out / "work"
+    key = key_of(bundle.sha256, data.sha256, options.hop_s, len(data.recordings))
+    plan = RunPlan(path, options.hop_s, options.jobs, sha256=bundle.sha256)
+    seen = run_all(plan, list(enumerate(data.recordings)), work, f"run-{key}", progress)
+    if not len(seen.recording):
+        raise InputError(f"the quality gate accepted no window of {options.data}", _why_nothing(seen))
+    judged = judged_of(bundle, data, seen, options, chosen)
+    report: dict[str, Any] = {
+        "schema": SCHEMA,
+        "notice": NOTICE,
+        "header": {**header(judged, options, limits), "labels": labels_header(data, chosen)},
+        "abstention": abstention(seen),
+        "heads": judge_heads(judged),
+        "links": [
+            *model_links(bundle, seen.sample_inputs, limits["links"], micro=bundle.manifest.tier == "micro"),
+            float_link(bundle, form, seen.sample_inputs, limits["links"]),
+        ],
+        "reference": None,
+        "comparisons": [],
+    }
+    if options.reference is not None:
+        how = ReferencePlan(options.reference, options.outputs, work, options.hop_s, options.jobs, form)
+        reference = open_reference(how, judged, progress)
+        report["reference"] = agreement(judged, reference)
+        report["comparisons"] = comparisons(judged, reference, limits["noninferiority"])
+    save_logits(options.out / "logits.npz", judged)
+    report["subgroups"] = subgroups(judged, limits["subgroups"])
+    report["robustness"] = (
+        robustness(judged, path, options.robustness, options.jobs, work, progress) if options.robustness else []
+    )
+    checks = judge(report, limits)
+    report["gate"] = {"ok": all(c.ok for c in checks), "limits": limits, "checks": checks_json(checks)}
+    report["summary"] = summary_line(report["heads"])
+    return report
+
+
+def known_patients(bundle: Path, data: Labelled) -> list[str]:
+    """What the bundle's list of its own patients says of those to be judged, one sentence each.
+
+    Raises:
+        InputError: It was trained or calibrated on some of them.
+    """
+    parts = read_patients(bundle)
+    if parts is None:
+        return ["the bundle does not say whose recordings it was made of, so overlap with these could not be checked"]
+    ours = hashes(data.recordings)
+    for name, theirs in parts.items():
+        both = len(ours & theirs)
+        if both and name != "test":
+            raise InputError(
+                f"{both} of {len(ours)} patients are in part '{name}' of those that {bundle.name} was made of",
+                "judge it on patients whom it has not met",
+            )
+    again = len(ours & parts.get("test", frozenset()))
+    said = [f"{again} of {len(ours)} patients judged the bundle before, when it was made"] if again else []
+    if not names_training(parts):
+        said.append("the bundle does not say who trained it, so overlap of these with those could not be checked")
+    return said
+
+
+def judged_of(
+    bundle: Bundle, data: Labelled, seen: Observed, options: ValidateOptions, chosen: ChosenPlan | None = None
+) -> Judged:
+    """Results and truth side by side.
+
+    Raises:
+        InputError: There is no label.
+    """
+    plan = None if chosen is None else chosen.plan
+    # Windows and estimates at once: the table of results may have millions of rows.
+    recording = np.concatenate((seen.recording, seen.est_recording))
+    start_s = np.concatenate((seen.start_s, seen.est_start_s))
+    truth = labels_for(data, heads_of(bundle), recording, start_s, plan)
+    n = len(seen.recording)
+    return Judged(bundle, data, seen, truth[:n], truth[n:], options.seed, options.resamples)
+
+
+def header(j: Judged, options: ValidateOptions, limits: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
+    """What was judged on what, with hashes, versions and counts."""
+    m = j.bundle.manifest
+    probability = np.array([h.kind == "probability" for h in m.outputs])
+    return {
+        "bundle": {
+            "name": m.name,
+            "version": m.version,
+            "tier": m.tier,
+            "manifest_sha256": j.bundle.sha256,
+            "model_sha256": hashlib.sha256(j.bundle.model).hexdigest(),
+        },
+        "data": {
+            "name": options.data.name,
+            "split": j.data.split,
+            "sha256": j.data.sha256,
+            "simulated": j.data.simulated,
+            "remarks": list(j.data.remarks),
+        },
+        "counts": {
+            "patients": len(np.unique(j.data.patient[j.seen.est_recording])),
+            "recordings": len(j.data.recordings),
+            "estimates": len(j.seen.est_recording),
+            "windows": len(j.seen.recording),
+            "events": int(np.nansum(j.est_truth[:, probability] > 0.5)),
+        },
+        "seed": options.seed,
+        "resamples": options.resamples,
+        "hop_s": options.hop_s,
+        "margins": dict(limits["noninferiority"]),
+        "versions": {"python": platform.python_version(), **{p: _version(p) for p in PACKAGES}},
+        "command": options.command,
+    }
+
+
+def abstention(seen: Observed) -> dict[str, Any]:
+    """What the hops came to."""
+    totals = seen.outcomes.sum(axis=0)
+    hops = int(totals.sum())
+    silent = int((seen.outcomes[:, 0] == 0).sum())
+    return {
+        "hops": hops,
+        "accepted": int(totals[0]),
+        "share_accepted": round(float(totals[0]) / hops, 4) if hops else None,
+        "reasons": {name: int(n) for name, n in zip(OUTCOMES[1:], totals[1:], strict=True) if n},
+        "recordings_without_estimate": silent,
+        "broken": sorted({str(why) for why in seen.broken_why})[:20],
+    }
+
+
+def _why_nothing(seen: Observed) -> str:
+    totals = seen.outcomes.sum(axis=0)
+    named = [f"{name} {n}" for name, n in zip(OUTCOMES, totals, strict=True) if n]
+    return "what its hops came to: " + (", ".join(named) or "nothing was readable")
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"

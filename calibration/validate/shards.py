@@ -1,0 +1,168 @@
+"""The engine over a whole data set: in shards on disk, several processes, resumed after a kill."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import multiprocessing
+import os
+import signal
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+
+from calibration.validate.observe import Alter, Observed, joined, observe
+from convert.compute.progress import Progress
+from convert.datasets.pairs import Recording
+from edge.bundle.reader import Bundle, load_bundle
+from edge.model import Model, load_model
+from firmware_bridge.errors import BundleError, InputError, OutputError
+
+SHARD_RECORDINGS = 16
+"""What a kill loses at most: a few seconds of work."""
+
+WORTHWHILE = 8
+"""Shards from which processes are started for them; each takes about a second to start."""
+
+DIGEST = 32
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """How to run.
+
+    Attributes:
+        bundle: Path of the bundle.
+        hop_s: Seconds between windows.
+        jobs: Processes.
+        alter: Changes what comes over the link; ``None`` to leave it.
+        sha256: Of the bundle's manifest, so that one that is replaced during a run does not mix into it; empty for no
+            such check.
+    """
+
+    bundle: Path
+    hop_s: float
+    jobs: int
+    alter: Alter | None = None
+    sha256: str = ""
+
+
+_Job = tuple[Path, RunPlan, list[tuple[int, Recording]]]
+
+
+def run_all(
+    plan: RunPlan, recordings: Sequence[tuple[int, Recording]], work: Path, key: str, progress: TextIO | None
+) -> Observed:
+    """Runs the recordings that are not yet on disk, then reads everything.
+
+    Args:
+        plan: How.
+        recordings: Index in the data set, and recording.
+        work: Folder of the shards.
+        key: Names what the result depends on; shards of another key are not looked at.
+        progress: Stream for the progress line, or ``None``.
+
+    Raises:
+        InputError: A shard was altered while it was in use.
+        OutputError: One cannot be written.
+    """
+    folder = work / key
+    groups = [list(recordings[i : i + SHARD_RECORDINGS]) for i in range(0, len(recordings), SHARD_RECORDINGS)]
+    paths = [folder / f"{k:05d}.npz" for k in range(len(groups))]
+    found = [_read(path) for path in paths]
+    todo = [k for k, part in enumerate(found) if part is None]
+    done = sum(len(groups[k]) for k in range(len(groups)) if found[k] is not None)
+    bar = Progress("running the device's code", len(recordings), "recordings", progress, done)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"cannot use {folder}: {error.strerror}", "name another --out") from error
+    windows = 0
+    for k, part in zip(todo, _made([(paths[k], plan, groups[k]) for k in todo], plan.jobs), strict=True):
+        found[k] = part
+        done += len(groups[k])
+        windows += len(part.recording)
+        bar.step(done, f"({windows} windows)")
+    return joined([part for part in found if part is not None])
+
+
+def _made(jobs: Sequence[_Job], processes: int) -> Iterator[Observed]:
+    if processes < 2 or len(jobs) < WORTHWHILE:
+        loaded: dict[Path, tuple[Bundle, Model]] = {}
+        for job in jobs:
+            plan = job[1]
+            if plan.bundle not in loaded:
+                loaded[plan.bundle] = open_bundle(plan.bundle)
+            yield _make(job, *loaded[plan.bundle])
+        return
+    context = multiprocessing.get_context("spawn")
+    # Ctrl-C reaches every process of the terminal; only this one shall answer it.
+    with context.Pool(processes, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
+        yield from pool.imap(_make_shard, jobs)
+
+
+_opened: dict[Path, tuple[Bundle, Model]] = {}
+
+
+def _make_shard(job: _Job) -> Observed:
+    path = job[1].bundle
+    if path not in _opened:
+        _opened[path] = open_bundle(path)
+    return _make(job, *_opened[path])
+
+
+def _make(job: _Job, bundle: Bundle, model: Model) -> Observed:
+    path, plan, group = job
+    if plan.sha256 not in ("", bundle.sha256):
+        raise BundleError(f"{plan.bundle} was replaced while it was in use", "start again")
+    alter = plan.alter or iter
+    part = observe(bundle, model, ((i, r.name, alter(r.items())) for i, r in group), plan.hop_s)
+    _write(path, part)
+    return part
+
+
+def open_bundle(path: Path) -> tuple[Bundle, Model]:
+    """A bundle and its model. The self-test is one of the gate's checks, so it is not made here."""
+    bundle = load_bundle(path)
+    return bundle, load_model(bundle)
+
+
+def key_of(*parts: object) -> str:
+    """A short name for what a result depends on."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def _write(path: Path, part: Observed) -> None:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **part.arrays())
+    data = buffer.getvalue()
+    partial = path.with_suffix(f".{os.getpid()}.part")
+    try:
+        with partial.open("wb") as file:
+            file.write(hashlib.sha256(data).digest() + data)
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OutputError(f"cannot write {path}: {error.strerror}", "free some space or name another --out") from error
+
+
+def _read(path: Path) -> Observed | None:
+    """A shard; ``None`` where it is missing or damaged, so that it is made (again)."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+    if hashlib.sha256(data[DIGEST:]).digest() != data[:DIGEST]:
+        return None
+    try:
+        with np.load(io.BytesIO(data[DIGEST:]), allow_pickle=False) as found:
+            return Observed(**{f.name: found[f.name] for f in fields(Observed)})
+    except (ValueError, KeyError, zipfile.BadZipFile):
+        return None

@@ -1,0 +1,104 @@
+"""Does a head hold for everybody? By sex, age, device, heart rate and signal quality; small groups are suppressed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from calibration.validate.judge import Judged, rounded
+from convert.stats.discrimination import ranking
+from convert.stats.metrics import Score, auroc
+
+Bools = NDArray[np.bool_]
+
+AGES = ((0, 45), (45, 65), (65, 80), (80, 200))
+"""Bands in years, the upper end open."""
+
+RATES_BPM = ((0, 60), (60, 100), (100, 400))
+"""Slow, usual and fast hearts."""
+
+QUALITIES = ((0.0, 0.8), (0.8, 0.95), (0.95, 1.01))
+"""Mean score of the windows behind an estimate; the gate lets 0.5 pass."""
+
+CHANCE = 0.5
+
+
+def groups(j: Judged) -> Iterator[tuple[str, str, Bools]]:
+    """Every group of estimates: by what, which, and its rows."""
+    of = j.seen.est_recording
+    sex = np.array([j.data.persons[i].sex for i in of])
+    device = np.array([j.data.device[i] for i in of])
+    for by, values in (("sex", sex), ("device", device)):
+        for name in sorted(set(values.tolist()) - {""}):
+            yield by, str(name), values == name
+    ages = [j.data.persons[i].age for i in of]
+    age = np.array([np.nan if a is None else a for a in ages], dtype=np.float64)
+    bands: tuple[tuple[str, NDArray[np.floating], tuple[tuple[float, float], ...], str], ...] = (
+        ("age", age, AGES, "years"),
+        ("heart rate", j.seen.est_rate_bpm, RATES_BPM, "bpm"),
+        ("signal quality", j.seen.est_score, QUALITIES, ""),
+    )
+    for by, numbers, edges, unit in bands:
+        for k, (low, high) in enumerate(edges):
+            with np.errstate(invalid="ignore"):
+                rows = (numbers >= low) & (numbers < high)
+            if k == 0:
+                name = f"below {high:g} {unit}"
+            else:
+                name = f"{low:g} {unit} and more" if k == len(edges) - 1 else f"{low:g} to {high:g} {unit}"
+            yield by, " ".join(name.split()), rows
+
+
+def subgroups(j: Judged, limits: Mapping[str, float]) -> dict[str, Any]:
+    """AUROC and shift of the probabilities of every head in every group, worst first.
+
+    Args:
+        j: Results and truth.
+        limits: The table ``subgroups``: smaller groups are left out and counted.
+    """
+    rows: list[dict[str, Any]] = []
+    suppressed = 0
+    for by, name, members in groups(j):
+        if not members.any() or members.all():
+            continue  # an empty group, or the whole
+        for i, head in enumerate(j.bundle.manifest.outputs):
+            known = np.isfinite(j.est_truth[:, i])
+            if head.kind != "probability" or not (known & members).any():
+                continue
+            found = _one(j, i, members & known, known, limits)
+            if found is None:
+                suppressed += 1
+            else:
+                rows.append({"by": by, "group": name, "key": head.key, **found})
+    rows.sort(key=lambda r: (r["difference"], r["key"], r["by"], r["group"]))
+    return {
+        "rows": rows,
+        "suppressed": suppressed,
+        "patients_min": limits["patients_min"],
+        "events_min": limits["events_min"],
+    }
+
+
+def _one(j: Judged, i: int, members: Bools, known: Bools, limits: Mapping[str, float]) -> dict[str, Any] | None:
+    y, p = j.est_truth[members, i] > 0.5, j.seen.est_value[members, i]
+    resampler = j.resampler(members, windows=False)
+    if resampler.patients < limits["patients_min"] or min(int(y.sum()), int((~y).sum())) < limits["events_min"]:
+        return None
+    whole = auroc(j.seen.est_value[known, i], j.est_truth[known, i] > 0.5)
+    found: Score = ranking(p, y, resampler).auroc
+    if found.value is None or whole is None:
+        return None
+    worse = found.high is not None and found.high < whole and whole > CHANCE
+    return {
+        "n": len(y),
+        "patients": resampler.patients,
+        "positives": int(y.sum()),
+        "auroc": rounded(found.value),
+        "auroc_ci": None if found.low is None or found.high is None else [rounded(found.low), rounded(found.high)],
+        "difference": rounded(found.value - whole),
+        "probability_shift": rounded(float(p.mean() - y.mean())),
+        "clearly_worse": worse,
+    }

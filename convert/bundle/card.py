@@ -1,0 +1,24 @@
+"""Pieces that every model card shares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A number for a table; a dash where there is none."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def output_row(output: Mapping[str, Any]) -> str:
+    """One line of the card's table; the tests hold it against the manifest."""
+    e = output["evidence"]
+    what = f"{output['lab']} {output['direction']}" if output["direction"] else f"{output['lab']} (value)"
+    if output["kind"] == "value":
+        strength = f"MAE {number(e['mae'])} {output['unit']}"
+    else:
+        ci = f" ({number(e['ci'][0])}–{number(e['ci'][1])})" if e["ci"] else ""
+        strength = f"AUROC {number(e['auroc'])}{ci}"
+    count = "–" if e["positives"] is None else str(e["positives"])
+    return f"| `{output['key']}` | {what} | {output['loinc']} | {strength} | {e['n']} | {count} | {e['tier']} |"

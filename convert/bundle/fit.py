@@ -1,0 +1,316 @@
+"""How near a student came to its teacher, and its calibration, on patients that trained nothing.
+
+A *case* is one visit or recording of a patient: its score is the mean over its windows, as the runtime averages the
+windows of the last minutes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.bundle.scaling import Scaling
+from convert.datasets.heads import TeacherHead
+from convert.stats.metrics import auroc, auroc_interval, calibration_error, mae_interval
+from convert.stats.probability import (
+    Linear,
+    Platt,
+    conformal_half_width,
+    fit_linear,
+    fit_platt,
+    logit_sd,
+    youden_threshold,
+)
+
+F64 = NDArray[np.float64]
+
+LEVEL = 0.9
+"""Coverage of every interval a bundle promises."""
+
+MIN_CASES = 10
+"""Cases of either class, or measured values twice over, from which a head is calibrated on the laboratory's results;
+with fewer it is calibrated on its teacher."""
+
+FORMS = ("int8", "float", "ptq")
+"""The shipped model, its float form before quantization-aware training, and quantization of that after training."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """One part of the split, window by window.
+
+    Attributes:
+        outputs: Form -> the student's outputs, ``(n, heads)``.
+        teacher: The teacher's, ``(n, heads)``.
+        hard: What the laboratory found, ``(n, heads)``, NaN where unknown.
+        case: Case of each window, ``(n,)``, from 0.
+        patient: Patient of each case, ``(cases,)``, as a number.
+        data: What these patients are, for the evidence.
+    """
+
+    outputs: Mapping[str, F64]
+    teacher: F64
+    hard: F64
+    case: NDArray[np.int64]
+    patient: NDArray[np.int64]
+    data: str
+
+    def mean(self, values: F64) -> F64:
+        """Mean over the windows of each case, ``(cases, heads)``."""
+        count = np.bincount(self.case, minlength=len(self.patient)).astype(np.float64)
+        columns = [np.bincount(self.case, values[:, j], len(self.patient)) / count for j in range(values.shape[1])]
+        return np.stack(columns, axis=1)
+
+    def truth(self) -> F64:
+        """What the laboratory found in each case, ``(cases, heads)``: the mean of what is known, NaN where nothing."""
+        known = ~np.isnan(self.hard)
+        total = self.mean(np.where(known, self.hard, 0.0))
+        share = self.mean(known.astype(np.float64))
+        return np.where(share > 0, total / np.maximum(share, 1e-12), np.nan)
+
+
+def tier(value: float | None) -> str:
+    """Strength of evidence as in arXiv 2510.22301: strong above 0.65, limited below 0.55."""
+    if value is None or value < 0.55:
+        return "limited"
+    return "strong" if value > 0.65 else "moderate"
+
+
+def shown(heads: Sequence[TeacherHead], logits: F64) -> F64:
+    """A teacher's outputs as its own calibration shows them: logits, or values in their unit."""
+    return np.asarray(logits * [h.slope for h in heads] + [h.offset for h in heads])
+
+
+def calibrate(heads: Sequence[TeacherHead], scaling: Scaling, part: Part, seed: int) -> dict[str, dict[str, Any]]:
+    """The heads' entries in ``calibration.json``.
+
+    With enough laboratory results a head is fitted to them. Without, it is fitted to its teacher, whose threshold it
+    keeps: its interval then tells how far it is from the teacher (and for values how far the teacher is off, where
+    the teacher's bundle knows), not how far from the laboratory.
+
+    Args:
+        heads: The outputs.
+        scaling: Of the training.
+        part: The calibration part.
+        seed: Seed of what is resampled.
+    """
+    scores, teacher = part.mean(part.outputs["int8"]), shown(heads, part.mean(part.teacher))
+    truth = part.truth()
+    return {
+        h.key: (_value if h.is_value else _probability)(
+            h, scores[:, j], teacher[:, j], truth[:, j], _designed(h, scaling, j), seed
+        )
+        for j, h in enumerate(heads)
+    }
+
+
+def _designed(head: TeacherHead, scaling: Scaling, j: int) -> Linear:
+    """The line that the training was built on."""
+    scale, centre = float(scaling.scale[j]), float(scaling.centre[j])
+    return Linear(head.slope * scale, head.slope * centre + head.offset)
+
+
+def _line(scores: F64, wanted: F64, designed: Linear) -> Linear:
+    """Least squares, which shrinks an unsure student; as designed where there are too few cases to fit."""
+    line = fit_linear(scores, wanted) if len(scores) >= MIN_CASES else designed
+    return line if line.slope * designed.slope > 0 else designed
+
+
+def _probability(
+    head: TeacherHead, scores: F64, teacher: F64, truth: F64, designed: Linear, seed: int
+) -> dict[str, Any]:
+    known = ~np.isnan(truth)
+    y = truth[known] > 0.5
+    if min(int(y.sum()), int((~y).sum())) >= MIN_CASES:
+        platt = fit_platt(scores[known], y)
+        sd = logit_sd(scores[known], teacher[known], y, platt, seed=seed)
+        a, b, basis, method = platt.a, platt.b, "laboratory results", "youden"
+        threshold: float | None = youden_threshold(platt.probability(scores[known]), y)
+    else:
+        line = _line(scores, teacher, designed)
+        a, b, basis = line.slope, line.intercept, "teacher"
+        sd = float(np.sqrt(np.mean((line.value(scores) - teacher) ** 2)))
+        threshold, method = head.threshold, "teacher"
+    return {
+        "method": "platt",
+        "a": _short(a),
+        "b": _short(b),
+        "threshold": None if threshold is None else _short(threshold),
+        "threshold_method": method,
+        "interval": {"method": "logit_sd", "sd": _short(sd), "level": LEVEL},
+        "basis": basis,
+    }
+
+
+def _value(head: TeacherHead, scores: F64, teacher: F64, truth: F64, designed: Linear, seed: int) -> dict[str, Any]:
+    del seed
+    known = ~np.isnan(truth)
+    by_lab = int(known.sum()) >= 2 * MIN_CASES
+    x, wanted = (scores[known], truth[known]) if by_lab else (scores, teacher)
+    if len(x) >= 2 * MIN_CASES:
+        # A line on one half of the cases, residuals on the other, so that none judges its own fit.
+        fit = np.arange(len(x)) % 2 == 0
+        line = fit_linear(x[fit], wanted[fit])
+        half = conformal_half_width(line.value(x[~fit]) - wanted[~fit], LEVEL)
+    else:
+        line = designed
+        half = conformal_half_width(line.value(x) - wanted, LEVEL)
+    return {
+        "method": "linear",
+        "slope": _short(line.slope),
+        "intercept": _short(line.intercept),
+        "threshold": None,
+        "interval": {
+            "method": "conformal",
+            "half_width": _short(half if by_lab else half + head.half_width),
+            "level": LEVEL,
+        },
+        "basis": "laboratory results" if by_lab else "teacher",
+    }
+
+
+def judge(
+    heads: Sequence[TeacherHead], part: Part, entries: Mapping[str, Mapping[str, Any]], seed: int
+) -> dict[str, dict[str, Any]]:
+    """What the report says of each head on the test part: ``evidence`` for the manifest, and the comparisons."""
+    means = {form: part.mean(out) for form, out in part.outputs.items()}
+    teacher, truth = part.mean(part.teacher), part.truth()
+    out: dict[str, dict[str, Any]] = {}
+    for j, head in enumerate(heads):
+        found: dict[str, Any] = {
+            f"correlation_{form}": _correlation(part.outputs[form][:, j], part.teacher[:, j]) for form in FORMS
+        }
+        found["correlation_cases"] = _correlation(means["int8"][:, j], teacher[:, j])
+        scores = {**{form: means[form][:, j] for form in FORMS}, "teacher": shown(heads, teacher)[:, j]}
+        judged = _judge_value if head.is_value else _judge_probability
+        out[head.key] = {**judged(head, scores, truth[:, j], part, entries[head.key], seed), **found}
+    return out
+
+
+def _judge_probability(
+    head: TeacherHead, scores: Mapping[str, F64], truth: F64, part: Part, entry: Mapping[str, Any], seed: int
+) -> dict[str, Any]:
+    del head
+    known = ~np.isnan(truth)
+    y = truth[known] > 0.5
+    evidence = _no_evidence(part, int(known.sum()))
+    found: dict[str, Any] = {"evidence": evidence}
+    if known.any():
+        found |= _calibration(Platt(entry["a"], entry["b"]).probability(scores["int8"][known]), y, entry["threshold"])
+    if y.any() and (~y).any():
+        area = auroc_interval(scores["int8"][known], y, part.patient[known], seed=seed)
+        evidence["auroc"] = _opt(area.value)
+        evidence["ci"] = None if area.low is None or area.high is None else [_opt(area.low), _opt(area.high)]
+        evidence["positives"] = int(y.sum())
+        evidence["tier"] = tier(area.value)
+        for form, values in scores.items():
+            found[f"auroc_{form}"] = _opt(auroc(values[known], y))
+    return found
+
+
+def _calibration(p: F64, y: NDArray[np.bool_], threshold: float | None) -> dict[str, Any]:
+    """How far the calibrated probabilities of new patients can be believed, and what the threshold does to them."""
+    found: dict[str, Any] = {
+        "calibration_error": _opt(calibration_error(p, y)),
+        "brier": _opt(float(np.mean((p - y) ** 2))),
+        "brier_of_the_prevalence": _opt(float(y.mean() * (1 - y.mean()))),
+        "mean_probability": _opt(float(p.mean())),
+        "prevalence": _opt(float(y.mean())),
+    }
+    if threshold is not None:
+        flagged = p >= threshold
+        found["sensitivity"] = _opt(float(flagged[y].mean())) if y.any() else None
+        found["specificity"] = _opt(float((~flagged[~y]).mean())) if (~y).any() else None
+    return found
+
+
+def _judge_value(
+    head: TeacherHead, scores: Mapping[str, F64], truth: F64, part: Part, entry: Mapping[str, Any], seed: int
+) -> dict[str, Any]:
+    line = Linear(entry["slope"], entry["intercept"])
+    value = line.value(scores["int8"])
+    known = ~np.isnan(truth)
+    evidence = _no_evidence(part, int(known.sum()))
+    apart = float(np.mean(np.abs(value - scores["teacher"])))
+    found: dict[str, Any] = {"evidence": evidence, "mae_from_teacher": _opt(apart)}
+    if known.any():
+        error = value[known] - truth[known]
+        evidence["mae"] = _opt(mae_interval(error, part.patient[known], seed=seed).value)
+        low, high = np.quantile(truth[known], [0.15, 0.85])
+        areas = [auroc(-value[known], truth[known] < low), auroc(value[known], truth[known] > high)]
+        evidence["tier"] = tier(None if None in areas else min(a for a in areas if a is not None))
+        found["mae_teacher"] = _opt(float(np.mean(np.abs(scores["teacher"][known] - truth[known]))))
+        found["mae_of_the_mean"] = _opt(float(np.mean(np.abs(truth[known] - truth[known].mean()))))
+        found["coverage"] = _opt(float(np.mean(np.abs(error) <= entry["interval"]["half_width"])))
+    del head
+    return found
+
+
+def _no_evidence(part: Part, n: int) -> dict[str, Any]:
+    return {
+        "auroc": None, "ci": None, "n": n, "positives": None, "tier": "limited", "mae": None, "data": part.data,
+    }  # fmt: skip
+
+
+def summary(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Medians and macro averages over the heads, and what each step cost."""
+    heads = list(found.values())
+    correlations = {form: [h[f"correlation_{form}"] for h in heads] for form in FORMS}
+    out: dict[str, Any] = {f"median_correlation_{form}": _median(values) for form, values in correlations.items()}
+    out["median_correlation_cases"] = _median([h["correlation_cases"] for h in heads])
+    ranked = [h for h in heads if h.get("auroc_int8") is not None]
+    out["heads_with_auroc"] = len(ranked)
+    for form in (*FORMS, "teacher"):
+        out[f"macro_auroc_{form}"] = _opt(float(np.mean([h[f"auroc_{form}"] for h in ranked]))) if ranked else None
+    errors = [h["calibration_error"] for h in heads if h.get("calibration_error") is not None]
+    out["worst_calibration_error"] = max(errors, default=None)
+    if ranked:
+        lost = [h["auroc_float"] - h["auroc_int8"] for h in ranked]
+        out["worst_head_lost_by_int8"] = _opt(max(lost))
+    return out
+
+
+def agreement(heads: Sequence[TeacherHead], int8: F64, floating: F64, teacher: F64) -> dict[str, Any]:
+    """Correlation of student and teacher on other recordings, head by head, and the medians.
+
+    Args:
+        heads: The outputs.
+        int8: The shipped student's outputs, ``(windows, heads)``.
+        floating: Those of its float form.
+        teacher: The teacher's.
+    """
+    found = {
+        h.key: {
+            "correlation_int8": _correlation(int8[:, j], teacher[:, j]),
+            "correlation_float": _correlation(floating[:, j], teacher[:, j]),
+        }
+        for j, h in enumerate(heads)
+    }
+    medians = {
+        f"median_{form}": _median([c[form] for c in found.values()])
+        for form in ("correlation_int8", "correlation_float")
+    }
+    return {**medians, "heads": found}
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    return _opt(float(np.median(known))) if known else None
+
+
+def _correlation(a: F64, b: F64) -> float | None:
+    if len(a) < 3 or a.std() < 1e-9 or b.std() < 1e-9:
+        return None
+    return _opt(float(np.corrcoef(a, b)[0, 1]))
+
+
+def _opt(value: float | None) -> float | None:
+    return None if value is None or not np.isfinite(value) else round(float(value), 4)
+
+
+def _short(value: float) -> float:
+    return round(float(value), 6)

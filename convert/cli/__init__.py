@@ -1,0 +1,5 @@
+"""Host subcommands of ``anyecg``, one module each. Modules are loaded by name when a subcommand runs."""
+
+from __future__ import annotations
+
+__all__: list[str] = []

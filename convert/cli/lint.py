@@ -1,0 +1,95 @@
+"""``anyecg lint``: which target a model fails, and why."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from edge.cli.parser import Parser
+from firmware_bridge.errors import EXIT_OK, InputError
+
+if TYPE_CHECKING:
+    from convert.micro.rules import LintReport
+
+EXIT_FAILED = 1
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command; see ``anyecg lint --help``.
+
+    Args:
+        argv: Arguments after the command's name.
+
+    Returns:
+        0 when the model passes, 1 when not.
+
+    Raises:
+        AnyEcgError: What a user can do something about.
+    """
+    from convert.bundle.writer import to_json
+    from convert.micro.rules import TARGETS, lint
+
+    parser = Parser("anyecg lint", "Say which target a model fails, and why; exit status 1 when it fails.")
+    parser.add_argument("model", metavar="MODEL", help=".tflite file, or a bundle (folder, zip, 'demo')")
+    parser.add_argument(
+        "--target",
+        action="append",
+        choices=TARGETS,
+        default=[],
+        help="judge by this one, may be repeated; default: every kernel library and at least one preset",
+    )
+    parser.add_argument("--json", action="store_true", help="a JSON object instead of the table")
+    args = parser.parse_args(argv)
+    report = lint(read_model(args.model), args.model)
+    passed = report.passed(args.target)
+    if args.json:
+        text = to_json({**report.to_json(), "judged": args.target, "passed": passed}).decode()
+    else:
+        text = table(report, args.target)
+    sys.stdout.write(text)
+    return EXIT_OK if passed else EXIT_FAILED
+
+
+def read_model(name: str) -> bytes:
+    """Returns the model of a .tflite file or bundle.
+
+    Raises:
+        InputError: The file cannot be read or is too large.
+        BundleError: It is a broken bundle.
+    """
+    from convert.micro.graph import MAX_MODEL_BYTES
+    from edge.bundle.reader import load_bundle
+
+    path = Path(name)
+    if not path.is_file() or path.suffix == ".zip":
+        return load_bundle(name).model
+    try:
+        if path.stat().st_size > MAX_MODEL_BYTES:
+            raise InputError(f"{path} is larger than {MAX_MODEL_BYTES} bytes", "this is no model")
+        return path.read_bytes()
+    except OSError as e:
+        raise InputError(f"{path} cannot be read: {e.strerror}", "check its permissions") from None
+
+
+def table(report: LintReport, asked: Sequence[str]) -> str:
+    """Returns the report as a table, one row for each target and reason."""
+    from convert.micro.rules import TARGETS
+
+    arena = report.arena
+    counts = ", ".join(f"{n} {op}" for op, n in report.operations.items())
+    needs = "not measured" if arena is None else f"{arena.measured} bytes measured in TFLite Micro"
+    reserve = "" if arena is None else f" (reserve {arena.cmsis_nn} with CMSIS-NN, {arena.esp_nn} with ESP-NN)"
+    lines = [
+        f"{report.name}: {report.model_bytes} bytes; {counts}",
+        f"arena: {needs}{reserve}",
+        "",
+        f"{'target':<9} {'verdict':<8} why",
+    ]
+    for target in asked or TARGETS:
+        rows = [f"{'' if f.level == 'fail' else 'note: '}{f.where}: {f.why}" for f in report.of(target)] or [""]
+        first, *rest = rows
+        lines.append(f"{target:<9} {'ok' if report.fits(target) else 'FAIL':<8} {first}".rstrip())
+        lines += [f"{'':<18} {row}" for row in rest]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,49 @@
+"""``anyecg micro-package``: a bundle's model and all that belongs to it as C sources for TFLite Micro."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from convert.bundle.writer import write_folder
+from edge.cli.parser import Parser
+from firmware_bridge.errors import EXIT_OK, OutputError
+
+MARK = "anyecg_config.h"
+"""A folder that holds this file is an older package and may be replaced."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command; see ``anyecg micro-package --help``.
+
+    Args:
+        argv: Arguments after the command's name.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        AnyEcgError: What a user can do something about.
+    """
+    parser = Parser("anyecg micro-package", "Write a micro-tier bundle as C sources for TFLite Micro.")
+    parser.add_argument("bundle", metavar="BUNDLE", help="folder, zip, or 'demo'")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="new folder, or an older package")
+    args = parser.parse_args(argv)
+    from convert.micro.package import build, from_bundle
+    from edge.bundle.reader import load_bundle
+
+    out = args.out.resolve()
+    if out.exists() and not (out.is_dir() and ((out / MARK).is_file() or not any(out.iterdir()))):
+        raise OutputError(f"{out} exists and is not a TFLite Micro package", "name a new folder")
+    package = build(from_bundle(load_bundle(args.bundle)))
+    write_folder(out, package.files, "the package")
+    arena = package.arena
+    sys.stdout.write(
+        f"{out}: {len(package.files)} files\n"
+        f"operations  {', '.join(package.ops)}\n"
+        f"arena       {arena.measured} bytes measured in TFLite Micro; reserve {arena.cmsis_nn} with CMSIS-NN, "
+        f"{arena.esp_nn} with ESP-NN\n"
+        f"self-test   {package.windows} golden windows equal in TFLite Micro\n"
+    )
+    return EXIT_OK

@@ -1,0 +1,103 @@
+"""What ``anyecg convert parity`` gathers before it compares."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.checkpoint.reader import read_checkpoint
+from convert.foundation.parity import bundle_parity, read_original
+from convert.foundation.values import ValueScaling, scaling_of_bundle
+from convert.parity.forms import ParityReport
+from convert.teacher.place import checkpoint_at
+from edge.bundle.reader import Bundle, load_bundle
+from firmware_bridge.errors import BundleError, InputError, UsageError
+
+
+def run_parity(
+    name: str, checkpoint: Path | None, data: Path | None, original: Path | None, windows: int, stream: TextIO | None
+) -> ParityReport:
+    """Compares the forms of a bundle's model.
+
+    Args:
+        name: Folder, zip or ``demo``.
+        checkpoint: The teacher of a foundation bundle.
+        data: Recordings; the golden windows of the bundle by default.
+        original: Inputs and logits of the original code; needs the checkpoint.
+        windows: How many of the recordings.
+        stream: Where progress goes.
+
+    Raises:
+        BundleError: The bundle is not what it says.
+        InputError: Checkpoint, recordings or original outputs cannot be used.
+        UsageError: What was asked for contradicts itself.
+    """
+    bundle = load_bundle(name)
+    if original is not None and checkpoint is None:
+        raise UsageError("--original needs --checkpoint", "its logits are compared with the checkpoint's")
+    if original is not None and data is not None:
+        raise UsageError("--original and --data contradict each other", "give one of them")
+    stated = _manifest(bundle)
+    scaling = scaling_of_bundle(stated, bundle.manifest.outputs, bundle.golden_outputs.shape[1])
+    core = None if checkpoint is None else _core(bundle, stated, scaling, checkpoint)
+    samples, outputs = bundle.golden_inputs[0].size, bundle.golden_outputs.shape[1]
+    found = None if original is None else read_original(original, samples, outputs)
+    values = None if data is None else _values(bundle, data, windows, stream)
+    return bundle_parity(bundle, windows=values, core=core, original=found, scaling=scaling, stream=stream)
+
+
+def _core(bundle: Bundle, stated: Mapping[str, Any], scaling: ValueScaling, path: Path) -> Any:
+    from convert.checkpoint.net1d import net1d_from_tensors
+
+    if bundle.manifest.tier != "foundation":
+        raise UsageError(
+            f"{bundle.path} is a {bundle.manifest.tier} bundle: its model is no form of a checkpoint",
+            "leave --checkpoint out",
+        )
+    checkpoint = read_checkpoint(checkpoint_at(path))
+    teacher, network = (v if isinstance(v, dict) else {} for v in (stated.get("teacher"), stated.get("network")))
+    sha256 = teacher.get("sha256")
+    if sha256 != checkpoint.sha256:
+        raise InputError(f"{path} is not the checkpoint that {bundle.path} was made of", f"that has SHA-256 {sha256}")
+    stride, use_bn = network.get("stride", 2), network.get("use_bn", False)
+    if not isinstance(stride, int) or not 1 <= stride <= 64 or not isinstance(use_bn, bool):
+        raise BundleError("manifest.network is not what a conversion writes", "convert the bundle again")
+    width = len(checkpoint.tensors["dense.weight"])
+    if width != len(scaling.lines):
+        raise BundleError(
+            f"the model has {len(scaling.lines)} outputs, its teacher {width}", "convert the bundle again"
+        )
+    model = net1d_from_tensors(scaling.folded(checkpoint), stride=stride, use_bn=use_bn)
+    return model.with_length(bundle.golden_inputs[0].size).core
+
+
+def _manifest(bundle: Bundle) -> dict[str, Any]:
+    """The parts of the manifest that only a conversion reads; the bundle was verified before."""
+    import json
+    import zipfile
+
+    if bundle.path.is_dir():
+        raw = (bundle.path / "manifest.json").read_bytes()
+    else:
+        with zipfile.ZipFile(bundle.path) as archive:
+            name = next(n for n in archive.namelist() if n.rpartition("/")[2] == "manifest.json")
+            raw = archive.read(name)
+    found = json.loads(raw)
+    return found if isinstance(found, dict) else {}
+
+
+def _values(bundle: Bundle, data: Path, count: int, stream: TextIO | None) -> NDArray[np.float32]:
+    from convert.foundation.run import enough_windows, prepare
+    from edge.frontend.stream import window_input_int8
+
+    found = enough_windows(data, count, stream)
+    front_end = bundle.manifest.front_end
+    if front_end.name == "ecgfounder/1":
+        return prepare(found.raw(), front_end.clamp).values
+    steps = np.stack([window_input_int8(w.filtered) for w in found.windows])
+    scale = bundle.manifest.input.scale
+    return ((steps.astype(np.float64) - bundle.manifest.input.zero_point) * scale).astype(np.float32)

@@ -1,0 +1,87 @@
+"""``anyecg prepare``: labelled ten-second segments from recordings and laboratory results."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from convert.datasets.labcatalogue import catalogue
+from convert.labels.plan import read_plan
+from convert.prepare.run import PATIENTS_PER_SHARD, PrepareOptions, prepare
+from convert.prepare.sources import McMedSource, Source
+from firmware_bridge.cliargs import OneLineParser
+from firmware_bridge.errors import UsageError
+
+
+def main(argv: list[str]) -> int:
+    """Run the command.
+
+    Args:
+        argv: Arguments after ``prepare``.
+
+    Returns:
+        Exit code 0.
+
+    Raises:
+        AnyEcgError: With its exit code, for the caller to print as one line.
+    """
+    args = _parser().parse_args(argv)
+    if args.list_labs:
+        sys.stdout.write("".join(f"{x.key:22} {x.loinc:9} {x.unit:18} {x.name}\n" for x in catalogue().values()))
+        return 0
+    if args.out is None:
+        raise UsageError("no --out", "name the folder to write")
+    options = PrepareOptions(
+        plan=read_plan(args.labels),
+        scheduler=args.scheduler,
+        patients_per_shard=args.patients_per_shard,
+        skip_broken=args.skip_broken,
+    )
+    source = _source(args)
+    manifest = prepare(source, args.out, options, None if args.quiet else sys.stderr)
+    from convert.prepare.summary import as_text, write_summary
+
+    write_summary(args.out, manifest)
+    sys.stdout.write(as_text(manifest, args.out))
+    return 0
+
+
+def _source(args: argparse.Namespace) -> Source:
+    if (args.mcmed is None) == (args.records is None):
+        raise UsageError("give either --mcmed DIR or --records DIR", "see 'anyecg prepare --help'")
+    if args.mcmed is not None:
+        if args.labs is not None:
+            raise UsageError("--labs goes with --records", "an MC-MED folder has its own labs.csv")
+        return McMedSource(args.mcmed, args.split)
+    if args.labs is None:
+        raise UsageError("--records needs --labs", "a CSV of laboratory results; docs/prepare.md has its columns")
+    from convert.prepare.recordings import RecordsSource
+
+    return RecordsSource(args.records, args.labs)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = OneLineParser(
+        "anyecg prepare",
+        "Cut recordings into ten-second segments, filter them as the teacher was trained, and label them.",
+        "A run that was interrupted goes on where it was when it is started again. See docs/prepare.md.",
+    )
+    parser.add_argument("--mcmed", type=Path, metavar="DIR", help="a folder in the MC-MED layout, real or simulated")
+    parser.add_argument("--records", type=Path, metavar="DIR", help="a folder of WFDB or EDF recordings, with --labs")
+    parser.add_argument("--labs", type=Path, metavar="CSV", help="laboratory results of --records")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write")
+    parser.add_argument("--labels", type=Path, metavar="FILE", help="label file (TOML); the package's own by default")
+    parser.add_argument("--split", choices=("random", "chrono"), default="random", help="which split (default random)")
+    parser.add_argument(
+        "--scheduler", default="none", metavar="WHO",
+        help="none (this process), threads:N, processes:N, or tcp://HOST:PORT of a Dask cluster",
+    )  # fmt: skip
+    parser.add_argument(
+        "--patients-per-shard", type=int, default=PATIENTS_PER_SHARD, metavar="N",
+        help=f"the unit of work (default {PATIENTS_PER_SHARD})",
+    )  # fmt: skip
+    parser.add_argument("--skip-broken", action="store_true", help="leave out and count recordings that cannot be read")
+    parser.add_argument("--list-labs", action="store_true", help="list the catalogue of laboratory indicators")
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+    return parser

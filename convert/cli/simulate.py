@@ -1,0 +1,60 @@
+"""``anyecg simulate``: write a simulated cohort in the MC-MED layout."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from convert.compute.progress import Progress
+from convert.simulate.patient import NOTICE
+from convert.simulate.write import CohortPlan, write_cohort
+from firmware_bridge.cliargs import OneLineParser
+
+
+def main(argv: list[str]) -> int:
+    """Run the command.
+
+    Args:
+        argv: Arguments after ``simulate``.
+
+    Returns:
+        Exit code 0.
+
+    Raises:
+        AnyEcgError: With its exit code, for the caller to print as one line.
+    """
+    args = _parser().parse_args(argv)
+    plan = CohortPlan(args.patients, args.seed, args.seconds, args.dirt, args.test_share, args.visits)
+    out = Path(args.out)
+    progress = Progress("simulate", plan.patients, "patients", None if args.quiet else sys.stderr)
+    summary = write_cohort(plan, out, progress.step)
+    sys.stdout.write(
+        f"{out}: {summary.patients} simulated patients, {summary.visits} visits, {summary.recordings} recordings "
+        f"({summary.signal_s / 3600.0:.1f} h of lead II at 500 Hz), {summary.lab_rows} laboratory rows\n{NOTICE}\n"
+    )
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = OneLineParser(
+        "anyecg simulate", "Write simulated patients (labs and one-lead ECG) in the MC-MED on-disk layout.", NOTICE
+    )
+    parser.add_argument("--patients", type=int, required=True, metavar="N", help="how many patients")
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="S", help="the same seed gives the same bytes (default 0)"
+    )
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder to write; must be empty or not exist")
+    parser.add_argument("--seconds", type=float, default=120.0, metavar="T", help="ECG per visit (default 120)")
+    parser.add_argument("--dirt", action="store_true", help="plant the dirt of real data, and count it in DIRT.json")
+    parser.add_argument(
+        "--test-share", type=float, default=0.1, metavar="S", help="of the patients in the test part (default 0.1)"
+    )
+    parser.add_argument(
+        "--visits",
+        type=float,
+        metavar="V",
+        help="visits of a patient on average, 1 to 4; MC-MED has 1.68 (default: 12 %% of the patients come twice)",
+    )
+    parser.add_argument("--quiet", action="store_true", help="show no progress")
+    return parser

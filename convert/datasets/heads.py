@@ -1,0 +1,87 @@
+"""What a teacher's outputs mean: from its bundle, or from a file beside its checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, cast
+
+from convert.datasets.outputs_file import read_outputs
+from edge.bundle.reader import Bundle
+from firmware_bridge.errors import InputError
+
+Direction = Literal["low", "high", "abnormal"]
+
+
+@dataclass(frozen=True, slots=True)
+class TeacherHead:
+    """One output of a teacher.
+
+    Attributes:
+        key: Unique in the teacher.
+        lab: Key of the lab.
+        loinc: LOINC code of the measured lab, ``None`` where unknown.
+        unit: UCUM unit of what is shown; ``"1"`` for a probability.
+        kind: ``"probability"`` or ``"value"``.
+        direction: What the probability is of; ``None`` for a value.
+        horizon_min: Minutes ahead; ``None`` for an estimate of now.
+        slope: Factor from the teacher's output to the shown logit or value.
+        offset: Added after it.
+        threshold: The teacher's own decision threshold, ``None`` where it has none.
+        half_width: Half width of the teacher's own interval, 0 where it has none.
+    """
+
+    key: str
+    lab: str
+    loinc: str | None
+    unit: str
+    kind: Literal["probability", "value"]
+    direction: Direction | None
+    horizon_min: int | None = None
+    slope: float = 1.0
+    offset: float = 0.0
+    threshold: float | None = None
+    half_width: float = 0.0
+
+    @property
+    def is_value(self) -> bool:
+        """The output is a value."""
+        return self.kind == "value"
+
+
+def heads_of_bundle(bundle: Bundle) -> tuple[TeacherHead, ...]:
+    """The outputs of a foundation bundle, with its own calibration, in the order of the output tensor.
+
+    Raises:
+        InputError: Some outputs of the model are described by no head.
+    """
+    found: dict[int, TeacherHead] = {}
+    for h in bundle.manifest.outputs:
+        c = bundle.calibration[h.key]
+        width = c.interval_width if c.interval_method == "conformal" else 0.0
+        found[h.index] = TeacherHead(
+            h.key, h.lab, h.loinc, h.unit, h.kind, cast("Direction | None", h.direction), h.horizon_min,
+            c.slope, c.offset, c.threshold, width,
+        )  # fmt: skip
+    width = 1
+    for n in bundle.manifest.output.shape:
+        width *= n
+    if sorted(found) != list(range(width)):
+        raise InputError(f"{bundle.path} describes {len(found)} of the {width} outputs of its model")
+    return tuple(found[i] for i in range(width))
+
+
+def heads_of_file(path: Path) -> tuple[TeacherHead, ...]:
+    """The outputs of a checkpoint, from the file that names them (:mod:`convert.datasets.outputs_file`).
+
+    Raises:
+        InputError: It cannot be read, or an entry is wrong; the message names the entry.
+    """
+    found = []
+    for row in read_outputs(path):
+        value = row["kind"] == "value"
+        if (row["direction"] is None) != value:
+            raise InputError(f"{path}: {row['key']}: a probability needs a direction, a value has none")
+        fields = {name: row[name] for name in ("key", "lab", "loinc", "unit", "kind", "direction", "horizon_min")}
+        found.append(TeacherHead(**fields))
+    return tuple(found)

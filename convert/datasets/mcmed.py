@@ -1,0 +1,282 @@
+"""Reader of the MC-MED layout (PhysioNet 10.13026/wvyw-g663, version 1.0.1), and of simulated data in the same layout.
+
+::
+
+    visits.csv               MRN, CSN, Age, Gender, ..., Arrival_time, Departure_time
+    labs.csv                 CSN, Order_time, Result_time, ..., Component_name, Component_value, Component_nml_low, ...
+    waveform_summary.csv     CSN, Type, Segments, Duration
+    split_random_train.csv   and _val, _test, and split_chrono_*: one CSN a line, no header
+    waveforms/959/98874959/II/98874959_1.hea and .dat
+
+Columns are found by name, so more columns or another order do no harm. Rows are streamed: the real ``labs.csv`` has
+millions.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.datasets.csvrows import lines_of, rows_of
+from convert.datasets.labcatalogue import Lab, catalogue
+from convert.datasets.wfdb16 import Header, read_header, read_samples
+from firmware_bridge.errors import InputError
+
+Split = Literal["random", "chrono"]
+Part = Literal["train", "val", "test"]
+Censoring = Literal["", "<", ">"]
+
+ECG = "II"
+"""The only ECG lead of the data set, and the name of its folders."""
+
+_SEED = re.compile(r"^patients \d+, seed (\d{1,18}),", re.MULTILINE)
+"""As :mod:`convert.simulate.write` notes it."""
+
+_VALUE = re.compile(r"^\s*(?P<sign><=?|>=?|≤|≥)?\s*(?P<number>[-+]?(?:\d{1,12}(?:,\d{3})*(?:\.\d*)?|\.\d+))\s*$")
+
+
+@dataclass(frozen=True, slots=True)
+class LabValue:
+    """A result as a number.
+
+    Attributes:
+        number: The number itself.
+        censored: ``">"`` where the laboratory reported "more than", ``"<"`` for "less than", else empty.
+    """
+
+    number: float
+    censored: Censoring
+
+
+@dataclass(frozen=True, slots=True)
+class LabRow:
+    """One row of ``labs.csv``.
+
+    Attributes:
+        csn: Visit.
+        result_time: When the result came; the data set has no collection time.
+        order_time: When it was ordered; ``None`` where empty.
+        component: ``Component_name`` as written.
+        lab: Its entry in the catalogue, ``None`` where unknown.
+        value: The number; ``None`` for text such as ``HEMOLYZED``.
+        text: ``Component_value`` as written.
+        units: As written.
+        low: Lower limit of the row's own range, ``None`` where empty.
+        high: Upper limit.
+    """
+
+    csn: int
+    result_time: datetime | None
+    order_time: datetime | None
+    component: str
+    lab: Lab | None
+    value: LabValue | None
+    text: str
+    units: str
+    low: float | None
+    high: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class VisitRow:
+    """One row of ``visits.csv``, the columns used here.
+
+    Attributes:
+        csn: Visit.
+        mrn: Patient.
+        age: Years, ``None`` where empty.
+        sex: As written (``"F"``, ``"M"``).
+        arrival: Arrival at the department.
+    """
+
+    csn: int
+    mrn: int
+    age: float | None
+    sex: str
+    arrival: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One uninterrupted run of lead II.
+
+    Attributes:
+        csn: Visit.
+        number: Of the segment within the visit, from 1.
+        header: Rate, length, start.
+    """
+
+    csn: int
+    number: int
+    header: Header
+
+    @property
+    def start(self) -> datetime | None:
+        """Time of the first sample, UTC; ``None`` where the header has none."""
+        return self.header.start
+
+    def read(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
+        """Return samples in millivolts, NaN where the record has none; see `convert.datasets.wfdb16.read_samples`."""
+        return read_samples(self.header, ECG, start, stop)
+
+
+class McMedDataset:
+    """An MC-MED data set on disk, real or simulated.
+
+    Args:
+        root: The folder with ``visits.csv``, or the one above its ``data/``.
+
+    Raises:
+        InputError: It is no such folder; the message says what was looked for where.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        given = Path(root)
+        nested = given / "data"
+        self.root = nested if not (given / "visits.csv").exists() and (nested / "visits.csv").exists() else given
+        if not given.is_dir():
+            what = "is a file, not a folder" if given.exists() else "does not exist"
+            raise InputError(f"the MC-MED folder {given} {what}")
+        missing = [name for name in ("visits.csv", "labs.csv", "waveforms") if not (self.root / name).exists()]
+        if missing:
+            fix = "expected the folder with visits.csv, labs.csv, waveform_summary.csv and waveforms/"
+            raise InputError(f"{self.root} is no MC-MED data set: no {', no '.join(missing)} in it", fix)
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the simulator wrote it."""
+        return (self.root / "NOTICE").exists()
+
+    @property
+    def seed(self) -> int | None:
+        """Seed of a simulated cohort as its NOTICE has it, ``None`` for real data."""
+        try:
+            found = _SEED.search((self.root / "NOTICE").read_text(encoding="utf-8", errors="replace"))
+        except OSError:
+            return None
+        return None if found is None else int(found.group(1))
+
+    def visits(self) -> Iterator[VisitRow]:
+        """Yield the visits in file order.
+
+        Raises:
+            InputError: The file cannot be read, lacks a column, or holds a CSN or MRN that is no number.
+        """
+        for row in rows_of(self.root / "visits.csv", ("CSN", "MRN", "Age", "Gender", "Arrival_time")):
+            yield VisitRow(
+                csn=row.integer("CSN"),
+                mrn=row.integer("MRN"),
+                age=row.number("Age"),
+                sex=row.text("Gender"),
+                arrival=row.time("Arrival_time"),
+            )
+
+    def patients(self) -> dict[int, list[int]]:
+        """Return the CSNs of each MRN, in file order."""
+        out: dict[int, list[int]] = {}
+        for visit in self.visits():
+            out.setdefault(visit.mrn, []).append(visit.csn)
+        return out
+
+    def split(self, part: Part, kind: Split = "random") -> list[int]:
+        """Return the CSNs of one part of a split.
+
+        Raises:
+            InputError: The file is missing or holds something that is no CSN.
+        """
+        path = self.root / f"split_{kind}_{part}.csv"
+        out = []
+        for number, line in enumerate(lines_of(path), start=1):
+            if not line.strip():
+                continue
+            if not line.strip().isdecimal():
+                raise InputError(f"{path} line {number}: {line.strip()[:40]!r} is no CSN", "one CSN a line, no header")
+            out.append(int(line))
+        return out
+
+    def labs(self, keys: Collection[str] | None = None, csns: Collection[int] | None = None) -> Iterator[LabRow]:
+        """Yield laboratory rows in file order.
+
+        Args:
+            keys: Catalogue keys wanted; ``None`` yields every row, those of unknown labs too.
+            csns: Visits wanted (a set is fast); ``None`` for all.
+
+        Raises:
+            InputError: The file cannot be read, lacks a column, or holds a CSN that is no number.
+        """
+        needed = ("CSN", "Order_time", "Result_time", "Component_name", "Component_value", "Component_units",
+                  "Component_nml_low", "Component_nml_high")  # fmt: skip
+        known: dict[str, Lab | None] = {}
+        for row in rows_of(self.root / "labs.csv", needed):
+            component = row.text("Component_name")
+            if component not in known:
+                known[component] = catalogue().find(component)
+            lab = known[component]
+            if keys is not None and (lab is None or lab.key not in keys):
+                continue
+            csn = row.integer("CSN")
+            if csns is not None and csn not in csns:
+                continue
+            text = row.text("Component_value")
+            yield LabRow(
+                csn=csn,
+                result_time=row.time("Result_time"),
+                order_time=row.time("Order_time"),
+                component=component,
+                lab=lab,
+                value=parse_value(text),
+                text=text,
+                units=row.text("Component_units"),
+                low=row.number("Component_nml_low"),
+                high=row.number("Component_nml_high"),
+            )
+
+    def waveform_summary(self) -> dict[int, tuple[int, float]]:
+        """Return segments and seconds of lead II for every visit that has it."""
+        out: dict[int, tuple[int, float]] = {}
+        for row in rows_of(self.root / "waveform_summary.csv", ("CSN", "Type", "Segments", "Duration")):
+            if row.text("Type") == ECG:
+                out[row.integer("CSN")] = (int(row.number("Segments") or 0), row.number("Duration") or 0.0)
+        return out
+
+    def segments(self, csn: int) -> Iterator[Segment]:
+        """Yield the lead II segments of a visit in their order; none where the visit has no ECG.
+
+        Raises:
+            InputError: A header is not readable.
+        """
+        for number, path in self.headers(csn):
+            yield Segment(csn, number, read_header(path))
+
+    def headers(self, csn: int) -> list[tuple[int, Path]]:
+        """Return number and header file of the lead II segments of a visit in their order, without reading them.
+
+        Raises:
+            InputError: The folder cannot be listed.
+        """
+        folder = self.root / "waveforms" / f"{csn % 1000:03d}" / str(csn) / ECG
+        pattern = re.compile(rf"{csn}_(\d{{1,9}})\.hea")
+        try:
+            names = [pattern.fullmatch(path.name) for path in folder.iterdir()] if folder.is_dir() else []
+        except OSError as error:
+            raise InputError(f"cannot list {folder}: {error.strerror}") from error
+        numbers = sorted(int(match.group(1)) for match in names if match)
+        return [(number, folder / f"{csn}_{number}.hea") for number in numbers]
+
+
+def parse_value(text: str) -> LabValue | None:
+    """Return the number in a ``Component_value``: ``"4.1"``, ``">10.0"``, ``"1,200"``; ``None`` for anything else."""
+    match = _VALUE.match(text)
+    if match is None:
+        return None
+    number = float(match["number"].replace(",", ""))
+    sign = match["sign"] or ""
+    censored: Censoring = ">" if sign in {">", ">=", "≥"} else "<" if sign else ""
+    return LabValue(number, censored)

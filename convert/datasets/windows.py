@@ -1,0 +1,263 @@
+"""Windows of real recordings, cut and judged by the device's own code.
+
+Whatever ``anyecg run --source replay:...`` can read is a recording here. Its samples go through the runtime's timeline,
+filter, windower and quality gate, so that a converted model is calibrated and compared on the windows that it would
+have been given on the device, and on no others.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from pathlib import Path
+from typing import TextIO, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.compute.progress import Progress
+from edge.beats.detector import RPeakDetector
+from edge.frontend.stream import FS_HZ, GROUP_DELAY_S, StreamFilter
+from edge.grid.timeline import Gap, Timeline
+from edge.quality.gate import QualityGate
+from edge.sources import SourceUrl
+from edge.sources.replay.source import ReplaySource, open_replay
+from edge.window import NoWindow, Windower
+from firmware_bridge.errors import AnyEcgError, InputError, MissingExtraError
+from firmware_bridge.samples import LinkItem
+
+GRID_HZ = 500
+HOP_S = 5.0
+"""Windows of one recording overlap by half: neighbours would show the same beats."""
+
+SUFFIXES = frozenset({".hea", ".edf", ".bdf", ".csv", ".mat", ".aer"})
+MAX_FILES = 200_000
+"""Recordings found in a folder; the whole of MC-MED has fewer one-lead ones per split."""
+
+PER_RECORDING = 24
+"""Windows taken of one recording at most, so that a long one does not stand for all."""
+
+MAX_SECONDS = 600.0
+"""Seconds read of one recording for them."""
+
+_ANNOTATIONS = re.compile(r"(_|-)(ann|annotations|peaks|rr|labels)$", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RecordedWindow:
+    """A window that the quality gate let through.
+
+    Attributes:
+        recording: The file.
+        end_s: Signal time of its last sample.
+        raw: Shape ``(5000,)``, 500 Hz, millivolts or counts, before any filter.
+        filtered: Shape ``(1250,)``: the same ten seconds as ``stream/1`` gives them, 125 Hz.
+        quality: Score of the gate, 0 to 1.
+    """
+
+    recording: Path
+    end_s: float
+    raw: NDArray[np.float64]
+    filtered: NDArray[np.float64]
+    quality: float
+
+
+@dataclass(slots=True)
+class WindowSet:
+    """Windows of many recordings.
+
+    Attributes:
+        windows: In order of the recordings' names, then of time.
+        used: Recordings that gave a window.
+        skipped: Recording -> why it gave none.
+    """
+
+    windows: list[RecordedWindow] = field(default_factory=list)
+    used: list[Path] = field(default_factory=list)
+    skipped: dict[Path, str] = field(default_factory=dict)
+
+    def raw(self) -> NDArray[np.float64]:
+        """All raw windows, shape ``(n, 5000)``."""
+        return np.stack([w.raw for w in self.windows])
+
+
+def find_recordings(folder: Path) -> list[Path]:
+    """Every recording under a folder (or the one that is named), sorted, symbolic links to folders not followed.
+
+    Args:
+        folder: A folder, or one recording.
+
+    Raises:
+        InputError: It is not there, or holds none.
+    """
+    if folder.is_file():
+        return [folder]
+    if not folder.is_dir():
+        raise InputError(f"no such folder: {folder}", "--data names a folder of recordings")
+    found: list[Path] = []
+    for root, folders, files in os.walk(folder):
+        folders.sort()
+        here = [Path(root, name) for name in sorted(files) if Path(name).suffix.lower() in SUFFIXES]
+        headers = {p.stem for p in here if p.suffix == ".hea"}
+        found += [p for p in here if (p.suffix == ".hea" or p.stem not in headers) and not _ANNOTATIONS.search(p.stem)]
+        if len(found) > MAX_FILES:
+            raise InputError(f"{folder} holds more than {MAX_FILES} recordings", "name a part of them")
+    if not found:
+        raise InputError(f"{folder} holds no recording", f"known are {', '.join(sorted(SUFFIXES))}")
+    return found
+
+
+def accepted_windows(
+    recording: Path, *, hop_s: float = HOP_S, seconds: float = MAX_SECONDS
+) -> Iterator[RecordedWindow]:
+    """The windows of one recording that the quality gate lets through.
+
+    Args:
+        recording: A file that ``replay:`` reads.
+        hop_s: Seconds between windows.
+        seconds: How much of it is read.
+
+    Raises:
+        InputError: It cannot be read.
+        MissingExtraError: Its format needs an extra.
+    """
+    url = SourceUrl.parse(f"replay:{recording}")
+    source = open_replay(SourceUrl(url.text, url.scheme, str(recording), str(recording), {"speed": "max"}))
+    timeline, chain = Timeline(GRID_HZ), _Chain(recording, hop_s)
+    for item in _items(source):
+        for part in timeline.push(item):
+            if isinstance(part, Gap):
+                chain.gap(part)
+            else:
+                if part.first:
+                    chain.begin(part.start_s, scale_known=part.scale_known)
+                yield from chain.push(part.samples)
+        if timeline.end_s >= seconds:
+            return
+
+
+def collect_windows(folder: Path, count: int, *, hop_s: float = HOP_S, stream: TextIO | None = None) -> WindowSet:
+    """Windows spread over the recordings of a folder.
+
+    Where there are more recordings than windows, evenly spaced ones are read. Windows of one recording are spread over
+    its length. The same folder gives the same windows.
+
+    Args:
+        folder: A folder of recordings, or one recording.
+        count: How many windows at most.
+        hop_s: Seconds between windows of one recording.
+        stream: Where progress goes.
+
+    Returns:
+        The windows; at least one.
+
+    Raises:
+        InputError: No recording gives a window; the message says why the first did not.
+        MissingExtraError: None can be read without an extra.
+    """
+    recordings = find_recordings(folder)
+    order = _spread(len(recordings))
+    out = WindowSet()
+    taken: dict[Path, list[RecordedWindow]] = {}
+    progress = Progress("reading recordings", min(count, len(recordings)), "recordings", stream)
+    missing: MissingExtraError | None = None
+    for done, index in enumerate(order, 1):
+        recording = recordings[index]
+        try:
+            windows = list(accepted_windows(recording, hop_s=hop_s))
+        except MissingExtraError as error:
+            missing = error
+            out.skipped[recording] = str(error)
+            continue
+        except AnyEcgError as error:
+            out.skipped[recording] = str(error)
+            continue
+        if windows:
+            taken[recording] = _evenly(windows, PER_RECORDING)
+        else:
+            out.skipped[recording] = "no window of it is good enough"
+        progress.step(min(done, count, len(recordings)))
+        if len(taken) >= count:
+            break
+    _share(taken, count, out)
+    if not out.windows:
+        if missing is not None:
+            raise missing
+        first, why = next(iter(out.skipped.items()))
+        raise InputError(f"no usable recording in {folder}: {first.name}: {why}", "ten clean seconds of ECG are needed")
+    return out
+
+
+class _Chain:
+    """The stages from the uniform grid to the judged window, as the engine connects them."""
+
+    def __init__(self, recording: Path, hop_s: float) -> None:
+        self._recording = recording
+        self._filter, self._detector, self._gate = StreamFilter(GRID_HZ), RPeakDetector(FS_HZ), QualityGate()
+        self._windower = Windower(GRID_HZ, hop_s)
+
+    def gap(self, gap: Gap) -> None:
+        self._windower.gap(gap)
+
+    def begin(self, start_s: float, *, scale_known: bool) -> None:
+        self._filter.reset()
+        self._detector.reset()
+        self._windower.begin(start_s, scale_known=scale_known)
+        self._windower.miss_until(start_s + GROUP_DELAY_S, None)
+
+    def push(self, samples: NDArray[np.float64]) -> Iterator[RecordedWindow]:
+        self._windower.push_raw(samples)
+        stream = self._filter.push(samples)
+        done = 0
+        while done < len(stream):
+            piece = stream[done : done + self._windower.cut()]
+            for answer in self._windower.push(piece, self._detector.push(piece)):
+                if isinstance(answer, NoWindow):
+                    continue
+                quality = self._gate.assess(
+                    answer.filtered, answer.raw, float(GRID_HZ), answer.beats, scale_known=answer.scale_known
+                )
+                if quality.reason is None:
+                    yield RecordedWindow(
+                        self._recording, answer.end_s, answer.raw.copy(), answer.filtered.copy(), quality.score
+                    )
+            done += len(piece)
+
+
+def _items(source: object) -> Iterator[LinkItem]:
+    """A recording's items without the event loop, which only paces them."""
+    if isinstance(source, ReplaySource):
+        for _due_s, item in source.blocks():
+            yield item
+        return
+    import asyncio
+
+    async def gather() -> list[LinkItem]:
+        from edge.sources import Source
+
+        return [item async for item in cast("Source", source).items()]
+
+    yield from asyncio.run(gather())
+
+
+def _spread(n: int) -> list[int]:
+    """0..n-1 so that any beginning of it is spread over the whole: bit-reversed order."""
+    bits = max(1, (n - 1).bit_length())
+    return [i for i in (int(f"{k:0{bits}b}"[::-1], 2) for k in range(1 << bits)) if i < n]
+
+
+def _evenly(windows: list[RecordedWindow], limit: int) -> list[RecordedWindow]:
+    if len(windows) <= limit:
+        return windows
+    return [windows[i] for i in np.linspace(0, len(windows) - 1, limit).astype(int)]
+
+
+def _share(taken: dict[Path, list[RecordedWindow]], count: int, out: WindowSet) -> None:
+    """Gives every recording its turn until there are enough windows."""
+    orders = [[windows[i] for i in _spread(len(windows))] for _, windows in sorted(taken.items())]
+    turns = [w for turn in zip_longest(*orders) for w in turn if w is not None][:count]
+    out.windows = sorted(turns, key=lambda w: (str(w.recording), w.end_s))
+    out.used = sorted({w.recording for w in out.windows})

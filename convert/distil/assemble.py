@@ -1,0 +1,368 @@
+"""The last stage of a distillation: export, budget, calibration, judgement, and the files of the bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.bundle.files import FLOAT_FILE
+from convert.bundle.fit import Part, agreement, calibrate, judge, summary
+from convert.bundle.writer import AGGREGATION, STREAM_FRONT_END, STREAM_INPUT, BundleContents, to_json
+from convert.compute.inference import Engine, run_int8
+from convert.compute.litert import Exported, export_float, export_int8
+from convert.compute.qat import float_forward, fold, initial_weights, post_training_ranges
+from convert.compute.students import ALLOWED_OPS, StudentSpec, count_parameters
+from convert.compute.windows import as_float
+from convert.datasets import representative
+from convert.datasets.pairs import Recording
+from convert.distil.parity import WINDOWS, links_of, parity, parity_files, student_parity
+from convert.distil.report import model_card, report_markdown
+from convert.distil.train import Distilled, DistilPlan, Windows
+from convert.micro.arena import measure
+from convert.micro.graph import read_graph
+from convert.parity.forms import ParityReport
+from convert.teacher.open import Teacher
+from convert.teacher.patients import FILE as PATIENTS_FILE
+from convert.teacher.patients import hashes, patients_file
+from convert.teacher.soft_labels import LabelPlan
+from firmware_bridge.errors import CheckFailedError
+
+VERSION = "0.1.0"
+
+MOST_JUDGED = 6000
+"""The default of :attr:`Assembly.judged`; above it LiteRT as a Pi runs it judges, not its reference kernels."""
+
+MOST_OFFERED = 1500
+"""Training windows among which those for quantization after training are chosen: each costs a millisecond."""
+
+PARITY_WINDOWS = 200
+GOLDEN = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Other recordings, labelled by the teacher, on which nothing was trained or calibrated.
+
+    Attributes:
+        recordings: All of them.
+        windows: Those of their windows that passed the quality gate.
+    """
+
+    recordings: Sequence[Recording]
+    windows: Windows
+
+
+def check_fits(spec: StudentSpec, n_outputs: int) -> None:
+    """Exports an untrained student and measures it: its size does not depend on what it learns.
+
+    Raises:
+        CheckFailedError: It breaks the preset's limits.
+    """
+    weights = fold(spec, n_outputs, initial_weights(spec, n_outputs, 0))
+    look = np.random.default_rng(0).standard_normal((4, 1, 1250, 1)).astype(np.float32)
+    check_budget(spec, export_int8(spec, n_outputs, post_training_ranges(spec, n_outputs, weights, look)), n_outputs)
+
+
+def check_budget(spec: StudentSpec, exported: Exported, n_outputs: int) -> dict[str, int]:
+    """Size of an exported student: parameters, flash, and the arena that the real TFLite Micro takes.
+
+    Raises:
+        CheckFailedError: A limit of the preset is broken, or an operation is not one of every port; it says which.
+    """
+    strange = sorted(set(exported.ops) - ALLOWED_OPS - {"DELEGATE"})
+    if strange:
+        raise CheckFailedError(f"the student holds {', '.join(strange)}", "not every TFLite Micro port has that")
+    flash = len(exported.model)
+    larger = "name a larger preset, or a teacher with fewer outputs"
+    if flash > spec.flash_limit_bytes:
+        raise CheckFailedError(
+            f"the {spec.name} student with {n_outputs} outputs takes {flash} bytes of flash, "
+            f"{flash - spec.flash_limit_bytes} more than its limit of {spec.flash_limit_bytes}",
+            larger,
+        )
+    # In a process of its own: TFLite Micro may die of a model that is far too large.
+    arena = measure(exported.model, read_graph(exported.model)).measured
+    if arena > spec.arena_limit_bytes:
+        raise CheckFailedError(
+            f"the {spec.name} student with {n_outputs} outputs takes an arena of {arena} bytes, "
+            f"{arena - spec.arena_limit_bytes} more than its limit of {spec.arena_limit_bytes}",
+            larger,
+        )
+    return {"parameters": count_parameters(spec, n_outputs), "model_bytes": flash, "arena_bytes": arena}
+
+
+FACTORS = (1.0, 0.8, 0.64, 0.5, 0.4)
+
+
+def agreeing(
+    spec: StudentSpec, n_outputs: int, trained: Distilled, x: NDArray[np.int8]
+) -> tuple[Distilled, Exported, float]:
+    """Exports with an output whose step is no finer than what right interpreters agree on.
+
+    Each rounding of an early activation spreads through a network, and two right int8 implementations round
+    differently. A bundle's self-test allows them one step, so where they are further apart the last layer's weights are
+    scaled down and the heads' scaling up by the same factor: the same outputs in fewer steps.
+
+    Args:
+        spec: The student.
+        n_outputs: Heads.
+        trained: What the training left.
+        x: Windows on which LiteRT as a Pi runs it and its reference kernels are compared.
+
+    Returns:
+        The training's result, the exported model, and the factor.
+
+    Raises:
+        CheckFailedError: They disagree with any factor.
+    """
+    for factor in FACTORS:
+        scaled = _scaled(trained, factor)
+        exported = export_int8(spec, n_outputs, scaled.quantized)
+        gap = run_int8(exported.model, x, "xnnpack").astype(int) - run_int8(exported.model, x).astype(int)
+        if np.abs(gap).max() <= 1:
+            return scaled, exported, factor
+    raise CheckFailedError(f"two interpreters of the student differ by {np.abs(gap).max()} steps of its output")
+
+
+def _scaled(trained: Distilled, factor: float) -> Distilled:
+    f = np.float32(factor)
+    folded, quantized = (
+        {k: v * f if k in ("head/kernel", "head/bias") else v for k, v in weights.items()}
+        for weights in (trained.folded, trained.quantized)
+    )
+    scaling = replace(trained.scaling, scale=np.asarray(trained.scaling.scale / f))
+    return replace(trained, folded=folded, quantized=quantized, scaling=scaling)
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """Makes a bundle of a trained student.
+
+    Attributes:
+        spec: The student.
+        teacher: Its teacher.
+        recordings: The data.
+        parts: Windows of each part of the split.
+        trained: What the training left.
+        plan: How it was trained.
+        labels: Which windows were labelled.
+        name: Of the bundle; ``None`` for one made of teacher and preset.
+        compared: Other recordings; ``None`` for none.
+        data: What the patients are, for the evidence.
+        judged: Windows of a part that are run through the student at most, spread over its patients.
+        met_hashes: Whom the teacher has met, by part.
+        choice: Of the windows for quantization after training: by coverage, or those of the training's first look.
+    """
+
+    spec: StudentSpec
+    teacher: Teacher
+    recordings: Sequence[Recording]
+    parts: Mapping[str, Windows]
+    trained: Distilled
+    plan: DistilPlan
+    labels: LabelPlan
+    name: str | None
+    compared: Compared | None
+    data: str
+    judged: int = MOST_JUDGED
+    choice: Literal["coverage", "spread"] = "coverage"
+    met_hashes: Mapping[str, frozenset[bytes]] = field(default_factory=dict)
+
+    def build(self) -> tuple[BundleContents, dict[str, Any]]:
+        """Exports, calibrates and judges.
+
+        Returns:
+            The bundle and its validation report.
+
+        Raises:
+            CheckFailedError: A limit of the preset is broken, or two interpreters disagree.
+        """
+        inputs = self.parts["test"].inputs()
+        looked = np.concatenate([_spread(inputs, count) for count in (PARITY_WINDOWS, WINDOWS, GOLDEN)])
+        trained, exported, factor = agreeing(self.spec, len(self.teacher.heads), self.trained, looked)
+        return replace(self, trained=trained).judged_as(exported, factor)
+
+    def judged_as(self, exported: Exported, factor: float) -> tuple[BundleContents, dict[str, Any]]:
+        """As :meth:`build`, of what was exported.
+
+        Args:
+            exported: The model that is shipped.
+            factor: By which its outputs were scaled, see :func:`agreeing`.
+        """
+        heads, n, trained, seed = self.teacher.heads, len(self.teacher.heads), self.trained, self.plan.seed
+        inputs = self.parts["test"].inputs()
+        size = check_budget(self.spec, exported, n)
+        look, covered = self._look()
+        ptq = export_int8(self.spec, n, post_training_ranges(self.spec, n, trained.folded, look))
+        calibration = self._part("calibration", exported, None)
+        test = self._part("test", exported, ptq)
+        entries = calibrate(heads, trained.scaling, calibration, seed)
+        found = judge(heads, test, entries, seed)
+        basis = {key: str(entry["basis"]) for key, entry in entries.items()}
+        report: dict[str, Any] = {
+            "schema": "anyecg.validation/1",
+            "preset": self.spec.name,
+            "teacher": {"name": self.teacher.name, "sha256": self.teacher.sha256},
+            "plan": {**asdict(self.plan), **asdict(self.labels)},
+            "split": self._split(),
+            "size": size,
+            "operations": {op: exported.ops.count(op) for op in sorted(set(exported.ops))},
+            "summary": summary(found),
+            "output_factor": factor,
+            "post_training_windows": covered,
+            "parity": parity(self.spec, trained.quantized, exported, _spread(inputs, PARITY_WINDOWS)),
+            "heads": {key: {**h, "basis": basis[key]} for key, h in found.items()},
+            "elsewhere": self._elsewhere(exported),
+            "skipped": [list(map(str, row)) for row in self.parts["train"].labels.skipped],
+        }
+        manifest = self._manifest(exported, found, size)
+        compared = self._compared(manifest, exported)
+        report["links"] = links_of(compared)
+        golden = _spread(inputs, GOLDEN)
+        contents = BundleContents(
+            manifest,
+            exported.model,
+            entries,
+            golden[:, None],
+            run_int8(exported.model, golden),
+            model_card(manifest, report),
+            {
+                "validation/report.json": to_json(report),
+                "validation/report.md": report_markdown(report).encode(),
+                PATIENTS_FILE: self._patients(),
+                FLOAT_FILE: export_float(self.spec, n, trained.folded),
+                **parity_files(compared),
+            },
+        )
+        return contents, report
+
+    def _look(self) -> tuple[NDArray[np.float32], dict[str, Any]]:
+        """Windows for quantization after training, and what of the training windows they cover."""
+        if self.choice == "spread":
+            return self.trained.look, {"chosen by": "spread"}
+        offered = _spread(self.parts["train"].inputs(), MOST_OFFERED)
+        described = representative.describe(as_float(offered)[:, 0, :, 0])
+        chosen = representative.choose(described, len(self.trained.look))
+        covered = {"chosen by": "coverage", "windows": len(chosen), **representative.coverage(described, chosen)}
+        return as_float(offered[chosen]), covered
+
+    def _patients(self) -> bytes:
+        """Who is in which part: a later calibration or validation must not meet those who trained."""
+        rows = {name: np.unique(w.labels.recording[w.rows]) for name, w in self.parts.items()}
+        ours = {name: hashes(self.recordings[i] for i in found) for name, found in rows.items()}
+        return patients_file({**self.met_hashes, **ours})
+
+    def _compared(self, manifest: Mapping[str, Any], exported: Exported) -> ParityReport:
+        windows = self.parts["test"]
+        windows = windows.take(_spread(np.arange(len(windows)), WINDOWS))
+        title = f"{manifest['name']} {manifest['version']}: parity"
+        inputs, logits = windows.inputs(), windows.logits()
+        return student_parity(title, self.spec, self.teacher.heads, self.trained, exported, inputs, logits)
+
+    def _elsewhere(self, exported: Exported) -> dict[str, Any] | None:
+        if self.compared is None:
+            return None
+        windows = self.compared.windows
+        x = windows.inputs()
+        student = _real(exported, run_int8(exported.model, x))
+        floating = np.concatenate([self._float(x[i : i + 256]) for i in range(0, len(x), 256)])
+        record = windows.labels.recording[windows.rows]
+        return {
+            "recordings": len(np.unique(record)),
+            "windows": len(x),
+            "skipped": len(windows.labels.skipped),
+            **agreement(self.teacher.heads, student, floating.astype(np.float64), windows.logits().astype(np.float64)),
+        }
+
+    def _part(self, name: str, exported: Exported, ptq: Exported | None) -> Part:
+        windows = self.parts[name]
+        windows = windows.take(_spread(np.arange(len(windows)), self.judged))
+        x = windows.inputs()
+        # The reference kernels are sixty times slower than LiteRT as a Pi runs it, which is a step off at most.
+        engine: Engine = "reference" if len(x) <= MOST_JUDGED else "xnnpack"
+        outputs = {"int8": _real(exported, run_int8(exported.model, x, engine))}
+        if ptq is not None:
+            n = len(self.teacher.heads)
+            blocks = [
+                float_forward(self.spec, n, self.trained.folded, as_float(x[i : i + 256]))
+                for i in range(0, len(x), 256)
+            ]
+            outputs["float"] = np.concatenate(blocks).astype(np.float64)
+            outputs["ptq"] = _real(ptq, run_int8(ptq.model, x, engine))
+        records = [self.recordings[i] for i in windows.labels.recording[windows.rows]]
+        cases, case = np.unique([f"{r.patient}\n{r.visit or r.name}" for r in records], return_inverse=True)
+        _, patient = np.unique([c.split("\n")[0] for c in cases], return_inverse=True)
+        return Part(
+            outputs,
+            windows.logits().astype(np.float64),
+            windows.hard[windows.rows].astype(np.float64),
+            case.astype(np.int64),
+            patient.astype(np.int64),
+            self.data,
+        )
+
+    def _float(self, x: NDArray[np.int8]) -> NDArray[np.float32]:
+        return float_forward(self.spec, len(self.teacher.heads), self.trained.folded, as_float(x))
+
+    def _split(self) -> dict[str, int]:
+        def patients(windows: Windows) -> int:
+            found = (self.recordings[i] for i in np.unique(windows.labels.recording[windows.rows]))
+            return len({r.patient for r in found if not r.training_only})
+
+        counts = {name: patients(windows) for name, windows in self.parts.items()}
+        labels = self.parts["train"].labels
+        return {
+            "recordings": len(self.recordings),
+            "imitation": sum(r.training_only for r in self.recordings),
+            "skipped": len(labels.skipped),
+            "windows": len(labels),
+            "patients": sum(counts.values()),
+            **counts,
+        }
+
+    def _manifest(
+        self, exported: Exported, found: Mapping[str, Mapping[str, Any]], size: Mapping[str, int]
+    ) -> dict[str, Any]:
+        return {
+            "name": self.name or f"{self.teacher.name.split()[0]}-{self.spec.name}",
+            "version": VERSION,
+            "tier": "micro",
+            "licence": self.teacher.licence,
+            "teacher": {"name": self.teacher.name, "sha256": self.teacher.sha256},
+            "front_end": dict(STREAM_FRONT_END),
+            "input": dict(STREAM_INPUT),
+            "output": {
+                "dtype": "int8",
+                "shape": list(exported.output_shape),
+                "scale": exported.output_scale,
+                "zero_point": exported.output_zero_point,
+            },
+            "outputs": [
+                {
+                    "index": j,
+                    "key": h.key,
+                    "lab": h.lab,
+                    "loinc": h.loinc,
+                    "unit": h.unit,
+                    "direction": h.direction,
+                    "kind": h.kind,
+                    "horizon_min": h.horizon_min,
+                    "evidence": dict(found[h.key]["evidence"]),
+                }
+                for j, h in enumerate(self.teacher.heads)
+            ],
+            "aggregation": dict(AGGREGATION),
+            "budgets": {"flash_bytes": size["model_bytes"], "arena_bytes": size["arena_bytes"]},
+        }
+
+
+def _real(exported: Exported, raw: NDArray[np.int8]) -> NDArray[np.float64]:
+    return (raw.astype(np.float64) - exported.output_zero_point) * exported.output_scale
+
+
+def _spread(x: NDArray[Any], most: int) -> NDArray[Any]:
+    return x if len(x) <= most else x[np.linspace(0, len(x) - 1, most).astype(int)]

@@ -1,0 +1,162 @@
+"""Model card and readable validation report of a distilled student, made from the numbers of the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from convert.bundle.card import number, output_row
+from convert.distil.parity import PARITY_ROWS
+
+_LISTED = 50
+"""Most recordings without a window that the readable report names."""
+
+_SHOWN = 400
+"""Most heads in a table of the card; the JSON twin has all."""
+
+
+def model_card(manifest: Mapping[str, Any], report: Mapping[str, Any]) -> str:
+    """The model card.
+
+    Args:
+        manifest: The manifest without its file list.
+        report: The validation report.
+    """
+    size, split, s = report["size"], report["split"], report["summary"]
+    rows = "\n".join(output_row(o) for o in manifest["outputs"][:_SHOWN])
+    return f"""# {manifest["name"]} {manifest["version"]}
+
+**Research software, not a medical device.** A student network distilled from the teacher
+`{report["teacher"]["name"]}`. It says about ten seconds of ECG what its teacher would say, as far as the table below
+goes; what the teacher itself is worth, this card does not know.
+
+| | |
+|---|---|
+| Tier | {manifest["tier"]} |
+| Teacher | {report["teacher"]["name"]}, sha256 `{report["teacher"]["sha256"]}` |
+| Input | ten seconds of one ECG lead, front end `stream/1`, int8 z-scores at 125 Hz |
+| Network | depthwise-separable convolutions, preset `{report["preset"]}`, {size["parameters"]} parameters, full int8 |
+| Size | {size["model_bytes"]} bytes of flash, {size["arena_bytes"]} bytes of TFLite Micro arena |
+| Licence | {manifest["licence"]} |
+
+## Data
+
+{split["recordings"]} recordings of {split["patients"]} patients gave {split["windows"]} windows that passed the quality
+gate; {split["skipped"]} recordings gave none. {split["imitation"]} of the recordings are simulated ECGs of every shape,
+on which the student only imitates. Split by patient: {split["train"]} patients train,
+{split["validation"]} choose the epoch, {split["calibration"]} calibrate, {split["test"]} test. Nobody is in two of
+them.
+
+## Student and teacher on the test patients
+
+Correlation of logits, median over the heads: {number(s["median_correlation_int8"])} window by window,
+{number(s["median_correlation_cases"])} case by case. Macro AUROC over {s["heads_with_auroc"]} heads with laboratory
+results of both kinds: student {number(s["macro_auroc_int8"])}, teacher {number(s["macro_auroc_teacher"])}.
+
+| output | means | LOINC | result | cases | positives | evidence |
+|---|---|---|---|---|---|---|
+{rows}
+
+A dash: no laboratory results were given, so nothing but the distance to the teacher is known, and the evidence is
+called limited.
+
+## Calibration
+
+A head with at least ten cases of either kind among the calibration patients is fitted to the laboratory's results. The
+others are fitted to their teacher and keep its threshold: their interval covers the distance to the teacher, not to
+the laboratory. `calibration.json` says which (`basis`).
+
+## Limits
+
+An ECG estimate is not a laboratory result. The student was trained with disturbances of wearables (gain, wander,
+mains, muscle, motion, lost contact, polarity, sampling rate) and keeps the teacher's answer under them as far as it
+learned to; signals that the quality gate rejects it never sees.
+"""
+
+
+def report_markdown(report: Mapping[str, Any]) -> str:
+    """The readable twin of ``validation/report.json``."""
+    s, parity = report["summary"], report["parity"]
+    lines = [
+        "# Validation report",
+        "",
+        f"Student `{report['preset']}` of `{report['teacher']['name']}`, on {report['split']['test']} test patients.",
+        "",
+        "| | int8 (shipped) | float | PTQ int8 | teacher |",
+        "|---|---|---|---|---|",
+        "| macro AUROC | "
+        + " | ".join(number(s[f"macro_auroc_{form}"], 4) for form in ("int8", "float", "ptq", "teacher"))
+        + " |",
+        "| median correlation of logits | "
+        + " | ".join(number(s[f"median_correlation_{form}"], 4) for form in ("int8", "float", "ptq"))
+        + " | 1 |",
+        "",
+        "Every link from the teacher to TFLite Micro, layer by layer: `parity.html`.",
+        "",
+        "PTQ is the same float student quantized after training (min-max); the shipped model was trained on with fake",
+        "quantization.",
+        "",
+        "## Heads",
+        "",
+        "r: correlation with the teacher's logits. ECE: calibration error of the shipped model, 15 bins of equal size.",
+        "",
+        "| head | r int8 | r float | r PTQ | r cases | AUROC int8 | float | PTQ | teacher | ECE | cases | basis |",
+        "|---|---|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for key, h in report["heads"].items():
+        r = [number(h[f"correlation_{c}"]) for c in ("int8", "float", "ptq", "cases")]
+        a = [number(h.get(f"auroc_{c}")) for c in ("int8", "float", "ptq", "teacher")]
+        a.append(number(h.get("calibration_error")))
+        lines.append(f"| `{key}` | {' | '.join(r)} | {' | '.join(a)} | {h['evidence']['n']} | {h['basis']} |")
+    values = {k: h for k, h in report["heads"].items() if "mae_from_teacher" in h}
+    if values:
+        lines += [
+            "",
+            "## Values",
+            "",
+            "| head | MAE | teacher's MAE | of the mean alone | coverage of the 90 % interval | from the teacher |",
+            "|---|---|---|---|---|---|",
+        ]
+    for key, h in values.items():
+        shown = [h["evidence"]["mae"], *(h.get(k) for k in ("mae_teacher", "mae_of_the_mean", "coverage"))]
+        lines.append(f"| `{key}` | {' | '.join(number(v) for v in shown)} | {number(h['mae_from_teacher'])} |")
+    lines += [
+        "",
+        "## The same numbers everywhere",
+        "",
+        f"Over {parity['windows']} test windows, in steps (LSB) of the output:",
+        "",
+        "| against LiteRT's reference kernels | largest | mean |",
+        "|---|---|---|",
+        *(f"| {name} | {parity[key]['max_lsb']} | {parity[key]['mean_lsb']} |" for name, key in PARITY_ROWS),
+        "",
+    ]
+    lines += _elsewhere(report["elsewhere"])
+    if report["skipped"]:
+        lines += ["## Recordings without a window", ""]
+        lines += [f"- `{name}`: {why}" for name, why in report["skipped"][:_LISTED]]
+        rest = len(report["skipped"]) - _LISTED
+        lines += [f"- and {rest} more, in report.json"] if rest > 0 else []
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _elsewhere(found: Mapping[str, Any] | None) -> list[str]:
+    if found is None:
+        return []
+    medians = (number(found[f"median_correlation_{form}"]) for form in ("int8", "float"))
+    return [
+        "## Other recordings",
+        "",
+        f"{found['windows']} windows of {found['recordings']} recordings ({found['skipped']} gave none) where nothing",
+        "was trained or calibrated: correlation with the teacher.",
+        "",
+        "| head | r int8 | r float |",
+        "|---|---|---|",
+        f"| median | {' | '.join(medians)} |",
+        *(
+            f"| `{key}` | {number(h['correlation_int8'])} | {number(h['correlation_float'])} |"
+            for key, h in found["heads"].items()
+        ),
+        "",
+    ]

@@ -1,0 +1,21 @@
+"""The whole teacher as a foundation bundle."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from firmware_bridge.lazy import lazy_face
+
+if TYPE_CHECKING:
+    from convert.foundation.run import FoundationConfig, convert_foundation
+
+__all__ = ["FoundationConfig", "convert_foundation"]
+
+if not TYPE_CHECKING:
+    __getattr__, __dir__ = lazy_face(
+        __name__,
+        {
+            "FoundationConfig": "run",
+            "convert_foundation": "run",
+        },
+    )

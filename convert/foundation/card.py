@@ -1,0 +1,69 @@
+"""The model card of a converted teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from convert.bundle.writer import NOTICE
+from convert.parity.forms import TITLES, ParityReport
+from convert.parity.report import value_rows
+
+
+def model_card(manifest: Mapping[str, Any], report: ParityReport, heads: Mapping[str, Mapping[str, Any]]) -> str:
+    """Markdown: what it is, what it was made from, what quantization cost, what it must not be used for.
+
+    Args:
+        manifest: As it goes into the bundle.
+        report: The parity report.
+        heads: The entries of ``calibration.json``.
+    """
+    facts = report.facts
+    fitted = sum("basis" in entry for entry in heads.values())
+    lines = [
+        f"# {manifest['name']} {manifest['version']}",
+        "",
+        f"**{NOTICE}**",
+        "",
+        (
+            f"A teacher of {facts['parameters']} parameters ({facts['multiply-accumulates'] / 1e9:.2f} GMAC a window), "
+            f"converted from `{facts['checkpoint']}` (SHA-256 `{facts['checkpoint sha256']}`). "
+            f"Licence of the weights: {manifest['licence']}."
+        ),
+        "",
+        f"- Input: ten seconds of one lead at 500 Hz through `ecgfounder/1`, clamped to ±{facts['input clamp']:g}.",
+        f"- Outputs: {len(manifest['outputs'])} heads; {_calibrated(fitted)}",
+        f"- Form: {facts['form']}; gate: {facts['gate']}.",
+        (
+            f"- Calibrated on {facts['calibration windows']} windows and judged on {facts['evaluation windows']}, "
+            f"of {len(facts['recordings used'])} recordings."
+        ),
+        "",
+        (
+            "What this conversion measured is the distance of the quantized model from its checkpoint. How good an "
+            "uncalibrated head is was not measured here; its evidence is what the converting person stated."
+        ),
+        "",
+        "| link | windows | max | mean | correlation, median | minimum |",
+        "|---|---|---|---|---|---|",
+    ]
+    for link in report.links:
+        numbers = [link.max, link.mean, link.correlation_median, link.correlation_min]
+        shown = " | ".join("-" if n is None else f"{n:.5f}" for n in numbers)
+        lines.append(f"| {TITLES[link.before]} - {TITLES[link.after]} | {link.windows} | {shown} |")
+    if values := value_rows(report):
+        lines += [
+            "",
+            "Values are standardised in the model; this is what quantization did to them, in their units:",
+            "",
+        ]
+        lines += ["| value | max | mean | correlation |", "|---|---|---|---|"]
+        lines += [f"| {' | '.join(row)} |" for row in values]
+    return "\n".join([*lines, "", "Details: `validation/parity.html` and `validation/parity.json`.", ""])
+
+
+def _calibrated(fitted: int) -> str:
+    if not fitted:
+        return "none is calibrated, none has a threshold."
+    where = "`validation/calibration.json`"
+    return f"{fitted} are calibrated on laboratory results of patients that do not judge them, see {where}."

@@ -1,0 +1,305 @@
+"""From a Keras Net1D to flatbuffers: float, calibrated, and quantized in the forms that the fallbacks need.
+
+The network is converted once. The calibrated float model carries each tensor's smallest and largest value, and every
+quantized form is made from it in seconds. Ranges of input and output are not left to what was seen: they are set.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.compute.tf_runtime import THREADS, load_tensorflow, quiet_stderr
+from firmware_bridge.errors import AnyEcgError, CheckFailedError
+
+INT8_STEPS = 128
+"""Steps from zero to the clamp of the input."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """An int8 scale that is given and not calibrated.
+
+    Attributes:
+        scale: Value of one step.
+        zero_point: The step that means zero.
+    """
+
+    scale: float
+    zero_point: int = 0
+
+    def low(self) -> float:
+        """The smallest value that it holds."""
+        return (-128 - self.zero_point) * self.scale
+
+    def high(self) -> float:
+        """The largest value that it holds."""
+        return (127 - self.zero_point) * self.scale
+
+    def quantize(self, values: NDArray[Any]) -> NDArray[np.int8]:
+        """Values as steps, rounded as the runtime does."""
+        steps = np.clip(np.rint(values / self.scale) + self.zero_point, -128, 127)
+        return np.asarray(steps, dtype=np.int8)
+
+    def restore(self, steps: NDArray[np.int8]) -> NDArray[np.float64]:
+        """Steps as values."""
+        return (steps.astype(np.float64) - self.zero_point) * self.scale
+
+
+def input_scale(clamp: float) -> Scale:
+    """The scale of the model's input for z-scores clamped to ``-clamp..clamp``."""
+    return Scale(clamp / INT8_STEPS)
+
+
+def float_flatbuffer(core: Any, samples: int, outputs: Sequence[int] = (0,)) -> bytes:
+    """Converts the core of a Net1D to a float model of batch 1.
+
+    Args:
+        core: ``Net1D.core``, of fixed length.
+        samples: Its length.
+        outputs: Which of its outputs (0 logits, 1 features), in order.
+
+    Returns:
+        A flatbuffer: float ``(1, 1, samples, leads)`` to ``(1, 1, 1, outputs)``.
+    """
+    tf = load_tensorflow()
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    leads = int(core.inputs[0].shape[-1])
+
+    def run(window: Any) -> Any:
+        found = core(window, training=False)
+        return [found[i] for i in outputs]
+
+    function = tf.function(run, input_signature=[tf.TensorSpec([1, 1, samples, leads], tf.float32, name="window")])
+    with quiet_stderr():
+        # Frozen first: the calibrating interpreter knows no variables.
+        frozen = convert_variables_to_constants_v2(function.get_concrete_function())
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
+        return bytes(converter.convert())
+
+
+def calibrated_flatbuffer(
+    float_model: bytes, windows: NDArray[np.float32], step: Callable[[int], None] = lambda _: None
+) -> bytes:
+    """Adds to a float model the smallest and largest value of every tensor over windows.
+
+    TensorFlow's own calibrator is not used for int8: where an operation writes over its input, it records the range of
+    the result for both. The product of a squeeze-and-excitation then got the range of the sum behind it, which cost
+    13 dB a block (measured on the full teacher).
+
+    Args:
+        float_model: Of :func:`float_flatbuffer`.
+        windows: ``(n, samples)``, what the device would feed, as float.
+        step: Called with the number of windows done.
+
+    Raises:
+        CheckFailedError: A tensor holds NaN or infinity.
+    """
+    load_tensorflow()
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    with quiet_stderr():
+        interpreter = Interpreter(
+            model_content=float_model,
+            num_threads=THREADS,
+            experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+            experimental_preserve_all_tensors=True,
+        )
+        interpreter.allocate_tensors()
+    model = _schema().ModelT.InitFromPackedBuf(float_model, 0)
+    graph = model.subgraphs[0]
+    made = sorted({int(graph.inputs[0]), *(int(i) for op in graph.operators for i in op.outputs)})
+    low, high = np.full(len(made), np.inf), np.full(len(made), -np.inf)
+    for k, window in enumerate(windows):
+        interpreter.set_tensor(int(graph.inputs[0]), window.reshape(1, 1, -1, 1))
+        interpreter.invoke()
+        for j, index in enumerate(made):
+            lowest, highest = _range(interpreter.tensor(index))
+            low[j], high[j] = np.minimum(low[j], lowest), np.maximum(high[j], highest)
+        step(k + 1)
+    if not np.all(np.isfinite(low) & np.isfinite(high)):
+        bad = graph.tensors[made[int(np.argmin(np.isfinite(low) & np.isfinite(high)))]].name.decode()
+        raise CheckFailedError(f"NaN or infinity in the layer {bad.split(';')[0]}", "the checkpoint is broken")
+    for index, lowest, highest in zip(made, low, high, strict=True):
+        ranges = _schema().QuantizationParametersT()
+        ranges.min, ranges.max = np.array([lowest], np.float32), np.array([highest], np.float32)
+        graph.tensors[index].quantization = ranges
+    return _pack(model)
+
+
+def _range(view: Callable[[], NDArray[np.float32]]) -> tuple[float, float]:
+    """Smallest and largest value; the view into the interpreter must not outlive the call."""
+    values = view()
+    return float(values.min()), float(values.max())
+
+
+def quantized_flatbuffer(
+    calibrated: bytes, source: Scale, sink: Scale | None = None, float_layers: Sequence[str] = ()
+) -> bytes:
+    """Quantizes a calibrated model to int8, int8 in and out.
+
+    Args:
+        calibrated: Of :func:`calibrated_flatbuffer`.
+        source: Scale of the input.
+        sink: Scale of the output; ``None`` for what was seen.
+        float_layers: Names of tensors whose operations stay float.
+
+    Raises:
+        AnyEcgError: The converter does not manage it.
+    """
+    tf = load_tensorflow()
+    from tensorflow.lite.python import convert
+
+    options: dict[str, Any] = {"input_data_type": tf.int8, "output_data_type": tf.int8}
+    if float_layers:
+        options["denylisted_nodes"] = list(float_layers)
+    prepared = _with_ranges(calibrated, source, sink)
+    with _one_line(), quiet_stderr():
+        return bytes(convert.mlir_quantize(prepared, **options))
+
+
+def int16_flatbuffer(
+    float_model: bytes,
+    windows: NDArray[np.float32],
+    source: Scale,
+    sink: Scale,
+    step: Callable[[int], None] = lambda _: None,
+) -> bytes:
+    """Quantizes a float model to int16 activations and int8 weights, int8 in and out.
+
+    Args:
+        float_model: Of :func:`float_flatbuffer`.
+        windows: ``(n, samples)``, to calibrate on.
+        source: Scale of the input.
+        sink: Scale of the output.
+        step: Called with the number of windows done.
+
+    Raises:
+        AnyEcgError: The converter does not manage it.
+    """
+    tf = load_tensorflow()
+    from tensorflow.lite.python.optimize import calibrator
+
+    with _one_line(), quiet_stderr():
+        prepared = calibrator.add_intermediate_tensors(float_model)
+        model = calibrator.Calibrator(prepared).calibrate_and_quantize(
+            lambda: _feed(windows, step), tf.float32, tf.float32, False, tf.int16, tf.int64
+        )
+    return _with_int8_ends(bytes(model), source, sink)
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    try:
+        yield
+    except (ValueError, RuntimeError) as error:
+        first = (str(error).splitlines() or [""])[0]
+        raise AnyEcgError(f"the converter cannot quantize this network: {first}") from None
+
+
+def _feed(windows: NDArray[np.float32], step: Callable[[int], None]) -> Iterator[list[NDArray[np.float32]]]:
+    for i, window in enumerate(windows):
+        step(i)
+        yield [window.reshape(1, 1, -1, 1)]
+    step(len(windows))
+
+
+def with_output_range(calibrated: bytes, low: float, high: float) -> bytes:
+    """A calibrated model whose output holds at least this range, whatever was seen."""
+    model = _schema().ModelT.InitFromPackedBuf(calibrated, 0)
+    _graph, _first, last = _ends(model)
+    last.quantization.min = np.array([min(low, float(last.quantization.min[0]))], np.float32)
+    last.quantization.max = np.array([max(high, float(last.quantization.max[0]))], np.float32)
+    return _pack(model)
+
+
+def output_scale(calibrated: bytes) -> Scale:
+    """The scale that the range of the output over the calibration windows asks for."""
+    return _range_of_output(calibrated)
+
+
+def _schema() -> Any:
+    from tensorflow.lite.python import schema_py_generated
+
+    return schema_py_generated
+
+
+def _pack(model: Any) -> bytes:
+    # Loaded by name: the package has no types.
+    flatbuffers: Any = importlib.import_module("flatbuffers")
+    builder = flatbuffers.Builder(1 << 20)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def _ends(model: Any) -> tuple[Any, Any, Any]:
+    graph = model.subgraphs[0]
+    return graph, graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]]
+
+
+def _with_ranges(calibrated: bytes, source: Scale, sink: Scale | None) -> bytes:
+    model = _schema().ModelT.InitFromPackedBuf(calibrated, 0)
+    _graph, first, last = _ends(model)
+    for tensor, scale in ((first, source), (last, sink)):
+        if scale is not None:
+            tensor.quantization.min = np.array([scale.low()], np.float32)
+            tensor.quantization.max = np.array([scale.high()], np.float32)
+    return _pack(model)
+
+
+def _range_of_output(calibrated: bytes) -> Scale:
+    model = _schema().ModelT.InitFromPackedBuf(calibrated, 0)
+    _graph, _first, last = _ends(model)
+    low = min(0.0, float(last.quantization.min[0]))
+    high = max(0.0, float(last.quantization.max[0]))
+    scale = max((high - low) / 255.0, 1e-6)
+    return Scale(scale, int(np.clip(round(-128 - low / scale), -128, 127)))
+
+
+def _with_int8_ends(model: bytes, source: Scale, sink: Scale) -> bytes:
+    """Gives a model with float ends int8 ones: DEQUANTIZE in front, QUANTIZE behind."""
+    sc = _schema()
+    m = sc.ModelT.InitFromPackedBuf(model, 0)
+    graph, first, last = _ends(m)
+    for tensor, scale, name, before in ((first, source, b"input", True), (last, sink, b"output", False)):
+        end = sc.TensorT()
+        end.name, end.shape, end.type, end.buffer = name, tensor.shape, sc.TensorType.INT8, 0
+        end.shapeSignature, end.hasRank = tensor.shapeSignature, True
+        end.quantization = sc.QuantizationParametersT()
+        end.quantization.scale = np.array([scale.scale], np.float32)
+        end.quantization.zeroPoint = np.array([scale.zero_point], np.int64)
+        graph.tensors.append(end)
+        place, inner = len(graph.tensors) - 1, (graph.inputs if before else graph.outputs)[0]
+        operator = sc.OperatorT()
+        operator.opcodeIndex = _opcode(m, sc.BuiltinOperator.DEQUANTIZE if before else sc.BuiltinOperator.QUANTIZE)
+        pair = np.array([place, inner], np.int32)
+        operator.inputs, operator.outputs = (pair[:1], pair[1:]) if before else (pair[1:], pair[:1])
+        graph.operators.insert(0 if before else len(graph.operators), operator)
+        if before:
+            graph.inputs = np.array([place], np.int32)
+        else:
+            graph.outputs = np.array([place], np.int32)
+        for signature in m.signatureDefs or []:
+            for entry in signature.inputs if before else signature.outputs:
+                entry.tensorIndex = place
+    return _pack(m)
+
+
+def _opcode(model: Any, code: int) -> int:
+    for i, found in enumerate(model.operatorCodes):
+        if max(found.builtinCode, found.deprecatedBuiltinCode) == code:
+            return i
+    sc = _schema()
+    new = sc.OperatorCodeT()
+    new.builtinCode = new.deprecatedBuiltinCode = code
+    # Version 2 of both knows int16.
+    new.version = 2
+    model.operatorCodes.append(new)
+    return len(model.operatorCodes) - 1

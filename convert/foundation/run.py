@@ -1,0 +1,395 @@
+"""The whole teacher to full int8, with proof: checkpoint and recordings in, a verified bundle of the tier out."""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.bundle.writer import AGGREGATION, BundleContents, write_bundle
+from convert.checkpoint.reader import read_checkpoint
+from convert.checkpoint.spec import Net1DSpec, spec_from_tensors
+from convert.checkpoint.tensors import Checkpoint
+from convert.datasets import representative
+from convert.datasets.outputs_file import match_dense, read_outputs
+from convert.datasets.windows import WindowSet, collect_windows
+from convert.foundation.card import model_card
+from convert.foundation.values import WHAT, described, named, scaling_of, uncalibrated, unscaled
+from convert.labels.travelling_plan import chosen_plan
+from convert.parity.forms import ParityReport, Stage, compare, default_limits, load_limits
+from convert.teacher.place import brought_by, checkpoint_at, kept_files, network_options, outputs_of
+from edge.frontend.ecgfounder import CLAMP, FS_HZ, WINDOW_SAMPLES
+from firmware_bridge.errors import CheckFailedError, InputError, OutputError
+
+Choice = Literal["coverage", "alternate"]
+
+GOLDEN_WINDOWS = 8
+MIN_WINDOWS = 2
+DENSE_HOP_S = 1.0
+"""Hop between windows where recordings are too short to give enough at the usual one."""
+
+DEFAULT_NAME = "anyecg-foundation"
+DEFAULT_VERSION = "0.1.0"
+DEFAULT_LICENCE = "not stated by the checkpoint"
+
+ADDED_SHARE = 0.10
+RSS_MIB = 190
+"""Budgets of the tier; the design, section 7."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoundationConfig:
+    """What to convert, and how.
+
+    Attributes:
+        checkpoint: The teacher, a ``.pth`` file or the folder of ``anyecg finetune``.
+        outputs: Names its heads; see ``convert/datasets/outputs_file.py``. ``None`` for ``outputs.json`` beside it.
+        data: A folder of recordings.
+        out: Where the bundle shall stand.
+        name: Of the bundle.
+        version: Of the bundle.
+        licence: Of the weights.
+        stride: Of each stage's first block; ``None`` for what the file says, else 2.
+        use_bn: The network was trained with batch normalisation; ``None`` for what the file says, else not. Its tensors
+            stand in checkpoints in any case, so those of others do not tell.
+        calibration_windows: For the ranges.
+        evaluation_windows: For gate and parity.
+        gates: Limits; ``None`` for those in the package.
+        accept_loss: Write the bundle though the gate stays shut.
+        labels: Laboratory results that the heads are calibrated on; ``None`` leaves them uncalibrated.
+        choice: How the windows for the ranges are chosen: ``coverage`` or ``alternate``, every other one.
+        label_plan: File that says how labels are made of results; ``None`` for the teacher's own, or the kit's.
+    """
+
+    checkpoint: Path
+    outputs: Path | None
+    data: Path
+    out: Path
+    name: str = DEFAULT_NAME
+    version: str = DEFAULT_VERSION
+    licence: str = DEFAULT_LICENCE
+    stride: int | None = None
+    use_bn: bool | None = None
+    calibration_windows: int = 48
+    evaluation_windows: int = 64
+    gates: Path | None = None
+    accept_loss: bool = False
+    labels: Path | None = None
+    choice: Choice = "coverage"
+    label_plan: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FoundationResult:
+    """What a conversion made.
+
+    Attributes:
+        report: The parity report that stands in the bundle.
+        form: The quantized form that was taken.
+        model_bytes: Size of the model.
+        seconds: How long it took.
+    """
+
+    report: ParityReport
+    form: str
+    model_bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Windows:
+    """Model inputs of recordings.
+
+    Attributes:
+        steps: int8 ``(n, samples)``.
+        values: What they stand for, float32 ``(n, samples)``.
+        clipped: Share of z-scores beyond the clamp.
+    """
+
+    steps: NDArray[np.int8]
+    values: NDArray[np.float32]
+    clipped: float
+
+
+def convert_foundation(config: FoundationConfig, stream: TextIO | None = None) -> FoundationResult:
+    """Converts a teacher.
+
+    Args:
+        config: What and how.
+        stream: Where progress goes.
+
+    Returns:
+        What was made; the bundle stands at ``config.out``.
+
+    Raises:
+        InputError: Checkpoint, outputs or recordings cannot be used.
+        CheckFailedError: The gate stays shut, or the forms of the model disagree; nothing is written then.
+        OutputError: The bundle cannot be written; what stood there before is untouched.
+    """
+    begun_s = time.monotonic()
+    say = stream.write if stream is not None else lambda _: 0
+    limits = load_limits(config.gates) if config.gates else default_limits()
+    _check_place(config.out)
+    path = checkpoint_at(config.checkpoint)
+    outputs = outputs_of(path, config.outputs)
+    heads = read_outputs(outputs)
+    checkpoint = read_checkpoint(path)
+    stride, use_bn = network_options(checkpoint, config.stride, config.use_bn)
+    spec = spec_from_tensors(checkpoint.tensors, str(path), stride=stride, use_bn=use_bn)
+    match_dense(heads, spec.n_classes, outputs, path)
+    brought = brought_by(path)
+    plan = chosen_plan(config.label_plan, brought.plan, "teacher")
+    if spec.in_channels != 1:
+        raise InputError(f"{path} reads {spec.in_channels} leads, a patch gives one", "take the one-lead teacher")
+    found = enough_windows(config.data, config.calibration_windows + config.evaluation_windows, stream)
+    say(f"{len(found.windows)} windows of {len(found.used)} recordings, {len(found.skipped)} skipped\n")
+    prepared = prepare(found.raw(), CLAMP)
+    say(f"converting {spec.count_parameters()} parameters to float LiteRT\n")
+    made = _Made(config, checkpoint, spec, heads, found, prepared, limits, stream)
+    report, contents, form = made.make()
+    contents = replace(contents, extra={**contents.extra, **kept_files(plan, brought.patients)})
+    if config.labels is not None:
+        from convert.datasets.heads import heads_of_file
+        from convert.foundation.calibrate import Results, calibrated
+
+        results = Results(config.data, config.labels, plan.plan, brought.patients)
+        contents = calibrated(contents, heads_of_file(outputs), results, stream)
+        contents = replace(contents, model_card=model_card(contents.manifest, report, contents.heads))
+    seconds = time.monotonic() - begun_s
+    write_bundle(config.out, contents)
+    return FoundationResult(report, form, len(contents.model), seconds)
+
+
+def enough_windows(data: Path, count: int, stream: TextIO | None) -> WindowSet:
+    """Windows of a folder, with a shorter hop where the usual one gives too few.
+
+    Raises:
+        InputError: Fewer than two.
+    """
+    found = collect_windows(data, count, stream=stream)
+    if len(found.windows) < count:
+        found = collect_windows(data, count, hop_s=DENSE_HOP_S, stream=stream)
+    if len(found.windows) < MIN_WINDOWS:
+        raise InputError(f"{data} gives {len(found.windows)} usable window", f"at least {MIN_WINDOWS} are needed")
+    return found
+
+
+def prepare(raw: NDArray[np.float64], clamp: float) -> Windows:
+    """Raw windows through ``ecgfounder/1``, the clamp and the int8 scale, as the device does it.
+
+    Args:
+        raw: ``(n, 5000)`` at 500 Hz.
+        clamp: Largest z-score.
+    """
+    from convert.foundation.export import input_scale
+    from edge.frontend.ecgfounder import EcgFounderFrontEnd
+
+    front_end, scale = EcgFounderFrontEnd(), input_scale(clamp)
+    z = np.stack([front_end(window) for window in raw])
+    steps = scale.quantize(np.clip(z, -clamp, clamp))
+    return Windows(steps, scale.restore(steps).astype(np.float32), float(np.mean(np.abs(z) > clamp)))
+
+
+def _check_place(out: Path) -> None:
+    """Says at once what would otherwise be found out after minutes."""
+    if out.exists() and not (out.is_dir() and ((out / "manifest.json").is_file() or not any(out.iterdir()))):
+        raise OutputError(f"{out} exists and is not a bundle", "name a new folder")
+    if not out.absolute().parent.is_dir():
+        raise OutputError(f"{out.absolute().parent} is no folder", "make it first, or name another place")
+
+
+class _Made:
+    """The slow part, with TensorFlow loaded."""
+
+    def __init__(
+        self,
+        config: FoundationConfig,
+        checkpoint: Checkpoint,
+        spec: Net1DSpec,
+        heads: Sequence[Mapping[str, Any]],
+        found: WindowSet,
+        prepared: Windows,
+        limits: Mapping[str, Any],
+        stream: TextIO | None,
+    ) -> None:
+        self._config, self._checkpoint, self._spec, self._heads = config, checkpoint, spec, heads
+        self._found, self._prepared, self._limits, self._stream = found, prepared, limits, stream
+        # The chosen windows calibrate, the rest judge; with very few, all do both.
+        n = len(prepared.steps)
+        described = representative.describe(
+            np.stack([w.filtered for w in found.windows]), found.raw(), [w.recording.parent.name for w in found.windows]
+        )
+        alternate = np.arange(0, n, 2)[: config.calibration_windows]
+        # Never more than half: what is left has to judge.
+        covering = representative.choose(described, min(config.calibration_windows, max(1, n // 2)))
+        chosen = alternate if config.choice == "alternate" else covering
+        self._calibration = chosen if n >= 8 else np.arange(n)
+        self._coverage = representative.coverage(described, self._calibration)
+        rest = np.setdiff1d(np.arange(n), self._calibration)
+        self._evaluation = rest[: config.evaluation_windows] if n >= 8 else np.arange(n)
+
+        self._scaling = unscaled(len(heads))
+
+    def make(self) -> tuple[ParityReport, BundleContents, str]:
+        from convert.compute.progress import Progress
+        from convert.foundation import export as fx
+        from convert.foundation.parity import LAYER_WINDOWS, keras_stage, quantized_stages, run_float
+        from convert.foundation.quantize import Material, quantize_until_good
+        from convert.parity.layers import layer_table
+
+        values, steps = self._prepared.values, self._prepared.steps
+        evaluation, calibration = values[self._evaluation], values[self._calibration]
+        core = self._core(calibration)
+        keras = keras_stage(core, evaluation)
+        float_model = fx.float_flatbuffer(core, WINDOW_SAMPLES)
+        del core
+        progress = Progress("calibrating", len(calibration), "windows", self._stream)
+        calibrated = fx.calibrated_flatbuffer(float_model, calibration, progress.step)
+        if self._scaling.any:
+            calibrated = fx.with_output_range(calibrated, *self._scaling.room)
+        names = named(self._heads, self._scaling)
+        material = Material(
+            float_model=float_model,
+            calibrated=calibrated,
+            calibration=calibration,
+            evaluation=evaluation,
+            steps=steps[self._evaluation].reshape(-1, 1, WINDOW_SAMPLES, 1),
+            teacher=run_float(float_model, evaluation, self._stream),
+            heads=names,
+            source=fx.input_scale(CLAMP),
+            limits=self._limits,
+        )
+        attempts, layers = quantize_until_good(material, self._stream)
+        taken = self._gated(attempts)
+        missing: dict[str, str] = {}
+        stages = [keras, Stage("float", material.teacher)]
+        stages += quantized_stages(taken.model, taken.sink, material.steps, missing)
+        title = f"{self._config.name} {self._config.version}: parity"
+        report = compare(title, stages, names, self._limits, micro=False)
+        report.not_run = missing
+        if taken is not attempts[0] or not layers:
+            layers = layer_table(float_model, taken.model, evaluation[:LAYER_WINDOWS])
+        report.layers = layers
+        report.facts = self._facts(attempts, taken)
+        report.check()
+        return report, self._contents(taken, stages, report), taken.form
+
+    def _core(self, calibration: NDArray[np.float32]) -> Any:
+        """The network to export; where there are values, standardised over the calibration windows."""
+        core = self._network(self._checkpoint)
+        is_value = [h["kind"] == "value" for h in self._heads]
+        if not any(is_value):
+            return core
+        from convert.foundation.export import float_flatbuffer
+        from convert.foundation.parity import run_float
+
+        model = float_flatbuffer(core, WINDOW_SAMPLES)
+        # Two networks at a time would cost memory for nothing.
+        del core
+        self._scaling = scaling_of(is_value, run_float(model, calibration, self._stream))
+        return self._network(self._scaling.folded(self._checkpoint))
+
+    def _network(self, checkpoint: Checkpoint) -> Any:
+        from convert.checkpoint.net1d import net1d_from_tensors
+
+        model = net1d_from_tensors(checkpoint, stride=self._spec.stride, use_bn=self._spec.use_bn)
+        return model.with_length(WINDOW_SAMPLES).core
+
+    def _gated(self, attempts: Sequence[Any]) -> Any:
+        taken = attempts[-1]
+        if taken.verdict.ok:
+            return taken
+        tried = "; ".join(f"{a.form}: {a.verdict.faults[0]}" for a in attempts)
+        if not self._config.accept_loss or "NaN" in tried:
+            raise CheckFailedError(
+                f"quantization loses too much, in every form ({tried})", "more recordings, or --accept-loss"
+            )
+        return max(attempts, key=lambda a: (a.verdict.correlation_median or -1.0, -len(a.verdict.faults)))
+
+    def _facts(self, attempts: Sequence[Any], taken: Any) -> dict[str, Any]:
+        verdict = taken.verdict
+        return {
+            "form": taken.form,
+            "gate": "open" if verdict.ok else "SHUT, accepted by --accept-loss",
+            "gate faults": list(verdict.faults[:10]),
+            "layers kept in float": list(taken.float_layers),
+            "attempts": [a.row() for a in attempts],
+            "flat heads (judged by odds)": verdict.flat,
+            "checkpoint": self._checkpoint.path.name,
+            "checkpoint sha256": self._checkpoint.sha256,
+            "parameters": self._spec.count_parameters(),
+            "multiply-accumulates": self._spec.count_macs(WINDOW_SAMPLES),
+            "model bytes": len(taken.model),
+            "output step": taken.sink.scale,
+            **({"outputs": WHAT} if self._scaling.any else {}),
+            "input clamp": CLAMP,
+            "share of z-scores beyond the clamp": self._prepared.clipped,
+            "calibration windows": len(self._calibration),
+            "calibration windows chosen by": self._config.choice,
+            "range of the recordings that they cover": self._coverage,
+            "evaluation windows": len(self._evaluation),
+            "recordings used": [p.name for p in self._found.used[:50]],
+            "recordings skipped": {p.name: why for p, why in list(self._found.skipped.items())[:50]},
+        }
+
+    def _contents(self, taken: Any, stages: Sequence[Any], report: ParityReport) -> BundleContents:
+        from convert.compute.litert import describe
+        from convert.parity.report import report_files
+
+        reference = next(stage for stage in stages if stage.kind == "reference")
+        golden = taken.sink.quantize(reference.outputs[:GOLDEN_WINDOWS])
+        k = len(golden)
+        inputs = self._prepared.steps[self._evaluation[:k]].reshape(k, 1, 1, WINDOW_SAMPLES, 1)
+        manifest = self._manifest(taken, describe(taken.model).output_shape)
+        heads = {h["key"]: uncalibrated(h["kind"], s) for h, s in zip(self._heads, self._scaling.lines, strict=True)}
+        return BundleContents(
+            manifest=manifest,
+            model=taken.model,
+            heads=heads,
+            golden_inputs=inputs,
+            golden_outputs=golden,
+            model_card=model_card(manifest, report, heads),
+            extra={f"validation/{name}": data for name, data in report_files(report).items()},
+        )
+
+    def _manifest(self, taken: Any, output_shape: tuple[int, ...]) -> dict[str, Any]:
+        config, checkpoint = self._config, self._checkpoint
+        return {
+            "name": config.name,
+            "version": config.version,
+            "tier": "foundation",
+            "licence": config.licence,
+            "created": dt.datetime.now(dt.UTC).date().isoformat(),
+            "teacher": {"name": checkpoint.path.name, "sha256": checkpoint.sha256, "facts": dict(checkpoint.facts)},
+            "front_end": {
+                "name": "ecgfounder/1",
+                "grid_hz": int(FS_HZ),
+                "fs_hz": int(FS_HZ),
+                "window_s": WINDOW_SAMPLES / FS_HZ,
+                "group_delay_s": 0.0,
+                "clamp": CLAMP,
+            },
+            "input": {"dtype": "int8", "shape": [1, 1, WINDOW_SAMPLES, 1], "scale": CLAMP / 128, "zero_point": 0},
+            "output": {
+                "dtype": "int8",
+                "shape": list(output_shape),
+                "scale": taken.sink.scale,
+                "zero_point": taken.sink.zero_point,
+            },
+            "outputs": list(self._heads),
+            "aggregation": dict(AGGREGATION),
+            "budgets": {"model_bytes": len(taken.model), "added_share": ADDED_SHARE, "rss_mib": RSS_MIB},
+            "network": {"stride": self._spec.stride, "use_bn": self._spec.use_bn},
+            "conversion": {
+                "form": taken.form,
+                "gate_open": taken.verdict.ok,
+                "float_layers": list(taken.float_layers),
+                **described(self._heads, self._scaling),
+            },
+        }

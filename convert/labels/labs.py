@@ -1,0 +1,258 @@
+"""Laboratory rows as numbers in the catalogue's unit, sorted by shard; what is left out is counted.
+
+One pass over the table, before any signal is read. Rows go to one small file a shard, so that memory does not grow with
+the data set and a worker reads only what it needs.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.datasets.labcatalogue import Lab, catalogue, normalised
+from convert.datasets.mcmed import LabValue
+from convert.datasets.units import factor_to_catalogue, plain_unit
+from convert.labels.plan import LabelPlan
+from firmware_bridge.errors import InputError
+
+ROW = np.dtype(
+    [
+        ("visit", "<i8"),
+        ("lab", "<i4"),
+        ("censored", "<i4"),
+        ("order_s", "<f8"),
+        ("result_s", "<f8"),
+        ("value", "<f8"),
+        ("low", "<f8"),
+        ("high", "<f8"),
+    ]
+)
+"""A result: visit, position of the lab in the plan, -1 for ``<`` and 1 for ``>``, times in seconds since 1970 UTC,
+value and limits in the catalogue's unit, NaN where there is no limit."""
+
+BUFFERED_ROWS = 65_536
+"""Rows held until they are appended to their files: 3.5 MB."""
+
+SHOWN_UNITS = 12
+"""Unknown units named in a refusal."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawLab:
+    """A laboratory row as a source gives it.
+
+    Attributes:
+        visit: Visit (or recording) it belongs to.
+        component: Name as written.
+        value: Its number, ``None`` for text.
+        unit: As written.
+        low: Lower limit of the row's own range, ``None`` where there is none.
+        high: Upper limit.
+        order: Time of the order.
+        result: Time of the result.
+        timeless: The source has no times at all: the result holds for the whole recording.
+    """
+
+    visit: int
+    component: str
+    value: LabValue | None
+    unit: str
+    low: float | None
+    high: float | None
+    order: datetime | None
+    result: datetime | None
+    timeless: bool = False
+
+
+@dataclass(slots=True)
+class LabCounts:
+    """What became of the rows.
+
+    Attributes:
+        rows: Read.
+        used: Handed on.
+        excluded: Reason to count.
+        notes: Of rows that are used: ``censored`` values, ``converted`` from another unit, with ``no_range``.
+        unknown: Names of components that no lab claims, with their counts.
+        limits: Position of the lab and ``"low"`` or ``"high"`` to how often which limit was seen.
+    """
+
+    rows: int = 0
+    used: int = 0
+    excluded: Counter[str] = field(default_factory=Counter)
+    notes: Counter[str] = field(default_factory=Counter)
+    unknown: Counter[str] = field(default_factory=Counter)
+    limits: dict[tuple[int, str], Counter[float]] = field(default_factory=lambda: defaultdict(Counter))
+
+
+class LabSorter:
+    """Sorts rows into the shards' files.
+
+    Args:
+        plan: The label file.
+        shard_of: Visit to the file of its shard; visits that are not in it are left out.
+        elsewhere: Reason by which a visit without a shard is counted.
+    """
+
+    def __init__(self, plan: LabelPlan, shard_of: Mapping[int, Path], elsewhere: Mapping[int, str]) -> None:
+        self.counts = LabCounts()
+        self._plan, self._shard_of, self._elsewhere = plan, shard_of, elsewhere
+        self._by_name = plan.by_name()
+        self._labs = [catalogue()[lab.key] for lab in plan.labs]
+        self._factors: dict[tuple[int, str], float | None] = {}
+        self._strange: Counter[tuple[str, str]] = Counter()
+        self._names: dict[str, int | None] = {}
+        self._waiting: dict[Path, list[tuple[float, ...]]] = defaultdict(list)
+        self._held = 0
+
+    def run(self, rows: Iterable[RawLab]) -> LabCounts:
+        """Sort all rows.
+
+        Raises:
+            InputError: There are no rows; or some are in a unit that is not known, which the message lists.
+            OSError: As the file system says.
+        """
+        for row in rows:
+            self.counts.rows += 1
+            why = self._take(row)
+            if why:
+                self.counts.excluded[why] += 1
+        self._flush()
+        if not self.counts.rows:
+            raise InputError("the table of laboratory results has no rows", "is it the whole file?")
+        self._refuse_strange()
+        return self.counts
+
+    def _take(self, row: RawLab) -> str:
+        """Hands a row on; or says why it is left out."""
+        lab = self._lab_of(row.component)
+        if lab is None:
+            self.counts.unknown[row.component] += 1
+            return "unknown_component"
+        if row.value is None:
+            return "not_a_number"
+        unit = plain_unit(row.unit)
+        if unit in self._plan.labs[lab].ignore_units:
+            return "ignored_unit"
+        factor = self._factor(lab, unit)
+        if factor is None:
+            if not unit:
+                return "no_unit"
+            self._strange[self._plan.labs[lab].key, row.unit.strip()] += 1
+            return "unknown_unit"
+        file = self._shard_of.get(row.visit)
+        if file is None:
+            return self._elsewhere.get(row.visit, "visit_not_listed")
+        times = _times(row)
+        if isinstance(times, str):
+            return times
+        self._hand_on(file, row, lab, factor, times)
+        return ""
+
+    def _lab_of(self, component: str) -> int | None:
+        if component not in self._names:
+            self._names[component] = self._by_name.get(normalised(component))
+        return self._names[component]
+
+    def _factor(self, lab: int, unit: str) -> float | None:
+        if (lab, unit) not in self._factors:
+            entry: Lab = self._labs[lab]
+            self._factors[lab, unit] = factor_to_catalogue(entry, unit, dict(self._plan.labs[lab].units))
+        return self._factors[lab, unit]
+
+    def _hand_on(self, file: Path, row: RawLab, lab: int, factor: float, times: tuple[float, float]) -> None:
+        assert row.value is not None
+        sign = {"": 0, "<": -1, ">": 1}[row.value.censored]
+        if sign:
+            self.counts.notes["censored"] += 1
+        if factor != 1.0:
+            self.counts.notes["converted"] += 1
+        if row.low is None and row.high is None:
+            self.counts.notes["no_range"] += 1
+        low, high = self._limit(lab, "low", row.low, factor), self._limit(lab, "high", row.high, factor)
+        self._waiting[file].append((row.visit, lab, sign, *times, row.value.number * factor, low, high))
+        self.counts.used += 1
+        self._held += 1
+        if self._held >= BUFFERED_ROWS:
+            self._flush()
+
+    def _limit(self, lab: int, side: str, limit: float | None, factor: float) -> float:
+        if limit is None:
+            return math.nan
+        self.counts.limits[lab, side][limit * factor] += 1
+        return limit * factor
+
+    def _flush(self) -> None:
+        for path, rows in self._waiting.items():
+            with path.open("ab") as file:
+                file.write(np.array(rows, dtype=ROW).tobytes())
+        self._waiting.clear()
+        self._held = 0
+
+    def _refuse_strange(self) -> None:
+        if not self._strange:
+            return
+        listed = [f"{key} in {unit!r} ({n})" for (key, unit), n in sorted(self._strange.items())]
+        more = f" and {len(listed) - SHOWN_UNITS} more" if len(listed) > SHOWN_UNITS else ""
+        raise InputError(
+            f"unknown units: {', '.join(listed[:SHOWN_UNITS])}{more}",
+            "say in the label file what they are, labs.KEY.units, or leave them out, labs.KEY.ignore_units",
+        )
+
+
+def limits_for(plan: LabelPlan, counts: LabCounts) -> tuple[tuple[float, float], ...]:
+    """Limits for rows that have none: of each lab low and high, NaN where there is none or the plan wants none."""
+    if plan.heads.missing_range == "exclude":
+        return tuple((math.nan, math.nan) for _ in plan.labs)
+    if plan.heads.missing_range == "median":
+        seen = counts.limits
+        return tuple((_median(seen.get((i, "low"))), _median(seen.get((i, "high")))) for i in range(len(plan.labs)))
+    labs = [catalogue()[lab.key] for lab in plan.labs]
+    return tuple((_or_nan(lab.ref_low), _or_nan(lab.ref_high)) for lab in labs)
+
+
+def with_limits(rows: NDArray[np.void], limits: tuple[tuple[float, float], ...]) -> NDArray[np.void]:
+    """The rows, in place, with `limits_for` in those that have no limit at all."""
+    bare = np.isnan(rows["low"]) & np.isnan(rows["high"])
+    table = np.array(limits, dtype=np.float64).reshape(-1, 2)
+    rows["low"][bare] = table[rows["lab"][bare], 0]
+    rows["high"][bare] = table[rows["lab"][bare], 1]
+    return rows
+
+
+def _or_nan(limit: float | None) -> float:
+    return math.nan if limit is None else limit
+
+
+def _median(seen: Counter[float] | None) -> float:
+    if not seen:
+        return math.nan
+    return float(np.median(np.repeat(list(seen), list(seen.values()))))
+
+
+def _times(row: RawLab) -> tuple[float, float] | str:
+    """Order and result in seconds; or why the row cannot be placed."""
+    if row.timeless:
+        return -math.inf, math.inf
+    order, result = row.order or row.result, row.result or row.order
+    if order is None or result is None:
+        return "no_time"
+    if result < order:
+        return "result_before_order"
+    return order.timestamp(), result.timestamp()
+
+
+def read_rows(path: Path) -> tuple[NDArray[np.void], int]:
+    """The rows of one shard, sorted by visit and lab, and how many were repetitions, which are left out."""
+    raw = np.fromfile(path, dtype=ROW) if path.exists() else np.empty(0, dtype=ROW)
+    # By bytes: two limits that are missing are the same, which numbers that are none would not be.
+    _, first = np.unique(raw.view(f"V{ROW.itemsize}"), return_index=True)
+    rows = raw[np.sort(first)]
+    return rows[np.argsort(rows, order=("visit", "lab", "order_s", "result_s"), kind="stable")], len(raw) - len(rows)

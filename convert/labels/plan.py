@@ -1,0 +1,317 @@
+"""What is prepared and how: the label file, checked, as frozen values. ``docs/prepare.md`` has it for users."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, TypeVar, cast
+
+from convert.datasets.labcatalogue import catalogue, normalised
+from convert.datasets.units import plain_unit
+from firmware_bridge.errors import InputError
+
+DEFAULT_FILE = "labels.toml"
+"""Label file in ``convert/data`` that holds where none is named."""
+
+SCHEMA = "anyecg.labels/1"
+MAX_BYTES = 1 << 20
+
+Direction = Literal["low", "high", "abnormal"]
+MissingRange = Literal["exclude", "catalogue", "median"]
+PairingMode = Literal["order_to_result", "nearest"]
+TimeOf = Literal["order", "result"]
+
+_T = TypeVar("_T", "Pairing", "HeadPlan", "SegmentPlan")
+
+DIRECTIONS: tuple[Direction, ...] = ("low", "high", "abnormal")
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """Which result belongs to which segment.
+
+    Attributes:
+        mode: ``"order_to_result"``: the middle of the segment lies between ``before_min`` before the order and the
+            result; ``"nearest"``: within ``minutes`` of ``time`` (CardioLab: 60, arXiv 2411.14886).
+        before_min: Minutes before the order.
+        minutes: Half width for ``"nearest"``.
+        time: Time of a result for ``"nearest"``.
+    """
+
+    mode: PairingMode = "order_to_result"
+    before_min: float = 60.0
+    minutes: float = 60.0
+    time: TimeOf = "order"
+
+
+@dataclass(frozen=True, slots=True)
+class HeadPlan:
+    """Which outputs are made of a lab.
+
+    Attributes:
+        directions: Of the estimates.
+        values: Whether the value itself is an output.
+        horizons_min: Minutes ahead of the monitoring outputs: any abnormal value in ``(0, minutes]`` after the segment.
+        horizon_directions: Theirs.
+        horizon_time: Time of a result for them.
+        missing_range: A row without any reference limit is left out, takes the catalogue's limits, or the median of
+            the lab's limits in the data set (CardioLab's way).
+        min_values: Distinct results paired in the training part below which a head is dropped (CardioLab: 200).
+        min_positives: Distinct abnormal ones, the same (CardioLab: 10).
+    """
+
+    directions: tuple[Direction, ...] = ("low", "high")
+    values: bool = True
+    horizons_min: tuple[int, ...] = (30, 60, 120)
+    horizon_directions: tuple[Direction, ...] = ("low", "high")
+    horizon_time: TimeOf = "result"
+    missing_range: MissingRange = "exclude"
+    min_values: int = 200
+    min_positives: int = 10
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentPlan:
+    """Which ten seconds are taken.
+
+    Attributes:
+        hop_s: Seconds between the beginnings of segments.
+        flat_s: Standstill from which a segment is flat.
+        flat_mv: Peak-to-peak below which it is flat.
+        clipped_s: Time at a rail from which it is clipped.
+        max_mv: Peak-to-peak, after the filter, above which it is no ECG.
+        keep_unlabelled: Segments without any label are kept too.
+    """
+
+    hop_s: float = 10.0
+    flat_s: float = 2.5
+    flat_mv: float = 0.05
+    clipped_s: float = 0.2
+    max_mv: float = 10.0
+    keep_unlabelled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LabPlan:
+    """One lab of the label file.
+
+    Attributes:
+        key: In the catalogue.
+        names: Spellings of its components, as `convert.datasets.labcatalogue.normalised` has them.
+        units: Units added to the known ones, with their factors to the catalogue's.
+        ignore_units: Units whose results are left out and counted.
+    """
+
+    key: str
+    names: tuple[str, ...]
+    units: tuple[tuple[str, float], ...] = ()
+    ignore_units: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LabelPlan:
+    """A whole label file."""
+
+    pairing: Pairing
+    heads: HeadPlan
+    segments: SegmentPlan
+    labs: tuple[LabPlan, ...]
+
+    def by_name(self) -> dict[str, int]:
+        """Normalised component name to the position of its lab."""
+        return {name: i for i, lab in enumerate(self.labs) for name in lab.names}
+
+
+@dataclass(frozen=True, slots=True)
+class CandidateHead:
+    """An output that the data may support.
+
+    Attributes:
+        key: Unique, such as ``potassium_high``, ``potassium_high_60min``, ``potassium_value``.
+        lab: Position of its lab in the plan.
+        direction: ``None`` for a value.
+        horizon_min: ``None`` for an estimate of now.
+    """
+
+    key: str
+    lab: int
+    direction: Direction | None
+    horizon_min: int | None
+
+
+def candidate_heads(plan: LabelPlan) -> tuple[CandidateHead, ...]:
+    """All outputs that are looked for: lab by lab the estimates, the horizons, the value last."""
+    out: list[CandidateHead] = []
+    for i, lab in enumerate(plan.labs):
+        out += [CandidateHead(f"{lab.key}_{d}", i, d, None) for d in plan.heads.directions]
+        out += [
+            CandidateHead(f"{lab.key}_{d}_{h}min", i, d, h)
+            for h in plan.heads.horizons_min
+            for d in plan.heads.horizon_directions
+        ]
+        if plan.heads.values:
+            out.append(CandidateHead(f"{lab.key}_value", i, None, None))
+    return tuple(out)
+
+
+def read_plan(path: Path | None) -> LabelPlan:
+    """Read a label file, or the package's own.
+
+    Args:
+        path: A TOML file; ``None`` for the default.
+
+    Raises:
+        InputError: It cannot be read, or an entry is unknown or wrong; the message names the entry.
+    """
+    if path is None:
+        text = (resources.files("convert") / "data" / DEFAULT_FILE).read_text(encoding="utf-8")
+        return parse_plan(text, DEFAULT_FILE)
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise InputError(f"{path} is larger than any label file", "is it the right one?")
+        return parse_plan(path.read_text(encoding="utf-8"), str(path))
+    except OSError as error:
+        raise InputError(f"cannot read the label file {path}: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"the label file {path} is not text") from error
+
+
+def parse_plan(text: str, where: str) -> LabelPlan:
+    """Read the text of a label file; `read_plan` says how it complains."""
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"the label file {where} is no TOML: {error}") from error
+    return checked_plan(raw, where)
+
+
+def checked_plan(raw: Mapping[str, Any], where: str) -> LabelPlan:
+    """The tables of a label file as a plan; `read_plan` says how it complains."""
+    _only(raw, {"schema", "pairing", "heads", "segments", "labs"}, where, "")
+    if raw.get("schema", SCHEMA) != SCHEMA:
+        raise InputError(f"{where}: schema is {raw['schema']!r}", f"this version reads {SCHEMA!r}")
+    plan = LabelPlan(
+        pairing=_table(Pairing, raw, "pairing", where),
+        heads=_table(HeadPlan, raw, "heads", where),
+        segments=_table(SegmentPlan, raw, "segments", where),
+        labs=_labs(raw.get("labs"), where),
+    )
+    _check(plan, where)
+    return plan
+
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "mode": ("order_to_result", "nearest"),
+    "time": ("order", "result"),
+    "horizon_time": ("order", "result"),
+    "missing_range": ("exclude", "catalogue", "median"),
+    "directions": DIRECTIONS,
+    "horizon_directions": DIRECTIONS,
+}
+
+
+def _only(raw: Mapping[str, Any], known: set[str], where: str, table: str) -> None:
+    strange = sorted(set(raw) - known)
+    if strange:
+        place = f"[{table}] of {where}" if table else where
+        raise InputError(f"{place} has the unknown key {', '.join(strange)}", f"known are {', '.join(sorted(known))}")
+
+
+def _table(kind: type[_T], raw: Mapping[str, Any], name: str, where: str) -> _T:
+    given = raw.get(name, {})
+    if not isinstance(given, Mapping):
+        raise InputError(f"{where}: {name} is no table")
+    defaults = {f.name: f.default for f in fields(kind)}
+    _only(given, set(defaults), where, name)
+    return kind(**{key: _value(key, value, defaults[key], f"{where}: {name}.{key}") for key, value in given.items()})
+
+
+def _value(key: str, value: object, like: object, where: str) -> Any:
+    """``value`` as a field that is ``like`` its default; the message says what was expected."""
+    if isinstance(like, bool):
+        if isinstance(value, bool):
+            return value
+        raise InputError(f"{where} is {value!r}, not true or false")
+    if isinstance(like, tuple):
+        items = tuple(value) if isinstance(value, list) else (None,)
+        if len(set(map(str, items))) != len(items) or not all(_item_fits(key, item) for item in items):
+            what = f"a list out of {', '.join(_CHOICES[key])}" if key in _CHOICES else "a list of minutes, 1 to 10080"
+            raise InputError(f"{where} is {value!r}, not {what}")
+        return items
+    if isinstance(like, str):
+        if value in _CHOICES[key]:
+            return value
+        raise InputError(f"{where} is {value!r}", f"one of {', '.join(_CHOICES[key])}")
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    whole = not isinstance(like, int) or isinstance(value, int)
+    if not number or not whole or not 0 <= cast("float", value) <= 1e6 or math.isnan(cast("float", value)):
+        raise InputError(f"{where} is {value!r}, not a {'whole ' if isinstance(like, int) else ''}number of 0 or more")
+    return value if isinstance(like, int) else float(cast("float", value))
+
+
+def _item_fits(key: str, item: object) -> bool:
+    if key in _CHOICES:
+        return item in _CHOICES[key]
+    return isinstance(item, int) and not isinstance(item, bool) and 1 <= item <= 10080
+
+
+def _labs(raw: object, where: str) -> tuple[LabPlan, ...]:
+    if raw is None:
+        return _every_lab()
+    if not isinstance(raw, Mapping) or not raw:
+        raise InputError(f"{where}: labs is no table with entries", "write [labs.potassium] and so on, or leave it out")
+    return tuple(_lab(str(key), entry, where) for key, entry in raw.items())
+
+
+def _every_lab() -> tuple[LabPlan, ...]:
+    return tuple(LabPlan(lab.key, _names_of(lab.key)) for lab in catalogue().values())
+
+
+def _names_of(key: str) -> tuple[str, ...]:
+    lab = catalogue()[key]
+    return tuple(dict.fromkeys(normalised(n) for n in (*lab.mcmed_names, *lab.assumed_names, lab.name, lab.key)))
+
+
+def _lab(key: str, entry: object, where: str) -> LabPlan:
+    if key not in catalogue():
+        raise InputError(f"{where}: labs.{key} is not in the catalogue", "'anyecg prepare --list-labs' lists the keys")
+    if not isinstance(entry, Mapping):
+        raise InputError(f"{where}: labs.{key} is no table")
+    _only(entry, {"names", "units", "ignore_units"}, where, f"labs.{key}")
+    names = entry.get("names")
+    if names is not None and not _texts(names, least=1):
+        raise InputError(f"{where}: labs.{key}.names is no list of component names")
+    units = entry.get("units", {})
+    factors = list(units.values()) if isinstance(units, Mapping) else [None]
+    if not all(isinstance(f, int | float) and not isinstance(f, bool) and 0 < f < 1e9 for f in factors):
+        raise InputError(f"{where}: labs.{key}.units is no table of unit = factor", 'as in units = { "mEq/L" = 1.0 }')
+    ignored = entry.get("ignore_units", [])
+    if not _texts(ignored, least=0):
+        raise InputError(f"{where}: labs.{key}.ignore_units is no list of units")
+    return LabPlan(
+        key=key,
+        names=_names_of(key) if names is None else tuple(dict.fromkeys(normalised(n) for n in names)),
+        units=tuple((plain_unit(u), float(f)) for u, f in units.items()),
+        ignore_units=tuple(plain_unit(u) for u in ignored),
+    )
+
+
+def _texts(value: object, *, least: int) -> bool:
+    return isinstance(value, list) and len(value) >= least and all(isinstance(item, str) for item in value)
+
+
+def _check(plan: LabelPlan, where: str) -> None:
+    owner: dict[str, str] = {}
+    for lab in plan.labs:
+        for name in lab.names:
+            other = owner.setdefault(name, lab.key)
+            if other != lab.key:
+                raise InputError(f"{where}: the name {name!r} belongs to two labs, {other} and {lab.key}")
+    if not 0.1 <= plan.segments.hop_s <= 3600.0:
+        raise InputError(f"{where}: segments.hop_s is {plan.segments.hop_s:g}", "give 0.1 to 3600 seconds")
+    if not candidate_heads(plan):
+        raise InputError(f"{where} asks for no output", "give heads.directions, heads.horizons_min or heads.values")

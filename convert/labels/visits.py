@@ -1,0 +1,123 @@
+"""Laboratory results of visits as labels of windows, by the rules of ``anyecg prepare`` and by its code.
+
+What a model is judged and calibrated on means the same as what it was trained on: units, limits, censored values,
+pairing and horizons are those of :mod:`convert.labels.labs` and :mod:`convert.labels.pairing`.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.datasets.heads import TeacherHead
+from convert.datasets.labcatalogue import catalogue
+from convert.datasets.mcmed import McMedDataset
+from convert.datasets.units import factor_to_catalogue
+from convert.labels.labs import ROW, LabSorter, RawLab, limits_for, read_rows, with_limits
+from convert.labels.pairing import UNKNOWN, label_visit
+from convert.labels.plan import CandidateHead, LabelPlan
+from firmware_bridge.errors import InputError, OutputError
+
+F64 = NDArray[np.float64]
+F32 = NDArray[np.float32]
+
+
+class VisitResults:
+    """The results of some visits.
+
+    Args:
+        data: The data set.
+        heads: What is asked for; labs that the plan does not name have no labels, nor have values ahead of time. Values
+            come out in the unit of their head.
+        visits: Whose results.
+        plan: How labels are made of them.
+
+    Raises:
+        InputError: The table cannot be read, is empty, or holds a unit that nobody named of a lab that is asked for; or
+            the unit of a head is none of its lab.
+        OutputError: There is no room for intermediate files.
+    """
+
+    def __init__(
+        self, data: McMedDataset, heads: Sequence[TeacherHead], visits: Collection[int], plan: LabelPlan
+    ) -> None:
+        asked = {h.lab for h in heads}
+        # A strange unit of a lab that nobody asks for is no reason to stop.
+        self._plan = replace(plan, labs=tuple(lab for lab in plan.labs if lab.key in asked))
+        position = {lab.key: i for i, lab in enumerate(self._plan.labs)}
+        found = [(j, _candidate(h, position[h.lab])) for j, h in enumerate(heads) if h.lab in position]
+        pairs = [(j, candidate) for j, candidate in found if candidate is not None]
+        self._candidates = tuple(candidate for _, candidate in pairs)
+        self._width = len(heads)
+        self._binary = [j for j, c in pairs if c.direction is not None]
+        self._values = [j for j, c in pairs if c.direction is None]
+        self._factors = np.array([_factor(heads[j], plan) for j in self._values], dtype=np.float64)
+        self._rows = _rows(data, set(visits), self._plan) if pairs else np.empty(0, dtype=ROW)
+
+    def targets(self, visit: int, start_s: F64) -> F32:
+        """Labels of windows of ten seconds of a visit.
+
+        Args:
+            visit: Which.
+            start_s: Begin of each window, seconds since 1970 UTC, ``(n,)``; NaN where nobody knows.
+
+        Returns:
+            ``(n, heads)``: 0 or 1 for a probability, the value for a value, NaN where unknown.
+        """
+        out = np.full((len(start_s), self._width), np.nan, dtype=np.float32)
+        first, last = np.searchsorted(self._rows["visit"], (visit, visit + 1))
+        if first < last and self._candidates:
+            found = label_visit(start_s, self._rows[first:last], self._plan, self._candidates)
+            out[:, self._binary] = np.where(found.binary == UNKNOWN, np.float32(np.nan), found.binary)
+            out[:, self._values] = found.values / self._factors
+        return out
+
+
+def _candidate(head: TeacherHead, lab: int) -> CandidateHead | None:
+    """The head as ``prepare`` has it; ``None`` for one that it does not have."""
+    horizon = head.horizon_min or None
+    if head.is_value:
+        return None if horizon is not None else CandidateHead(head.key, lab, None, None)
+    return None if head.direction is None else CandidateHead(head.key, lab, head.direction, horizon)
+
+
+def _factor(head: TeacherHead, plan: LabelPlan) -> float:
+    """From the unit of a head to the catalogue's, in which results are kept."""
+    added = next(dict(lab.units) for lab in plan.labs if lab.key == head.lab)
+    lab = catalogue()[head.lab]
+    factor = factor_to_catalogue(lab, head.unit, added)
+    if factor is None:
+        raise InputError(
+            f"the output '{head.key}' is in {head.unit!r}, which is no known unit of {head.lab}",
+            f"the catalogue has {lab.unit}; say in the label plan what it is, labs.{head.lab}.units",
+        )
+    return factor
+
+
+def _rows(data: McMedDataset, visits: set[int], plan: LabelPlan) -> NDArray[np.void]:
+    """The rows of the visits with their limits, sorted by visit."""
+    # A median is of everybody's limits, as in the data set that was prepared.
+    everybody = set(data.waveform_summary()) if plan.heads.missing_range == "median" else visits
+    rows = _raw(data, everybody | visits)
+    first = next(rows, None)
+    if first is None:
+        return np.empty(0, dtype=ROW)
+    with tempfile.TemporaryDirectory(prefix="anyecg-") as folder:
+        mine, other = Path(folder) / "rows", Path(folder) / "other"
+        files = {visit: mine if visit in visits else other for visit in everybody | visits}
+        try:
+            counts = LabSorter(plan, files, {}).run(chain((first,), rows))
+        except OSError as error:
+            raise OutputError(f"cannot write {folder}: {error.strerror or error}", "free some space") from error
+        return with_limits(read_rows(mine)[0], limits_for(plan, counts))
+
+
+def _raw(data: McMedDataset, visits: set[int]) -> Iterator[RawLab]:
+    for row in data.labs(None, visits):
+        yield RawLab(row.csn, row.component, row.value, row.units, row.low, row.high, row.order_time, row.result_time)

@@ -1,0 +1,141 @@
+"""The tensor arena: what the real TFLite Micro interpreter needs, and what optimised kernels may ask on top.
+
+Measured where nothing can be harmed: TFLite Micro trusts its model, so it runs in a process of its own.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass
+
+from convert.micro.graph import Graph, Operation
+from firmware_bridge.errors import CheckFailedError, MissingExtraError
+
+LIMIT_BYTES = 2 << 20
+"""Where the search for an arena ends: more than any microcontroller that this kit names has."""
+
+GUARD_BYTES = 1024
+"""Part of every margin: the memory plan of another TFLite Micro release may place buffers differently."""
+
+_TIMEOUT_S = 120.0
+_MVE_CHANNELS = 124
+"""Channels that CMSIS-NN's Helium depthwise kernel copies at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arena:
+    """Arena sizes in bytes.
+
+    Attributes:
+        measured: The smallest that the TFLite Micro interpreter accepts with its reference kernels, on a 64-bit
+            machine in whole KiB; 32-bit pointers need less.
+        cmsis_nn_margin: Largest scratch buffer of CMSIS-NN's kernels for this model, and the guard.
+        esp_nn_margin: The same for ESP-NN, an estimate: its releases ask for different amounts.
+    """
+
+    measured: int
+    cmsis_nn_margin: int
+    esp_nn_margin: int
+
+    @property
+    def cmsis_nn(self) -> int:
+        """Returns the arena to reserve with CMSIS-NN or the reference kernels."""
+        return self.measured + self.cmsis_nn_margin
+
+    @property
+    def esp_nn(self) -> int:
+        """Returns the arena to reserve with ESP-NN."""
+        return self.measured + self.esp_nn_margin
+
+
+def measure(model: bytes, graph: Graph) -> Arena:
+    """Measures a model's arena in the TFLite Micro interpreter.
+
+    Args:
+        model: The TFLite flatbuffer.
+        graph: Its graph.
+
+    Raises:
+        MissingExtraError: TFLite Micro is not installed.
+        CheckFailedError: The interpreter refuses the model.
+    """
+    return Arena(
+        measured=_measure_apart(model),
+        cmsis_nn_margin=_round16(max((_cmsis_nn_scratch(op) for op in graph.operations), default=0)) + GUARD_BYTES,
+        esp_nn_margin=_round16(max((_esp_nn_scratch(op) for op in graph.operations), default=0)) + GUARD_BYTES,
+    )
+
+
+def _round16(n: int) -> int:
+    return (n + 15) // 16 * 16
+
+
+def _dimensions(op: Operation) -> tuple[int, int, int, int]:
+    """Filter area, input channels per filter, filter values and input values of a convolution; zeros for all else."""
+    if op.name not in {"CONV_2D", "DEPTHWISE_CONV_2D"} or len(op.inputs) < 2:
+        return 0, 0, 0, 0
+    source, kernel = op.inputs[0], op.inputs[1]
+    if source is None or kernel is None or len(kernel.shape) != 4:
+        return 0, 0, 0, 0
+    return kernel.shape[1] * kernel.shape[2], kernel.shape[3], kernel.elements, source.elements
+
+
+def _cmsis_nn_scratch(op: Operation) -> int:
+    """Bytes as CMSIS-NN's ``*_get_buffer_size`` functions give them, the larger of its DSP and Helium forms."""
+    area, channels, _, _ = _dimensions(op)
+    if op.name == "DEPTHWISE_CONV_2D":
+        return max(2 * channels * area, 4 * _MVE_CHANNELS * area + 4)
+    return 4 * (area * channels + 7) if area else 0
+
+
+def _esp_nn_scratch(op: Operation) -> int:
+    """Bytes by ESP-NN's ``esp_nn_get_*_scratch_size_esp32s3``, the largest form read; later releases have others."""
+    area, channels, values, source = _dimensions(op)
+    if not area:
+        return 0
+    if op.name == "CONV_2D" and area == 1 and channels % 8 == 0 and op.stride == 1:
+        return values + 16 * channels + 32
+    return 2 * (values + source) + 16 * channels + 32
+
+
+def _measure_apart(model: bytes) -> int:
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "convert.micro.arena"],
+            input=model,
+            capture_output=True,
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise CheckFailedError(f"TFLite Micro did not load the model within {_TIMEOUT_S:.0f} s") from None
+    lines = done.stdout.decode("utf-8", "replace").splitlines()
+    answer = json.loads(lines[-1]) if done.returncode == 0 and lines else {}
+    if answer.get("missing"):
+        raise MissingExtraError("measuring the arena", "micro")
+    if "arena" not in answer:
+        raise CheckFailedError("TFLite Micro dies of this model", "check the file, then its operations")
+    if answer["arena"] is None:
+        raise CheckFailedError(
+            f"TFLite Micro refuses the model, or it needs an arena of more than {LIMIT_BYTES} bytes",
+            "anyecg lint names what it cannot run",
+        )
+    return int(answer["arena"])
+
+
+def _child() -> None:
+    from convert.compute.inference import arena_bytes
+
+    try:
+        answer: dict[str, object] = {"arena": arena_bytes(sys.stdin.buffer.read(), LIMIT_BYTES)}
+    except MissingExtraError:
+        answer = {"missing": True}
+    except ValueError:
+        answer = {"arena": None}
+    sys.stdout.write(json.dumps(answer) + "\n")
+
+
+if __name__ == "__main__":
+    _child()

@@ -1,0 +1,194 @@
+"""The graph of a .tflite file, as far as a microcontroller cares: tensors, operations, shapes and types.
+
+Field numbers are those of TensorFlow Lite's ``schema.fbs``, version 3.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from convert.micro.flatbuffer import Flat, Table
+from firmware_bridge.errors import InputError
+
+MAX_MODEL_BYTES = 512 << 20
+
+TYPES: dict[int, tuple[str, int]] = {
+    0: ("float32", 4),
+    1: ("float16", 2),
+    2: ("int32", 4),
+    3: ("uint8", 1),
+    4: ("int64", 8),
+    5: ("string", 0),
+    6: ("bool", 1),
+    7: ("int16", 2),
+    8: ("complex64", 8),
+    9: ("int8", 1),
+    10: ("float64", 8),
+    11: ("complex128", 16),
+    12: ("uint64", 8),
+    13: ("resource", 0),
+    14: ("variant", 0),
+    15: ("uint32", 4),
+    16: ("uint16", 2),
+    17: ("int4", 1),
+    18: ("bfloat16", 2),
+}
+"""``TensorType`` -> name and bytes of an element."""
+
+CUSTOM = 32
+_OLD_CODES = 127
+"""Operations beyond this number are kept in a newer field; the older one then holds this placeholder."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """One tensor.
+
+    Attributes:
+        name: As the converter named it.
+        shape: Dimensions.
+        dynamic: Its shape is not fixed.
+        type: ``int8`` and so on.
+        constant: Its values stand in the file.
+        scales: How many quantization scales it has; 0 where it is not quantized.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dynamic: bool
+    type: str
+    constant: bool
+    scales: int
+
+    @property
+    def elements(self) -> int:
+        """Returns the number of values."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One operation.
+
+    Attributes:
+        index: Position in the graph.
+        name: ``CONV_2D`` and so on; ``CUSTOM:NAME`` for a custom one.
+        inputs: Its inputs; an absent optional one is ``None``.
+        outputs: Its outputs.
+        dilation: Largest dilation of a convolution, else 1.
+        stride: Largest stride of a convolution, else 1.
+    """
+
+    index: int
+    name: str
+    inputs: tuple[Tensor | None, ...]
+    outputs: tuple[Tensor, ...]
+    dilation: int
+    stride: int
+
+    def tensors(self) -> tuple[Tensor, ...]:
+        """Returns all inputs and outputs that are there."""
+        return tuple(t for t in (*self.inputs, *self.outputs) if t is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """The main graph of a model.
+
+    Attributes:
+        inputs: Model inputs.
+        outputs: Model outputs.
+        operations: In order of execution.
+        subgraphs: How many graphs the file holds.
+    """
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    operations: tuple[Operation, ...]
+    subgraphs: int
+
+    def op_names(self) -> tuple[str, ...]:
+        """Returns the distinct operations, sorted."""
+        return tuple(sorted({op.name for op in self.operations}))
+
+
+def read_graph(model: bytes, what: str = "the model") -> Graph:
+    """Reads the graph of a TFLite flatbuffer.
+
+    Args:
+        model: The file.
+        what: Its name, for complaints.
+
+    Raises:
+        InputError: It is not a TFLite model, or damaged.
+    """
+    if model[4:8] != b"TFL3":
+        raise InputError(f"{what} is not a TFLite model", "give a .tflite file or a bundle")
+    flat = Flat(model, what)
+    root = flat.root()
+    graphs = root.tables(2)
+    if not graphs:
+        raise InputError(f"{what} holds no graph", "convert it again")
+    codes = [_op_name(code) for code in root.tables(1)]
+    filled = [buffer.length(0) > 0 or buffer.scalar(1, "Q") > 0 for buffer in root.tables(4)]
+    main = graphs[0]
+    tensors = [_tensor(t, filled) for t in main.tables(0)]
+
+    def pick(indices: tuple[int, ...]) -> tuple[Tensor | None, ...]:
+        if any(not -1 <= i < len(tensors) for i in indices):
+            raise flat.damaged()
+        return tuple(None if i == -1 else tensors[i] for i in indices)
+
+    def present(indices: tuple[int, ...]) -> tuple[Tensor, ...]:
+        return tuple(t for t in pick(indices) if t is not None)
+
+    operations = []
+    for index, op in enumerate(main.tables(3)):
+        code = op.scalar(0, "I")
+        if code >= len(codes):
+            raise flat.damaged()
+        stride, dilation = _window(codes[code], op.table(4))
+        inputs, outputs = pick(op.numbers(1, "i")), present(op.numbers(2, "i"))
+        operations.append(Operation(index, codes[code], inputs, outputs, dilation, stride))
+    return Graph(present(main.numbers(1, "i")), present(main.numbers(2, "i")), tuple(operations), len(graphs))
+
+
+def _op_name(code: Table) -> str:
+    number = code.scalar(0, "b")
+    if number >= _OLD_CODES or number == 0:
+        number = max(number, code.scalar(3, "i"))
+    if number == CUSTOM:
+        return f"CUSTOM:{code.text(1)}"
+    return _builtin_names().get(number, f"BUILTIN_{number}")
+
+
+def _builtin_names() -> dict[int, str]:
+    # The interpreter that the kit needs anyway brings the schema's names.
+    from ai_edge_litert.schema_py_generated import BuiltinOperator
+
+    return {v: k for k, v in vars(BuiltinOperator).items() if isinstance(v, int)}
+
+
+def _tensor(table: Table, filled: list[bool]) -> Tensor:
+    quantization = table.table(4)
+    shape = table.numbers(0, "i")
+    code = table.scalar(1, "b")
+    buffer = table.scalar(2, "I")
+    return Tensor(
+        name=table.text(3),
+        shape=shape,
+        dynamic=any(n < 0 for n in (*shape, *table.numbers(7, "i"))),
+        type=TYPES.get(code, (f"type {code}", 0))[0],
+        constant=buffer < len(filled) and filled[buffer],
+        scales=0 if quantization is None else len(quantization.numbers(2, "f")),
+    )
+
+
+def _window(name: str, options: Table | None) -> tuple[int, int]:
+    """Stride and dilation of a convolution."""
+    if options is None or name not in {"CONV_2D", "DEPTHWISE_CONV_2D"}:
+        return 1, 1
+    first = 4 if name == "CONV_2D" else 5
+    stride = max(options.scalar(1, "i"), options.scalar(2, "i"))
+    return stride, max(options.scalar(first, "i", 1), options.scalar(first + 1, "i", 1))

@@ -1,0 +1,353 @@
+"""The TFLite Micro package of a bundle: everything that firmware needs, as C, and the proof that it is right.
+
+The same bundle gives the same bytes. Nothing is written that was not tried: the golden windows run through the real
+TFLite Micro interpreter first, and must come out equal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.bundle.writer import CALIBRATION_SCHEMA, MANIFEST_SCHEMA, NOTICE, BundleContents
+from convert.compute.inference import run_int8
+from convert.micro import c_source as c
+from convert.micro.arena import GUARD_BYTES, Arena, measure
+from convert.micro.graph import read_graph
+from convert.micro.ops import adder
+from edge.bundle.reader import Bundle
+from edge.bundle.schema import HeadCalibration, Manifest, OutputHead, parse_calibration, parse_manifest
+from edge.frontend import stream
+from firmware_bridge.errors import BundleError, CheckFailedError
+
+FOLDER = "micro"
+"""Where the package stands in a bundle."""
+
+TEMPLATES = Path(__file__).parents[1] / "templates" / "micro"
+VERBATIM = (
+    "anyecg_model.h",
+    "anyecg_golden.h",
+    "anyecg_frontend.h",
+    "anyecg_outputs.h",
+    "anyecg_check.h",
+    "anyecg_check.c",
+    "main.cc",
+    "check/main.c",
+)
+
+_TIERS = {"limited": "ANYECG_LIMITED", "moderate": "ANYECG_MODERATE", "strong": "ANYECG_STRONG"}
+_INTERVALS = {
+    "none": "ANYECG_INTERVAL_NONE",
+    "logit_sd": "ANYECG_INTERVAL_LOGIT_SD",
+    "conformal": "ANYECG_INTERVAL_CONFORMAL",
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MicroSource:
+    """What a package is made of.
+
+    Attributes:
+        manifest: Of the bundle.
+        calibration: By head key.
+        model: The TFLite flatbuffer.
+        golden_inputs: int8 ``(k, *input shape)``.
+        golden_outputs: int8 ``(k, outputs)`` of the reference kernels.
+    """
+
+    manifest: Manifest
+    calibration: Mapping[str, HeadCalibration]
+    model: bytes
+    golden_inputs: NDArray[np.int8]
+    golden_outputs: NDArray[np.int8]
+
+
+@dataclass(frozen=True, slots=True)
+class MicroPackage:
+    """A package.
+
+    Attributes:
+        files: Contents by path relative to its folder.
+        arena: What the model needs.
+        ops: Its operations.
+        windows: Golden windows that TFLite Micro gave equal.
+    """
+
+    files: Mapping[str, bytes]
+    arena: Arena
+    ops: tuple[str, ...]
+    windows: int
+
+
+def from_bundle(bundle: Bundle) -> MicroSource:
+    """Takes what a package needs from a verified bundle."""
+    return MicroSource(bundle.manifest, bundle.calibration, bundle.model, bundle.golden_inputs, bundle.golden_outputs)
+
+
+def with_micro(contents: BundleContents) -> BundleContents:
+    """Adds the package to a bundle that is about to be written.
+
+    Args:
+        contents: A bundle of the micro tier.
+
+    Returns:
+        The same with ``micro/`` among its extra files.
+
+    Raises:
+        As :func:`build`.
+    """
+    manifest = parse_manifest({"schema": MANIFEST_SCHEMA, **contents.manifest, "notice": NOTICE, "files": {}})
+    calibration = parse_calibration({"schema": CALIBRATION_SCHEMA, "heads": dict(contents.heads)}, manifest.outputs)
+    source = MicroSource(manifest, calibration, contents.model, contents.golden_inputs, contents.golden_outputs)
+    files = {f"{FOLDER}/{name}": data for name, data in build(source).files.items()}
+    return replace(contents, extra={**contents.extra, **files})
+
+
+def build(source: MicroSource) -> MicroPackage:
+    """Makes the package.
+
+    Args:
+        source: Model, heads, calibration and golden windows.
+
+    Raises:
+        BundleError: The bundle is not of the micro tier.
+        InputError: Its model is no TFLite model.
+        CheckFailedError: TFLite Micro lacks an operation, refuses the model, or gives other outputs.
+        MissingExtraError: TFLite Micro is not installed.
+    """
+    manifest = source.manifest
+    if manifest.tier != "micro" or manifest.front_end.name != "stream/1":
+        raise BundleError(
+            f"{manifest.name} is of the {manifest.tier} tier with front end {manifest.front_end.name}",
+            "only micro-tier bundles with stream/1 become TFLite Micro packages",
+        )
+    graph = read_graph(source.model, "model.tflite")
+    ops = graph.op_names()
+    lacking = [op for op in ops if adder(op) is None]
+    if lacking:
+        raise CheckFailedError(f"TFLite Micro has no operation {', '.join(lacking)}", "anyecg lint says more")
+    arena = measure(source.model, graph)
+    _check_golden(source)
+    files = {name: (TEMPLATES / name).read_bytes() for name in VERBATIM}
+    files["anyecg_config.h"] = _config(source, arena, len(ops))
+    files["anyecg_ops.h"] = _ops(source, ops)
+    files["anyecg_model.c"] = _model(source)
+    files["anyecg_golden.c"] = _golden(source)
+    files["anyecg_frontend.c"] = _frontend(source)
+    files["anyecg_outputs.c"] = _outputs(source)
+    files["README.md"] = _readme(source, arena, ops)
+    return MicroPackage(dict(sorted(files.items())), arena, ops, len(source.golden_inputs))
+
+
+def _check_golden(source: MicroSource) -> None:
+    found = run_int8(source.model, source.golden_inputs, "tflm")
+    different = int(np.count_nonzero(found != source.golden_outputs.reshape(found.shape)))
+    if different:
+        raise CheckFailedError(
+            f"TFLite Micro gives {different} of {found.size} golden outputs differently",
+            "the golden windows are not those of this model, or it has an operation that anyecg lint warns of",
+        )
+
+
+def _head_comment(source: MicroSource, what: str) -> str:
+    m = source.manifest
+    return (
+        f"/* {what} of {c.comment(m.name)} {c.comment(m.version)}. Generated by anyecg micro-package; do not edit.\n"
+        f" * {c.comment(m.notice)} */\n"
+    )
+
+
+def _config(source: MicroSource, arena: Arena, op_count: int) -> bytes:
+    m = source.manifest
+    inputs, outputs = source.golden_inputs.tobytes(), source.golden_outputs.tobytes()
+    sizes = [
+        ("ANYECG_NAME", c.text(m.name)),
+        ("ANYECG_VERSION", c.text(m.version)),
+        ("ANYECG_MODEL_SHA256", c.text(hashlib.sha256(source.model).hexdigest())),
+        ("ANYECG_MODEL_BYTES", f"{len(source.model)}u"),
+        ("ANYECG_MODEL_CRC32", f"0x{zlib.crc32(source.model):08X}u"),
+        ("ANYECG_OP_COUNT", f"{op_count}u"),
+        ("ANYECG_INPUT_VALUES", f"{source.golden_inputs[0].size}u"),
+        ("ANYECG_INPUT_SCALE", c.float32(m.input.scale)),
+        ("ANYECG_INPUT_ZERO_POINT", f"({m.input.zero_point})"),
+        ("ANYECG_OUTPUT_VALUES", f"{source.golden_outputs.shape[1]}u"),
+        ("ANYECG_OUTPUT_SCALE", c.float32(m.output.scale)),
+        ("ANYECG_OUTPUT_ZERO_POINT", f"({m.output.zero_point})"),
+        ("ANYECG_HEADS", f"{len(m.outputs)}u"),
+        ("ANYECG_AGGREGATION_MINUTES", c.float32(m.aggregation_minutes)),
+        ("ANYECG_GOLDEN_WINDOWS", f"{len(source.golden_inputs)}u"),
+        ("ANYECG_GOLDEN_INPUTS_CRC32", f"0x{zlib.crc32(inputs):08X}u"),
+        ("ANYECG_GOLDEN_OUTPUTS_CRC32", f"0x{zlib.crc32(outputs):08X}u"),
+    ]
+    return (
+        _head_comment(source, "Sizes, scales and checksums")
+        + "#ifndef ANYECG_CONFIG_H\n#define ANYECG_CONFIG_H\n\n"
+        + c.defines(sizes)
+        + "\n/* Front end stream/1; what to compute stands in anyecg_frontend.h. */\n"
+        + c.defines(_frontend_constants(m.front_end.grid_hz))
+        + "\n/* Tensor arena: measured in TFLite Micro, and what optimised kernels may add; see README.md. */\n"
+        + c.defines(
+            [
+                ("ANYECG_ARENA_MEASURED_BYTES", f"{arena.measured}u"),
+                ("ANYECG_ARENA_MARGIN_CMSIS_NN_BYTES", f"{arena.cmsis_nn_margin}u"),
+                ("ANYECG_ARENA_MARGIN_ESP_NN_BYTES", f"{arena.esp_nn_margin}u"),
+            ]
+        )
+        + _ARENA_CHOICE
+    ).encode()
+
+
+_ARENA_CHOICE = """#ifndef ANYECG_ARENA_BYTES
+#if defined(ESP_NN) || defined(ESP_PLATFORM)
+#define ANYECG_ARENA_BYTES (ANYECG_ARENA_MEASURED_BYTES + ANYECG_ARENA_MARGIN_ESP_NN_BYTES)
+#else
+#define ANYECG_ARENA_BYTES (ANYECG_ARENA_MEASURED_BYTES + ANYECG_ARENA_MARGIN_CMSIS_NN_BYTES)
+#endif
+#endif
+
+#if defined(__cplusplus)
+#define ANYECG_ALIGN16 alignas(16)
+#elif defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L
+#define ANYECG_ALIGN16 _Alignas(16)
+#elif defined(__GNUC__)
+#define ANYECG_ALIGN16 __attribute__((aligned(16)))
+#else
+#error "define ANYECG_ALIGN16 for this compiler: it aligns an object to 16 bytes"
+#endif
+
+#endif
+"""
+
+
+def _frontend_constants(grid_hz: int) -> list[tuple[str, str]]:
+    filter_ = stream.StreamFilter(grid_hz)
+    half = (len(stream.lowpass_taps(grid_hz)) - 1) // 2
+    return [
+        ("ANYECG_FE_GRID_HZ", f"{grid_hz}u"),
+        ("ANYECG_FE_FS_HZ", f"{round(stream.FS_HZ)}u"),
+        ("ANYECG_FE_DECIMATION", f"{grid_hz // round(stream.FS_HZ)}u"),
+        ("ANYECG_FE_LOWPASS_HALF", f"{half}u"),
+        ("ANYECG_FE_BOXCAR_LOG2", f"{stream.BOXCAR_LOG2}u"),
+        ("ANYECG_FE_BOXCAR_SAMPLES", f"{1 << stream.BOXCAR_LOG2}u"),
+        ("ANYECG_FE_WARMUP_SAMPLES", f"{filter_.warmup_samples}u"),
+        ("ANYECG_FE_GROUP_DELAY_S", c.double(stream.GROUP_DELAY_S)),
+        ("ANYECG_FE_WINDOW_SAMPLES", f"{stream.WINDOW_SAMPLES}u"),
+        ("ANYECG_FE_CLAMP", c.float32(stream.CLAMP)),
+        ("ANYECG_FE_STEPS_PER_SD", c.float32(1.0 / stream.INPUT_SCALE)),
+    ]
+
+
+def _ops(source: MicroSource, ops: tuple[str, ...]) -> bytes:
+    calls = " ||\n      ".join(f"resolver.{adder(op)}() != kTfLiteOk" for op in ops)
+    names = ", ".join(ops)
+    return (
+        _head_comment(source, "Operations")
+        + "#ifndef ANYECG_OPS_H\n#define ANYECG_OPS_H\n\n"
+        + '#include "anyecg_config.h"\n\n'
+        + f"/* {len(ops)} operations: {names}. */\n\n"
+        + "#ifdef __cplusplus\n"
+        + '#include "tensorflow/lite/micro/micro_mutable_op_resolver.h"\n\n'
+        + "inline TfLiteStatus anyecg_add_ops(tflite::MicroMutableOpResolver<ANYECG_OP_COUNT> &resolver) {\n"
+        + f"  if ({calls}) {{\n    return kTfLiteError;\n  }}\n  return kTfLiteOk;\n}}\n"
+        + "#endif\n\n#endif\n"
+    ).encode()
+
+
+def _model(source: MicroSource) -> bytes:
+    return (
+        _head_comment(source, "The model")
+        + '#include "anyecg_model.h"\n\n'
+        + "ANYECG_ALIGN16 const uint8_t anyecg_model[ANYECG_MODEL_BYTES] = {\n"
+        + c.byte_rows(source.model)
+        + "\n};\n"
+    ).encode()
+
+
+def _golden(source: MicroSource) -> bytes:
+    inputs = source.golden_inputs.reshape(len(source.golden_inputs), -1)
+    return (
+        _head_comment(source, "Golden windows")
+        + '#include "anyecg_golden.h"\n\n'
+        + "const int8_t anyecg_golden_inputs[ANYECG_GOLDEN_WINDOWS][ANYECG_INPUT_VALUES] = {\n"
+        + c.int8_table(inputs)
+        + "\n};\n\nconst int8_t anyecg_golden_outputs[ANYECG_GOLDEN_WINDOWS][ANYECG_OUTPUT_VALUES] = {\n"
+        + c.int8_table(source.golden_outputs)
+        + "\n};\n"
+    ).encode()
+
+
+def _frontend(source: MicroSource) -> bytes:
+    taps = stream.lowpass_taps(source.manifest.front_end.grid_hz)
+    half = taps[len(taps) // 2 :]
+    return (
+        _head_comment(source, "Front end stream/1")
+        + '#include "anyecg_frontend.h"\n\n'
+        + "const double anyecg_fe_lowpass[ANYECG_FE_LOWPASS_HALF + 1] = {\n"
+        + c.number_rows([c.double(t) for t in half])
+        + "\n};\n\nconst float anyecg_fe_lowpass_f32[ANYECG_FE_LOWPASS_HALF + 1] = {\n"
+        + c.number_rows([c.float32(t) for t in half], 6)
+        + "\n};\n"
+    ).encode()
+
+
+def _outputs(source: MicroSource) -> bytes:
+    rows = ",\n".join(_head(head, source.calibration[head.key]) for head in source.manifest.outputs)
+    return (
+        _head_comment(source, "Outputs")
+        + '#include "anyecg_outputs.h"\n\n'
+        + "const struct anyecg_head anyecg_heads[ANYECG_HEADS] = {\n"
+        + rows
+        + "\n};\n"
+    ).encode()
+
+
+def _head(head: OutputHead, cal: HeadCalibration) -> str:
+    texts = ", ".join(c.text(t) for t in (head.key, head.lab, head.loinc, head.unit, head.direction))
+    kind = "ANYECG_VALUE" if head.kind == "value" else "ANYECG_PROBABILITY"
+    if cal.knots is not None or cal.abstain is not None:
+        what = "an isotonic curve" if cal.knots is not None else "a band of abstention"
+        raise CheckFailedError(
+            f"the C package has no room for {what} ({head.key})",
+            "anyecg calibrate probability --methods temperature,platt, without --abstain",
+        )
+    threshold = "0" if cal.threshold is None else "1"
+    numbers = (cal.slope, cal.offset, cal.threshold or 0.0, cal.interval_width, cal.level)
+    return (
+        f"  {{{texts}, {head.index}, {kind}, {_TIERS[head.evidence.tier]}, {_INTERVALS[cal.interval_method]}, "
+        f"{threshold}, {', '.join(c.float32(n) for n in numbers)}}}"
+    )
+
+
+def _readme(source: MicroSource, arena: Arena, ops: tuple[str, ...]) -> bytes:
+    m = source.manifest
+    values = {
+        "NAME": c.comment(m.name),
+        "VERSION": c.comment(m.version),
+        "NOTICE": c.comment(m.notice),
+        "MODEL_SHA256": hashlib.sha256(source.model).hexdigest(),
+        "MODEL_BYTES": len(source.model),
+        "GOLDEN_BYTES": source.golden_inputs.size + source.golden_outputs.size,
+        "ARENA_MEASURED": arena.measured,
+        "MARGIN_CMSIS_NN": arena.cmsis_nn_margin,
+        "MARGIN_ESP_NN": arena.esp_nn_margin,
+        "ARENA_CMSIS_NN": arena.cmsis_nn,
+        "ARENA_ESP_NN": arena.esp_nn,
+        "GUARD_BYTES": GUARD_BYTES,
+        "OPS": ", ".join(f"{op} (`{adder(op)}`)" for op in ops),
+        "INPUT_VALUES": source.golden_inputs[0].size,
+        "INPUT_SCALE": f"{m.input.scale:g}",
+        "INPUT_ZERO_POINT": m.input.zero_point,
+        "OUTPUT_VALUES": source.golden_outputs.shape[1],
+        "OUTPUT_SCALE": f"{m.output.scale:g}",
+        "OUTPUT_ZERO_POINT": m.output.zero_point,
+    }
+    page = (TEMPLATES / "README.md").read_text(encoding="utf-8")
+    for name, value in values.items():
+        page = page.replace(f"@{name}@", str(value))
+    return page.encode()

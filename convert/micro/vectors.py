@@ -1,0 +1,182 @@
+"""Test vectors for firmware: frames with what they mean, damaged streams, and a stretch of ECG with the model's input.
+
+``python -m convert.micro.vectors --out firmware_bridge/c/vectors`` writes them as text and as a C header. The same
+code always writes the same bytes, and a test holds the files in the tree to that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.micro import c_source as c
+from edge.frontend.stream import WINDOW_SAMPLES, StreamFilter, window_input_int8
+from firmware_bridge.synth.ecgsyn import EcgParams, EcgSynth
+from firmware_bridge.wire.framing import BODY_MAX, FrameDecoder, FrameError, encode_frame
+from firmware_bridge.wire.messages import (
+    Ack,
+    AckCode,
+    Data,
+    Flags,
+    Header,
+    Hello,
+    HelloRequest,
+    HelloTag,
+    Message,
+    MessageType,
+    Resend,
+    SampleFormat,
+    Start,
+    Status,
+    Stop,
+    encode,
+)
+
+GRID_HZ = 250
+SEED = 7
+COUNTS_PER_MV = 400.0
+"""2.5 microvolts a count, as a common converter has."""
+BITS = 16
+COMMAND = "python -m convert.micro.vectors --out firmware_bridge/c/vectors"
+TEXTS = {HelloTag.KIND: "patch", HelloTag.DEVICE_ID: "0001", HelloTag.FIRMWARE: "1.0", HelloTag.LEAD: "II"}
+
+
+def messages() -> dict[str, tuple[Header, Message]]:
+    """Every message of both directions, with the values at the ends of their fields."""
+    plain, full = Header(), Header(flags=Flags(0xFF), seq=0xFFFF, tick=0xFFFFFFFF)
+    ramp = np.arange(25, dtype=np.int32) * 100 - 1200
+    ends16 = np.array([-32_768, 32_767, 0, -1, 1], np.int32)
+    ends24 = np.array([-8_388_608, 8_388_607, 0, -1, 1], np.int32)
+    big = Hello(0xFFFFFFFF, 1_000_000, 2000, 3, 2_420_000_000, 50_331_642, 50, 100_000, 0xFFFFFFFF, 24)
+    return {
+        "hello_small": (plain, Hello(1, 32_768, 250)),
+        "hello_texts": (Header(seq=1, tick=5), Hello(0x12345678, 32_768, 250, nv_num=1000, texts=TEXTS)),
+        "hello_ring": (full, replace(big, ring_samples=15_000)),
+        "data_int16": (Header(seq=2, tick=3277), Data(0, 0x78, ramp)),
+        "data_int16_ends": (full, Data(0xFFFFFFFF, 0xFF, ends16)),
+        "data_int16_longest": (plain, Data(7, 0, np.zeros(117, np.int32))),
+        "data_int24_ends": (Header(flags=Flags.LEAD_OFF), Data(256, 1, ends24, SampleFormat.INT24)),
+        "data_int24_longest": (plain, Data(7, 0, np.full(78, -1, np.int32), SampleFormat.INT24)),
+        "data_resent": (Header(flags=Flags.RESENT, seq=9, tick=11), Data(25, 0x78, ramp)),
+        "status": (Header(seq=3, tick=4), Status(80, 3900, 2, 1000)),
+        "status_unknown": (full, Status(None, 0xFFFF, 0xFFFFFFFF, 0)),
+        "ack_ok": (plain, Ack(MessageType.START, AckCode.OK)),
+        "ack_refused": (plain, Ack(MessageType.RESEND, AckCode.UNSUPPORTED, 0xFFFF)),
+        "ack_resend": (plain, Ack(MessageType.RESEND, AckCode.OK, index=0x01000000)),
+        "hello_request": (plain, HelloRequest()),
+        "start": (plain, Start()),
+        "stop": (plain, Stop()),
+        "resend": (plain, Resend(0xFFFFFF00, 512)),
+    }
+
+
+def streams() -> dict[str, bytes]:
+    """Bytes that are not all frames."""
+    frame = encode(Start())
+    flipped = bytearray(frame)
+    flipped[4] ^= 0x10
+    return {
+        "boot_text": b"rst:0x1 (POWERON)\r\n\x00" + frame,
+        "bit_flipped": bytes(flipped) + frame,
+        "half_frame": frame[:5] + b"\x00" + frame,
+        "empty_frames": b"\x00\x00\x00" + frame + b"\x00",
+        "too_long": b"x" * 255 + b"\x00" + frame,
+        "longest_text": b"x" * 254 + b"\x00" + frame,
+        "no_delimiter": b"U" * 5000 + b"\x00" + frame,
+        "code_past_end": b"\x09abc\x00" + frame,
+        "zeros_of_zeros": encode_frame(bytes(BODY_MAX)) + frame,
+    }
+
+
+def events(stream: bytes) -> list[str]:
+    """What a receiver makes of a stream: ``body:HEX``, or the fault and how many bytes were thrown away."""
+    return [
+        f"{item.fault}:{item.size}" if isinstance(item, FrameError) else f"body:{item.hex()}"
+        for item in FrameDecoder().feed(stream)
+    ]
+
+
+def ecg() -> tuple[NDArray[np.int32], NDArray[np.int8]]:
+    """Counts at 250 Hz, just long enough for one window, and the model's input for it."""
+    filter_ = StreamFilter(GRID_HZ)
+    n = filter_.warmup_samples + 1 + 2 * (WINDOW_SAMPLES - 1)
+    t = np.arange(n) / GRID_HZ
+    mv = np.asarray(EcgSynth(EcgParams(), SEED).generate(n, float(GRID_HZ)), dtype=np.float64)
+    mv = mv + 0.4 * np.sin(2 * np.pi * 0.2 * t) + 0.05 * np.sin(2 * np.pi * 50.0 * t)
+    counts = np.rint(mv * COUNTS_PER_MV).astype(np.int32)
+    return counts, window_input_int8(filter_.push(counts.astype(np.float64)))
+
+
+def in_words(message: Message) -> str:
+    """Name and fields."""
+    words = []
+    for f in fields(message):
+        value = getattr(message, f.name)
+        if isinstance(value, np.ndarray):
+            words.append(f"{f.name}={','.join(map(str, value.tolist()))}")
+        elif f.name == "texts":
+            words += [f"{tag.name.lower()}={text}" for tag, text in value.items()]
+        elif value is not None:
+            words.append(f"{f.name}={int(value)}")
+    return " ".join([type(message).__name__, *words])
+
+
+def files() -> dict[str, str]:
+    """All files by name."""
+    counts, window = ecg()
+    note = f"Generated by {COMMAND}; do not edit."
+    frames = {name: (encode(m, h), h, m) for name, (h, m) in messages().items()}
+    frame_lines = [
+        f"{name}\t{wire.hex()}\tflags={int(h.flags)} seq={h.seq} tick={h.tick} {in_words(m)}"
+        for name, (wire, h, m) in frames.items()
+    ]
+    stream_lines = [f"{name}\t{data.hex()}\t{' '.join(events(data))}" for name, data in streams().items()]
+    numbers = (" ".join(map(str, row.tolist())) for row in (counts, window))
+    return {
+        "frames.txt": "\n".join([f"# {note}", "# name, bytes on the wire, meaning; tabs between", *frame_lines, ""]),
+        "streams.txt": "\n".join([f"# {note}", "# name, bytes received, what a receiver says", *stream_lines, ""]),
+        "frontend.txt": "\n".join(
+            [f"# {note}", f"# counts at {GRID_HZ} Hz, then the model's input for them, +-1", *numbers, ""]
+        ),
+        "anyecg_vectors.h": _header(note, {name: wire for name, (wire, _h, _m) in frames.items()}, counts, window),
+    }
+
+
+def _header(note: str, frames: dict[str, bytes], counts: NDArray[np.int32], window: NDArray[np.int8]) -> str:
+    arrays = "".join(
+        f"static const uint8_t vector_{name}[] = {{\n{c.byte_rows(wire)}\n}};\n" for name, wire in frames.items()
+    )
+    table = ",\n".join(f'  {{"{name}", vector_{name}, sizeof(vector_{name})}}' for name in frames)
+    return (
+        f"/* {note} */\n#ifndef ANYECG_VECTORS_H\n#define ANYECG_VECTORS_H\n\n"
+        "#include <stddef.h>\n#include <stdint.h>\n\n"
+        + arrays
+        + "\nstatic const struct {\n  const char *name;\n  const uint8_t *wire;\n  size_t size;\n} vectors[] = {\n"
+        + table
+        + f"\n}};\n\n#define VECTOR_GRID_HZ {GRID_HZ}u\n#define VECTOR_BITS {BITS}u\n"
+        + f"static const int16_t vector_counts[{len(counts)}] = {{\n"
+        + c.number_rows([str(v) for v in counts.tolist()], 20)
+        + f"\n}};\nstatic const int8_t vector_window[{len(window)}] = {{\n"
+        + c.number_rows([str(v) for v in window.tolist()], 24)
+        + "\n};\n\n#endif\n"
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Writes the files."""
+    parser = argparse.ArgumentParser(prog="python -m convert.micro.vectors", description=__doc__.partition("\n")[0])
+    parser.add_argument("--out", type=Path, required=True, help="folder; made where it is missing")
+    out = parser.parse_args(arguments).out
+    out.mkdir(parents=True, exist_ok=True)
+    for name, text in files().items():
+        (out / name).write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,332 @@
+"""Parity: the same windows through every form of a model, link by link, in one table.
+
+original -> Keras -> float LiteRT -> quantized LiteRT (XNNPACK) -> quantized reference kernels -> TFLite Micro; for a
+distilled student: teacher -> float student -> fake-quantized student -> the same three interpreters. A NaN or an
+infinity anywhere is a failure of its link and of the report; it is never replaced by a number.
+"""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.parity.layers import LayerRow
+from firmware_bridge.errors import CheckFailedError, InputError
+
+SCHEMA = "anyecg.parity/1"
+GATES = Path(__file__).parents[1] / "data" / "gates.toml"
+
+StageKind = Literal["original", "keras", "float", "teacher", "student", "quantized", "int8", "reference", "tflm"]
+
+TITLES: Mapping[StageKind, str] = {
+    "original": "original",
+    "keras": "Keras",
+    "float": "float LiteRT",
+    "teacher": "teacher",
+    "student": "float student",
+    "quantized": "fake-quantized student",
+    "int8": "int8 LiteRT (XNNPACK)",
+    "reference": "int8 reference kernels",
+    "tflm": "TFLite Micro",
+}
+
+_FLOAT: frozenset[StageKind] = frozenset({"original", "keras", "float"})
+
+
+@dataclass(frozen=True, slots=True)
+class HeadName:
+    """A head.
+
+    Attributes:
+        key: Its key.
+        kind: Whether its output is a logit.
+        unit: In which its differences are told; ``None`` for the model's own scale.
+        scale: What one of the model's own is worth in that unit.
+        flat_below: Standard deviation, in the model's own scale, below which it counts as flat; ``None`` for what the
+            limits say of logits.
+    """
+
+    key: str
+    kind: Literal["probability", "value"] = "probability"
+    unit: str | None = None
+    scale: float = 1.0
+    flat_below: float | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stage:
+    """What one form of the model said.
+
+    Attributes:
+        kind: Which form.
+        outputs: ``(windows, heads)``: logits, or values. Later forms may have seen fewer windows, the first ones.
+        step: Value of one step of the output, for quantized forms.
+    """
+
+    kind: StageKind
+    outputs: NDArray[np.float64]
+    step: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HeadDifference:
+    """One head over one link; ``None`` where a number would mean nothing (no variation, or not finite).
+
+    ``max`` and ``mean`` are in ``unit``, where there is one.
+    """
+
+    key: str
+    max: float | None
+    mean: float | None
+    lsb: float | None
+    correlation: float | None
+    probability_max: float | None
+    probability_mean: float | None
+    unit: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Two forms compared.
+
+    Attributes:
+        before: The one form.
+        after: The other.
+        windows: How many both saw.
+        finite: No NaN and no infinity in either.
+        max: Largest difference.
+        mean: Mean difference.
+        lsb: Largest difference in steps of the quantized output.
+        correlation_median: Over heads that vary.
+        correlation_min: The worst of these.
+        limit: What was allowed, in words; empty where nothing was.
+        ok: It held.
+        heads: Head by head.
+    """
+
+    before: StageKind
+    after: StageKind
+    windows: int
+    finite: bool
+    max: float | None
+    mean: float | None
+    lsb: float | None
+    correlation_median: float | None
+    correlation_min: float | None
+    limit: str
+    ok: bool
+    heads: tuple[HeadDifference, ...]
+
+
+@dataclass(slots=True)
+class ParityReport:
+    """All links of one model.
+
+    Attributes:
+        title: What was compared.
+        links: In the order of the chain.
+        layers: Layer by layer, where float and quantized model were at hand.
+        not_run: Form -> why it is missing.
+        facts: What else the reader should know, in order.
+        outputs: The stages themselves, for the plots.
+    """
+
+    title: str
+    links: list[Link] = field(default_factory=list)
+    layers: list[LayerRow] = field(default_factory=list)
+    not_run: dict[str, str] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    outputs: list[Stage] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Every link held and every layer is finite."""
+        return all(link.ok for link in self.links) and all(layer.finite for layer in self.layers)
+
+    def check(self) -> None:
+        """Raises where a link did not hold.
+
+        Raises:
+            CheckFailedError: With the first such link.
+        """
+        for link in self.links:
+            if not link.finite:
+                raise CheckFailedError(f"{TITLES[link.before]} to {TITLES[link.after]}: NaN or infinity in the outputs")
+            if not link.ok:
+                found = f"{link.lsb:g} LSB" if link.lsb is not None and "LSB" in link.limit else f"{link.max:.2e}"
+                raise CheckFailedError(
+                    f"{TITLES[link.before]} and {TITLES[link.after]} differ by {found}, allowed are {link.limit}"
+                )
+        for layer in self.layers:
+            if not layer.finite:
+                raise CheckFailedError(f"NaN or infinity in the layer {layer.name}")
+
+    def as_json(self) -> dict[str, Any]:
+        """The whole report as JSON-able values."""
+        return {
+            "schema": SCHEMA,
+            "title": self.title,
+            "ok": self.ok,
+            "facts": self.facts,
+            "links": [_link_json(link) for link in self.links],
+            "not_run": self.not_run,
+            "layers": [asdict(layer) for layer in self.layers],
+        }
+
+
+def _link_json(link: Link) -> dict[str, Any]:
+    out = asdict(link)
+    for row in out["heads"]:
+        if row["unit"] is None:
+            del row["unit"]
+    return out
+
+
+@cache
+def default_limits() -> Mapping[str, Any]:
+    """The limits in ``convert/data/gates.toml``."""
+    return load_limits(GATES)
+
+
+def load_limits(path: Path) -> Mapping[str, Any]:
+    """Limits from a TOML file with the tables of ``convert/data/gates.toml``; what it leaves out is as there.
+
+    Raises:
+        InputError: It cannot be read, or names something that is no limit.
+    """
+    try:
+        found = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is not valid TOML: {error}") from None
+    if path == GATES:
+        return found
+    merged = {table: dict(values) for table, values in default_limits().items()}
+    for table, values in found.items():
+        for key, value in values.items() if isinstance(values, dict) else ():
+            if key not in merged.get(table, {}) or not isinstance(value, type(merged[table][key]) | int | float):
+                raise InputError(f"{path}: {table}.{key} is no limit", f"the limits are those of {GATES.name}")
+            merged[table][key] = value
+    return merged
+
+
+def compare(
+    title: str,
+    stages: Sequence[Stage],
+    heads: Sequence[HeadName],
+    limits: Mapping[str, Any] | None = None,
+    *,
+    micro: bool = True,
+) -> ParityReport:
+    """Compares forms of a model, each with the next.
+
+    Args:
+        title: What is compared.
+        stages: In the order of the chain.
+        heads: One a column.
+        limits: As :func:`load_limits` gives them.
+        micro: The model is made for TFLite Micro. ``False`` for a teacher, which no microcontroller holds.
+    """
+    report = ParityReport(title, outputs=list(stages))
+    table = dict((limits or default_limits())["parity"])
+    if not micro:
+        table["reference_tflm_lsb"] = table["reference_tflm_teacher_lsb"]
+    for before, after in pairwise(stages):
+        report.links.append(_link(before, after, heads, table))
+    return report
+
+
+def _link(before: Stage, after: Stage, heads: Sequence[HeadName], limits: Mapping[str, Any]) -> Link:
+    n = min(len(before.outputs), len(after.outputs))
+    a, b = before.outputs[:n], after.outputs[:n]
+    finite = bool(n and np.all(np.isfinite(a)) and np.all(np.isfinite(b)))
+    step = after.step if after.step is not None else before.step
+    rows = tuple(head_difference(h, a[:, i], b[:, i], step) for i, h in enumerate(heads))
+    known = [row.correlation for row in rows if row.correlation is not None]
+    largest = float(np.max(np.abs(a - b))) if finite else None
+    lsb = None if largest is None or step is None else largest / step
+    limit, ok = _judge(before, after, largest, lsb, limits)
+    return Link(
+        before=before.kind,
+        after=after.kind,
+        windows=n,
+        finite=finite,
+        max=largest,
+        mean=float(np.mean(np.abs(a - b))) if finite else None,
+        lsb=None if lsb is None else round(lsb, 6),
+        correlation_median=float(np.median(known)) if known else None,
+        correlation_min=min(known) if known else None,
+        limit=limit,
+        ok=finite and ok,
+        heads=rows,
+    )
+
+
+def _judge(
+    before: Stage, after: Stage, largest: float | None, lsb: float | None, limits: Mapping[str, Any]
+) -> tuple[str, bool]:
+    if before.kind in _FLOAT and after.kind in _FLOAT:
+        unit = float(np.max(np.abs(before.outputs))) if largest is not None else 1.0
+        allowed = limits["float_max"] * max(1.0, unit)
+        return f"{allowed:.1e}", largest is not None and largest <= allowed
+    steps = {
+        ("int8", "reference"): limits["xnnpack_reference_lsb"],
+        ("reference", "tflm"): limits["reference_tflm_lsb"],
+        ("int8", "tflm"): limits["xnnpack_reference_lsb"],
+    }.get((before.kind, after.kind))
+    if steps is None:
+        return "", True
+    # Steps are whole numbers; the margin is for the division.
+    return f"{steps} LSB", lsb is not None and lsb <= steps + 1e-3
+
+
+def head_difference(
+    head: HeadName, before: NDArray[np.float64], after: NDArray[np.float64], step: float | None
+) -> HeadDifference:
+    """Compares one head over windows."""
+    if not len(before) or not (np.all(np.isfinite(before)) and np.all(np.isfinite(after))):
+        return HeadDifference(head.key, None, None, None, None, None, None, head.unit)
+    difference = np.abs(before - after)
+    largest = float(difference.max())
+    p_max = p_mean = None
+    if head.kind == "probability":
+        p = np.abs(sigmoid(before) - sigmoid(after))
+        p_max, p_mean = float(p.max()), float(p.mean())
+    return HeadDifference(
+        head.key,
+        largest * head.scale,
+        float(difference.mean()) * head.scale,
+        None if step is None else round(largest / step, 6),
+        correlation(before, after),
+        p_max,
+        p_mean,
+        head.unit,
+    )
+
+
+def correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float | None:
+    """Pearson's; ``None`` where either side does not vary or is not finite. A side that went dead has 0."""
+    if len(a) < 2 or not (np.all(np.isfinite(a)) and np.all(np.isfinite(b))):
+        return None
+    x, y = a - a.mean(), b - b.mean()
+    tiny = 1e-12 * max(1.0, float(np.max(np.abs(a))))
+    if np.max(np.abs(x)) <= tiny:
+        return None
+    if np.max(np.abs(y)) <= tiny:
+        return 0.0
+    return float(np.clip((x @ y) / math.sqrt((x @ x) * (y @ y)), -1.0, 1.0))
+
+
+def sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Logits to probabilities, without overflow."""
+    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * x)), dtype=np.float64)

@@ -1,0 +1,168 @@
+"""Where a quantized model loses: every layer's output beside the float model's, on the same windows."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.compute.tf_runtime import quiet_stderr
+
+WORST = 10
+"""Layers that a report lists first."""
+
+
+@dataclass(frozen=True, slots=True)
+class LayerRow:
+    """One operation's output.
+
+    Attributes:
+        index: Its place in the float model.
+        name: The tensor's name in both models.
+        op: The operation.
+        sqnr_db: Signal over quantization error, both over all windows, in dB, with the signal centred: what is the same
+            for every window and place carries nothing. ``None`` for a constant or not finite layer.
+        lost_db: How much less than the worst of its inputs; what this layer itself costs.
+        saturated: Share of float values outside of what the quantized tensor can hold.
+        finite: No NaN and no infinity on either side.
+    """
+
+    index: int
+    name: str
+    op: str
+    sqnr_db: float | None
+    lost_db: float | None
+    saturated: float
+    finite: bool
+
+
+def layer_table(float_model: bytes, quantized: bytes, windows: NDArray[np.float32]) -> list[LayerRow]:
+    """Compares the two models layer by layer.
+
+    Args:
+        float_model: Float in and out.
+        quantized: int8 in and out, made of it.
+        windows: ``(n, samples)``, values that the quantized input can hold.
+
+    Returns:
+        One row a layer that both have, in order.
+    """
+    a, b = _Tap(float_model), _Tap(quantized)
+    shared = [(i, name, op, inputs) for i, (name, op, inputs) in enumerate(a.layers) if name in b.by_name]
+    sums = {name: Sums() for _, name, _, _ in shared}
+    for window in windows:
+        a.run(window)
+        b.run(window)
+        for name, total in sums.items():
+            total.add(a.value(name), b.value(name), b.limits(name))
+    found: dict[str, float | None] = {}
+    rows = []
+    for i, name, op, inputs in shared:
+        found[name] = sums[name].sqnr_db()
+        known = [db for n in inputs if (db := found.get(n)) is not None]
+        own = found[name]
+        lost = min(known) - own if known and own is not None else None
+        rows.append(LayerRow(i, name, op, own, lost, sums[name].saturated(), sums[name].finite))
+    return rows
+
+
+def worst_layers(rows: list[LayerRow], count: int = WORST) -> list[LayerRow]:
+    """The layers with the lowest SQNR, not finite ones first."""
+    return sorted(rows, key=lambda r: (r.finite, math.inf if r.sqnr_db is None else r.sqnr_db))[:count]
+
+
+def costly_layers(rows: list[LayerRow], count: int) -> list[LayerRow]:
+    """The layers that lose most themselves: the ones to keep in float."""
+    return sorted(rows, key=lambda r: math.inf if r.lost_db is None else -r.lost_db)[:count]
+
+
+def short_name(name: str) -> str:
+    """A tensor's name for people: the layer it belongs to."""
+    parts = [part for part in name.split(";", maxsplit=1)[0].split("/") if part != "batchnorm"]
+    layer = parts[-2] if len(parts) > 1 else parts[-1]
+    return layer.replace("__", ".").removesuffix("_1")
+
+
+class Sums:
+    """Running sums of signal and error over windows."""
+
+    def __init__(self) -> None:
+        self.finite = True
+        self._n = self._outside = 0
+        self._sum = self._squares = self._error = 0.0
+
+    def add(self, a: NDArray[np.float64], b: NDArray[np.float64], limits: tuple[float, float] | None) -> None:
+        """Adds the values ``a`` of the float form and ``b`` of the other, which can hold ``limits``."""
+        if not (np.all(np.isfinite(a)) and np.all(np.isfinite(b))):
+            self.finite = False
+            return
+        self._n += a.size
+        self._sum += float(a.sum())
+        self._squares += float((a * a).sum())
+        self._error += float(((a - b) ** 2).sum())
+        if limits is not None:
+            self._outside += int(np.count_nonzero((a < limits[0]) | (a > limits[1])))
+
+    def sqnr_db(self) -> float | None:
+        """Centred signal over error in dB; ``None`` for a constant or not finite layer."""
+        if not self.finite or not self._n:
+            return None
+        signal = self._squares - self._sum**2 / self._n
+        if signal <= 1e-12 * max(self._squares, 1e-30):
+            return None
+        return 10.0 * math.log10(signal / max(self._error, 1e-12 * signal))
+
+    def saturated(self) -> float:
+        """Share of the float values beyond the limits."""
+        return self._outside / self._n if self._n else 0.0
+
+
+class _Tap:
+    """A model whose every tensor can be looked at after a run."""
+
+    def __init__(self, model: bytes) -> None:
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+        with quiet_stderr():
+            self._interpreter = Interpreter(
+                model_content=model,
+                num_threads=1,
+                experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+                experimental_preserve_all_tensors=True,
+            )
+            self._interpreter.allocate_tensors()
+        self._source = self._interpreter.get_input_details()[0]
+        details = {int(d["index"]): d for d in self._interpreter.get_tensor_details()}
+        self.by_name: dict[str, Any] = {}
+        self.layers: list[tuple[str, str, tuple[str, ...]]] = []
+        for op in self._interpreter._get_ops_details():  # noqa: SLF001 - no public reader
+            name = str(details[int(op["outputs"][0])]["name"])
+            inputs = tuple(str(details[int(i)]["name"]) for i in op["inputs"] if int(i) in details)
+            # The last writer of a name wins: a DEQUANTIZE or QUANTIZE beside a float layer has a name of its own.
+            self.by_name[name] = details[int(op["outputs"][0])]
+            self.layers.append((name, str(op["op_name"]), inputs))
+
+    def run(self, window: NDArray[np.float32]) -> None:
+        x = window.reshape(self._source["shape"])
+        if self._source["dtype"] is np.int8:
+            scale, zero_point = self._source["quantization"]
+            x = np.clip(np.rint(x / scale) + zero_point, -128, 127).astype(np.int8)
+        self._interpreter.set_tensor(self._source["index"], x.astype(self._source["dtype"]))
+        self._interpreter.invoke()
+
+    def value(self, name: str) -> NDArray[np.float64]:
+        details = self.by_name[name]
+        raw: NDArray[np.float64] = self._interpreter.get_tensor(details["index"]).astype(np.float64)
+        scale, zero_point = details["quantization"]
+        return raw if not scale else (raw - zero_point) * scale
+
+    def limits(self, name: str) -> tuple[float, float] | None:
+        details = self.by_name[name]
+        scale, zero_point = details["quantization"]
+        if not scale:
+            return None
+        info = np.iinfo(details["dtype"])
+        return (float(info.min - zero_point - 0.5) * scale, float(info.max - zero_point + 0.5) * scale)

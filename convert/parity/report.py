@@ -1,0 +1,188 @@
+"""The parity report on paper: a table for the terminal, HTML with plots, and its JSON twin."""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from convert.bundle.writer import NOTICE, to_json
+from convert.parity.forms import TITLES, Link, ParityReport, Stage
+from convert.parity.layers import LayerRow, short_name, worst_layers
+
+_STYLE = (
+    "body{font:15px/1.5 system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#1a1a1a}"
+    "table{border-collapse:collapse;margin:1em 0}"
+    "td,th{padding:.25em .7em;border-bottom:1px solid #ddd;text-align:right}"
+    "td:first-child,th:first-child{text-align:left}.bad{color:#b00020;font-weight:600}img{max-width:100%}"
+)
+_COLOUR = "#2b6cb0"
+
+
+def number(value: float | None, form: str = ".2e") -> str:
+    """A number for people; a dash where there is none."""
+    return "-" if value is None else format(value, form)
+
+
+def link_cells(link: Link) -> list[str]:
+    """A link as cells of the table."""
+    return [
+        f"{TITLES[link.before]} - {TITLES[link.after]}",
+        str(link.windows),
+        number(link.max),
+        number(link.mean),
+        number(link.lsb, ".3g"),
+        number(link.correlation_median, ".5f"),
+        number(link.correlation_min, ".5f"),
+        link.limit or "-",
+        "ok" if link.ok else "NOT FINITE" if not link.finite else "FAILED",
+    ]
+
+
+HEADINGS = ["link", "windows", "max", "mean", "LSB", "corr median", "corr min", "allowed", ""]
+
+
+def text_table(report: ParityReport) -> str:
+    """The links as lines for a terminal, then the worst layers."""
+    lines = _aligned([HEADINGS, *[link_cells(link) for link in report.links]])
+    lines += [f"{what}: not run, {why}" for what, why in report.not_run.items()]
+    if values := value_rows(report):
+        lines += ["", *_aligned([["values", "max", "mean", "corr"], *values])]
+    if report.layers:
+        rows = [["worst layers", "op", "SQNR dB", "own loss dB", "saturated"]]
+        rows += [_layer_cells(row) for row in worst_layers(report.layers)]
+        lines += ["", *_aligned(rows)]
+    return "\n".join(lines) + "\n"
+
+
+def report_files(report: ParityReport) -> dict[str, bytes]:
+    """The report as files: ``parity.html`` and ``parity.json``."""
+    return {"parity.html": html_page(report).encode(), "parity.json": to_json(report.as_json())}
+
+
+def html_page(report: ParityReport) -> str:
+    """The whole report as one page that needs nothing beside it."""
+    body = [f"<h1>{html.escape(report.title)}</h1>", f"<p>{html.escape(NOTICE)}</p>"]
+    verdict = "Every link holds." if report.ok else "<span class=bad>At least one link does not hold.</span>"
+    body.append(f"<p>{verdict}</p><h2>Links</h2>")
+    body.append(_table(HEADINGS, [link_cells(link) for link in report.links]))
+    body += [f"<p>{html.escape(str(k))}: not run, {html.escape(why)}</p>" for k, why in report.not_run.items()]
+    if report.facts:
+        rows = [[str(k), _shown(v)] for k, v in report.facts.items()]
+        body.append("<h2>Facts</h2>" + _table(["what", ""], rows))
+    body += [f'<img alt="{alt}" src="data:image/png;base64,{data}">' for alt, data in _plots(report)]
+    if report.layers:
+        rows = [_layer_cells(row) for row in worst_layers(report.layers)]
+        body.append("<h2>Worst layers</h2>" + _table(["layer", "op", "SQNR dB", "own loss dB", "saturated"], rows))
+    main = main_link(report)
+    for link in report.links:
+        if link is main or link.before == "teacher":
+            body.append(f"<h2>Heads: {TITLES[link.before]} - {TITLES[link.after]}</h2>" + _heads(link))
+    page = "\n".join(body)
+    head = f'<meta charset="utf-8"><title>parity</title><style>{_STYLE}</style>'
+    return f'<!doctype html><html lang="en">{head}{page}</html>\n'
+
+
+def _heads(link: Link) -> str:
+    rows = [
+        [
+            h.key, number(h.max), number(h.mean), number(h.lsb, ".3g"), number(h.correlation, ".5f"),
+            number(h.probability_max, ".4f"), number(h.probability_mean, ".4f"), h.unit or "",
+        ]
+        for h in link.heads
+    ]  # fmt: skip
+    headings = ["head", "max", "mean", "LSB", "corr", "probability max", "probability mean", "unit"]
+    if not any(h.unit for h in link.heads):
+        headings, rows = headings[:-1], [row[:-1] for row in rows]
+    return _table(headings, rows)
+
+
+def value_rows(report: ParityReport) -> list[list[str]]:
+    """What quantization did to the values, each in its unit; no row where there is no such head."""
+    link = main_link(report)
+    return [
+        [f"{h.key}, {h.unit}", number(h.max, ".3g"), number(h.mean, ".3g"), number(h.correlation, ".5f")]
+        for h in (link.heads if link is not None else ())
+        if h.unit
+    ]
+
+
+def main_link(report: ParityReport) -> Link | None:
+    """The link where quantization happens, else the last."""
+    for link in report.links:
+        if (link.before, link.after) in (("float", "int8"), ("student", "quantized")):
+            return link
+    return report.links[-1] if report.links else None
+
+
+def _layer_cells(row: LayerRow) -> list[str]:
+    shown = number(row.sqnr_db, ".1f") if row.finite else "NOT FINITE"
+    return [short_name(row.name), row.op, shown, number(row.lost_db, ".1f"), f"{row.saturated:.2%}"]
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    padded = [
+        [c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))] for row in rows
+    ]
+    return ["  ".join(row).rstrip() for row in padded]
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    head = "".join(f"<th>{html.escape(h)}</th>" for h in headings)
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>" for row in rows)
+    return f"<table><tr>{head}</tr>{body}</table>"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _plots(report: ParityReport) -> list[tuple[str, str]]:
+    from matplotlib.figure import Figure
+
+    out = []
+    pair = _pair(report)
+    link = main_link(report)
+    if pair is not None and link is not None and link.finite:
+        figure = Figure(figsize=(10, 4), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        n = min(len(pair[0].outputs), len(pair[1].outputs))
+        a, b = pair[0].outputs[:n].ravel(), pair[1].outputs[:n].ravel()
+        left.plot(a, b, ".", ms=2, color=_COLOUR)
+        ends = [float(a.min()), float(a.max())]
+        left.plot(ends, ends, color="#999", lw=0.8)
+        left.set(xlabel=f"output, {TITLES[pair[0].kind]}", ylabel=f"output, {TITLES[pair[1].kind]}")
+        known = np.sort([h.correlation for h in link.heads if h.correlation is not None])
+        right.bar(np.arange(len(known)), known, color=_COLOUR)
+        right.set(xlabel="heads, sorted", ylabel="correlation over windows", ylim=(min(0.0, *known, 0.0), 1.0))
+        out.append(("outputs before and after quantization, correlation by head", _png(figure)))
+    if report.layers:
+        figure = Figure(figsize=(10, 3), layout="constrained")
+        axes = figure.subplots()
+        points = [(row.index, row.sqnr_db) for row in report.layers if row.sqnr_db is not None]
+        axes.plot([i for i, _ in points], [db for _, db in points], ".-", ms=3, lw=0.6, color=_COLOUR)
+        axes.set(xlabel="operation", ylabel="centred SQNR, dB")
+        axes.grid(visible=True, alpha=0.3)
+        out.append(("signal to quantization noise by layer", _png(figure)))
+    return out
+
+
+def _pair(report: ParityReport) -> tuple[Stage, Stage] | None:
+    link = main_link(report)
+    stages = {stage.kind: stage for stage in report.outputs}
+    if link is None or link.before not in stages or link.after not in stages:
+        return None
+    return stages[link.before], stages[link.after]
+
+
+def _png(figure: Any) -> str:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=90, metadata={"Software": None})
+    return base64.b64encode(buffer.getvalue()).decode()

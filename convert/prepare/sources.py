@@ -1,0 +1,263 @@
+"""Where segments and results come from: the MC-MED layout, real or simulated. ``prepare_records`` has plain folders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.datasets.mcmed import ECG, McMedDataset, Part, Segment, Split
+from convert.labels.labs import RawLab
+from edge.frontend.ecgfounder import FS_HZ, WINDOW_SAMPLES
+from firmware_bridge.errors import InputError
+
+PARTS: tuple[Part, ...] = ("train", "val", "test")
+SECONDS = 10.0
+
+F64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A visit of the MC-MED layout, or a recording of a folder.
+
+    Attributes:
+        visit: Its number.
+        name: For people.
+        age: Years, NaN where unknown.
+        sex: As written.
+    """
+
+    visit: int
+    name: str
+    age: float
+    sex: str
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """Somebody with at least one visit.
+
+    Attributes:
+        patient: Identifier.
+        part: Of the split.
+        visits: In the order of their numbers.
+    """
+
+    patient: str
+    part: Part
+    visits: tuple[Visit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Segments of one recording, not yet read.
+
+    Attributes:
+        recording: Its name.
+        start_s: Begin of each, seconds since 1970 UTC, or since the recording's begin where it has no clock; ``(n,)``.
+        read: Gives the ten seconds of one: ``(5000,)`` at 500 Hz, millivolts, NaN where there is no sample.
+        scale_known: They are in millivolts, and not in counts.
+    """
+
+    recording: str
+    start_s: F64
+    read: Callable[[int], F64]
+    scale_known: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Something that gives no segment.
+
+    Attributes:
+        recording: Its name.
+        reason: One of the reasons in ``docs/prepare.md``.
+        count: How many segments (or recordings) this stands for.
+    """
+
+    recording: str
+    reason: str
+    count: int = 1
+
+
+class Opener(Protocol):
+    """Opens the recordings of a visit, in any process."""
+
+    def __call__(self, visit: int, hop_s: float) -> Iterator[Batch | LeftOut]:
+        """Gives the segments of a visit's recordings in their order.
+
+        Raises:
+            InputError: A recording is broken.
+        """
+
+
+class Source(Protocol):
+    """A data set.
+
+    Attributes:
+        name: For the summary.
+        simulated: The simulator wrote it.
+        elsewhere: Visits that are not prepared, with the reason.
+        listing: Anything else that tells this data set from another.
+        origin: Whose recordings these are, for the manifest: ``kind`` is ``mcmed``, ``simulated`` (with its ``seed``)
+            or ``records`` (with the ``sizes`` of the recordings' files).
+        files: Tables whose bytes decide on the result.
+        opener: Opens recordings.
+    """
+
+    name: str
+    simulated: bool
+    elsewhere: dict[int, str]
+    listing: str
+    origin: dict[str, Any]
+    files: tuple[Path, ...]
+    opener: Opener
+
+    def patients(self) -> list[Patient]:
+        """Everybody with a visit in the split, sorted by part and identifier."""
+
+    def rows(self) -> Iterator[RawLab]:
+        """The laboratory rows in file order."""
+
+
+class McMedSource:
+    """An MC-MED folder.
+
+    Args:
+        root: The folder.
+        split: Which of its splits.
+
+    Raises:
+        InputError: It is none; a table or split is missing; or a patient is in two parts of the split.
+    """
+
+    def __init__(self, root: Path, split: Split = "random") -> None:
+        self._data = McMedDataset(root)
+        self.name = f"MC-MED layout, split_{split}"
+        self.simulated = self._data.simulated
+        self.elsewhere: dict[int, str] = {}
+        self.listing = ""
+        seed = self._data.seed
+        self.origin: dict[str, Any] = {"kind": "mcmed"} if seed is None else {"kind": "simulated", "seed": seed}
+        # A worker of a cluster stands in another folder.
+        self.opener: Opener = _McMedOpener(self._data.root.absolute())
+        base = self._data.root
+        tables = ("visits.csv", "labs.csv", "waveform_summary.csv", *(f"split_{split}_{part}.csv" for part in PARTS))
+        self.files = tuple(base / name for name in tables)
+        self._parts = self._read_parts(split)
+        self._patients = self._read_patients()
+
+    def patients(self) -> list[Patient]:
+        """Everybody with a visit in the split, sorted by part and MRN."""
+        return self._patients
+
+    def rows(self) -> Iterator[RawLab]:
+        """Rows of ``labs.csv`` in file order."""
+        for row in self._data.labs():
+            yield RawLab(
+                row.csn, row.component, row.value, row.units, row.low, row.high, row.order_time, row.result_time
+            )
+
+    def _read_parts(self, split: Split) -> dict[int, Part]:
+        parts: dict[int, Part] = {}
+        for part in PARTS:
+            for csn in self._data.split(part, split):
+                other = parts.setdefault(csn, part)
+                if other != part:
+                    raise InputError(f"the visit {csn} is in both '{other}' and '{part}' of split_{split}")
+        if not parts:
+            raise InputError(f"split_{split}_*.csv in {self._data.root} name no visit")
+        return parts
+
+    def _read_patients(self) -> list[Patient]:
+        summary = self._data.waveform_summary()
+        visits: dict[int, list[Visit]] = {}
+        part_of: dict[int, Part] = {}
+        for row in self._data.visits():
+            part = self._parts.get(row.csn)
+            if part is None:
+                self.elsewhere[row.csn] = "not_in_split"
+                continue
+            other = part_of.setdefault(row.mrn, part)
+            if other != part:
+                raise InputError(
+                    f"the patient {row.mrn} is in both '{other}' and '{part}' of the split",
+                    "split by patient: what a model has seen of somebody makes every number about them too good",
+                )
+            if row.csn not in summary:
+                self.elsewhere[row.csn] = "visit_without_waveform"
+                continue
+            age = float("nan") if row.age is None else row.age
+            visits.setdefault(row.mrn, []).append(Visit(row.csn, str(row.csn), age, row.sex))
+        if not visits:
+            raise InputError(f"no visit of {self._data.root} is in the split and has an ECG")
+        order = sorted(visits, key=lambda mrn: (PARTS.index(part_of[mrn]), mrn))
+        return [Patient(str(mrn), part_of[mrn], tuple(sorted(visits[mrn], key=lambda v: v.visit))) for mrn in order]
+
+
+@dataclass(frozen=True, slots=True)
+class _McMedOpener:
+    root: Path
+
+    def __call__(self, visit: int, hop_s: float) -> Iterator[Batch | LeftOut]:
+        """Gives the segments of a visit, a batch a record."""
+        records = list(McMedDataset(self.root).segments(visit))
+        if not records:
+            yield LeftOut(str(visit), "no_record")
+        for record in records:
+            yield _of_record(record, hop_s)
+
+
+def _of_record(record: Segment, hop_s: float) -> Batch | LeftOut:
+    header = record.header
+    name = f"{record.csn}_{record.number}"
+    if ECG.lower() not in {signal.lead.lower() for signal in header.signals}:
+        return LeftOut(name, "no_lead")
+    length = _length(header.n, record)
+    count = int((length / header.fs_hz - SECONDS + 1e-9) // hop_s) + 1
+    if count < 1:
+        return LeftOut(name, "short")
+    start = record.start
+    if start is None:
+        return LeftOut(name, "no_start_time", count)
+    return Batch(name, start.timestamp() + hop_s * np.arange(count, dtype=np.float64), _RecordReader(record, hop_s))
+
+
+def _length(announced: int, record: Segment) -> int:
+    if announced:
+        return announced
+    if not record.header.plain:
+        raise InputError(f"{record.header.path} does not say how long the record is")
+    path = record.header.path.parent / record.header.signals[0].file
+    try:
+        return int(path.stat().st_size) // (2 * len(record.header.signals))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class _RecordReader:
+    record: Segment
+    hop_s: float
+
+    def __call__(self, i: int) -> F64:
+        fs_hz = self.record.header.fs_hz
+        first = round(i * self.hop_s * fs_hz)
+        samples = self.record.read(first, first + round(SECONDS * fs_hz)).astype(np.float64)
+        return on_grid(samples, fs_hz)
+
+
+def on_grid(samples: F64, fs_hz: float) -> F64:
+    """Ten seconds at 500 Hz: as they are, or interpolated between neighbours, as ECGFounder does."""
+    if fs_hz == FS_HZ and len(samples) == WINDOW_SAMPLES:
+        return samples
+    if len(samples) < round(SECONDS * fs_hz):
+        raise InputError("a record ended before its announced length", "copy it again")
+    # Lead II of MC-MED has 500 Hz; what has not is resampled as PKUDigitalHealth/ECGFounder does.
+    grid = np.linspace(0.0, len(samples) - 1, WINDOW_SAMPLES)
+    return np.interp(grid, np.arange(len(samples)), samples)

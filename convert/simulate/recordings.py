@@ -1,0 +1,72 @@
+"""Simulated recordings for a distillation: nothing of them lies on disk, each is made anew when it is read."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.datasets.pairs import BLOCK_S, Recording
+from convert.simulate.patient import FS_HZ, SIMULATOR_VERSION
+from convert.simulate.varied import VARIED_VERSION
+from firmware_bridge.samples import LinkItem, SampleBlock
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedItems:
+    """The samples of one simulated recording.
+
+    Attributes:
+        kind: A patient of the cohort, or an ECG of any shape.
+        seed: Of the cohort or collection.
+        index: In it.
+        seconds: Length.
+    """
+
+    kind: Literal["patient", "varied"]
+    seed: int
+    index: int
+    seconds: float
+
+    def __call__(self) -> Iterator[LinkItem]:
+        """Blocks as a source gives them."""
+        samples = self._samples()
+        step = round(BLOCK_S * FS_HZ)
+        for i in range(0, len(samples), step):
+            part = samples[i : i + step]
+            yield SampleBlock(
+                samples=part, unit="mV", lsb_mv=None, fs_hz=FS_HZ, device_time_ns=None,
+                arrival_ns=round((i + len(part)) / FS_HZ * 1e9),
+            )  # fmt: skip
+
+    def _samples(self) -> NDArray[np.float32]:
+        if self.kind == "varied":
+            from convert.simulate.varied import varied_ecg
+
+            return varied_ecg(self.seed, self.index, self.seconds).astype(np.float32)
+        from convert.simulate.patient import simulate_patient
+
+        return simulate_patient(self.seed, self.index, self.seconds).ecg_mv
+
+
+def simulated_patients(seed: int, indices: Sequence[int], seconds: float) -> list[Recording]:
+    """Patients of a cohort as recordings, one each."""
+    mark = _mark(f"simulator {SIMULATOR_VERSION}, seed {seed}, {seconds:g} s")
+    names = {i: f"patient-{i:06d}" for i in indices}
+    return [Recording(n, n, None, mark, "", SimulatedItems("patient", seed, i, seconds)) for i, n in names.items()]
+
+
+def varied_recordings(seed: int, count: int, seconds: float) -> list[Recording]:
+    """ECGs of every shape, for training only."""
+    mark = _mark(f"varied {VARIED_VERSION}, seed {seed}, {seconds:g} s")
+    names = {i: f"varied-{i:06d}" for i in range(count)}
+    return [Recording(n, n, None, mark, "", SimulatedItems("varied", seed, i, seconds), True) for i, n in names.items()]
+
+
+def _mark(version: str) -> int:
+    """In place of a file's size: what tells another recording of the same name."""
+    return zlib.crc32(version.encode())

@@ -1,0 +1,85 @@
+"""DeLong's variance of an AUROC and of the difference of two, by midranks (Sun & Xu, IEEE SPL 2014;21:1389).
+
+It assumes independent rows, so it is used only where every row is a patient of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm, rankdata
+
+from convert.stats.metrics import UNDEFINED, Score
+
+F64 = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class DeLong:
+    """AUROCs of several scores of the same rows.
+
+    Attributes:
+        areas: ``(k,)``.
+        covariance: ``(k, k)``.
+    """
+
+    areas: F64
+    covariance: F64
+
+
+def delong(scores: F64, labels: Bools) -> DeLong:
+    """AUROCs and their covariance.
+
+    Args:
+        scores: ``(k, n)``.
+        labels: ``(n,)``, both classes, at least two of each.
+    """
+    positive, negative = scores[:, labels], scores[:, ~labels]
+    m, n = positive.shape[1], negative.shape[1]
+    together = rankdata(np.concatenate((positive, negative), axis=1), axis=1)
+    # Structural components: the share of the other class that each row beats.
+    of_positive = (together[:, :m] - rankdata(positive, axis=1)) / n
+    of_negative = 1.0 - (together[:, m:] - rankdata(negative, axis=1)) / m
+    covariance = np.atleast_2d(np.cov(of_positive)) / m + np.atleast_2d(np.cov(of_negative)) / n
+    return DeLong(of_positive.mean(axis=1), covariance)
+
+
+def delong_interval(scores: F64, labels: Bools, level: float = 0.95) -> Score:
+    """AUROC with DeLong's interval on the logit scale, which stays within 0 and 1.
+
+    Args:
+        scores: ``(n,)``, a patient each.
+        labels: ``(n,)``.
+        level: Nominal coverage.
+    """
+    if min(int(labels.sum()), int((~labels).sum())) < 2:
+        return UNDEFINED
+    found = delong(scores[None], labels)
+    area, sd = float(found.areas[0]), float(np.sqrt(max(found.covariance[0, 0], 0.0)))
+    if not 0.0 < area < 1.0:
+        return Score(area, None, None)
+    half = norm.ppf(0.5 + level / 2) * sd / (area * (1.0 - area))
+    centre = np.log(area / (1.0 - area))
+    low, high = 1.0 / (1.0 + np.exp(-(centre + np.array([-half, half]))))
+    return Score(area, float(low), float(high))
+
+
+def delong_difference(ours: F64, theirs: F64, labels: Bools, level: float = 0.95) -> Score:
+    """Difference of two AUROCs of the same rows, ours less theirs, with DeLong's interval.
+
+    Args:
+        ours: ``(n,)``.
+        theirs: ``(n,)``.
+        labels: ``(n,)``.
+        level: Nominal coverage.
+    """
+    if min(int(labels.sum()), int((~labels).sum())) < 2:
+        return UNDEFINED
+    found = delong(np.stack((ours, theirs)), labels)
+    c = found.covariance
+    difference = float(found.areas[0] - found.areas[1])
+    half = norm.ppf(0.5 + level / 2) * float(np.sqrt(max(c[0, 0] + c[1, 1] - 2.0 * c[0, 1], 0.0)))
+    return Score(difference, difference - half, difference + half)

@@ -1,0 +1,150 @@
+"""Hard labels: what the laboratory really found, where anybody measured it.
+
+Either an MC-MED folder, whose results are matched to windows by time as ``anyecg prepare`` does it, or a folder with
+``labels.csv``: one row a recording or patient, one column an output.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.datasets.csvrows import Row, rows_of
+from convert.datasets.heads import TeacherHead
+from convert.datasets.mcmed import McMedDataset
+from convert.datasets.pairs import Recording, start_of
+from convert.labels.plan import LabelPlan
+from convert.labels.travelling_plan import default_plan
+from convert.labels.visits import VisitResults
+from convert.teacher.soft_labels import Labels
+from firmware_bridge.errors import InputError
+
+TABLE = "labels.csv"
+IDENTIFIERS = ("record", "patient")
+
+F32 = NDArray[np.float32]
+
+
+def hard_labels(
+    folder: Path,
+    heads: Sequence[TeacherHead],
+    recordings: Sequence[Recording],
+    labels: Labels,
+    plan: LabelPlan | None = None,
+) -> F32:
+    """What is known of each labelled window; see :func:`labels_at`."""
+    return labels_at(folder, heads, recordings, labels.recording, labels.start_s, plan)
+
+
+def labels_at(
+    folder: Path,
+    heads: Sequence[TeacherHead],
+    recordings: Sequence[Recording],
+    recording: NDArray[np.int32],
+    start_s: NDArray[np.float64],
+    plan: LabelPlan | None = None,
+) -> F32:
+    """What is known of windows of ten seconds.
+
+    Args:
+        folder: An MC-MED folder, or one with ``labels.csv``.
+        heads: The teacher's outputs.
+        recordings: Those that the windows are of.
+        recording: Index of each window's recording, ``(windows,)``.
+        start_s: Its begin, seconds since that of the recording, ``(windows,)``.
+        plan: How labels are made of the results of an MC-MED folder; ``None`` for
+            :func:`convert.labels.travelling_plan.default_plan`. A table of labels needs none.
+
+    Returns:
+        ``(windows, heads)``: 0 or 1 for a probability, the value for a value, NaN where unknown.
+
+    Raises:
+        InputError: The folder holds neither; or its labels are of patients that the data do not have; or none of them
+            is about an output of the teacher; or a unit is not known.
+    """
+    if by_table(folder):
+        found = _from_table(folder / TABLE, heads, recordings, recording)
+    elif (folder / "labs.csv").is_file() or (folder / "data" / "labs.csv").is_file():
+        found = _from_mcmed(McMedDataset(folder), heads, recordings, recording, start_s, plan or default_plan())
+    else:
+        raise InputError(f"no labels in {folder}", f"expected {TABLE}, or labs.csv and visits.csv of MC-MED")
+    if np.all(np.isnan(found)):
+        raise InputError(f"{folder} holds no label of any output for any window", "is it of these recordings?")
+    return found
+
+
+def by_table(folder: Path) -> bool:
+    """Whether a table says the labels, and no plan is needed."""
+    return (folder / TABLE).is_file()
+
+
+def _from_table(
+    path: Path, heads: Sequence[TeacherHead], recordings: Sequence[Recording], recording: NDArray[np.int32]
+) -> F32:
+    rows = list(rows_of(path, ()))
+    columns = list(rows[0].columns) if rows else []
+    by = next((name for name in IDENTIFIERS if name in columns), None)
+    if by is None:
+        raise InputError(f"{path} has neither a column 'record' nor 'patient'", "and at least one row is needed")
+    keys = {h.key: j for j, h in enumerate(heads)}
+    strange = [c for c in columns if c and c not in keys and c not in IDENTIFIERS]
+    if strange:
+        raise InputError(f"{path}: the teacher has no output {strange[0]!r}", f"it has {', '.join(list(keys)[:8])} ...")
+    known: dict[str, list[int]] = defaultdict(list)
+    for i, r in enumerate(recordings):
+        known[r.name if by == "record" else r.patient].append(i)
+    table = np.full((len(recordings), len(heads)), np.nan, np.float32)
+    for row in rows:
+        name = row.text(by)
+        if name not in known:
+            raise InputError(f"{path} line {row.line}: the data have no {by} {name[:60]!r}")
+        values = _row_values(row, heads, columns)
+        for i in known[name]:
+            table[i] = np.where(np.isnan(values), table[i], values)
+    return np.asarray(table[recording], dtype=np.float32)
+
+
+def _row_values(row: Row, heads: Sequence[TeacherHead], columns: Sequence[str]) -> F32:
+    values = np.full(len(heads), np.nan, np.float32)
+    for j, head in enumerate(heads):
+        text = row.text(head.key) if head.key in columns else ""
+        if not text:
+            continue
+        value = row.number(head.key)
+        if value is None or (not head.is_value and value not in (0.0, 1.0)):
+            what = "a number" if head.is_value else "0 or 1"
+            raise InputError(f"{row.path} line {row.line}: {head.key} is {text[:40]!r}, not {what}")
+        values[j] = value
+    return values
+
+
+def _from_mcmed(
+    data: McMedDataset,
+    heads: Sequence[TeacherHead],
+    recordings: Sequence[Recording],
+    recording: NDArray[np.int32],
+    start_s: NDArray[np.float64],
+    plan: LabelPlan,
+) -> F32:
+    visits = {r.visit for r in recordings if r.visit is not None}
+    if not visits:
+        raise InputError(f"{data.root} has labels by visit, the data have no visits", f"write a {TABLE} for them")
+    strange = visits - {visit.csn for visit in data.visits()}
+    if strange:
+        raise InputError(f"{data.root} does not know the visit {min(strange)} of the data ({len(strange)} such visits)")
+    results = VisitResults(data, heads, visits & {recordings[i].visit for i in np.unique(recording)}, plan)
+    begins = [start_of(r) for r in recordings]
+    begin_s = np.array([np.nan if b is None else b.timestamp() for b in begins], dtype=np.float64)
+    # Windows of recordings without a visit belong to the visit -1, which has no results.
+    visit = np.array([-1 if r.visit is None else r.visit for r in recordings], dtype=np.int64)[recording]
+    at = begin_s[recording] + start_s
+    out = np.full((len(recording), len(heads)), np.nan, np.float32)
+    order = np.argsort(visit, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(visit[order])) + 1):
+        if len(rows):
+            out[rows] = results.targets(int(visit[rows[0]]), at[rows])
+    return out

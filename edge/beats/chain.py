@@ -1,0 +1,115 @@
+"""The rhythm in a window's candidates: for each rate the best chain of beats, by dynamic programming.
+
+After the beat tracker of Ellis (J New Music Res 2007;36:51): a chain earns the likeness of the candidates that it takes
+and pays for intervals that differ from the period. Beats that noise hides may be missing, at a price, so that half the
+period never looks better than the period; false candidates are left out at no price but what they would have earned.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.beats.shape import Candidates
+
+LOWEST_BPM = 25.0
+"""Slowest rate looked for (``heartrate.RATE_LIMITS_BPM``)."""
+HIGHEST_BPM = 240.0
+"""Fastest rate looked for."""
+STEP = 0.02
+"""Two neighbouring rates differ by this part."""
+NEUTRAL = 0.6
+"""Likeness that earns nothing: what electrode motion passes in the place of a beat has a median of 0.65."""
+MISSED = 0.3
+"""Price of a beat that is not seen, as that of one with half the neutral likeness."""
+MOST_INTERVALS = 3
+"""At most this many intervals lie between two beats of a chain: two missing in a row."""
+JITTER = 0.08
+"""Standard deviation of an interval about the period, as a part of it: sinus rhythm with breathing and early beats."""
+SHORTEST = 0.6
+"""No interval is shorter than this part of the period."""
+
+_NEVER = -1e6
+_PIECE = 64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Chains:
+    """The best chain for each rate.
+
+    Attributes:
+        score: What each earns, one per rate of ``ChainFinder.log_rate``.
+    """
+
+    score: NDArray[np.float64]
+    _at: NDArray[np.int64]
+    _totals: NDArray[np.float64]
+    _before: NDArray[np.int64]
+
+    def beats(self, rate: int) -> NDArray[np.int64]:
+        """Returns the candidates in the chain for a rate, as increasing sample numbers."""
+        chain: list[int] = []
+        i = int(self._totals[:, rate].argmax()) if len(self._at) else -1
+        while i >= 0:
+            chain.append(int(self._at[i]))
+            i = int(self._before[i, rate])
+        return np.array(chain[::-1], dtype=np.int64)
+
+
+class ChainFinder:
+    """Finds chains. No state but tables.
+
+    Args:
+        fs_hz: Rate of the windows.
+
+    Attributes:
+        log_rate: Natural logarithms of the rates looked for, per minute.
+        period: Their periods in samples.
+    """
+
+    def __init__(self, fs_hz: float) -> None:
+        steps = int(np.log(HIGHEST_BPM / LOWEST_BPM) / STEP) + 1
+        self.log_rate = np.log(LOWEST_BPM) + STEP * np.arange(steps)
+        self.period = 60.0 * fs_hz / np.exp(self.log_rate)
+        self._price = self._price_of_intervals()
+
+    def _price_of_intervals(self) -> NDArray[np.float32]:
+        """Row: interval in samples; column: rate. What it costs, as a negative number."""
+        longest = int(MOST_INTERVALS * self.period[0])
+        table = np.full((longest + 1, len(self.period)), _NEVER, dtype=np.float32)
+        # In pieces: in one go the intermediate results are the peak of a device's memory (4 MiB).
+        for first in range(1, longest + 1, _PIECE):
+            interval = np.arange(first, min(first + _PIECE, longest + 1))[:, None]
+            count = np.maximum(1.0, np.rint(interval / self.period))
+            off = np.log(interval / (count * self.period)) / JITTER
+            price = -0.5 * off * off - MISSED * (count - 1.0)
+            price[(count > MOST_INTERVALS) | (interval <= SHORTEST * self.period)] = _NEVER
+            table[first : first + len(price)] = price
+        return table
+
+    def find(self, found: Candidates, n: int) -> Chains:
+        """Finds the best chain for each rate.
+
+        Args:
+            found: The candidates of a window.
+            n: Its length in samples.
+        """
+        at, rates = found.at, np.arange(len(self.period))
+        totals = np.zeros((len(at), len(rates)))
+        before = np.full((len(at), len(rates)), -1, dtype=np.int64)
+        if not len(at):
+            return Chains(-MISSED * np.floor(n / self.period), at, totals, before)
+        for i in range(len(at)):
+            best = -MISSED * np.floor(at[i] / self.period)
+            first = int(np.searchsorted(at, at[i] - len(self._price) + 1))
+            if first < i:
+                linked = totals[first:i] + self._price[at[i] - at[first:i]]
+                link = linked.argmax(axis=0)
+                value = linked[link, rates]
+                before[i] = np.where(value > best, link + first, -1)
+                best = np.maximum(value, best)
+            totals[i] = best + (found.likeness[i] - NEUTRAL)
+        totals -= MISSED * np.floor((n - at)[:, None] / self.period)
+        return Chains(totals.max(axis=0), at, totals, before)

@@ -1,0 +1,256 @@
+"""Reading a bundle: everything is checked, nothing in it is executed.
+
+A bundle is a folder or the same folder zipped. Every file that the manifest names must be there with its size and
+SHA-256, and no other file may be; sizes are bounded before anything is read; names in a zip may not leave the bundle.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import lzma
+import math
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.bundle.schema import HeadCalibration, Manifest, parse_calibration, parse_manifest
+from firmware_bridge.errors import BundleError
+
+DEMO = "demo"
+"""Names the bundle in the package wherever a bundle is taken."""
+
+MAX_MANIFEST_BYTES = 4 << 20
+MAX_FILE_BYTES = 512 << 20
+MAX_FILES = 512
+MAX_GOLDEN_BYTES = 64 << 20
+MANIFEST = "manifest.json"
+_UNPACK_FAULTS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    OSError,
+    RuntimeError,  # an encrypted member
+    NotImplementedError,
+    EOFError,
+    ValueError,
+)
+REQUIRED = ("model.tflite", "calibration.json", "golden.npz", "MODEL_CARD.md")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bundle:
+    """A verified bundle.
+
+    Attributes:
+        path: Where it was read from.
+        sha256: Hash of ``manifest.json``, and so of everything in the bundle.
+        manifest: What it says of itself.
+        calibration: By head key.
+        model: The bytes of ``model.tflite``.
+        golden_inputs: Shape ``(k, *input.shape)`` int8.
+        golden_outputs: Shape ``(k, outputs)`` int8.
+    """
+
+    path: Path
+    sha256: str
+    manifest: Manifest
+    calibration: Mapping[str, HeadCalibration]
+    model: bytes
+    golden_inputs: NDArray[np.int8]
+    golden_outputs: NDArray[np.int8]
+
+
+def demo_bundle_path() -> Path:
+    """Returns the folder of the demonstration bundle inside the package."""
+    return Path(__file__).parents[1] / "bundles" / DEMO
+
+
+def resolve(name: str | Path) -> Path:
+    """Returns the path of a bundle argument; ``demo`` is the one in the package (a folder of that name: ``./demo``)."""
+    return demo_bundle_path() if str(name) == DEMO else Path(name)
+
+
+def load_bundle(name: str | Path) -> Bundle:
+    """Reads and verifies a bundle.
+
+    Args:
+        name: Folder, zip file, or ``demo``.
+
+    Raises:
+        BundleError: It is not a bundle, is altered, incomplete, too large or too new.
+    """
+    path = resolve(name)
+    files = _open(path)
+    raw_manifest = files.read(MANIFEST, MAX_MANIFEST_BYTES)
+    manifest = parse_manifest(_json(raw_manifest, MANIFEST))
+    _check_names(files.names(), manifest)
+    contents: dict[str, bytes] = {}
+    for member in sorted(manifest.files):
+        data = _verified(files, member, *manifest.files[member])
+        if member in REQUIRED:
+            contents[member] = data  # reports and C arrays are verified and let go: they can be larger than the model
+    inputs, outputs = _golden(contents["golden.npz"], manifest)
+    return Bundle(
+        path=path,
+        sha256=hashlib.sha256(raw_manifest).hexdigest(),
+        manifest=manifest,
+        calibration=parse_calibration(_json(contents["calibration.json"], "calibration.json"), manifest.outputs),
+        model=contents["model.tflite"],
+        golden_inputs=inputs,
+        golden_outputs=outputs,
+    )
+
+
+def read_extra(name: str | Path, member: str, limit: int) -> bytes | None:
+    """Reads a file of a bundle that not every bundle has; it is not verified, which :func:`load_bundle` does.
+
+    Args:
+        name: Folder, zip file, or ``demo``.
+        member: Relative path in the bundle.
+        limit: Largest size in bytes.
+
+    Returns:
+        Its bytes; ``None`` where there is none.
+
+    Raises:
+        BundleError: It is not a bundle, or the file cannot be read or is larger.
+    """
+    files = _open(resolve(name))
+    return files.read(member, limit) if member in files.names() else None
+
+
+class _Folder:
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def names(self) -> set[str]:
+        found = set()
+        for entry in self._root.rglob("*"):
+            if entry.is_symlink():
+                raise BundleError(f"{entry} is a symbolic link", "a bundle holds plain files only")
+            if entry.is_file():
+                found.add(entry.relative_to(self._root).as_posix())
+            if len(found) > MAX_FILES:
+                raise BundleError(f"{self._root} holds more than {MAX_FILES} files", "this is not a bundle")
+        return found
+
+    def read(self, name: str, limit: int) -> bytes:
+        path = self._root / name
+        try:
+            if path.stat().st_size > limit:
+                raise BundleError(f"{path} is larger than {limit} bytes")
+            return path.read_bytes()
+        except FileNotFoundError:
+            raise BundleError(f"{path} is missing", "the bundle is incomplete; copy or convert it again") from None
+        except OSError as e:
+            raise BundleError(f"{path} cannot be read: {e.strerror}", "check its permissions") from None
+
+
+class _Zip:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._zip = zipfile.ZipFile(path)
+        except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as e:
+            raise BundleError(f"{path} is neither a bundle folder nor a zip: {e}") from None
+        infos = self._zip.infolist()
+        if len(infos) > MAX_FILES:
+            raise BundleError(f"{path} holds more than {MAX_FILES} files", "this is not a bundle")
+        names = [i.filename for i in infos if not i.is_dir()]
+        for name in [i.filename for i in infos]:
+            parts = PurePosixPath(name).parts
+            if not parts or name.startswith("/") or ".." in parts or "\\" in name or ":" in name:
+                raise BundleError(f"{path} holds the path '{name}', which leaves the bundle", "do not trust this file")
+        if len(set(names)) != len(names):
+            raise BundleError(f"{path} holds a file twice", "do not trust this file")
+        # Zipping a folder by hand usually puts that folder into the archive.
+        tops = {PurePosixPath(n).parts[0] for n in names}
+        self._prefix = f"{next(iter(tops))}/" if MANIFEST not in names and len(tops) == 1 else ""
+
+    def names(self) -> set[str]:
+        return {i.filename.removeprefix(self._prefix) for i in self._zip.infolist() if not i.is_dir()}
+
+    def read(self, name: str, limit: int) -> bytes:
+        try:
+            with self._zip.open(self._prefix + name) as f:
+                data = f.read(limit + 1)
+        except KeyError:
+            raise BundleError(f"{self._path}: {name} is missing", "the bundle is incomplete") from None
+        except _UNPACK_FAULTS as e:
+            raise BundleError(f"{self._path}: {name} cannot be unpacked: {e}", "copy or convert it again") from None
+        if len(data) > limit:
+            raise BundleError(f"{self._path}: {name} is larger than it should be ({limit} bytes)")
+        return data
+
+
+def _open(path: Path) -> _Folder | _Zip:
+    if path.is_dir():
+        return _Folder(path)
+    if path.is_file():
+        return _Zip(path)
+    raise BundleError(f"no bundle at {path}", "give a bundle folder, a zip of one, or 'demo'")
+
+
+def _json(data: bytes, name: str) -> Any:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as e:
+        raise BundleError(f"{name} is not valid JSON: {e}", "copy or convert the bundle again") from None
+
+
+def _check_names(found: set[str], manifest: Manifest) -> None:
+    for name in REQUIRED:
+        if name not in manifest.files:
+            raise BundleError(f"manifest.files does not list {name}", "the bundle is incomplete; convert it again")
+    missing = sorted(set(manifest.files) - found)
+    if missing:
+        raise BundleError(f"{missing[0]} is missing from the bundle", "it is incomplete; copy or convert it again")
+    extra = sorted(found - set(manifest.files) - {MANIFEST})
+    if extra:
+        raise BundleError(f"{extra[0]} is in the bundle but not in its manifest", "remove it, or do not trust it")
+
+
+def _verified(files: _Folder | _Zip, name: str, sha256: str, size: int) -> bytes:
+    if not 0 <= size <= MAX_FILE_BYTES:
+        raise BundleError(f"manifest.files gives {name} an impossible size of {size} bytes")
+    data = files.read(name, size)
+    if len(data) != size or hashlib.sha256(data).hexdigest() != sha256:
+        raise BundleError(f"{name} was altered: its SHA-256 is not the manifest's", "copy or convert the bundle again")
+    return data
+
+
+def _golden(data: bytes, manifest: Manifest) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            inputs = _int8_member(archive, "inputs.npy")
+            outputs = _int8_member(archive, "outputs.npy")
+    except (*_UNPACK_FAULTS, KeyError) as e:
+        raise BundleError(f"golden.npz cannot be read: {e}", "convert the bundle again") from None
+    width = math.prod(manifest.output.shape)
+    if len(inputs) == 0 or len(inputs) != len(outputs):
+        raise BundleError("golden.npz needs int8 arrays 'inputs' and 'outputs' of equal length")
+    if inputs.shape[1:] != manifest.input.shape or outputs[0].size != width:
+        raise BundleError("golden.npz does not fit the model's input or output shape")
+    return inputs, outputs.reshape(len(outputs), width)
+
+
+def _int8_member(archive: zipfile.ZipFile, name: str) -> NDArray[np.int8]:
+    """Reads one .npy member; its header is checked before memory is taken for what it promises."""
+    if archive.getinfo(name).file_size > MAX_GOLDEN_BYTES:
+        raise ValueError(f"{name} is larger than {MAX_GOLDEN_BYTES} bytes")
+    raw = io.BytesIO(archive.read(name))
+    version = np.lib.format.read_magic(raw)
+    reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, fortran, dtype = reader(raw)
+    rest = raw.read()
+    if fortran or dtype != np.dtype(np.int8) or math.prod(shape) != len(rest):
+        raise ValueError(f"{name} is not a plain int8 array")
+    return np.frombuffer(rest, dtype=np.int8).reshape(shape)

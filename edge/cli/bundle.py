@@ -1,0 +1,62 @@
+"""``anyecg bundle show|verify``: what a bundle is, and whether it is what it says."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from edge.bundle.reader import Bundle, load_bundle
+from edge.bundle.schema import OutputHead
+from edge.cli.parser import Parser
+from edge.model import load_model, self_test
+from firmware_bridge.errors import EXIT_OK
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command; see ``anyecg bundle --help``."""
+    parser = Parser("anyecg bundle", "Show or verify a bundle.")
+    parser.add_argument("action", choices=["show", "verify"])
+    parser.add_argument("bundle", metavar="BUNDLE", help="folder, zip, or 'demo'")
+    parser.add_argument("--backend", default="auto", help="interpreter for the self-test: auto, litert, tflm ...")
+    args = parser.parse_args(argv)
+    bundle = load_bundle(args.bundle)
+    if args.action == "show":
+        sys.stdout.write(describe(bundle))
+        return EXIT_OK
+    model = load_model(bundle, args.backend)
+    worst = self_test(bundle, model)
+    sys.stdout.write(
+        f"{bundle.path}: {len(bundle.manifest.files)} files as the manifest says, sha256 {bundle.sha256}\n"
+        f"self-test on {model.backend}: {len(bundle.golden_inputs)} golden windows, at most {worst} LSB off: ok\n"
+    )
+    return EXIT_OK
+
+
+def describe(bundle: Bundle) -> str:
+    """Returns the bundle in words and a table of its outputs."""
+    m = bundle.manifest
+    f = m.front_end
+    lines = [
+        f"{m.name} {m.version}  ({m.tier} tier, {m.licence})",
+        f"sha256      {bundle.sha256}",
+        f"model       {len(bundle.model)} bytes, input {list(m.input.shape)} int8, {len(m.outputs)} outputs",
+        f"front end   {f.name}: {f.window_samples} samples at {f.fs_hz:g} Hz, group delay {f.group_delay_s:g} s",
+        f"aggregation {m.aggregation_minutes:g} min, weighting: {m.weighting}",
+        "budgets     " + (", ".join(f"{k} {v:g}" for k, v in sorted(m.budgets.items())) or "none"),
+        "",
+        f"{'output':<18} {'LOINC':<9} {'unit':<8} {'AUROC (95 % CI)':<21} {'n':>6}  evidence  threshold",
+    ]
+    lines += [_row(head, bundle) for head in m.outputs]
+    return "\n".join([*lines, "", m.notice, ""])
+
+
+def _row(head: OutputHead, bundle: Bundle) -> str:
+    e = head.evidence
+    measured = "-" if e.auroc is None else f"{e.auroc:.3f}"
+    if e.auroc is not None and e.ci is not None:
+        measured += f" ({e.ci[0]:.3f}-{e.ci[1]:.3f})"
+    if e.auroc is None and e.mae is not None:
+        measured = f"MAE {e.mae:.2f} {head.unit}"
+    threshold = bundle.calibration[head.key].threshold
+    shown = "-" if threshold is None else f"{threshold:.3f}"
+    return f"{head.key:<18} {head.loinc or '-':<9} {head.unit:<8} {measured:<21} {e.n or '-':>6}  {e.tier:<9} {shown}"

@@ -1,0 +1,52 @@
+"""``anyecg doctor``: what keeps this machine from running for weeks, and the command that mends it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+
+from edge.cli.parser import Parser
+from edge.doctor.probe import Probe, State
+from edge.doctor.run import Report, examine
+from firmware_bridge.errors import EXIT_OK, CheckFailedError
+
+WRONG_CODE = CheckFailedError.exit_code
+
+
+def main(argv: Sequence[str]) -> int:
+    """Runs the command; exit code 1 when something is wrong."""
+    p = Parser(
+        "anyecg doctor", "Look at software, computer, Bluetooth and serial ports; exit 1 when something is wrong."
+    )
+    p.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    p.add_argument(
+        "--need",
+        choices=["ble", "serial"],
+        action="append",
+        default=[],
+        help="kind of patch that is meant to be used: what is not here for it is wrong, too (may be repeated)",
+    )
+    args = p.parse_args(argv)
+    report = examine(Probe(), args.need)
+    sys.stdout.write(json.dumps(report.as_dict(), indent=1) + "\n" if args.json else text(report))
+    return EXIT_OK if report.ok else WRONG_CODE
+
+
+def text(report: Report) -> str:
+    """Returns the report as lines for a person."""
+    width = max((len(finding.check) for _area, finding in report.findings), default=0)
+    lines: list[str] = []
+    last = ""
+    for area, finding in report.findings:
+        if area != last:
+            lines += ["", area] if last else [area]
+            last = area
+        lines.append(f"  {finding.state:<8}  {finding.check:<{width}}  {finding.detail}")
+        if finding.fix:
+            verb = "mend it" if finding.state in {State.WRONG, State.WARNING} else "to have it"
+            lines.append(f"  {'':<8}  {'':<{width}}  {verb}: {finding.fix}")
+    wrong, warnings = report.count(State.WRONG), report.count(State.WARNING)
+    verdict = "nothing is wrong" if wrong == 0 else f"{wrong} {'thing is' if wrong == 1 else 'things are'} wrong"
+    noted = f", {warnings} {'warning' if warnings == 1 else 'warnings'}" if warnings else ""
+    return "\n".join([*lines, "", f"{verdict}{noted}", ""])

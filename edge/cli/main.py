@@ -1,0 +1,160 @@
+"""The ``anyecg`` command: finds the subcommand, turns every error into one line and a documented exit code.
+
+Subcommands are loaded only when they are called: the host side (``convert``, ``calibration``) is named here by text and
+never imported by the device side.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple, cast
+
+from edge.process.no_tls import load_asyncio
+from edge.records import NOTICE
+from firmware_bridge.errors import EXIT_INTERNAL, EXIT_OK, EXIT_SIGINT, AnyEcgError, MissingExtraError
+
+__all__ = ["COMMANDS", "main"]
+
+
+class Command(NamedTuple):
+    """A subcommand.
+
+    Attributes:
+        target: ``module:function``, called with the remaining arguments.
+        extra: The extra that it needs, for the message when a library is missing; empty on the device.
+        summary: One line for the overview.
+    """
+
+    target: str
+    extra: str
+    summary: str
+
+
+COMMANDS: dict[str, Command] = {
+    "run": Command("edge.cli.run:main", "", "read a patch or recording and emit lab estimates"),
+    "demo": Command("edge.cli.demo:main", "", "a virtual patch, the whole chain and the demonstration bundle"),
+    "bundle": Command("edge.cli.bundle:main", "", "show or verify a bundle"),
+    "bench": Command("edge.cli.bench:main", "", "measure the budgets on this machine; exit 1 when one is broken"),
+    "doctor": Command("edge.cli.doctor:main", "", "say what is wrong with this machine and what mends it"),
+    "devices": Command("edge.cli.devices:main", "", "list the patches that can be read, and what each can promise"),
+    "scan": Command("edge.cli.scan:main", "", "list patches on Bluetooth and serial ports, and the URL of each"),
+    "virtual-patch": Command(
+        "firmware_bridge.virtual.command:run", "", "a patch on a pseudo-terminal, with faults on demand"
+    ),
+    "firmware": Command(
+        "firmware_bridge.virtual.c_library:run", "", "copy the C library for one's own patch into a folder"
+    ),
+    "simulate": Command("convert.cli.simulate:main", "convert", "write a cohort of simulated patients (MC-MED layout)"),
+    "prepare": Command("convert.cli.prepare:main", "convert", "cut and label ten-second segments of a data set"),
+    "finetune": Command("convert.cli.finetune:main", "convert", "train a teacher on a prepared data set"),
+    "convert": Command("convert.cli.convert:main", "convert", "turn a checkpoint into a bundle, with proof"),
+    "calibrate": Command(
+        "calibration.cli.calibrate:main", "convert", "fit a device, a bundle's probabilities, or a person's values"
+    ),
+    "train-demo": Command(
+        "convert.cli.train_demo:main", "convert", "train the demonstration bundle on simulated patients"
+    ),
+    "validate": Command(
+        "calibration.cli.validate:main", "convert", "judge a bundle on labelled recordings; exit 1 when the gate fails"
+    ),
+    "evaluate": Command("calibration.cli.evaluate:main", "convert", "judge a teacher on prepared segments, by head"),
+    "lint": Command("convert.cli.lint:main", "convert", "say which target a model fails, and why"),
+    "micro-package": Command("convert.cli.micro_package:main", "convert", "write a bundle as C for TFLite Micro"),
+}
+
+ON_DEVICE = ("run", "demo")
+"""Commands under the memory budget of a device."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line.
+
+    Args:
+        argv: Arguments without the program's name; the process's own by default.
+
+    Returns:
+        The exit code; see ``docs/exit-codes.md``.
+    """
+    args = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _dispatch(args)
+    except AnyEcgError as e:
+        _complain(f"anyecg: {_one_line(str(e))}")
+        return e.exit_code
+    except KeyboardInterrupt:
+        _complain("anyecg: interrupted")
+        return EXIT_SIGINT
+    except BrokenPipeError:
+        # Whoever read the output went away; keep the interpreter from complaining when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
+    except Exception as e:  # noqa: BLE001  # the last line of defence: no traceback reaches a user
+        _complain(f"anyecg: a fault of this program ({type(e).__name__}); please report {_crash_report()}")
+        return EXIT_INTERNAL
+
+
+def _dispatch(args: list[str]) -> int:
+    if not args or args[0] in {"-h", "--help", "help"}:
+        sys.stdout.write(_overview())
+        return EXIT_OK
+    if args[0] in {"-V", "--version"}:
+        sys.stdout.write(f"anyecg-edge {_version()}\n")
+        return EXIT_OK
+    command = COMMANDS.get(args[0])
+    if command is None:
+        _complain(f"anyecg: unknown command '{args[0]}' (one of: {', '.join(COMMANDS)})")
+        return 2
+    if args[0] in ON_DEVICE:
+        load_asyncio()
+    module, _, function = command.target.partition(":")
+    try:
+        run = cast("Callable[[list[str]], int | None]", getattr(importlib.import_module(module), function))
+        return run(args[1:]) or EXIT_OK
+    except ModuleNotFoundError as e:
+        own = (e.name or "").split(".")[0] in {"edge", "convert", "calibration", "firmware_bridge"}
+        if own or not command.extra:
+            raise
+        raise MissingExtraError(f"'anyecg {args[0]}'", command.extra) from None
+
+
+def _overview() -> str:
+    width = max(len(name) for name in COMMANDS)
+    lines = "\n".join(f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items())
+    return f"usage: anyecg COMMAND [options]\n\n{lines}\n\n'anyecg COMMAND --help' tells more.\n{NOTICE}\n"
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("anyecg-edge")
+    except PackageNotFoundError:
+        return "unknown (not installed)"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _complain(line: str) -> None:
+    try:
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
+    except OSError:
+        pass  # nobody is left to read it; the exit code still tells
+
+
+def _crash_report() -> str:
+    import tempfile
+    import traceback
+
+    try:
+        with tempfile.NamedTemporaryFile("w", prefix="anyecg-crash-", suffix=".txt", delete=False) as f:
+            f.write(f"anyecg-edge {_version()}, Python {sys.version}\n{traceback.format_exc()}")
+            return str(Path(f.name))
+    except OSError:
+        return "it (the report itself could not be written)"

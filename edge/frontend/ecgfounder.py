@@ -1,0 +1,146 @@
+"""Front end ``ecgfounder/1``: what the teacher was trained on, exactly, faster.
+
+ECGFounder's preparation of a ten-second window at 500 Hz: 50 Hz notch (Q 30), Butterworth band-pass of order 4 from
+0.67 to 40 Hz, both forwards and backwards, minus the running median of 201 samples, then the z-score. The arithmetic is
+that of ``scipy.signal.filtfilt`` and ``medfilt``; what is saved is the design of filters and initial states (stated
+here) and the median (that of ``scipy.ndimage``, the same values). Needs the ``foundation`` extra.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.frontend.scipy_routines import load_linear_filter, load_median_filter
+from firmware_bridge.errors import MissingExtraError
+
+FS_HZ = 500.0
+WINDOW_SAMPLES = 5000
+
+
+class Stage(NamedTuple):
+    """One IIR filter, run forwards and backwards as ``scipy.signal.filtfilt`` does.
+
+    Attributes:
+        b: Numerator.
+        a: Denominator.
+        zi: State of a step response that has settled (``scipy.signal.lfilter_zi``).
+    """
+
+    b: NDArray[np.float64]
+    a: NDArray[np.float64]
+    zi: NDArray[np.float64]
+
+    @property
+    def pad(self) -> int:
+        """Samples of odd extension at either end, ``filtfilt``'s default."""
+        return 3 * max(len(self.a), len(self.b))
+
+
+_TAP = 0.00210678134062039
+NOTCH = Stage(
+    np.array([0.9896361753628921, -1.6012649682336106, 0.9896361753628921]),
+    np.array([1.0, -1.6012649682336106, 0.9792723507257841]),
+    np.array([0.010363824637108, 0.010363824637107907]),
+)
+"""``scipy.signal.iirnotch(50, 30, 500)``."""
+BAND = Stage(
+    np.array([_TAP, 0.0, -0.00842712536248156, 0.0, 0.012640688043722339, 0.0, -0.00842712536248156, 0.0, _TAP]),
+    np.array(
+        [
+            1.0,
+            -6.69982772563499,
+            19.691253828465822,
+            -33.190544451430235,
+            35.11756594006398,
+            -23.895107000645453,
+            10.212953481905869,
+            -2.5068563003602984,
+            0.27056222781627265,
+        ]
+    ),
+    np.array(
+        [
+            -0.002106765096057557,
+            -0.0021068739318300172,
+            0.006320571306461621,
+            0.0063200321405768225,
+            -0.00632008543363907,
+            -0.00632047359920614,
+            0.002106817668239964,
+            0.00210677694545528,
+        ]
+    ),
+)
+"""``scipy.signal.butter(4, [0.67, 40], "bandpass", fs=500)``; a test designs both anew."""
+MEDIAN_S = 0.4
+"""Length of the median baseline: int(0.4 s x 500 Hz) + 1 = 201 samples."""
+
+ZSCORE_EPSILON = 1e-8
+"""Added to the standard deviation, as ECGFounder's data sets do (PKUDigitalHealth/ECGFounder, dataset.py)."""
+
+CLAMP = 16.0
+"""Default clamp of the int8 model input; a bundle's manifest states its own."""
+
+
+def quantized(z: NDArray[np.float64], scale: float, zero_point: int, clamp: float) -> NDArray[np.int8]:
+    """Returns a z-scored window as the model's int8 input, same shape.
+
+    Args:
+        z: Shape ``(n,)``.
+        scale: Of the input tensor.
+        zero_point: Of the input tensor.
+        clamp: Largest magnitude of the z-score that is kept.
+    """
+    q = np.clip(z, -clamp, clamp)
+    q /= scale
+    np.rint(q, out=q)
+    q += zero_point
+    return np.clip(q, -128.0, 127.0, out=q).astype(np.int8)
+
+
+class EcgFounderFrontEnd:
+    """Filters whole windows as ECGFounder does.
+
+    Raises:
+        MissingExtraError: scipy is not installed.
+    """
+
+    def __init__(self) -> None:
+        try:
+            self._filter = load_linear_filter()
+            self._median = load_median_filter()
+        except ImportError as e:
+            raise MissingExtraError("the foundation tier (front end ecgfounder/1)", "foundation") from e
+        self._median_samples = int(MEDIAN_S * FS_HZ) + 1
+
+    def filter(self, window_mv: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Notch, band-pass and median baseline, without the z-score.
+
+        Args:
+            window_mv: Shape ``(n,)``, 500 Hz, ``n > 27``; any unit.
+
+        Returns:
+            Shape ``(n,)``, float64, in the unit of the input.
+        """
+        x = np.asarray(window_mv, dtype=np.float64)
+        for stage in (NOTCH, BAND):
+            x = self._forwards_backwards(stage, x)
+        return np.asarray(x - self._median(x, self._median_samples), dtype=np.float64)
+
+    def __call__(self, window_mv: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Returns the z-scored window, shape ``(n,)``, float64: the teacher's input."""
+        y = self.filter(window_mv)
+        # What np.mean and np.std compute, with the centred window made once.
+        y = y - np.add.reduce(y) / len(y)
+        return np.asarray(y / (np.sqrt(np.add.reduce(y * y) / len(y)) + ZSCORE_EPSILON), dtype=np.float64)
+
+    def _forwards_backwards(self, stage: Stage, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        b, a, zi = stage
+        pad = stage.pad
+        ext = np.concatenate((2.0 * x[0] - x[pad:0:-1], x, 2.0 * x[-1] - x[-2 : -pad - 2 : -1]))
+        y, _ = self._filter(b, a, ext, zi * ext[0])
+        y, _ = self._filter(b, a, y[::-1], zi * y[-1])
+        return np.asarray(y[::-1][pad:-pad], dtype=np.float64)

@@ -1,0 +1,116 @@
+"""One gap-free run of samples and its way onto the uniform grid."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.grid.clock import SampleClock
+from edge.grid.resample import Resampler
+
+_NONE = np.empty(0, dtype=np.float64)
+
+
+class Segment:
+    """Puts the samples of one segment onto the grid.
+
+    The grid of a segment begins at its first sample that the interpolation kernel fully supports. Where the rates are
+    equal and there is no device clock to follow, samples pass as they are.
+
+    Args:
+        fs_hz: Nominal input rate.
+        grid_hz: Output rate.
+        start_s: Signal time of the first input sample.
+        clocked: Frames carry device time.
+
+    Attributes:
+        end_s: Signal time just after the last input sample.
+    """
+
+    def __init__(self, fs_hz: float, grid_hz: int, start_s: float, *, clocked: bool) -> None:
+        self._fs_hz = fs_hz
+        self._grid_hz = grid_hz
+        self._start_s = start_s
+        self._clock = SampleClock(fs_hz) if clocked else None
+        self._resampler = None if fs_hz == grid_hz and not clocked else Resampler(fs_hz, grid_hz)
+        self._count = 0
+        self._made = 0
+        self._next = 0
+        self._zero_s: float | None = None
+        self._grid_zero_s: float | None = None
+        self.end_s = start_s
+
+    @property
+    def measured_hz(self) -> float | None:
+        """True input rate from device time; ``None`` where there is no clock."""
+        return None if self._clock is None else self._clock.measured_hz
+
+    def clock_error_s(self, samples: int, device_time_ns: int) -> float:
+        """Returns how much later than expected a frame of ``samples`` ends."""
+        return 0.0 if self._clock is None else self._clock.error_s(samples, device_time_ns)
+
+    def push(self, samples: NDArray[np.float64], device_time_ns: int | None) -> tuple[NDArray[np.float64], float]:
+        """Takes the next samples.
+
+        Args:
+            samples: Shape ``(n,)``, ``n >= 1``.
+            device_time_ns: Device time of the last of them; ignored without a clock.
+
+        Returns:
+            Grid samples, shape ``(m,)``, and the signal time of the first.
+        """
+        n = len(samples)
+        if self._resampler is None:
+            start_s = self._start_s + self._made / self._grid_hz
+            self._made += n
+            self.end_s = self._start_s + self._made / self._fs_hz
+            return samples, start_s
+        if self._clock is None or device_time_ns is None:
+            positions = self._nominal_positions(n)
+            grid_start_s = self._start_s + (self._resampler.half - 1) / self._fs_hz
+        else:
+            positions = self._clocked_positions(n, device_time_ns)
+            grid_start_s = self._start_s + (self._grid_zero_s or 0.0)
+        out = self._resampler.push(samples, positions)
+        start_s = grid_start_s + self._made / self._grid_hz
+        self._made += len(out)
+        return out, start_s
+
+    def _nominal_positions(self, n: int) -> NDArray[np.float64]:
+        assert self._resampler is not None
+        first = self._resampler.half - 1
+        self._count += n
+        self.end_s = self._start_s + self._count / self._fs_hz
+        ratio = self._fs_hz / self._grid_hz
+        stop = max(self._next, int(np.ceil((self._count - first) / ratio)))
+        positions = first + np.arange(self._next, stop, dtype=np.float64) * ratio
+        # The last may lie on or past the newest sample by rounding: it then belongs to the next call.
+        positions = positions[positions < self._count]
+        self._next += len(positions)
+        return positions
+
+    def _clocked_positions(self, n: int, device_time_ns: int) -> NDArray[np.float64]:
+        """Positions on the grid within this frame; times count from the segment's first sample."""
+        assert self._resampler is not None
+        assert self._clock is not None
+        if self._zero_s is None:
+            self._clock.start(device_time_ns)
+            self._zero_s = (n - 1) / self._fs_hz
+            before_s, last_s = -1.0 / self._fs_hz, self._zero_s
+        else:
+            a, b = self._clock.advance(n, device_time_ns)
+            before_s, last_s = a + self._zero_s, b + self._zero_s
+        step_s = (last_s - before_s) / n
+        base = self._count - 1
+        self._count += n
+        self.end_s = self._start_s + last_s + step_s
+        first = self._resampler.half - 1
+        if self._grid_zero_s is None:
+            if self._count <= first:
+                return _NONE
+            self._grid_zero_s = before_s + (first - base) * step_s
+        stop = max(self._next, int(np.floor((last_s - self._grid_zero_s) * self._grid_hz)) + 1)
+        k = np.arange(self._next, stop, dtype=np.float64)
+        positions = base + (self._grid_zero_s + k / self._grid_hz - before_s) / step_s
+        self._next = stop
+        return np.maximum(positions, float(first))

@@ -1,0 +1,265 @@
+"""From blocks of any rate and clock to gap-free segments on one uniform grid, with every gap named.
+
+The time axis is *signal time*: seconds since the first sample of the session, from the device clock where there is one,
+else by counting samples, and across restarts and disconnections from the host clock. Nothing is ever interpolated
+across missing samples: a gap ends the segment.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.grid.clock import HostClock
+from edge.grid.segment import Segment
+from firmware_bridge.errors import InputError
+from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem, SampleBlock
+
+GapReason = Literal["gap", "lead_off"]
+
+MIN_FS_HZ = 60.0
+MAX_FS_HZ = 4000.0
+"""Rates outside are refused: below, the QRS is lost; above, it is no ECG stream."""
+
+JUMP_S = 0.05
+"""Without a sequence number, device time this far from expectation means missing samples."""
+
+JUMP_WITH_SEQ_S = 1.0
+"""With a sequence number the decoder counts loss itself; only another clock is this far off."""
+
+MAX_GAP_S = 7 * 86400.0
+"""A device clock that jumps further is another clock: the gap is then taken from the host."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Uniform:
+    """Uniform samples of one segment.
+
+    Attributes:
+        start_s: Signal time of the first sample.
+        samples: Shape ``(n,)``, float64, millivolts, or counts where ``scale_known`` is false.
+        first: These samples begin a segment.
+        scale_known: The samples are in millivolts.
+    """
+
+    start_s: float
+    samples: NDArray[np.float64]
+    first: bool
+    scale_known: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Signal that is missing or worthless, between two segments.
+
+    Attributes:
+        start_s: Signal time of its begin.
+        end_s: Signal time of its end, as far as it is known.
+        reason: Why.
+    """
+
+    start_s: float
+    end_s: float
+    reason: GapReason
+
+
+TimelineItem = Uniform | Gap
+
+
+class Timeline:
+    """Orders blocks in signal time.
+
+    Args:
+        grid_hz: Rate of the uniform grid.
+
+    Attributes:
+        end_s: Signal time just after the last sample received.
+        lost_samples: Samples known to be missing since the session began, at the device's rate.
+        segments: Segments begun so far.
+        host_clock: Device time to host time.
+        fs_hz: Nominal rate of the last block, ``None`` before it.
+    """
+
+    def __init__(self, grid_hz: int) -> None:
+        self.grid_hz = grid_hz
+        self.end_s = 0.0
+        self.lost_samples = 0
+        self.segments = 0
+        self.host_clock = HostClock()
+        self.fs_hz: float | None = None
+        self._segment: Segment | None = None
+        self._kind: tuple[str, float | None, float] | None = None
+        self._last_arrival_ns: int | None = None
+        self._anchor: tuple[int, float] | None = None
+        self._link_lost = False
+
+    @property
+    def measured_hz(self) -> float | None:
+        """The device's true rate over the current segment, from device time."""
+        return None if self._segment is None else self._segment.measured_hz
+
+    def push(self, item: LinkItem) -> list[TimelineItem]:
+        """Takes the next block or link event.
+
+        Returns:
+            Uniform samples and gaps, in order of signal time.
+
+        Raises:
+            InputError: A rate that cannot be an ECG stream's.
+        """
+        if isinstance(item, LinkEvent):
+            if item.kind is LinkEventKind.RESTARTED:
+                self._segment, self._anchor, self._link_lost = None, None, True
+                self.host_clock.restart()
+            elif item.kind in {LinkEventKind.DISCONNECTED, LinkEventKind.STALLED}:
+                self._link_lost = True
+            return []
+        if not MIN_FS_HZ <= item.fs_hz <= MAX_FS_HZ:
+            raise InputError(
+                f"a sampling rate of {item.fs_hz:g} Hz", f"{MIN_FS_HZ:g} to {MAX_FS_HZ:g} Hz are supported"
+            )
+        out: list[TimelineItem] = []
+        for part in split_at_nan(item):
+            self._push_block(part, out)
+        self._last_arrival_ns = item.arrival_ns
+        return out
+
+    def host_time_ns(self, signal_s: float) -> int:
+        """Returns the host monotonic time of a signal time near the newest sample."""
+        if self._anchor is not None:
+            device_ns = self._anchor[0] + round((signal_s - self._anchor[1]) * 1e9)
+            mapped = self.host_clock.to_host_ns(device_ns)
+            if mapped is not None:
+                return mapped
+        return (self._last_arrival_ns or 0) - round((self.end_s - signal_s) * 1e9)
+
+    def _push_block(self, block: SampleBlock, out: list[TimelineItem]) -> None:
+        kind = (block.unit, block.lsb_mv, block.fs_hz)
+        self.fs_hz = block.fs_hz
+        lost = block.lost
+        jump_s = self._jump_s(block)
+        if lost == 0 and jump_s is not None:
+            self._segment = None
+            if 0 < jump_s <= MAX_GAP_S:
+                lost = round(jump_s * block.fs_hz)
+            else:
+                self._anchor = None  # another clock: how much is missing it cannot say
+        if lost or kind != self._kind or (self._link_lost and block.device_time_ns is None):
+            self._segment = None
+        self._kind = kind
+        self.lost_samples += lost
+        if block.device_time_ns is not None and not block.resent:
+            self.host_clock.update(block.device_time_ns, block.arrival_ns)
+        if self._segment is None:
+            self._begin(block, lost, out)
+        if len(block) == 0:
+            return
+        if block.lead_off:
+            start_s = self.end_s
+            self.end_s += len(block) / block.fs_hz
+            self._segment = None
+            out.append(Gap(start_s, self.end_s, "lead_off"))
+            return
+        self._feed(block, out)
+
+    def _jump_s(self, block: SampleBlock) -> float | None:
+        if self._segment is None or block.device_time_ns is None or len(block) == 0:
+            return None
+        error_s = self._segment.clock_error_s(len(block), block.device_time_ns)
+        limit_s = JUMP_S if block.seq is None else JUMP_WITH_SEQ_S
+        return error_s if abs(error_s) > limit_s else None
+
+    def _begin(self, block: SampleBlock, lost: int, out: list[TimelineItem]) -> None:
+        """Finds the signal time of the block's first sample and reports what lies before it as a gap."""
+        start_s = self.end_s + lost / block.fs_hz
+        if block.device_time_ns is not None and len(block):
+            if self._anchor is None:
+                start_s = max(start_s, self._host_gap_end_s(block))
+                self._anchor = (block.device_time_ns, start_s + (len(block) - 1) / block.fs_hz)
+            else:
+                device_s = self._anchor[1] + (block.device_time_ns - self._anchor[0]) * 1e-9
+                start_s = device_s - (len(block) - 1) / block.fs_hz
+                if not self.end_s - JUMP_S <= start_s <= self.end_s + MAX_GAP_S:
+                    start_s = max(self.end_s, self._host_gap_end_s(block))
+                    self._anchor = (block.device_time_ns, start_s + (len(block) - 1) / block.fs_hz)
+        elif self._link_lost:
+            start_s = max(start_s, self._host_gap_end_s(block))
+        self._link_lost = False
+        # Even a gap of no length (a change of scale, say) is one: no window may span it.
+        start_s = max(start_s, self.end_s)
+        if self.segments or start_s > self.end_s:
+            out.append(Gap(self.end_s, start_s, "gap"))
+        self.end_s = start_s
+
+    def _host_gap_end_s(self, block: SampleBlock) -> float:
+        if self._last_arrival_ns is None:
+            return self.end_s
+        silent_s = (block.arrival_ns - self._last_arrival_ns) * 1e-9 - len(block) / block.fs_hz
+        return self.end_s + min(max(silent_s, 0.0), MAX_GAP_S)
+
+    def _feed(self, block: SampleBlock, out: list[TimelineItem]) -> None:
+        first = self._segment is None
+        if self._segment is None:
+            self._segment = Segment(block.fs_hz, self.grid_hz, self.end_s, clocked=block.device_time_ns is not None)
+            self.segments += 1
+        scale = 1.0 if block.unit == "mV" else block.lsb_mv
+        values = block.samples.astype(np.float64)
+        if scale is not None and scale != 1.0:
+            values = values * scale
+        samples, start_s = self._segment.push(values, block.device_time_ns)
+        self.end_s = max(self.end_s, self._segment.end_s)
+        out.append(Uniform(start_s, samples, first, scale is not None))
+
+
+def split_at_nan(block: SampleBlock) -> list[SampleBlock]:
+    """Cuts a block at runs of NaN or infinity, which count as lost samples.
+
+    Args:
+        block: Any block.
+
+    Returns:
+        Blocks without such values, in order; the last may be empty with a ``lost`` count. The block itself when it
+        has none.
+    """
+    if block.samples.dtype.kind != "f":
+        return [block]
+    good = np.isfinite(block.samples)
+    if bool(np.all(good)):
+        return [block]
+    edges = np.flatnonzero(np.diff(good.astype(np.int8))) + 1
+    bounds = [0, *edges.tolist(), len(good)]
+    out: list[SampleBlock] = []
+    lost = block.lost
+    for lo, hi in pairwise(bounds):
+        if not good[lo]:
+            lost += hi - lo
+            continue
+        time_ns = block.device_time_ns
+        if time_ns is not None:
+            time_ns -= round((len(good) - hi) * 1e9 / block.fs_hz)
+        out.append(_part(block, block.samples[lo:hi], time_ns, lost))
+        lost = 0
+    if lost:
+        out.append(_part(block, block.samples[:0], block.device_time_ns, lost))
+    return out
+
+
+def _part(
+    block: SampleBlock, samples: NDArray[np.int32] | NDArray[np.float32], time_ns: int | None, lost: int
+) -> SampleBlock:
+    return SampleBlock(
+        samples=samples,
+        unit=block.unit,
+        lsb_mv=block.lsb_mv,
+        fs_hz=block.fs_hz,
+        device_time_ns=time_ns,
+        arrival_ns=block.arrival_ns,
+        seq=block.seq,
+        lost=lost,
+        lead_off=block.lead_off,
+        resent=block.resent,
+    )

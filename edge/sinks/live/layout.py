@@ -1,0 +1,200 @@
+"""From the state of a run to a screen of text. A pure function of both: the tests look at what a person sees."""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from edge.sinks.live.frame import Frame, Row, Span, Style, clean, cut, ends, fit
+from edge.sinks.live.state import REASON_TEXT, LiveState
+
+if TYPE_CHECKING:
+    from edge.records import LabEstimate
+
+MIN_WIDTH = 40
+"""Narrower terminals get what fits of it."""
+
+WAVE_ROWS_MAX = 12
+WAVE_ROWS_MIN = 3
+PAGE_S = 5
+"""Seconds that a page of outputs stays where not all fit."""
+
+_ROWS_ABOVE = 4
+"""Title, beats, vital signs, table head."""
+
+
+def layout(state: LiveState, width: int, height: int, seconds: float = 0.0) -> Frame:
+    """The screen.
+
+    Args:
+        state: What to show.
+        width: Columns of the terminal.
+        height: Rows of the terminal.
+        seconds: Wall time; turns the pages of a long table.
+    """
+    width = max(width, 1)
+    below = [_status(state, width), *_notice(state.notice, width)]
+    labs = () if state.outputs is None else state.outputs.labs
+    spare = max(0, height - _ROWS_ABOVE - len(below))
+    table_rows = min(len(labs) or 1, max(0, spare - WAVE_ROWS_MIN))
+    wave_rows = max(min(spare - table_rows, WAVE_ROWS_MAX), min(spare, WAVE_ROWS_MIN))
+    rows: list[Row] = [_title(state, width)]
+    rows += _wave(state, width, wave_rows)
+    rows.append(_vitals(state, width))
+    rows.append(_head(state, labs, table_rows, width))
+    rows += _table(state, labs, table_rows, seconds)
+    room = max(0, height - len(below))
+    rows = [*rows, *[()] * (room - len(rows))][:room]
+    return tuple(fit(row, width) for row in (*rows, *below)[-height:])
+
+
+def _notice(text: str, width: int) -> list[Row]:
+    """The notice on as many rows as it takes, three at most: it must be readable as a whole."""
+    return [(Span(line, "notice"),) for line in textwrap.wrap(clean(text), width)[:3]]
+
+
+def _title(state: LiveState, width: int) -> Row:
+    e = state.latest
+    bundle = clean(e.bundle.name if e else state.bundle)
+    device = clean(e.device if e else state.source)
+    link, style = state.link_now()
+    mark = {"ok": "●", "warn": "◐", "bad": "○"}[style]
+    left = f" anyecg  {device}  ·  {bundle}" if bundle else f" anyecg  {device}"
+    clock = _clock(e.window.end_s if e else state.wave.end_s)
+    return ends((Span(left, "bar"),), (Span(f" {clock}  {mark} {clean(link)} ", "bar"),), width, "bar")
+
+
+def _clock(seconds: float) -> str:
+    whole = int(seconds) if math.isfinite(seconds) else 0
+    return f"{whole // 3600:02d}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+def _wave(state: LiveState, width: int, rows: int) -> list[Row]:
+    label = 9 if width >= MIN_WIDTH else 0
+    columns = width - label
+    picture = state.wave.draw(columns, rows, millivolts=state.millivolts)
+    low, high = state.wave.scale()
+    unit = "mV" if state.millivolts else ""
+    names = {0: f"{high:+.2f} {unit}", rows - 1: f"{low:+.2f}"} if math.isfinite(high) and label and rows > 1 else {}
+    out: list[Row] = [
+        (Span(line, "wave"), Span(f" {names.get(i, '')}"[:label], "dim")) for i, line in enumerate(picture)
+    ]
+    marks = [" "] * columns
+    for share in state.shown_beats():
+        marks[min(columns - 1, int(share * columns))] = "▴"
+    return [*out, (Span("".join(marks), "wave"), Span(" R" if label and state.beats_s else "", "dim"))]
+
+
+def _vitals(state: LiveState, width: int) -> Row:
+    e = state.latest
+    if e is None:
+        return (Span(" HR --- bpm   "), Span(clean(state.remark) or "waiting for signal", "dim"))
+    rate = "---" if e.heart_rate_bpm is None else f"{e.heart_rate_bpm:3.0f}"
+    score = e.quality.score if math.isfinite(e.quality.score) else 0.0
+    full = round(10 * min(1.0, max(0.0, score)))
+    style: Style = "ok" if e.abstained is None else "bad" if score < 0.3 else "warn"
+    bar = "█" * full + "░" * (10 - full)
+    row: Row = (
+        Span(" HR "), Span(rate, "bold"), Span(" bpm   quality "), Span(f"{bar} {score:.2f}", style), Span("  "),
+    )  # fmt: skip
+    flags = ", ".join(clean(flag).replace("_", " ") for flag in e.quality.flags)
+    return fit((*row, Span(flags or ("clean" if e.abstained is None else ""), "warn" if flags else "dim")), width)
+
+
+_COLUMNS = (
+    (18, "OUTPUT"),
+    (13, "ESTIMATE"),
+    (15, "INTERVAL"),
+    (10, "THRESHOLD"),
+    (6, "FLAG"),
+    (9, "EVIDENCE"),
+    (4, "WIN"),
+)
+"""Cells and head of each column of the table: 76 with the blank before it, so 80 columns hold it."""
+
+
+def _head(state: LiveState, labs: Sequence[LabEstimate], rows: int, width: int) -> Row:
+    """The names of the columns; while abstaining, the reason in words."""
+    if state.latest is not None and state.latest.abstained is not None:
+        below = "  (below: the last one)" if labs else ""
+        return fit((Span(f" no estimate: {REASON_TEXT[state.latest.abstained]}", "warn"), Span(below, "dim")), width)
+    head = " " + "".join(f"{name:<{cells}}" for cells, name in _COLUMNS)
+    shown = f"{rows} of {len(labs)}" if len(labs) > rows else ""
+    return (Span(cut(head if width < len(head) + len(shown) else head + shown, width), "dim"),)
+
+
+def _table(state: LiveState, labs: Sequence[LabEstimate], rows: int, seconds: float) -> list[Row]:
+    if not labs:
+        text = " no estimate yet" if state.outputs is None else " no outputs"
+        nothing: Row = (Span(text, "dim"),)
+        return [nothing][:rows]
+    shown = list(labs)
+    if len(labs) > rows > 0:
+        shown = sorted(labs, key=lambda lab: lab.flag is not True)
+        page = int(seconds // PAGE_S) % math.ceil(len(shown) / rows)
+        shown = shown[page * rows : page * rows + rows]
+    stale = state.latest is not None and state.latest.abstained is not None
+    return [_lab_row(lab, stale=stale) for lab in shown[:rows]]
+
+
+def _lab_row(lab: LabEstimate, *, stale: bool) -> Row:
+    unit = lab.unit
+    interval = "-"
+    if lab.interval is not None:
+        interval = f"{number(lab.interval[0], unit)} – {number(lab.interval[1], unit)}"
+    style: Style = "dim" if stale else "warn" if lab.flag else ""
+    flag = "-" if lab.flag is None else "▲ yes" if lab.flag else "no"
+    cells = (
+        clean(lab.key).replace("_", " "),
+        with_unit(lab.value, unit),
+        interval,
+        "-"
+        if lab.threshold is None
+        else with_unit(lab.threshold, unit)
+        if unit == "1"
+        else number(lab.threshold, unit),
+        flag,
+        lab.tier,
+        str(lab.windows),
+    )
+    text = " " + "".join(f"{cut(cell, n - 1):<{n}}" for cell, (n, _) in zip(cells, _COLUMNS, strict=True))
+    return (Span(text, style),)
+
+
+def number(value: float | None, unit: str) -> str:
+    """A value for a person: probabilities in percent, others with three significant digits."""
+    if value is None or not math.isfinite(value):
+        return "-"
+    if unit == "1":
+        return f"{100 * value:.0f}"
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def with_unit(value: float | None, unit: str) -> str:
+    """:func:`number` with its unit."""
+    text = number(value, unit)
+    return text if text == "-" else f"{text} %" if unit == "1" else f"{text} {clean(unit)}"
+
+
+def _status(state: LiveState, width: int) -> Row:
+    e = state.latest
+    parts: list[Span] = [Span(" ")]
+    if e is not None and e.latency_ms:
+        total = e.latency_ms.get("total", sum(e.latency_ms.values()))
+        late = state.limit_ms is not None and total > state.limit_ms
+        limit = f"/{state.limit_ms:g}" if state.limit_ms is not None else ""
+        parts.append(Span(f"latency {total:.1f}{limit} ms", "bad" if late else "ok"))
+        parts.append(Span(" · "))
+    lost = 0 if e is None else e.lost_samples
+    parts.append(Span(f"lost {lost} samples", "warn" if lost else ""))
+    parts.append(Span(f" · corrupt {state.corrupt}", "warn" if state.corrupt else ""))
+    parts.append(Span(f" · reconnects {state.reconnects}", "warn" if state.reconnects else ""))
+    if e is not None and not e.clock_synced:
+        parts.append(Span(" · clock not set", "warn"))
+    stages = [] if e is None else [f"{clean(k)} {v:.1f}" for k, v in e.latency_ms.items() if k != "total"]
+    for more in (f" · hop {state.hops}", f"   ms: {', '.join(stages)}" if stages else ""):
+        if sum(len(part.text) for part in parts) + len(more) <= width:
+            parts.append(Span(more, "dim"))
+    return fit(tuple(parts), width)

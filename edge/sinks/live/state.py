@@ -1,0 +1,129 @@
+"""What a person watching a run should know at this moment, gathered from what the sinks are told."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
+
+from edge.records import NOTICE
+from edge.sinks.live.wave import SECONDS, WaveBuffer
+from firmware_bridge.samples import LinkEventKind
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from edge.records import AbstainReason, Estimate
+    from firmware_bridge.samples import LinkEvent
+
+REASON_TEXT: dict[AbstainReason, str] = {
+    "warming_up": "warming up, the first 10 s of signal are on their way",
+    "gap": "samples are missing in this window",
+    "poor_signal": "the signal is too noisy",
+    "flat": "the signal is flat: is the patch on the skin?",
+    "saturated": "the signal is cut off at its limits",
+    "lead_off": "an electrode has no contact",
+    "scale_unknown": "this model reads amplitudes, and the device's scale is unknown",
+    "stalled": "no data is coming from the device",
+}
+"""Abstention in words."""
+
+LinkStyle = Literal["ok", "warn", "bad"]
+
+_LINK: dict[LinkEventKind, tuple[str, LinkStyle]] = {
+    LinkEventKind.CONNECTED: ("connected", "ok"),
+    LinkEventKind.HELLO: ("receiving", "ok"),
+    LinkEventKind.DISCONNECTED: ("disconnected, reconnecting", "bad"),
+    LinkEventKind.STALLED: ("stalled, reconnecting", "bad"),
+    LinkEventKind.RESTARTED: ("patch restarted", "warn"),
+    LinkEventKind.REFUSED: ("patch refuses", "warn"),
+    LinkEventKind.END: ("ended", "warn"),
+}
+
+SILENT_S = 3.0
+"""Seconds without signal after which the screen says so."""
+
+
+class LiveState:
+    """The newest of everything.
+
+    Args:
+        source: What is shown as the source before the first estimate.
+        bundle: What is shown as the bundle before the first estimate.
+        limit_ms: Latency budget; ``None`` where there is none to show.
+        millivolts: The signal is in millivolts.
+        clock: Wall time in seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        source: str = "",
+        bundle: str = "",
+        limit_ms: float | None = None,
+        *,
+        millivolts: bool = True,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.source = source
+        self.bundle = bundle
+        self.limit_ms = limit_ms
+        self.millivolts = millivolts
+        self.wave = WaveBuffer()
+        self.beats_s: deque[float] = deque(maxlen=64)
+        self.latest: Estimate | None = None
+        self.outputs: Estimate | None = None
+        """The newest estimate that carries outputs."""
+        self.link: tuple[str, LinkStyle] = ("waiting for the device", "warn")
+        self.remark = ""
+        self.notice = NOTICE
+        self.hops = 0
+        self.corrupt = 0
+        self.reconnects = 0
+        self._clock = clock
+        self._connections = 0
+        self._last_signal = -1.0
+
+    def estimate(self, e: Estimate) -> None:
+        """A new estimate or abstention."""
+        self.latest = e
+        self.hops += 1
+        self.notice = e.notice or NOTICE
+        if e.labs:
+            self.outputs = e
+
+    def event(self, ev: LinkEvent) -> None:
+        """Something happened on the link."""
+        self.link = _LINK.get(ev.kind, self.link)
+        if ev.kind is LinkEventKind.CONNECTED:
+            self._connections += 1
+            self.reconnects = self._connections - 1
+        if ev.kind is LinkEventKind.CORRUPT:
+            frames = ev.data.get("frames", 1)
+            self.corrupt += frames if isinstance(frames, int) else 1
+        elif ev.detail:
+            self.remark = ev.detail
+
+    def signal(self, samples: NDArray[np.float64], fs_hz: float, start_s: float) -> None:
+        """New signal to show."""
+        if self._last_signal < 0 or self.link[0] == "connected":
+            self.link = ("receiving", "ok")
+        self.wave.push(samples, fs_hz, start_s)
+        self._last_signal = self._clock()
+
+    def beat(self, t_s: float) -> None:
+        """A new R peak."""
+        self.beats_s.append(t_s)
+
+    def shown_beats(self) -> list[float]:
+        """Beats on the screen as shares of its width, 0 left to 1 right."""
+        begin = self.wave.end_s - SECONDS
+        return [(t - begin) / SECONDS for t in self.beats_s if begin <= t < self.wave.end_s]
+
+    def link_now(self) -> tuple[str, LinkStyle]:
+        """State of the link, silence included."""
+        silent = self._clock() - self._last_signal
+        if self._last_signal >= 0 and silent > SILENT_S and self.link[1] == "ok":
+            return f"no data for {silent:.0f} s", "bad"
+        return self.link

@@ -1,0 +1,126 @@
+"""The kit's own raw recordings (``.aer``): the bytes of a link through the decoder that read them the first time.
+
+Every item keeps its recorded arrival time, so a replay gives the estimates of the first run.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator, Iterator, Mapping
+from pathlib import Path
+
+from edge.sources import SourceInfo, SourceUrl
+from edge.sources.replay.blocks import Timed, paced
+from edge.sources.wire import OPTIONS_KEY, decoder_options
+from firmware_bridge import devices
+from firmware_bridge.errors import InputError, UsageError
+from firmware_bridge.rawlog import RawLogReader
+from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem
+
+KEYS = ("speed", "seconds", "device")
+"""What the query may say for a raw recording, beside the options of its device's decoder; the rest is in the bytes."""
+
+
+def open_raw(url: SourceUrl, path: Path) -> RawReplaySource:
+    """The source for a raw recording.
+
+    Raises:
+        UsageError: A key or value of the URL is wrong, or ``device=`` is unknown.
+        InputError: The recording is damaged at its head, or comes from a device that is not known here.
+    """
+    speed, seconds = url.speed(1.0), url.number("seconds", math.inf, 1e-3, 1e9)
+    reader = RawLogReader(path)
+    device = _device(reader, url.params.get("device"))
+    recorded = reader.header.extra.get(OPTIONS_KEY)
+    options = {
+        key: value
+        for key, value in (recorded.items() if isinstance(recorded, dict) else ())
+        if key in device.profile.options and isinstance(value, str)
+    }
+    options |= decoder_options(url, device, *KEYS)
+    return RawReplaySource(url.text, reader, device, speed, seconds, options)
+
+
+def _device(reader: RawLogReader, name: str | None) -> devices.Device:
+    try:
+        return devices.get(name or reader.header.device)
+    except UsageError as error:
+        if name is not None:
+            raise
+        what = f"{reader.path} comes from a device not known here: {reader.header.device!r}"
+        raise InputError(what, error.fix) from None
+
+
+class RawReplaySource:
+    """A raw recording as a source.
+
+    Args:
+        url: As the user wrote it.
+        reader: The recording, its head read.
+        device: Device whose decoder reads the bytes.
+        speed: Factor of real time; infinity for no waiting.
+        seconds: Seconds of arrival time to replay; infinity for all.
+        options: Keyword arguments of the decoder, as text.
+
+    Raises:
+        UsageError: The value of an option is wrong.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        reader: RawLogReader,
+        device: devices.Device,
+        speed: float,
+        seconds: float,
+        options: Mapping[str, str],
+    ) -> None:
+        self._reader = reader
+        self._speed = speed
+        self._seconds = seconds
+        self._device = device
+        self._decoder = device.decoder(**options)
+        header = reader.header
+        self.info = SourceInfo(
+            url=url,
+            device=self._device.profile.name,
+            live=False,
+            host_clock=False,
+            session=header.session or None,
+            arrival_timed=header.host_clock,
+            start_unix_ns=header.start_unix_ns,
+            start_host_ns=header.start_monotonic_ns,
+            notes=self._device.profile.notes,
+        )
+
+    async def items(self) -> AsyncIterator[LinkItem]:
+        """Everything that the decoder made of the bytes; then END."""
+        async for item in paced(self.timed(), self._speed):
+            yield item
+
+    def timed(self) -> Iterator[Timed]:
+        """Items with the second at which each is due."""
+        decoder = self._decoder
+        first_ns: int | None = None
+        last_ns = 0
+        for raw in self._reader.items():
+            first_ns = raw.arrival_ns if first_ns is None else first_ns
+            if raw.arrival_ns - first_ns > self._seconds * 1e9:
+                break
+            last_ns = raw.arrival_ns
+            if isinstance(raw, LinkEvent) and raw.kind is LinkEventKind.END:
+                break
+            due_s = (last_ns - first_ns) / 1e9
+            for item in devices.decode_item(decoder, raw):
+                yield due_s, item
+        due_s = (last_ns - (first_ns or 0)) / 1e9
+        if self._reader.damage:
+            yield due_s, LinkEvent(LinkEventKind.INFO, last_ns, f"{self._reader.path.name}: {self._reader.damage}")
+        end = LinkEvent(LinkEventKind.END, last_ns, f"{self._reader.path.name} ends")
+        # What a decoder still held comes before the end, not after it.
+        event, *held = devices.decode_item(decoder, end)
+        for item in (*held, event):
+            yield due_s, item
+
+    async def close(self) -> None:
+        """Nothing is held open between two reads."""

@@ -1,0 +1,213 @@
+"""``replay:PATH``: a recording played back as if it came from a device.
+
+The reader is chosen by what the file is, not only by its name. Every reader gives chunks of any size; here they become
+blocks of ``block_s``, with what is missing counted, so that later stages see what a live source would have shown them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.sources import Source, SourceInfo, SourceUrl
+from edge.sources.replay.base import MAX_FS_HZ, MIN_FS_HZ, READER_FAULTS, Reader, ReadOptions, check_file, first_line
+from edge.sources.replay.blocks import Blocker, Timed, paced
+from firmware_bridge.errors import InputError, UsageError
+from firmware_bridge.rawlog import SUFFIX, is_rawlog
+from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem
+
+KEYS = ("fs", "lead", "column", "lsb_mv", "unit", "speed", "start", "seconds", "block_s")
+"""What the query of a replay URL may say."""
+
+UNITS = {"mv": "mV", "uv": "uV", "counts": "counts"}
+
+DEFAULT_BLOCK_S = 0.2
+"""About what a patch sends in one frame."""
+
+
+def open_replay(url: SourceUrl) -> Source:
+    """The source for a recording.
+
+    Raises:
+        UsageError: A key or value of the URL is wrong.
+        InputError: The recording cannot be read; the message says why.
+        MissingExtraError: Its format needs the ``replay`` extra.
+    """
+    if not url.path:
+        raise UsageError("replay: names no recording", "write replay:PATH")
+    path = Path(url.path).expanduser()
+    if path.suffix == SUFFIX or is_rawlog(path):
+        from edge.sources.replay.raw import open_raw
+
+        return open_raw(url, path)
+    url.only(*KEYS)
+    playback = Playback.parse(url)
+    return ReplaySource(url.text, open_reader(path, read_options(url)), path.name, playback)
+
+
+@dataclass(frozen=True, slots=True)
+class Playback:
+    """What of a recording is played, and how.
+
+    Attributes:
+        speed: Factor of real time; infinity for no waiting.
+        start_s: Seconds left out at the beginning.
+        seconds: Seconds played; infinity for all.
+        block_s: Length of a block.
+    """
+
+    speed: float = 1.0
+    start_s: float = 0.0
+    seconds: float = math.inf
+    block_s: float = DEFAULT_BLOCK_S
+
+    @classmethod
+    def parse(cls, url: SourceUrl) -> Playback:
+        """What the URL says.
+
+        Raises:
+            UsageError: A value is not what it should be.
+        """
+        return cls(
+            speed=url.speed(1.0),
+            start_s=url.number("start", 0.0, 0.0, 1e9),
+            seconds=url.number("seconds", math.inf, 1e-3, 1e9),
+            block_s=url.number("block_s", DEFAULT_BLOCK_S, 0.001, 60.0),
+        )
+
+
+def read_options(url: SourceUrl) -> ReadOptions:
+    """What the URL says about the recording.
+
+    Raises:
+        UsageError: A value is not what it should be.
+    """
+    unit = url.params.get("unit")
+    if unit is not None and unit.lower() not in UNITS:
+        raise UsageError(f"unit={unit!r} in {url.text!r} is unknown", "mV, uV or counts")
+    fs_hz = url.number("fs", math.nan, MIN_FS_HZ, MAX_FS_HZ)
+    lsb_mv = url.number("lsb_mv", math.nan, 1e-9, 1e3)
+    if unit is not None and unit.lower() != "counts" and lsb_mv == lsb_mv:
+        raise UsageError(f"unit={unit} and lsb_mv= contradict each other in {url.text!r}", "give one of them")
+    return ReadOptions(
+        lead=url.params.get("lead"),
+        column=url.params.get("column"),
+        fs_hz=None if math.isnan(fs_hz) else fs_hz,
+        lsb_mv=None if math.isnan(lsb_mv) else lsb_mv,
+        unit=None if unit is None else UNITS[unit.lower()],
+    )
+
+
+def open_reader(path: Path, options: ReadOptions) -> Reader:
+    """The reader for what ``path`` is.
+
+    Raises:
+        InputError: It is nothing that can be replayed.
+        MissingExtraError: Its format needs the ``replay`` extra.
+    """
+    try:
+        return _reader(path, options)
+    except READER_FAULTS as error:
+        raise InputError(f"{path} has a damaged header: {first_line(error)}", "fetch it again") from None
+
+
+def _reader(path: Path, options: ReadOptions) -> Reader:
+    base = _wfdb_base(path)
+    if base is not None:
+        from edge.sources.replay.wfdb_record import WfdbReader
+
+        return WfdbReader(base, options)
+    if path.suffix == ".dat":
+        raise InputError(f"{path} has no header {path.with_suffix('.hea').name} beside it", "fetch it too")
+    size = check_file(path)
+    head = _head(path)
+    if head.startswith((b"0       ", b"\xffBIOSEMI")) or path.suffix.lower() in {".edf", ".bdf"}:
+        from edge.sources.replay.edf import EdfReader
+
+        return EdfReader(path, options)
+    from edge.sources.replay.mat import MatReader, is_mat4
+
+    if path.suffix.lower() == ".mat" or is_mat4(head, size):
+        return MatReader(path, options)
+    from edge.sources.replay.csv_text import CsvReader
+
+    return CsvReader(path, options)
+
+
+def _wfdb_base(path: Path) -> Path | None:
+    """The record that ``path`` names, as ``100``, ``100.hea`` or ``100.dat``."""
+    try:
+        if path.suffix in {".hea", ".dat", ".mat"} and path.with_suffix(".hea").is_file():
+            return path.with_suffix("")
+        if path.name and not path.exists() and path.with_name(path.name + ".hea").is_file():
+            return path
+    except (OSError, ValueError):
+        return None
+    return None
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(64)
+    except (OSError, ValueError):
+        return b""
+
+
+class ReplaySource:
+    """A recording as a `Source`.
+
+    Args:
+        url: As the user wrote it.
+        reader: The recording.
+        device: Its name.
+        playback: What is played, and how fast.
+    """
+
+    def __init__(self, url: str, reader: Reader, device: str, playback: Playback) -> None:
+        self._reader = reader
+        self._playback = playback
+        signal = reader.signal
+        start_ns = signal.start_unix_ns
+        self.info = SourceInfo(
+            url=url,
+            device=device,
+            live=False,
+            host_clock=False,
+            fs_hz=signal.fs_hz,
+            start_unix_ns=None if start_ns is None else start_ns + round(playback.start_s * 1e9),
+            leads=signal.leads,
+            lead=signal.lead,
+            notes=signal.notes,
+        )
+
+    def blocks(self) -> Iterator[Timed]:
+        """Blocks and events with the second of signal at which each is due."""
+        play = self._playback
+        blocker = Blocker(self._reader.signal, play.block_s, play.start_s, play.seconds)
+        for chunk in self._reader.chunks():
+            yield from blocker.push(chunk)
+            if blocker.full:
+                break
+        yield from blocker.finish()
+        if not blocker.any_sample:
+            raise InputError(
+                f"{self.info.device} holds no sample of {self._reader.signal.lead}", "look at it, or at start="
+            )
+
+    async def items(self) -> AsyncIterator[LinkItem]:
+        """Everything in order, at the speed asked for; then END."""
+        async for item in paced(self._with_ends(), self._playback.speed):
+            yield item
+
+    async def close(self) -> None:
+        """Nothing is held open between two reads."""
+
+    def _with_ends(self) -> Iterator[Timed]:
+        yield 0.0, LinkEvent(LinkEventKind.CONNECTED, 0, f"replaying {self.info.device}, {self.info.lead}")
+        due_s = 0.0
+        for due_s, item in self.blocks():
+            yield due_s, item
+        yield due_s, LinkEvent(LinkEventKind.END, round(due_s * 1e9), f"{self.info.device} ends")

@@ -1,0 +1,188 @@
+"""Hand-crafted features of a ten-second segment: rate, intervals, amplitudes, shape. ``docs/ecg-intervals.md``.
+
+::
+
+    shard = data.shard("train-00000")
+    x = segment_features(shard.segments(slice(0, 64)), shard.sd_mv[:64])     # (64, len(FEATURES)) float32
+
+What cannot be measured is NaN: the PR interval without a P wave, millivolts of a recording without a scale.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.waves.delineate import MS, Complex, Wave, find_complex, find_p, find_t, u_height
+from edge.waves.mean_beat import FS_HZ, MeanBeat, mean_beat, r_peaks
+
+F64 = NDArray[np.float64]
+
+FEATURE_VERSION = 1
+"""Raised whenever a segment gives other numbers than before: part of the key of anything that is cached."""
+
+LEAST_INTERVALS = 2
+NAN = float("nan")
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """One feature.
+
+    Attributes:
+        name: Unique.
+        unit: ``"1"`` for a ratio or a count.
+        what: One line.
+    """
+
+    name: str
+    unit: str
+    what: str
+
+
+FEATURES: tuple[Feature, ...] = (
+    Feature("hr_bpm", "/min", "60 over the mean RR interval"),
+    Feature("rr_mean_ms", "ms", "mean RR interval"),
+    Feature("rr_sd_ms", "ms", "its standard deviation"),
+    Feature("rr_rmssd_ms", "ms", "root mean square of successive differences"),
+    Feature("ectopic_share", "1", "beats that come early and look different"),
+    Feature("beats", "1", "beats found"),
+    Feature("beats_used", "1", "beats behind the averaged beat"),
+    Feature("noise_ratio", "1", "standard deviation of the beats about the averaged one, over QRS"),
+    Feature("p_noise_ratio", "1", "the same between T and QRS alone: f waves"),
+    Feature("pr_ms", "ms", "P onset to QRS onset"),
+    Feature("p_ms", "ms", "P onset to P end"),
+    Feature("qrs_ms", "ms", "QRS duration"),
+    Feature("r_width_ms", "ms", "the largest deflection of QRS at half its height"),
+    Feature("qt_ms", "ms", "QRS onset to T end (tangent)"),
+    Feature("qtc_fridericia_ms", "ms", "QT over the cube root of RR (Fridericia, Acta Med Scand 1920;53:469)"),
+    Feature("qtc_bazett_ms", "ms", "QT over the square root of RR (Bazett, Heart 1920;7:353)"),
+    Feature("jt_ms", "ms", "QRS end to T end"),
+    Feature("qt_peak_ms", "ms", "QRS onset to T peak"),
+    Feature("tpeak_tend_ms", "ms", "T peak to T end"),
+    Feature("t_width_ms", "ms", "T at half height"),
+    Feature("t_asymmetry", "1", "rise from half height to peak, over the fall"),
+    Feature("p_r", "1", "P amplitude over QRS, 0 where no P stands out"),
+    Feature("q_r", "1", "Q amplitude over QRS, 0 or negative"),
+    Feature("s_r", "1", "S amplitude over QRS, 0 or negative"),
+    Feature("st_r", "1", "60 ms after QRS, over QRS"),
+    Feature("t_r", "1", "T amplitude over QRS, signed"),
+    Feature("u_r", "1", "U amplitude over QRS"),
+    Feature("t_area_r", "1", "area of ST and T over area of QRS, signed"),
+    Feature("t_steepness", "1/s", "T amplitude over QRS and its width at half height"),
+    Feature("p_mv", "mV", "P amplitude above the level before QRS, 0 where no P stands out"),
+    Feature("q_mv", "mV", "deepest point before R, 0 or negative"),
+    Feature("r_mv", "mV", "R amplitude, 0 where all of QRS goes down"),
+    Feature("s_mv", "mV", "deepest point after R, 0 or negative"),
+    Feature("st_mv", "mV", "60 ms after QRS"),
+    Feature("t_mv", "mV", "T amplitude, signed"),
+    Feature("u_mv", "mV", "U amplitude"),
+    Feature("qrs_area_mv_ms", "mV.ms", "area of QRS, either sign counted positive"),
+    Feature("t_area_mv_ms", "mV.ms", "area of ST and T, signed"),
+    Feature("noise_mv", "mV", "standard deviation of the beats about the averaged one"),
+)
+"""The features, in the order of the columns."""
+
+NAMES: tuple[str, ...] = tuple(f.name for f in FEATURES)
+
+
+def segment_features(z: NDArray[np.floating], sd_mv: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Features of segments; each row depends on its own segment alone.
+
+    Args:
+        z: ``(n, 5000)``, z-scored by ``ecgfounder/1`` at 500 Hz.
+        sd_mv: Standard deviation before the z-score, NaN where the scale is unknown, ``(n,)``.
+
+    Returns:
+        ``(n, len(FEATURES))``, NaN where not measurable.
+    """
+    out = np.full((len(z), len(FEATURES)), np.nan, dtype=np.float32)
+    for row, segment, scale in zip(out, z, sd_mv, strict=True):
+        found = _features(np.asarray(segment, dtype=np.float64), float(scale))
+        row[:] = [found.get(name, NAN) for name in NAMES]
+    return out
+
+
+def _features(x: F64, sd_mv: float) -> dict[str, float]:
+    if not np.isfinite(x).all():
+        return {}
+    peaks = r_peaks(x)
+    found = _rhythm(peaks)
+    beat, found["ectopic_share"] = mean_beat(x, peaks)
+    if beat is None:
+        return found
+    found["beats_used"] = float(beat.used)
+    qrs = find_complex(beat)
+    if qrs is None or qrs.height <= 0.0:
+        return found
+    t = find_t(beat, qrs)
+    p = find_p(beat, qrs, t)
+    found |= _intervals(beat, qrs, t, p)
+    heights = _heights(beat, qrs, t, p)
+    found |= {f"{name}_r": value / qrs.height for name, value in heights.items()}
+    found |= {f"{name}_mv": value * sd_mv for name, value in heights.items()}
+    return found | _areas(beat, qrs, t, sd_mv)
+
+
+def _rhythm(peaks: NDArray[np.int64]) -> dict[str, float]:
+    found = {"beats": float(len(peaks))}
+    rr_ms = np.diff(peaks) / MS
+    if len(rr_ms) < LEAST_INTERVALS:
+        return found
+    mean = float(rr_ms.mean())
+    found |= {"hr_bpm": 60000.0 / mean, "rr_mean_ms": mean, "rr_sd_ms": float(rr_ms.std())}
+    found["rr_rmssd_ms"] = float(np.sqrt(np.mean(np.diff(rr_ms) ** 2)))
+    return found
+
+
+def _intervals(beat: MeanBeat, qrs: Complex, t: Wave | None, p: Wave | None) -> dict[str, float]:
+    found = {"qrs_ms": (qrs.offset - qrs.onset) / MS, "r_width_ms": qrs.width / MS}
+    if t is not None and t.clear:
+        qt = (t.end - qrs.onset) / MS
+        found |= {
+            "qt_ms": qt,
+            "qtc_fridericia_ms": qt / beat.rr_s ** (1.0 / 3.0),
+            "qtc_bazett_ms": qt / beat.rr_s**0.5,
+            "jt_ms": (t.end - qrs.offset) / MS,
+            "qt_peak_ms": (t.peak - qrs.onset) / MS,
+            "tpeak_tend_ms": (t.end - t.peak) / MS,
+            "t_width_ms": (t.rise + t.fall) / MS,
+            "t_asymmetry": t.rise / t.fall,
+            "t_steepness": t.height / qrs.height / ((t.rise + t.fall) / FS_HZ),
+        }
+    if p is not None and p.clear:
+        found |= {"pr_ms": (qrs.onset - p.begin) / MS, "p_ms": (p.end - p.begin) / MS}
+    return found
+
+
+def _heights(beat: MeanBeat, qrs: Complex, t: Wave | None, p: Wave | None) -> dict[str, float]:
+    at = qrs.offset + round(60 * MS)
+    st = float(np.median(beat.wave[at - 2 : at + 3])) - qrs.level
+    return {
+        "p": p.height if p is not None and p.clear else 0.0,
+        "q": qrs.q,
+        "r": qrs.r,
+        "s": qrs.s,
+        "st": st,
+        "t": t.height if t is not None else NAN,
+        "u": u_height(beat, qrs, t, p) if t is not None and t.clear else NAN,
+    }
+
+
+def _areas(beat: MeanBeat, qrs: Complex, t: Wave | None, sd_mv: float) -> dict[str, float]:
+    spread = float(np.median(beat.spread))
+    y = beat.wave - qrs.level
+    qrs_area = float(np.abs(y[qrs.onset : qrs.offset + 1]).sum()) / MS
+    quiet = beat.spread[max(0, qrs.onset - round(200 * MS)) : qrs.onset - round(20 * MS)]
+    found = {
+        "noise_ratio": spread / qrs.height,
+        "noise_mv": spread * sd_mv,
+        "qrs_area_mv_ms": qrs_area * sd_mv,
+        "p_noise_ratio": float(np.median(quiet)) / qrs.height,
+    }
+    if t is not None and t.clear and np.isfinite(t.end):
+        t_area = float(y[qrs.offset + 1 : int(t.end) + 1].sum()) / MS
+        found |= {"t_area_r": t_area / qrs_area, "t_area_mv_ms": t_area * sd_mv}
+    return found

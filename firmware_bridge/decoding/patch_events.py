@@ -1,0 +1,49 @@
+"""Events of the kit's own patch in words."""
+
+from __future__ import annotations
+
+from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem
+from firmware_bridge.wire.framing import FrameError
+from firmware_bridge.wire.messages import Ack, AckCode, Hello, HelloTag, MessageType
+
+
+def thrown_away(error: FrameError, arrival_ns: int, why: str = "") -> LinkEvent:
+    """Bytes that were no frame. Before the first sound frame they are boot text, later they are damage."""
+    data: dict[str, object] = {"bytes": error.size, "fault": str(error.fault)}
+    if not error.synced:
+        return LinkEvent(
+            LinkEventKind.INFO, arrival_ns, f"{error.size} bytes before the first frame (boot text?)", data
+        )
+    return LinkEvent(LinkEventKind.CORRUPT, arrival_ns, f"{error.size} bytes thrown away: {why or error.fault}", data)
+
+
+def refusal(ack: Ack, arrival_ns: int) -> list[LinkItem]:
+    """What a person should know of an answer: nothing where the command was obeyed."""
+    if ack.code == AckCode.OK:
+        return []
+    command = next((kind.name for kind in MessageType if kind == ack.command), str(ack.command))
+    reason = next((code.name.replace("_", " ").lower() for code in AckCode if code == ack.code), f"code {ack.code}")
+    data: dict[str, object] = {"command": ack.command, "code": ack.code, "detail": ack.detail}
+    return [LinkEvent(LinkEventKind.REFUSED, arrival_ns, f"the patch refused {command}: {reason}", data)]
+
+
+def hello_event(hello: Hello, arrival_ns: int) -> LinkEvent:
+    """The patch has described itself."""
+    kind = hello.texts.get(HelloTag.KIND, "anyecg patch")
+    name = hello.texts.get(HelloTag.DEVICE_ID, "")
+    scale = "scale unknown" if hello.lsb_mv is None else f"{hello.lsb_mv * 1000:g} µV a count"
+    data: dict[str, object] = {
+        "kind": kind,
+        "device_id": name,
+        "firmware": hello.texts.get(HelloTag.FIRMWARE, ""),
+        "lead": hello.texts.get(HelloTag.LEAD, ""),
+        "boot_id": hello.boot_id,
+        "fs_hz": hello.fs_hz,
+        "lsb_mv": hello.lsb_mv,
+        "sample_bits": hello.sample_bits,
+        "tick_hz": hello.tick_hz,
+        "ring_s": hello.ring_samples / hello.fs_hz,
+        "band_hz": [hello.band_low_mhz / 1000, hello.band_high_mhz / 1000] if hello.band_high_mhz else None,
+    }
+    detail = f"{' '.join(filter(None, (kind, name)))}, {hello.fs_hz:g} Hz, {scale}"
+    return LinkEvent(LinkEventKind.HELLO, arrival_ns, detail, data)

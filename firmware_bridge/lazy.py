@@ -1,0 +1,39 @@
+"""Package faces that load their modules on first use.
+
+``import edge.bundle`` must not load numpy, and ``edge.bundle.load_bundle`` must work all the same: a face names its
+public objects and the module of each, and loads a module when one of its names is first asked for (PEP 562).
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Mapping
+
+__all__ = ["lazy_face"]
+
+
+def lazy_face(package: str, modules: Mapping[str, str]) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
+    """Makes the ``__getattr__`` and ``__dir__`` of a package.
+
+    Args:
+        package: The package's ``__name__``.
+        modules: Public name -> module that defines it, relative to the package (``"reader"``).
+
+    Returns:
+        The two functions, to be assigned in the package's ``__init__``.
+    """
+
+    def get(name: str) -> object:
+        module = modules.get(name)
+        if module is None:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        value: object = getattr(importlib.import_module(f"{package}.{module}"), name)
+        # The next access finds the object itself and does not come here.
+        setattr(sys.modules[package], name, value)
+        return value
+
+    def listing() -> list[str]:
+        return sorted({*vars(sys.modules[package]), *modules})
+
+    return get, listing

@@ -1,0 +1,35 @@
+"""``anyecg firmware FOLDER``: copies the C side out of the installed package, ready for Arduino, PlatformIO or make."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+from firmware_bridge.cliargs import OneLineParser
+from firmware_bridge.errors import OutputError
+from firmware_bridge.virtual.c_patch import C_SIDE
+
+
+def run(arguments: list[str] | None = None) -> int:
+    """Command line.
+
+    Raises:
+        OutputError: The folder exists or cannot be made.
+    """
+    parser = OneLineParser("anyecg firmware", "copies the C library, its examples and test vectors into a new folder")
+    parser.add_argument("folder", type=Path, help="to be made, such as ~/Arduino/libraries/AnyECG")
+    out: Path = parser.parse_args(arguments).folder
+    if out.exists():
+        raise OutputError(f"{out} exists", "name a folder that does not")
+    try:
+        shutil.copytree(C_SIDE, out, ignore=shutil.ignore_patterns("build", "__pycache__"))
+    except shutil.Error as error:
+        # One entry a file; the first says why as well as all of them. The folder was made here: nothing half stays.
+        shutil.rmtree(out, ignore_errors=True)
+        reason = str(error.args[0][0][2]).partition("] ")[2].partition(":")[0]
+        raise OutputError(f"{out} cannot be written: {reason}", "free some space or name another folder") from None
+    except OSError as error:
+        raise OutputError(f"{out} cannot be written: {error.strerror or error}") from None
+    sys.stdout.write(f"{out}: library, examples and vectors; `make -C {out} check` tries them here\n")
+    return 0

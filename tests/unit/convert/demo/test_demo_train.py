@@ -1,0 +1,138 @@
+"""The command that makes the demonstration: stages, kills, the same bytes. Imports TensorFlow (slow)."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow", reason="the convert extra is not installed")
+pytest.importorskip("tflite_micro", reason="the micro extra is not installed")
+
+from convert.checkpoint.reader import read_checkpoint
+from convert.demo import run as demo
+from convert.demo import teacher as demo_teacher
+from convert.demo.data import DataConfig, probe, split
+from convert.demo.heads import demo_heads
+from convert.demo.run import DemoConfig, train_demo
+from convert.distil import train as distil_train
+from convert.simulate.recordings import simulated_patients, varied_recordings
+from convert.simulate.varied import varied_ecg
+from convert.teacher import soft_labels as teacher_labels
+from edge.bundle.reader import load_bundle
+from edge.model import load_model, self_test
+from firmware_bridge.errors import UsageError
+
+TINY = DemoConfig(100, 2, 17.0, "tiny", 2, 6, "nano", 1, 1)
+
+
+class Stopped(BaseException):
+    """As Ctrl-C."""
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def stop_at(monkeypatch, owner, name, call):
+    """Lets ``name`` run until its ``call``-th time, which raises."""
+    real, count = getattr(owner, name), [0]
+
+    def replacement(*args, **options):
+        count[0] += 1
+        if count[0] == call:
+            raise Stopped
+        return real(*args, **options)
+
+    monkeypatch.setattr(owner, name, replacement)
+
+
+@pytest.mark.slow
+def test_the_whole_recipe_and_the_same_bytes_wherever_it_is_stopped(tmp_path, monkeypatch):
+    report = train_demo(tmp_path / "whole", tmp_path / "w1", TINY, None)
+    bundle = load_bundle(tmp_path / "whole")
+    assert self_test(bundle, load_model(bundle, "litert-reference")) == 0
+    assert [h.key for h in bundle.manifest.outputs] == [h.key for h in demo_heads()]
+    files = files_of(tmp_path / "whole")
+    assert {"validation/parity.html", "validation/parity.json", "validation/report.json", "micro/main.cc"} <= set(files)
+    parity = json.loads(files["validation/parity.json"])
+    assert parity["ok"]
+    assert [link["before"] for link in parity["links"]] == ["teacher", "student", "quantized", "int8", "reference"]
+    assert parity["links"][-1]["max"] == 0
+    assert report["split"]["imitation"] == 6
+    assert report["split"]["patients"] <= 100
+    assert str(tmp_path) not in files["validation/report.json"].decode() + files["MODEL_CARD.md"].decode()
+
+    checkpoint = tmp_path / "w1" / "teacher-tiny-2.pth"
+    assert read_checkpoint(checkpoint).tensors["dense.weight"].shape[0] == len(demo_heads())
+    stops = [(demo_teacher, "save_state", 2), (distil_train, "save_state", 2)]
+    # The first run labelled in processes of its own, this one does not: it must make no difference.
+    monkeypatch.setattr(teacher_labels, "WORTHWHILE", 1000)
+    for owner, name, call in stops:
+        with monkeypatch.context() as patch:
+            stop_at(patch, owner, name, call)
+            with pytest.raises(Stopped):
+                train_demo(tmp_path / "again", tmp_path / "w2", TINY, None)
+        assert not (tmp_path / "again").exists()
+    with monkeypatch.context() as patch:
+        for owner, name in ((demo, "train_teacher"), (teacher_labels, "_make")):
+            stop_at(patch, owner, name, 1)
+        train_demo(tmp_path / "again", tmp_path / "w2", TINY, None)
+    assert (tmp_path / "w2" / checkpoint.name).read_bytes() == checkpoint.read_bytes()
+    assert files_of(tmp_path / "again") == files
+    with pytest.raises(UsageError, match="another run"):
+        train_demo(tmp_path / "other", tmp_path / "w2", DemoConfig(101, 2, 17.0, "tiny", 2, 6, "nano", 1, 1), None)
+
+
+def test_a_work_folder_knows_simulator_and_patients():
+    found = probe(DataConfig(100, 2, 16.0))
+    assert found == probe(DataConfig(100, 2, 16.0))
+    assert found["first_patient"] != probe(DataConfig(100, 3, 16.0))["first_patient"]
+
+
+def test_varied_ecgs_follow_the_seed_and_never_judge():
+    one = varied_ecg(1, 3, 12.0)
+    assert one.shape == (6000,)
+    np.testing.assert_array_equal(one, varied_ecg(1, 3, 12.0))
+    assert not np.array_equal(one, varied_ecg(1, 4, 12.0))
+    assert all(np.all(np.isfinite(varied_ecg(5, i, 12.0))) for i in range(40))
+    assert all(r.training_only for r in varied_recordings(1, 2, 12.0))
+    patients = simulated_patients(1, [4, 9], 12.0)
+    assert not any(r.training_only for r in patients)
+    first = next(iter(patients[1].items()))
+    assert (first.fs_hz, first.unit, len(first.samples)) == (500.0, "mV", 6000)
+    assert {r.size for r in patients} != {r.size for r in simulated_patients(2, [4, 9], 12.0)}
+
+
+def test_shares_leave_most_for_training():
+    parts = split(1000, 1)
+    assert len(parts["train"]) > 500
+    assert min(map(len, parts.values())) == 40
+
+
+@pytest.mark.slow
+def test_a_killed_process_goes_on(tmp_path):
+    """kill -9 at several moments, then to the end: the same bytes as in one go."""
+
+    def command(out: str, work: str) -> list[str]:
+        code = "import sys; from convert.cli.train_demo import main\n"
+        code += "if __name__ == '__main__': sys.exit(main(sys.argv[1:]))"
+        flags = TINY.command().split()[4:]
+        return [sys.executable, "-c", code, "--out", str(tmp_path / out), "--work", str(tmp_path / work), *flags]
+
+    subprocess.run(command("whole", "w1"), capture_output=True, timeout=600, check=True)
+    for seconds in (4.0, 8.0, 12.0):
+        process = subprocess.Popen(
+            command("killed", "w2"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        time.sleep(seconds)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    subprocess.run(command("killed", "w2"), capture_output=True, timeout=600, check=True)
+    assert files_of(tmp_path / "killed") == files_of(tmp_path / "whole")

@@ -1,0 +1,278 @@
+"""Conversion of a small teacher end to end: the bundle runs, the gate judges, fallbacks help, nothing half is left."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow")
+
+from convert.checkpoint.reader import read_checkpoint
+from convert.checkpoint.writer import write_checkpoint
+from convert.datasets.outputs_file import read_outputs
+from convert.datasets.windows import accepted_windows, collect_windows, find_recordings
+from convert.foundation import quantize as foundation_quantize
+from convert.foundation import run as foundation
+from convert.foundation.export import Scale, input_scale
+from convert.foundation.gate import judge
+from convert.foundation.run import FoundationConfig, convert_foundation, prepare
+from convert.parity.forms import HeadName, default_limits
+from edge.bundle.reader import load_bundle
+from edge.cli.main import main as anyecg
+from edge.model import load_model, self_test
+from firmware_bridge.errors import CheckFailedError, InputError, OutputError
+from helpers.small_teacher import write_recordings
+
+GOLDEN = Path(__file__).parents[3] / "golden" / "data"
+TEACHER = GOLDEN / "net1d_1lead.pth"
+GATE = default_limits()["gate"]
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = write_recordings(tmp_path_factory.mktemp("recordings"))
+    (folder / "notes.csv").write_text("who,what\na,b\n")
+    return folder
+
+
+def outputs_file(folder: Path, count: int = 7) -> Path:
+    heads = [{"key": f"h{i}", "lab": "x", "direction": "high", "kind": "probability"} for i in range(count)]
+    (folder / "outputs.json").write_text(json.dumps({"outputs": heads}))
+    return folder / "outputs.json"
+
+
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory: pytest.TempPathFactory, recordings: Path) -> Path:
+    folder = tmp_path_factory.mktemp("converted")
+    config = FoundationConfig(TEACHER, outputs_file(folder), recordings, folder / "bundle", evaluation_windows=24)
+    convert_foundation(config)
+    return folder / "bundle"
+
+
+def test_the_bundle_verifies_and_runs(
+    converted: Path, recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert anyecg(["bundle", "verify", str(converted)]) == 0
+    out = tmp_path / "e.jsonl"
+    source = f"replay:{recordings / 'r0.csv'}?speed=max&seconds=30"
+    assert anyecg(["run", "--source", source, "--bundle", str(converted), "--out", str(out), "--view", "none"]) == 0
+    estimates = [json.loads(line) for line in out.read_text().splitlines()]
+    assert any(e.get("labs") for e in estimates)
+
+
+def test_the_bundle_says_what_it_is(converted: Path) -> None:
+    bundle = load_bundle(converted)
+    m = bundle.manifest
+    assert (m.tier, m.front_end.name, m.front_end.clamp) == ("foundation", "ecgfounder/1", 16.0)
+    assert (m.input.scale, m.input.zero_point, m.input.shape) == (0.125, 0, (1, 1, 5000, 1))
+    assert self_test(bundle, load_model(bundle, "tflm")) <= 1
+    report = json.loads((converted / "validation" / "parity.json").read_text())
+    assert report["ok"]
+    assert [link["after"] for link in report["links"]] == ["float", "int8", "reference", "tflm"]
+    assert report["facts"]["form"] == "int8"
+    assert "notes.csv" in report["facts"]["recordings skipped"]
+    assert len(report["layers"]) > 50
+    assert (converted / "validation" / "parity.html").read_text().startswith("<!doctype html>")
+    assert read_checkpoint(TEACHER).sha256 in (converted / "MODEL_CARD.md").read_text()
+
+
+def test_the_same_windows_reach_the_model_as_in_the_runtime(converted: Path, recordings: Path) -> None:
+    from edge.engine import make_front_end
+    from edge.window import Window
+
+    found = next(iter(accepted_windows(recordings / "r0.csv")))
+    window = Window(0.0, 10.0, found.filtered, found.raw, np.empty(0, np.int64), scale_known=True)
+    np.testing.assert_array_equal(
+        make_front_end(load_bundle(converted))(window), prepare(found.raw[None], 16.0).steps[0]
+    )
+
+
+def test_layers_keep_their_signal(converted: Path) -> None:
+    # The product of the squeeze-and-excitation had the range of the sum behind it before ranges were measured here.
+    layers = json.loads((converted / "validation" / "parity.json").read_text())["layers"]
+    scaled = [row["sqnr_db"] for row in layers if "se_scale" in row["name"]]
+    assert scaled
+    assert min(scaled) > 25.0
+
+
+def test_a_shut_gate_is_an_error_and_leaves_nothing(
+    tmp_path: Path, recordings: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gates.toml").write_text("[gate]\nflat_odds_factor = 1.0000001\n")
+    tried = []
+    for name in ("_int8", "_mixed", "_int16"):
+        real = getattr(foundation_quantize, name)
+        monkeypatch.setattr(foundation_quantize, name, lambda *a, _n=name, _r=real: tried.append(_n) or _r(*a))
+    config = FoundationConfig(
+        TEACHER, outputs_file(tmp_path), recordings, tmp_path / "b", evaluation_windows=10, calibration_windows=8,
+        gates=tmp_path / "gates.toml",
+    )  # fmt: skip
+    with pytest.raises(CheckFailedError, match=r"int8: .*int8 with float layers: .*int16 activations: "):
+        convert_foundation(config)
+    assert tried == ["_int8", "_mixed", "_mixed", "_int16"]
+    assert not (tmp_path / "b").exists()
+
+
+def outlier_teacher(path: Path) -> Path:
+    """A teacher with one channel so loud that per-tensor int8 activations lose the others."""
+    tensors = {k: v.copy() for k, v in read_checkpoint(TEACHER).tensors.items()}
+    block = "stage_list.1.block_list.0"
+    tensors[f"{block}.conv1.conv.bias"][0] = 300.0
+    tensors[f"{block}.conv2.conv.weight"][:, 0] *= 0.001
+    tensors["dense.weight"] *= 30.0
+    write_checkpoint(path, tensors)
+    return path
+
+
+@pytest.mark.slow
+def test_fallbacks_rescue_a_teacher_that_int8_loses(tmp_path: Path, recordings: Path) -> None:
+    config = FoundationConfig(
+        outlier_teacher(tmp_path / "t.pth"), outputs_file(tmp_path), recordings, tmp_path / "b", evaluation_windows=24
+    )
+    result = convert_foundation(config)
+    attempts = result.report.facts["attempts"]
+    assert not attempts[0]["ok"]
+    assert attempts[-1]["ok"]
+    assert result.form != "int8"
+    bundle = load_bundle(tmp_path / "b")
+    assert self_test(bundle, load_model(bundle)) <= 1
+
+
+def test_disk_full_leaves_the_old_bundle(converted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from convert.bundle import writer as bundle_writer
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    before = (converted / "manifest.json").read_bytes()
+    monkeypatch.setattr(bundle_writer.os, "fsync", full)
+    contents = bundle_writer.BundleContents({}, b"x", {}, np.zeros((1, 1), np.int8), np.zeros((1, 1), np.int8), "card")
+    with pytest.raises(OutputError, match="No space left"):
+        bundle_writer.write_bundle(converted, contents)
+    assert (converted / "manifest.json").read_bytes() == before
+    assert not list(converted.parent.glob(".*"))
+
+
+# The gate ------------------------------------------------------------------------------------------------------------
+
+
+def heads(n: int, kind: str = "probability") -> list[HeadName]:
+    return [HeadName(f"h{i}", kind) for i in range(n)]  # type: ignore[arg-type]
+
+
+def test_gate_opens_for_small_and_shuts_for_large_differences() -> None:
+    rng = np.random.default_rng(0)
+    a = rng.standard_normal((40, 3))
+    assert judge(heads(3), a, a + 0.01 * rng.standard_normal(a.shape), GATE).ok
+    noisy = a + [0, 0, 1.0] * rng.standard_normal(a.shape)
+    verdict = judge(heads(3), a, noisy, GATE)
+    assert not verdict.ok
+    assert all(fault.startswith(("h2", "median")) for fault in verdict.faults)
+
+
+def test_gate_sees_a_shift_that_correlation_does_not() -> None:
+    a = np.random.default_rng(0).standard_normal((40, 1))
+    assert "probability" in judge(heads(1), a, a + 1.0, GATE).faults[0]
+
+
+def test_gate_judges_flat_heads_by_odds() -> None:
+    a = 1e-3 * np.random.default_rng(0).standard_normal((40, 1))
+    good, bad = judge(heads(1), a, a[::-1] + 0.05, GATE), judge(heads(1), a, a + 0.2, GATE)
+    assert good.ok
+    assert good.flat == 1
+    assert any("odds change by 1.22" in fault for fault in bad.faults)
+
+
+def test_gate_takes_a_dead_head_for_a_lost_one() -> None:
+    a = np.random.default_rng(0).standard_normal((40, 1))
+    assert not judge(heads(1, "value"), a, np.zeros_like(a), GATE).ok
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_gate_never_opens_on_nan(value: float) -> None:
+    a = np.ones((40, 2))
+    b = a.copy()
+    b[3, 1] = value
+    for pair in ((a, b), (b, a), (b, b)):
+        assert judge(heads(2), *pair, GATE).faults == ("NaN or infinity in the outputs",)
+
+
+# Scales, outputs, recordings -----------------------------------------------------------------------------------------
+
+
+def test_input_scale_rounds_as_the_runtime() -> None:
+    scale = input_scale(16.0)
+    z = np.array([-99.0, -16.0, -0.0624, 0.0626, 15.875, 99.0])
+    np.testing.assert_array_equal(scale.quantize(z), [-128, -128, 0, 1, 127, 127])
+    np.testing.assert_array_equal(Scale(0.5, 3).restore(np.int8([3, 4, -128])), [0.0, 0.5, -65.5])
+
+
+@pytest.mark.parametrize(
+    ("text", "what"),
+    [
+        ("{", "cannot be parsed"),
+        ("{}", "names no outputs"),
+        ('{"outputs": [1]}', r"outputs\[0\] is no table"),
+        ('{"outputs": [{"key": "a", "lab": "x"}, {"key": "a", "lab": "x"}]}', "stands twice"),
+        ('{"outputs": [{"key": "A b", "lab": "x"}]}', "key 'A b'"),
+        ('{"outputs": [{"key": "a"}]}', "'lab' must be a text"),
+        ('{"outputs": [{"key": "a", "lab": "x", "kind": "odds"}]}', "kind 'odds'"),
+        ('{"outputs": [{"key": "a", "lab": "x", "direction": "up"}]}', "direction 'up'"),
+        ('{"outputs": [{"key": "a", "lab": "x", "index": 3}]}', "its index is 3"),
+        ('{"outputs": [{"key": "a", "lab": "x", "kind": "value"}]}', "'unit' must be a text"),
+        ('{"outputs": [{"key": "a", "lab": "x", "loin": "2823-3"}]}', "unknown 'loin'"),
+        ('{"outputs": [{"key": "a", "lab": "x", "horizon_min": -1}]}', "horizon_min"),
+        ('{"outputs": [{"key": "a", "lab": "x", "evidence": {"auroc": 0.7}}]}', "evidence needs a tier"),
+    ],
+)
+def test_outputs_files_that_are_wrong(tmp_path: Path, text: str, what: str) -> None:
+    (tmp_path / "o.json").write_text(text)
+    with pytest.raises(InputError, match=what):
+        read_outputs(tmp_path / "o.json")
+
+
+def test_outputs_in_toml(tmp_path: Path) -> None:
+    (tmp_path / "o.toml").write_text('[[outputs]]\nkey = "k"\nlab = "potassium"\nkind = "value"\nunit = "mmol/L"\n')
+    found = read_outputs(tmp_path / "o.toml")
+    assert found[0]["unit"] == "mmol/L"
+    assert found[0]["evidence"]["tier"] == "limited"
+
+
+def test_recordings_are_found_and_shared(recordings: Path) -> None:
+    assert [p.name for p in find_recordings(recordings)] == ["notes.csv", "r0.csv", "r1.csv"]
+    found = collect_windows(recordings, 6)
+    assert len(found.windows) == 6
+    assert {w.recording.name for w in found.windows} == {"r0.csv", "r1.csv"}
+    assert all(w.raw.shape == (5000,) and w.filtered.shape == (1250,) for w in found.windows)
+    again = collect_windows(recordings, 6)
+    np.testing.assert_array_equal(found.raw(), again.raw())
+
+
+def test_no_usable_recording(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such folder"):
+        collect_windows(tmp_path / "no", 4)
+    with pytest.raises(InputError, match="holds no recording"):
+        collect_windows(tmp_path, 4)
+    (tmp_path / "short.csv").write_text("time,ecg_mV\n" + "".join(f"{i / 250:.4f},0.1\n" for i in range(500)))
+    with pytest.raises(InputError, match="no usable recording"):
+        collect_windows(tmp_path, 4)
+
+
+def test_twelve_leads_are_refused(tmp_path: Path, recordings: Path) -> None:
+    config = FoundationConfig(
+        GOLDEN / "net1d_12lead_ratio_half.pth", outputs_file(tmp_path), recordings, tmp_path / "b"
+    )
+    with pytest.raises(InputError, match="reads 12 leads"):
+        convert_foundation(config)
+
+
+def test_a_place_that_is_no_bundle_is_found_at_once(tmp_path: Path, recordings: Path) -> None:
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "thesis.doc").write_text("x")
+    for out, what in ((tmp_path / "b", "is not a bundle"), (tmp_path / "no" / "b", "is no folder")):
+        with pytest.raises(OutputError, match=what):
+            convert_foundation(FoundationConfig(TEACHER, outputs_file(tmp_path), recordings, out))
+    assert foundation.GOLDEN_WINDOWS >= 4

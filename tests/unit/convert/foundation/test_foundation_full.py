@@ -1,0 +1,79 @@
+"""The full-size teacher: conversion within its memory and size, and a bundle that runs."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from helpers.small_teacher import write_recordings
+
+pytest.importorskip("tensorflow")
+
+from convert.checkpoint.spec import Net1DSpec
+from convert.checkpoint.writer import write_checkpoint
+from edge.bench import run as bench
+from edge.cli.main import main as anyecg
+from edge.process import budget
+from edge.session import load
+
+MAX_RSS_BYTES = 6 * 10**9
+MAX_BUNDLE_BYTES = 33_000_000
+
+
+def torch_like(spec: Net1DSpec) -> dict[str, np.ndarray]:
+    """Weights as PyTorch begins: uniform within one over the root of the inputs."""
+    rng = np.random.default_rng(0)
+    out: dict[str, np.ndarray] = {}
+    bound = 1.0
+    for name, shape in spec.shapes().items():
+        if ".bn" in name or "_bn" in name:
+            value = 1.0 if name.endswith((".weight", ".running_var")) else 0.0
+            out[name] = np.full(shape, value, np.int64 if name.endswith("tracked") else np.float32)
+            continue
+        bound = 1.0 / np.sqrt(np.prod(shape[1:])) if len(shape) > 1 else bound
+        out[name] = rng.uniform(-bound, bound, shape).astype(np.float32)
+    return out
+
+
+@pytest.fixture(scope="module")
+def converted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, int]:
+    """The bundle, what the conversion printed, and the memory that it took (bytes)."""
+    tmp_path = tmp_path_factory.mktemp("full")
+    write_checkpoint(tmp_path / "full.pth", torch_like(Net1DSpec(n_classes=108)))
+    heads = [{"key": f"h{i}", "lab": "x", "kind": "probability"} for i in range(108)]
+    (tmp_path / "o.json").write_text(json.dumps({"outputs": heads}))
+    data = write_recordings(tmp_path / "recordings")
+    command = [sys.executable, "-m", "edge.cli", "convert", "foundation", tmp_path / "full.pth"]
+    options = ["--outputs", tmp_path / "o.json", "--data", data, "--out", tmp_path / "bundle"]
+    done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return tmp_path / "bundle", done.stderr, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_the_whole_teacher_fits_its_budgets(converted: tuple[Path, str, int]) -> None:
+    bundle, printed, peak_bytes = converted
+    assert peak_bytes < MAX_RSS_BYTES
+    assert sum(p.stat().st_size for p in bundle.rglob("*") if p.is_file()) <= MAX_BUNDLE_BYTES
+    assert "calibrating: " in printed
+    assert anyecg(["bundle", "verify", str(bundle)]) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_a_device_runs_it_within_its_budgets(converted: tuple[Path, str, int]) -> None:
+    bundle = str(converted[0])
+    memory = bench._memory(bundle, 0.02)
+    assert memory["peak_mib"] <= budget.FOUNDATION_RSS_MIB
+    assert memory["growth_mib"] <= budget.RSS_GROWTH_MIB_24H
+    loaded = load(bundle)
+    share = min(bench._added(loaded)[0].value for _ in range(3))
+    # Half as much again: processors differ in how much faster they are at int8 networks than at anything else.
+    assert share <= 1.5 * budget.ADDED_SHARE

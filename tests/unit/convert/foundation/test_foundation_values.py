@@ -1,0 +1,266 @@
+"""A teacher whose values stand in the laboratory's unit, through conversion, parity, estimate and calibration."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow")
+
+from convert.checkpoint.reader import read_checkpoint
+from convert.checkpoint.writer import write_checkpoint
+from convert.cli.parity import run_parity
+from convert.datasets.heads import heads_of_bundle, heads_of_file
+from convert.datasets.windows import collect_windows
+from convert.foundation.parity import run_float
+from convert.foundation.run import FoundationConfig, FoundationResult, convert_foundation, prepare
+from convert.foundation.values import (
+    ROOM,
+    SAME,
+    Line,
+    described,
+    in_units,
+    scaling_of,
+    scaling_of_bundle,
+    unscaled,
+)
+from convert.parity.forms import ParityReport
+from convert.simulate.write import CohortPlan, write_cohort
+from edge.bundle.reader import load_bundle
+from edge.cli.main import main as anyecg
+from edge.estimate import Estimator
+from edge.model import load_model
+from firmware_bridge.errors import BundleError
+
+GOLDEN = Path(__file__).parents[3] / "golden" / "data"
+TEACHER = GOLDEN / "net1d_1lead.pth"
+VALUES = {2: ("glucose", "mg/dL", 110.0, 30.0), 5: ("sodium", "mmol/L", 139.0, 3.0), 6: ("pH", "1", 7.4, 0.05)}
+"""Column of the golden teacher: lab, unit, mean and spread of what it says."""
+
+
+def outputs_file(folder: Path) -> Path:
+    rows = [{"key": f"h{i}", "lab": "x", "direction": "high", "kind": "probability"} for i in range(7)]
+    for i, (lab, unit, _, _) in VALUES.items():
+        rows[i] = {"key": f"{lab}_value".lower(), "lab": lab, "kind": "value", "unit": unit}
+    path = folder / "outputs.json"
+    path.write_text(json.dumps({"outputs": rows}))
+    return path
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("recordings") / "cohort"
+    write_cohort(CohortPlan(patients=14, seed=5, seconds=20.0), folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def windows(recordings: Path) -> np.ndarray:
+    return prepare(collect_windows(recordings, 24).raw(), 16.0).values
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory, windows: np.ndarray) -> Path:
+    """The golden network with heads that hear what it says of patients, and values as the laboratory writes them.
+
+    Random rows of ``dense`` would hear little but rounding: patients move its features along a line or two.
+    """
+    folder = tmp_path_factory.mktemp("teacher")
+    outputs_file(folder)
+    features = outputs_of(TEACHER, windows, 1)
+    _, sizes, lines = np.linalg.svd(features - features.mean(axis=0), full_matrices=False)
+    tensors = {k: v.copy() for k, v in read_checkpoint(TEACHER).tensors.items()}
+    rng = np.random.default_rng(0)
+    for i in range(7):
+        _, _, mean, spread = VALUES.get(i, ("", "", -1.0, 1.0))
+        row = lines[0] * rng.choice([-1.0, 1.0]) + lines[1] * rng.normal() * 0.3 * sizes[1] / sizes[0]
+        row *= spread / (features @ row).std()
+        tensors["dense.weight"][i], tensors["dense.bias"][i] = row, mean - (features @ row).mean()
+    write_checkpoint(folder / "teacher.pth", tensors)
+    return folder
+
+
+def outputs_of(checkpoint: Path, windows: np.ndarray, output: int = 0) -> np.ndarray:
+    from convert.checkpoint.load import net1d_from_checkpoint
+    from convert.foundation.export import float_flatbuffer
+
+    core = net1d_from_checkpoint(checkpoint).with_length(5000).core
+    return run_float(float_flatbuffer(core, 5000, (output,)), windows)
+
+
+@pytest.fixture(scope="module")
+def converted(
+    tmp_path_factory: pytest.TempPathFactory, teacher: Path, recordings: Path
+) -> tuple[Path, FoundationResult]:
+    folder = tmp_path_factory.mktemp("converted")
+    config = FoundationConfig(
+        teacher, None, recordings, folder / "bundle", calibration_windows=24, evaluation_windows=24
+    )
+    return folder / "bundle", convert_foundation(config)
+
+
+def test_a_teacher_with_values_passes_its_gate_and_loses_nothing(
+    converted: tuple[Path, FoundationResult], teacher: Path, windows: np.ndarray
+) -> None:
+    folder, result = converted
+    assert result.form == "int8"
+    assert result.report.facts["gate"] == "open"
+    assert result.report.facts["output step"] < 0.1, "not of the range of glucose"
+    bundle = load_bundle(folder)
+    wanted = outputs_of(teacher / "teacher.pth", windows)
+    model, steps = load_model(bundle, "litert"), np.rint(windows / bundle.manifest.input.scale)
+    heads = heads_of_bundle(bundle)
+    tensor = bundle.manifest.output
+    for window, truth in zip(steps, wanted, strict=True):
+        raw = (
+            np.asarray(model.run(window.astype(np.int8))).reshape(-1).astype(float) - tensor.zero_point
+        ) * tensor.scale
+        for i, (_, _, _, spread) in VALUES.items():
+            assert abs(heads[i].slope * raw[i] + heads[i].offset - truth[i]) < 0.5 * spread
+        assert np.abs(raw - truth)[[i for i in range(7) if i not in VALUES]].max() < 0.5
+
+
+def test_the_device_shows_the_laboratorys_unit(converted: tuple[Path, FoundationResult], windows: np.ndarray) -> None:
+    bundle = load_bundle(converted[0])
+    estimator, model = Estimator(bundle), load_model(bundle, "litert")
+    for k, window in enumerate(np.rint(windows / bundle.manifest.input.scale).astype(np.int8)):
+        estimator.add(10.0 + k, np.asarray(model.run(window)).reshape(-1), 1.0)
+    shown = {lab.key: lab for lab in estimator.labs()}
+    for lab, unit, mean, spread in VALUES.values():
+        found = shown[f"{lab}_value".lower()]
+        assert found.unit == unit
+        assert abs(found.value - mean) < spread
+
+
+@pytest.fixture(scope="module")
+def parity(converted: tuple[Path, FoundationResult], teacher: Path) -> ParityReport:
+    return run_parity(str(converted[0]), teacher, None, None, 8, None)
+
+
+def test_parity_tells_differences_of_values_in_their_unit(
+    converted: tuple[Path, FoundationResult], parity: ParityReport, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = converted[0]
+    assert parity.ok
+    link = next(link for link in parity.links if (link.before, link.after) == ("float", "int8"))
+    rows = {h.key: h for h in link.heads}
+    glucose, lines = rows["glucose_value"], load_bundle(folder).calibration["glucose_value"]
+    assert glucose.unit == "mg/dL"
+    assert glucose.max == pytest.approx(glucose.lsb * report_step(folder) * lines.slope, rel=1e-4)
+    assert rows["h0"].unit is None
+    assert link.max < 1.0, "glucose does not drown the logits"
+    assert anyecg(["convert", "parity", str(folder)]) == 0
+    assert "glucose_value, mg/dL" in capsys.readouterr().out
+    written = json.loads((folder / "validation" / "parity.json").read_text())
+    heads = {h["key"]: h for h in written["links"][1]["heads"]}
+    assert heads["sodium_value"]["unit"] == "mmol/L"
+    assert "unit" not in heads["h0"]
+    assert "sodium_value, mmol/L" in (folder / "MODEL_CARD.md").read_text()
+    assert "<th>unit</th>" in (folder / "validation" / "parity.html").read_text()
+
+
+def report_step(folder: Path) -> float:
+    return load_bundle(folder).manifest.output.scale
+
+
+def test_original_outputs_are_compared_in_the_models_scale(
+    converted: tuple[Path, FoundationResult], teacher: Path, windows: np.ndarray, tmp_path: Path
+) -> None:
+    said = outputs_of(teacher / "teacher.pth", windows[:4])
+    np.savez(tmp_path / "o.npz", x=windows[:4, None], logits=said)
+    report = run_parity(str(converted[0]), teacher, None, tmp_path / "o.npz", 4, None)
+    assert [link.before for link in report.links][:2] == ["original", "keras"]
+    assert report.ok
+
+
+def test_a_calibration_fitted_anew_does_not_move_the_parity(
+    converted: tuple[Path, FoundationResult], teacher: Path, parity: ParityReport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from convert.cli import parity as parity_cli
+
+    bundle = load_bundle(converted[0])
+    other = {key: replace(c, slope=3.0 * c.slope, offset=0.0) for key, c in bundle.calibration.items()}
+    monkeypatch.setattr(parity_cli, "load_bundle", lambda _: replace(bundle, calibration=other))
+    assert run_parity(str(converted[0]), teacher, None, None, 8, None).links == parity.links
+
+
+# The scaling itself --------------------------------------------------------------------------------------------------
+
+
+def test_values_lie_within_what_the_logits_take() -> None:
+    rng = np.random.default_rng(0)
+    outputs = np.column_stack([rng.normal(-4.0, 2.0, 48), rng.normal(110.0, 30.0, 48), rng.normal(139.0, 3.0, 48)])
+    scaling = scaling_of([False, True, True], outputs)
+    assert scaling.lines[0] == SAME
+    z = scaling.to_model(outputs)
+    low, high = min(z[:, 0].min(), 0.0), max(z[:, 0].max(), 0.0)
+    assert low - 1e-9 <= scaling.room[0] < scaling.room[1] <= high + 1e-9
+    assert z[:, 1:].std(axis=0) == pytest.approx(scaling.spread, rel=1e-4)
+    # Whatever sets the range of the logits, a value has some steps, and makes none coarser.
+    for spread in (1e-6, 1.0, 20.0):
+        low = np.column_stack([rng.normal(-4.0, spread, 48), rng.normal(2.0, spread, 48), outputs[:, 1]])
+        found = scaling_of([False, False, True], low)
+        assert found.spread > 5 * (low[:, :2].max() - low[:, :2].min()) / 255
+        assert found.room[1] - found.room[0] <= low[:, :2].max() - low[:, :2].min() + 1e-9
+    np.testing.assert_array_equal(z[:, 0], outputs[:, 0])
+    back = np.array([line.centre + line.scale * z[:, j] for j, line in enumerate(scaling.lines)]).T
+    np.testing.assert_allclose(back, outputs, rtol=1e-12)
+
+
+def test_the_folded_checkpoint_says_the_same(teacher: Path, windows: np.ndarray, tmp_path: Path) -> None:
+    checkpoint = read_checkpoint(teacher / "teacher.pth")
+    said = outputs_of(checkpoint.path, windows[:3])
+    scaling = scaling_of([i in VALUES for i in range(7)], outputs_of(checkpoint.path, windows))
+    folded = scaling.folded(checkpoint)
+    for i in set(range(7)) - set(VALUES):
+        np.testing.assert_array_equal(folded.tensors["dense.weight"][i], checkpoint.tensors["dense.weight"][i])
+    assert folded.tensors["dense.bias"].dtype == np.float32
+    write_checkpoint(tmp_path / "f.pth", dict(folded.tensors))
+    np.testing.assert_allclose(outputs_of(tmp_path / "f.pth", windows[:3]), scaling.to_model(said), atol=2e-4)
+
+
+def test_what_needs_no_scaling_gets_none() -> None:
+    outputs = np.random.default_rng(0).standard_normal((12, 2))
+    assert not scaling_of([False, False], outputs).any
+    broken = outputs.copy()
+    broken[3, 0] = np.nan
+    assert not scaling_of([False, True], broken).any
+    assert described([{"key": "a"}, {"key": "b"}], unscaled(2)) == {}
+    checkpoint = read_checkpoint(TEACHER)
+    assert unscaled(7).folded(checkpoint) is checkpoint
+
+
+def test_dead_and_lonely_values() -> None:
+    dead = np.column_stack([np.full(12, 7.4), np.zeros(12)])
+    scaling = scaling_of([True, True], dead)
+    assert all(line.scale > 0.0 for line in scaling.lines)
+    assert np.all(np.isfinite(scaling.to_model(dead)))
+    assert scaling.room == (-ROOM, ROOM)
+
+
+@pytest.mark.parametrize("entry", [{}, {"centre": 1.0}, {"centre": 1.0, "scale": 0.0}, {"centre": "1", "scale": 1.0},
+                                   {"centre": float("nan"), "scale": 1.0}, 3])  # fmt: skip
+def test_a_manifest_that_no_conversion_wrote(converted: tuple[Path, FoundationResult], entry: object) -> None:
+    outputs = load_bundle(converted[0]).manifest.outputs
+    with pytest.raises(BundleError, match=r"conversion\.values\.glucose_value"):
+        scaling_of_bundle({"conversion": {"values": {"glucose_value": entry}}}, outputs, 7)
+    for older in ({}, {"conversion": None}, {"conversion": {"form": "int8"}}, {"conversion": {"values": 3}}):
+        assert not scaling_of_bundle(older, outputs, 7).any
+    stated = json.loads((converted[0] / "manifest.json").read_text())
+    line = Line(*(stated["conversion"]["values"]["glucose_value"][name] for name in ("centre", "scale")))
+    assert scaling_of_bundle(stated, outputs, 7).lines[2] == line
+
+
+def test_heads_are_calibrated_from_what_the_model_gives(
+    converted: tuple[Path, FoundationResult], teacher: Path
+) -> None:
+    entries = json.loads((converted[0] / "calibration.json").read_text())["heads"]
+    found = in_units(heads_of_file(teacher / "outputs.json"), entries)
+    assert [(h.slope, h.offset) for h in found] == [
+        (h.slope, h.offset) for h in heads_of_bundle(load_bundle(converted[0]))
+    ]
+    assert (found[0].slope, found[0].offset) == (1.0, 0.0)

@@ -1,0 +1,122 @@
+"""A folder of WFDB or EDF recordings with a CSV of results, by the same path."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from convert.datasets.prepared import PreparedDataset
+from convert.datasets.wfdb16 import write_record
+from convert.prepare.recordings import part_of
+from edge.cli.main import main
+from edge.frontend.ecgfounder import EcgFounderFrontEnd
+from firmware_bridge.synth.ecgsyn import EcgParams, EcgSynth
+
+START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+LABELS = "[heads]\nmin_values = 1\nmin_positives = 0\n[labs.potassium]\n"
+
+
+def ecg(seconds: float, seed: int, fs_hz: float = 500.0) -> np.ndarray:
+    return EcgSynth(EcgParams(), seed).generate(round(seconds * fs_hz), fs_hz).astype(np.float32)
+
+
+@pytest.fixture
+def folder(tmp_path) -> Path:
+    root = tmp_path / "records"
+    (root / "a").mkdir(parents=True)
+    for i in range(3):
+        write_record(root / "a", f"r{i}", "II", ecg(35, i), 500.0, 1000.0, START)
+    broken = ecg(35, 9)
+    broken[6000:6010] = np.nan
+    write_record(root / "a", "gap", "II", broken, 500.0, 1000.0, START)
+    write_record(root / "a", "brief", "II", ecg(6, 4), 500.0, 1000.0, START)
+    write_record(root / "a", "slow", "II", ecg(35, 5, 250.0), 250.0, 1000.0, START)
+    (tmp_path / "l.toml").write_text(LABELS)
+    return root
+
+
+def run(folder: Path, table: str, out: str = "out") -> int:
+    path = folder.parent / "labs.csv"
+    path.write_text(table)
+    where = folder.parent / out
+    labels = str(folder.parent / "l.toml")
+    return main(
+        ["prepare", "--records", str(folder), "--labs", str(path), "--out", str(where), "--labels", labels, "--quiet"]
+    )
+
+
+HEAD = "record,patient,name,value,unit,low,high,order_time,result_time,part\n"
+TIMES = "2026-03-01T12:00:05Z,2026-03-01T12:00:22Z"
+
+
+def test_wfdb_with_times_and_without(folder, capsys):
+    table = HEAD + "".join(
+        f"a/{name},p-{name},Potassium,{value},mmol/L,3.5,5.0,{times},train\n"
+        for name, value, times in (
+            ("r0", "3.0", TIMES), ("r1", ">6", TIMES), ("r2", "4.0", ","), ("gap", "4.4", ","), ("brief", "4.4", ","),
+            ("slow", "5.5", ","),
+        )
+    )  # fmt: skip
+    assert run(folder, table) == 0
+    data = PreparedDataset(folder.parent / "out")
+    (shard,) = data.shards("train")
+    of = {name: np.flatnonzero(shard.patient == f"p-{name}") for name in ("r0", "r1", "r2", "gap", "brief", "slow")}
+    # Segments whose middle is at 5, 15, 25 s; the result came at 22 s.
+    assert {name: len(found) for name, found in of.items()} == {
+        "r0": 2,
+        "r1": 2,
+        "r2": 3,
+        "gap": 3,
+        "brief": 0,
+        "slow": 3,
+    }
+    keys = [head.key for head in data.heads]
+    y = shard.targets()
+    assert y[of["r0"], keys.index("potassium_low")].tolist() == [1.0, 1.0]
+    assert y[of["r1"], keys.index("potassium_high")].tolist() == [1.0, 1.0]
+    assert np.isnan(y[of["r1"], keys.index("potassium_value")]).all()
+    assert shard.start_s[of["r0"]].tolist() == [START.timestamp(), START.timestamp() + 10]
+    excluded = data.manifest["excluded_segments"]
+    assert excluded == {"gap": 1, "no_label": 2, "short": 1}
+    front_end = EcgFounderFrontEnd()
+    want = front_end(np.rint(1000.0 * ecg(35, 2)[:5000].astype(np.float64)) / 1000.0)
+    assert np.abs(shard.segments(of["r2"][:1])[0] - want).max() < 2e-3
+
+
+def test_edf(folder, tmp_path):
+    edfio = pytest.importorskip("edfio")
+    signal = edfio.EdfSignal(ecg(40, 3).astype(np.float64), 500.0, label="ECG II", physical_dimension="mV")
+    (folder / "e").mkdir()
+    edfio.Edf([signal]).write(folder / "e" / "x.edf")
+    assert run(folder, HEAD + "e/x,someone,POTASSIUM,5.5,mmol/L,3.5,5.0,,,train\n") == 0
+    data = PreparedDataset(folder.parent / "out")
+    assert data.size("train") == 4
+    assert data.manifest["excluded_visits"] == {"recording_without_results": 6}
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ("", "empty"),
+        ("record,patient\n", "lacks the column name, value, unit"),
+        (HEAD, "names no recording"),
+        (HEAD + "a/r0,,K,1,mmol/L,,,,,\n", "no patient"),
+        (HEAD + "a/r0,p,K,1,mmol/L,,,,,learn\n", "train, val, test"),
+        (HEAD + "a/r0,p,K,1,mmol/L,,,,,train\na/r1,p,K,1,mmol/L,,,,,test\n", "patient p is in both"),
+        (HEAD + "a/r0,p,K,1,mmol/L,,,,,\na/r0,q,K,1,mmol/L,,,,,\n", "two patients"),
+    ],
+)
+def test_bad_tables(folder, capsys, table, says):
+    assert run(folder, table) == 3
+    err = capsys.readouterr().err
+    assert says in err
+    assert err.count("\n") == 1
+
+
+def test_without_a_column_part_patients_are_spread_by_their_identifier():
+    parts = [part_of(f"patient {i}") for i in range(2000)]
+    assert [round(parts.count(p) / 2000, 1) for p in ("train", "val", "test")] == [0.8, 0.1, 0.1]
+    assert parts == [part_of(f"patient {i}") for i in range(2000)]

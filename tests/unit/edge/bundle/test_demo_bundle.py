@@ -1,0 +1,232 @@
+"""The bundle in the package, and the pieces that its numbers come from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from convert.bundle.card import output_row
+from convert.bundle.writer import NOTICE
+from convert.compute.progress import Progress
+from convert.compute.students import ALLOWED_OPS, PRESETS
+from convert.demo.card import model_card
+from convert.demo.data import claim, split
+from convert.demo.heads import DEMO_LABS, VALUE_CENTRE, VALUE_SCALE, demo_heads, limit_of, targets
+from edge.bundle.reader import demo_bundle_path, load_bundle
+from edge.model import load_model, self_test
+from firmware_bridge.errors import InputError, OutputError, UsageError
+
+pytest.importorskip("tensorflow", reason="the convert extra is not installed")
+
+from convert.bundle.fit import tier
+from convert.demo.run import VERSION, DemoConfig
+from convert.distil.assemble import PARITY_WINDOWS
+from convert.distil.report import report_markdown
+
+FOLDER = demo_bundle_path()
+
+
+@pytest.fixture(scope="module")
+def manifest():
+    return json.loads((FOLDER / "manifest.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def report():
+    return json.loads((FOLDER / "validation/report.json").read_text())
+
+
+@pytest.mark.parametrize("backend", ["litert", "litert-reference", "tflm"])
+def test_golden_windows_give_the_same_everywhere(backend):
+    if backend == "tflm":
+        pytest.importorskip("tflite_micro", reason="the micro extra is not installed")
+    bundle = load_bundle("demo")
+    assert len(bundle.golden_inputs) == 8
+    assert len(np.unique(bundle.golden_outputs, axis=0)) > 1
+    worst = self_test(bundle, load_model(bundle, backend))
+    assert worst <= (1 if backend == "litert" else 0)
+
+
+def test_it_keeps_the_promises_of_its_tier(manifest, report):
+    spec = PRESETS[report["preset"]]
+    assert manifest["tier"] == "micro"
+    size = (FOLDER / "model.tflite").stat().st_size
+    assert size == manifest["budgets"]["flash_bytes"] <= min(spec.flash_limit_bytes, 128 * 1024)
+    assert manifest["budgets"]["arena_bytes"] <= min(spec.arena_limit_bytes, 48 * 1024)
+    assert set(report["operations"]) <= ALLOWED_OPS
+    assert report["parity"]["windows"] == PARITY_WINDOWS
+    assert report["parity"]["tflm"]["max_lsb"] == 0
+
+
+def test_the_arena_is_what_the_real_interpreter_needs(manifest):
+    runtime = pytest.importorskip("tflite_micro", reason="the micro extra is not installed").runtime
+    model = (FOLDER / "model.tflite").read_bytes()
+    arena = manifest["budgets"]["arena_bytes"]
+    runtime.Interpreter.from_bytes(model, arena_size=arena)
+    with pytest.raises(RuntimeError):
+        runtime.Interpreter.from_bytes(model, arena_size=arena - 1024)
+
+
+def test_it_covers_the_labs_it_must(manifest):
+    keys = {o["key"] for o in manifest["outputs"]}
+    assert keys >= {
+        "potassium_low", "potassium_high", "calcium_low", "calcium_high", "magnesium_low", "glucose_low",
+        "hemoglobin_low", "free_t4_high", "sodium_low", "sodium_high", "potassium",
+    }  # fmt: skip
+    assert set(json.loads((FOLDER / "calibration.json").read_text())["heads"]) == keys
+
+
+def test_codes_are_those_of_the_laboratory_table(manifest, shared_dir):
+    import csv
+
+    with (shared_dir / "labs.csv").open() as file:
+        table = {row["key"]: row for row in csv.DictReader(file)}
+    for output in manifest["outputs"]:
+        assert output["loinc"] == table[output["lab"]]["loinc"]
+        assert output["unit"] == ("1" if output["kind"] == "probability" else table[output["lab"]]["unit_ucum"])
+
+
+def test_the_card_says_what_the_manifest_says(manifest, report):
+    card = (FOLDER / "MODEL_CARD.md").read_text()
+    assert manifest["version"] == VERSION
+    assert card == model_card(manifest, report)
+    for output in manifest["outputs"]:
+        assert output_row(output) in card
+        assert report["heads"][output["key"]]["evidence"] == output["evidence"]
+    assert "Not for people's health" in card
+    assert (FOLDER / "validation/report.md").read_text() == report_markdown(report)
+
+
+def test_every_probability_has_evidence_from_patients_it_never_met(manifest, report):
+    parts = report["split"]
+    assert parts["train"] + parts["validation"] + parts["calibration"] + parts["test"] == parts["patients"]
+    for output in manifest["outputs"]:
+        e = output["evidence"]
+        assert e["n"] == parts["test"]
+        if output["kind"] == "probability":
+            assert e["ci"][0] <= e["auroc"] <= e["ci"][1]
+            assert e["tier"] == tier(e["auroc"])
+    assert manifest["notice"] == NOTICE
+
+
+def test_potassium_is_found_and_the_negative_control_is_not(report):
+    heads = report["heads"]
+    for key in ("potassium_low", "potassium_high"):
+        assert 0.75 <= heads[key]["evidence"]["auroc"] <= 0.95
+    for key in ("sodium_low", "sodium_high"):
+        low, high = heads[key]["evidence"]["ci"]
+        assert low <= 0.5 <= high
+    assert heads["potassium"]["evidence"]["mae"] < heads["potassium"]["mae_of_the_mean"]
+
+
+def test_nobody_is_in_two_parts_of_the_split():
+    parts = split(1000, 3)
+    joined = np.concatenate(list(parts.values()))
+    assert sorted(joined) == list(range(1000))
+    assert set(parts) == {"train", "validation", "calibration", "test"}
+    assert not np.array_equal(parts["test"], split(1000, 4)["test"])
+
+
+def test_targets_respect_limits_and_missing_values():
+    heads = demo_heads()
+    labs = {lab: np.array([np.nan, 0.1, 1e4]) for lab, _ in DEMO_LABS}
+    y = targets(heads, labs)
+    for i, head in enumerate(heads):
+        assert np.isnan(y[0, i])
+        if head.kind == "probability":
+            assert list(y[1:, i]) == ([1.0, 0.0] if head.direction == "low" else [0.0, 1.0])
+    value = [h.key for h in heads].index("potassium")
+    expected = np.float32((0.1 - VALUE_CENTRE["potassium"]) / VALUE_SCALE["potassium"])
+    assert y[1, value] == expected
+
+
+@given(st.floats(0, 1))
+def test_tiers_are_the_papers(area):
+    assert tier(area) == ("strong" if area > 0.65 else "limited" if area < 0.55 else "moderate")
+
+
+def test_a_work_folder_never_mixes_two_runs(tmp_path):
+    claim(tmp_path, {"a": 1})
+    claim(tmp_path, {"a": 1})
+    with pytest.raises(UsageError, match="another run"):
+        claim(tmp_path, {"a": 2})
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut", b"not an archive at all"])
+def test_damaged_intermediate_files_are_named(tmp_path, content):
+    pytest.importorskip("scipy", reason="the convert extra is not installed")
+    from convert.compute.training import load_state
+    from convert.demo.data import _read_shard
+
+    path = tmp_path / "state.npz"
+    path.write_bytes(content)
+    for read in (load_state, _read_shard):
+        with pytest.raises(InputError, match=r"state\.npz"):
+            read(path)
+
+
+def test_a_place_that_holds_other_things_is_refused_before_the_work(tmp_path):
+    from convert.demo.run import train_demo
+
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(OutputError, match="not a bundle"):
+        train_demo(tmp_path, tmp_path / "w", DemoConfig(), None)
+
+
+def test_a_work_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot use"):
+        claim(tmp_path / "file" / "w", {})
+
+
+def test_too_few_patients_are_refused():
+    with pytest.raises(UsageError, match="at least 100"):
+        split(10, 1)
+
+
+def test_a_head_and_its_limit():
+    low, high, value = (
+        next(h for h in demo_heads() if h.key == key) for key in ("calcium_low", "calcium_high", "potassium")
+    )
+    assert [limit_of(low, v) for v in (low.limit - 0.1, low.limit)] == [1.0, 0.0]
+    assert [limit_of(high, v) for v in (high.limit + 0.1, high.limit)] == [1.0, 0.0]
+    assert limit_of(value, 4.5) == 4.5
+
+
+def test_the_command_in_the_card_makes_this_configuration():
+    from convert.cli.train_demo import build_parser
+
+    config = DemoConfig(123, 4, 20.0, "tiny", 2, 5, "nano", 2, 1)
+    args = build_parser().parse_args(config.command().split()[2:])
+    assert DemoConfig(**{name: getattr(args, name) for name in DemoConfig.__slots__}) == config
+    assert DemoConfig().command() == f"anyecg train-demo --out DIR --patients {DemoConfig().patients} --seed 1"
+
+
+def test_progress_shows_rate_and_time_left():
+    import io
+
+    stream = io.StringIO()
+    bar = Progress("x", 10, "things", stream, done=5)
+    bar.step(10)
+    assert "10/10 things" in stream.getvalue()
+    assert "0:00 left" in stream.getvalue()
+    Progress("x", 10, "things", None).step(10)
+
+
+def test_the_c_package_is_what_the_command_writes(tmp_path):
+    """The templates and the shipped folder must not drift apart."""
+    pytest.importorskip("tflite_micro", reason="the micro extra is not installed")
+    from edge.cli.main import main
+
+    out = tmp_path / "micro"
+    assert main(["micro-package", "demo", "--out", str(out)]) == 0
+
+    def files(folder: Path) -> dict[str, bytes]:
+        return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+    assert files(out) == files(FOLDER / "micro")

@@ -1,0 +1,309 @@
+"""Sinks: nothing written is lost, nothing foreign is touched, and every failure is one clear line."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from edge.records import BundleRef, Estimate, QualityRecord, RunSummary, WindowSpan, from_json, to_json
+from edge.sinks import SinkClosedError, _append
+from edge.sinks._append import AppendFile, write_atomically
+from edge.sinks.jsonl import JsonlSink, StdoutJsonlSink, open_jsonl
+from edge.sinks.memory import MemorySink
+from edge.sinks.session import SessionSink, next_raw_path
+from edge.sources import SourceInfo
+from firmware_bridge.errors import OutputError, UsageError
+from firmware_bridge.samples import LinkEvent, LinkEventKind
+
+ROOT = Path(__file__).parents[4]
+BUNDLE = BundleRef("demo", "0" * 64)
+ESTIMATE = Estimate("2026-11-22T16:00:00.000Z", True, "s", "patch", WindowSpan(0, 10), BUNDLE, QualityRecord(0.9), 60.0)
+
+
+def at(second):
+    return replace(ESTIMATE, window=WindowSpan(second - 10, second))
+
+
+def written(path, *estimates):
+    sink = JsonlSink(path)
+    sink.open()
+    for e in estimates:
+        sink.estimate(e)
+    sink.close(None)
+
+
+def test_a_file_is_continued(tmp_path):
+    path = tmp_path / "out.jsonl"
+    written(path, at(10), at(11))
+    written(path, at(12))
+    assert [from_json(line).window.end_s for line in path.read_text().splitlines()] == [10, 11, 12]
+
+
+@pytest.mark.parametrize("tail", ['{"schema":"anyecg.est', "\0" * 700, '{"a"\0\0'])
+def test_what_a_power_cut_left_of_the_last_line_is_cut_off(tmp_path, tail):
+    path = tmp_path / "out.jsonl"
+    path.write_text(to_json(at(10)) + "\n" + tail)
+    written(path, at(11))
+    assert path.read_text() == to_json(at(10)) + "\n" + to_json(at(11)) + "\n"
+
+
+def test_only_a_partial_line(tmp_path):
+    path = tmp_path / "out.jsonl"
+    path.write_text('{"sch')
+    written(path, at(10))
+    assert path.read_text() == to_json(at(10)) + "\n"
+
+
+@pytest.mark.parametrize("content", [b"\x89PNG\r\n\x1a\n0000", b"time,ecg\n1,2", b"{" + b"x" * (2 << 20)])
+def test_a_file_of_another_kind_is_left_alone(tmp_path, content):
+    path = tmp_path / "picture"
+    path.write_bytes(content)
+    with pytest.raises(OutputError, match="choose another file"):
+        written(path, at(10))
+    assert path.read_bytes() == content
+
+
+def test_two_runs_do_not_write_one_file(tmp_path):
+    first = JsonlSink(tmp_path / "out.jsonl")
+    first.open()
+    with pytest.raises(OutputError, match="another run"):
+        JsonlSink(tmp_path / "out.jsonl").open()
+    first.close(None)
+    written(tmp_path / "out.jsonl", at(10))
+
+
+def test_places_that_cannot_be_written(tmp_path):
+    for path in (tmp_path, tmp_path / "no" / "out.jsonl", "/proc/nothing"):
+        with pytest.raises(OutputError) as caught:
+            JsonlSink(path).open()
+        assert str(path) in str(caught.value)
+    with pytest.raises(OutputError, match="free some space"):
+        written("/dev/full", at(10))
+    written("/dev/null", at(10))
+
+
+def test_a_full_disk_leaves_whole_lines(tmp_path):
+    """RLIMIT_FSIZE stops a write in the middle of a line, as a full disk does."""
+    path = tmp_path / "out.jsonl"
+    code = f"""
+        import resource, signal
+        from tests.unit.edge.sinks.test_sinks import *
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        sink = JsonlSink({str(path)!r})
+        sink.open()
+        try:
+            for i in range(10):
+                sink.estimate(at(10 + i))
+        except OutputError as error:
+            print("refused:", error)
+        sink.close(None)
+        """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60, cwd=ROOT)
+    assert "refused: cannot write" in done.stdout
+    text = path.read_text()
+    assert text.endswith("\n")
+    assert [from_json(line).window.end_s for line in text.splitlines()] == [10, 11]
+
+
+def test_nothing_written_is_lost_at_kill_9(tmp_path):
+    path = tmp_path / "out.jsonl"
+    code = f"""
+        import sys, time
+        from tests.unit.edge.sinks.test_sinks import *
+        sink = JsonlSink({str(path)!r})
+        sink.open()
+        for i in range(1000):
+            sink.estimate(at(10 + i))
+            print(10 + i, flush=True)
+            time.sleep(0.001)
+        """
+    command = [sys.executable, "-c", textwrap.dedent(code)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        for _ in range(20):
+            told = int(process.stdout.readline())
+        process.send_signal(signal.SIGKILL)
+    ends = [from_json(line).window.end_s for line in path.read_text().splitlines()]
+    assert ends[: told - 9] == list(range(10, told + 1))
+
+
+def test_lines_reach_the_medium_within_seconds_even_when_no_more_follow(tmp_path, monkeypatch):
+    monkeypatch.setattr(_append, "SYNC_INTERVAL_S", 0.05)
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(time.monotonic()))
+    file = AppendFile(tmp_path / "a", b"x")
+    file.open()
+    for _ in range(50):
+        file.write_line("x")
+    time.sleep(0.3)
+    during = len(synced)
+    file.close()
+    assert 1 <= during <= 4
+    assert len(synced) == during + 1
+
+
+def test_a_failing_medium_is_reported(tmp_path, monkeypatch):
+    monkeypatch.setattr(_append, "SYNC_INTERVAL_S", 0.01)
+
+    def fail(fd):
+        raise OSError(5, "Input/output error")
+
+    file = AppendFile(tmp_path / "a", b"x")
+    file.open()
+    monkeypatch.setattr(os, "fsync", fail)
+    file.write_line("x")
+    time.sleep(0.2)
+    with pytest.raises(OutputError, match="Input/output error"):
+        file.write_line("x")
+    with pytest.raises(OutputError, match="Input/output error"):
+        file.close()
+    file.close()
+
+
+def test_stdout_that_nobody_reads_ends_quietly():
+    read, write = os.pipe()
+    sink = StdoutJsonlSink(write)
+    sink.open()
+    sink.estimate(ESTIMATE)
+    assert os.read(read, 10_000).decode() == to_json(ESTIMATE) + "\n"
+    os.close(read)
+    with pytest.raises(SinkClosedError):
+        sink.estimate(ESTIMATE)
+    os.close(write)
+    assert isinstance(open_jsonl("-"), StdoutJsonlSink)
+    assert isinstance(open_jsonl("file"), JsonlSink)
+
+
+def test_stdout_that_is_slow_and_does_not_block(tmp_path):
+    read, write = os.pipe()
+    os.set_blocking(write, False)
+    with (tmp_path / "out").open("wb") as out:
+        reader = subprocess.Popen(["sh", "-c", "sleep 0.2; cat"], stdin=read, stdout=out)
+    os.close(read)
+    sink = StdoutJsonlSink(write)
+    sink.open()
+    for i in range(500):
+        sink.estimate(at(10 + i))
+    os.close(write)
+    assert reader.wait(timeout=20) == 0
+    lines = (tmp_path / "out").read_text().splitlines()
+    assert [from_json(line).window.end_s for line in lines] == [10 + i for i in range(500)]
+
+
+def test_atomic_writing_keeps_the_old_file_when_it_fails(tmp_path, monkeypatch):
+    path = tmp_path / "a.json"
+    write_atomically(path, "old")
+
+    def fail(fd):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OutputError, match="free some space"):
+        write_atomically(path, "new")
+    assert path.read_text() == "old"
+
+
+def test_memory_sink_keeps_everything():
+    sink = MemorySink()
+    sink.open()
+    sink.estimate(ESTIMATE)
+    sink.beat(1.0)
+    sink.event(LinkEvent(LinkEventKind.INFO, 0))
+    sink.close(RunSummary(hops=1))
+    assert (sink.estimates, sink.beats_s, len(sink.events), sink.summary.hops) == ([ESTIMATE], [1.0], 1, 1)
+
+
+SOURCE = SourceInfo("record:raw.aer,serial:/dev/ttyACM0", "patch 7", live=True, host_clock=True)
+DEMO = SimpleNamespace(manifest=SimpleNamespace(name="demo", version="1"), sha256="0" * 64)
+
+
+def session(path, source=SOURCE, bundle=DEMO, name="a"):
+    sink = SessionSink(path, source, bundle, name)
+    sink.open()
+    return sink
+
+
+def test_a_session_folder(tmp_path):
+    sink = session(tmp_path / "s")
+    sink.estimate(ESTIMATE)
+    for t in (1.0, 1.8, 9.0):
+        sink.beat(t)
+    sink.event(LinkEvent(LinkEventKind.HELLO, 5, "patch 7", {"fs_hz": 250}))
+    sink.close(RunSummary(hops=1))
+    files = sorted(p.name for p in (tmp_path / "s").iterdir())
+    assert files == ["beats.csv", "estimates.jsonl", "events.jsonl", "session.json", "summary.json"]
+    assert (tmp_path / "s" / "beats.csv").read_text() == "run,time_s,rr_s\n1,1.000,\n1,1.800,0.800\n1,9.000,\n"
+    about = json.loads((tmp_path / "s" / "session.json").read_text())
+    assert about["device_url"] == "serial:/dev/ttyACM0"
+    assert about["bundle"] == {"name": "demo 1", "sha256": "0" * 64}
+    assert about["versions"]["numpy"]
+    assert json.loads((tmp_path / "s" / "events.jsonl").read_text())["data"] == {"fs_hz": 250}
+    assert json.loads((tmp_path / "s" / "summary.json").read_text())["hops"] == 1
+    with pytest.raises(UsageError, match="finished"):
+        session(tmp_path / "s")
+
+
+def test_an_interrupted_session_is_continued(tmp_path):
+    assert next_raw_path(tmp_path).name == "raw.aer"
+    (tmp_path / "raw.aer").write_bytes(b"")
+    sink = session(tmp_path)
+    sink.estimate(ESTIMATE)
+    sink.close(None)
+    assert next_raw_path(tmp_path).name == "raw.2.aer"
+    again = replace(SOURCE, url="record:raw.2.aer,serial:/dev/ttyACM0")
+    sink = session(tmp_path, again, name="b")
+    sink.beat(2.0)
+    sink.close(RunSummary())
+    runs = json.loads((tmp_path / "session.json").read_text())["runs"]
+    assert [run["session"] for run in runs] == ["a", "b"]
+    assert len((tmp_path / "estimates.jsonl").read_text().splitlines()) == 1
+    assert (tmp_path / "beats.csv").read_text().splitlines()[-1] == "2,2.000,"
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"source": replace(SOURCE, url="serial:/dev/other")},
+        {"bundle": SimpleNamespace(manifest=DEMO.manifest, sha256="1" * 64)},
+        {"source": replace(SOURCE, live=False)},
+    ],
+)
+def test_another_session_is_not_mixed_in(tmp_path, other):
+    session(tmp_path).close(None)
+    before = (tmp_path / "session.json").read_text()
+    with pytest.raises(UsageError, match="name a new folder"):
+        session(tmp_path, **other)
+    assert (tmp_path / "session.json").read_text() == before
+
+
+def test_two_runs_do_not_share_a_folder(tmp_path):
+    first = session(tmp_path)
+    second = SessionSink(tmp_path, SOURCE, DEMO, "b")
+    with pytest.raises(OutputError, match="another run"):
+        second.open()
+    second.close(RunSummary())
+    assert not (tmp_path / "summary.json").exists()
+    first.close(None)
+
+
+def test_folders_that_cannot_be_used(tmp_path):
+    (tmp_path / "photo.jpg").write_text("x")
+    with pytest.raises(UsageError, match="not empty"):
+        session(tmp_path)
+    (tmp_path / "session.json").write_text("{broken")
+    with pytest.raises(UsageError, match="cannot be read"):
+        session(tmp_path)
+    for path in (tmp_path / "photo.jpg", "/proc/nothing/here"):
+        with pytest.raises(OutputError):
+            session(path)

@@ -1,0 +1,117 @@
+"""Raw recordings: the same items as the decoder gave the first time, whatever the end of the file looks like."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from edge.sources import open_source
+from firmware_bridge import devices
+from firmware_bridge.errors import InputError, UsageError
+from firmware_bridge.items import RawChunk
+from firmware_bridge.rawlog import RawLogHeader, RawLogWriter
+from firmware_bridge.samples import LinkEvent, LinkEventKind, SampleBlock
+from firmware_bridge.wire.messages import Data, Header, Hello, encode
+
+
+def chunks():
+    """A connection, the description, then ten frames of 50 samples of which the fifth is lost; cut at odd places."""
+    stream = encode(Hello(1, 32768, 250, nv_num=5000, sample_bits=16))
+    for i in range(10):
+        data = encode(Data(50 * i, 1, np.arange(50 * i, 50 * i + 50, dtype=np.int32)), Header(seq=i + 1, tick=i * 6554))
+        stream += b"" if i == 4 else data
+    yield LinkEvent(LinkEventKind.CONNECTED, 1_000, "open")
+    for n, at in enumerate(range(0, len(stream), 37)):
+        yield RawChunk(2_000 + n * 1_000_000, "data", stream[at : at + 37])
+
+
+def record(path, device="anyecg_patch"):
+    writer = RawLogWriter(path, RawLogHeader(device, "serial:/dev/x", "s1", 1_700_000_000_000_000_000, 0))
+    for item in chunks():
+        writer.item(item)
+    writer.close()
+    return path
+
+
+def replay(path, query="speed=max"):
+    async def collect():
+        return [item async for item in open_source(f"replay:{path}?{query}").items()]
+
+    return asyncio.run(collect())
+
+
+def plain(items):
+    return [
+        (i.samples.tobytes(), i.arrival_ns, i.device_time_ns, i.lost, i.lsb_mv)
+        if isinstance(i, SampleBlock)
+        else (i.kind, i.arrival_ns)
+        for i in items
+    ]
+
+
+def test_a_replay_gives_what_the_decoder_gave(tmp_path):
+    decoder = devices.get("anyecg_patch").decoder()
+    first = [out for item in chunks() for out in devices.decode_item(decoder, item)]
+    items = replay(record(tmp_path / "raw.aer"))
+    assert plain(items[: len(first)]) == plain(first)
+    assert items[-1].kind is LinkEventKind.END
+    found = [i for i in items if isinstance(i, SampleBlock)]
+    assert sum(b.lost for b in found) == 50
+    assert sum(len(b) for b in found) == 450
+
+
+def test_the_kind_is_told_by_the_content(tmp_path):
+    path = record(tmp_path / "raw.aer").rename(tmp_path / "renamed.csv")
+    info = open_source(f"replay:{path}").info
+    assert (info.session, info.device, info.live) == ("s1", "anyecg_patch", False)
+    assert replay(path)[-1].kind is LinkEventKind.END
+
+
+def test_a_recording_cut_short_anywhere_is_read_as_far_as_it_goes(tmp_path):
+    path = record(tmp_path / "raw.aer")
+    whole = path.read_bytes()
+    before = -1
+    for cut in range(len(whole) - 900, len(whole), 113):
+        path.write_bytes(whole[:cut])
+        items = replay(path)
+        samples = sum(len(i) for i in items if isinstance(i, SampleBlock))
+        assert before <= samples <= 450
+        before = samples
+        assert items[-1].kind is LinkEventKind.END
+
+
+def test_bad_raw_recordings(tmp_path):
+    path = record(tmp_path / "raw.aer")
+    whole = path.read_bytes()
+    for bad in (b"", whole[:20], b"AECGRAW9" + whole[8:], b"x" * 100, whole[:30] + b"!" + whole[31:]):
+        path.write_bytes(bad)
+        with pytest.raises(InputError):
+            replay(path)
+    with pytest.raises(InputError, match="not known here"):
+        replay(record(tmp_path / "other.aer", device="nonesuch"))
+    with pytest.raises(InputError):
+        replay(tmp_path / "no.aer")
+    path.write_bytes(whole)
+    with pytest.raises(UsageError, match="known keys"):
+        replay(path, "fs=250")
+
+
+def test_speed_changes_the_pace_and_nothing_else(tmp_path):
+    import time
+
+    path = tmp_path / "e.csv"
+    path.write_text("1\n" * 100)
+    for speed, low in (("1", 0.39), ("4", 0.09), ("max", 0.0)):
+        begin = time.monotonic()
+        items = replay(path, f"fs=250&speed={speed}&block_s=0.1")
+        assert low <= time.monotonic() - begin < low + 2
+        assert [i.arrival_ns for i in items] == [0, 100_000_000, 200_000_000, 300_000_000, 400_000_000, 400_000_000]
+    assert not open_source(f"replay:{path}?fs=250").info.host_clock
+
+
+def test_a_raw_recording_keeps_its_times(tmp_path):
+    info = open_source(f"replay:{record(tmp_path / 'raw.aer')}").info
+    assert not info.host_clock
+    assert (info.arrival_timed, info.start_host_ns, info.start_unix_ns) == (True, 0, 1_700_000_000_000_000_000)

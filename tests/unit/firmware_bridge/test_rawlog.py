@@ -1,0 +1,219 @@
+"""Raw recordings: what goes in comes out, whatever became of the file; hostile files are refused."""
+
+import errno
+import json
+import os
+import zlib
+from pathlib import Path
+
+import pytest
+
+from firmware_bridge import rawlog
+from firmware_bridge.errors import InputError, OutputError
+from firmware_bridge.items import RawChunk
+from firmware_bridge.rawlog import MAGIC, PAYLOAD_MAX, RawLogHeader, RawLogReader, RawLogWriter, is_rawlog
+from firmware_bridge.samples import LinkEvent, LinkEventKind
+
+HEADER = RawLogHeader("anyecg_patch", "serial:/dev/x", "s1", 1_700_000_000_000_000_000, 55, extra={"note": "n"})
+ITEMS = [
+    LinkEvent(LinkEventKind.CONNECTED, 60, "open", {"port": "/dev/x"}),
+    RawChunk(61, "data", b"\x01\x02\x00"),
+    RawChunk(62, "control", b"\xf0"),
+    RawChunk(63, "data", bytes(range(256))),
+    LinkEvent(LinkEventKind.DISCONNECTED, 64, "gone"),
+]
+
+
+@pytest.fixture
+def recording(tmp_path):
+    path = tmp_path / "a.aer"
+    writer = RawLogWriter(path, HEADER)
+    for item in ITEMS:
+        writer.item(item)
+    writer.sent(65, b"hello?")
+    writer.close()
+    writer.close()
+    return path
+
+
+def comparable(items):
+    return [(i.kind, i.arrival_ns, i.detail, dict(i.data)) if isinstance(i, LinkEvent) else i for i in items]
+
+
+def test_round_trip(recording):
+    reader = RawLogReader(recording)
+    assert reader.header == HEADER
+    assert comparable(reader.items()) == comparable(ITEMS)
+    assert reader.damage == ""
+    assert list(reader.items(sent=True))[-1] == RawChunk(65, ">data", b"hello?")
+    assert is_rawlog(recording)
+
+
+def test_written_is_written_before_anything_is_closed(tmp_path):
+    writer = RawLogWriter(tmp_path / "a.aer", HEADER)
+    writer.item(ITEMS[1])
+    assert list(RawLogReader(tmp_path / "a.aer").items()) == [ITEMS[1]]
+    writer.close()
+
+
+def test_any_truncation_gives_the_whole_records_before_it(recording):
+    whole = recording.read_bytes()
+    start = len(MAGIC) + 8 + int.from_bytes(whole[8:12], "little")
+    seen = set()
+    for size in range(start, len(whole)):
+        recording.write_bytes(whole[:size])
+        reader = RawLogReader(recording)
+        got = list(reader.items())
+        assert comparable(got) == comparable(ITEMS[: len(got)])
+        seen.add(len(got))
+        at_a_record_end = not reader.damage
+        assert at_a_record_end or "cut short" in reader.damage
+    assert seen == set(range(len(ITEMS) + 1))
+
+
+def test_any_truncation_of_the_head_is_an_input_error(recording):
+    whole = recording.read_bytes()
+    start = len(MAGIC) + 8 + int.from_bytes(whole[8:12], "little")
+    for size in range(start):
+        recording.write_bytes(whole[:size])
+        with pytest.raises(InputError):
+            RawLogReader(recording)
+
+
+def test_any_damaged_byte_ends_reading_at_the_record_it_hits(recording):
+    whole = recording.read_bytes()
+    start = len(MAGIC) + 8 + int.from_bytes(whole[8:12], "little")
+    for at in range(start, len(whole), 3):
+        broken = bytearray(whole)
+        broken[at] ^= 0x41
+        recording.write_bytes(broken)
+        reader = RawLogReader(recording)
+        got = list(reader.items())
+        assert comparable(got) == comparable(ITEMS[: len(got)])
+        assert reader.damage
+
+
+def test_zeros_of_a_power_cut_at_the_end_are_left_out(recording):
+    with recording.open("ab") as file:
+        file.write(bytes(5000))
+    reader = RawLogReader(recording)
+    assert comparable(reader.items()) == comparable(ITEMS)
+    assert reader.damage.startswith("5000 bytes")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"AECG",
+        b"time,mv\n0,1\n",
+        MAGIC,
+        MAGIC + b"\xff\xff\xff\xff" + b"{" * 100,
+        b"AECGRAW2" + bytes(100),
+    ],
+)
+def test_what_is_no_recording(tmp_path, content):
+    path = tmp_path / "x.aer"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"x\.aer"):
+        RawLogReader(path)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "[]",
+        "{}",
+        '{"device":1',
+        "1e999",
+        "[" * 5000,
+        '{"device":"a","url":"b","session":"c","start_unix_ns":1e999,"start_monotonic_ns":0}',
+        '{"device":"a","url":"b","session":"c","start_unix_ns":"x","start_monotonic_ns":0}',
+    ],
+)
+def test_hostile_headers(tmp_path, header):
+    text = header.encode()
+    path = tmp_path / "x.aer"
+    path.write_bytes(MAGIC + len(text).to_bytes(4, "little") + text + zlib.crc32(text).to_bytes(4, "little"))
+    with pytest.raises(InputError):
+        RawLogReader(path)
+
+
+def test_hostile_events_and_lengths(tmp_path):
+    path = tmp_path / "x.aer"
+    RawLogWriter(path, HEADER).close()
+    with path.open("ab") as file:
+        for payload in (b"[]", b'{"kind":"toast","detail":"","data":{}}', b"[" * 5000, b'{"kind":"end"}', b"\xff"):
+            file.write(rawlog._record(1, 1, 0, payload))
+        file.write(rawlog._record(1, 77, 0, b"from the future"))
+        file.write(rawlog._record(1, 0, 9, b"x"))
+        file.write((1).to_bytes(8, "little") + bytes(4) + (PAYLOAD_MAX + 1).to_bytes(4, "little") + bytes(100))
+    reader = RawLogReader(path)
+    assert list(reader.items()) == [RawChunk(1, "channel9", b"x")]
+    assert reader.damage
+
+
+def test_missing_and_unreadable(tmp_path):
+    with pytest.raises(InputError, match="no such file"):
+        RawLogReader(tmp_path / "none.aer")
+    with pytest.raises(InputError):
+        RawLogReader(tmp_path)
+    assert not is_rawlog(tmp_path / "none.aer")
+    assert not is_rawlog(tmp_path)
+
+
+def test_never_overwrites(recording):
+    before = recording.read_bytes()
+    with pytest.raises(OutputError, match="never overwritten"):
+        RawLogWriter(recording, HEADER)
+    assert recording.read_bytes() == before
+
+
+def test_no_folder(tmp_path):
+    with pytest.raises(OutputError, match="does not exist"):
+        RawLogWriter(tmp_path / "no" / "a.aer", HEADER)
+
+
+def test_large_chunks_are_cut(tmp_path):
+    path = tmp_path / "a.aer"
+    data = os.urandom(PAYLOAD_MAX * 2 + 5)
+    writer = RawLogWriter(path, HEADER)
+    writer.item(RawChunk(1, "data", data))
+    writer.close()
+    assert b"".join(item.data for item in RawLogReader(path).items()) == data
+
+
+def test_full_disk_is_said_once_and_leaves_whole_records(tmp_path, monkeypatch):
+    path = tmp_path / "a.aer"
+    writer = RawLogWriter(path, HEADER)
+    writer.item(ITEMS[1])
+    real = os.write
+
+    def half_then_full(fd, data):
+        if len(data) > 10:
+            return real(fd, bytes(data[:10]))
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(rawlog.os, "write", half_then_full)
+    with pytest.raises(OutputError, match="disk is full"):
+        writer.item(ITEMS[3])
+    writer.item(ITEMS[3])
+    monkeypatch.undo()
+    assert writer.dropped == 2
+    writer.close()
+    reader = RawLogReader(path)
+    assert list(reader.items()) == [ITEMS[1]]
+    assert reader.damage == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+def test_header_on_a_full_disk(tmp_path, monkeypatch):
+    real = os.open
+    monkeypatch.setattr(rawlog.os, "open", lambda path, flags, mode: real("/dev/full", os.O_WRONLY))
+    with pytest.raises(OutputError, match="disk is full"):
+        RawLogWriter(tmp_path / "a.aer", HEADER)
+
+
+def test_header_is_json_that_others_can_read(recording):
+    raw = recording.read_bytes()
+    assert json.loads(raw[12 : 12 + int.from_bytes(raw[8:12], "little")])["device"] == "anyecg_patch"
