@@ -1,5 +1,5 @@
 #!/bin/sh
-# Writes the report beside this file anew: demo.html and demo.json. Two processors need about three minutes.
+# Rewrites the report next to this file: demo.html and demo.json. It takes about three minutes on two processors.
 set -e
 here=$(cd "$(dirname "$0")" && pwd)
 work=$(mktemp -d)
