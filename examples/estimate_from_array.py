@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from edge.engine import Engine, SessionInfo
 from edge.records import Estimate
 from edge.session import load
-from firmware_bridge.ecgsyn import EcgParams, EcgSynth
+from firmware_bridge.synth.ecgsyn import EcgParams, EcgSynth
 from firmware_bridge.errors import AnyEcgError, InputError
 from firmware_bridge.samples import SampleBlock
 

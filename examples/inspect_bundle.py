@@ -12,7 +12,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from edge.bundle import Bundle, load_bundle
+from edge.bundle.reader import Bundle, load_bundle
 from edge.model import load_model, self_test
 from firmware_bridge.errors import AnyEcgError
 

@@ -13,7 +13,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from edge.bundle import load_bundle
+from edge.bundle.reader import load_bundle
 from firmware_bridge.errors import BundleError, InputError
 
 ROOT = Path(__file__).resolve().parents[2]
