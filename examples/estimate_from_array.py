@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from edge.engine import Engine, SessionInfo
 from edge.records import Estimate
 from edge.session import load
-from firmware_bridge.synth.ecgsyn import EcgParams, EcgSynth
 from firmware_bridge.errors import AnyEcgError, InputError
 from firmware_bridge.samples import SampleBlock
+from firmware_bridge.synth.ecgsyn import EcgParams, EcgSynth
 
 BLOCK_S = 0.1
 """Seconds of signal per block. Any other length gives the same estimates."""

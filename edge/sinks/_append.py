@@ -6,13 +6,13 @@ it to be put on the medium, because an SD card can take a second over that and t
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import stat
 import threading
 from pathlib import Path
 
+from edge.process.files import output_error
 from firmware_bridge.errors import OutputError
 
 SYNC_INTERVAL_S = 2.0
@@ -20,20 +20,6 @@ SYNC_INTERVAL_S = 2.0
 
 MAX_TAIL_BYTES = 1 << 20
 """A partial last line is not longer than this; a file that seems to have one is not ours."""
-
-
-_FIXES = {
-    errno.ENOSPC: "free some space",
-    errno.EDQUOT: "the disk quota is used up",
-    errno.EACCES: "check its permissions",
-    errno.EROFS: "the medium is read-only",
-    errno.ENOENT: "create its folder first",
-}
-
-
-def output_error(path: Path | str, error: OSError) -> OutputError:
-    """One clear line for a failed write."""
-    return OutputError(f"cannot write {path}: {error.strerror or error}", _FIXES.get(error.errno or 0, ""))
 
 
 class AppendFile:
@@ -172,25 +158,3 @@ class AppendFile:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace ``path`` by ``text`` so that a power cut leaves the old file or the new one, never a mixture.
-
-    Raises:
-        OutputError: It cannot be written.
-    """
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        raise output_error(path, error) from None

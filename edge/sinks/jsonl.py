@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge.process.files import output_error
 from edge.records import to_json
 from edge.sinks import BaseSink, SinkClosedError
-from edge.sinks._append import AppendFile, output_error
+from edge.sinks._append import AppendFile
 
 if TYPE_CHECKING:
     from edge.records import Estimate, RunSummary

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TextIO
 
+from edge.process.files import output_error
 from edge.sinks import BaseSink, SinkClosedError
-from edge.sinks._append import output_error
 from edge.sinks.live.frame import clean
 from edge.sinks.live.layout import number, with_unit
 from edge.sinks.live.state import REASON_TEXT

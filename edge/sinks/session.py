@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from edge.process.files import output_error, write_atomically
 from edge.records import NOTICE, summary_dict, utc_text
 from edge.sinks import BaseSink
-from edge.sinks._append import AppendFile, output_error, write_atomically
+from edge.sinks._append import AppendFile
 from edge.sinks.jsonl import JsonlSink
 from firmware_bridge.errors import OutputError, UsageError
 

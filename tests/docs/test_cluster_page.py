@@ -19,7 +19,7 @@ pytest.importorskip("tflite_micro", reason="the micro extra is not installed")
 from edge.bundle.reader import load_bundle
 from helpers.tf_cluster import described, ports
 
-PAGE = (Path(__file__).resolve().parents[3] / "docs" / "cluster.md").read_text()
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "cluster.md").read_text()
 
 MADE = ("by-dask", "by-workers")
 

@@ -14,7 +14,7 @@ import pytest
 
 from convert.cli import prepare as cli_prepare
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "reproduce-anyecg-lab.md"
 
 SOURCED = ("calcium_low", "calcium_high", "glucose_low", "hemoglobin_low", "potassium_low", "potassium_high")

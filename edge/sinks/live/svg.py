@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import escape
 
+from edge.process.files import write_atomically
 from edge.sinks import BaseSink
-from edge.sinks._append import write_atomically
 from edge.sinks.live.frame import Frame, Style
 from edge.sinks.live.layout import layout
 from edge.sinks.live.state import LiveState

@@ -17,7 +17,7 @@ import pytest
 
 from edge.records import BundleRef, Estimate, QualityRecord, RunSummary, WindowSpan, from_json, to_json
 from edge.sinks import SinkClosedError, _append
-from edge.sinks._append import AppendFile, write_atomically
+from edge.sinks._append import AppendFile
 from edge.sinks.jsonl import JsonlSink, StdoutJsonlSink, open_jsonl
 from edge.sinks.memory import MemorySink
 from edge.sinks.session import SessionSink, next_raw_path
@@ -199,19 +199,6 @@ def test_stdout_that_is_slow_and_does_not_block(tmp_path):
     assert reader.wait(timeout=20) == 0
     lines = (tmp_path / "out").read_text().splitlines()
     assert [from_json(line).window.end_s for line in lines] == [10 + i for i in range(500)]
-
-
-def test_atomic_writing_keeps_the_old_file_when_it_fails(tmp_path, monkeypatch):
-    path = tmp_path / "a.json"
-    write_atomically(path, "old")
-
-    def fail(fd):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(OutputError, match="free some space"):
-        write_atomically(path, "new")
-    assert path.read_text() == "old"
 
 
 def test_memory_sink_keeps_everything():
