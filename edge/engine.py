@@ -13,14 +13,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.beats.detector import RPeakDetector
 from edge.beats.track import HeartRate
 from edge.bundle.reader import Bundle
+from edge.chain import SignalChain
 from edge.estimate import Estimator
-from edge.frontend.stream import FS_HZ, GROUP_DELAY_S, StreamFilter, window_input_int8
+from edge.frontend.stream import window_input_int8
 from edge.grid.timeline import Gap, Timeline, Uniform
 from edge.model import Model
-from edge.quality.gate import QualityGate
 from edge.records import (
     NOTHING_APPLIED,
     AbstainReason,
@@ -32,7 +31,7 @@ from edge.records import (
     WindowSpan,
     utc_text,
 )
-from edge.window import NoWindow, Window, Windower
+from edge.window import NoWindow, Window
 from firmware_bridge.samples import LinkItem, SampleBlock
 
 STALL_S = 15.0
@@ -91,10 +90,7 @@ class Engine:
         front_end = bundle.manifest.front_end
         self.timeline = Timeline(front_end.grid_hz)
         self.session = session
-        self._filter = StreamFilter(front_end.grid_hz)
-        self._detector = RPeakDetector(FS_HZ)
-        self._windower = Windower(front_end.grid_hz, hop_s)
-        self._gate = QualityGate()
+        self._chain = SignalChain(front_end.grid_hz, hop_s)
         self._heart_rate = HeartRate()
         self._prepare = make_front_end(bundle)
         self._model = model
@@ -103,9 +99,6 @@ class Engine:
         self._bundle_ref = BundleRef(f"{bundle.manifest.name} {bundle.manifest.version}", bundle.sha256)
         self._notice = bundle.manifest.notice
         self._last_data_ns: int | None = None
-        self._stream_zero_s = 0.0
-        self._stream_count = 0
-        self._filter_ms = 0.0
 
     def push(self, item: LinkItem) -> Output:
         """Takes the next item of the link.
@@ -119,7 +112,7 @@ class Engine:
             self._last_data_ns = item.arrival_ns
         for part in self.timeline.push(item):
             if isinstance(part, Gap):
-                self._abstain_all(self._windower.gap(part), out)
+                self._abstain_all(self._chain.gap(part), out)
             else:
                 self._uniform(part, out)
         return out
@@ -135,36 +128,16 @@ class Engine:
             return
         silent_s = (now_ns - self._last_data_ns) * 1e-9
         if silent_s > STALL_S:
-            self._abstain_all(self._windower.miss_until(self.timeline.end_s + silent_s, "stalled"), out)
+            self._abstain_all(self._chain.miss_until(self.timeline.end_s + silent_s, "stalled"), out)
 
     def _uniform(self, part: Uniform, out: Output) -> None:
-        started = time.perf_counter()
         if part.first:
-            self._filter.reset()
-            self._detector.reset()
             self._heart_rate.reset()
-            self._windower.begin(part.start_s, scale_known=part.scale_known)
-            self._stream_zero_s, self._stream_count = part.start_s + GROUP_DELAY_S, 0
-        self._windower.push_raw(part.samples)
-        stream = self._filter.push(part.samples)
-        self._filter_ms += (time.perf_counter() - started) * 1e3
-        if len(stream):
-            out.signal.append((self._stream_zero_s + self._stream_count / FS_HZ, stream))
-            self._stream_count += len(stream)
-        done = 0
-        while done < len(stream):
-            # The detector sees no further than the hop, so that beats do not depend on how samples were cut.
-            piece = stream[done : done + self._windower.cut()]
-            started = time.perf_counter()
-            beats = self._detector.push(piece)
-            self._filter_ms += (time.perf_counter() - started) * 1e3
-            out.beats_s += [self._stream_zero_s + b / FS_HZ for b in beats]
-            for answer in self._windower.push(piece, beats):
-                out.estimates.append(self._answer(answer))
-            done += len(piece)
-        front_s = part.start_s + len(part.samples) / self.timeline.grid_hz - GROUP_DELAY_S
-        if front_s < self._stream_zero_s:
-            self._abstain_all(self._windower.miss_until(front_s, None), out)
+        for answer in self._chain.push(part):
+            out.estimates.append(self._answer(answer))
+        if self._chain.signal is not None:
+            out.signal.append(self._chain.signal)
+        out.beats_s += self._chain.beats_s
 
     def _abstain_all(self, answers: list[NoWindow], out: Output) -> None:
         out.estimates += [self._answer(answer) for answer in answers]
@@ -173,17 +146,11 @@ class Engine:
         if isinstance(answer, NoWindow):
             span = WindowSpan(max(0.0, answer.end_s - 10.0), answer.end_s)
             return self._estimate(span, QualityRecord(0.0, (answer.reason,)), None, (), answer.reason, {})
-        times = {"front_end": self._filter_ms}
-        self._filter_ms = 0.0
+        times = {"front_end": self._chain.spent_ms}
+        self._chain.spent_ms = 0.0
         span = WindowSpan(answer.start_s, answer.end_s)
         mark = time.perf_counter()
-        quality = self._gate.assess(
-            answer.filtered,
-            answer.raw,
-            float(self.timeline.grid_hz),
-            answer.beats,
-            scale_known=answer.scale_known,
-        )
+        quality = self._chain.assess(answer)
         mark = _lap(times, "quality", mark)
         rate_bpm = self._heart_rate.update(answer.end_s, answer.filtered, answer.beats, quality.score)
         mark = _lap(times, "heart_rate", mark)

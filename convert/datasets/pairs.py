@@ -19,13 +19,12 @@ from numpy.typing import NDArray
 
 from convert.datasets.mcmed import McMedDataset, Segment
 from convert.datasets.wfdb16 import read_header
-from edge.beats.detector import RPeakDetector
+from edge.chain import SignalChain
 from edge.frontend.stream import FS_HZ, GROUP_DELAY_S, WINDOW_SAMPLES, StreamFilter
 from edge.grid.timeline import Gap, Timeline, Uniform
-from edge.quality.gate import QualityGate
 from edge.sources.replay.base import ReadOptions
 from edge.sources.replay.source import Playback, ReplaySource, open_reader
-from edge.window import Window, Windower
+from edge.window import Window
 from firmware_bridge.errors import AnyEcgError, InputError
 from firmware_bridge.samples import LinkItem, SampleBlock
 
@@ -205,55 +204,38 @@ def windows_of(items: Iterator[LinkItem], hop_s: float) -> Iterator[RawWindow]:
     Raises:
         InputError: The recording turns out to be broken.
     """
-    chain = _Chain(hop_s)
+    pairs = _Pairs(hop_s)
     for item in items:
-        yield from chain.push(item)
-    yield from chain.finish()
+        yield from pairs.push(item)
+    yield from pairs.finish()
 
 
-class _Chain:
+class _Pairs:
     """The device's stages up to the quality gate, and the raw samples behind the newest windows."""
 
     def __init__(self, hop_s: float) -> None:
         self._timeline = Timeline(GRID_HZ)
-        self._filter = StreamFilter(GRID_HZ)
-        self._detector = RPeakDetector(FS_HZ)
-        self._windower = Windower(GRID_HZ, hop_s)
-        self._gate = QualityGate()
+        self._chain = SignalChain(GRID_HZ, hop_s)
         self._raw = np.empty(0, dtype=np.float64)
         self._raw_first = 0
-        self._stream_zero_s = 0.0
-        self._count = 0
         self._waiting: list[float] = []
 
     def push(self, item: LinkItem) -> Iterator[RawWindow]:
         for part in self._timeline.push(item):
             if isinstance(part, Gap):
                 yield from self.finish()
-                self._windower.gap(part)
+                self._chain.gap(part)
             else:
                 yield from self._uniform(part)
 
     def _uniform(self, part: Uniform) -> Iterator[RawWindow]:
         if part.first:
             yield from self.finish()
-            self._filter.reset()
-            self._detector.reset()
-            self._windower.begin(part.start_s, scale_known=part.scale_known)
-            self._raw, self._raw_first, self._count = np.empty(0, dtype=np.float64), 0, 0
-            self._stream_zero_s = part.start_s + GROUP_DELAY_S
+            self._raw, self._raw_first = np.empty(0, dtype=np.float64), 0
         self._raw = np.concatenate((self._raw, part.samples))
-        self._windower.push_raw(part.samples)
-        stream = self._filter.push(part.samples)
-        done = 0
-        while done < len(stream):
-            piece = stream[done : done + self._windower.cut()]
-            beats = self._detector.push(piece)
-            for answer in self._windower.push(piece, beats):
-                if isinstance(answer, Window) and self._good(answer):
-                    self._waiting.append(answer.start_s)
-            done += len(piece)
-        self._count += len(stream)
+        for answer in self._chain.push(part):
+            if isinstance(answer, Window) and self._chain.assess(answer).reason is None:
+                self._waiting.append(answer.start_s)
         while self._waiting and len(context := self._context(self._waiting[0])) == CONTEXT_SAMPLES:
             yield RawWindow(self._waiting.pop(0), context)
         self._trim()
@@ -268,18 +250,12 @@ class _Chain:
             yield RawWindow(start_s, np.pad(context, (0, CONTEXT_SAMPLES - len(context)), mode="edge"))
         self._waiting.clear()
 
-    def _good(self, window: Window) -> bool:
-        found = self._gate.assess(
-            window.filtered, window.raw, float(GRID_HZ), window.beats, scale_known=window.scale_known
-        )
-        return found.reason is None
-
     def _context(self, start_s: float) -> NDArray[np.float64]:
-        first = DECIMATION * round((start_s - self._stream_zero_s) * FS_HZ) - self._raw_first
+        first = DECIMATION * round((start_s - self._chain.zero_s) * FS_HZ) - self._raw_first
         return self._raw[first : first + CONTEXT_SAMPLES].copy()
 
     def _trim(self) -> None:
-        keep_from = DECIMATION * max(0, self._count - WINDOW_SAMPLES) - self._raw_first
+        keep_from = DECIMATION * max(0, self._chain.count - WINDOW_SAMPLES) - self._raw_first
         if keep_from > 0:
             self._raw = self._raw[keep_from:]
             self._raw_first += keep_from

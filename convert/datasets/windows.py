@@ -19,13 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.compute.progress import Progress
-from edge.beats.detector import RPeakDetector
-from edge.frontend.stream import FS_HZ, GROUP_DELAY_S, StreamFilter
-from edge.grid.timeline import Gap, Timeline
-from edge.quality.gate import QualityGate
+from edge.chain import SignalChain
+from edge.grid.timeline import Gap, Timeline, Uniform
 from edge.sources import SourceUrl
 from edge.sources.replay.source import ReplaySource, open_replay
-from edge.window import NoWindow, Windower
+from edge.window import Window
 from firmware_bridge.errors import AnyEcgError, InputError, MissingExtraError
 from firmware_bridge.samples import LinkItem
 
@@ -126,15 +124,13 @@ def accepted_windows(
     """
     url = SourceUrl.parse(f"replay:{recording}")
     source = open_replay(SourceUrl(url.text, url.scheme, str(recording), str(recording), {"speed": "max"}))
-    timeline, chain = Timeline(GRID_HZ), _Chain(recording, hop_s)
+    timeline, chain = Timeline(GRID_HZ), SignalChain(GRID_HZ, hop_s)
     for item in _items(source):
         for part in timeline.push(item):
             if isinstance(part, Gap):
                 chain.gap(part)
             else:
-                if part.first:
-                    chain.begin(part.start_s, scale_known=part.scale_known)
-                yield from chain.push(part.samples)
+                yield from _accepted(chain, part, recording)
         if timeline.end_s >= seconds:
             return
 
@@ -191,40 +187,12 @@ def collect_windows(folder: Path, count: int, *, hop_s: float = HOP_S, stream: T
     return out
 
 
-class _Chain:
-    """The stages from the uniform grid to the judged window, as the engine connects them."""
-
-    def __init__(self, recording: Path, hop_s: float) -> None:
-        self._recording = recording
-        self._filter, self._detector, self._gate = StreamFilter(GRID_HZ), RPeakDetector(FS_HZ), QualityGate()
-        self._windower = Windower(GRID_HZ, hop_s)
-
-    def gap(self, gap: Gap) -> None:
-        self._windower.gap(gap)
-
-    def begin(self, start_s: float, *, scale_known: bool) -> None:
-        self._filter.reset()
-        self._detector.reset()
-        self._windower.begin(start_s, scale_known=scale_known)
-        self._windower.miss_until(start_s + GROUP_DELAY_S, None)
-
-    def push(self, samples: NDArray[np.float64]) -> Iterator[RecordedWindow]:
-        self._windower.push_raw(samples)
-        stream = self._filter.push(samples)
-        done = 0
-        while done < len(stream):
-            piece = stream[done : done + self._windower.cut()]
-            for answer in self._windower.push(piece, self._detector.push(piece)):
-                if isinstance(answer, NoWindow):
-                    continue
-                quality = self._gate.assess(
-                    answer.filtered, answer.raw, float(GRID_HZ), answer.beats, scale_known=answer.scale_known
-                )
-                if quality.reason is None:
-                    yield RecordedWindow(
-                        self._recording, answer.end_s, answer.raw.copy(), answer.filtered.copy(), quality.score
-                    )
-            done += len(piece)
+def _accepted(chain: SignalChain, part: Uniform, recording: Path) -> Iterator[RecordedWindow]:
+    for answer in chain.push(part):
+        if isinstance(answer, Window):
+            quality = chain.assess(answer)
+            if quality.reason is None:
+                yield RecordedWindow(recording, answer.end_s, answer.raw.copy(), answer.filtered.copy(), quality.score)
 
 
 def _items(source: object) -> Iterator[LinkItem]:
