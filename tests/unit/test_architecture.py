@@ -162,3 +162,12 @@ def test_packages_are_typed_and_version_is_known() -> None:
         assert (ROOT / package / "py.typed").exists()
     done = subprocess.run([sys.executable, "-m", "edge.cli", "--version"], capture_output=True, text=True, timeout=60)
     assert done.stdout.startswith("anyecg-edge 0.")
+
+
+def test_the_page_draws_every_folder() -> None:
+    """The picture in docs/architecture.md names every package folder, and no folder that is not there."""
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    picture = page.partition("## Where to find what")[2].partition("```text")[2].partition("```")[0]
+    drawn = {word.rstrip("/") for word in picture.split() if word.endswith("/")}
+    folders = {path.parent.name for path in sources().values()}
+    assert drawn - {"c"} == folders
