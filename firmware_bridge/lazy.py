@@ -28,7 +28,7 @@ def lazy_face(package: str, modules: Mapping[str, str]) -> tuple[Callable[[str],
         module = modules.get(name)
         if module is None:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value: object = getattr(importlib.import_module(f"{package}.{module}"), name)
+        value: object = getattr(importlib.import_module(f".{module}", package), name)
         # The next access finds the object itself and does not come here.
         setattr(sys.modules[package], name, value)
         return value

@@ -43,8 +43,7 @@ must not be used to diagnose, treat, monitor or reassure anybody, and nothing it
 
 ## Data
 
-{report["cohort"]["patients"]} patients of `convert.simulate.patient`, version {simulator["version"]}, seed
-{simulator["seed"]}:
+{report["cohort"]["patients"]} patients of `convert.simulate`, version {simulator["version"]}, seed {simulator["seed"]}:
 ECGSYN dynamics, lead II, the noise of a chest patch. The couplings between laboratory values and the ECG are those of
 the literature where there are any and arbitrary otherwise; abnormal values are more frequent than in any clinic. The
 teacher was trained on {report["cohort"]["train"]} of them, {report["seconds"]:g} s each. The student had a part of

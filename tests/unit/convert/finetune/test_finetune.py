@@ -419,8 +419,7 @@ def test_wrong_input_is_one_line(prepared, tmp_path, capsys, monkeypatch, change
 
 
 def test_a_full_disk_is_one_line_and_the_states_stay(prepared, tmp_path, monkeypatch):
-    import convert.finetune.run.export as export
-
+    import convert.finetune.export as export
     from firmware_bridge.errors import OutputError
 
     def full(*args, **kwargs):

@@ -22,7 +22,7 @@ def rows_of(counts: list[int]) -> Rows:
 
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=12).filter(any), st.integers(0, 9), st.integers(1, 50))
 def test_an_epoch_takes_every_segment_once_in_another_order(counts, epoch, pool):
-    import convert.finetune.run.batches as module
+    import convert.finetune.batches as module
 
     rows = rows_of(counts)
     before, module.POOL_SEGMENTS = module.POOL_SEGMENTS, pool
