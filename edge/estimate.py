@@ -8,7 +8,6 @@ is divided by the number of *whole* windows that the covered time holds, not by 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import repeat
 from typing import Any, TypeVar
 
 import numpy as np
@@ -164,22 +163,29 @@ class Estimator:
             decided = (shown[0] < self._band[0]) | (shown[0] >= self._band[1])
             may_flag = [may and sure for may, sure in zip(may_flag, decided.tolist(), strict=True)]
         values, lows, highs = shown.tolist()
+        intervals = _where(self._has_interval, zip(lows, highs, strict=True))
         return tuple(
-            map(
-                LabEstimate._make,
-                zip(
-                    self._keys,
-                    self._loincs,
-                    self._units,
-                    values,
-                    _where(self._has_interval, zip(lows, highs, strict=True)),
-                    self._threshold,
-                    _where(may_flag, flags),
-                    repeat(n),
-                    self._tiers,
-                    repeat(None),
-                    strict=False,  # the count repeats for ever
-                ),
+            LabEstimate(
+                key=key,
+                loinc=loinc,
+                unit=unit,
+                value=value,
+                interval=interval,
+                threshold=threshold,
+                flag=flag,
+                windows=n,
+                tier=tier,
+            )
+            for key, loinc, unit, value, interval, threshold, flag, tier in zip(
+                self._keys,
+                self._loincs,
+                self._units,
+                values,
+                intervals,
+                self._threshold,
+                _where(may_flag, flags),
+                self._tiers,
+                strict=True,
             )
         )
 

@@ -27,7 +27,17 @@ from edge.records import (
 )
 from firmware_bridge.errors import InputError
 
-LAB = LabEstimate("potassium_high", "2823-3", "1", 0.123456789, (0.1, 0.2), 0.5, False, 12, "strong")
+LAB = LabEstimate(
+    key="potassium_high",
+    loinc="2823-3",
+    unit="1",
+    value=0.123456789,
+    interval=(0.1, 0.2),
+    threshold=0.5,
+    flag=False,
+    windows=12,
+    tier="strong",
+)
 ESTIMATE = Estimate(
     time=utc_text(1_795_363_200_123_999_999),
     clock_synced=True,

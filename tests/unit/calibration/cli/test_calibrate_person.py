@@ -37,7 +37,17 @@ def person(bundle: Bundle, *results: Result) -> Person:
 
 def labs(bundle: Bundle, value: float = 4.5) -> tuple[LabEstimate, ...]:
     return tuple(
-        LabEstimate(h.key, h.loinc, h.unit, value, (value - 0.8, value + 0.8), None, None, 3, "strong")
+        LabEstimate(
+            key=h.key,
+            loinc=h.loinc,
+            unit=h.unit,
+            value=value,
+            interval=(value - 0.8, value + 0.8),
+            threshold=None,
+            flag=None,
+            windows=3,
+            tier="strong",
+        )
         for h in bundle.manifest.outputs
     )
 

@@ -34,9 +34,39 @@ from edge.sinks.plain import PlainSink
 from firmware_bridge.samples import LinkEvent, LinkEventKind
 
 ROOT = Path(__file__).parents[4]
-HIGH = LabEstimate("potassium_high", "2823-3", "1", 0.62, (0.51, 0.71), 0.5, True, 118, "strong")
-LOW = LabEstimate("potassium_low", "2823-3", "1", 0.04, (0.02, 0.09), 0.5, False, 118, "moderate")
-VALUE = LabEstimate("potassium", "2823-3", "mmol/L", 5.312, (4.7, 5.9), None, None, 118, "limited")
+HIGH = LabEstimate(
+    key="potassium_high",
+    loinc="2823-3",
+    unit="1",
+    value=0.62,
+    interval=(0.51, 0.71),
+    threshold=0.5,
+    flag=True,
+    windows=118,
+    tier="strong",
+)
+LOW = LabEstimate(
+    key="potassium_low",
+    loinc="2823-3",
+    unit="1",
+    value=0.04,
+    interval=(0.02, 0.09),
+    threshold=0.5,
+    flag=False,
+    windows=118,
+    tier="moderate",
+)
+VALUE = LabEstimate(
+    key="potassium",
+    loinc="2823-3",
+    unit="mmol/L",
+    value=5.312,
+    interval=(4.7, 5.9),
+    threshold=None,
+    flag=None,
+    windows=118,
+    tier="limited",
+)
 ESTIMATE = Estimate(
     "2026-11-22T16:00:00.000Z", True, "s", "patch 7", WindowSpan(118, 128), BundleRef("demo 0.1", "0" * 64),
     QualityRecord(0.93), 72.4, (HIGH, LOW, VALUE), None, 17, {"front_end": 0.2, "model": 0.4, "total": 0.9},
