@@ -9,11 +9,12 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 demo: $(VENV)/.device
 	$(BIN)/anyecg demo
 
+# Several test processes, then the tests that need the machine to themselves; `make test ARGS="--workers 1"` for one process.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest
+	$(BIN)/python tests/helpers/run_tier.py fast $(ARGS)
 
 slow: $(VENV)/.test
-	$(BIN)/python -m pytest -m slow --timeout=3600
+	$(BIN)/python tests/helpers/run_tier.py slow $(ARGS)
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .
