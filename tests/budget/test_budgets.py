@@ -16,6 +16,8 @@ from edge.frontend.stream import StreamFilter
 from edge.process import budget
 from edge.session import load
 
+pytestmark = pytest.mark.alone
+
 
 def published(x: np.ndarray) -> np.ndarray:
     """ECGFounder's preparation as it is published."""

@@ -100,7 +100,7 @@ def test_the_sketch_streams(tmp_path):
             *("-o", program),
         ]
     )
-    done = subprocess.run([program], input=encode(Start()), capture_output=True, timeout=60, check=True)
+    done = subprocess.run([program], input=encode(Start()), capture_output=True, timeout=120, check=True)
     decoder = PatchDecoder()
     items = decoder.link(LinkEvent(LinkEventKind.CONNECTED, 0)) + decoder.feed(done.stdout, 10**9)
     events = [i for i in items if isinstance(i, LinkEvent)]

@@ -10,7 +10,7 @@ from helpers.c_side import C_SIDE
 EXAMPLE = C_SIDE / "examples" / "patch"
 
 
-async def listen(source, seconds: float, timeout_s: float = 60.0) -> list:
+async def listen(source, seconds: float, timeout_s: float = 120.0) -> list:
     """Items until so many seconds of signal are there."""
     items: list = []
     got = 0.0

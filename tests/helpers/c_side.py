@@ -49,7 +49,7 @@ class CSide:
 
     def close(self) -> None:
         """Ends it; a leak is an error too."""
-        _out, err = self._process.communicate(timeout=60)
+        _out, err = self._process.communicate(timeout=120)
         assert (self._process.returncode, err) == (0, "")
 
     def encode(self, body: bytes) -> bytes:

@@ -45,7 +45,7 @@ class Listener:
         finally:
             self._changed.set()
 
-    async def until(self, condition, timeout_s=30.0):
+    async def until(self, condition, timeout_s=120.0):
         async with asyncio.timeout(timeout_s):
             while not condition(self):
                 if self._task.done():

@@ -27,7 +27,7 @@ def cluster(
     )  # fmt: skip
     started = [scheduler]
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while not where.exists() and time.monotonic() < deadline:
             time.sleep(0.05)
         time.sleep(0.2)

@@ -47,7 +47,7 @@ class PatchOnNet:
                 await writer.wait_closed()
 
     async def streaming(self):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while self.writer is None or not self.patch._streaming:
                 await self.run(0.1)
                 await asyncio.sleep(0.001)

@@ -15,7 +15,7 @@ STEP_S = 0.0005
 """Between two looks at what the host sent."""
 SLOWLY_S = 0.02
 """A slot of the last samples."""
-PATIENCE_S = 60.0
+PATIENCE_S = 120.0
 """How long a host may take to connect, before the test is given up."""
 UNREAD_MAX = 16_000
 """Bytes on the line that the host has not read; a real patch is slower than any host."""

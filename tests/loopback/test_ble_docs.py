@@ -55,7 +55,7 @@ def test_the_commands_of_the_page_run(bus, tmp_path):
             try:
                 for command in commands:
                     process = await running(command, tmp_path, env)
-                    out, err = await asyncio.wait_for(process.communicate(), 60)
+                    out, err = await asyncio.wait_for(process.communicate(), 120)
                     assert process.returncode == 0, f"{command}\n{out.decode()}\n{err.decode()}"
                     assert re.search(r"estimates   [1-9]\d* of [12]\d hops", out.decode()), out.decode()
             finally:

@@ -181,7 +181,7 @@ def one_line(done):
 
 
 def run(*args, **env):
-    return subprocess.run([*ANYECG, *args], capture_output=True, text=True, timeout=60, env={**os.environ, **env})
+    return subprocess.run([*ANYECG, *args], capture_output=True, text=True, timeout=120, env={**os.environ, **env})
 
 
 def test_no_d_bus(tmp_path):
@@ -265,7 +265,7 @@ def test_a_signal_leaves_the_strap_stopped_and_free(bus):
             process = await asyncio.create_subprocess_exec(*ANYECG, "--source", POLAR, stdout=-1, stderr=-1)
             await strap.streaming()
             process.send_signal(signal.SIGTERM)
-            _out, err = await asyncio.wait_for(process.communicate(), 30)
+            _out, err = await asyncio.wait_for(process.communicate(), 120)
             return process.returncode, err.decode(), strap.peripheral
 
     code, err, peripheral = asyncio.run(go())
@@ -292,7 +292,7 @@ def test_from_a_strap_to_estimates_with_its_recording(bus, tmp_path):
                     await strap.streaming()
                 await strap.play(ecg_uv[second * 130 : (second + 1) * 130])
                 await asyncio.sleep(0.02)
-            out, err = await asyncio.wait_for(process.communicate(), 60)
+            out, err = await asyncio.wait_for(process.communicate(), 120)
             return process.returncode, out.decode(), err.decode()
 
     code, out, err = asyncio.run(go())

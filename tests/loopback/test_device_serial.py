@@ -48,7 +48,7 @@ class Board(threading.Thread):
 
     def __exit__(self, *_):
         self._done.set()
-        self.join(5)
+        self.join(120)
         os.close(self._slave)
         os.close(self._master)
 
@@ -68,7 +68,7 @@ def said_once(*pairs):
 async def read(url, want):
     source, items = open_source(url), []
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             async for item in source.items():
                 items.append(item)
                 if sum(len(i) for i in items if isinstance(i, SampleBlock)) >= want:
@@ -132,7 +132,7 @@ def test_a_board_that_says_nothing_readable_is_noticed():
     async def first_complaint(url):
         source = open_source(url)
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(120):
                 async for item in source.items():
                     if isinstance(item, LinkEvent) and item.kind is LinkEventKind.CORRUPT:
                         return item.detail

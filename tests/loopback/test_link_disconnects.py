@@ -68,7 +68,7 @@ class Auditor:
         await self.source.close()
 
     async def until(self, condition):
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while not condition(self):
                 if self._task.done():
                     self._task.result()
@@ -154,7 +154,7 @@ class OnAir(PatchOnAir):
     """A patch on Bluetooth with the same handles as one on the network."""
 
     async def streaming(self):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while not (self.peripheral.subscribed and self.patch._streaming):
                 await self.run(0.1)
                 await asyncio.sleep(0.001)

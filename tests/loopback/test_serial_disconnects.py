@@ -123,7 +123,7 @@ def disconnect_at_random(link: Path, times: int, config: PatchConfig) -> tuple[O
     adversary = Adversary(patch, link, times, seed=times)
     adversary.start()
     outcome = asyncio.run(listen(source, engine, adversary))
-    adversary.join(30.0)
+    adversary.join(120.0)
     assert adversary.fault is None, adversary.fault
     return outcome, adversary, engine
 

@@ -160,7 +160,7 @@ def test_importing_edge_loads_nothing() -> None:
 def test_packages_are_typed_and_version_is_known() -> None:
     for package in LAYERS:
         assert (ROOT / package / "py.typed").exists()
-    done = subprocess.run([sys.executable, "-m", "edge.cli", "--version"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-m", "edge.cli", "--version"], capture_output=True, text=True, timeout=120)
     assert done.stdout.startswith("anyecg-edge 0.")
 
 

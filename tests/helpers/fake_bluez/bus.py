@@ -46,5 +46,5 @@ class PrivateBus:
 
     def stop(self):
         self._process.terminate()
-        self._process.wait(10)
+        self._process.wait(120)
         self._process.stdout.close()

@@ -45,7 +45,7 @@ class Strap:
         for channel, data in notifications:
             self.peripheral.notify(self.virtual.gatt.notify[channel], data)
 
-    async def streaming(self, timeout_s=20.0):
+    async def streaming(self, timeout_s=120.0):
         """Waits until somebody has started the stream."""
         async with asyncio.timeout(timeout_s):
             while not getattr(self.virtual, "streaming", getattr(self.virtual, "rate_hz", None)):

@@ -122,7 +122,7 @@ def test_a_killed_run_goes_on(data, found, work, tmp_path):
     run = subprocess.Popen(
         [sys.executable, "-c", program, str(data.folder), str(tmp_path)], cwd=Path(__file__).parents[4]
     )
-    until = time.monotonic() + 60
+    until = time.monotonic() + 120
     while len(list(tmp_path.glob("features/*.npz"))) < 2 and run.poll() is None and time.monotonic() < until:
         time.sleep(0.005)
     run.send_signal(signal.SIGKILL)

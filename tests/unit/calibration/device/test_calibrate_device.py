@@ -200,7 +200,7 @@ def test_measuring_a_board_needs_nothing_but_the_device_install(tmp_path: Path) 
         "heavy = {'scipy','tensorflow','keras','matplotlib','wfdb','sklearn','bleak','serial','convert'}\n"
         "print(rc, sorted(heavy & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=120)
     assert done.stdout.strip().splitlines()[-1] == "0 []", done.stderr
 
 

@@ -213,7 +213,7 @@ def test_workers_meet_and_who_does_not_come_is_named(monkeypatch):
     for thread in both:
         thread.start()
     for thread in both:
-        thread.join(20)
+        thread.join(120)
     assert len(servers) == 2
     for server in servers:
         server.close()

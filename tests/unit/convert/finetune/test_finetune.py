@@ -220,7 +220,7 @@ def test_a_killed_run_ends_with_the_same_bytes(prepared, trained, tmp_path, numb
     while not state.is_file() and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(number)
-    assert process.wait(60) == (143 if number == signal.SIGTERM else -number)
+    assert process.wait(120) == (143 if number == signal.SIGTERM else -number)
     killed_early = not (out / "finetune.json").is_file()
     finetune(prepared, out, QUICK, Replicas(), None)
     for name in ("teacher.pth", "finetune.json", "loss.csv", "outputs.json"):

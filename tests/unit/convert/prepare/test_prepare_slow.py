@@ -53,7 +53,7 @@ def test_kills_at_random_moments_change_no_byte(cohort, wanted, tmp_path):
     for _ in range(12):
         process = subprocess.Popen(command(cohort, out, "--scheduler", rng.choice(["none", "threads:2"])),
                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while not (out / "prepare.json").exists() and process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
         time.sleep(rng.uniform(0.0, 0.6))

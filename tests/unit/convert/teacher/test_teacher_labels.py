@@ -158,7 +158,7 @@ def test_kill_dash_nine_in_the_middle(folder, tmp_path):
     script = KILLED.format(tests=str(Path(__file__).resolve().parents[3]), out=str(out), data=str(folder))
     root = str(Path(__file__).resolve().parents[4])
     process = subprocess.Popen([sys.executable, "-c", script], cwd=root)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not (out / "labels-00000.shard").exists() and time.monotonic() < deadline:
         time.sleep(0.01)
     process.kill()

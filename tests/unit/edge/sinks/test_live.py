@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import pty
 import re
@@ -22,13 +23,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge.frontend.ecgfounder import EcgFounderFrontEnd
 from edge.records import ABSTAIN_REASONS, NOTICE, BundleRef, Estimate, LabEstimate, QualityRecord, WindowSpan
 from edge.sinks import SinkClosedError
 from edge.sinks.live.frame import clean, row_ansi, row_text
 from edge.sinks.live.layout import layout
 from edge.sinks.live.state import REASON_TEXT, LiveState
 from edge.sinks.live.svg import SvgSink
-from edge.sinks.live.view import LiveSink, can_draw, open_view
+from edge.sinks.live.view import LiveSink, can_draw, open_view, terminal_size
 from edge.sinks.live.wave import WaveBuffer
 from edge.sinks.plain import PlainSink
 from firmware_bridge.samples import LinkEvent, LinkEventKind
@@ -198,15 +200,22 @@ def test_pieces_of_signal_do_not_matter():
     assert whole.draw(80, 5, millivolts=True) == pieces.draw(80, 5, millivolts=True)
 
 
+@pytest.mark.alone
 def test_a_frame_costs_little():
-    """2 % of a core at 10 frames a second is 2 ms a frame."""
+    """At most what the front end takes for eight windows (2 ms on a PC): 2 % of a core at 10 frames a second."""
     state = filled()
-    best = 1.0
-    for _ in range(30):
-        begin = time.perf_counter()
+    best = {"frame": math.inf, "window": math.inf}
+    front_end, window = EcgFounderFrontEnd(), np.random.default_rng(0).standard_normal(5000)
+
+    def frame():
         "".join(row_ansi(row, colour=True) for row in layout(state, 80, 24))
-        best = min(best, time.perf_counter() - begin)
-    assert best < 0.002
+
+    for _ in range(30):
+        for name, work in (("frame", frame), ("window", lambda: front_end.filter(window))):
+            begin = time.process_time()
+            work()
+            best[name] = min(best[name], time.process_time() - begin)
+    assert best["frame"] < 8 * best["window"]
 
 
 SCRIPT = """
@@ -217,14 +226,19 @@ view = open_view(LiveState("patch 7", "demo 0.1"))
 view.open()
 view.signal(beats(), 125.0, 122.0)
 view.estimate(ESTIMATE)
-time.sleep(0.3)
 sys.stdin.readline()
 view.signal(beats(), 125.0, 128.0)
-time.sleep(0.3)
+until_drawn(view)
 {end}
 view.close(None)
 print("SUMMARY")
 """
+
+
+def until_drawn(view):
+    """Waits for the thread that draws; plain lines are there at once."""
+    while isinstance(view, LiveSink) and (view._changed.is_set() or view._size != terminal_size(view._stream)):
+        time.sleep(0.01)
 
 
 def on_a_terminal(end="", env=None, resize=None):
@@ -237,19 +251,20 @@ def on_a_terminal(end="", env=None, resize=None):
         [sys.executable, "-c", code], stdin=sub, stdout=sub, stderr=subprocess.PIPE, env=environment, cwd=ROOT
     )
     os.close(sub)
-    parts = [read_until_quiet(main)]
+    parts = [read_until_quiet(main, after=b"potassium high")]
     if resize is not None:
         fcntl.ioctl(main, termios.TIOCSWINSZ, struct.pack("HHHH", *resize, 0, 0))
     os.write(main, b"\n")
     parts.append(read_until_quiet(main, process))
-    errors = process.communicate(timeout=20)[1].decode()
+    errors = process.communicate(timeout=120)[1].decode()
     os.close(main)
     return parts, errors
 
 
-def read_until_quiet(fd, process=None):
+def read_until_quiet(fd, process=None, after=b""):
+    """What comes until ``after`` was there, the process (if given) has ended, and nothing more comes."""
     out = b""
-    end = time.monotonic() + 20
+    end = time.monotonic() + 120
     while time.monotonic() < end:
         ready = select.select([fd], [], [], 0.5)[0]
         try:
@@ -257,7 +272,7 @@ def read_until_quiet(fd, process=None):
         except OSError:
             break
         out += data
-        if not data and (process is None or process.poll() is not None) and (out or process is not None):
+        if not data and after in out and (process is None or process.poll() is not None):
             break
     return out.decode(errors="replace")
 

@@ -110,7 +110,7 @@ def test_a_full_disk_leaves_whole_lines(tmp_path):
         sink.close(None)
         """
     command = [sys.executable, "-c", textwrap.dedent(code)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60, cwd=ROOT)
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120, cwd=ROOT)
     assert "refused: cannot write" in done.stdout
     text = path.read_text()
     assert text.endswith("\n")
@@ -141,16 +141,19 @@ def test_nothing_written_is_lost_at_kill_9(tmp_path):
 def test_lines_reach_the_medium_within_seconds_even_when_no_more_follow(tmp_path, monkeypatch):
     monkeypatch.setattr(_append, "SYNC_INTERVAL_S", 0.05)
     synced = []
-    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(time.monotonic()))
+    monkeypatch.setattr(os, "fsync", synced.append)
     file = AppendFile(tmp_path / "a", b"x")
     file.open()
+    started = time.monotonic()
     for _ in range(50):
         file.write_line("x")
-    time.sleep(0.3)
-    during = len(synced)
+    while file._dirty.is_set() or not synced:
+        time.sleep(0.01)
+    during, took_s = len(synced), time.monotonic() - started
     file.close()
-    assert 1 <= during <= 4
-    assert len(synced) == during + 1
+    # Not one for each line: an interval lies before each.
+    assert 1 <= during <= took_s / 0.05
+    assert len(synced) >= during + 1
 
 
 def test_a_failing_medium_is_reported(tmp_path, monkeypatch):
@@ -163,7 +166,8 @@ def test_a_failing_medium_is_reported(tmp_path, monkeypatch):
     file.open()
     monkeypatch.setattr(os, "fsync", fail)
     file.write_line("x")
-    time.sleep(0.2)
+    while file._sync_error is None:
+        time.sleep(0.01)
     with pytest.raises(OutputError, match="Input/output error"):
         file.write_line("x")
     with pytest.raises(OutputError, match="Input/output error"):
@@ -196,7 +200,7 @@ def test_stdout_that_is_slow_and_does_not_block(tmp_path):
     for i in range(500):
         sink.estimate(at(10 + i))
     os.close(write)
-    assert reader.wait(timeout=20) == 0
+    assert reader.wait(timeout=120) == 0
     lines = (tmp_path / "out").read_text().splitlines()
     assert [from_json(line).window.end_s for line in lines] == [10 + i for i in range(500)]
 

@@ -3,13 +3,12 @@
 import asyncio
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from edge.sources import SCHEMES, SourceUrl, open_source
+from edge.sources import SCHEMES, SourceUrl, open_source, sim
 from firmware_bridge.devices import decode_item
 from firmware_bridge.devices.anyecg_patch import PatchDecoder
 from firmware_bridge.errors import UsageError
@@ -77,10 +76,25 @@ def test_recording_a_simulation_and_living_it_again(tmp_path):
     assert not reader.header.host_clock
 
 
-def test_paced_runs_take_their_time():
-    started = time.monotonic()
+class SleptClock:
+    """A clock that only sleeping moves."""
+
+    def __init__(self):
+        self.now_s = 0.0
+
+    def monotonic_ns(self):
+        return round(self.now_s * 1e9)
+
+    async def sleep(self, seconds):
+        self.now_s += seconds
+
+
+def test_paced_runs_take_their_time(monkeypatch):
+    clock = SleptClock()
+    monkeypatch.setattr(sim, "time", clock)
+    monkeypatch.setattr(sim, "asyncio", clock)
     _source, items = take("sim:?seconds=20&speed=20&noise=0")
-    assert 0.9 < time.monotonic() - started < 5
+    assert 1.0 <= clock.now_s <= 1.0 + 2 * sim.STEP_S
     assert sum(len(item) for item in items if isinstance(item, SampleBlock)) > 4500
 
 

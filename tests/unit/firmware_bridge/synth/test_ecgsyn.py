@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.signal import medfilt
 
 from firmware_bridge.errors import UsageError
 from firmware_bridge.synth.ecgsyn import EcgParams, EcgSynth
@@ -166,11 +168,18 @@ def test_the_rate_cannot_change() -> None:
         synth.generate(10, 250.0)
 
 
+@pytest.mark.alone
 def test_fast_enough() -> None:
-    """At least 500 times real time with the machine shared; 4000 to 9000 alone."""
-    start = time.process_time()
-    EcgSynth(EcgParams(), 1).generate(int(300 * FS_HZ), FS_HZ)
-    assert time.process_time() - start < 300 / 500
+    """6000 times real time on a PC. A median filter of the same signal takes a fifth of that, at least a twentieth."""
+    noise = np.random.default_rng(0).standard_normal(int(300 * FS_HZ))
+
+    def took_s(work: Callable[[], object]) -> float:
+        start = time.process_time()
+        work()
+        return time.process_time() - start
+
+    synth = min(took_s(lambda: EcgSynth(EcgParams(), 1).generate(noise.size, FS_HZ)) for _ in range(3))
+    assert synth < 20 * min(took_s(lambda: medfilt(noise, 201)) for _ in range(3))
 
 
 def test_noise_levels_are_what_was_asked() -> None:

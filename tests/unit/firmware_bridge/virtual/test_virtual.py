@@ -191,7 +191,7 @@ def test_the_command_says_what_is_wrong_in_one_line(tmp_path):
 def test_it_ends_with_the_pipe_of_whoever_started_it(tmp_path):
     run = subprocess.run(
         [sys.executable, "-m", "firmware_bridge.virtual", "--link", str(tmp_path / "t")],
-        check=False, capture_output=True, text=True, cwd=ROOT, input="", timeout=20,
+        check=False, capture_output=True, text=True, cwd=ROOT, input="", timeout=120,
     )  # fmt: skip
     assert run.returncode == 0
     assert json.loads(run.stdout.splitlines()[-1])["samples_made"] == 0
@@ -208,7 +208,7 @@ def test_in_the_background_it_runs_until_it_is_told(tmp_path, number, code):
     time.sleep(0.1)
     assert child.poll() is None
     child.send_signal(number)
-    out, err = child.communicate(timeout=10)
+    out, err = child.communicate(timeout=120)
     assert (child.returncode, err) == (code, "")
     assert "samples_made" in json.loads(out.splitlines()[-1])
 
