@@ -23,6 +23,18 @@ with suppress(ImportError):  # a device has no hypothesis; the tests that need i
     settings.load_profile("busy")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where workers share the files, those that may take longest go first, so that all workers end together."""
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return
+    longest: dict[Path, float] = {}
+    for item in items:
+        limit = item.get_closest_marker("timeout")
+        if limit is not None and limit.args:
+            longest[item.path] = max(longest.get(item.path, 0.0), limit.args[0])
+    items.sort(key=lambda item: -longest.get(item.path, 0.0))
+
+
 @pytest.fixture(scope="session")
 def shared_dir() -> Path:
     """The folder of real recordings and golden files beside the project."""

@@ -17,10 +17,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-MIB_PER_WORKER = 2000
+MIB_PER_WORKER = {"fast": 2000, "slow": 4000}
 """A worker that has loaded TensorFlow holds 1.3 GB; the programs that its tests start need the rest."""
 
-MAX_WORKERS = 8
+MAX_WORKERS, PLENTY_MIB = 8, 32_000
+
+MARK = "mark." + "alone"
 
 INTERRUPTED, NOTHING_COLLECTED = 2, 5
 """Exit codes of pytest."""
@@ -62,33 +64,39 @@ class Call:
         return f"{self.name}: {counts or f'no tests (pytest exit code {self.code})'} in {self.seconds:.0f} s"
 
 
-def workers() -> int:
+def workers(tier: str) -> int:
     """As many as there are processors that this process may use, and memory for."""
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(processors, MAX_WORKERS, free_mib() // MIB_PER_WORKER))
+    return max(1, min(processors, MAX_WORKERS, free_mib() // MIB_PER_WORKER[tier]))
 
 
 def free_mib() -> int:
-    """Memory that can be had without swapping; a lot where the kernel does not say."""
+    """Memory that can be had without swapping; plenty where the kernel does not say."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
-        return MAX_WORKERS * MIB_PER_WORKER
+        return PLENTY_MIB
     found = [int(line.split()[1]) // 1024 for line in lines if line.startswith("MemAvailable:")]
-    return found[0] if found else MAX_WORKERS * MIB_PER_WORKER
+    return found[0] if found else PLENTY_MIB
 
 
 def calls(tier: str, count: int, more: list[str]) -> list[Call]:
     """The two calls of a tier."""
     limit = ["--timeout=3600"] if tier == "slow" else []
     chosen = "slow" if tier == "slow" else "not slow"
-    # The order of the files stays: the many small files come last, so that the workers end together.
+    # conftest.py puts the files into the order in which they shall start.
     spread = ["-n", str(count), "--dist", "loadfile", "--no-loadscope-reorder"] if count > 1 else []
+    named = any(Path(word.partition("::")[0]).exists() for word in more)
     name = f"on {count} workers" if count > 1 else "on one worker"
     return [
         Call(name, ["-m", f"{chosen} and not alone", *spread, *limit, *more]),
-        Call("alone", ["-m", f"{chosen} and alone", *limit, *more]),
+        Call("alone", ["-m", f"{chosen} and alone", *limit, *more, *([] if named else with_alone())]),
     ]
+
+
+def with_alone() -> list[str]:
+    """The files that have a test marked so: to read all others again would take longer than these tests."""
+    return sorted(str(path) for path in Path("tests").rglob("test_*.py") if MARK in path.read_text(encoding="utf-8"))
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -96,7 +104,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("tier", choices=("fast", "slow"))
     parser.add_argument("--workers", type=int, default=0, help="test processes (default: by processors and memory)")
     arguments, more = parser.parse_known_args(argv)
-    planned = calls(arguments.tier, arguments.workers or workers(), more)
+    planned = calls(arguments.tier, arguments.workers or workers(arguments.tier), more)
     done: list[Call] = []
     with tempfile.TemporaryDirectory() as folder, suppress(KeyboardInterrupt):
         for call in planned:

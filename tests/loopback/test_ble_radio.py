@@ -65,6 +65,7 @@ def boot(command, folder):
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(BOOTS * GUEST_S + 60)
 @pytest.mark.parametrize("check", CHECKS)
 def test_with_a_real_bluetoothd(radio, check):

@@ -61,6 +61,7 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, int]
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(900)
 def test_the_whole_teacher_fits_its_budgets(converted: tuple[Path, str, int]) -> None:
     bundle, printed, peak_bytes = converted
@@ -71,6 +72,7 @@ def test_the_whole_teacher_fits_its_budgets(converted: tuple[Path, str, int]) ->
 
 
 @pytest.mark.slow
+@pytest.mark.alone
 @pytest.mark.timeout(900)
 def test_a_device_runs_it_within_its_budgets(converted: tuple[Path, str, int]) -> None:
     bundle = str(converted[0])

@@ -101,6 +101,7 @@ def test_memory_does_not_grow_with_the_data(tmp_path):
     assert peak_mib[1] - peak_mib[0] < 15_000 / 1024, peak_mib
 
 
+@pytest.mark.alone
 def test_the_benchmark_holds():
     script = Path(__file__).resolve().parents[4] / "benchmarks" / "bench_prepare.py"
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=600)
