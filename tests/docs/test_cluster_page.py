@@ -17,7 +17,8 @@ pytest.importorskip("tensorflow", reason="the convert extra is not installed")
 pytest.importorskip("tflite_micro", reason="the micro extra is not installed")
 
 from edge.bundle.reader import load_bundle
-from helpers.tf_cluster import described, ports
+from helpers.free_ports import ports
+from helpers.tf_cluster import described
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "cluster.md").read_text()
 

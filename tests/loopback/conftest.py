@@ -1,12 +1,12 @@
 """A private D-Bus for the tests that play BlueZ on it."""
 
-import socket
 import tempfile
 from pathlib import Path
 
 import pytest
 
 from helpers.fake_bluez import DBUS_DAEMON, PrivateBus
+from helpers.free_ports import ports
 
 
 @pytest.fixture(scope="session")
@@ -31,6 +31,4 @@ def bus(private_bus, monkeypatch, tmp_path):
 @pytest.fixture
 def unused_port():
     """A TCP port of this computer at which nothing listens now."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
+    return ports(1)[0]

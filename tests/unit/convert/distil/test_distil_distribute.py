@@ -29,9 +29,10 @@ from convert.simulate.wearable import Wearable, disturb, drawn
 from convert.teacher.soft_labels import Crew, label
 from firmware_bridge.errors import LinkError, UsageError
 from helpers import student_workers
+from helpers.free_ports import ports
 from helpers.moments_teacher import write_folder
 from helpers.student_workers import HEADS, PLAN, TINY, TRAIN, WINDOWS, Teacher
-from helpers.tf_cluster import described, ports
+from helpers.tf_cluster import described
 
 WORKER = Path(student_workers.__file__)
 TOLERANCE, FLIPPED = 1e-4, 2e-3

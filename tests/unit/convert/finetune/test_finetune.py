@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import struct
 import subprocess
 import sys
@@ -16,6 +15,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+from helpers.free_ports import ports
 
 pytest.importorskip("tensorflow")
 
@@ -261,20 +262,12 @@ def test_half_precision_learns_and_writes_float32(prepared, trained, tmp_path, p
     assert keras.config.dtype_policy().name == "float32"
 
 
-def free_ports(n: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(n)]
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("bn", ["on", "off"])
 def test_two_workers_do_what_one_does_with_twice_the_batch(prepared, tmp_path, bn):
     more = ["--bn", bn, "--quiet", "--clip", "0.5"]
     subprocess.run(command(prepared, tmp_path / "one", *more), check=True)
-    hosts = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    hosts = [f"127.0.0.1:{port}" for port in ports(2)]
     workers = []
     for index in range(2):
         told = json.dumps({"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}})
@@ -314,7 +307,7 @@ def test_two_devices_of_one_machine_do_what_one_does(prepared, trained, tmp_path
 
 @pytest.mark.slow
 def test_a_worker_that_is_lost_ends_the_others_in_one_line_and_nothing_is_lost(prepared, tmp_path):
-    hosts = [f"127.0.0.1:{port}" for port in free_ports(2)]
+    hosts = [f"127.0.0.1:{port}" for port in ports(2)]
     more = ["--epochs", "500", "--patience", "500", "--save-minutes", "0"]
     workers = []
     for index in range(2):

@@ -7,7 +7,8 @@ import asyncio
 import numpy as np
 import pytest
 
-from edge.sources import open_source, replay_blocks
+from edge.sources import open_source
+from edge.sources.replay import blocks as replay_blocks
 from firmware_bridge import devices
 from firmware_bridge.errors import InputError, UsageError
 from firmware_bridge.items import RawChunk
