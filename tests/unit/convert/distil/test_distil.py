@@ -58,11 +58,16 @@ class Stopped(BaseException):
     """As Ctrl-C."""
 
 
-def test_a_student_from_end_to_end_and_the_same_bytes_after_a_kill(folder, tmp_path, tiny, monkeypatch):
-    lab = tmp_path / "lab"
-    lab.mkdir()
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    """Laboratory results of the eight patients."""
+    lab = tmp_path_factory.mktemp("lab")
     rows = [f"p{i:02d},{i % 2},{4.0 + i / 10}" for i in range(8)]
     (lab / "labels.csv").write_text("\n".join(["record,potassium_high,potassium", *rows]) + "\n")
+    return lab
+
+
+def test_a_student_from_end_to_end(folder, lab, tmp_path, tiny):
     report = distil(tmp_path / "whole", tmp_path / "w1", MomentsTeacher(), config(folder, lab), None)
     bundle = load_bundle(tmp_path / "whole")
     assert self_test(bundle, load_model(bundle, "litert")) <= 1
@@ -78,6 +83,11 @@ def test_a_student_from_end_to_end_and_the_same_bytes_after_a_kill(folder, tmp_p
     assert raw["teacher"] == {"name": "moments", "sha256": "0" * 64}
     assert str(folder) not in (tmp_path / "whole" / "validation" / "report.json").read_text()
 
+
+@pytest.mark.slow
+def test_the_same_bytes_after_a_kill(folder, lab, tmp_path, tiny, monkeypatch):
+    """In the fast tier: a training that was killed (test_quantize.py), labels that were (test_teacher_labels.py)."""
+    distil(tmp_path / "whole", tmp_path / "w1", MomentsTeacher(), config(folder, lab), None)
     epochs = []
     run_epoch = DistilTrainer.run_epoch
 
