@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
@@ -30,9 +31,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     longest: dict[Path, float] = {}
     for item in items:
         limit = item.get_closest_marker("timeout")
-        if limit is not None and limit.args:
-            longest[item.path] = max(longest.get(item.path, 0.0), limit.args[0])
-    items.sort(key=lambda item: -longest.get(item.path, 0.0))
+        longest[item.path] = max(longest.get(item.path, 0.0), limit.args[0] if limit and limit.args else 0.0)
+    number = Counter(item.path for item in items)
+    items.sort(key=lambda item: (-longest[item.path], -number[item.path], str(item.path)))
 
 
 @pytest.fixture(scope="session")

@@ -273,7 +273,7 @@ def test_the_example_of_the_page_runs(data, work, tmp_path):
     shutil.copytree(work / "features", tmp_path / "work" / "features")
     env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[4])}
     run = [sys.executable, "-W", "error", "example.py"]
-    done = subprocess.run(run, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=170)
+    done = subprocess.run(run, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=500)
     assert done.stdout == f"({data.size('test')}, {len(data.heads)})\n", done.stderr
 
 

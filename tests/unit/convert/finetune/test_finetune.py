@@ -215,18 +215,24 @@ def command(prepared: PreparedDataset, out: Path, *more: str) -> list[str]:
 
 @pytest.mark.parametrize("number", [pytest.param(signal.SIGKILL, marks=pytest.mark.slow), signal.SIGTERM])
 def test_a_killed_run_ends_with_the_same_bytes(prepared, trained, tmp_path, number):
-    out = tmp_path / "again"
-    process = subprocess.Popen([*command(prepared, out, "--quiet"), "--save-minutes", "0"], stderr=subprocess.DEVNULL)
-    state = out / "states" / "state.npz"
-    while not state.is_file() and process.poll() is None:
-        time.sleep(0.01)
-    process.send_signal(number)
-    assert process.wait(120) == (143 if number == signal.SIGTERM else -number)
-    killed_early = not (out / "finetune.json").is_file()
+    # A busy machine may let it end before this process is awake again: then another one is killed.
+    for attempt in range(5):
+        out = tmp_path / f"again-{attempt}"
+        argv = [*command(prepared, out, "--quiet"), "--save-minutes", "0"]
+        process = subprocess.Popen(argv, stderr=subprocess.DEVNULL)
+        state = out / "states" / "state.npz"
+        while not state.is_file() and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(number)
+        code = process.wait(120)
+        if not (out / "finetune.json").is_file():
+            break
+    else:
+        pytest.fail("each run was over before it was killed: nothing was shown")
+    assert code == (143 if number == signal.SIGTERM else -number)
     finetune(prepared, out, QUICK, Replicas(), None)
     for name in ("teacher.pth", "finetune.json", "loss.csv", "outputs.json"):
         assert (out / name).read_bytes() == (trained[0] / name).read_bytes(), name
-    assert killed_early, "it was over before it was killed: nothing was shown"
 
 
 def test_a_finished_run_is_not_made_again_and_not_overwritten(prepared, trained, tmp_path, capsys):
@@ -273,7 +279,7 @@ def test_two_workers_do_what_one_does_with_twice_the_batch(prepared, tmp_path, b
         told = json.dumps({"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}})
         environment = {**os.environ, "TF_CONFIG": told}
         workers.append(subprocess.Popen(command(prepared, tmp_path / "two", *more), env=environment))
-    assert [w.wait(170) for w in workers] == [0, 0]
+    assert [w.wait(500) for w in workers] == [0, 0]
     one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
     assert len(one) > 5
     np.testing.assert_allclose(two, one, rtol=1e-5)
@@ -324,7 +330,7 @@ def test_a_worker_that_is_lost_ends_the_others_in_one_line_and_nothing_is_lost(p
     while not state.is_file() and workers[0].poll() is None:
         time.sleep(0.05)
     workers[1].kill()
-    _, said = workers[0].communicate(timeout=170)
+    _, said = workers[0].communicate(timeout=500)
     workers[1].communicate()
     assert workers[0].returncode == 5
     assert said.strip().splitlines()[-1].startswith("anyecg: another worker is gone")

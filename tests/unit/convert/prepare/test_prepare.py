@@ -212,7 +212,7 @@ def test_the_page_is_true(tmp_path):
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     env = {**os.environ, "PATH": path}
     argv = ["sh", "-e", "-c", script[1]]
-    done = subprocess.run(argv, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=170)
+    done = subprocess.run(argv, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stderr
     data = PreparedDataset(tmp_path / "prepared")
     assert {head.lab for head in data.heads} == {"potassium", "calcium", "hemoglobin", "sodium"}
