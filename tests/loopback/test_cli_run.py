@@ -246,6 +246,7 @@ def test_a_missing_patch_is_waited_for(tmp_path: Path) -> None:
     assert process.returncode == 130
 
 
+@pytest.mark.alone
 def test_unplugged_and_plugged_in_again_in_one_session(tmp_path: Path) -> None:
     out = tmp_path / "o.jsonl"
     with VirtualProcess(tmp_path / "tty", "--speed", "4", "--faults", "unplug@20:8") as patch:

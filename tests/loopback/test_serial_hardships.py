@@ -142,6 +142,7 @@ def test_garbage_at_the_start_costs_no_sample(port: PtyPort, tmp_path: Path) -> 
     assert sum(block.lost for block in blocks) == 0
 
 
+@pytest.mark.alone
 def test_full_load_of_921600_baud_through_the_whole_source(tmp_path: Path) -> None:
     """Bytes come as fast as the fastest usual UART can bring them; every sample comes out, in order."""
     samples_wanted = 190_000

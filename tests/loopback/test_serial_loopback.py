@@ -83,6 +83,7 @@ def test_a_patch_behind_a_port_to_the_last_sample(tmp_path):
     agree(heard, truth)
 
 
+@pytest.mark.alone
 def test_every_fault_at_once_is_accounted_for(tmp_path):
     faults = "drop=0.05;corrupt=0.05;late=0.02;double=0.02;noise=0.05;unplug@15:6;restart@30;leadoff@40:3;unplug@50:2"
     heard = Heard()
@@ -100,6 +101,7 @@ def test_every_fault_at_once_is_accounted_for(tmp_path):
     agree(heard, truth)
 
 
+@pytest.mark.alone
 def test_flood_is_read_without_loss(tmp_path):
     heard = Heard()
     arguments = ("--fs", "1000", "--speed", "150", "--seconds", "300", "--noise", "0")
@@ -320,6 +322,7 @@ def test_commands_reach_the_patch_and_half_frames_do_no_harm(tmp_path):
     assert heard.count(b"\x00") >= 3
 
 
+@pytest.mark.alone
 def test_recorded_session_lives_again(tmp_path):
     heard = Heard()
     faults = "drop=0.05;corrupt=0.05;unplug@5:3;restart@15"
