@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.bundle.reader import Bundle
+from edge.process.interpreter import import_interpreter
 from firmware_bridge.errors import BundleError, MissingExtraError, UsageError
 
 BackendName = Literal["auto", "litert", "litert-reference", "tflite-runtime", "tflm"]
@@ -169,12 +170,12 @@ def _check_tensor(details: dict[str, Any], spec: Any, what: str) -> None:
 
 
 def _load_litert(bundle: Bundle, threads: int) -> Model:
-    litert = _import("ai_edge_litert.interpreter", "the LiteRT interpreter", "litert")
+    litert = _import(import_interpreter, "the LiteRT interpreter", "litert")
     return InterpreterModel(litert.Interpreter(model_content=bundle.model, num_threads=threads), "litert")
 
 
 def _load_reference(bundle: Bundle, threads: int) -> Model:
-    litert = _import("ai_edge_litert.interpreter", "the LiteRT interpreter", "litert")
+    litert = _import(import_interpreter, "the LiteRT interpreter", "litert")
     interpreter = litert.Interpreter(
         model_content=bundle.model,
         num_threads=threads,
@@ -203,8 +204,8 @@ _LOADERS: dict[str, Callable[[Bundle, int], Model]] = {
 }
 
 
-def _import(module: str, feature: str, extra: str) -> Any:
+def _import(module: str | Callable[[], Any], feature: str, extra: str) -> Any:
     try:
-        return importlib.import_module(module)
+        return importlib.import_module(module) if isinstance(module, str) else module()
     except ImportError:
         raise MissingExtraError(feature, extra) from None

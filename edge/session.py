@@ -17,6 +17,7 @@ from edge.grid.wallclock import ClockSync, live_wall_ns, recorded_wall_ns
 from edge.model import BackendName, Model, load_model, self_test
 from edge.pipeline import Pipeline
 from edge.process.allocator import keep_small
+from edge.process.pages import release_start_pages
 from edge.process.systemd import Notifier
 from edge.records import RunSummary
 from edge.sinks import Sink
@@ -46,8 +47,10 @@ def load(name: str, backend: BackendName = "auto") -> Loaded:
     """
     keep_small()
     bundle = load_bundle(name)
+    release_start_pages()  # numpy's, before those of the interpreter come
     model = load_model(bundle, backend)
     self_test(bundle, model)
+    release_start_pages()
     return Loaded(bundle, model)
 
 

@@ -40,9 +40,13 @@ def _cold(bundle: str) -> dict[str, float]:
 
 def _memory(bundle: str, hours: str, signal: str) -> dict[str, float]:
     """Peak and growth of memory with both radios' libraries loaded, as on a device."""
+    from edge.process.interpreter import keep_interpreter_light
+    from edge.process.no_openssl import load_hashlib
     from edge.process.no_tls import load_asyncio
 
     load_asyncio()  # as ``edge.cli.main`` does
+    load_hashlib()
+    keep_interpreter_light()
 
     import bleak.backends.bluezdbus.client
     import numpy as np

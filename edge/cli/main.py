@@ -13,6 +13,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
 
+from edge.process.interpreter import keep_interpreter_light
+from edge.process.no_openssl import load_hashlib
 from edge.process.no_tls import load_asyncio
 from edge.records import NOTICE
 from firmware_bridge.errors import EXIT_INTERNAL, EXIT_OK, EXIT_SIGINT, AnyEcgError, MissingExtraError
@@ -110,6 +112,8 @@ def _dispatch(args: list[str]) -> int:
         return 2
     if args[0] in ON_DEVICE:
         load_asyncio()
+        load_hashlib()
+        keep_interpreter_light()
     module, _, function = command.target.partition(":")
     try:
         run = cast("Callable[[list[str]], int | None]", getattr(importlib.import_module(module), function))

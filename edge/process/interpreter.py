@@ -1,0 +1,54 @@
+"""Loads the LiteRT interpreter without LiteRT's second runtime, which a device does not use.
+
+``import ai_edge_litert`` loads ``libLiteRt.so``, the runtime of LiteRT's other interface (``CompiledModel``): 1.9 of
+the 60 MiB that a device may use (``docs/architecture.md``, "Where the memory goes"). The interpreter has its own
+library and needs nothing of it. Only the commands that run on a device ask for this: a larger program may want both
+interfaces.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from types import ModuleType
+
+_PACKAGE = "ai_edge_litert"
+_INTERPRETER = "ai_edge_litert.interpreter"
+_asked: list[bool] = []
+
+
+def keep_interpreter_light() -> None:
+    """Makes :func:`import_interpreter` leave out what the interpreter does not need, from now on in this process."""
+    _asked.append(True)
+
+
+def import_interpreter() -> ModuleType:
+    """Imports ``ai_edge_litert.interpreter``.
+
+    Returns:
+        The module. It computes the same whether the second runtime is loaded or not.
+
+    Raises:
+        ImportError: LiteRT is not installed, or does not load on this machine.
+    """
+    if _asked and _PACKAGE not in sys.modules:
+        found = _import_light()
+        if found is not None:
+            return found
+    return importlib.import_module(_INTERPRETER)
+
+
+def _import_light() -> ModuleType | None:
+    """Imports the interpreter with its package's ``__init__`` left out; ``None`` where that does not work."""
+    spec = importlib.util.find_spec(_PACKAGE)
+    if spec is None:
+        return None
+    sys.modules[_PACKAGE] = importlib.util.module_from_spec(spec)
+    try:
+        return importlib.import_module(_INTERPRETER)
+    except ImportError:
+        # Another version of LiteRT may need its whole package.
+        for name in [n for n in sys.modules if n.partition(".")[0] == _PACKAGE]:
+            del sys.modules[name]
+        return None
