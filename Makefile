@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test slow lint types clean
+.PHONY: demo test slow mutants lint types clean
 
 demo: $(VENV)/.device
 	$(BIN)/anyecg demo
@@ -15,6 +15,10 @@ test: $(VENV)/.test
 
 slow: $(VENV)/.test
 	$(BIN)/python tests/helpers/run_tier.py slow $(ARGS)
+
+# One change of a module at a time: do its tests notice? `make mutants MUTANTS="quality --sample 100"`; see docs/testing.md.
+mutants: $(VENV)/.mutants
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/mutants/run.py $(MUTANTS)
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .
@@ -38,6 +42,10 @@ $(VENV)/.device: pyproject.toml | $(BIN)/python
 $(VENV)/.test: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -e '.[test]'
 	@touch $@ $(VENV)/.device
+
+$(VENV)/.mutants: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -e '.[test,mutants]'
+	@touch $@ $(VENV)/.test $(VENV)/.device
 
 $(VENV)/.lint: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -e '.[lint]'

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from edge.engine import Engine, SessionInfo
+from edge.estimate import Estimator
 from edge.records import Estimate, to_dict
 from edge.session import Loaded, load
 from firmware_bridge import devices
@@ -184,3 +187,47 @@ def test_a_long_wrong_gap_does_not_flood() -> None:
     run(eng, ecg(2.0), [500])
     out = eng.push(SampleBlock(ecg(1.0), "mV", None, 250.0, None, 3 * S, lost=250 * 86400 * 30)).estimates
     assert len(out) < 5000
+
+
+def test_silence_is_stalled_after_fifteen_seconds() -> None:
+    eng = engine()
+    run(eng, ecg(2.0), [500])
+    assert eng.idle(round(16.9 * S)).estimates == []
+    assert {e.abstained for e in eng.idle(round(17.1 * S)).estimates} == {"stalled"}
+
+
+class RecordingModel:
+    """Keeps what the model gave."""
+
+    def __init__(self) -> None:
+        self.outputs: list[np.ndarray] = []
+
+    def run(self, window: np.ndarray) -> np.ndarray:
+        self.outputs.append(loaded().model.run(window).copy())
+        return self.outputs[-1]
+
+
+def test_a_window_weighs_as_much_as_its_quality_in_the_estimate() -> None:
+    """The model's outputs and the published scores, aggregated outside of the engine, give the engine's estimates."""
+    model, aggregate = RecordingModel(), Estimator(loaded().bundle)
+    session = SessionInfo("s", "d", lambda ns: ns, lambda: True, stalls=True)
+    noisy = ecg(18.0) + np.random.default_rng(3).normal(0.0, 0.1, 4500).astype(np.float32)
+    estimates = run(Engine(loaded().bundle, model, session), noisy, [4500])
+    accepted = [e for e in estimates if e.abstained is None]
+    assert len(accepted) >= 3
+    assert max(e.quality.score for e in accepted) < 1.0
+    for e, outputs in zip(accepted, model.outputs, strict=True):
+        aggregate.add(e.window.end_s, outputs, e.quality.score)
+        assert e.labs == aggregate.labs()
+
+
+def test_each_estimate_carries_the_filter_time_of_its_own_hop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a clock that ticks a millisecond a reading every hop costs the same; a sum over hops would grow."""
+    ticks = itertools.count()
+    clock = SimpleNamespace(perf_counter=lambda: next(ticks) * 1e-3)
+    monkeypatch.setattr("edge.engine.time", clock)
+    monkeypatch.setattr("edge.chain.time", clock)
+    estimates = run(engine(), ecg(18.0), [250])
+    spent_ms = [e.latency_ms["front_end"] for e in estimates if e.abstained is None]
+    assert len(spent_ms) >= 4
+    assert spent_ms[1:] == pytest.approx([spent_ms[1]] * (len(spent_ms) - 1))

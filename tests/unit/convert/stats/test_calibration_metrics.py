@@ -138,3 +138,11 @@ def test_the_calibration_error_sees_what_is_off_and_little_else():
     assert off == pytest.approx(0.1, abs=0.01)
     assert calibration_error(np.array([0.2, 0.8]), np.array([False, True])) == pytest.approx(0.2)
     assert calibration_error(np.empty(0), np.empty(0, bool)) is None
+
+
+def test_the_calibration_error_weights_each_bin_by_its_rows():
+    """Four rows in three bins: the pair is right on average, the single ones are off by 0.4 and 0.1."""
+    p = np.array([0.5, 0.5, 0.6, 0.9])
+    y = np.array([True, False, True, True])
+    assert calibration_error(p, y, bins=3) == pytest.approx((2 * 0.0 + 1 * 0.4 + 1 * 0.1) / 4)
+    assert calibration_error(np.empty(0), np.empty(0, bool)) is None

@@ -207,3 +207,23 @@ def test_nominal_95_percent_covers_it_on_200_replications(windows):
         assert 0.92 <= inside_delong / 200 <= 0.98
     else:
         assert inside_delong / 200 < 0.9  # windows taken for patients: why DeLong is not used there
+
+
+@pytest.mark.parametrize(("defined", "given"), [(49, False), (50, True), (100, True)])
+def test_an_interval_needs_half_of_its_replicates(defined, given):
+    replicates = np.full(100, np.nan)
+    replicates[:defined] = np.linspace(0.2, 0.8, defined)
+    found = interval(0.5, replicates)
+    assert found.value == 0.5
+    assert (found.low is not None, found.high is not None) == (given, given)
+    if given:
+        assert found.low == pytest.approx(np.quantile(replicates[:defined], 0.025))
+        assert found.high == pytest.approx(np.quantile(replicates[:defined], 0.975))
+
+
+def test_the_calibration_error_of_perfect_probabilities_weights_bins_by_their_rows():
+    """Of 16 rows the first bin holds two, which are certain; the others toss a coin and are off by a half each."""
+    p = np.array([0.0, 0.0] + [0.5] * 14)
+    found = reliability(p, p > 1.0, Resampler(np.arange(16), 0, 10), 0)
+    assert found.ece_chance == pytest.approx(14 / 16 * 0.5)
+    assert found.bins == 15

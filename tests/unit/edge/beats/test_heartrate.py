@@ -35,3 +35,15 @@ def test_only_rates_a_heart_can_have(interval, credible):
 
 def test_equal_indices_give_none():
     assert heart_rate_bpm(np.array([7, 7, 7, 7]), 125.0) is None
+
+
+@pytest.mark.parametrize(
+    ("interval", "credible"), [(2399, False), (2400, True), (2401, True), (23999, True), (24000, True), (24001, False)]
+)
+def test_the_limits_are_25_and_250_beats_a_minute_themselves(interval, credible):
+    """On a fine clock of 10 kHz, where 2400 samples are 250 bpm and 24000 are 25 bpm."""
+    assert (heart_rate_bpm(np.arange(5) * interval, 10_000.0) is not None) is credible
+
+
+def test_three_beats_are_enough_and_may_be_single_samples_apart():
+    assert heart_rate_bpm(np.array([0, 1, 2]), 1.0) == 60.0

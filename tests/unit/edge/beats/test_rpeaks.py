@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge.beats.decide import BeatDecision
 from edge.beats.detector import RPeakDetector
+from edge.beats.feature import Peak
 from helpers.ecg_shapes import FS, ecg, score
 
 
@@ -178,3 +180,13 @@ def test_state_does_not_grow():
         detector.push(np.tile(SIGNAL, 8))
         sizes.append(len(pickle.dumps(detector)))
     assert max(sizes[2:]) <= 1.05 * sizes[1]
+
+
+def test_a_beat_soon_after_a_steep_artefact_is_not_taken_for_its_t_wave():
+    """The artefact is forty times as steep as a beat, and a true beat follows it within the time of a T wave."""
+    decision, found = BeatDecision(FS), []
+    peaks = [Peak(at, 1.0, 1.0, np.zeros(0), 0) for at in range(100, 1100, 100)]
+    peaks += [Peak(1060, 2.0, 40.0, np.zeros(0), 0), Peak(1100, 1.0, 1.0, np.zeros(0), 0)]
+    for now in range(25, 1300, 25):
+        found += decision.step(now, np.full(25, 0.1), [p for p in peaks if now - 25 < p.index <= now])
+    assert [p.index for p in found][-2:] == [1060, 1100]

@@ -210,3 +210,170 @@ def test_a_device_without_clock_has_a_gap_where_its_link_was_made_again(kind: Li
     gap, after = timeline.push(block(np.zeros(250), 250.0, arrival_ns=16 * s))
     assert gap.end_s - gap.start_s == pytest.approx(5.0)
     assert after.first
+
+
+@pytest.mark.parametrize("back_s", [0.5, 60.0])
+def test_a_device_clock_that_goes_back_ends_the_segment_and_loses_nothing(back_s: float) -> None:
+    timeline, s = Timeline(250), 1_000_000_000
+    for k in range(1, 6):
+        timeline.push(block(np.zeros(250), 250.0, device_ns=(100 + k) * s, arrival_ns=(10 + k) * s))
+    after_ns = round((106 - back_s) * s)
+    out = timeline.push(block(np.zeros(250), 250.0, device_ns=after_ns, arrival_ns=16 * s))
+    assert [type(o) for o in out] == [Gap, Uniform]
+    assert out[0].end_s == out[0].start_s == pytest.approx(5.0)
+    assert out[1].first
+    assert (timeline.segments, timeline.lost_samples) == (2, 0)
+    assert timeline.end_s == pytest.approx(6.0)
+
+
+def test_a_clock_that_is_a_little_early_after_a_lead_off_makes_no_gap_backwards() -> None:
+    timeline, s = Timeline(250), 1_000_000_000
+    for k, lead_off in enumerate([False, True, False], 1):
+        early_ns = 20_000_000 if k == 3 else 0
+        out = timeline.push(
+            block(np.zeros(250), 250.0, device_ns=k * s - early_ns, arrival_ns=k * s, lead_off=lead_off)
+        )
+    assert [type(o) for o in out] == [Gap, Uniform]
+    assert (out[0].start_s, out[0].end_s) == (2.0, 2.0)
+    assert timeline.end_s == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize(("silent_days", "gap_days"), [(30.0, 7.0), (-1.0, 0.0), (3.0, 3.0)])
+def test_the_gap_after_a_lost_link_is_neither_negative_nor_longer_than_a_week(
+    silent_days: float, gap_days: float
+) -> None:
+    """The host clock may be wrong, too: a gap that fills a disk or runs backwards helps nobody."""
+    timeline, s = Timeline(250), 1_000_000_000
+    timeline.push(block(np.zeros(250), 250.0, arrival_ns=86_400 * 2 * s))
+    timeline.push(LinkEvent(LinkEventKind.DISCONNECTED, 86_400 * 2 * s))
+    arrival_ns = round((2.0 + silent_days) * 86_400 * s) + s
+    gap, _ = timeline.push(block(np.zeros(250), 250.0, arrival_ns=arrival_ns))
+    assert gap.end_s - gap.start_s == pytest.approx(gap_days * 86_400.0)
+
+
+def test_both_limits_of_the_rate_are_supported() -> None:
+    for fs_hz in (60.0, 4000.0):
+        assert Timeline(250).push(block(np.zeros(100), fs_hz))
+    for fs_hz in (59.9, 4000.1):
+        with pytest.raises(InputError):
+            Timeline(250).push(block(np.zeros(100), fs_hz))
+
+
+@pytest.mark.parametrize(("seq", "late_s", "missing"), [(None, 0.04, 0), (None, 0.06, 15), (7, 0.9, 0), (7, 1.1, 275)])
+def test_device_time_counts_loss_from_50_ms_and_from_one_second_with_a_sequence_number(seq, late_s, missing) -> None:
+    timeline, s = Timeline(250), 1_000_000_000
+    for k in range(1, 6):
+        timeline.push(block(np.zeros(250), 250.0, device_ns=k * s, arrival_ns=k * s, seq=seq))
+    timeline.push(block(np.zeros(250), 250.0, device_ns=round((6 + late_s) * s), arrival_ns=7 * s, seq=seq))
+    assert timeline.lost_samples == missing
+
+
+def test_loss_that_the_decoder_counted_is_not_counted_again_from_device_time() -> None:
+    timeline, s = Timeline(250), 1_000_000_000
+    timeline.push(block(np.zeros(250), 250.0, device_ns=1 * s))
+    timeline.push(block(np.zeros(250), 250.0, device_ns=2 * s))
+    out = timeline.push(block(np.zeros(250), 250.0, device_ns=4 * s, lost=250))
+    assert timeline.lost_samples == 250
+    assert (out[0].start_s, out[0].end_s) == (2.0, pytest.approx(3.0))
+
+
+def test_a_device_clock_more_than_a_week_ahead_is_another_one_and_counts_no_loss() -> None:
+    for days, lost in ((6.9, True), (7.1, False)):
+        timeline, s = Timeline(250), 1_000_000_000
+        timeline.push(block(np.zeros(250), 250.0, device_ns=100 * s, arrival_ns=10 * s))
+        timeline.push(block(np.zeros(250), 250.0, device_ns=round((101 + days * 86_400) * s), arrival_ns=14 * s))
+        assert (timeline.lost_samples > 0) is lost
+        # Otherwise the host says how long it took: 4 s, of which the block itself is one.
+        assert timeline.end_s == pytest.approx(1.0 + 1.0 + (days * 86_400 if lost else 3.0), abs=0.1)
+
+
+@pytest.mark.parametrize("clocked", [False, True])
+def test_host_times_of_samples(clocked: bool) -> None:
+    timeline, s = Timeline(250), 1_000_000_000
+    assert timeline.host_time_ns(0.0) == 0
+    for k in range(1, 6):
+        device_ns = (40 + k) * s if clocked else None
+        timeline.push(block(np.zeros(250), 250.0, device_ns=device_ns, arrival_ns=(100 + k) * s + 7_000_000))
+    # The newest sample arrived 7 ms after it was taken; a clocked sample is timed itself, else what follows it is.
+    newest_s = 5.0 - 1 / 250 if clocked else 5.0
+    assert timeline.host_time_ns(newest_s) == pytest.approx(105 * s + 7_000_000, abs=10)
+    assert timeline.host_time_ns(newest_s - 2.5) == pytest.approx(102.5 * s + 7_000_000, abs=10)
+
+
+def test_resent_blocks_teach_the_host_clock_nothing() -> None:
+    timeline, s = Timeline(250), 1_000_000_000
+    timeline.push(block(np.zeros(250), 250.0, device_ns=1 * s, arrival_ns=2 * s))
+    timeline.push(block(np.zeros(250), 250.0, device_ns=2 * s, arrival_ns=2 * s, resent=True))
+    assert timeline.host_clock.offset_ns == 1 * s
+
+
+def test_a_restart_forgets_where_the_device_clock_lay() -> None:
+    timeline, s = Timeline(250), 1_000_000_000
+    timeline.push(block(np.zeros(250), 250.0, device_ns=100 * s, arrival_ns=10 * s))
+    timeline.push(LinkEvent(LinkEventKind.RESTARTED, 15 * s))
+    assert timeline.host_clock.offset_ns is None
+    assert timeline.measured_hz is None
+    # The new clock happens to go on: still it is another one, and the host says how long it took.
+    out = timeline.push(block(np.zeros(250), 250.0, device_ns=101 * s, arrival_ns=16 * s))
+    assert out[0].end_s == pytest.approx(6.0)
+
+
+def test_an_event_that_breaks_nothing_ends_no_segment() -> None:
+    timeline = Timeline(250)
+    timeline.push(block(np.zeros(250), 250.0, arrival_ns=10))
+    assert timeline.push(LinkEvent(LinkEventKind.INFO, 20)) == []
+    assert [type(o) for o in timeline.push(block(np.zeros(250), 250.0, arrival_ns=10**10))] == [Uniform]
+
+
+def test_a_clocked_device_goes_on_after_a_lost_link_where_its_clock_says() -> None:
+    timeline, s = Timeline(250), 1_000_000_000
+    for k in range(1, 4):
+        timeline.push(block(np.zeros(250), 250.0, device_ns=k * s, arrival_ns=k * s, seq=k))
+    timeline.push(LinkEvent(LinkEventKind.DISCONNECTED, 4 * s))
+    # It lost nothing and was late only: samples go on in the same segment.
+    assert [type(o) for o in timeline.push(block(np.zeros(250), 250.0, device_ns=4 * s, arrival_ns=9 * s, seq=4))] == [
+        Uniform
+    ]
+    assert timeline.end_s == pytest.approx(4.0)
+
+
+def test_what_is_missing_at_the_very_beginning_is_a_gap_too() -> None:
+    timeline = Timeline(250)
+    out = timeline.push(block(np.zeros(250), 250.0, lost=50))
+    assert [type(o) for o in out] == [Gap, Uniform]
+    assert (out[0].start_s, out[0].end_s, out[0].reason) == (0.0, 0.2, "gap")
+    assert (timeline.lost_samples, timeline.segments, timeline.fs_hz) == (50, 1, 250.0)
+
+
+def test_counts_become_millivolts_and_count_as_they_are_without_a_scale() -> None:
+    counts = np.arange(250, dtype=np.int32)
+    (scaled,) = Timeline(250).push(SampleBlock(counts, "counts", 0.5, 250.0, None, 0))
+    assert scaled.samples.tolist() == (0.5 * counts).tolist()
+    (bare,) = Timeline(250).push(SampleBlock(counts, "counts", None, 250.0, None, 0))
+    assert bare.samples.tolist() == counts.tolist()
+    (volts,) = Timeline(250).push(SampleBlock(counts.astype(np.float32), "mV", 0.5, 250.0, None, 0))
+    assert volts.samples.tolist() == counts.tolist()
+    assert (scaled.scale_known, bare.scale_known, volts.scale_known) == (True, False, True)
+
+
+def test_pieces_between_nan_keep_their_times_and_all_that_their_block_carries() -> None:
+    samples = [np.nan, 1.0, 2.0, np.nan, np.nan, 3.0]
+    given_block = SampleBlock(
+        np.asarray(samples, dtype=np.float32), "mV", 0.25, 250.0, 10_000_000_000, 77, 5, 3, True, resent=True
+    )
+    first, second = split_at_nan(given_block)
+    assert (first.samples.tolist(), second.samples.tolist()) == ([1.0, 2.0], [3.0])
+    # Three samples of 4 ms lie behind the first piece.
+    assert (first.device_time_ns, second.device_time_ns) == (10_000_000_000 - 12_000_000, 10_000_000_000)
+    assert (first.lost, second.lost) == (3 + 1, 2)
+    for part in (first, second):
+        assert (part.unit, part.lsb_mv, part.fs_hz, part.arrival_ns, part.seq) == ("mV", 0.25, 250.0, 77, 5)
+        assert part.lead_off
+        assert part.resent
+
+
+def test_only_nan_leaves_an_empty_block_that_counts() -> None:
+    (only,) = split_at_nan(block([np.nan, np.inf], 250.0, device_ns=5, lost=1))
+    assert (len(only), only.lost, only.device_time_ns) == (0, 3, 5)
+    whole = block([1.0], 250.0)
+    assert split_at_nan(whole)[0] is whole

@@ -85,6 +85,19 @@ def test_wander_and_filtered_mains_pass():
     accepted(x + 0.5 * np.sin(2 * np.pi * 0.2 * t) + 0.5 * np.sin(2 * np.pi * 50 * t))
 
 
+@pytest.mark.parametrize(("share", "flagged"), [(0.5, False), (0.86, False), (0.95, True), (0.999, True)])
+def test_only_a_signal_that_is_nearly_all_drift_is_flagged_as_wander(share, flagged):
+    """The drift has a given share of the power from 0 to 40 Hz; it costs half of the score at most."""
+    window, raw, beats = next(windows(clean(noise=0.0)))
+    wave = np.sin(2 * np.pi * 0.6 * np.arange(len(raw)) / GRID)
+    drift = wave * np.std(raw) / np.std(wave) * np.sqrt(share / (1.0 - share))
+    quality = QualityGate().assess(window, raw + drift, GRID, beats, scale_known=True)
+    assert ("baseline_wander" in quality.flags) is flagged
+    without = QualityGate().assess(window, raw, GRID, beats, scale_known=True).score
+    assert 0.49 * without <= quality.score <= without
+    assert (quality.score < 0.88 * without) is flagged
+
+
 def test_the_score_falls_with_noise():
     scores = [np.mean([q.score for q in verdicts(clean(noise=n))]) for n in (0.02, 0.1, 0.15, 0.3)]
     assert scores == sorted(scores, reverse=True)

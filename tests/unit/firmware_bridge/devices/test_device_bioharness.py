@@ -225,3 +225,11 @@ class TestNumbersAndClock:
         body = zephyr.ecg_payload(0, DAY, 1_000_000 + 252 * 9 + 10_000, np.zeros(63, np.int32))
         out += decoder.feed(zephyr.encode(zephyr.ECG, body), 9 * 252_000_000 + 10 * SECOND_NS)
         assert blocks(out)[-1].lost == 2500 - 63
+
+
+def test_after_a_reset_bytes_without_a_frame_count_as_those_of_a_new_stream() -> None:
+    finder = zephyr.FrameFinder()
+    assert finder.feed(b"x" + packet(0))[0] == zephyr.Junk(1, synced=False)
+    assert finder.feed(b"y" + packet(1))[0] == zephyr.Junk(1, synced=True)
+    finder.reset()
+    assert finder.feed(b"z" + packet(2))[0] == zephyr.Junk(1, synced=False)

@@ -98,3 +98,40 @@ def test_counters():
     decoder = FrameDecoder()
     decoder.feed(encode_frame(b"a") + b"\x02\x02\x00" + encode_frame(b"b"))
     assert (decoder.frames, decoder.errors, decoder.error_bytes) == (2, 1, 2)
+
+
+def test_after_a_reset_text_counts_as_boot_text_again():
+    decoder = FrameDecoder()
+    decoder.feed(encode_frame(b"one"))
+    decoder.reset()
+    text = b"rst:0x1\r\n"
+    assert decoder.feed(text + b"\x00") == [FrameError(FrameFault.COBS, len(text), synced=False)]
+
+
+def test_a_stream_without_delimiters_is_reported_as_soon_as_the_limit_is_reached():
+    decoder = FrameDecoder()
+    assert decoder.feed(b"U" * (SKIP_REPORT_BYTES - 1)) == []
+    assert decoder.feed(b"U") == [FrameError(FrameFault.TOO_LONG, SKIP_REPORT_BYTES, synced=False)]
+    assert decoder.feed(b"\x00") == []
+
+
+@pytest.mark.parametrize(
+    ("coded", "fault"),
+    [
+        (b"\x01", FrameFault.SHORT),
+        (b"\x03\x11\x22", FrameFault.SHORT),
+        (b"\x04\x11\x22\x33", FrameFault.CRC),
+        (b"\x04\x11\x22", FrameFault.COBS),
+        (b"\x11" * ENCODED_MAX, FrameFault.COBS),
+        (b"\x11" * (ENCODED_MAX + 1), FrameFault.TOO_LONG),
+    ],
+)
+def test_each_fault_has_its_name_and_its_size(coded, fault):
+    assert FrameDecoder().feed(coded + b"\x00") == [FrameError(fault, len(coded), synced=False)]
+
+
+def test_reset_in_a_stream_without_delimiters_reports_what_was_skipped():
+    decoder = FrameDecoder()
+    assert decoder.feed(b"U" * 300) == []
+    assert decoder.reset() == [FrameError(FrameFault.TOO_LONG, 300, synced=False)]
+    assert decoder.feed(encode_frame(b"one")) == [b"one"]

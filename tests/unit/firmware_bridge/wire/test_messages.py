@@ -11,6 +11,9 @@ from firmware_bridge.wire.messages import (
     HELLO_HEAD,
     INT24_MAX,
     INT24_MIN,
+    RING_TAG,
+    SUPPORTED,
+    TEXT_MAX,
     Ack,
     AckCode,
     Data,
@@ -156,3 +159,163 @@ def test_the_longest_message_still_fits():
     assert len(body_of(encode(Data(0, 0, np.ones(117, np.int32))))) <= BODY_MAX
     texts = dict.fromkeys(HelloTag, "ä" * 20)
     assert len(body_of(encode(Hello(1, 1, 1, texts=texts)))) <= BODY_MAX
+
+
+SHORT_HEADER = Header(seq=2, tick=3)
+
+
+@pytest.mark.parametrize(
+    ("message", "kind", "payload"),
+    [
+        (Status(77, 0x0102, 0x0A0B0C0D, 0x01020304), "03", "4d00 0201 0d0c0b0a 04030201"),
+        (Status(None, 0, 0, 0), "03", "ff00 0000 00000000 00000000"),
+        (Ack(0x82, 4, 0x0102), "04", "8204 0201"),
+        (Ack(0x84, 0, 0, 0x01020304), "04", "8400 0000 04030201"),
+        (HelloRequest(1, 3), "81", "0103"),
+        (Start(1), "82", "01"),
+        (Stop(), "83", ""),
+        (Resend(0x01020304, 0x05), "84", "04030201 05000000"),
+    ],
+)
+def test_short_messages_to_the_byte(message, kind, payload):
+    body = body_of(encode(message, SHORT_HEADER))
+    assert body == bytes.fromhex("01" + kind + "00 0200 03000000" + payload)
+    assert decode(body) == (SHORT_HEADER, message)
+
+
+def test_counters_wrap_around_where_their_fields_end():
+    body = body_of(encode(Data(2**32 + 5, 0x1FF, np.ones(1, np.int32)), Header(seq=0x1_0007, tick=2**32 + 9)))
+    header, data = decode(body)
+    assert (header.seq, header.tick, data.index, data.boot) == (7, 9, 5, 0xFF)
+    _, status = decode(body_of(encode(Status(1, 2, 2**32 + 3, 2**32 + 4))))
+    assert (status.dropped, status.index) == (3, 4)
+    assert decode(body_of(encode(Resend(2**32 + 6, 1))))[1] == Resend(6, 1)
+    assert decode(body_of(encode(Ack(0x84, 0, 0, 2**32 + 8))))[1].index == 8
+
+
+def test_hello_in_every_field_to_the_byte():
+    hello = Hello(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, {HelloTag.LEAD: "II", HelloTag.KIND: "k"}, 0x0102)
+    body = body_of(encode(hello))
+    fixed = b"".join(n.to_bytes(4, "little") for n in range(1, 10)) + bytes([10, 11, 12, 0])
+    assert body[HEADER.size :] == fixed + b"\x01\x01k" + b"\x04\x02II" + b"\x05\x04\x02\x01\x00\x00"
+    assert decode(body)[1] == hello
+    assert (hello.fs_hz, hello.lsb_mv) == (0.75, pytest.approx(5 / 6 * 1e-6))
+
+
+def test_what_a_patch_need_not_say_has_its_value():
+    hello = decode(body_of(encode(Hello(1, 32768, 250))))[1]
+    assert (hello.fs_den, hello.nv_num, hello.nv_den, hello.band_low_mhz, hello.band_high_mhz) == (1, 0, 1, 0, 0)
+    assert (hello.index, hello.sample_bits, hello.proto_min, hello.proto_max, hello.ring_samples) == (0, 16, 1, 1, 0)
+    assert hello.texts == {}
+    assert (HelloRequest(), Start(), SUPPORTED) == (HelloRequest(1, 1), Start(1), (1, 1))
+    assert (Ack(1, 2).detail, Ack(1, 2).index) == (0, None)
+    assert Header() == Header(1, Flags.NONE, 0, 0)
+
+
+def hello_with(tail):
+    return decode(body_of(encode(Hello(1, 32768, 250))) + tail)
+
+
+@pytest.mark.parametrize("length", [TEXT_MAX, TEXT_MAX + 1])
+def test_a_text_is_cut_at_64_bytes_by_the_sender_and_by_the_receiver(length):
+    assert TEXT_MAX == 64
+    text = "x" * length
+    assert decode(body_of(encode(Hello(1, 32768, 250, texts={HelloTag.KIND: text}))))[1].texts == {1: "x" * 64}
+    assert hello_with(bytes([1, length]) + text.encode())[1].texts == {HelloTag.KIND: "x" * 64}
+
+
+def test_a_text_that_is_no_utf8_is_shown_with_marks():
+    assert hello_with(b"\x01\x03a\xffb")[1].texts == {HelloTag.KIND: "a\ufffdb"}
+
+
+@pytest.mark.parametrize(
+    ("tail", "ring"),
+    [
+        (bytes([RING_TAG, 4, 0, 1, 0, 0]), 256),
+        (bytes([RING_TAG, 3, 0, 1, 0]), 0),  # of another length it is another version's
+        (bytes([RING_TAG, 5, 0, 1, 0, 0, 0]), 0),
+        (bytes([RING_TAG, 4, 0, 1, 0, 0, RING_TAG, 4, 9, 0, 0, 0]), 9),
+        (bytes([2, 0, RING_TAG, 4, 7, 0, 0, 0]), 7),  # after an empty text
+    ],
+)
+def test_the_ring_in_hellos_tail(tail, ring):
+    assert hello_with(tail)[1].ring_samples == ring
+
+
+@pytest.mark.parametrize(
+    ("numerator", "denominator", "usable"),
+    [(1, 10, True), (1, 11, False), (10**6, 1, True), (10**6 + 1, 1, False), (0, 5, False), (5, 0, False)],
+)
+def test_rates_from_a_tenth_to_a_million_are_usable(numerator, denominator, usable):
+    found = decode(body_of(encode(Hello(1, 32768, numerator, denominator))))
+    assert (found == Malformed("HELLO gives no usable sampling or tick rate")) is not usable
+
+
+@pytest.mark.parametrize("percent", [0, 100, 101, 254])
+def test_a_battery_beyond_100_percent_is_not_known(percent):
+    assert decode(body_of(encode(Status(percent, 1, 2, 3))))[1].battery_percent == (percent if percent <= 100 else None)
+
+
+@pytest.mark.parametrize(
+    ("command", "tail", "index"),
+    [(0x84, "01000000", 1), (0x84, "0100000002", 1), (0x84, "010000", None), (0x82, "01000000", None)],
+)
+def test_only_the_answer_to_resend_has_an_index(command, tail, index):
+    body = body_of(encode(Ack(command, 0, 5))) + bytes.fromhex(tail)
+    assert decode(body)[1] == Ack(command, 0, 5, index)
+
+
+@pytest.mark.parametrize(
+    ("sample_format", "low", "high", "most"),
+    [(SampleFormat.INT16, -32768, 32767, 117), (SampleFormat.INT24, INT24_MIN, INT24_MAX, 78)],
+)
+def test_the_limits_of_data_are_allowed_and_nothing_beyond(sample_format, low, high, most):
+    assert (INT24_MIN, INT24_MAX) == (-8_388_608, 8_388_607)
+    samples = np.resize(np.array([low, high], np.int32), most)
+    back = decode(body_of(encode(Data(1, 2, samples, sample_format))))[1]
+    assert (back.samples.tolist(), back.sample_format) == (samples.tolist(), sample_format)
+    for bad, words in (
+        (np.array([low - 1]), "outside"),
+        (np.array([high + 1]), "outside"),
+        (np.zeros(most + 1), f"{most + 1} samples"),
+        (np.zeros(0), "0 samples"),
+    ):
+        with pytest.raises(LocalProtocolError, match=words):
+            encode(Data(1, 2, bad.astype(np.int32), sample_format))
+
+
+def test_a_value_outside_its_field_is_named():
+    with pytest.raises(LocalProtocolError, match="Start holds a value outside its field"):
+        encode(Start(300))
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("", "without a version"),
+        ("00" * 12, "without a version"),
+        ("0102", "shorter than its header"),
+        ("0102000000000000", "shorter than its header"),
+        ("010200000000000000 0102", "DATA is too short"),
+        ("010300000000000000 0102", "STATUS is too short"),
+        ("018400000000000000 01020304050607", "RESEND is too short"),
+        ("018200000000000000", "START is too short"),
+        ("018100000000000000 01", "HELLO_REQUEST is too short"),
+        ("010200000000000000 00000000 00 01 00", "DATA has a length that contradicts its sample count"),
+        ("010200000000000000 00000000 00 07 01 0000", "DATA uses sample format 7, which version 1 does not have"),
+    ],
+)
+def test_every_reason_of_a_malformed_message(body, reason):
+    assert decode(bytes.fromhex(body)) == Malformed(reason)
+
+
+def test_a_tail_that_runs_past_its_end_is_named():
+    assert hello_with(b"\x01\x05abc") == Malformed("HELLO has a tail that runs past its end")
+    assert hello_with(b"\x01\x03abc")[1].texts == {HelloTag.KIND: "abc"}
+
+
+@pytest.mark.parametrize(
+    ("first", "found"), [(2, WrongVersion(2)), (255, WrongVersion(255)), (0, Malformed("without a version"))]
+)
+def test_versions_that_are_not_read(first, found):
+    assert decode(bytes([first])) == found

@@ -1,0 +1,174 @@
+"""Hops and windows on samples that count up: which samples a window holds, when it comes, and why there is none."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edge.frontend.stream import GROUP_DELAY_S
+from edge.grid.timeline import Gap
+from edge.window import MAX_GAP_HOPS, NoWindow, Window, Windower
+
+GRID = 250
+DELAY = round(GROUP_DELAY_S * GRID)
+"""Grid samples from a segment's first one to that under the first sample of the stream."""
+
+
+def answers(
+    windower: Windower, samples: int, *, beats: tuple[int, ...] = (), first: int = 0
+) -> list[Window | NoWindow]:
+    """Pushes stream samples whose value is their number, and grid samples alike, as the engine does."""
+    out: list[Window | NoWindow] = []
+    if first == 0:
+        windower.push_raw(np.arange(DELAY, dtype=float) * 0 - 1)
+    at = first
+    while at < first + samples:
+        n = min(windower.cut(), first + samples - at)
+        windower.push_raw(np.repeat(np.arange(at, at + n, dtype=float), GRID // 125))
+        out += windower.push(np.arange(at, at + n, dtype=float), [b for b in beats if at <= b < at + n])
+        at += n
+    return out
+
+
+def begun(hop_s: float = 1.0, start_s: float = 0.0, *, scale_known: bool = True) -> Windower:
+    windower = Windower(GRID, hop_s)
+    windower.begin(start_s, scale_known=scale_known)
+    return windower
+
+
+def test_hops_fall_on_whole_seconds_and_the_first_window_when_ten_seconds_are_there() -> None:
+    found = answers(begun(), 1750)
+    assert [a.end_s for a in found if isinstance(a, NoWindow)] == [float(k) for k in range(1, 12)]
+    assert {a.reason for a in found if isinstance(a, NoWindow)} == {"warming_up"}
+    windows = [a for a in found if isinstance(a, Window)]
+    # A window ends at the first sample at or after its hop.
+    assert [0.0 <= w.end_s - hop < 1 / 125 for w, hop in zip(windows, range(12, 16), strict=False)] == [True] * len(
+        windows
+    )
+    assert len(windows) == 4
+
+
+def test_a_window_holds_the_last_ten_seconds_and_the_same_grid_samples() -> None:
+    windows = [a for a in answers(begun(), 1750) if isinstance(a, Window)]
+    for w in windows:
+        last = round((w.end_s - GROUP_DELAY_S) * 125)
+        assert w.filtered.tolist() == list(range(last - 1249, last + 1))
+        assert w.raw.shape == (2500,)
+        assert w.raw.tolist() == np.repeat(w.filtered, 2).tolist()
+        assert w.start_s == pytest.approx(GROUP_DELAY_S + (last - 1249) / 125)
+        assert w.end_s == pytest.approx(GROUP_DELAY_S + last / 125)
+        assert w.scale_known
+
+
+def test_a_window_of_a_grid_of_500_hz_holds_four_times_as_many() -> None:
+    windower = Windower(500)
+    windower.begin(0.0, scale_known=False)
+    windower.push_raw(np.full(round(GROUP_DELAY_S * 500), -1.0))
+    windower.push_raw(np.repeat(np.arange(1500.0), 4))
+    found, at = [], 0
+    while at < 1500:
+        n = min(windower.cut(), 1500 - at)
+        found += windower.push(np.arange(at, at + n, dtype=float), [])
+        at += n
+    windows = [a for a in found if isinstance(a, Window)]
+    assert windows
+    for w in windows:
+        assert w.raw.tolist() == np.repeat(w.filtered, 4).tolist()
+        assert not w.scale_known
+
+
+def test_beats_are_indices_into_the_window_and_both_its_ends_belong_to_it() -> None:
+    (window, *_) = [a for a in answers(begun(), 1400) if isinstance(a, Window)]
+    first = int(window.filtered[0])
+    beats = (first - 1, first, first + 700, first + 1249, first + 1250)
+    (again, after, *_) = [a for a in answers(begun(), 1600, beats=beats) if isinstance(a, Window)]
+    assert again.beats.tolist() == [0, 700, 1249]
+    assert after.beats.tolist() == [700 - 125, 1249 - 125, 1250 - 125]
+
+
+def test_what_no_window_needs_any_more_is_let_go() -> None:
+    windower = begun(hop_s=30.0)
+    answers(windower, 20_000, beats=tuple(range(0, 20_000, 100)))
+    assert len(windower._filtered) == 1250
+    assert len(windower._raw) <= 2500 + DELAY
+    assert len(windower._beats) <= 14
+
+
+def test_a_link_that_breaks_again_and_again_costs_no_memory() -> None:
+    windower = Windower(GRID)
+    for k in range(1000):
+        windower.gap(Gap(k * 0.01, k * 0.01 + 0.005, "gap"))
+    assert len(windower._gaps) <= 64
+
+
+def test_the_cut_ends_at_the_next_hop_and_is_at_least_one() -> None:
+    windower = begun()
+    first_hop = int(np.ceil((1.0 - GROUP_DELAY_S) * 125 - 1e-6))
+    assert windower.cut() == max(1, first_hop + 1)
+    answers(windower, 1300)
+    n = windower.cut()
+    assert 1 <= n <= 125
+    assert answers(windower, n - 1, first=1300) == []
+    assert len(answers(windower, 1, first=1300 + n - 1)) == 1
+
+
+def test_a_segment_that_begins_later_has_hops_where_they_were() -> None:
+    windower = begun()
+    answers(windower, 1300)
+    next_hop_s = windower.next_hop_s
+    windower.gap(Gap(11.5, 14.3, "gap"))
+    assert windower.next_hop_s == 15.0 > next_hop_s
+    windower.begin(14.3, scale_known=True)
+    found = answers(windower, 1700)
+    assert [a.end_s for a in found if isinstance(a, NoWindow)] == [15.0 + k for k in range(11)]
+    # Ten seconds after the gap nothing is missing any more, but the filter's delay is not over yet.
+    reasons = [a.reason for a in found if isinstance(a, NoWindow)]
+    assert reasons == ["gap"] * 10 + ["warming_up"]
+    first = next(a for a in found if isinstance(a, Window))
+    assert first.start_s >= 14.3 + GROUP_DELAY_S
+    assert first.filtered[0] >= 0
+
+
+@pytest.mark.parametrize(
+    ("gaps", "end_s", "reason"),
+    [
+        ([], 3.0, "warming_up"),
+        ([Gap(1.0, 2.0, "gap")], 3.0, "gap"),
+        ([Gap(1.0, 2.0, "lead_off")], 3.0, "lead_off"),
+        ([Gap(0.5, 1.0, "lead_off"), Gap(1.0, 2.0, "gap")], 3.0, "lead_off"),
+        ([Gap(1.0, 2.0, "gap")], 11.0, "gap"),  # the window reaches from 1 s on
+        ([Gap(1.0, 2.0, "gap")], 12.0, "warming_up"),  # and now from 2 s on
+        ([Gap(3.0, 4.0, "gap")], 3.0, "gap"),
+        ([Gap(0.0, 0.5, "gap")], 1.0, "gap"),
+        ([Gap(0.0, 0.0, "gap")], 1.0, "warming_up"),  # nothing is missing before the first sample
+    ],
+)
+def test_the_reason_is_what_touches_the_window(gaps: list[Gap], end_s: float, reason: str) -> None:
+    windower = Windower(GRID)
+    for gap in gaps:
+        windower.gap(gap)
+    windower._next_hop = round(end_s)
+    assert [a.reason for a in windower.miss_until(end_s, None)] == [reason]
+
+
+def test_a_given_reason_is_taken_and_every_hop_up_to_the_time_is_answered() -> None:
+    windower = Windower(GRID, 0.5)
+    assert windower.miss_until(0.49, "stalled") == []
+    assert windower.miss_until(1.5, "stalled") == [NoWindow(t, "stalled") for t in (0.5, 1.0, 1.5)]
+    assert windower.miss_until(1.5, "stalled") == []
+
+
+@pytest.mark.parametrize("hop_s", [1.0, 0.5])
+def test_a_gap_beyond_the_limit_is_passed_over_to_the_first_hop_after_it(hop_s: float) -> None:
+    windower = Windower(GRID, hop_s)
+    end_s = 10_000 * hop_s
+    found = windower.gap(Gap(0.0, end_s, "gap"))
+    assert [a.end_s for a in found] == [hop_s * k for k in range(1, MAX_GAP_HOPS + 1)]
+    assert windower.next_hop_s == end_s + hop_s
+    assert windower.gap(Gap(0.0, end_s, "gap")) == []
+
+
+def test_an_hour_of_one_hop_a_second_is_answered_whole() -> None:
+    windower = Windower(GRID)
+    assert len(windower.gap(Gap(0.0, 3600.0, "gap"))) == 3600 == MAX_GAP_HOPS
+    assert windower.next_hop_s == 3601.0
