@@ -4,7 +4,12 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test slow mutants lint types clean
+# One version of every dependency. pip 25.3 and newer read the second variable when they build, older ones the first.
+LOCKED := constraints/locked.txt
+$(VENV)/.device $(VENV)/.test $(VENV)/.mutants $(VENV)/.lint: export PIP_CONSTRAINT := $(LOCKED)
+$(VENV)/.device $(VENV)/.test $(VENV)/.mutants $(VENV)/.lint: export PIP_BUILD_CONSTRAINT := $(LOCKED)
+
+.PHONY: demo test slow mutants lint types lock newest clean
 
 demo: $(VENV)/.device
 	$(BIN)/anyecg demo
@@ -27,26 +32,32 @@ lint: $(VENV)/.lint
 types: $(VENV)/.lint $(VENV)/.test
 	$(BIN)/mypy
 
+lock:
+	$(PYTHON) packaging/lock.py
+
+newest:
+	$(PYTHON) packaging/newest.py
+
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .venv-newest build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "anyecg-edge needs Python 3.11 or newer; $(PYTHON) is older (PYTHON=/path/to/python3 make ...)"; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "the venv module is missing: sudo apt-get install python3-venv"; exit 1; }
 
 # The stamps keep a second call from asking the package index again.
-$(VENV)/.device: pyproject.toml | $(BIN)/python
+$(VENV)/.device: pyproject.toml $(LOCKED) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -e .
 	@touch $@
 
-$(VENV)/.test: pyproject.toml | $(BIN)/python
+$(VENV)/.test: pyproject.toml $(LOCKED) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -e '.[test]'
 	@touch $@ $(VENV)/.device
 
-$(VENV)/.mutants: pyproject.toml | $(BIN)/python
+$(VENV)/.mutants: pyproject.toml $(LOCKED) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -e '.[test,mutants]'
 	@touch $@ $(VENV)/.test $(VENV)/.device
 
-$(VENV)/.lint: pyproject.toml | $(BIN)/python
+$(VENV)/.lint: pyproject.toml $(LOCKED) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -e '.[lint]'
 	@touch $@

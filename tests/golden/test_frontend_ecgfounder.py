@@ -1,4 +1,8 @@
-"""ecgfounder/1 against what the original preparation made of real and synthetic windows."""
+"""ecgfounder/1 against the original preparation of real and synthetic windows.
+
+The band-pass is ill-conditioned: the last digits of what scipy designs depend on its version and on the processor, and
+so does the published function. The front end has constants instead.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,18 @@ import numpy as np
 import pytest
 from scipy.signal import butter, filtfilt, iirnotch, medfilt
 
-from edge.frontend.ecgfounder import EcgFounderFrontEnd
+from edge.frontend.ecgfounder import ZSCORE_EPSILON, EcgFounderFrontEnd, quantized
+from firmware_bridge.synth.ecgsyn import EcgParams, EcgSynth
+from firmware_bridge.synth.noise import NoiseParams, NoiseSource
+
+TOLERANCE_Z = 1e-5
+"""Largest difference of the z-scored output from a stored one of the published function, in standard deviations of the
+window: on Intel, AMD and ARM (4.6e-6 was seen on aarch64)."""
+LIVE_TOLERANCE_Z = 5e-5
+"""The same from the published function as this machine designs and computes it: the last digits of its coefficients and
+initial states come on top (2.5e-5 was seen on aarch64, 4.2e-6 on x86-64)."""
+ROUNDING_Z = 0.05
+"""The same for a flat window, whose output is rounding error divided by ZSCORE_EPSILON: below half an int8 step."""
 
 
 def as_published(x: np.ndarray) -> np.ndarray:
@@ -28,11 +43,32 @@ def test_equals_the_original(shared_dir: Path, name: str) -> None:
         assert len(keys) >= 4
         for key in keys:
             z = front_end(golden[f"{key}_500hz_mv"])
-            assert np.max(np.abs(z - golden[f"{key}_zscored"])) < 1e-6, key
-            filtered = front_end.filter(golden[f"{key}_500hz_mv"])
-            assert np.max(np.abs(filtered - golden[f"{key}_filtered_mv"])) < 1e-9, key
+            filtered, expected = front_end.filter(golden[f"{key}_500hz_mv"]), golden[f"{key}_filtered_mv"]
+            assert np.max(np.abs(filtered - expected)) < max(1e-9, TOLERANCE_Z * np.std(expected)), key
+            tolerance = TOLERANCE_Z if np.std(expected) > 1e-9 else ROUNDING_Z
+            assert np.max(np.abs(z - golden[f"{key}_zscored"])) < tolerance, key
 
 
 def test_equals_the_published_function_on_noise() -> None:
     x = np.random.default_rng(5).standard_normal(5000).cumsum() * 0.05
-    assert np.max(np.abs(EcgFounderFrontEnd().filter(x) - as_published(x))) < 1e-9
+    expected = as_published(x)
+    assert np.max(np.abs(EcgFounderFrontEnd().filter(x) - expected)) < LIVE_TOLERANCE_Z * np.std(expected)
+
+
+def test_a_quarter_of_a_million_model_inputs_are_those_of_the_published_function() -> None:
+    """No int8 input differs by more than one step, and only those at a rounding boundary differ at all."""
+    fs_hz, windows = 500.0, 52
+    clean = EcgSynth(EcgParams(rr_sd_ms=40.0), 11).generate(5000 * windows, fs_hz)
+    signal = NoiseSource(NoiseParams(wander_mv=0.3, mains_mv=0.05, muscle_mv=0.02), 12).apply(clean, fs_hz)
+    front_end, differing = EcgFounderFrontEnd(), 0
+    for window in signal.reshape(windows, 5000):
+        published = as_published(window)
+        published = (published - np.mean(published)) / (np.std(published) + ZSCORE_EPSILON)
+        ours = front_end(window)
+        assert np.max(np.abs(ours - published)) < LIVE_TOLERANCE_Z
+        steps = [quantized(z, scale=1.0 / 8.0, zero_point=0, clamp=16.0).astype(int) for z in (ours, published)]
+        difference = np.abs(steps[0] - steps[1])
+        assert np.max(difference) <= 1
+        differing += np.count_nonzero(difference)
+    assert signal.size >= 250_000
+    assert differing <= signal.size * 2 * LIVE_TOLERANCE_Z * 8.0

@@ -31,15 +31,6 @@ def test_either_route_is_lfilter_to_the_bit(stage: Stage, route: str) -> None:
     assert np.array_equal(state, expected_state)
 
 
-def test_the_constants_are_what_scipy_designs() -> None:
-    designs = signal.iirnotch(50.0, 30.0, 500.0), signal.butter(4, [0.67, 40.0], "bandpass", fs=500.0)
-    for stage, (b, a) in zip((NOTCH, BAND), designs, strict=True):
-        assert np.allclose(stage.b, b, rtol=1e-12, atol=1e-15)
-        assert np.allclose(stage.a, a, rtol=1e-12)
-        assert np.allclose(stage.zi, signal.lfilter_zi(b, a), rtol=1e-6)
-        assert stage.pad == 3 * max(len(a), len(b))
-
-
 @pytest.mark.parametrize("route", ROUTES)
 @given(seed=st.integers(0, 2**32 - 1), length=st.integers(201, 6000), ties=st.booleans())
 def test_either_route_is_the_running_median(route: str, seed: int, length: int, *, ties: bool) -> None:
