@@ -4,12 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-# One version of every dependency. pip 25.3 and newer read the second variable when they build, older ones the first.
-LOCKED := constraints/locked.txt
-$(VENV)/.device $(VENV)/.test $(VENV)/.mutants $(VENV)/.lint: export PIP_CONSTRAINT := $(LOCKED)
-$(VENV)/.device $(VENV)/.test $(VENV)/.mutants $(VENV)/.lint: export PIP_BUILD_CONSTRAINT := $(LOCKED)
-
-.PHONY: demo test slow mutants lint types lock newest clean
+.PHONY: demo test slow mutants everywhere lint types lock newest clean
 
 demo: $(VENV)/.device
 	$(BIN)/anyecg demo
@@ -61,3 +56,7 @@ $(VENV)/.mutants: pyproject.toml $(LOCKED) | $(BIN)/python
 $(VENV)/.lint: pyproject.toml $(LOCKED) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -e '.[lint]'
 	@touch $@
+
+# Bare Debian 12 and 13, each Python of this machine, and ARM: .ci/everywhere/run says what it needs. STEPS=trixie runs one of them.
+everywhere:
+	@.ci/everywhere/run $(STEPS)

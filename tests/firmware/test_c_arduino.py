@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import sys
@@ -18,8 +17,10 @@ from firmware_bridge.samples import LinkEvent, LinkEventKind, SampleBlock
 from firmware_bridge.virtual import c_library
 from firmware_bridge.wire.messages import Start, encode
 from helpers.c_side import C_SIDE, SOURCES
-from helpers.firmware_build import HERE, compiled, tool
+from helpers.firmware_build import HERE, compiled
+from helpers.needs import git_checkout, tool
 
+ROOT = Path(__file__).resolve().parents[2]
 PROPERTIES = dict(
     line.split("=", 1) for line in (C_SIDE / "library.properties").read_text(encoding="utf-8").splitlines() if line
 )
@@ -132,11 +133,10 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
 
 def test_a_wheel_has_the_c_side(tmp_path):
     """What hatch takes into a wheel is what git does not ignore: nothing here may be ignored."""
-    if not (HERE.parents[1] / ".git").exists():
-        pytest.skip("no git here to ask what is ignored")
+    git = git_checkout(ROOT)
     files = [str(p) for p in C_SIDE.rglob("*") if p.is_file() and "build" not in p.parts]
-    done = subprocess.run(["git", "check-ignore", *files], capture_output=True, text=True, cwd=HERE, env=os.environ)
-    assert done.stdout == ""
+    done = subprocess.run([git, "check-ignore", *files], capture_output=True, text=True, cwd=ROOT)
+    assert (done.returncode, done.stdout) == (1, ""), done.stderr
 
 
 def test_a_disk_that_fills_up_leaves_nothing_and_is_one_line(tmp_path: Path) -> None:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from edge.frontend.stream import StreamFilter, window_input_int8
 from firmware_bridge.synth.ecgsyn import EcgParams, EcgSynth
+from helpers.needs import tool
 
 HERE = Path(__file__).resolve().parents[1] / "firmware"
 CORTEX = HERE / "cortex-m"
@@ -24,14 +23,6 @@ STRICT = (
 STRICT_C = (*STRICT, "-Wstrict-prototypes", "-Wmissing-prototypes")
 STRICT_CXX = (*STRICT, "-Wold-style-cast", "-Wzero-as-null-pointer-constant")
 M4 = ("-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16")
-
-
-def tool(name: str) -> str:
-    """The path of a tool; the test is skipped with a reason where it is absent."""
-    found = shutil.which(name)
-    if found is None:
-        pytest.skip(f"{name} is not installed (.ci/install-slow installs it)")
-    return found
 
 
 def run(command: Sequence[object], **kwargs) -> subprocess.CompletedProcess[str]:

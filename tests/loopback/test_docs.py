@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from helpers.needs import tools_for
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 AS_BLOCKS = ("prepare", "prepare-slurm", "cluster", "reproduce-anyecg-lab")
@@ -29,6 +31,7 @@ def commands(page: Path) -> list[str]:
 def run(lines: list[str], folder: Path) -> None:
     env = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "100"}
     for line in lines:
+        tools_for(line)
         done = subprocess.run(["bash", "-c", line], cwd=folder, env=env, capture_output=True, text=True, timeout=1500)
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
 

@@ -130,12 +130,14 @@ def test_whoever_has_a_port_open_or_locked_is_named(tmp_path: Path) -> None:
 def test_holders_of_another_machine(tmp_path: Path) -> None:
     port = tmp_path / "dev/ttyUSB0"
     put(port)
-    for pid, command in ((40, "ModemManager\0--debug\0"), (41, ""), (42, "sh\0")):
+    # Above Linux's largest: in a container the tests themselves may run as process 41, which is left out.
+    manager, odd, shell = 5_000_040, 5_000_041, 5_000_042
+    for pid, command in ((manager, "ModemManager\0--debug\0"), (odd, ""), (shell, "sh\0")):
         put(tmp_path / f"proc/{pid}/cmdline", command)
-        link(tmp_path / f"proc/{pid}/fd/7", str(port.resolve()) if pid != 42 else "socket:[5]")
-    put(tmp_path / "proc/41/comm", "odd\x1b[31m\n")
+        link(tmp_path / f"proc/{pid}/fd/7", str(port.resolve()) if pid != shell else "socket:[5]")
+    put(tmp_path / f"proc/{odd}/comm", "odd\x1b[31m\n")
     found = holders("/dev/ttyUSB0", tmp_path)
-    assert [str(holder) for holder in found] == ["ModemManager --debug (pid 40)", "odd?[31m (pid 41)"]
+    assert [str(holder) for holder in found] == [f"ModemManager --debug (pid {manager})", f"odd?[31m (pid {odd})"]
     assert "\x1b" not in "".join(str(holder) for holder in found)
     assert release(found) == "sudo systemctl disable --now ModemManager"
     status = port.stat()
