@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test slow mutants everywhere lint types lock newest clean
+.PHONY: demo test slow mutants arm arm-roots everywhere lint types lock newest clean
 
 demo: $(VENV)/.device
 	$(BIN)/anyecg demo
@@ -19,6 +19,13 @@ slow: $(VENV)/.test
 # One change of a module at a time: do its tests notice? `make mutants MUTANTS="quality --sample 100"`; see docs/testing.md.
 mutants: $(VENV)/.mutants
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/mutants/run.py $(MUTANTS)
+
+# The device tier on emulated 64-bit and 32-bit ARM: downloads 150 MB from Debian and PyPI once, 450 MB in ~/.cache.
+arm: arm-roots
+	$(BIN)/python -m pytest -m slow --timeout=3600 tests/arm
+
+arm-roots: $(VENV)/.test
+	$(BIN)/python tests/arm/build_roots.py
 
 lint: $(VENV)/.lint
 	$(BIN)/ruff check .

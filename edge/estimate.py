@@ -74,7 +74,8 @@ class _Held:
 
     def _count(self, weight: int, value: NDArray[np.int16]) -> None:
         self.weight += weight
-        weighted = value * np.int64(weight)
+        # The array is widened, not the weight: below numpy 2 the product with a scalar keeps the array's type.
+        weighted = value.astype(np.int64) * weight
         self.total += weighted
         self.squares += weighted * value
 

@@ -10,6 +10,7 @@
     │   ├── LocalProtocolError      we would have sent what the protocol forbids
     │   └── RemoteProtocolError     the device sent what the protocol forbids
     ├── MissingExtraError       6   an optional library is not installed
+    │   └── MissingPackageError     the same where no extra names the library
     └── OutputError             7   results cannot be written (disk full, no permission)
 
 Ctrl-C ends with 130 and SIGTERM with 143, after everything received is flushed and the summary printed. A fault of the
@@ -101,6 +102,25 @@ class MissingExtraError(AnyEcgError):
     def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
         """So that it comes back whole from another process: its message is made of its arguments."""
         return type(self), (self.feature, self.extra)
+
+
+class MissingPackageError(MissingExtraError):
+    """A library that no extra names is not installed.
+
+    Args:
+        feature: What needed it.
+        package: The package that brings it.
+    """
+
+    def __init__(self, feature: str, package: str) -> None:
+        AnyEcgError.__init__(self, f"{feature} needs the package '{package}'", f"pip install {package}")
+        self.feature = feature
+        self.extra = ""
+        self.package = package
+
+    def __reduce__(self) -> tuple[type[MissingPackageError], tuple[str, str]]:
+        """So that it comes back whole from another process: its message is made of its arguments."""
+        return type(self), (self.feature, self.package)
 
 
 class OutputError(AnyEcgError):

@@ -5,10 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edge.bundle.reader import Bundle, load_bundle
 from edge.bundle.schema import OutputHead
 from edge.cli.parser import Parser
-from edge.model import load_model, self_test
+from edge.model import golden_differences, load_model, self_test
+from edge.trial import try_chain
 from firmware_bridge.errors import EXIT_OK
 
 
@@ -24,12 +28,22 @@ def main(argv: Sequence[str]) -> int:
         sys.stdout.write(describe(bundle))
         return EXIT_OK
     model = load_model(bundle, args.backend)
-    worst = self_test(bundle, model)
+    self_test(bundle, model)
     sys.stdout.write(
         f"{bundle.path}: {len(bundle.manifest.files)} files as the manifest says, sha256 {bundle.sha256}\n"
-        f"self-test on {model.backend}: {len(bundle.golden_inputs)} golden windows, at most {worst} LSB off: ok\n"
+        f"self-test on {model.backend}: {_differences(golden_differences(bundle, model))}: ok\n"
     )
+    trial = try_chain(bundle, model)
+    rate = f"heart rate {trial.heart_rate_bpm:.0f} bpm"
+    sys.stdout.write(f"signal chain: {trial.estimates} estimates from a simulated ECG, {rate}: ok\n")
     return EXIT_OK
+
+
+def _differences(lsb: NDArray[np.int16]) -> str:
+    what = f"{len(lsb)} golden windows"
+    if not lsb.any():
+        return f"{what}, all {lsb.size} outputs equal"
+    return f"{what}, {np.count_nonzero(lsb)} of {lsb.size} outputs differ, by at most {lsb.max()} LSB"
 
 
 def describe(bundle: Bundle) -> str:

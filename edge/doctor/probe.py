@@ -59,12 +59,19 @@ class Ran:
         out: Standard output.
         err: Standard error.
         absent: There is no such command.
+        unstarted: The system refused to start it; ``err`` has the reason.
     """
 
     code: int | None
     out: str = ""
     err: str = ""
     absent: bool = False
+    unstarted: bool = False
+
+    @property
+    def started(self) -> bool:
+        """Whether it ran at all: if not, its result says nothing about what it was to check."""
+        return not (self.absent or self.unstarted)
 
     @property
     def last_line(self) -> str:
@@ -94,7 +101,7 @@ def run_command(words: Sequence[str], timeout_s: float) -> Ran:
     except subprocess.TimeoutExpired:
         return Ran(None, err=f"no answer within {timeout_s:g} s")
     except OSError as error:
-        return Ran(None, err=error.strerror or str(error))
+        return Ran(None, err=error.strerror or str(error), unstarted=True)
     return Ran(done.returncode, done.stdout[:TEXT_MAX], done.stderr[-TEXT_MAX:])
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import platform
+import re
 import signal
+import sys
 
 from edge.doctor.probe import Finding, Probe, Ran, State
 
@@ -12,6 +14,10 @@ IMPORT_S = 45.0
 """How long an import may take: from a slow SD card, not cached, with another import beside it."""
 SELF_TEST_S = 90.0
 """The same for loading the bundle and running its golden windows."""
+MIN_NUMPY = "1.24"
+"""As in ``pyproject.toml``: what Debian 12 and Raspberry Pi OS of 2023 have."""
+TFLITE_RUNTIME_ENDS = (3, 12)
+"""The first Python that tflite-runtime has no wheel for."""
 INTERPRETERS = """
 import importlib, json
 from importlib.metadata import version
@@ -29,28 +35,43 @@ print(json.dumps(found))
 
 
 def userland(probe: Probe) -> list[Finding]:
-    """64-bit userland: there is no ai-edge-litert for 32 bit."""
+    """64-bit userland, as there is no ai-edge-litert for 32 bit; and a Python that can start child processes."""
+    out = [_pointer_size(probe)]
+    ran = probe.run_python("pass", IMPORT_S)
+    if not ran.started:
+        detail = f"cannot start a child process: {probe.python}: {ran.err or 'No such file or directory'}"
+        fix = "run anyecg with a Python whose sys.executable can be started; anyecg demo needs it, too"
+        out.append(Finding("Python", State.WRONG, detail, fix))
+    return out
+
+
+def _pointer_size(probe: Probe) -> Finding:
     machine = platform.machine()
     if probe.pointer_bits == 64:
-        return [Finding("64-bit", State.OK, f"{machine}, Python {platform.python_version()}")]
+        return Finding("64-bit", State.OK, f"{machine}, Python {platform.python_version()}")
     kernel = " under a 64-bit kernel" if machine in {"aarch64", "x86_64"} else ""
     detail = (
         f"32-bit Python{kernel}: ai-edge-litert does not exist for it, only tflite-runtime (Python 3.11), 25x slower"
     )
-    return [Finding("64-bit", State.WARNING, detail, "install the 64-bit Raspberry Pi OS")]
+    return Finding("64-bit", State.WARNING, detail, "install the 64-bit Raspberry Pi OS")
 
 
 def numpy(probe: Probe) -> list[Finding]:
-    """Numpy loads and computes."""
+    """Numpy loads, computes, and is new enough."""
     code = "import numpy; assert numpy.arange(3.0) @ numpy.ones(3) == 3.0; print(numpy.__version__)"
     ran = probe.run_python(code, IMPORT_S)
+    if not ran.started:
+        return [_unchecked("numpy")]
+    # 32-bit Raspberry Pi OS has a numpy of its own; the newest that tflite-runtime works with is 1.26.
+    install = f"{probe.python} -m pip install --force-reinstall 'numpy>={MIN_NUMPY}'"
+    install = install if probe.pointer_bits == 64 else "sudo apt-get install python3-numpy"
     if ran.code == 0:
+        if _release(ran.last_line) < _release(MIN_NUMPY):
+            return [Finding("numpy", State.WRONG, f"{ran.last_line} is older than {MIN_NUMPY}", install)]
         return [Finding("numpy", State.OK, ran.last_line)]
     if "blas" in ran.err or "gfortran" in ran.err:
-        fix = "sudo apt-get install libopenblas0-pthread libgfortran5"
-    else:
-        fix = f"{probe.python} -m pip install --force-reinstall 'numpy>=1.26'"
-    return [Finding("numpy", State.WRONG, f"cannot be loaded: {_why(ran)}", fix)]
+        install = "sudo apt-get install libopenblas0-pthread libgfortran5"
+    return [Finding("numpy", State.WRONG, f"cannot be loaded: {_why(ran)}", install)]
 
 
 def interpreter(probe: Probe) -> list[Finding]:
@@ -58,6 +79,8 @@ def interpreter(probe: Probe) -> list[Finding]:
     name = "interpreter"
     install = f"{probe.python} -m pip install ai-edge-litert"
     ran = probe.run_python(INTERPRETERS, IMPORT_S)
+    if not ran.started:
+        return [_unchecked(name)]
     try:
         found = {str(k): (str(v[0]), str(v[1])) for k, v in json.loads(ran.out).items()} if ran.code == 0 else {}
     except (ValueError, AttributeError, LookupError, TypeError):
@@ -78,8 +101,10 @@ def interpreter(probe: Probe) -> list[Finding]:
         fix = "upgrade the system: it needs glibc 2.34 (Debian 12, Raspberry Pi OS of 2023, or newer)"
     elif probe.pointer_bits == 64:
         fix = install
+    elif sys.version_info >= TFLITE_RUNTIME_ENDS:
+        fix = "install the 64-bit Raspberry Pi OS: tflite-runtime does not exist for this Python"
     else:
-        fix = f"{probe.python} -m pip install 'anyecg-edge[tflite]'"
+        fix = f"{probe.python} -m pip install tflite-runtime"
     fault = best_fault or second_fault
     detail = f"cannot be loaded: {fault}" if fault else "neither ai-edge-litert nor tflite-runtime is installed"
     return [Finding(name, State.WRONG, " ".join(detail.split()), fix)]
@@ -91,7 +116,9 @@ def libraries(probe: Probe) -> list[Finding]:
     for module, package, what in (("serial", "pyserial", "serial ports"), ("bleak", "bleak", "Bluetooth")):
         code = f"import {module}; from importlib.metadata import version; print(version('{package}'))"
         ran = probe.run_python(code, IMPORT_S)
-        if ran.code == 0:
+        if not ran.started:
+            out.append(_unchecked(package))
+        elif ran.code == 0:
             out.append(Finding(package, State.OK, ran.last_line))
         else:
             fix = f"{probe.python} -m pip install {package}"
@@ -100,13 +127,25 @@ def libraries(probe: Probe) -> list[Finding]:
 
 
 def bundle(probe: Probe) -> list[Finding]:
-    """The demonstration bundle is whole and its model computes here what it should."""
+    """The demonstration bundle is whole; its model and the whole signal chain compute here what they should."""
     ran = probe.run(probe.python, "-m", "edge.cli", "bundle", "verify", "demo", timeout_s=SELF_TEST_S)
+    if not ran.started:
+        return [_unchecked("demo bundle")]
     if ran.code == 0:
-        return [Finding("demo bundle", State.OK, ran.last_line)]
+        return [Finding("demo bundle", State.OK, "; ".join(ran.out.strip().splitlines()[-2:]))]
     detail = f"fails its self-test: {_why(ran).removeprefix('anyecg: ')}"
     fix = f"mend what stands above; else {probe.python} -m pip install --force-reinstall anyecg-edge"
     return [Finding("demo bundle", State.WRONG, detail, fix)]
+
+
+def _unchecked(check: str) -> Finding:
+    detail = "not checked: Python cannot start the child process that checks it"
+    return Finding(check, State.WARNING, detail, "correct what 'Python' above says, then run anyecg doctor again")
+
+
+def _release(text: str) -> tuple[int, ...]:
+    """The first two numbers of a version."""
+    return tuple(int(part) for part in re.findall(r"\d+", text)[:2])
 
 
 def _why(ran: Ran) -> str:

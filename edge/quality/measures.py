@@ -132,7 +132,9 @@ def complex_heights(window: NDArray[np.float64], beats: NDArray[np.int_], fs_hz:
     """Peak-to-peak height of each complex, in the unit of the window."""
     reach = round(QRS_S * fs_hz)
     # Beyond an end of the window its outermost sample is repeated, which moves no extreme.
-    rows = window.take(beats[:, None] + np.arange(-reach, reach + 1), mode="clip")
+    # numpy takes indices of this type only where it clips them: int64 is refused on a 32-bit machine.
+    at = beats.astype(np.intp)
+    rows = window.take(at[:, None] + np.arange(-reach, reach + 1), mode="clip")
     return np.asarray(np.maximum.reduce(rows, axis=1) - np.minimum.reduce(rows, axis=1), dtype=np.float64)
 
 

@@ -96,7 +96,7 @@ class WaveBuffer:
         """
         per_dot = SECONDS * self._fs_hz / dots
         last = math.floor((self._next - 1) / per_dot)
-        edges = np.ceil(np.arange(last - dots + 1, last + 2) * per_dot).astype(np.int64)
+        edges = np.ceil(np.arange(last - dots + 1, last + 2) * per_dot).astype(np.intp)  # reduceat takes no other
         first = max(int(edges[0]), self._next - len(self._ring))
         values = np.full(int(edges[-1]) - int(edges[0]), np.nan)
         wanted = np.arange(first, self._next)

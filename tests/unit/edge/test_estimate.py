@@ -11,7 +11,7 @@ from scipy import stats
 
 from edge.bundle.reader import Bundle, load_bundle
 from edge.bundle.schema import HeadCalibration
-from edge.estimate import FIRST_ROWS, Estimator, IsotonicCurves, sigmoid
+from edge.estimate import FIRST_ROWS, WEIGHT_STEPS, Estimator, IsotonicCurves, sigmoid
 from edge.stats import median, normal_quantile
 
 
@@ -44,6 +44,17 @@ def test_windows_are_weighted_by_quality_in_logit_space(bundle: Bundle) -> None:
     cal = bundle.calibration[lab.key]
     mean = ((10 * 1.0 + 40 * 0.5) / 1.5 - m.output.zero_point) * m.output.scale
     assert lab.value == pytest.approx(sigmoid(cal.slope * mean + cal.offset), abs=1e-12)
+
+
+def test_sums_of_the_largest_outputs_and_weights_do_not_overflow(bundle: Bundle) -> None:
+    """Below numpy 2 the product of an int16 array and an int64 number keeps the narrow type: it wrapped round."""
+    estimator = Estimator(bundle)
+    estimator._zero_point = -128
+    for number in range(100):
+        estimator.add(float(number), outputs(bundle, 127), 1.0)
+    held = estimator._held
+    assert held.total.tolist() == [100 * WEIGHT_STEPS * 255] * held.total.size
+    assert held.squares.tolist() == [100 * WEIGHT_STEPS * 255**2] * held.squares.size
 
 
 def test_old_windows_are_forgotten(bundle: Bundle) -> None:

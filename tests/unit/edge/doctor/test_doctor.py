@@ -7,11 +7,14 @@ import subprocess
 import sys
 import threading
 import time
+import tomllib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+import edge
 from edge.cli import doctor as cli_doctor
 from edge.doctor import bluetooth as doctor_bluetooth
 from edge.doctor import host as doctor_host
@@ -29,11 +32,12 @@ BLUEZ = {
     "adapters": {"hci0": {"powered": True, "central": True, "address": "B8:27:EB:00:00:01"}},
 }
 HEALTHY = {
+    "-c pass": Ran(0),
     "numpy": Ran(0, "2.1.0\n"),
     "ai_edge_litert": Ran(0, json.dumps(BOTH) + "\n"),
     "import serial": Ran(0, "3.5\n"),
     "import bleak": Ran(0, "3.1.0\n"),
-    "bundle verify": Ran(0, "self-test on litert: 8 golden windows, at most 1 LSB off: ok\n"),
+    "bundle verify": Ran(0, "demo: 24 files\nself-test on litert: ok\nsignal chain: 3 estimates: ok\n"),
     "bluez_state": Ran(0, json.dumps(BLUEZ) + "\n"),
     "bluetoothctl": Ran(0, "bluetoothctl: 5.66\n"),
 }
@@ -140,7 +144,8 @@ def test_a_machine_with_nothing_at_all(tmp_path: Path) -> None:
     by_check = {finding.check: finding for _area, finding in report.findings}
     assert by_check["serial port"].state is by_check["adapter"].state is State.SKIPPED
     assert by_check["power"].state is by_check["temperature"].state is State.SKIPPED
-    assert by_check["interpreter"].state is by_check["numpy"].state is State.WRONG
+    assert by_check["Python"].state is State.WRONG
+    assert by_check["interpreter"].state is by_check["numpy"].state is State.WARNING
     assert not report.ok
     for finding in by_check.values():
         assert finding.state not in {State.WRONG, State.WARNING} or finding.fix
@@ -163,6 +168,8 @@ def test_what_is_needed_and_not_here_is_wrong(pi: Machine) -> None:
         (Ran(-4), "wrong", "does not have", "pip install"),
         (Ran(-99), "wrong", "signal 99", "pip install"),
         (Ran(None, err="no answer within 45 s"), "wrong", "no answer", "pip install"),
+        (Ran(0, "1.23.5\n"), "wrong", "1.23.5 is older than 1.24", "pip install"),
+        (Ran(0, "1.24.2\n"), "ok", "1.24.2", ""),
     ],
 )
 def test_numpy(pi: Machine, answer: Ran, state: str, words: str, fix: str) -> None:
@@ -180,7 +187,7 @@ def test_numpy(pi: Machine, answer: Ran, state: str, words: str, fix: str) -> No
         (["", ""], ["2.14.0", ""], 64, "warning", "tflite-runtime 2.14.0", "pip install ai-edge-litert"),
         (["", ""], ["2.14.0", ""], 32, "warning", "tflite-runtime 2.14.0", "64-bit Raspberry Pi OS"),
         (["", ""], ["", ""], 64, "wrong", "neither", "pip install ai-edge-litert"),
-        (["", ""], ["", ""], 32, "wrong", "neither", "anyecg-edge[tflite]"),
+        (["", ""], ["", ""], 32, "wrong", "neither", "pip install tflite-runtime"),
         (["", ""], ["", "ImportError: numpy.core.multiarray failed to import"], 64, "wrong", "multiarray", "'numpy<2'"),
         (["", "OSError: /lib/libc.so.6: version `GLIBC_2.34' not found"], ["", ""], 64, "wrong", "GLIBC", "Debian 12"),
     ],
@@ -207,6 +214,49 @@ def test_32_bit_userland(pi: Machine) -> None:
     (finding,) = doctor_software.userland(pi.probe)
     assert finding.state is State.WARNING
     assert finding.fix == "install the 64-bit Raspberry Pi OS"
+
+
+def test_the_smallest_numpy_is_that_of_the_package() -> None:
+    project = tomllib.loads((Path(edge.__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    assert f"numpy>={doctor_software.MIN_NUMPY}" in project["dependencies"]
+
+
+def test_numpy_of_a_32_bit_system_comes_from_debian(pi: Machine) -> None:
+    pi.options["pointer_bits"] = 32
+    pi.commands["numpy"] = Ran(1, err="ModuleNotFoundError: No module named 'numpy'")
+    (finding,) = doctor_software.numpy(pi.probe)
+    assert finding.fix == "sudo apt-get install python3-numpy"
+
+
+def test_no_interpreter_for_a_newer_python_on_a_32_bit_system(pi: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    pi.options["pointer_bits"] = 32
+    pi.commands["ai_edge_litert"] = Ran(0, json.dumps({"ai-edge-litert": ["", ""], "tflite-runtime": ["", ""]}))
+    monkeypatch.setattr("edge.doctor.software.sys.version_info", (3, 11, 2))
+    (finding,) = doctor_software.interpreter(pi.probe)
+    assert "pip install tflite-runtime" in finding.fix
+    monkeypatch.setattr("edge.doctor.software.sys.version_info", (3, 13, 5))
+    (finding,) = doctor_software.interpreter(pi.probe)
+    assert "64-bit Raspberry Pi OS" in finding.fix
+    assert "pip install" not in finding.fix
+
+
+@pytest.mark.parametrize("content", [b"", b"no program\n", None])
+def test_a_python_that_cannot_be_started_says_nothing_about_numpy(
+    pi: Machine, tmp_path: Path, content: bytes | None
+) -> None:
+    """Not there, or not a program (one of another processor, say): the system's word, not a broken numpy."""
+    python = tmp_path / "python-of-another-processor"
+    if content is not None:
+        python.write_bytes(content)
+        python.chmod(0o755)
+    probe = replace(pi.probe, python=str(python), runner=run_command)
+    report = examine(probe, checks=CHECKS[:5])
+    states = {finding.check: (str(finding.state), finding.detail) for _area, finding in report.findings}
+    assert states["Python"][0] == "wrong"
+    assert str(python) in states["Python"][1]
+    assert not report.ok
+    for check in ("numpy", "interpreter", "pyserial", "bleak", "demo bundle"):
+        assert states[check] == ("warning", "not checked: Python cannot start the child process that checks it")
 
 
 def test_libraries_and_the_bundle(pi: Machine) -> None:

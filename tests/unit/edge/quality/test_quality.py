@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from edge.beats.detector import RPeakDetector
 from edge.frontend.stream import StreamFilter
 from edge.quality.gate import ACCEPT_SCORE, QualityGate
+from edge.quality.measures import complex_heights
 from helpers.ecg_shapes import ecg
 
 FS, GRID = 125.0, 250
@@ -201,3 +202,11 @@ def test_the_grid_of_500_hz_is_judged_alike():
     raw = x[556 : 556 + 5000]
     quality = QualityGate().assess(stream[:1250], raw, 500.0, beats[beats < 1200], scale_known=True)
     assert quality.reason is None
+
+
+def test_heights_take_beats_of_a_type_that_is_no_index_of_this_machine() -> None:
+    """A 32-bit machine refuses int64 as an index that clips; unsigned numbers stand for it here."""
+    window = np.random.default_rng(0).standard_normal(1250)
+    beats = np.array([0, 3, 600, 1249])
+    expected = complex_heights(window, beats, FS)
+    assert complex_heights(window, beats.astype(np.uint64), FS).tolist() == expected.tolist()

@@ -1,0 +1,62 @@
+"""A short run of the whole chain on a simulated ECG: does a bundle work on this machine, not its model alone?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from edge.bench.ecg import blocks, plain_session
+from edge.bundle.reader import Bundle
+from edge.engine import Engine
+from edge.model import Model
+from firmware_bridge.errors import CheckFailedError
+from firmware_bridge.synth.ecgsyn import EcgParams, EcgSynth
+
+SECONDS = 16.0
+"""The first estimate comes at 13 s; two more follow."""
+FS_HZ = 250.0
+HR_BPM = 70.0
+HR_ERROR_BPM = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """What a trial run gave.
+
+    Attributes:
+        estimates: Estimates with laboratory values.
+        heart_rate_bpm: Heart rate of the last one.
+    """
+
+    estimates: int
+    heart_rate_bpm: float
+
+
+def try_chain(bundle: Bundle, model: Model) -> Trial:
+    """Runs 16 s of simulated ECG through every stage.
+
+    Args:
+        bundle: A verified bundle.
+        model: Its loaded model.
+
+    Raises:
+        CheckFailedError: No estimate comes out, or one with another heart rate than the simulated one.
+        MissingExtraError: The bundle's front end needs a library that is not installed.
+    """
+    ecg_uv = (EcgSynth(EcgParams(hr_bpm=HR_BPM), 1).generate(round(SECONDS * FS_HZ), FS_HZ) * 1e3).astype(np.int32)
+    engine = Engine(bundle, model, plain_session())
+    found = [estimate for block in blocks(ecg_uv, SECONDS, FS_HZ) for estimate in engine.push(block).estimates]
+    accepted = [estimate for estimate in found if estimate.labs]
+    if not accepted:
+        reason = found[-1].abstained if found else "no window"
+        raise CheckFailedError(
+            f"the signal chain gives no estimate for {SECONDS:g} s of simulated ECG: {reason}", "please report it"
+        )
+    rate_bpm = accepted[-1].heart_rate_bpm
+    if rate_bpm is None or abs(rate_bpm - HR_BPM) > HR_ERROR_BPM:
+        shown = "no heart rate" if rate_bpm is None else f"a heart rate of {rate_bpm:.0f} bpm"
+        raise CheckFailedError(
+            f"the signal chain gives {shown} for a simulated ECG of {HR_BPM:g} bpm", "please report it"
+        )
+    return Trial(len(accepted), rate_bpm)
