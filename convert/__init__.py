@@ -1,4 +1,4 @@
-"""Host side: from a checkpoint and recordings to a bundle. Needs the ``convert`` extra."""
+"""The host side of the kit: turn a checkpoint and recordings into a bundle. Needs the ``convert`` extra."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from edge.bundle.reader import Bundle
 from edge.bundle.schema import HeadCalibration
 from edge.frontend.stream import WINDOW_S
 from edge.records import LabEstimate
-from edge.stats import normal_quantile
+from edge.stats import normal_quantile, sigmoid
 
 T = TypeVar("T")
 
@@ -26,9 +26,6 @@ FIRST_ROWS = 64
 WEIGHT_STEPS = 1 << 16
 """Weights are whole numbers of this part, so that running sums of weights and int8 outputs are exact: what is added and
 taken away again leaves no trace, and any order gives the same bits."""
-
-LEAST_LOGIT = -700.0
-"""Below, the exponential of its negative is beyond float64; the probability is 0 to 300 digits."""
 
 
 class _Held:
@@ -264,8 +261,3 @@ def _independent_windows(ends_s: NDArray[np.float64]) -> float:
     """Covered time in whole windows, at least one."""
     covered_s = WINDOW_S + float(np.sum(np.minimum(ends_s[1:] - ends_s[:-1], WINDOW_S)))
     return covered_s / WINDOW_S
-
-
-def sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns ``1 / (1 + exp(-x))`` without overflow."""
-    return np.asarray(1.0 / (1.0 + np.exp(-np.maximum(x, LEAST_LOGIT))), dtype=np.float64)

@@ -14,6 +14,10 @@ from numpy.typing import NDArray
 PARTITION_FROM = 256
 """Values from which putting the middle ones in place takes less time than sorting all."""
 
+MIN_LOGIT = -700.0
+"""Logits below are treated as this one, because the exponential of a larger number overflows float64. The probability
+is 0 to 300 decimals."""
+
 
 def median(x: NDArray[np.float64] | NDArray[np.int64] | Iterable[float]) -> float:
     """Returns the median, the same number as ``numpy.median``.
@@ -67,3 +71,8 @@ def normal_quantile(p: float) -> float:
         if abs(step) < 1e-13 * max(1.0, x):
             break
     return x
+
+
+def sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns ``1 / (1 + exp(-x))`` without overflow, float64 of the same shape."""
+    return np.asarray(1.0 / (1.0 + np.exp(-np.maximum(x, MIN_LOGIT))), dtype=np.float64)

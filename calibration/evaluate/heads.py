@@ -11,14 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.evaluate.rows import Rows
-from calibration.validate.judge import conclusion, rounded, score_json, tier_of
+from calibration.validate.judge import conclusion, rounded, score_json
 from convert.datasets.prepared import PreparedHead
 from convert.stats.delong import delong_difference, delong_interval
 from convert.stats.discrimination import Ranking, ranking
-from convert.stats.metrics import Score
+from convert.stats.evidence import evidence_level
+from convert.stats.metrics import Score, quotient
 from convert.stats.noninferiority import LEAST_EVENTS, PAIRED, auroc_difference
 from convert.stats.reliability import reliability, value_agreement
-from convert.stats.resampling import Resampler, interval, quotient
+from convert.stats.resampling import Resampler, interval
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -149,7 +150,7 @@ def _probability(y: Bools, logits: F64, p: F64, patient: Ints, draws: Draws) -> 
         "auroc_ci_delong": ends(delong_interval(logits, y)) if resampler.distinct else None,
         "auprc": rounded(ranked.auprc.value),
         "auprc_ci": ends(ranked.auprc),
-        "tier": tier_of(ranked.auroc.value),
+        "tier": evidence_level(ranked.auroc.value),
         "conclusion": conclusion(ranked.auroc, whose),
         "calibration": calibrated,
     }

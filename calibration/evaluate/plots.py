@@ -7,6 +7,7 @@ from typing import Any
 
 from calibration.report.svg import BLUE, GREY, ORANGE, Plot, forest
 from calibration.report.text import number
+from convert.stats.evidence import LIMITED_BELOW, STRONG_ABOVE
 
 GREEN = "#3f7f5f"
 COLOURS = {"strong": BLUE, "moderate": GREEN, "limited": ORANGE}
@@ -31,7 +32,7 @@ def auroc_forest(heads: Sequence[Head], of: str) -> str:
         said = f"{h['auroc']:.3f}  {'inconclusive' if unclear else h['tier']}"
         rows.append((h["key"], h["auroc"], h["auroc_ci"], GREY if unclear else COLOURS[h["tier"]], said))
     least = min([0.4, *(r[2][0] for r in rows if r[2])])
-    lines = [(0.5, "chance"), (0.55, ""), (0.65, "strong")]
+    lines = [(0.5, "chance"), (LIMITED_BELOW, ""), (STRONG_ABOVE, "strong")]
     return forest(f"AUROC {of}, with 95 % intervals (bootstrap over patients)", rows, (least, 1.0), lines, "AUROC")
 
 

@@ -13,8 +13,8 @@ from calibration.evaluate.teacher import OpenTeacher
 from convert.datasets.heads import TeacherHead
 from convert.datasets.mcmed import Part
 from convert.datasets.prepared import SHARDS, PreparedDataset, PreparedHead
-from convert.datasets.shards import sha256_of
-from edge.estimate import sigmoid
+from edge.process.files import sha256_of
+from edge.stats import sigmoid
 from firmware_bridge.errors import InputError
 
 F32 = NDArray[np.float32]

@@ -14,12 +14,13 @@ from pathlib import Path
 
 from calibration.evaluate.scorer import ScorerSpec, keep_model
 from convert.checkpoint.reader import read_checkpoint
-from convert.checkpoint.tensors import Checkpoint, sha256_of
+from convert.checkpoint.tensors import Checkpoint
 from convert.datasets.heads import TeacherHead, heads_of_bundle, heads_of_file
 from convert.teacher.open import InputSteps, float_model
 from convert.teacher.patients import read_patients, read_patients_file
 from convert.teacher.place import CHECKPOINT, PATIENTS, network_options, outputs_of
 from edge.frontend.ecgfounder import WINDOW_SAMPLES
+from edge.process.files import sha256_of
 from firmware_bridge.errors import InputError, UsageError
 
 KERAS = "teacher.keras"

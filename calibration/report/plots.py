@@ -7,6 +7,7 @@ from typing import Any
 
 from calibration.report.svg import BLUE, GREY, ORANGE, Plot, forest
 from calibration.report.text import number, signed, span
+from convert.stats.evidence import LIMITED_BELOW, STRONG_ABOVE
 
 Head = Mapping[str, Any]
 
@@ -23,7 +24,7 @@ def auroc_forest(heads: Sequence[Head]) -> str:
         said = h["tier"] + (", inconclusive" if unclear else "")
         rows.append((h["key"], h["auroc"], h["auroc_ci"], colour, f"{h['auroc']:.3f}  {said}"))
     least = min([0.4, *(r[2][0] for r in rows if r[2])])
-    lines = [(0.5, "chance"), (0.55, ""), (0.65, "strong")]
+    lines = [(0.5, "chance"), (LIMITED_BELOW, ""), (STRONG_ABOVE, "strong")]
     return forest("AUROC with 95 % intervals (bootstrap over patients)", rows, (least, 1.0), lines, "AUROC")
 
 

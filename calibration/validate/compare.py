@@ -14,7 +14,7 @@ from calibration.validate.reference import Reference
 from convert.parity.forms import correlation
 from convert.stats.noninferiority import Comparison, compare_auroc, compare_rate
 from convert.stats.reliability import kappa
-from edge.estimate import sigmoid
+from edge.stats import sigmoid
 
 Bools = NDArray[np.bool_]
 

@@ -13,18 +13,16 @@ from calibration.validate.labelled import Labelled
 from calibration.validate.observe import Observed
 from convert.stats.delong import delong_interval
 from convert.stats.discrimination import Ranking, ranking, roc_points
+from convert.stats.evidence import evidence_level
 from convert.stats.metrics import Score, auroc
 from convert.stats.noninferiority import LEAST_EVENTS
 from convert.stats.reliability import decisions, reliability, value_agreement
 from convert.stats.resampling import Resampler
 from edge.bundle.reader import Bundle
 from edge.bundle.schema import HeadCalibration, OutputHead
-from edge.estimate import sigmoid
+from edge.stats import sigmoid
 
 F64 = NDArray[np.float64]
-
-STRONG, LIMITED = 0.65, 0.55
-"""Limits of the tiers in arXiv 2510.22301: strong above the one, limited below the other."""
 
 EXTREMES = (0.15, 0.85)
 """A value head is ranked by how well it finds the lowest and the highest 15 % of the measured values."""
@@ -81,20 +79,13 @@ def shown_logits(bundle: Bundle, calibration: HeadCalibration, outputs: NDArray[
     return np.asarray(calibration.slope * tensor.scale * steps + calibration.offset)
 
 
-def tier_of(area: float | None) -> str | None:
-    """The paper's tier; ``None`` where nothing could be judged."""
-    if area is None:
-        return None
-    return "strong" if area > STRONG else "limited" if area < LIMITED else "moderate"
-
-
 def conclusion(found: Score, labels: NDArray[np.bool_]) -> str:
     """The tier, or INCONCLUSIVE where the interval reaches chance or rests on a handful: nothing has been shown yet."""
     if found.value is None:
         return "NOT JUDGED"
     if found.low is None or found.low <= 0.5 or _fewest(labels) < LEAST_EVENTS:
         return "INCONCLUSIVE"
-    return str(tier_of(found.value))
+    return str(evidence_level(found.value))
 
 
 def _fewest(labels: NDArray[np.bool_]) -> int:
@@ -190,11 +181,11 @@ def _value(j: Judged, i: int, head: OutputHead) -> dict[str, Any]:
         **found,
         **_no_area(),
         "patients": resampler.patients,
-        "tier": tier_of(worst),
+        "tier": evidence_level(worst),
         "auroc_extremes": [rounded(a) for a in ends],
         "values": {**agreement, "points": [[rounded(a, 3), rounded(b, 3)] for a, b in points]},
         "windows": {"n": int(by_window.sum()), "mae": rounded(float(np.abs(errors).mean())) if len(errors) else None},
-        "conclusion": tier_of(worst) or "NOT JUDGED",
+        "conclusion": evidence_level(worst) or "NOT JUDGED",
     }
 
 
@@ -217,7 +208,7 @@ def _area(ranked: Ranking, labels: NDArray[np.bool_]) -> dict[str, Any]:
         "auroc_ci": _pair(ranked.auroc),
         "auprc": rounded(ranked.auprc.value),
         "auprc_ci": _pair(ranked.auprc),
-        "tier": tier_of(ranked.auroc.value),
+        "tier": evidence_level(ranked.auroc.value),
         "conclusion": conclusion(ranked.auroc, labels),
     }
 

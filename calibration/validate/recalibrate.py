@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from calibration.validate.labelled import Labelled, heads_of, labels_for
 from calibration.validate.observe import Observed
-from convert.bundle.fit import tier
 from convert.bundle.writer import BundleContents, to_json
 from convert.labels.plan import LabelPlan
 from convert.stats.decide import Rule, abstention
+from convert.stats.evidence import evidence_level
+from convert.stats.intervals import auroc_interval, mae_interval
 from convert.stats.methods import FOLDS, METHODS, Curve, Method, choose, folds
-from convert.stats.metrics import auroc_interval, calibration_error, mae_interval
+from convert.stats.metrics import calibration_error
 from convert.stats.probability import conformal_half_width, fit_linear, fit_platt
 from convert.teacher.patients import FILE as PATIENTS_FILE
 from convert.teacher.patients import hashes, names_training, patients_file, read_patients
@@ -194,7 +195,8 @@ def _probability(
         area = auroc_interval(one.raw, y, one.patient, seed=wanted.seed)
         said["evidence"] = {
             "auroc": _round(area.value), "ci": [_round(area.low), _round(area.high)], "n": len(y),
-            "positives": int(y.sum()), "tier": tier(area.value), "mae": None, "data": "patients of the calibration",
+            "positives": int(y.sum()), "tier": evidence_level(area.value) or "limited",
+            "mae": None, "data": "patients of the calibration",
         }  # fmt: skip
     return new, said
 

@@ -1,4 +1,4 @@
-"""Making a bundle: contents, calibration, evidence, and the folder."""
+"""Create a bundle: contents, calibration, evidence and the folder."""
 
 from __future__ import annotations
 

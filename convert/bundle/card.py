@@ -1,4 +1,4 @@
-"""Pieces that every model card shares."""
+"""Parts that all model cards share."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A number for a table; a dash where there is none."""
+    """Format a number for a table; a dash for ``None``."""
     return "–" if value is None else f"{value:.{digits}f}"
 
 
 def output_row(output: Mapping[str, Any]) -> str:
-    """One line of the card's table; the tests hold it against the manifest."""
+    """Return the row of an output in the table of the card."""
     e = output["evidence"]
     what = f"{output['lab']} {output['direction']}" if output["direction"] else f"{output['lab']} (value)"
     if output["kind"] == "value":

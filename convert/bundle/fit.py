@@ -1,6 +1,6 @@
-"""How near a student came to its teacher, and its calibration, on patients that trained nothing.
+"""Fit the calibration of a student, and compare the student with its teacher, on held-out patients.
 
-A *case* is one visit or recording of a patient: its score is the mean over its windows, as the runtime averages the
+A *case* is one visit or recording of a patient. Its score is the mean over its windows, as the runtime averages the
 windows of the last minutes.
 """
 
@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 
 from convert.bundle.scaling import Scaling
 from convert.datasets.heads import TeacherHead
-from convert.stats.metrics import auroc, auroc_interval, calibration_error, mae_interval
+from convert.stats.evidence import evidence_level
+from convert.stats.intervals import auroc_interval, mae_interval
+from convert.stats.metrics import auroc, calibration_error
 from convert.stats.probability import (
     Linear,
     Platt,
@@ -29,27 +31,28 @@ from convert.stats.probability import (
 F64 = NDArray[np.float64]
 
 LEVEL = 0.9
-"""Coverage of every interval a bundle promises."""
+"""Nominal coverage of all intervals in a bundle."""
 
 MIN_CASES = 10
-"""Cases of either class, or measured values twice over, from which a head is calibrated on the laboratory's results;
-with fewer it is calibrated on its teacher."""
+"""Smallest number of cases of each class for a calibration on laboratory results, and half the smallest number of
+measured values. With fewer, a head is calibrated on its teacher."""
 
 FORMS = ("int8", "float", "ptq")
-"""The shipped model, its float form before quantization-aware training, and quantization of that after training."""
+"""Forms of a student: the int8 model of the bundle, its float form before quantization-aware training, and the float
+form after post-training quantization."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Part:
-    """One part of the split, window by window.
+    """The windows of one part of the split.
 
     Attributes:
-        outputs: Form -> the student's outputs, ``(n, heads)``.
-        teacher: The teacher's, ``(n, heads)``.
-        hard: What the laboratory found, ``(n, heads)``, NaN where unknown.
+        outputs: Outputs of each form of the student, ``(n, heads)``.
+        teacher: Outputs of the teacher, ``(n, heads)``.
+        hard: Labels from laboratory results, ``(n, heads)``, NaN where unknown.
         case: Case of each window, ``(n,)``, from 0.
-        patient: Patient of each case, ``(cases,)``, as a number.
-        data: What these patients are, for the evidence.
+        patient: Number of the patient of each case, ``(cases,)``.
+        data: Description of these patients for the evidence.
     """
 
     outputs: Mapping[str, F64]
@@ -60,43 +63,36 @@ class Part:
     data: str
 
     def mean(self, values: F64) -> F64:
-        """Mean over the windows of each case, ``(cases, heads)``."""
+        """Return the mean over the windows of each case, ``(cases, heads)``."""
         count = np.bincount(self.case, minlength=len(self.patient)).astype(np.float64)
         columns = [np.bincount(self.case, values[:, j], len(self.patient)) / count for j in range(values.shape[1])]
         return np.stack(columns, axis=1)
 
     def truth(self) -> F64:
-        """What the laboratory found in each case, ``(cases, heads)``: the mean of what is known, NaN where nothing."""
+        """Return the mean of the known labels of each case, ``(cases, heads)``; NaN where none is known."""
         known = ~np.isnan(self.hard)
         total = self.mean(np.where(known, self.hard, 0.0))
         share = self.mean(known.astype(np.float64))
         return np.where(share > 0, total / np.maximum(share, 1e-12), np.nan)
 
 
-def tier(value: float | None) -> str:
-    """Strength of evidence as in arXiv 2510.22301: strong above 0.65, limited below 0.55."""
-    if value is None or value < 0.55:
-        return "limited"
-    return "strong" if value > 0.65 else "moderate"
-
-
 def shown(heads: Sequence[TeacherHead], logits: F64) -> F64:
-    """A teacher's outputs as its own calibration shows them: logits, or values in their unit."""
+    """Return a teacher's outputs after its own calibration: logits, or values in their unit."""
     return np.asarray(logits * [h.slope for h in heads] + [h.offset for h in heads])
 
 
 def calibrate(heads: Sequence[TeacherHead], scaling: Scaling, part: Part, seed: int) -> dict[str, dict[str, Any]]:
-    """The heads' entries in ``calibration.json``.
+    """Return the entries of the heads in ``calibration.json``.
 
-    With enough laboratory results a head is fitted to them. Without, it is fitted to its teacher, whose threshold it
-    keeps: its interval then tells how far it is from the teacher (and for values how far the teacher is off, where
-    the teacher's bundle knows), not how far from the laboratory.
+    A head with enough laboratory results is fitted to them. Another head is fitted to its teacher and keeps the
+    teacher's threshold. Its interval then covers the difference to the teacher, plus the teacher's own half width for
+    values where the teacher's bundle gives it. It does not cover the difference to the laboratory result.
 
     Args:
         heads: The outputs.
-        scaling: Of the training.
-        part: The calibration part.
-        seed: Seed of what is resampled.
+        scaling: Standardisation of the training.
+        part: Windows of the calibration part.
+        seed: Seed of the resampling.
     """
     scores, teacher = part.mean(part.outputs["int8"]), shown(heads, part.mean(part.teacher))
     truth = part.truth()
@@ -109,13 +105,13 @@ def calibrate(heads: Sequence[TeacherHead], scaling: Scaling, part: Part, seed: 
 
 
 def _designed(head: TeacherHead, scaling: Scaling, j: int) -> Linear:
-    """The line that the training was built on."""
+    """Return the line of the training's standardisation."""
     scale, centre = float(scaling.scale[j]), float(scaling.centre[j])
     return Linear(head.slope * scale, head.slope * centre + head.offset)
 
 
 def _line(scores: F64, wanted: F64, designed: Linear) -> Linear:
-    """Least squares, which shrinks an unsure student; as designed where there are too few cases to fit."""
+    """Fit a line by least squares, which shrinks an uncertain student; with too few cases keep the designed line."""
     line = fit_linear(scores, wanted) if len(scores) >= MIN_CASES else designed
     return line if line.slope * designed.slope > 0 else designed
 
@@ -152,7 +148,7 @@ def _value(head: TeacherHead, scores: F64, teacher: F64, truth: F64, designed: L
     by_lab = int(known.sum()) >= 2 * MIN_CASES
     x, wanted = (scores[known], truth[known]) if by_lab else (scores, teacher)
     if len(x) >= 2 * MIN_CASES:
-        # A line on one half of the cases, residuals on the other, so that none judges its own fit.
+        # The line is fitted on one half of the cases and the residuals are taken on the other half.
         fit = np.arange(len(x)) % 2 == 0
         line = fit_linear(x[fit], wanted[fit])
         half = conformal_half_width(line.value(x[~fit]) - wanted[~fit], LEVEL)
@@ -176,7 +172,7 @@ def _value(head: TeacherHead, scores: F64, teacher: F64, truth: F64, designed: L
 def judge(
     heads: Sequence[TeacherHead], part: Part, entries: Mapping[str, Mapping[str, Any]], seed: int
 ) -> dict[str, dict[str, Any]]:
-    """What the report says of each head on the test part: ``evidence`` for the manifest, and the comparisons."""
+    """Return the entry of each head in the report on the test part: ``evidence`` for the manifest, and comparisons."""
     means = {form: part.mean(out) for form, out in part.outputs.items()}
     teacher, truth = part.mean(part.teacher), part.truth()
     out: dict[str, dict[str, Any]] = {}
@@ -206,14 +202,14 @@ def _judge_probability(
         evidence["auroc"] = _opt(area.value)
         evidence["ci"] = None if area.low is None or area.high is None else [_opt(area.low), _opt(area.high)]
         evidence["positives"] = int(y.sum())
-        evidence["tier"] = tier(area.value)
+        evidence["tier"] = evidence_level(area.value) or "limited"
         for form, values in scores.items():
             found[f"auroc_{form}"] = _opt(auroc(values[known], y))
     return found
 
 
 def _calibration(p: F64, y: NDArray[np.bool_], threshold: float | None) -> dict[str, Any]:
-    """How far the calibrated probabilities of new patients can be believed, and what the threshold does to them."""
+    """Return calibration error of the probabilities on held-out patients, and performance of the threshold."""
     found: dict[str, Any] = {
         "calibration_error": _opt(calibration_error(p, y)),
         "brier": _opt(float(np.mean((p - y) ** 2))),
@@ -242,7 +238,9 @@ def _judge_value(
         evidence["mae"] = _opt(mae_interval(error, part.patient[known], seed=seed).value)
         low, high = np.quantile(truth[known], [0.15, 0.85])
         areas = [auroc(-value[known], truth[known] < low), auroc(value[known], truth[known] > high)]
-        evidence["tier"] = tier(None if None in areas else min(a for a in areas if a is not None))
+        evidence["tier"] = (
+            evidence_level(None if None in areas else min(a for a in areas if a is not None)) or "limited"
+        )
         found["mae_teacher"] = _opt(float(np.mean(np.abs(scores["teacher"][known] - truth[known]))))
         found["mae_of_the_mean"] = _opt(float(np.mean(np.abs(truth[known] - truth[known].mean()))))
         found["coverage"] = _opt(float(np.mean(np.abs(error) <= entry["interval"]["half_width"])))
@@ -257,7 +255,7 @@ def _no_evidence(part: Part, n: int) -> dict[str, Any]:
 
 
 def summary(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Medians and macro averages over the heads, and what each step cost."""
+    """Return medians and macro averages over the heads, and the loss of each step."""
     heads = list(found.values())
     correlations = {form: [h[f"correlation_{form}"] for h in heads] for form in FORMS}
     out: dict[str, Any] = {f"median_correlation_{form}": _median(values) for form, values in correlations.items()}
@@ -275,13 +273,13 @@ def summary(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def agreement(heads: Sequence[TeacherHead], int8: F64, floating: F64, teacher: F64) -> dict[str, Any]:
-    """Correlation of student and teacher on other recordings, head by head, and the medians.
+    """Return the correlation of student and teacher on other recordings for each head, and the medians.
 
     Args:
         heads: The outputs.
-        int8: The shipped student's outputs, ``(windows, heads)``.
-        floating: Those of its float form.
-        teacher: The teacher's.
+        int8: Outputs of the int8 student, ``(windows, heads)``.
+        floating: Outputs of its float form, ``(windows, heads)``.
+        teacher: Outputs of the teacher, ``(windows, heads)``.
     """
     found = {
         h.key: {

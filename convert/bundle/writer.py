@@ -1,4 +1,4 @@
-"""Writes a bundle: one folder that carries model, front end, outputs, calibration and evidence, whole or not at all."""
+"""Write a bundle atomically: one folder with model, front end, outputs, calibration and evidence."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.process.files import output_error
 from firmware_bridge.errors import OutputError
 
 MANIFEST_SCHEMA = "anyecg.bundle/1"
@@ -24,7 +25,7 @@ NOTICE = (
     "Research software, not a medical device. An ECG estimate is not a laboratory result. "
     "Do not use it to diagnose, treat or monitor anybody."
 )
-"""Stands in every manifest and, through it, in every estimate."""
+"""Notice in every manifest and, through it, in every estimate."""
 
 STREAM_FRONT_END: Mapping[str, object] = {
     "name": "stream/1",
@@ -49,16 +50,16 @@ _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 
 @dataclass(frozen=True, slots=True)
 class BundleContents:
-    """All that goes into a bundle.
+    """The content of a bundle.
 
     Attributes:
-        manifest: Everything but ``schema``, ``notice`` and ``files``, which the writer adds.
+        manifest: The manifest without ``schema``, ``notice`` and ``files``, which the writer adds.
         model: The TFLite flatbuffer.
-        heads: Output key -> its calibration.
-        golden_inputs: int8 ``(k, 1, 1, samples, 1)``.
-        golden_outputs: int8 ``(k, outputs)`` of the reference kernels.
-        model_card: Markdown.
-        extra: Further files by relative path.
+        heads: Calibration of each head, by output key.
+        golden_inputs: Golden windows, int8 ``(k, 1, 1, samples, 1)``.
+        golden_outputs: Outputs of the reference kernels for them, int8 ``(k, outputs)``.
+        model_card: Model card, Markdown.
+        extra: Contents of further files by relative path.
     """
 
     manifest: Mapping[str, Any]
@@ -71,7 +72,7 @@ class BundleContents:
 
 
 def to_json(value: object) -> bytes:
-    """JSON for a person and for a diff: indented, keys as given, no NaN.
+    """Return readable JSON: indented, with the keys in their given order, without NaN.
 
     Raises:
         ValueError: ``value`` holds a NaN or an infinity.
@@ -80,7 +81,7 @@ def to_json(value: object) -> bytes:
 
 
 def golden_npz(inputs: NDArray[np.int8], outputs: NDArray[np.int8]) -> bytes:
-    """The golden vectors as ``.npz`` whose bytes depend on nothing but the arrays."""
+    """Return the golden vectors as ``.npz`` whose bytes depend only on the arrays."""
     import zipfile
 
     buffer = io.BytesIO()
@@ -95,7 +96,7 @@ def golden_npz(inputs: NDArray[np.int8], outputs: NDArray[np.int8]) -> bytes:
 
 
 def bundle_files(contents: BundleContents) -> dict[str, bytes]:
-    """Every file of a bundle by relative path, the manifest last."""
+    """Return the contents of all files of a bundle by relative path, the manifest last."""
     files = {
         "model.tflite": contents.model,
         "calibration.json": to_json({"schema": CALIBRATION_SCHEMA, "heads": contents.heads}),
@@ -115,10 +116,10 @@ def bundle_files(contents: BundleContents) -> dict[str, bytes]:
 
 
 def check_place(folder: Path) -> None:
-    """Make sure that a bundle may stand in ``folder``: worth asking before minutes of work.
+    """Check that a bundle can be written to ``folder``, before minutes of work.
 
     Raises:
-        OutputError: The place holds something that is no bundle.
+        OutputError: The folder exists and is not a bundle.
     """
     if not folder.exists():
         return
@@ -127,16 +128,16 @@ def check_place(folder: Path) -> None:
 
 
 def write_bundle(folder: Path, contents: BundleContents) -> None:
-    """Write a bundle atomically, replacing an older bundle in the same place.
+    """Write a bundle atomically, and replace an older bundle of the same name.
 
-    The files go to a folder beside it that is renamed when everything is on disk; a failure leaves what was there.
+    The files go to a temporary folder, which is renamed when everything is on disk. A failure leaves the old bundle.
 
     Args:
-        folder: Where the bundle shall stand.
-        contents: What it holds.
+        folder: Folder of the bundle.
+        contents: Content of the bundle.
 
     Raises:
-        OutputError: The place holds something that is no bundle, or it cannot be written.
+        OutputError: The folder exists and is not a bundle, or it cannot be written.
     """
     folder = folder.resolve()
     check_place(folder)
@@ -144,15 +145,15 @@ def write_bundle(folder: Path, contents: BundleContents) -> None:
 
 
 def write_folder(folder: Path, files: Mapping[str, bytes], what: str) -> None:
-    """Write files into a folder that appears whole or not at all; an older folder of that name is replaced.
+    """Write files into a new folder atomically; an older folder of that name is replaced.
 
     Args:
-        folder: Where they shall stand.
+        folder: Path of the folder.
         files: Contents by relative path.
-        what: What they are, for the complaint.
+        what: Name of the files, for the error message.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: The folder cannot be written.
     """
     folder = folder.resolve()
     partial = folder.with_name(f".{folder.name}.part")
@@ -175,10 +176,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes], what: str) -> None:
         _remove(partial)
         if old.exists() and not folder.exists():
             old.rename(folder)
-        reason = error.strerror or str(error)
-        raise OutputError(
-            f"cannot write {what} {folder}: {reason}", "free some space or name another folder"
-        ) from error
+        raise output_error(f"{what} {folder}", error, "free some space or name another folder") from None
 
 
 def _remove(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Checkpoints of PyTorch and Keras, read without executing anything, and the network that they are of."""
+"""Read checkpoints of PyTorch and Keras without executing anything in them, and build their network."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
-"""The outside of a checkpoint: is this file one at all, and are its members what torch writes?
+"""The container of a checkpoint: check that the file is a zip as PyTorch writes it, and read its members.
 
-torch stores members uncompressed. So a compressed member, a name that occurs twice, or members that claim more bytes
-than the file has are no checkpoint of torch's, and every zip bomb has one of these. Nothing is unpacked to disk.
+PyTorch stores members uncompressed. A zip with a compressed member, with a name that occurs twice, or with members that
+claim more bytes than the file has was not written by PyTorch, and every zip bomb shows one of these signs. Nothing is
+unpacked to disk.
 """
 
 from __future__ import annotations
@@ -18,14 +19,15 @@ from convert.checkpoint.unpickle import MAX_PICKLE_BYTES
 from firmware_bridge.errors import InputError
 
 MAX_FILE_BYTES = 8 << 30
-"""With an optimizer's state the full teacher's checkpoint has 0.4 GB."""
+"""Largest file that is read, bytes. The full teacher with the state of its optimizer has 0.4 GB."""
 
 MAX_MEMBERS = 100_000
+"""Largest number of members of the zip."""
 
 _LFS = b"version https://git-lfs"
 _ZIP = b"PK\x03\x04"
 _LEGACY_MAGIC = bytes.fromhex("8a0a6cfc9c46f920 6aa85019".replace(" ", ""))
-"""The number with which torch before 1.6 began its files, as a pickled integer."""
+"""Magic number at the start of files of PyTorch before 1.6, as a pickled integer."""
 
 _KEY = re.compile(r"[0-9A-Za-z_]{1,64}")
 _RESAVE = "open it once with PyTorch and save it again: torch.save(torch.load(FILE, weights_only=True), NEW)"
@@ -33,11 +35,11 @@ _FAULTS = (zipfile.BadZipFile, OSError, EOFError, RuntimeError, NotImplementedEr
 
 
 class Archive:
-    """An open checkpoint; made by :func:`open_archive`.
+    """An open checkpoint, as :func:`open_archive` returns it.
 
     Attributes:
-        path: Where from.
-        byte_order: ``<`` or ``>``.
+        path: Path of the file.
+        byte_order: Byte order of the stored numbers, ``<`` or ``>``.
     """
 
     def __init__(self, path: Path, archive: zipfile.ZipFile, size: int) -> None:
@@ -54,14 +56,14 @@ class Archive:
         self.byte_order = ">" if order == b"big" else "<"
 
     def pickle(self) -> bytes:
-        """The description."""
+        """Return the pickle that describes the tensors."""
         return self._read(f"{self._prefix}data.pkl", MAX_PICKLE_BYTES)
 
     def storage(self, key: str) -> bytes:
-        """The raw numbers of a storage.
+        """Return the raw bytes of a storage.
 
         Raises:
-            InputError: There is no such storage.
+            InputError: The storage does not exist.
         """
         name = f"{self._prefix}data/{key}"
         if not _KEY.fullmatch(key) or name not in self._members:
@@ -71,19 +73,21 @@ class Archive:
     def _checked(self, size: int) -> dict[str, zipfile.ZipInfo]:
         infos = self._zip.infolist()
         if len(infos) > MAX_MEMBERS:
-            raise InputError(f"{self.path} holds {len(infos)} members, which no checkpoint has", "do not trust it")
+            raise InputError(
+                f"{self.path} holds {len(infos)} members, more than any checkpoint", "do not trust this file"
+            )
         members = {info.filename: info for info in infos}
         stored = all(i.compress_type == zipfile.ZIP_STORED and i.file_size == i.compress_size for i in infos)
         if not stored or len(members) != len(infos) or sum(i.file_size for i in infos) > size:
             raise InputError(
-                f"{self.path} is a zip that PyTorch did not write (compressed, doubled or overlapping members)",
+                f"{self.path} is a zip that PyTorch did not write (compressed, duplicate or overlapping members)",
                 "give the file as torch.save wrote it",
             )
         return members
 
     def _read(self, name: str, limit: int) -> bytes:
         if self._members[name].file_size > limit:
-            raise InputError(f"{self.path}: {name} has {self._members[name].file_size} bytes, at most {limit} are read")
+            raise InputError(f"{self.path}: {name} has {self._members[name].file_size} bytes, the limit is {limit}")
         try:
             return self._zip.read(name)
         except _FAULTS as error:
@@ -92,10 +96,10 @@ class Archive:
 
 @contextmanager
 def open_archive(path: Path) -> Iterator[Archive]:
-    """Opens a checkpoint.
+    """Open a checkpoint and close it after the block.
 
     Raises:
-        InputError: It is missing, truncated, a Git-LFS pointer, of an old format, or no checkpoint.
+        InputError: The file is missing, truncated, a Git-LFS pointer, in an old format, or not a checkpoint.
     """
     size, head = _look(path)
     if not head.startswith(_ZIP):
@@ -124,7 +128,7 @@ def _look(path: Path) -> tuple[int, bytes]:
     except ValueError as error:
         raise InputError(f"not a file name: {path!s:.80} ({error})") from None
     if size > MAX_FILE_BYTES:
-        raise InputError(f"{path} has {size >> 20} MB", f"at most {MAX_FILE_BYTES >> 20} are read")
+        raise InputError(f"{path} has {size >> 20} MB, the limit is {MAX_FILE_BYTES >> 20} MB")
     return size, head
 
 
@@ -134,9 +138,9 @@ def _explain(path: Path, size: int, head: bytes) -> NoReturn:
     if head.startswith(_LFS):
         raise InputError(f"{path} is a Git-LFS pointer, not the file itself", "run: git lfs pull")
     if _LEGACY_MAGIC in head[:16]:
-        raise InputError(f"{path} is in the format of PyTorch before 1.6, which is not read", _RESAVE)
+        raise InputError(f"{path} is in the format of PyTorch before 1.6, which is not supported", _RESAVE)
     if head[257:262] == b"ustar":
-        raise InputError(f"{path} is a tar archive (PyTorch before 0.4?), which is not read", _RESAVE)
+        raise InputError(f"{path} is a tar archive (PyTorch before 0.4?), which is not supported", _RESAVE)
     if head.lstrip()[:1] == b"<":
         raise InputError(f"{path} is a web page, not a checkpoint", "download the file itself")
     if head[:1] == b"\x80":

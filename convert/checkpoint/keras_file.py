@@ -1,7 +1,8 @@
-"""A teacher as a ``.keras`` file, read without letting Keras make objects of what the file names.
+"""Read and write a teacher as a ``.keras`` file without letting Keras create the objects that the file names.
 
-The archive is a zip with a description and an HDF5 file of weights. Of the description only a Net1D's options are
-taken, each checked; the network is built here, and the weights must fit it. Nothing in the file is executed.
+The archive is a zip with a description and an HDF5 file of weights. Only the options of a Net1D are taken from the
+description, and each is checked. The network is built here, and the weights must fit it. Nothing in the file is
+executed.
 """
 
 from __future__ import annotations
@@ -17,33 +18,40 @@ from typing import Any
 import numpy as np
 
 from convert.checkpoint.spec import Net1DSpec
-from convert.checkpoint.tensors import KERAS, Checkpoint, sha256_of
+from convert.checkpoint.tensors import KERAS, Checkpoint
 from convert.compute.tf_runtime import load_tensorflow
-from firmware_bridge.errors import InputError, OutputError, UsageError
+from edge.process.files import sha256_of, written_beside
+from firmware_bridge.errors import InputError, UsageError
 
 DESCRIPTION, WEIGHTS = "config.json", "model.weights.h5"
 MAX_DESCRIPTION = 8 << 20
+"""Largest description that is read, bytes."""
 MAX_WEIGHTS = 2 << 30
+"""Largest file of weights that is read, bytes."""
 MAX_MEMBERS = 64
+"""Largest number of members of the zip."""
 
 _INTEGERS = ("in_channels", "base_filters", "kernel_size", "stride", "groups_width", "n_classes")
 _LISTS = ("filter_list", "m_blocks_list")
 _FLAGS = ("use_bn", "use_do")
-_MOST = 1 << 16
-"""Of any option; far beyond every network of the family."""
-_MOST_STAGES = 64
-_MOST_BLOCKS = 1024
+_MAX_OPTION = 1 << 16
+"""Largest value of any option; far beyond every network of the family."""
+_MAX_STAGES = 64
+_MAX_BLOCKS = 1024
 
 
 def read_keras_teacher(path: Path) -> Checkpoint:
-    """A ``.keras`` teacher in the names and layout of a checkpoint; ``facts`` has its ``stride`` and ``use_bn``.
+    """Read a ``.keras`` teacher into the names and the layout of a PyTorch checkpoint.
+
+    Returns:
+        The checkpoint; its ``facts`` hold ``stride`` and ``use_bn``.
 
     Raises:
-        InputError: It cannot be read, or is another network.
+        InputError: The file cannot be read, or holds another network.
     """
     description, weights = _members(path)
     spec = _spec(path, description)
-    # Before memory is taken for it: a few bytes of description could ask for any amount.
+    # Checked before memory is allocated: a description of a few bytes could ask for any amount.
     needed = sum(math.prod(shape) for name, shape in spec.shapes().items() if spec.use_bn or ".bn" not in name)
     if 4 * needed > len(weights) + MAX_DESCRIPTION:
         raise InputError(f"{path} has {len(weights)} bytes of weights, fewer than the network it describes")
@@ -55,7 +63,7 @@ def read_keras_teacher(path: Path) -> Checkpoint:
         variable.assign(np.full(variable.shape, np.nan, np.float32))
     try:
         with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
-            # Keras only warns of weights that the file does not have; they are found below.
+            # Keras only warns about weights that are missing from the file; the NaN check below finds them.
             warnings.simplefilter("ignore")
             extracted = Path(folder) / WEIGHTS
             extracted.write_bytes(weights)
@@ -65,26 +73,21 @@ def read_keras_teacher(path: Path) -> Checkpoint:
         raise InputError(f"the weights in {path} do not fit the network it describes: {why}", "save it again") from None
     missing = next((v.path for v in net.core.weights if not np.isfinite(v.numpy()).all()), None)
     if missing is not None:
-        raise InputError(f"{path} does not fit the network it describes: no finite {missing} in it", "save it again")
+        raise InputError(
+            f"{path} does not fit the network it describes: {missing} is missing or not finite", "save it again"
+        )
     facts: dict[str, str | int | float] = {"stride": spec.stride, "use_bn": int(spec.use_bn)}
     return Checkpoint(path, sha256_of(path), "keras", to_tensors(net), ("FloatStorage",), facts, ())
 
 
 def write_keras_teacher(path: Path, net: Any) -> None:
-    """Writes a Net1D as a ``.keras`` file, whole or not at all.
+    """Write a Net1D as a ``.keras`` file, atomically.
 
     Raises:
         OutputError: The file cannot be written.
     """
-    partial = path.with_name(f".{path.stem}.part{KERAS}")
-    try:
+    with written_beside(path, advice="free some space or name another folder", suffix=KERAS) as partial:
         net.save(partial)
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise OutputError(
-            f"cannot write {path}: {error.strerror or error}", "free some space or name another"
-        ) from None
 
 
 def _members(path: Path) -> tuple[bytes, bytes]:
@@ -94,15 +97,15 @@ def _members(path: Path) -> tuple[bytes, bytes]:
             sizes = {m.filename: m.file_size for m in members}
             if len(members) > MAX_MEMBERS or DESCRIPTION not in sizes or WEIGHTS not in sizes:
                 raise InputError(
-                    f"{path} is no Keras model", "give a .keras file that anyecg finetune wrote, or a .pth"
+                    f"{path} is not a Keras model", "give a .keras file that anyecg finetune wrote, or a .pth file"
                 )
             if sizes[DESCRIPTION] > MAX_DESCRIPTION or sizes[WEIGHTS] > MAX_WEIGHTS:
-                raise InputError(f"{path} is larger than any teacher", "do not trust it")
+                raise InputError(f"{path} is larger than any teacher", "do not trust this file")
             return archive.read(DESCRIPTION), archive.read(WEIGHTS)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
-        raise InputError(f"{path} is damaged or no Keras model: {error}", "copy it again") from None
+        raise InputError(f"{path} is damaged or not a Keras model: {error}", "copy it again") from None
 
 
 def _spec(path: Path, description: bytes) -> Net1DSpec:
@@ -110,14 +113,14 @@ def _spec(path: Path, description: bytes) -> Net1DSpec:
         raw = json.loads(description)
         name, config = raw["class_name"], raw["config"]
         if name != "Net1D":
-            raise InputError(f"{path} is a Keras {str(name)[:40]}, no Net1D", "give ECGFounder's network")
+            raise InputError(f"{path} is a Keras {str(name)[:40]}, not a Net1D", "give ECGFounder's network")
         values: dict[str, Any] = {k: _integer(config[k]) for k in _INTEGERS}
-        values |= {k: tuple(_integer(v) for v in config[k][:_MOST_STAGES]) for k in _LISTS}
+        values |= {k: tuple(_integer(v) for v in config[k][:_MAX_STAGES]) for k in _LISTS}
         values |= {k: bool(config[k]) for k in _FLAGS}
         ratio = float(config["ratio"])
     except (ValueError, KeyError, TypeError, RecursionError):
         raise InputError(f"{path} does not describe a Net1D", "save it again with this version") from None
-    if not 0.0 < ratio <= 64.0 or sum(values["m_blocks_list"]) > _MOST_BLOCKS:
+    if not 0.0 < ratio <= 64.0 or sum(values["m_blocks_list"]) > _MAX_BLOCKS:
         raise InputError(f"{path} does not describe a Net1D", "save it again with this version")
     try:
         return Net1DSpec(ratio=ratio, **values)
@@ -126,6 +129,6 @@ def _spec(path: Path, description: bytes) -> Net1DSpec:
 
 
 def _integer(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MOST:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _MAX_OPTION:
         raise ValueError(value)
     return value

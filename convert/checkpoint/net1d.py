@@ -1,9 +1,9 @@
 """ECGFounder's network in Keras, and its weights from a PyTorch checkpoint.
 
 One-dimensional signals are laid out as ``(batch, 1, n, channels)`` and all convolutions are ``Conv2D((1, k))``, also
-those of the squeeze-and-excitation and the last layer: this form converts to a third of the operations of ``Conv1D``,
-and a 1x1 CONV_2D rounds alike in every interpreter, which FULLY_CONNECTED does not. Importing this module loads
-TensorFlow.
+those of the squeeze-and-excitation and the last layer. This form converts to a third of the operations of ``Conv1D``,
+and a 1x1 CONV_2D rounds in the same way in every interpreter, which FULLY_CONNECTED does not. Importing this module
+loads TensorFlow.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from convert.compute.tf_runtime import load_tensorflow
 from firmware_bridge.errors import InputError, UsageError
 
 tf = load_tensorflow()
-import keras  # noqa: E402  # after TensorFlow has got its number of threads
+import keras  # noqa: E402  # imported after the number of TensorFlow's threads is set
 
 __all__ = ["Net1D", "load_tensors", "net1d_from_spec", "net1d_from_tensors", "to_tensors"]
 
 BN_EPSILON = 1e-5
 BN_MOMENTUM = 0.9
-"""torch's defaults; its momentum of 0.1 is the other way round."""
+"""PyTorch's defaults. Its momentum of 0.1 weights the new value, Keras's the old one."""
 
 DROPOUT = 0.5
 
@@ -35,23 +35,23 @@ DROPOUT = 0.5
 class Net1D(keras.Model):  # type: ignore[misc]  # keras ships no types
     """ECGFounder's residual network for one-dimensional signals.
 
-    Takes ``(batch, n, in_channels)``; torch's ``(batch, in_channels, n)`` and ``(batch, 1, n, in_channels)`` are
-    recognised and turned. Gives a dictionary: ``logits`` ``(batch, n_classes)`` and ``features``, the mean of the last
-    activation over time, ``(batch, filter_list[-1])``.
+    The input has the shape ``(batch, n, in_channels)``. PyTorch's ``(batch, in_channels, n)`` and
+    ``(batch, 1, n, in_channels)`` are recognised and rearranged. The output is a dictionary: ``logits``,
+    ``(batch, n_classes)``, and ``features``, the mean of the last activation over time, ``(batch, filter_list[-1])``.
 
     Args:
-        in_channels: Leads.
+        in_channels: Number of leads.
         base_filters: Channels of the first convolution.
-        ratio: Channels inside a block over its output channels.
+        ratio: Channels inside a block, divided by its output channels.
         filter_list: Output channels by stage.
         m_blocks_list: Blocks by stage.
         kernel_size: Taps of the first and the grouped convolutions.
-        stride: Of each stage's first block.
-        groups_width: A block has ``cout // groups_width`` groups.
-        n_classes: Outputs.
+        stride: Stride of the first block of each stage.
+        groups_width: Channels of a group: a block has ``cout // groups_width`` groups.
+        n_classes: Number of outputs.
         use_bn: Use batch normalisation.
         use_do: Use dropout in training.
-        length: Samples of a window; ``None`` for any. A fixed length saves padding operations in exports.
+        length: Samples of a window; ``None`` for any length. A fixed length saves padding operations in exports.
         form: How grouped convolutions run; see :mod:`convert.compute.grouped_conv`.
 
     Attributes:
@@ -84,7 +84,7 @@ class Net1D(keras.Model):  # type: ignore[misc]  # keras ships no types
             groups_width, n_classes, use_bn, use_do,
         )  # fmt: skip
         if length is not None and length < 1:
-            raise UsageError(f"a window of {length} samples")
+            raise UsageError(f"a window of {length} samples is too short")
         core = _build(spec, length, form)
         x = keras.Input((length, in_channels), name="ecg")
         logits, features = core(keras.ops.expand_dims(x, 1))
@@ -96,25 +96,25 @@ class Net1D(keras.Model):  # type: ignore[misc]  # keras ships no types
         self.spec, self.length, self.core = spec, length, core
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        """Runs the network, whichever way round its input lies."""
+        """Run the network on an input of any supported layout."""
         spec = self.__dict__.get("spec") or getattr(self, "spec", None)
-        return super().__call__(inputs if spec is None else _turned(inputs, spec.in_channels), *args, **kwargs)
+        return super().__call__(inputs if spec is None else _rearranged(inputs, spec.in_channels), *args, **kwargs)
 
     def set_form(self, form: Form) -> None:
-        """Sets how grouped convolutions run; the weights stay.
+        """Set how grouped convolutions run; the weights do not change.
 
         Raises:
-            UsageError: There is no such form.
+            UsageError: The form does not exist.
         """
         if form not in FORMS:
-            raise UsageError(f"no form of grouped convolution is called {form!r}", f"one of {', '.join(FORMS)}")
+            raise UsageError(f"unknown form of grouped convolution: {form!r}", f"use one of {', '.join(FORMS)}")
         for layer in self.core.layers:
             if isinstance(layer, GroupedConv):
                 layer.form = form
         self.train_function = self.test_function = self.predict_function = None
 
     def with_length(self, length: int | None, form: Form = "native") -> Net1D:
-        """A copy for windows of another length, such as the fixed one of an export."""
+        """Return a copy for windows of another length, such as the fixed length of an export."""
         spec = self.spec
         copy = Net1D(
             spec.in_channels, spec.base_filters, spec.ratio, spec.filter_list, spec.m_blocks_list, spec.kernel_size,
@@ -125,19 +125,19 @@ class Net1D(keras.Model):  # type: ignore[misc]  # keras ships no types
         return copy
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments."""
+        """Return the arguments of the constructor."""
         fields = {name: getattr(self.spec, name) for name in self.spec.__dataclass_fields__}
         return {**fields, "length": self.length}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Net1D:
-        """The network of :meth:`get_config`."""
+        """Build a network from the result of :meth:`get_config`."""
         del custom_objects
         return cls(**config)
 
 
 def net1d_from_tensors(checkpoint: Checkpoint, *, stride: int = 2, use_bn: bool = False) -> Net1D:
-    """As :func:`net1d_from_checkpoint`, from a checkpoint that was read."""
+    """Do the same as :func:`net1d_from_checkpoint` for a checkpoint in memory."""
     spec = spec_from_tensors(checkpoint.tensors, str(checkpoint.path), stride=stride, use_bn=use_bn)
     model = net1d_from_spec(spec)
     load_tensors(model, checkpoint.tensors)
@@ -145,7 +145,7 @@ def net1d_from_tensors(checkpoint: Checkpoint, *, stride: int = 2, use_bn: bool 
 
 
 def net1d_from_spec(spec: Net1DSpec) -> Net1D:
-    """A network of these options with drawn weights, for windows of any length."""
+    """Build a network with random weights for windows of any length."""
     return Net1D(
         spec.in_channels, spec.base_filters, spec.ratio, spec.filter_list, spec.m_blocks_list, spec.kernel_size,
         spec.stride, spec.groups_width, spec.n_classes, spec.use_bn, spec.use_do,
@@ -153,11 +153,11 @@ def net1d_from_spec(spec: Net1DSpec) -> Net1D:
 
 
 def load_tensors(model: Net1D, tensors: Mapping[str, NDArray[Any]]) -> None:
-    """Gives a network the weights of a checkpoint.
+    """Load the weights of a checkpoint into a network.
 
     Args:
-        model: Of the same options as the checkpoint.
-        tensors: By name, in torch's layout.
+        model: Network with the options of the checkpoint.
+        tensors: Tensors by name, in PyTorch's layout.
 
     Raises:
         InputError: A tensor is missing or has another shape.
@@ -177,9 +177,10 @@ def load_tensors(model: Net1D, tensors: Mapping[str, NDArray[Any]]) -> None:
 
 
 def to_tensors(model: Net1D) -> dict[str, NDArray[np.float32]]:
-    """The weights of a network in a checkpoint's names and layout; the inverse of :func:`load_tensors`.
+    """Return the weights of a network in the names and layout of a checkpoint; the inverse of :func:`load_tensors`.
 
-    Normalisation that the network does not have gets torch's initial values, as a checkpoint holds it in any case.
+    Where the network has no normalisation, its tensors get PyTorch's initial values, because every checkpoint has
+    them.
     """
     out: dict[str, NDArray[Any]] = {}
     for layer in model.core.layers:
@@ -200,7 +201,7 @@ _NORM_PARTS = ("weight", "bias", "running_mean", "running_var")
 
 
 def _source(layer: str) -> str:
-    """The checkpoint's name of a layer: Keras allows no slash and shows dots badly, so names are joined by two bars."""
+    """Return the checkpoint's name of a layer. Keras names have two underscores in place of each dot."""
     return layer.replace("__", ".")
 
 
@@ -216,7 +217,7 @@ def _to_keras(value: NDArray[np.float32]) -> NDArray[np.float32]:
     return value
 
 
-def _turned(x: Any, leads: int) -> Any:
+def _rearranged(x: Any, leads: int) -> Any:
     shape = tuple(x.shape)
     if len(shape) == 2 and leads == 1:
         return x[:, :, None]
@@ -241,7 +242,7 @@ class _PadChannels(keras.layers.Layer):  # type: ignore[misc]  # keras ships no 
 
 def _build(spec: Net1DSpec, length: int | None, form: Form) -> Any:
     if form not in FORMS:
-        raise UsageError(f"no form of grouped convolution is called {form!r}", f"one of {', '.join(FORMS)}")
+        raise UsageError(f"unknown form of grouped convolution: {form!r}", f"use one of {', '.join(FORMS)}")
     inputs = keras.Input((1, length, spec.in_channels), name="window")
     x = _conv("first_conv.conv", spec.base_filters, spec.kernel_size, FIRST_STRIDE)(inputs)
     x = _swish(_norm(spec, "first_bn", x), "first_swish")
@@ -280,9 +281,9 @@ def _shortcut(block: BlockSpec, x: Any) -> Any:
 
 
 def _pool(block: BlockSpec, x: Any) -> Any:
-    """ECGFounder's max-pool: ``stride - 1`` zeros around the signal, the smaller half before it, then no padding.
+    """Apply ECGFounder's max-pool: ``stride - 1`` zeros around the signal, the smaller half in front, then no padding.
 
-    Where the length is known, zeros that no window reaches are left out.
+    Where the length is known, zeros that no pool reaches are left out.
     """
     k, n = block.stride, x.shape[2]
     left = (k - 1) // 2

@@ -1,9 +1,9 @@
-"""Reads a PyTorch checkpoint (``.pth``) without PyTorch and without running anything in it.
+"""Read a PyTorch checkpoint (``.pth``) without PyTorch and without running anything in it.
 
-The file is a zip of stored members: one pickle that describes, and one raw block of numbers a storage. The description
-is read by ``convert/checkpoint/unpickle.py``, and every tensor is checked against its storage before memory is taken
-for it. Taken are the layouts that ECGFounder and AnyECG-Lab write: ``state_dict``, ``model`` or the tensors themselves,
-with or without the ``module.`` of a data-parallel training.
+The file is a zip of stored members: one pickle that describes the tensors, and one raw block of numbers for each
+storage. ``convert/checkpoint/unpickle.py`` reads the description, and every tensor is checked against its storage
+before memory is allocated for it. The reader accepts the layouts that ECGFounder and AnyECG-Lab write: ``state_dict``,
+``model`` or the tensors themselves, with or without the prefix ``module.`` of a data-parallel training.
 """
 
 from __future__ import annotations
@@ -17,35 +17,39 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.checkpoint.archive import Archive, open_archive
-from convert.checkpoint.tensors import KERAS, Checkpoint, sha256_of
+from convert.checkpoint.tensors import KERAS, Checkpoint
 from convert.checkpoint.unpickle import Inert, TensorRef, load_plain
+from edge.process.files import sha256_of
 from firmware_bridge.errors import InputError
 
 LAYOUTS = ("state_dict", "model", "model_state_dict")
-"""Keys under which trainings store the tensors, in order of preference."""
+"""Keys under which training code stores the tensors, in order of preference."""
 
 PREFIXES = ("module.", "_orig_mod.")
-"""What data-parallel training and ``torch.compile`` put before every name."""
+"""Prefixes that data-parallel training and ``torch.compile`` add to every name."""
 
 
 MAX_TENSORS = 20_000
+"""Largest number of tensors."""
 MAX_DIMENSIONS = 8
+"""Largest number of dimensions of a tensor."""
 MAX_BYTES = 2 << 30
-"""All tensors together; the full teacher has 123 MB."""
+"""Largest size of all tensors together, bytes; the full teacher has 123 MB."""
 
 DTYPES: Mapping[str, str] = {
     "FloatStorage": "f4", "DoubleStorage": "f8", "HalfStorage": "f2", "BFloat16Storage": "bf16",
     "LongStorage": "i8", "IntStorage": "i4", "ShortStorage": "i2", "CharStorage": "i1", "ByteStorage": "u1",
     "BoolStorage": "b1",
 }  # fmt: skip
-"""torch's storage types -> numpy's; numpy has no bfloat16, which is widened on reading."""
+"""NumPy type of each PyTorch storage type. NumPy has no bfloat16, which is widened to float32."""
 
 
 def read_checkpoint(path: Path | str) -> Checkpoint:
-    """Reads a checkpoint; of a ``.keras`` file, the Net1D that ``anyecg finetune`` wrote there.
+    """Read a ``.pth`` checkpoint, or the Net1D in a ``.keras`` file that ``anyecg finetune`` wrote.
 
     Raises:
-        InputError: It is missing, truncated, a Git-LFS pointer, no checkpoint, or says what cannot be.
+        InputError: The file is missing, truncated, a Git-LFS pointer, not a checkpoint, or describes impossible
+            tensors.
     """
     path = Path(path)
     if path.suffix == KERAS:
@@ -58,11 +62,11 @@ def read_checkpoint(path: Path | str) -> Checkpoint:
         oddities: list[str] = []
         names, prefix = _strip(described)
         if prefix:
-            oddities.append(f"every name began with '{prefix}', which was taken off")
-        strange = [n for n in loaded.inert if n not in _HARMLESS]
-        if strange:
-            listed = ", ".join(strange[:4]) + (" ..." if len(strange) > 4 else "")
-            oddities.append(f"the file names code ({listed}); none of it was run")
+            oddities.append(f"the prefix '{prefix}' was removed from every name")
+        named = [n for n in loaded.inert if n not in _HARMLESS]
+        if named:
+            listed = ", ".join(named[:4]) + (" ..." if len(named) > 4 else "")
+            oddities.append(f"the file refers to code ({listed}); none of it was run")
         tensors = _read_tensors(archive, names)
     return Checkpoint(
         path=path,
@@ -126,12 +130,12 @@ def _facts(top: Mapping[Any, Any]) -> dict[str, str | int | float]:
 
 def _read_tensors(archive: Archive, refs: Mapping[str, TensorRef]) -> dict[str, NDArray[Any]]:
     if len(refs) > MAX_TENSORS:
-        raise InputError(f"{archive.path} describes {len(refs)} tensors, which no network here has")
+        raise InputError(f"{archive.path} describes {len(refs)} tensors, more than any supported network")
     total = 0
     for name, ref in refs.items():
         total += _check(archive.path, name, ref)
     if total > MAX_BYTES:
-        raise InputError(f"{archive.path} describes {total >> 20} MB of tensors", f"at most {MAX_BYTES >> 20} are read")
+        raise InputError(f"{archive.path} describes {total >> 20} MB of tensors, the limit is {MAX_BYTES >> 20} MB")
     storages: dict[tuple[str, str], NDArray[Any]] = {}
     out: dict[str, NDArray[Any]] = {}
     for name, ref in refs.items():
@@ -143,17 +147,21 @@ def _read_tensors(archive: Archive, refs: Mapping[str, TensorRef]) -> dict[str, 
 
 
 def _check(path: Path, name: str, ref: TensorRef) -> int:
-    """Checks a description by itself; returns the bytes that its tensor will take."""
+    """Check one description without its storage; return an upper bound of the tensor's size, bytes."""
     if ref.storage.dtype not in DTYPES:
-        raise InputError(f"{path}: {name} is of type {ref.storage.dtype}, which is not read", "save it as float32")
+        raise InputError(
+            f"{path}: {name} has the type {ref.storage.dtype}, which is not supported", "save it as float32"
+        )
     if len(ref.shape) > MAX_DIMENSIONS or len(ref.stride) != len(ref.shape):
         raise InputError(f"{path}: {name} has an impossible shape")
     size = math.prod(ref.shape)
-    # A stride of 0 would make gigabytes of a few bytes; no state dict holds such a view.
+    # A stride of 0 would turn a few bytes into gigabytes; no state dict holds such a view.
     if size > ref.storage.numel:
-        raise InputError(f"{path}: {name} has {size} values, its storage {ref.storage.numel}", "do not trust it")
+        raise InputError(
+            f"{path}: {name} has {size} values, its storage has {ref.storage.numel}", "do not trust this file"
+        )
     if size and ref.offset + sum((n - 1) * s for n, s in zip(ref.shape, ref.stride, strict=True)) >= ref.storage.numel:
-        raise InputError(f"{path}: {name} reaches beyond its storage", "download it again, or do not trust it")
+        raise InputError(f"{path}: {name} reaches beyond its storage", "download it again, or do not trust this file")
     return size * 8
 
 

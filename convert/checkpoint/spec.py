@@ -1,6 +1,7 @@
-"""What a Net1D is: its options, the tensors that they imply, and the options that a checkpoint's tensors imply.
+"""The options of a Net1D, the tensors that follow from them, and the options that follow from a checkpoint's tensors.
 
-Net1D is the network of ECGFounder (PKUDigitalHealth/ECGFounder, net1d.py; arXiv 2410.04133). No TensorFlow here.
+Net1D is the network of ECGFounder (PKUDigitalHealth/ECGFounder, net1d.py; arXiv 2410.04133). This module does not need
+TensorFlow.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from numpy.typing import NDArray
 from firmware_bridge.errors import InputError, UsageError
 
 FIRST_STRIDE = 2
-"""Of the first convolution, whatever the option ``stride`` says (ECGFounder, net1d.py)."""
+"""Stride of the first convolution, independent of the option ``stride`` (ECGFounder, net1d.py)."""
 
 FULL_FILTERS = (64, 160, 160, 400, 400, 1024, 1024)
 FULL_BLOCKS = (2, 2, 2, 3, 3, 4, 4)
 """ECGFounder's sizes: 30.7 million parameters."""
 
 MAX_LISTED = 6
-"""Names that an error lists before it only counts."""
+"""Names that an error message lists; the rest is counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,14 +33,14 @@ class BlockSpec:
     """One residual block.
 
     Attributes:
-        name: Its place in the checkpoint, ``stage_list.{s}.block_list.{b}``.
+        name: Name in the checkpoint, ``stage_list.{s}.block_list.{b}``.
         cin: Input channels.
         middle: Channels of the grouped convolution.
         cout: Output channels.
         groups: Groups of the grouped convolution.
-        stride: Of the grouped convolution and of the pool beside it.
-        first: The network's very first block, which begins without normalisation and activation.
-        downsample: The first block of a stage.
+        stride: Stride of the grouped convolution and of the pool in the shortcut.
+        first: Whether it is the first block of the network, which starts without normalisation and activation.
+        downsample: Whether it is the first block of a stage.
     """
 
     name: str
@@ -57,17 +58,17 @@ class Net1DSpec:
     """The options of a Net1D, named as in ECGFounder.
 
     Attributes:
-        in_channels: Leads.
+        in_channels: Number of leads.
         base_filters: Channels of the first convolution.
-        ratio: Channels inside a block over its output channels.
+        ratio: Channels inside a block, divided by its output channels.
         filter_list: Output channels by stage.
         m_blocks_list: Blocks by stage.
         kernel_size: Taps of the first and the grouped convolutions.
-        stride: Of each stage's first block.
-        groups_width: A block has ``cout // groups_width`` groups.
-        n_classes: Outputs.
-        use_bn: Batch normalisation is used (its tensors stand in checkpoints in any case).
-        use_do: Dropout of 0.5 before the grouped and the last convolution of a block, in training.
+        stride: Stride of the first block of each stage.
+        groups_width: Channels of a group: a block has ``cout // groups_width`` groups.
+        n_classes: Number of outputs.
+        use_bn: Whether batch normalisation is used. Checkpoints have its tensors in either case.
+        use_do: Whether to use a dropout of 0.5 before the grouped and the last convolution of a block, in training.
     """
 
     in_channels: int = 1
@@ -94,10 +95,10 @@ class Net1DSpec:
             if block.cout < 2:
                 raise UsageError(f"{block.name}: squeeze-and-excitation needs at least two channels")
             if block.middle < 1 or block.groups < 1 or block.middle % block.groups:
-                raise UsageError(f"{block.name}: {block.middle} channels do not part into {block.groups} groups")
+                raise UsageError(f"{block.name}: {block.middle} channels cannot be divided into {block.groups} groups")
 
     def blocks(self) -> tuple[BlockSpec, ...]:
-        """Every block in order."""
+        """Return all blocks in order."""
         out: list[BlockSpec] = []
         cin = self.base_filters
         for s, (cout, count) in enumerate(zip(self.filter_list, self.m_blocks_list, strict=True)):
@@ -118,14 +119,14 @@ class Net1DSpec:
         return tuple(out)
 
     def lengths(self, samples: int) -> tuple[int, ...]:
-        """Length after the first convolution and after each stage."""
+        """Return the length after the first convolution and after each stage, samples."""
         out = [math.ceil(samples / FIRST_STRIDE)]
         for _ in self.filter_list:
             out.append(math.ceil(out[-1] / self.stride))
         return tuple(out)
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """Shape of every tensor of a checkpoint, unused normalisation included, in torch's layout and order."""
+        """Return the shape of every tensor of a checkpoint, unused normalisation included, in PyTorch's layout."""
         out = {
             "first_conv.conv.weight": (self.base_filters, self.in_channels, self.kernel_size),
             "first_conv.conv.bias": (self.base_filters,),
@@ -138,7 +139,7 @@ class Net1DSpec:
         return out
 
     def used_shapes(self) -> dict[str, tuple[int, ...]]:
-        """The trainable tensors that take part in a forward pass."""
+        """Return the shapes of the trainable tensors that a forward pass uses."""
         return {
             name: shape
             for name, shape in self.shapes().items()
@@ -146,11 +147,11 @@ class Net1DSpec:
         }
 
     def count_parameters(self) -> int:
-        """Weights and biases in use."""
+        """Return the number of weights and biases in use."""
         return sum(math.prod(shape) for shape in self.used_shapes().values())
 
     def count_macs(self, samples: int) -> int:
-        """Multiply-accumulates of one window."""
+        """Return the multiply-accumulate operations for a window of ``samples`` samples."""
         lengths = self.lengths(samples)
         total = lengths[0] * self.base_filters * self.in_channels * self.kernel_size
         stages = [s for s, count in enumerate(self.m_blocks_list) for _ in range(count)]
@@ -167,12 +168,12 @@ _BLOCK = re.compile(r"stage_list\.(\d{1,4})\.block_list\.(\d{1,4})\.(.+)")
 
 
 def is_norm(name: str) -> bool:
-    """Whether a tensor belongs to a batch normalisation."""
+    """Return whether a tensor belongs to a batch normalisation."""
     return name.startswith("first_bn.") or ".bn" in name
 
 
 def is_parameter(name: str) -> bool:
-    """Whether a tensor is trained, as against counted or averaged."""
+    """Return whether a tensor is trained; counters and running averages are not."""
     return name.endswith((".weight", ".bias"))
 
 
@@ -203,16 +204,16 @@ def _block_shapes(block: BlockSpec, kernel: int) -> dict[str, tuple[int, ...]]:
 
 
 def spec_from_tensors(tensors: Mapping[str, NDArray[Any]], where: str, *, stride: int, use_bn: bool) -> Net1DSpec:
-    """Infers the options from the shapes of a checkpoint's tensors, and checks every tensor against them.
+    """Infer the options from the shapes of a checkpoint's tensors, and check every tensor against them.
 
     Args:
-        tensors: By name.
-        where: The file, for the message.
-        stride: Of each stage's first block, which leaves no trace in the shapes.
-        use_bn: Whether normalisation is used, which leaves none either.
+        tensors: Tensors by name.
+        where: Name of the file, for error messages.
+        stride: Stride of the first block of each stage. The shapes do not show it.
+        use_bn: Whether normalisation is used. The shapes do not show it either.
 
     Raises:
-        InputError: It is another network, or tensors are missing, extra, of the wrong shape, or not finite.
+        InputError: The tensors belong to another network, or are missing, extra, of the wrong shape, or not finite.
     """
     shapes = {name: tuple(int(n) for n in value.shape) for name, value in tensors.items()}
     spec = _infer(shapes, where, stride=stride, use_bn=use_bn)
@@ -293,7 +294,7 @@ def _stages(shapes: Mapping[str, tuple[int, ...]], where: str) -> list[int]:
 
 
 def _ratio(pairs: list[tuple[int, int]], where: str) -> float:
-    """A ratio that gives every stage its channels: ``int(cout * ratio) == middle``."""
+    """Return the ratio for which ``int(cout * ratio) == middle`` holds in every stage."""
     for middle, cout in pairs:
         for candidate in (middle / cout, math.nextafter(middle / cout, math.inf), (middle + 0.5) / cout):
             if all(int(c * candidate) == m for m, c in pairs):
@@ -302,7 +303,7 @@ def _ratio(pairs: list[tuple[int, int]], where: str) -> float:
 
 
 def _width(pairs: list[tuple[int, int]], where: str) -> int:
-    """The largest group width that gives every stage its groups: ``cout // width == groups``."""
+    """Return the largest group width for which ``cout // width == groups`` holds in every stage."""
     for width in _candidates(pairs):
         if all(cout // width == groups for cout, groups in pairs):
             return width
@@ -315,7 +316,7 @@ def _candidates(pairs: list[tuple[int, int]]) -> Iterator[int]:
 
 
 def normalisation_moved(tensors: Mapping[str, NDArray[Any]]) -> bool:
-    """Whether the averages of the batch normalisation left their initial values: it then took part in training."""
+    """Return whether the running averages of the batch normalisation left their initial values, as in training."""
     for name, value in tensors.items():
         if name.endswith(".running_mean") and np.any(value != 0.0):
             return True

@@ -1,8 +1,8 @@
-"""A pickle read without Python's ``pickle``: a small machine that knows data and nothing else.
+"""Read a pickle without Python's ``pickle``: a small interpreter that produces plain data only.
 
-A pickle is a program. This machine runs it over its own stack, where a name such as ``os.system`` is only ever a
-:class:`Symbol`. The few calls that tensors are made of are answered by the functions in :data:`_BUILDERS`; every other
-call, whatever it names, leaves an :class:`Inert` in its place. Nothing is imported, looked up or called.
+A pickle is a program. This interpreter runs it on its own stack, where a name such as ``os.system`` is only a
+:class:`Symbol`. The functions in :data:`_BUILDERS` answer the few calls that build tensors. Every other call, whatever
+it names, produces an :class:`Inert`. Nothing is imported, looked up or called.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from typing import Any
 from firmware_bridge.errors import InputError
 
 MAX_PICKLE_BYTES = 32 << 20
-"""ECGFounder's own, optimizer included, has 0.3 MB."""
+"""Largest pickle that is read, bytes. ECGFounder's, with the optimizer, has 0.3 MB."""
 
 MAX_OPCODES = 1_000_000
-"""Bounds time and memory: no opcode makes more than one small object."""
+"""Largest number of opcodes. It bounds time and memory, because no opcode creates more than one small object."""
 
 MAX_MEMO = 1 << 20
-"""An index into the memo, which Python's own unpickler turns into memory."""
+"""Largest index into the memo. Python's own unpickler allocates that many entries."""
 
 
 @dataclass(frozen=True, slots=True)
 class Symbol:
-    """A name that the pickle mentions; never looked up."""
+    """A name in the pickle. It is never looked up."""
 
     name: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Inert:
-    """What a call or object would have been.
+    """A placeholder for the result of a call that was not made.
 
     Attributes:
-        name: What the pickle wanted to call.
+        name: Name of the function or class in the pickle.
     """
 
     name: str
@@ -46,12 +46,12 @@ class Inert:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StorageRef:
-    """A storage by name.
+    """A reference to a storage.
 
     Attributes:
-        dtype: torch's name of the type, such as ``FloatStorage``.
+        dtype: PyTorch's name of the type, such as ``FloatStorage``.
         key: Name of the storage in the archive.
-        numel: Elements that it is said to hold.
+        numel: Number of elements that the pickle claims for it.
     """
 
     dtype: str
@@ -61,7 +61,7 @@ class StorageRef:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TensorRef:
-    """A tensor that was described and not yet read. Nothing in it has been checked against the storage."""
+    """The description of a tensor, not yet checked against its storage."""
 
     storage: StorageRef
     offset: int
@@ -71,11 +71,11 @@ class TensorRef:
 
 @dataclass(slots=True)
 class Loaded:
-    """What a pickle holds.
+    """The content of a pickle.
 
     Attributes:
-        value: The object on top: plain containers, numbers, texts, tensors, symbols and inert objects.
-        inert: Names that the pickle wanted to call and that were left alone.
+        value: The top object: plain containers, numbers, texts, tensors, symbols and inert objects.
+        inert: Names that the pickle wanted to call and that were not called.
     """
 
     value: Any
@@ -83,27 +83,29 @@ class Loaded:
 
 
 def load_plain(data: bytes, where: str) -> Loaded:
-    """Reads a pickle as data.
+    """Read a pickle as plain data.
 
     Args:
         data: The pickle.
-        where: The file, for the message.
+        where: Name of the file, for error messages.
 
     Raises:
-        InputError: It is broken, or larger or stranger than any checkpoint.
+        InputError: The pickle is damaged, too large, or uses opcodes that no checkpoint needs.
     """
     if len(data) > MAX_PICKLE_BYTES:
-        raise InputError(f"{where}: its pickle has {len(data)} bytes, which no checkpoint needs", "do not trust it")
+        raise InputError(
+            f"{where}: its pickle has {len(data)} bytes, more than any checkpoint needs", "do not trust this file"
+        )
     machine = _Machine(where)
     try:
         with warnings.catch_warnings():
-            # Damaged texts make the decoder complain about escape sequences; the error below says enough.
+            # Damaged texts make the decoder warn about escape sequences; the error below is enough.
             warnings.simplefilter("ignore")
             return machine.run(data)
     except InputError:
         raise
     except (ValueError, IndexError, TypeError, KeyError, OverflowError, UnicodeError, struct.error) as error:
-        raise InputError(f"{where}: its pickle is broken ({error})", "download it again") from None
+        raise InputError(f"{where}: its pickle is damaged ({error})", "download it again") from None
 
 
 class _Machine:
@@ -118,7 +120,9 @@ class _Machine:
     def run(self, data: bytes) -> Loaded:
         for count, (op, argument, _position) in enumerate(pickletools.genops(data)):
             if count > MAX_OPCODES:
-                raise InputError(f"{self._where}: its pickle has more than {MAX_OPCODES} steps", "do not trust it")
+                raise InputError(
+                    f"{self._where}: its pickle has more than {MAX_OPCODES} steps", "do not trust this file"
+                )
             if op.name == "STOP":
                 break
             if op.name in _LITERALS:
@@ -171,7 +175,7 @@ class _Machine:
     def put(self, argument: Any) -> None:
         index = len(self._memo) if argument is None else int(argument)
         if not 0 <= index <= MAX_MEMO:
-            raise InputError(f"{self._where}: its pickle counts to {index}, which no checkpoint needs")
+            raise InputError(f"{self._where}: its pickle uses the memo index {index}, which no checkpoint needs")
         self._memo[index] = self._stack[-1]
 
     def get(self, argument: Any) -> None:
@@ -203,7 +207,7 @@ class _Machine:
         if isinstance(target, list):
             target.extend(items)
         elif not isinstance(target, Inert):
-            raise TypeError("it appends to something that is no list")
+            raise TypeError("it appends to an object that is not a list")
 
     def set_item(self, _argument: Any) -> None:
         value, key = self._pop(), self._pop()
@@ -217,9 +221,9 @@ class _Machine:
         if isinstance(target, Inert):
             return
         if not isinstance(target, dict) or len(items) % 2:
-            raise TypeError("it sets items of something that is no dict")
+            raise TypeError("it sets items of an object that is not a dict")
         for key, value in zip(items[::2], items[1::2], strict=True):
-            # Hashing a deeply nested tuple overruns the C stack, so only plain keys count.
+            # Hashing a deeply nested tuple overflows the C stack, so only plain keys are kept.
             if isinstance(key, str | int | float | bytes | None):
                 target[key] = value
 
@@ -263,7 +267,7 @@ class _Machine:
         self._stack.append(_storage(self._pop()))
 
     def nothing(self, _argument: Any) -> None:
-        """PROTO and FRAME: how it was written, not what it holds."""
+        """Ignore PROTO and FRAME: they describe the encoding, not the content."""
 
 
 def _storage(key: Any) -> StorageRef | Inert:

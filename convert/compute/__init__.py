@@ -1,4 +1,4 @@
-"""What every training and conversion shares: TensorFlow, replicas, schedules, quantization, export."""
+"""Code that all trainings and conversions share: TensorFlow, replicas, schedules, quantization, export."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """A grouped one-dimensional convolution that runs in two forms with the same weights.
 
-``native`` is TensorFlow's own grouped CONV_2D: one operation, right for inference and export. Its gradient on a CPU
-takes twice as long as it should with oneDNN and many times as long without, so training runs ``split``: one convolution
-a group. ``auto`` takes the one or the other by whether the layer is called for training.
+``native`` is TensorFlow's own grouped CONV_2D: one operation, which suits inference and export. Its gradient on a CPU
+is twice as slow as necessary with oneDNN and many times as slow without, so training runs ``split``: one convolution
+for each group. ``auto`` selects ``split`` when the layer is called for training and ``native`` otherwise.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any, Literal, cast
 from convert.compute.tf_runtime import load_tensorflow
 
 tf = load_tensorflow()
-import keras  # noqa: E402  # after TensorFlow has got its number of threads
+import keras  # noqa: E402  # imported after the number of TensorFlow's threads is set
 
 Form = Literal["auto", "native", "split"]
 FORMS: tuple[Form, ...] = ("auto", "native", "split")
@@ -21,15 +21,15 @@ FORMS: tuple[Form, ...] = ("auto", "native", "split")
 class GroupedConv(keras.layers.Layer):  # type: ignore[misc]  # keras ships no types
     """Convolution along time in groups, SAME padding, with bias.
 
-    Takes ``(batch, 1, n, cin)``, gives ``(batch, 1, ceil(n / stride), filters)``.
+    The input has the shape ``(batch, 1, n, cin)``, the output ``(batch, 1, ceil(n / stride), filters)``.
 
     Args:
         filters: Output channels.
         kernel_size: Taps.
         stride: Stride along time.
-        groups: Groups; they part input and output channels alike.
-        form: See the module.
-        **options: Of a Keras layer.
+        groups: Number of groups, a divisor of the input channels and of the output channels.
+        form: ``native``, ``split`` or ``auto``; see the module.
+        **options: Options of every Keras layer.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class GroupedConv(keras.layers.Layer):  # type: ignore[misc]  # keras ships no t
         self.form: Form = form
 
     def build(self, input_shape: tuple[int | None, ...]) -> None:
-        """Makes kernel ``(1, taps, cin / groups, filters)`` and bias."""
+        """Create the kernel, ``(1, taps, cin / groups, filters)``, and the bias."""
         cin = cast("int", input_shape[-1])
         self.kernel = self.add_weight(
             name="kernel",
@@ -50,18 +50,18 @@ class GroupedConv(keras.layers.Layer):  # type: ignore[misc]  # keras ships no t
         self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer="zeros")
 
     def call(self, x: Any, training: bool | None = None) -> Any:
-        """Convolves."""
+        """Apply the convolution."""
         split = self.form == "split" or (self.form == "auto" and training)
         y = self._split(x) if split and self.groups > 1 else self._conv(x, tf.convert_to_tensor(self.kernel))
         return tf.nn.bias_add(y, tf.convert_to_tensor(self.bias))
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        """The output's shape; ``None`` where the input's is."""
+        """Return the shape of the output; a dimension that is ``None`` in the input is ``None`` in the output."""
         n = input_shape[2]
         return (input_shape[0], 1, None if n is None else -(-n // self.stride), self.filters)
 
     def get_config(self) -> dict[str, Any]:
-        """The arguments."""
+        """Return the arguments of the constructor."""
         own = ("filters", "kernel_size", "stride", "groups", "form")
         return {**super().get_config(), **{name: getattr(self, name) for name in own}}
 

@@ -1,4 +1,4 @@
-"""Runs an exported model over many windows, in each of the interpreters that have to agree."""
+"""Run an exported model over many windows, in each of the interpreters that must agree."""
 
 from __future__ import annotations
 
@@ -14,19 +14,25 @@ from firmware_bridge.errors import MissingExtraError
 Engine = Literal["reference", "xnnpack", "tflm"]
 
 
+def as_float(inputs: NDArray[np.int8]) -> NDArray[np.float32]:
+    """Return int8 model inputs as the z-scores that they stand for, float32 of the same shape."""
+    return inputs.astype(np.float32) / np.float32(16.0)
+
+
 def run_int8(model: bytes, inputs: NDArray[np.int8], engine: Engine = "reference") -> NDArray[np.int8]:
-    """Outputs of an int8 model, one window at a time.
+    """Run an int8 model, one window at a time.
 
     Args:
         model: The TFLite flatbuffer.
-        inputs: ``(n, 1, 1, samples, 1)`` or ``(n, 1, samples, 1)``.
-        engine: LiteRT's reference kernels, LiteRT as it runs on a Pi, or TFLite Micro.
+        inputs: Windows, ``(n, 1, 1, samples, 1)`` or ``(n, 1, samples, 1)``, int8.
+        engine: ``reference`` (LiteRT with its reference kernels), ``xnnpack`` (LiteRT as on a Raspberry Pi) or ``tflm``
+            (TFLite Micro).
 
     Returns:
-        ``(n, outputs)``, int8.
+        Outputs, ``(n, outputs)``, int8.
 
     Raises:
-        MissingExtraError: TFLite Micro was asked for and is not installed.
+        MissingExtraError: ``engine`` is ``tflm`` and TFLite Micro is not installed.
     """
     windows = inputs.reshape(len(inputs), 1, 1, inputs.shape[-2], 1)
     if engine == "tflm":
@@ -64,17 +70,17 @@ def _run_tflm(model: bytes, windows: NDArray[np.int8]) -> NDArray[np.int8]:
 
 
 def arena_bytes(model: bytes, limit_bytes: int = 512 * 1024) -> int:
-    """The smallest arena, in whole KiB, with which the TFLite Micro interpreter accepts a model.
+    """Return the smallest arena in bytes, a multiple of 1 KiB, with which TFLite Micro accepts a model.
 
-    The interpreter reports what it used only on its log; trying sizes measures the same thing without reading a log.
+    The interpreter reports its use only in its log. Trying sizes measures the same without reading a log.
 
     Args:
         model: The TFLite flatbuffer.
-        limit_bytes: Where to give up.
+        limit_bytes: Largest arena to try.
 
     Raises:
         MissingExtraError: TFLite Micro is not installed.
-        ValueError: It does not fit into ``limit_bytes``.
+        ValueError: The model needs more than ``limit_bytes``.
     """
     try:
         from tflite_micro import runtime

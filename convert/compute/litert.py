@@ -1,6 +1,6 @@
-"""Exports a student to a full-int8 TFLite model, batch 1, and reads such a model back.
+"""Export a student to a full-int8 TFLite model with batch size 1, and read such a model back.
 
-The batch is fixed because a free one brings SHAPE, STRIDED_SLICE and PACK into the model.
+The batch size is fixed, because a free one adds SHAPE, STRIDED_SLICE and PACK to the model.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def export_int8(
 
     Args:
         spec: The student.
-        n_outputs: Heads.
-        weights: Folded weights with ranges, learned (quantization-aware) or seen (:func:`post_training_ranges`).
+        n_outputs: Number of heads.
+        weights: Folded weights with ranges, learned (quantization-aware) or measured (:func:`post_training_ranges`).
         samples: Window length.
     """
     tf = load_tensorflow()
@@ -80,7 +80,7 @@ def export_float(
 
     Args:
         spec: The student.
-        n_outputs: Heads.
+        n_outputs: Number of heads.
         folded: Folded weights, as :func:`convert.compute.qat.float_forward` takes them.
         samples: Window length.
     """
@@ -97,7 +97,7 @@ def export_float(
 
 
 def _converter(run: Callable[[Any], Any], samples: int) -> Any:
-    """TensorFlow Lite's converter of a function of one window, batch 1."""
+    """Return TensorFlow Lite's converter for a function of one window."""
     tf = load_tensorflow()
     module = tf.Module()
     module.run = tf.function(run, input_signature=[tf.TensorSpec([1, 1, samples, 1], tf.float32)])
@@ -115,7 +115,7 @@ def describe(model: bytes) -> Exported:
 
 
 def reference_interpreter(model: bytes) -> Any:
-    """LiteRT with its reference kernels, the ones TFLite Micro equals bit for bit."""
+    """Return LiteRT with its reference kernels, which TFLite Micro equals bit for bit."""
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     interpreter = Interpreter(

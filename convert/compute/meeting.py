@@ -1,6 +1,6 @@
-"""Workers of a training come together before TensorFlow is asked, which would wait for them for ever and let nobody in.
+"""Rendezvous of a training's workers before TensorFlow starts, which would block on a missing worker without a message.
 
-Each listens on its own port until it has reached everybody else's; then TensorFlow's server takes the port over.
+Each worker listens on its own port until it has reached all the others. Then TensorFlow's server takes over the port.
 """
 
 from __future__ import annotations
@@ -12,30 +12,30 @@ from collections.abc import Sequence
 from firmware_bridge.errors import LinkError
 
 MEET_S = 600.0
-"""How long the workers may take: a queue does not start all of them at the same moment."""
+"""Seconds to wait for the workers. A batch queue does not start all of them at the same time."""
 
 TRY_S, PAUSE_S = 2.0, 0.2
 
 
 def meet(hosts: Sequence[str], me: int) -> None:
-    """Returns when every worker answers.
+    """Wait until every worker answers.
 
     Args:
-        hosts: ``HOST:PORT`` of all.
-        me: Number of this one.
+        hosts: ``HOST:PORT`` of all workers.
+        me: Number of this worker.
 
     Raises:
-        LinkError: One does not, or this one's port is taken.
+        LinkError: A worker does not answer, or the port of this worker is in use.
     """
     missing = [host for i, host in enumerate(hosts) if i != me]
     deadline_s = time.monotonic() + MEET_S
     with _listener(hosts[me]) as own:
         while missing := [host for host in missing if not _answers(host)]:
-            _let_in(own)
+            _accept_all(own)
             if time.monotonic() > deadline_s:
                 raise LinkError(
                     f"no answer from {', '.join(missing[:4])} for {MEET_S:.0f} s",
-                    "start all workers of TF_CONFIG with the same list; does a firewall let them?",
+                    "start all workers of TF_CONFIG with the same list, and check the firewall",
                 )
             time.sleep(PAUSE_S)
 
@@ -48,13 +48,15 @@ def _listener(host: str) -> socket.socket:
         else:
             own = socket.create_server(("", port))
     except OSError as error:
-        raise LinkError(f"this worker cannot listen at {host}: {error.strerror}", "is another one running?") from error
+        raise LinkError(
+            f"this worker cannot listen at {host}: {error.strerror}", "stop the program that uses this port"
+        ) from error
     own.setblocking(False)
     return own
 
 
-def _let_in(own: socket.socket) -> None:
-    """Whoever reaches this one need not say anything."""
+def _accept_all(own: socket.socket) -> None:
+    """Accept and close waiting connections: reaching the port is the whole message."""
     while True:
         try:
             own.accept()[0].close()

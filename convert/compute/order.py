@@ -1,6 +1,7 @@
-"""The order of a run that several workers share.
+"""The order of work in a training with several workers.
 
-What is done once (labels, states, the bundle) is the chief's; the others wait for it and find it on the shared folder.
+The chief does the work that is done once: labels, states, the bundle. The other workers wait for it and read the
+results from the shared folder.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ Found = TypeVar("Found")
 
 
 def chief_first(replicas: Replicas | None, number: int, work: Callable[[], Found]) -> Found:
-    """Does something after the chief has done it, so that it finds what the chief left.
+    """Do some work after the chief has done it, so that the other workers find the chief's results.
 
     Args:
-        replicas: Who takes part; ``None`` for this process alone.
-        number: Of the place in the run.
-        work: Quick where it is done already.
+        replicas: The replicas of the training; ``None`` for this process alone.
+        number: Number of this step of the run, the same on all workers.
+        work: The work. It is quick where its results exist already.
     """
     if replicas is not None and not replicas.chief:
         replicas.barrier(number)
@@ -35,25 +36,27 @@ def chief_first(replicas: Replicas | None, number: int, work: Callable[[], Found
 
 
 def check_alike(replicas: Replicas | None, what: str) -> None:
-    """Refuses workers that would train different things.
+    """Refuse workers with different commands or data.
 
     Args:
-        replicas: Who takes part; ``None`` for this process alone.
-        what: Names this worker's run.
+        replicas: The replicas of the training; ``None`` for this process alone.
+        what: Text that identifies the run of this worker.
 
     Raises:
-        UsageError: Another one's is different.
+        UsageError: Another worker has another text.
     """
     if replicas is None:
         return
     mine = int.from_bytes(hashlib.sha256(what.encode()).digest()[:7], "little")
     found = replicas.gathered(lambda x: x)(*replicas.values(lambda _: (np.array([mine], np.int64),)))
     if len(set(found.tolist())) > 1:
-        raise UsageError("the workers were not given the same command and data", "start all of them again, all alike")
+        raise UsageError(
+            "the workers were not given the same command and data", "restart all workers with the same command"
+        )
 
 
 def farewell(replicas: Replicas | None, number: int) -> None:
-    """Waits until the chief has written everything; that another one is gone by then does no harm to the chief."""
+    """Wait until the chief has written everything. The chief ignores a worker that has already ended."""
     if replicas is None:
         return
     try:
@@ -65,7 +68,7 @@ def farewell(replicas: Replicas | None, number: int) -> None:
 
 @contextmanager
 def together(replicas: Replicas | None) -> Iterator[None]:
-    """Within it, a worker that is gone is one line.
+    """Turn the errors that TensorFlow raises for a lost worker into one clear error.
 
     Raises:
         LinkError: A worker is gone.

@@ -1,4 +1,4 @@
-"""Progress of long work: what, how far, how fast, how long still."""
+"""Progress of long work: task, steps done, speed and time left."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import TextIO
 
 TTY_PERIOD_S = 0.5
 FILE_PERIOD_S = 15.0
-"""A log file gets a line now and then; a terminal gets one line that moves."""
+"""Seconds between two lines in a log file. A terminal shows one line that is updated."""
 
 
 class Progress:
     """One line of progress on a stream.
 
     Args:
-        label: What is being done.
+        label: Name of the task.
         total: Number of steps.
-        unit: What a step is, in the plural.
-        stream: Where to write; ``None`` for silence.
-        done: Steps that were done before this run.
+        unit: Name of a step, in the plural.
+        stream: Stream to write to; ``None`` to write nothing.
+        done: Number of steps that earlier runs did.
     """
 
     def __init__(self, label: str, total: int, unit: str, stream: TextIO | None, done: int = 0) -> None:
@@ -28,11 +28,11 @@ class Progress:
         self._tty = stream is not None and stream.isatty()
 
     def step(self, done: int, note: str = "") -> None:
-        """Report ``done`` steps in all; writes only when it is time to.
+        """Report the number of steps done. The line is written at most once per period.
 
         Args:
-            done: Steps done, earlier runs included.
-            note: Something to add to the line.
+            done: Steps done, including those of earlier runs.
+            note: Text to add to the line.
         """
         now = time.monotonic()
         due = now - self._shown_s >= (TTY_PERIOD_S if self._tty else FILE_PERIOD_S)

@@ -32,30 +32,30 @@ Weights = dict[str, NDArray[np.float32]]
 """Parameter name -> array, the form in which students are kept, compared and written."""
 
 BN_EPSILON = 1e-3
-"""Added to a variance before the root; the usual value of Keras."""
+"""Number added to a variance before the square root; Keras's default."""
 
 BN_MOMENTUM = 0.97
 """Share of the old running statistics kept at each step."""
 
 INPUT_RANGE = (-128 * INPUT_SCALE, 127 * INPUT_SCALE)
-"""The fixed range of the input: gives scale 1/16 and zero point 0."""
+"""Fixed range of the input, which gives scale 1/16 and zero point 0."""
 
 OUTPUT_RANGE = (-128 * OUTPUT_SCALE, 127 * OUTPUT_SCALE)
-"""The fixed range of the head: gives scale 1/8 and zero point 0."""
+"""Fixed range of the head, which gives scale 1/8 and zero point 0."""
 
 RANGE_TAIL = 5e-4
-"""Share of values beyond the first guess of a range, at each end: only clipped values give a range a gradient."""
+"""Share of values outside the initial range, at each end. Only clipped values give the range a gradient."""
 
 MIN_RANGE = 0.05
-"""Smallest upper end of a learned range, so that a dead tensor cannot make a scale of zero."""
+"""Smallest upper end of a learned range, so that a constant tensor cannot give a scale of zero."""
 
 
 def initial_weights(spec: StudentSpec, n_outputs: int, seed: int) -> Weights:
-    """He-normal kernels and neutral normalisation, the same for the same seed.
+    """Return He-normal kernels and neutral normalisation, the same for the same seed.
 
     Args:
         spec: The student.
-        n_outputs: Heads.
+        n_outputs: Number of heads.
         seed: Any non-negative integer.
 
     Returns:
@@ -82,8 +82,8 @@ def fold(spec: StudentSpec, n_outputs: int, weights: Mapping[str, NDArray[np.flo
 
     Args:
         spec: The student.
-        n_outputs: Heads.
-        weights: As :func:`initial_weights` lays them out.
+        n_outputs: Number of heads.
+        weights: Weights as :func:`initial_weights` returns them.
 
     Returns:
         ``NAME/kernel`` and ``NAME/bias`` for every convolution.
@@ -117,11 +117,11 @@ class FloatOps:
 
     Args:
         spec: The student.
-        n_outputs: Heads.
+        n_outputs: Number of heads.
         variables: Parameter name -> ``tf.Variable``.
-        training: Normalise with the statistics of the batch and collect the running ones in ``updates``.
+        training: Whether to normalise with the statistics of the batch and to collect the running ones in ``updates``.
         dropout: Optional function on the pooled features.
-        averaged: Mean over the replicas of a training; ``None`` for one that runs alone.
+        averaged: Function that averages over the replicas of a training; ``None`` for a single replica.
     """
 
     def __init__(
@@ -143,7 +143,7 @@ class FloatOps:
         self.updates: dict[str, Any] = {}
 
     def conv(self, name: str, x: Any) -> Any:
-        """Apply the convolution called ``name``."""
+        """Apply the convolution with the name ``name``."""
         tf, c, v = self._tf, self._convs[name], self._vars
         y = _convolve(tf, c, x, v[f"{name}/kernel"])
         if c.norm:
@@ -161,7 +161,7 @@ class FloatOps:
         return tf.nn.relu6(y) if c.relu6 else y
 
     def _moments(self, y: Any) -> tuple[Any, Any]:
-        """Mean and variance of each channel over the whole batch, wherever its windows are."""
+        """Return mean and variance of each channel over the whole batch of all replicas."""
         tf = self._tf
         if self._averaged is None:
             mean, var = tf.nn.moments(y, [0, 1, 2])
@@ -170,11 +170,11 @@ class FloatOps:
         return both[0], tf.maximum(both[1] - both[0] * both[0], 0.0)
 
     def add(self, name: str, a: Any, b: Any) -> Any:  # noqa: ARG002 - the name serves the other forms
-        """RELU6 of the sum."""
+        """Return RELU6 of the sum."""
         return self._tf.nn.relu6(a + b)
 
     def mean(self, name: str, x: Any) -> Any:  # noqa: ARG002 - the name serves the other forms
-        """Mean over time, then dropout while training."""
+        """Return the mean over time, with dropout in training."""
         y = self._tf.reduce_mean(x, [1, 2], keepdims=True)
         return self._dropout(y) if self._dropout is not None else y
 
@@ -184,14 +184,14 @@ class QuantOps:
 
     Args:
         spec: The student.
-        n_outputs: Heads.
+        n_outputs: Number of heads.
         variables: ``NAME/kernel``, ``NAME/bias``, ``NAME/low``, ``NAME/high`` -> variable or array.
-        export: Leave the weights float (the converter quantizes them).
-        observe: No quantization at all.
+        export: Whether to leave the weights float, because the converter quantizes them.
+        observe: Whether to run without any quantization, to record activations.
         dropout: Optional function on the pooled features.
 
     Attributes:
-        seen: Every activation by name.
+        seen: Activations by name.
     """
 
     def __init__(
@@ -213,11 +213,11 @@ class QuantOps:
         self.seen: dict[str, Any] = {}
 
     def input(self, x: Any) -> Any:
-        """The input on its fixed grid, which every int8 model has by contract, however the rest is quantized."""
+        """Return the input on its fixed grid, which is the same for every int8 model."""
         return self._tf.quantization.fake_quant_with_min_max_args(x, *INPUT_RANGE, num_bits=8)
 
     def conv(self, name: str, x: Any) -> Any:
-        """Apply the convolution called ``name``."""
+        """Apply the convolution with the name ``name``."""
         tf, c = self._tf, self._convs[name]
         kernel = self._vars[f"{name}/kernel"]
         if not (self._export or self._observe):
@@ -226,18 +226,18 @@ class QuantOps:
         return self._range(name, tf.nn.relu6(y) if c.relu6 else y)
 
     def add(self, name: str, a: Any, b: Any) -> Any:
-        """RELU6 of the sum."""
+        """Return RELU6 of the sum."""
         return self._range(name, self._tf.nn.relu6(a + b))
 
     def mean(self, name: str, x: Any) -> Any:
-        """Mean over time."""
+        """Return the mean over time."""
         y = self._range(name, self._tf.reduce_mean(x, [1, 2], keepdims=True))
         return self._dropout(y) if self._dropout is not None else y
 
     def _fake_weight(self, c: ConvSpec, kernel: Any) -> Any:
         tf = self._tf
         flat = tf.reshape(kernel, [-1, c.cout])
-        # The range follows the weights and takes no gradient of its own, as the converter's does.
+        # The range follows the weights and gets no gradient of its own, as in the converter.
         top = tf.stop_gradient(tf.maximum(tf.reduce_max(tf.abs(flat), axis=0), 1e-8))
         fake = tf.quantization.fake_quant_with_min_max_vars_per_channel(flat, -top, top, 8, narrow_range=True)
         return tf.reshape(fake, kernel.shape)
@@ -254,9 +254,10 @@ class QuantOps:
 
 
 def post_training_ranges(spec: StudentSpec, n_outputs: int, folded: Weights, windows: NDArray[np.float32]) -> Weights:
-    """Add the smallest and largest value seen, for quantization without training.
+    """Add the smallest and the largest value of each activation, for quantization without training.
 
-    Nothing but min-max will do there: a moving average clips R peaks. Arguments and result as :func:`initial_ranges`.
+    The ranges are minimum and maximum, because a moving average would clip R peaks. Arguments and result are those of
+    :func:`initial_ranges`.
     """
     return initial_ranges(spec, n_outputs, folded, windows, tail=0.0)
 
@@ -264,18 +265,18 @@ def post_training_ranges(spec: StudentSpec, n_outputs: int, folded: Weights, win
 def initial_ranges(
     spec: StudentSpec, n_outputs: int, folded: Weights, windows: NDArray[np.float32], *, tail: float = RANGE_TAIL
 ) -> Weights:
-    """Add the activation ranges that a first look at data suggests.
+    """Add initial activation ranges, measured on some windows.
 
     Args:
         spec: The student.
-        n_outputs: Heads.
-        folded: As :func:`fold` returns them.
-        windows: Some training windows, ``(n, 1, samples, 1)`` z-scores.
-        tail: Share of values left beyond each end.
+        n_outputs: Number of heads.
+        folded: Folded weights as :func:`fold` returns them.
+        windows: Training windows, ``(n, 1, samples, 1)``, z-scores.
+        tail: Share of values outside the range at each end.
 
     Returns:
-        ``folded`` plus ``NAME/low`` and ``NAME/high`` (scalars): almost all of what was seen. They are only the start;
-        training moves them.
+        ``folded`` plus the scalars ``NAME/low`` and ``NAME/high``, between which almost all values lie. Training moves
+        them.
     """
     tf = load_tensorflow()
     ops = QuantOps(spec, n_outputs, {k: tf.constant(v) for k, v in folded.items()}, observe=True)
@@ -290,7 +291,7 @@ def initial_ranges(
 
 
 def trainable_names(spec: StudentSpec, weights: Mapping[str, NDArray[np.float32]]) -> tuple[str, ...]:
-    """Which entries a gradient may move: not running statistics, and not the low end of a RELU6 tensor."""
+    """Return the names of the trained entries: all but running statistics and the low end of RELU6 tensors."""
     fixed = {f"{name}/low" for name, from_zero in activation_names(spec) if from_zero}
     return tuple(k for k in weights if k not in fixed and k.rsplit("/", 1)[1] not in ("mean", "variance"))
 
@@ -298,16 +299,16 @@ def trainable_names(spec: StudentSpec, weights: Mapping[str, NDArray[np.float32]
 def quantized_forward(
     spec: StudentSpec, n_outputs: int, weights: Mapping[str, Any], x: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Logits of the fake-quantized student, the oracle of the exported model.
+    """Return the logits of the fake-quantized student, the reference for the exported model.
 
     Args:
         spec: The student.
-        n_outputs: Heads.
+        n_outputs: Number of heads.
         weights: Folded weights with ranges.
-        x: ``(n, 1, samples, 1)`` z-scores.
+        x: Windows, ``(n, 1, samples, 1)``, z-scores.
 
     Returns:
-        ``(n, n_outputs)``.
+        Logits, ``(n, n_outputs)``.
     """
     tf = load_tensorflow()
     ops = QuantOps(spec, n_outputs, {k: tf.constant(v) for k, v in weights.items()})
@@ -319,7 +320,7 @@ def quantized_forward(
 def float_forward(
     spec: StudentSpec, n_outputs: int, folded: Mapping[str, Any], x: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Logits of the folded student without any quantization; arguments and result as :func:`quantized_forward`."""
+    """Return the logits of the folded student without quantization; see :func:`quantized_forward`."""
     tf = load_tensorflow()
     ops = QuantOps(spec, n_outputs, {k: tf.constant(v) for k, v in folded.items()}, observe=True)
     logits, _ = wire(spec, ops, tf.constant(x))

@@ -1,9 +1,9 @@
-"""One training on several GPUs or machines: TensorFlow's own strategies behind one small interface.
+"""One training on several GPUs or machines: TensorFlow's strategies behind one small interface.
 
-``MirroredStrategy`` where the machine has several GPUs, ``MultiWorkerMirroredStrategy`` where ``TF_CONFIG`` names other
-machines, nothing at all otherwise. The rule everywhere: every worker draws the *same* global batch and takes its own
-rows of it, losses are sums over rows divided by what the whole batch has, and whatever is a sum is summed over all. So
-two workers do what one does with the same batch, up to the order of additions.
+It is ``MirroredStrategy`` where the machine has several GPUs, ``MultiWorkerMirroredStrategy`` where ``TF_CONFIG`` names
+other machines, and no strategy otherwise. Every worker draws the *same* global batch and takes its own rows of it.
+Losses are sums over rows divided by a count over the whole batch, and sums are reduced over all replicas. So two
+workers compute the same as one with the same batch, up to the order of additions.
 """
 
 from __future__ import annotations
@@ -29,15 +29,17 @@ Arrays = tuple[NDArray[Any], ...]
 
 
 class Replicas:
-    """Whoever takes part in a training: one replica a GPU or machine, or just this process.
+    """The replicas of a training: one for each GPU or machine, or this process alone.
 
     Args:
-        strategy: TensorFlow's, or ``None`` for this process alone.
+        strategy: TensorFlow's strategy, or ``None`` for this process alone.
+        workers: Number of processes.
+        worker: Number of this process.
 
     Attributes:
-        count: Replicas everywhere.
-        workers: Processes everywhere.
-        worker: Number of this one.
+        count: Number of replicas on all machines.
+        workers: Number of processes on all machines.
+        worker: Number of this process, from 0.
     """
 
     def __init__(self, strategy: Any = None, workers: int = 1, worker: int = 0) -> None:
@@ -48,40 +50,43 @@ class Replicas:
 
     @property
     def chief(self) -> bool:
-        """Whether this process writes the files; the others only compute."""
+        """Whether this process writes the files; the other processes only compute."""
         return self.worker == 0
 
     def scope(self) -> AbstractContextManager[Any]:
-        """Where variables are made, so that every replica has them."""
+        """Return the scope in which variables are created, so that every replica has them."""
         scope: AbstractContextManager[Any] = nullcontext() if self._strategy is None else self._strategy.scope()
         return scope
 
     def rows(self, n: int, replica: int) -> slice:
-        """A replica's rows of a global batch of ``n``.
+        """Return the rows of a global batch of ``n`` that belong to a replica.
 
         Raises:
-            UsageError: The batch cannot be shared evenly.
+            UsageError: The batch size is not a multiple of the number of replicas.
         """
         if n % self.count:
-            raise UsageError(f"a batch of {n} cannot be shared among {self.count} replicas", "give a multiple of it")
+            raise UsageError(
+                f"a batch of {n} cannot be shared among {self.count} replicas", f"use a multiple of {self.count}"
+            )
         share = n // self.count
         return slice(replica * share, (replica + 1) * share)
 
     def local(self) -> list[int]:
-        """Numbers of the replicas in this process."""
+        """Return the numbers of the replicas in this process."""
         if self._strategy is None:
             return [0]
         each = self._strategy.num_replicas_in_sync // self.workers
         return list(range(self.worker * each, (self.worker + 1) * each))
 
     def values(self, make: Callable[[int], Arrays]) -> tuple[Any, ...]:
-        """What each replica is given.
+        """Distribute arrays to the replicas.
 
         Args:
-            make: A replica's arrays, by its number; asked only for those in this process.
+            make: Function from the number of a replica to its arrays. It is called only for the replicas of this
+                process.
 
         Returns:
-            As many tensors, each with a value a replica.
+            One distributed tensor for each array, with one value for each replica.
         """
         tf = self._tf
         if self._strategy is None:
@@ -94,10 +99,10 @@ class Replicas:
         )
 
     def summed(self, step: Callable[..., Any]) -> Callable[..., Any]:
-        """A compiled function that runs ``step`` on every replica and gives the sum of what they return.
+        """Return a compiled function that runs ``step`` on every replica and returns the sum of the results.
 
         Args:
-            step: Takes what :meth:`values` gives (and plain tensors) and returns a tensor.
+            step: Function of the result of :meth:`values` (and of plain tensors) that returns a tensor.
         """
         tf, strategy = self._tf, self._strategy
 
@@ -110,7 +115,7 @@ class Replicas:
         return compiled
 
     def gathered(self, step: Callable[..., Any]) -> Callable[..., NDArray[Any]]:
-        """A function that runs ``step`` on every replica and gives their rows, one replica's after the other's."""
+        """Return a function that runs ``step`` on every replica and concatenates the resulting rows."""
         tf, strategy = self._tf, self._strategy
         if strategy is None:
             compiled = tf.function(step, reduce_retracing=True)
@@ -123,10 +128,10 @@ class Replicas:
         return lambda *args: np.asarray(compiled(*args))
 
     def all_reduce(self, tensors: Any) -> Any:
-        """Sums over replicas, within a step; differentiable.
+        """Return sums over the replicas, inside a step; differentiable.
 
         Args:
-            tensors: One, or a list of them.
+            tensors: A tensor or a list of tensors.
         """
         if self._strategy is None or self.count == 1:
             return tensors
@@ -134,10 +139,10 @@ class Replicas:
         return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tensors)
 
     def chiefs(self, array: NDArray[Any]) -> NDArray[Any]:
-        """What the chief has, on every worker.
+        """Return the chief's array on every worker.
 
         Args:
-            array: Numbers, of the same shape and kind on all.
+            array: The array of this worker; all workers have the same shape and type.
         """
         if self._strategy is None:
             return array
@@ -145,26 +150,26 @@ class Replicas:
         return np.asarray(self.summed(lambda x: x)(*sent), dtype=array.dtype)
 
     def barrier(self, number: int) -> None:
-        """Waits for all workers, and makes sure that they are all at the same place.
+        """Wait for all workers, and check that all are at the same step of the run.
 
         Args:
-            number: Where this one is.
+            number: Number of this worker's step.
 
         Raises:
-            UsageError: Another one is elsewhere.
+            UsageError: Another worker is at another step.
         """
         if self._strategy is None:
             return
         found = self.gathered(lambda x: x)(*self.values(lambda _: (np.array([number], np.int64),)))
         if len(set(found.tolist())) > 1:
             raise UsageError(
-                f"the workers stand at different steps: {sorted(set(found.tolist()))}",
-                "they must all see the same --out folder; start all of them again",
+                f"the workers are at different steps: {sorted(set(found.tolist()))}",
+                "give all workers the same --out folder and restart all of them",
             )
 
 
 def open_replicas() -> Replicas:
-    """The replicas that the environment asks for. Must come before anything else of TensorFlow.
+    """Create the replicas that the environment describes. Call it before any other use of TensorFlow.
 
     Raises:
         UsageError: ``TF_CONFIG`` is malformed.
@@ -172,7 +177,7 @@ def open_replicas() -> Replicas:
     """
     cluster = _cluster(os.environ.get(ENVIRONMENT, ""))
     if not os.environ.get(ENVIRONMENT, "x").strip():
-        # TensorFlow stumbles over one that is there and empty.
+        # TensorFlow fails on an empty variable.
         del os.environ[ENVIRONMENT]
     tf = load_tensorflow()
     if cluster is not None:
@@ -184,14 +189,14 @@ def open_replicas() -> Replicas:
                 strategy = tf.distribute.MultiWorkerMirroredStrategy()
         except (tf.errors.OpError, RuntimeError, ValueError) as error:
             why = " ".join(str(error).split())[:160]
-            fix = "are they all started, with the same TF_CONFIG but for the index, and is the port free?"
-            raise LinkError(f"the {workers} workers of {ENVIRONMENT} do not come together: {why}", fix) from None
+            fix = "start all of them with the same TF_CONFIG except for the index, and check that the ports are free"
+            raise LinkError(f"the {workers} workers of {ENVIRONMENT} could not connect: {why}", fix) from None
         return Replicas(strategy, workers, worker)
     return Replicas(tf.distribute.MirroredStrategy() if len(gpus()) > 1 else None)
 
 
 def lost_worker(error: BaseException) -> LinkError | None:
-    """The error to show where TensorFlow says that another worker is gone; ``None`` where it says another thing."""
+    """Return the error to show where TensorFlow's error means a lost worker; ``None`` for any other error."""
     tf = load_tensorflow()
     gone = (
         tf.errors.UnavailableError,
@@ -201,14 +206,14 @@ def lost_worker(error: BaseException) -> LinkError | None:
     )
     if not isinstance(error, gone):
         return None
-    return LinkError("another worker is gone", "start all of them again: the training goes on from its last state")
+    return LinkError("another worker is gone", "restart all workers: training resumes from its last state")
 
 
 def _cluster(text: str) -> tuple[int, int] | None:
-    """Number of workers and of this one; ``None`` where there are no others.
+    """Return the number of workers and the number of this worker; ``None`` for a single worker.
 
     Raises:
-        UsageError: The text is no such description.
+        UsageError: The text does not describe a cluster.
     """
     if not text.strip():
         return None
@@ -226,7 +231,7 @@ def _cluster(text: str) -> tuple[int, int] | None:
         raise UsageError(f"{ENVIRONMENT} has no task {role!r} {index!r}", fix)
     wrong = [h for h in hosts if not isinstance(h, str) or not re.fullmatch(r".+:\d{1,5}", h) or not _is_port(h)]
     if wrong:
-        raise UsageError(f"{ENVIRONMENT} names {wrong[0]!r}", fix)
+        raise UsageError(f"{ENVIRONMENT} names {wrong[0]!r}, which is not HOST:PORT", fix)
     return (len(hosts), number) if len(hosts) > 1 else None
 
 

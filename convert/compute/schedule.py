@@ -1,7 +1,7 @@
-"""Who does the jobs of a long run: this process, Dask's threads or processes, or a Dask cluster.
+"""Run the jobs of a long run in this process, in Dask's threads or processes, or on a Dask cluster.
 
-Dask decides where a job runs and runs it again when a worker dies. A job writes its result under its own name and by
-renaming, the same bytes whenever it runs, so one that ran twice has lost nothing and doubled nothing.
+Dask decides where a job runs and repeats it when a worker dies. A job writes its result atomically to a file of its
+own, with the same bytes in every run, so a repeated job does no harm.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import Any, TypeVar
 from firmware_bridge.errors import AnyEcgError, LinkError, MissingExtraError, UsageError
 
 CONNECT_S = 20.0
-"""How long a cluster may take to answer."""
+"""Seconds to wait for the answer of a cluster."""
 
 AHEAD = 4
-"""Jobs handed out for each that can run: enough to keep a cluster busy, few enough to keep its scheduler small."""
+"""Jobs submitted for each job that can run: enough to keep a cluster busy, few enough to keep its scheduler small."""
 
 COUNT_S = 5.0
-"""How often a cluster is asked how many workers it has: a queue starts them one after the other."""
+"""Seconds between two counts of a cluster's workers, because a batch queue starts them one after the other."""
 
 _LOCAL = re.compile(r"(?P<kind>threads|processes)(?::(?P<n>\d{1,4}))?")
 _CLUSTER = re.compile(r"(tcp|tls|ws|wss|ucx)://.+")
@@ -31,33 +31,36 @@ _CLUSTER = re.compile(r"(tcp|tls|ws|wss|ucx)://.+")
 Job = TypeVar("Job")
 Report = TypeVar("Report")
 
-LOOK = "look at its workers, then start again: what is done is kept"
+LOOK = "check its workers, then rerun the command to resume"
 
 
 def check_scheduler(text: str) -> str:
-    """Returns ``text`` where it names a scheduler.
+    """Return ``text`` if it names a scheduler.
 
     Raises:
-        UsageError: It does not.
+        UsageError: The text does not name a scheduler.
     """
     local = _LOCAL.fullmatch(text)
     if text == "none" or (local and int(local["n"] or 2) > 0) or _CLUSTER.fullmatch(text):
         return text
-    raise UsageError(f"--scheduler {text!r}", "give none, threads:N, processes:N, or tcp://HOST:PORT of a Dask cluster")
+    raise UsageError(
+        f"--scheduler {text!r} is not a scheduler",
+        "give none, threads:N, processes:N, or tcp://HOST:PORT of a Dask cluster",
+    )
 
 
 def run_jobs(jobs: Sequence[Job], scheduler: str, make: Callable[[Job], Report]) -> Iterator[Report]:
-    """Does every job and gives its report as soon as it is there, in any order.
+    """Do all jobs and yield each report as soon as it is ready, in any order.
 
     Args:
-        jobs: What to do; for processes and clusters each can be pickled, and so can its report.
-        scheduler: As `check_scheduler` takes it.
-        make: Does one job; a function of this package, which is all that a worker has.
+        jobs: The jobs. For processes and clusters each job and each report can be pickled.
+        scheduler: Name of the scheduler as `check_scheduler` accepts it.
+        make: Function that does one job. It belongs to this package, the only code that a worker has.
 
     Raises:
         MissingExtraError: Dask is not installed.
         LinkError: The cluster cannot be reached, or lost a job too often.
-        AnyEcgError: As the job says.
+        AnyEcgError: A job failed.
     """
     local = _LOCAL.fullmatch(scheduler)
     if scheduler == "none":
@@ -79,7 +82,7 @@ def _local(jobs: Sequence[Job], kind: str, workers: int, make: Callable[[Job], R
     options: dict[str, Any] = {"scheduler": kind, "num_workers": workers}
     with ExitStack() as stack:
         if kind == "processes":
-            # One pool for the whole run: what a process has loaded for a job serves the next one.
+            # One pool serves the whole run, so that a process loads its libraries only once.
             pool = ProcessPoolExecutor(workers, get_context(), initialize_worker_process)
             stack.callback(pool.shutdown, cancel_futures=True)
             options |= {"pool": pool, "chunksize": 1}
@@ -88,7 +91,8 @@ def _local(jobs: Sequence[Job], kind: str, workers: int, make: Callable[[Job], R
                 reports = dask.compute(*(task(job) for job in some), **options)
             except BrokenProcessPool as error:
                 raise LinkError(
-                    "a process that made shards was killed", "is there memory for so many? start again with fewer"
+                    "a worker process was killed",
+                    "use fewer processes if memory ran out, then rerun the command to resume",
                 ) from error
             yield from reports
 
@@ -102,7 +106,7 @@ def _cluster(jobs: Sequence[Job], address: str, make: Callable[[Job], Report]) -
         client = Client(address, timeout=CONNECT_S, set_as_default=False)
     except (OSError, ValueError) as error:
         raise LinkError(
-            f"no Dask scheduler answers at {address}", "is it running, and does a firewall let it?"
+            f"no Dask scheduler answers at {address}", "start it, or check the address and the firewall"
         ) from error
     with client:
         waiting, crew = iter(jobs), _Crew(client)
@@ -118,7 +122,7 @@ def _cluster(jobs: Sequence[Job], address: str, make: Callable[[Job], Report]) -
 
 
 class _Crew:
-    """How many jobs a cluster is given at a time."""
+    """The number of jobs that a cluster gets at a time."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -134,7 +138,7 @@ class _Crew:
 
 
 def _submit(client: Any, make: Callable[[Job], Report], job: Job) -> Any:
-    # A key of its own: the same key would give an earlier run's answer.
+    # Each job has its own key, because a key of an earlier run would return that run's result.
     return client.submit(make, job, pure=False)
 
 
@@ -143,6 +147,6 @@ def _result(future: Any) -> Any:
         return future.result()
     except AnyEcgError:
         raise
-    except Exception as error:  # whatever a cluster raises: killed workers, lost files, another version, its own end
+    except Exception as error:  # clusters raise many types: lost workers or files, another version, a shutdown
         why = f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"
         raise LinkError(f"the cluster gave up on a shard: {why}", LOOK) from error

@@ -1,14 +1,13 @@
-"""The student networks: small enough for a microcontroller, made only of operations every TFLite Micro port runs well.
+"""The student networks: small enough for a microcontroller, made of operations that every TFLite Micro port runs well.
 
 A student is a stem convolution, a chain of depthwise-separable blocks (with a residual ADD where the shape allows), a
 MEAN over time, a hidden 1x1 convolution and the head, also a 1x1 convolution. One-dimensional signals are laid out as
 ``(batch, 1, samples, channels)``: the two-dimensional form converts to far fewer operations than ``Conv1D``. The head
-is no FULLY_CONNECTED because its per-channel form differs by one LSB between LiteRT's reference kernel and TFLite
+is not a FULLY_CONNECTED, because its per-channel form differs by one LSB between LiteRT's reference kernel and TFLite
 Micro.
 
-This file describes networks; it imports no TensorFlow. :func:`wire` is the single place that knows the topology, and
-the training, quantization-aware and export forms are three sets of operations run through it
-(``convert/compute/qat.py``).
+This file describes networks and does not import TensorFlow. Only :func:`wire` knows the topology. The training,
+quantization-aware and export forms are three sets of operations that run through it (``convert/compute/qat.py``).
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from typing import Any, Literal, Protocol
 from firmware_bridge.errors import UsageError
 
 WINDOW_SAMPLES = 1250
-"""Ten seconds of the 125 Hz ``stream/1`` signal."""
+"""Samples of a window: ten seconds of the 125 Hz ``stream/1`` signal."""
 
 INPUT_SCALE = 1.0 / 16.0
 """The int8 scale of the input: z-scores in steps of 1/16, clamped to -8..+7.9375; the zero point is 0."""
@@ -31,7 +30,7 @@ activation spreads through the network; a finer output would only print that noi
 by 0.1 to 0.3, and their mean resolves more than one step."""
 
 ALLOWED_OPS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "ADD", "MEAN", "RELU6", "RESHAPE"})
-"""What TFLM, CMSIS-NN and ESP-NN all run well; RELU6 only ever appears fused."""
+"""Operations that TFLM, CMSIS-NN and ESP-NN all run well. RELU6 appears only fused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +50,10 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class StudentSpec:
-    """A student's shape and the budget it must fit.
+    """The shape of a student and the budget that it must fit.
 
     Attributes:
-        name: Preset name.
+        name: Name of the preset.
         stem_channels: Channels of the stem.
         stem_kernel: Taps of the stem.
         stem_stride: Stride of the stem.
@@ -79,14 +78,14 @@ class ConvSpec:
     """One convolution of a student.
 
     Attributes:
-        name: Unique inside the student.
+        name: Name, unique in the student.
         kind: ``"conv"`` or ``"depthwise"``.
         cin: Input channels.
         cout: Output channels (equals ``cin`` for depthwise).
         kernel: Taps along time.
         stride: Stride along time.
-        relu6: A RELU6 follows (fused at export).
-        norm: Trained with batch normalisation, folded into the weights afterwards.
+        relu6: Whether a RELU6 follows (fused at export).
+        norm: Whether training uses batch normalisation, which is folded into the weights afterwards.
     """
 
     name: str
@@ -100,16 +99,16 @@ class ConvSpec:
 
 
 class Ops(Protocol):
-    """The operations :func:`wire` connects; tensors are ``(batch, 1, samples, channels)``."""
+    """The operations that :func:`wire` connects; tensors are ``(batch, 1, samples, channels)``."""
 
     def conv(self, name: str, x: Any) -> Any:
-        """Apply the convolution called ``name``."""
+        """Apply the convolution with the name ``name``."""
 
     def add(self, name: str, a: Any, b: Any) -> Any:
-        """RELU6 of the sum."""
+        """Return RELU6 of the sum."""
 
     def mean(self, name: str, x: Any) -> Any:
-        """Mean over time, dimensions kept."""
+        """Return the mean over time; all dimensions are kept."""
 
 
 PRESETS: dict[str, StudentSpec] = {
@@ -166,42 +165,41 @@ PRESETS: dict[str, StudentSpec] = {
         arena_limit_bytes=128 * 1024,
     ),
 }
-"""The three sizes. Limits are the promises of the presets; they are checked on the exported file and in the real TFLM
-interpreter, never estimated."""
+"""The three presets. The limits are checked on the exported file and in the real TFLM interpreter, never estimated."""
 
 
 def preset(name: str) -> StudentSpec:
-    """Look a preset up.
+    """Return a preset by its name.
 
     Args:
         name: ``nano``, ``micro`` or ``small``.
 
     Raises:
-        UsageError: There is no such preset.
+        UsageError: The preset does not exist.
     """
     try:
         return PRESETS[name]
     except KeyError:
-        raise UsageError(f"no student preset is called {name!r}", f"use one of {', '.join(PRESETS)}") from None
+        raise UsageError(f"unknown student preset {name!r}", f"use one of {', '.join(PRESETS)}") from None
 
 
 def is_residual(cin: int, block: Block) -> bool:
-    """Whether a block's input can be added to its output."""
+    """Return whether the input of a block can be added to its output."""
     return block.stride == 1 and cin == block.channels
 
 
 def convolutions(spec: StudentSpec, n_outputs: int) -> tuple[ConvSpec, ...]:
-    """Every convolution of a student, in the order in which :func:`wire` applies them.
+    """Return all convolutions of a student, in the order in which :func:`wire` applies them.
 
     Args:
         spec: The student.
-        n_outputs: Heads.
+        n_outputs: Number of heads.
     """
     found = [ConvSpec("stem", "conv", 1, spec.stem_channels, spec.stem_kernel, spec.stem_stride, True, True)]
     cin = spec.stem_channels
     for i, block in enumerate(spec.blocks):
         found.append(ConvSpec(f"block{i}.depth", "depthwise", cin, cin, block.kernel, block.stride, True, True))
-        # The sum of a residual block carries the RELU6 itself, so its branch ends without one.
+        # RELU6 follows the sum of a residual block, so the branch itself ends without one.
         relu6 = not is_residual(cin, block)
         found.append(ConvSpec(f"block{i}.point", "conv", cin, block.channels, 1, 1, relu6, True))
         cin = block.channels
@@ -215,7 +213,7 @@ def wire(spec: StudentSpec, ops: Ops, x: Any) -> tuple[Any, Any]:
 
     Args:
         spec: The student.
-        ops: Operations that know the weights.
+        ops: The operations, with their weights.
         x: Input, shape ``(batch, 1, samples, 1)``.
 
     Returns:
@@ -232,9 +230,9 @@ def wire(spec: StudentSpec, ops: Ops, x: Any) -> tuple[Any, Any]:
 
 
 def activation_names(spec: StudentSpec) -> tuple[tuple[str, bool], ...]:
-    """Every tensor that gets a quantization range: its name, and whether it starts at zero (after a RELU6).
+    """Return the tensors that get a quantization range: name, and whether the range starts at zero (after a RELU6).
 
-    Input and head are not among them: their ranges are a contract (:data:`INPUT_SCALE`, :data:`OUTPUT_SCALE`).
+    Input and head are not included: their ranges are fixed (:data:`INPUT_SCALE`, :data:`OUTPUT_SCALE`).
     """
     found: list[tuple[str, bool]] = [("stem", True)]
     cin = spec.stem_channels
@@ -248,7 +246,7 @@ def activation_names(spec: StudentSpec) -> tuple[tuple[str, bool], ...]:
 
 
 def count_parameters(spec: StudentSpec, n_outputs: int) -> int:
-    """Weights and biases of the folded network."""
+    """Return the number of weights and biases of the folded network."""
     total = 0
     for c in convolutions(spec, n_outputs):
         total += c.kernel * c.cout * (c.cin if c.kind == "conv" else 1) + c.cout

@@ -1,7 +1,7 @@
-"""Loads TensorFlow once, quietly and the same way everywhere.
+"""Load TensorFlow once, quietly and in the same way everywhere.
 
-TensorFlow is a host-only dependency (extra ``convert``). Its import takes seconds and prints to stderr unless told not
-to, so every module of ``convert`` gets it from here, inside the function that needs it.
+TensorFlow is a host-only dependency (extra ``convert``). Its import takes seconds and prints to stderr by default,
+so every module of ``convert`` gets it from here, inside the function that needs it.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from typing import Any
 from firmware_bridge.errors import MissingExtraError
 
 THREADS = 2
-"""Threads inside an operation and between operations: the students are so small that more only add overhead."""
+"""Threads inside an operation and between operations. The students are so small that more threads only add overhead."""
 
 _whole_machine = [False]
 
 
 def use_whole_machine() -> None:
-    """Leaves every core and every GPU to TensorFlow, for networks that are worth it; to be said before it is loaded."""
+    """Let TensorFlow use every core and every GPU, for large networks. Call it before TensorFlow is loaded."""
     _whole_machine[0] = True
 
 
@@ -34,7 +34,7 @@ def load_tensorflow() -> Any:
     Raises:
         MissingExtraError: TensorFlow is not installed.
     """
-    # Where several workers train, each that goes away writes pages of errors; what they mean is said in one line.
+    # With several workers, a lost worker causes pages of log output; the kit reports it in one line.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3" if os.environ.get("TF_CONFIG") else "2")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     try:
@@ -43,31 +43,31 @@ def load_tensorflow() -> Any:
     except ImportError as error:
         raise MissingExtraError("training and export", "convert") from error
     try:
-        # A seed must give the same file: reductions whose order depends on thread timing are switched off.
+        # The same seed must give the same file, so reductions whose order depends on thread timing are disabled.
         tf.config.experimental.enable_op_determinism()
         if not _whole_machine[0]:
             tf.config.threading.set_intra_op_parallelism_threads(THREADS)
             tf.config.threading.set_inter_op_parallelism_threads(THREADS)
-            # Looking for a GPU writes an error where there is none; students train faster without one anyway.
+            # The search for a GPU logs an error where there is none, and students train faster without one.
             with quiet_stderr():
                 tf.config.set_visible_devices([], "GPU")
     except RuntimeError:
-        # The runtime is already up (another caller came first); its settings stay.
+        # An earlier caller started the runtime; its settings cannot change.
         pass
     tf.get_logger().setLevel("ERROR")
     return tf
 
 
 def gpus() -> list[Any]:
-    """The GPUs that TensorFlow may use; none where it was not given the whole machine."""
+    """Return the GPUs that TensorFlow may use; none without :func:`use_whole_machine`."""
     tf = load_tensorflow()
-    with quiet_stderr():  # looking for one writes an error where there is none
+    with quiet_stderr():  # the search logs an error where there is no GPU
         return list(tf.config.get_visible_devices("GPU"))
 
 
 @contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Keep what C++ libraries write to the process's stderr off the user's screen; Python errors still come through."""
+    """Hide what C++ libraries write to stderr; Python exceptions are not affected."""
     sys.stderr.flush()
     kept = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)

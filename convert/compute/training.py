@@ -1,14 +1,13 @@
-"""The training loop: AdamW, warm-up and cosine, masked losses, resumable to the bit.
+"""The training loop: AdamW, warm-up and cosine schedule, masked losses, resumable with identical results.
 
-The state after every epoch (weights, optimizer moments, best weights so far) goes to disk atomically. All chance of an
-epoch is drawn from ``[seed, phase, epoch]``, so a run that was killed and continued ends with the same numbers as one
-that was not.
+The state after every epoch (weights, optimizer moments, best weights so far) is written atomically. All random numbers
+of an epoch are drawn from ``[seed, phase, epoch]``, so a run that was killed and resumed ends with the same numbers as
+an uninterrupted one.
 """
 
 from __future__ import annotations
 
 import io
-import os
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,11 +17,13 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.compute.losses import huber
 from convert.compute.qat import FloatOps, QuantOps, Weights, trainable_names
 from convert.compute.replicas import Replicas
 from convert.compute.students import StudentSpec, wire
 from convert.compute.tf_runtime import load_tensorflow
-from firmware_bridge.errors import InputError, OutputError
+from edge.process.files import output_error, write_atomically
+from firmware_bridge.errors import InputError
 
 Batch = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Inputs ``(n, 1, samples, 1)`` and targets ``(n, heads)``, NaN where a target is unknown."""
@@ -33,15 +34,10 @@ Parts = Mapping[int, Batch]
 ADAM_BETAS = (0.9, 0.99)
 ADAM_EPSILON = 1e-7
 WARMUP_SHARE = 0.05
-"""Share of the steps over which the learning rate rises linearly (cosine to zero afterwards)."""
+"""Share of the steps during which the learning rate rises linearly. A cosine to zero follows."""
 
 GRADIENT_NORM = 5.0
-"""Gradients are scaled down to this global norm."""
-
-HUBER_AT = 3.0
-HUBER_WEIGHT = 1.0
-"""Values are trained on Huber's loss: squared up to ``HUBER_AT``, so that the few extreme labs do not rule; the weight
-brings it to the size of a head's cross-entropy."""
+"""Largest global norm of the gradients; larger gradients are scaled down."""
 
 PHASE_NUMBER = {"float": 1, "quant": 2, "teacher": 3}
 
@@ -56,7 +52,7 @@ class Phase:
         steps_per_epoch: Batches in a pass.
         rate: Peak learning rate.
         decay: Decoupled weight decay on kernels.
-        dropout: On the pooled features.
+        dropout: Dropout rate of the pooled features.
     """
 
     kind: Literal["float", "quant", "teacher"]
@@ -69,14 +65,14 @@ class Phase:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """A training that can go on.
+    """The state of a training, from which it can resume.
 
     Attributes:
-        epoch: Epochs done.
-        weights: Parameters now.
+        epoch: Number of epochs done.
+        weights: Current parameters.
         moments: First and second moments of the optimizer, ``m/NAME`` and ``v/NAME``.
         best: Parameters at the lowest validation loss.
-        best_loss: That loss.
+        best_loss: The lowest validation loss.
     """
 
     epoch: int
@@ -87,7 +83,7 @@ class State:
 
 
 def start(weights: Weights) -> State:
-    """The state before the first epoch."""
+    """Return the state before the first epoch."""
     moments = {f"{m}/{k}": np.zeros_like(v) for k, v in weights.items() for m in ("m", "v")}
     return State(0, dict(weights), moments, dict(weights), float("inf"))
 
@@ -109,7 +105,7 @@ def save_state(path: Path, state: State) -> None:
 
 
 def save_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
-    """Write arrays as ``.npz``, whole or not at all.
+    """Write arrays as ``.npz``, atomically; the folder is made where it is missing.
 
     Raises:
         OutputError: The file cannot be written.
@@ -117,23 +113,19 @@ def save_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
     buffer = io.BytesIO()
     plain: dict[str, Any] = {k: np.asarray(v) for k, v in arrays.items()}
     np.savez(buffer, **plain)
-    partial = path.with_suffix(".part")
+    advice = "free some space or name another folder"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            file.write(buffer.getvalue())
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}", "free some space or name another folder") from error
+        raise output_error(path, error, advice) from None
+    write_atomically(path, buffer.getvalue(), advice=advice)
 
 
 def load_state(path: Path) -> State:
     """Read what :func:`save_state` wrote.
 
     Raises:
-        InputError: The file is no training state.
+        InputError: The file is not a training state.
     """
     try:
         with np.load(path, allow_pickle=False) as data:
@@ -143,16 +135,16 @@ def load_state(path: Path) -> State:
                     parts[key[0]][key[2:]] = data[key]
             epoch, best_loss = int(data["epoch"]), float(data["best_loss"])
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is not a training state", "delete it and start again") from error
+        raise InputError(f"{path} is not a training state", "delete it and rerun the command") from error
     return State(epoch, parts["w"], parts["o"], parts["b"], best_loss)
 
 
 def agreed(replicas: Replicas, state: State) -> State:
-    """The chief's state: another worker may not see the chief's file yet, or an old one.
+    """Return the chief's state on every worker. Another worker may see the chief's file late, or an older one.
 
     Args:
-        replicas: Who takes part.
-        state: What this worker would begin with; its arrays have the chief's shapes.
+        replicas: The replicas of the training.
+        state: State that this worker read; its arrays have the chief's shapes.
     """
     if replicas.workers == 1:
         return state
@@ -169,19 +161,19 @@ def agreed(replicas: Replicas, state: State) -> State:
 
 
 class Loop:
-    """Trains one phase of a network; subclasses say what its outputs are, and may say what it loses.
+    """Trains one phase of a network. Subclasses define the outputs and may define the loss.
 
-    The loss of a step is a sum over the replicas: each adds what its own rows of the batch contribute.
+    The loss of a step is a sum over the replicas: each adds the share of its own rows of the batch.
 
     Args:
-        variables: All of the network's, by name, as ``tf.Variable`` with the state's weights in them, made in the scope
-            of the replicas.
-        names: Those that are trained.
-        is_value: For each head, whether it is a value (squared loss) rather than a probability.
-        phase: What to do.
-        state: Where to start.
-        seed: Root of all chance.
-        replicas: Who takes part; ``None`` for this process alone.
+        variables: All variables of the network by name, ``tf.Variable`` with the weights of the state, created in the
+            scope of the replicas.
+        names: Names of the trained variables.
+        is_value: For each head, whether it is a value (Huber's loss) rather than a probability.
+        phase: The phase to train.
+        state: The state to start from.
+        seed: Seed of all random numbers.
+        replicas: The replicas of the training; ``None`` for this process alone.
     """
 
     def __init__(
@@ -207,12 +199,12 @@ class Loop:
         self._forward = replicas.gathered(lambda x: self._logits(x, None)[0])
 
     def run_epoch(self, batches: Iterator[Batch | Parts], validation: Batch, each: Callable[[int], None]) -> float:
-        """One pass over the training data, then the validation loss.
+        """Run one pass over the training data, then compute the validation loss.
 
         Args:
-            batches: Training batches; where there are others, of each the rows of this process's replicas.
+            batches: Training batches. With several processes, only the rows of this process's replicas.
             validation: Held-out windows.
-            each: Called with the number of steps done after every step.
+            each: Function called after every step with the number of steps done.
 
         Returns:
             The validation loss.
@@ -231,7 +223,7 @@ class Loop:
         self.epoch += 1
         logits = np.concatenate([self._outputs(part) for part in _chunks(validation[0], 256 * self._replicas.count)])
         loss = float(self._loss(tf.constant(logits), tf.constant(validation[1])).numpy())
-        # Other processors may round otherwise, and all must keep the same weights.
+        # Other processors may round differently, and all workers must keep the same best weights.
         loss = float(self._replicas.chiefs(np.array([loss]))[0])
         if loss < self._best_loss:
             self._best_loss = loss
@@ -245,7 +237,7 @@ class Loop:
         return np.asarray(self._forward(*r.values(lambda i: (filled[r.rows(padded, i)],)))[:n], dtype=np.float32)
 
     def state(self) -> State:
-        """Everything needed to go on, or to use the best weights."""
+        """Return the current state, with the best weights."""
         return State(
             self.epoch,
             {k: v.numpy() for k, v in self._vars.items()},
@@ -261,29 +253,27 @@ class Loop:
         return self._phase.rate * 0.5 * (1.0 + float(np.cos(np.pi * (step - warm) / max(1.0, total - warm))))
 
     def _logits(self, x: Any, draw: Any) -> tuple[Any, dict[str, Any]]:
-        """Outputs ``(n, heads)``, and the statistics to update; ``draw`` is ``None`` outside training."""
+        """Return the outputs, ``(n, heads)``, and the statistics to update; ``draw`` is ``None`` outside training."""
         raise NotImplementedError
 
     def _loss(self, logits: Any, y: Any, replicas: Replicas | None = None) -> Any:
-        """Mean over heads of the mean over known targets: cross-entropy, or Huber for values.
+        """Return the mean over heads of the mean over known targets: cross-entropy, or Huber's loss for values.
 
         Args:
             logits: Outputs of some rows.
-            y: Their targets.
-            replicas: Who has the other rows of the batch; ``None`` for nobody.
+            y: Targets of these rows, NaN where unknown.
+            replicas: Replicas that have the other rows of the batch; ``None`` where ``logits`` has all rows.
         """
         tf = self._tf
         known = tf.cast(~tf.math.is_nan(y), tf.float32)
         y = tf.where(tf.math.is_nan(y), tf.zeros_like(y), y)
         entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=y, logits=logits)
-        gap = tf.abs(logits - y) / HUBER_AT
-        huber = HUBER_WEIGHT * tf.where(gap < 1.0, 0.5 * gap * gap, gap - 0.5)
-        each = tf.where(tf.constant(self._value), huber, entropy) * known
+        each = tf.where(tf.constant(self._value), huber(logits - y), entropy) * known
         count = tf.reduce_sum(known, 0)
         return tf.reduce_mean(tf.reduce_sum(each, 0) / tf.maximum(whole(count, replicas), 1.0))
 
     def _averaged(self) -> Callable[[Any], Any] | None:
-        """Mean over the replicas within a step; ``None`` where there is one."""
+        """Return a function that averages over the replicas inside a step; ``None`` for a single replica."""
         r = self._replicas
         return None if r.count == 1 else lambda value: r.all_reduce(value) / r.count
 
@@ -317,11 +307,11 @@ class Trainer(Loop):
 
     Args:
         spec: The student.
-        is_value: For each head, whether it is a value (squared loss) rather than a probability.
-        phase: What to do.
-        state: Where to start.
-        seed: Root of all chance.
-        replicas: Who takes part; ``None`` for this process alone.
+        is_value: For each head, whether it is a value (Huber's loss) rather than a probability.
+        phase: The phase to train.
+        state: The state to start from.
+        seed: Seed of all random numbers.
+        replicas: The replicas of the training; ``None`` for this process alone.
     """
 
     def __init__(
@@ -361,7 +351,7 @@ class Trainer(Loop):
         return tf.reshape(logits, [-1, n]), {}
 
     def _drawn(self, shape: Any, draw: Any) -> Any:
-        """Uniform numbers for this replica's rows: those that one replica would draw for them."""
+        """Return uniform random numbers for the rows of this replica, the same as a single replica would draw."""
         tf, count = self._tf, self._replicas.count
         if count == 1:
             return tf.random.stateless_uniform(shape, draw)
@@ -371,7 +361,7 @@ class Trainer(Loop):
 
 
 def whole(count: Any, replicas: Replicas | None) -> Any:
-    """A count over this replica's rows as one over all rows of the batch, within a step."""
+    """Return the sum of a replica's count over all replicas, inside a step."""
     return count if replicas is None else replicas.all_reduce(count)
 
 

@@ -1,4 +1,4 @@
-"""Rows of a large CSV file, one at a time, columns by name, with messages that name file, line and column."""
+"""Read the rows of a large CSV file one at a time, with columns by name and errors that name file, line and column."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from firmware_bridge.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row.
+    """One row of a CSV file.
 
     Attributes:
-        path: Of the file, for messages.
-        line: Number of the line where the row ends, from 1.
-        fields: As split.
-        columns: Name to position.
+        path: Path of the file, for error messages.
+        line: Number of the last line of the row, from 1.
+        fields: Texts of the fields.
+        columns: Position of each column, by name.
     """
 
     path: Path
@@ -29,7 +29,7 @@ class Row:
     columns: dict[str, int]
 
     def text(self, column: str) -> str:
-        """Return the field without blanks around it; empty where the row is too short."""
+        """Return a field without surrounding blanks; empty where the row is too short."""
         at = self.columns[column]
         return self.fields[at].strip() if at < len(self.fields) else ""
 
@@ -39,14 +39,14 @@ class Row:
         Raises:
             InputError: The field is not a whole number.
         """
-        # A data frame that once had a missing value writes its integers as 98874959.0.
+        # A pandas column with a missing value is float, so its integers are written as 98874959.0.
         digits = self.text(column).removesuffix(".0")
         if not (digits.isascii() and digits.isdigit()) or len(digits) > 15:
             raise InputError(f"{self.path} line {self.line}: {column} is {digits[:40]!r}, not a number")
         return int(digits)
 
     def number(self, column: str) -> float | None:
-        """Return a finite number, or ``None`` where there is none."""
+        """Return a finite number, or ``None`` if the field does not hold one."""
         try:
             value = float(self.text(column))
         except ValueError:
@@ -54,12 +54,12 @@ class Row:
         return value if math.isfinite(value) else None
 
     def time(self, column: str) -> datetime | None:
-        """Return a time, or ``None`` where there is none."""
+        """Return a time in UTC, or ``None`` if the field does not hold one."""
         return parse_time(self.text(column))
 
 
 def parse_time(text: str) -> datetime | None:
-    """Return an ISO time such as ``2262-01-09T03:16:07Z`` in UTC; ``None`` where empty or no time."""
+    """Return an ISO time such as ``2262-01-09T03:16:07Z`` in UTC; ``None`` for any other text."""
     try:
         time = datetime.fromisoformat(text.strip())
         return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
@@ -72,7 +72,7 @@ def rows_of(path: Path, needed: tuple[str, ...]) -> Iterator[Row]:
 
     Args:
         path: The file.
-        needed: Columns that must be there; more do no harm.
+        needed: Required columns; further columns are ignored.
 
     Raises:
         InputError: The file is missing, unreadable, empty or lacks a column.
@@ -103,4 +103,4 @@ def lines_of(path: Path) -> Iterator[str]:
         with path.open(encoding="utf-8", errors="replace", newline="") as file:
             yield from file
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}", "is this the whole data set?") from error
+        raise InputError(f"cannot read {path}: {error.strerror}", "check that the data set is complete") from error

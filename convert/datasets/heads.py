@@ -1,4 +1,4 @@
-"""What a teacher's outputs mean: from its bundle, or from a file beside its checkpoint."""
+"""The meaning of a teacher's outputs, read from its bundle or from the outputs file of its checkpoint."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ class TeacherHead:
     """One output of a teacher.
 
     Attributes:
-        key: Unique in the teacher.
+        key: Name, unique in the teacher.
         lab: Key of the lab.
         loinc: LOINC code of the measured lab, ``None`` where unknown.
-        unit: UCUM unit of what is shown; ``"1"`` for a probability.
+        unit: UCUM unit of the estimate; ``"1"`` for a probability.
         kind: ``"probability"`` or ``"value"``.
-        direction: What the probability is of; ``None`` for a value.
-        horizon_min: Minutes ahead; ``None`` for an estimate of now.
-        slope: Factor from the teacher's output to the shown logit or value.
-        offset: Added after it.
-        threshold: The teacher's own decision threshold, ``None`` where it has none.
-        half_width: Half width of the teacher's own interval, 0 where it has none.
+        direction: Condition that the probability is for: low, high or abnormal; ``None`` for a value.
+        horizon_min: Minutes from the ECG to the result; ``None`` for an estimate of the present.
+        slope: Factor from the teacher's output to the calibrated logit or value.
+        offset: Offset, added after the factor.
+        threshold: Decision threshold of the teacher; ``None`` where it has none.
+        half_width: Half width of the teacher's interval, 0 where it has none.
     """
 
     key: str
@@ -45,15 +45,15 @@ class TeacherHead:
 
     @property
     def is_value(self) -> bool:
-        """The output is a value."""
+        """Whether the output is a value."""
         return self.kind == "value"
 
 
 def heads_of_bundle(bundle: Bundle) -> tuple[TeacherHead, ...]:
-    """The outputs of a foundation bundle, with its own calibration, in the order of the output tensor.
+    """Return the outputs of a foundation bundle with their calibration, in the order of the output tensor.
 
     Raises:
-        InputError: Some outputs of the model are described by no head.
+        InputError: The bundle does not describe all outputs of its model.
     """
     found: dict[int, TeacherHead] = {}
     for h in bundle.manifest.outputs:
@@ -72,16 +72,16 @@ def heads_of_bundle(bundle: Bundle) -> tuple[TeacherHead, ...]:
 
 
 def heads_of_file(path: Path) -> tuple[TeacherHead, ...]:
-    """The outputs of a checkpoint, from the file that names them (:mod:`convert.datasets.outputs_file`).
+    """Return the outputs of a checkpoint from its outputs file (:mod:`convert.datasets.outputs_file`).
 
     Raises:
-        InputError: It cannot be read, or an entry is wrong; the message names the entry.
+        InputError: The file cannot be read, or an entry is wrong; the message names the entry.
     """
     found = []
     for row in read_outputs(path):
         value = row["kind"] == "value"
         if (row["direction"] is None) != value:
-            raise InputError(f"{path}: {row['key']}: a probability needs a direction, a value has none")
+            raise InputError(f"{path}: {row['key']}: a probability needs a direction, a value must not have one")
         fields = {name: row[name] for name in ("key", "lab", "loinc", "unit", "kind", "direction", "horizon_min")}
         found.append(TeacherHead(**fields))
     return tuple(found)

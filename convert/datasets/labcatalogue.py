@@ -1,8 +1,8 @@
 """The catalogue of laboratory indicators: key, LOINC, UCUM unit, reference range, and the spellings of data sets.
 
-The table is ``convert/data/labs.csv``. Ranges are general adult ones with their source in the table; a data set whose
-rows carry their own range (MC-MED does) overrules them. ``mcmed_names`` are spellings seen in that data set,
-``assumed_names`` are not confirmed by anything public and only help the look-up.
+The table is ``convert/data/labs.csv``. The ranges are general adult ranges with their source in the table. Ranges in
+the rows of a data set, as in MC-MED, take precedence. ``mcmed_names`` are spellings that occur in that data set.
+``assumed_names`` are further spellings for the look-up that no public source confirms.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ class Lab:
     """One laboratory indicator.
 
     Attributes:
-        key: Short name used everywhere in this project (``"potassium"``).
-        name: Name for people.
+        key: Short name in this project, such as ``"potassium"``.
+        name: Full name, for display.
         loinc: LOINC code of the measured quantity.
         unit: UCUM unit.
-        ref_low: Lower reference limit in that unit; ``None`` where there is none.
-        ref_high: Upper reference limit; ``None`` where there is none.
-        range_source: Where the range is from.
-        mcmed_names: Spellings of MC-MED's ``Component_name`` that were seen.
+        ref_low: Lower reference limit in ``unit``; ``None`` where there is none.
+        ref_high: Upper reference limit in ``unit``; ``None`` where there is none.
+        range_source: Source of the range.
+        mcmed_names: Spellings that occur in ``Component_name`` of MC-MED.
         assumed_names: Further spellings, not confirmed.
     """
 
@@ -73,8 +73,8 @@ class LabCatalogue(Mapping[str, Lab]):
     def find(self, component_name: str) -> Lab | None:
         """Return the lab that a data set calls ``component_name``, or ``None``.
 
-        Case, punctuation and spacing do not count (MC-MED writes ``_`` for the comma: ``PROTEIN_ TOTAL``); nothing is
-        guessed: ``CORRECTED CALCIUM`` is not calcium.
+        Case, punctuation and spacing are ignored, because MC-MED writes ``_`` for a comma: ``PROTEIN_ TOTAL``. There is
+        no guessing: ``CORRECTED CALCIUM`` is not calcium.
         """
         key = self._by_name.get(normalised(component_name))
         return None if key is None else self._labs[key]
@@ -96,7 +96,7 @@ def catalogue() -> LabCatalogue:
     try:
         return LabCatalogue([_lab(row) for row in csv.DictReader(text.splitlines())])
     except (KeyError, ValueError) as error:
-        raise InputError(f"the catalogue of labs {TABLE} is damaged: {error!r}", "reinstall anyecg-edge") from error
+        raise InputError(f"the lab catalogue {TABLE} is damaged: {error!r}", "reinstall anyecg-edge") from error
 
 
 def _lab(row: dict[str, str]) -> Lab:

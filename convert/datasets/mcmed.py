@@ -5,11 +5,11 @@
     visits.csv               MRN, CSN, Age, Gender, ..., Arrival_time, Departure_time
     labs.csv                 CSN, Order_time, Result_time, ..., Component_name, Component_value, Component_nml_low, ...
     waveform_summary.csv     CSN, Type, Segments, Duration
-    split_random_train.csv   and _val, _test, and split_chrono_*: one CSN a line, no header
+    split_random_train.csv   and _val, _test, and split_chrono_*: one CSN per line, no header
     waveforms/959/98874959/II/98874959_1.hea and .dat
 
-Columns are found by name, so more columns or another order do no harm. Rows are streamed: the real ``labs.csv`` has
-millions.
+Columns are found by name, so further columns or another order are accepted. Rows are streamed, because the real
+``labs.csv`` has millions.
 """
 
 from __future__ import annotations
@@ -34,20 +34,20 @@ Part = Literal["train", "val", "test"]
 Censoring = Literal["", "<", ">"]
 
 ECG = "II"
-"""The only ECG lead of the data set, and the name of its folders."""
+"""The only ECG lead of the data set and the name of its folders."""
 
 _SEED = re.compile(r"^patients \d+, seed (\d{1,18}),", re.MULTILINE)
-"""As :mod:`convert.simulate.write` notes it."""
+"""The seed in a NOTICE that :mod:`convert.simulate.write` wrote."""
 
 _VALUE = re.compile(r"^\s*(?P<sign><=?|>=?|≤|≥)?\s*(?P<number>[-+]?(?:\d{1,12}(?:,\d{3})*(?:\.\d*)?|\.\d+))\s*$")
 
 
 @dataclass(frozen=True, slots=True)
 class LabValue:
-    """A result as a number.
+    """A laboratory result as a number.
 
     Attributes:
-        number: The number itself.
+        number: The number, in the unit of the row.
         censored: ``">"`` where the laboratory reported "more than", ``"<"`` for "less than", else empty.
     """
 
@@ -60,16 +60,16 @@ class LabRow:
     """One row of ``labs.csv``.
 
     Attributes:
-        csn: Visit.
-        result_time: When the result came; the data set has no collection time.
-        order_time: When it was ordered; ``None`` where empty.
+        csn: CSN of the visit.
+        result_time: Time of the result; the data set has no collection time.
+        order_time: Time of the order; ``None`` where empty.
         component: ``Component_name`` as written.
-        lab: Its entry in the catalogue, ``None`` where unknown.
+        lab: Entry in the catalogue; ``None`` where unknown.
         value: The number; ``None`` for text such as ``HEMOLYZED``.
         text: ``Component_value`` as written.
-        units: As written.
-        low: Lower limit of the row's own range, ``None`` where empty.
-        high: Upper limit.
+        units: ``Component_units`` as written.
+        low: Lower limit of the range in the row; ``None`` where empty.
+        high: Upper limit of that range; ``None`` where empty.
     """
 
     csn: int
@@ -86,14 +86,14 @@ class LabRow:
 
 @dataclass(frozen=True, slots=True)
 class VisitRow:
-    """One row of ``visits.csv``, the columns used here.
+    """One row of ``visits.csv``, with the columns that the kit uses.
 
     Attributes:
-        csn: Visit.
-        mrn: Patient.
-        age: Years, ``None`` where empty.
-        sex: As written (``"F"``, ``"M"``).
-        arrival: Arrival at the department.
+        csn: CSN of the visit.
+        mrn: MRN of the patient.
+        age: Age, years; ``None`` where empty.
+        sex: Sex as written (``"F"``, ``"M"``).
+        arrival: Time of arrival at the department.
     """
 
     csn: int
@@ -108,9 +108,9 @@ class Segment:
     """One uninterrupted run of lead II.
 
     Attributes:
-        csn: Visit.
-        number: Of the segment within the visit, from 1.
-        header: Rate, length, start.
+        csn: CSN of the visit.
+        number: Number of the segment in the visit, from 1.
+        header: Header with sampling rate, length and start.
     """
 
     csn: int
@@ -119,7 +119,7 @@ class Segment:
 
     @property
     def start(self) -> datetime | None:
-        """Time of the first sample, UTC; ``None`` where the header has none."""
+        """Time of the first sample, UTC; ``None`` where the header does not give it."""
         return self.header.start
 
     def read(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
@@ -134,7 +134,7 @@ class McMedDataset:
         root: The folder with ``visits.csv``, or the one above its ``data/``.
 
     Raises:
-        InputError: It is no such folder; the message says what was looked for where.
+        InputError: The folder does not have the layout; the message names the missing files.
     """
 
     def __init__(self, root: str | Path) -> None:
@@ -147,16 +147,16 @@ class McMedDataset:
         missing = [name for name in ("visits.csv", "labs.csv", "waveforms") if not (self.root / name).exists()]
         if missing:
             fix = "expected the folder with visits.csv, labs.csv, waveform_summary.csv and waveforms/"
-            raise InputError(f"{self.root} is no MC-MED data set: no {', no '.join(missing)} in it", fix)
+            raise InputError(f"{self.root} is not an MC-MED data set: no {', no '.join(missing)} in it", fix)
 
     @property
     def simulated(self) -> bool:
-        """Whether the simulator wrote it."""
+        """Whether the simulator wrote the data set."""
         return (self.root / "NOTICE").exists()
 
     @property
     def seed(self) -> int | None:
-        """Seed of a simulated cohort as its NOTICE has it, ``None`` for real data."""
+        """Seed of a simulated cohort from its NOTICE; ``None`` for real data."""
         try:
             found = _SEED.search((self.root / "NOTICE").read_text(encoding="utf-8", errors="replace"))
         except OSError:
@@ -167,7 +167,7 @@ class McMedDataset:
         """Yield the visits in file order.
 
         Raises:
-            InputError: The file cannot be read, lacks a column, or holds a CSN or MRN that is no number.
+            InputError: The file cannot be read, lacks a column, or holds a CSN or MRN that is not a number.
         """
         for row in rows_of(self.root / "visits.csv", ("CSN", "MRN", "Age", "Gender", "Arrival_time")):
             yield VisitRow(
@@ -189,7 +189,7 @@ class McMedDataset:
         """Return the CSNs of one part of a split.
 
         Raises:
-            InputError: The file is missing or holds something that is no CSN.
+            InputError: The file is missing or holds a line that is not a CSN.
         """
         path = self.root / f"split_{kind}_{part}.csv"
         out = []
@@ -197,7 +197,9 @@ class McMedDataset:
             if not line.strip():
                 continue
             if not line.strip().isdecimal():
-                raise InputError(f"{path} line {number}: {line.strip()[:40]!r} is no CSN", "one CSN a line, no header")
+                raise InputError(
+                    f"{path} line {number}: {line.strip()[:40]!r} is not a CSN", "expected one CSN per line, no header"
+                )
             out.append(int(line))
         return out
 
@@ -205,11 +207,11 @@ class McMedDataset:
         """Yield laboratory rows in file order.
 
         Args:
-            keys: Catalogue keys wanted; ``None`` yields every row, those of unknown labs too.
-            csns: Visits wanted (a set is fast); ``None`` for all.
+            keys: Catalogue keys to yield; ``None`` for every row, including those of unknown labs.
+            csns: CSNs of the visits to yield, preferably as a set; ``None`` for all.
 
         Raises:
-            InputError: The file cannot be read, lacks a column, or holds a CSN that is no number.
+            InputError: The file cannot be read, lacks a column, or holds a CSN that is not a number.
         """
         needed = ("CSN", "Order_time", "Result_time", "Component_name", "Component_value", "Component_units",
                   "Component_nml_low", "Component_nml_high")  # fmt: skip
@@ -239,7 +241,7 @@ class McMedDataset:
             )
 
     def waveform_summary(self) -> dict[int, tuple[int, float]]:
-        """Return segments and seconds of lead II for every visit that has it."""
+        """Return number of segments and duration in seconds of lead II, by CSN of the visits that have it."""
         out: dict[int, tuple[int, float]] = {}
         for row in rows_of(self.root / "waveform_summary.csv", ("CSN", "Type", "Segments", "Duration")):
             if row.text("Type") == ECG:
@@ -250,7 +252,7 @@ class McMedDataset:
         """Yield the lead II segments of a visit in their order; none where the visit has no ECG.
 
         Raises:
-            InputError: A header is not readable.
+            InputError: A header cannot be read.
         """
         for number, path in self.headers(csn):
             yield Segment(csn, number, read_header(path))

@@ -1,15 +1,15 @@
-"""The file that names a teacher's outputs: TOML or JSON, one entry a row of ``dense``, in order.
+"""The outputs file, which describes a teacher's outputs: TOML or JSON, one entry for each row of ``dense``, in order.
 
 .. code-block:: toml
 
     [[outputs]]
     key = "potassium_high"
     lab = "potassium"
-    loinc = "2823-3"        # may be left out
+    loinc = "2823-3"        # optional
     unit = "1"              # "1" for a probability, else the unit of the value
-    direction = "high"      # low, high or abnormal; none for a value
+    direction = "high"      # low, high or abnormal; omitted for a value
     kind = "probability"    # or "value"
-    horizon_min = 60        # may be left out
+    horizon_min = 60        # optional
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ _KEY = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 
 
 def read_outputs(path: Path) -> list[dict[str, Any]]:
-    """Reads the heads as a bundle's manifest has them.
+    """Read an outputs file into heads as the manifest of a bundle describes them.
 
     Args:
         path: A ``.toml`` or ``.json`` file.
 
     Returns:
-        One entry a head: index, key, lab, loinc, unit, direction, kind, horizon_min, evidence.
+        One entry for each head: index, key, lab, loinc, unit, direction, kind, horizon_min, evidence.
 
     Raises:
-        InputError: It cannot be read, or an entry is wrong; the message names the entry.
+        InputError: The file cannot be read, or an entry is wrong; the message names the entry.
     """
     raw = _parse(path)
     entries = raw.get("outputs") if isinstance(raw, Mapping) else raw
@@ -48,35 +48,35 @@ def read_outputs(path: Path) -> list[dict[str, Any]]:
     seen: set[str] = set()
     for i, head in enumerate(heads):
         if head["key"] in seen:
-            raise InputError(f"{path}: outputs[{i}]: the key '{head['key']}' stands twice")
+            raise InputError(f"{path}: outputs[{i}]: the key '{head['key']}' occurs twice")
         seen.add(head["key"])
     return heads
 
 
 def match_dense(heads: Sequence[Mapping[str, Any]], n_classes: int, outputs: Path, checkpoint: Path) -> None:
-    """Checks that there are as many heads as rows of ``dense``.
+    """Check that the number of heads equals the number of rows of ``dense``.
 
     Raises:
-        InputError: There are not.
+        InputError: The numbers differ.
     """
     if len(heads) != n_classes:
         raise InputError(
             f"{outputs} names {len(heads)} outputs, dense of {checkpoint} has {n_classes}",
-            "one entry a row of dense, in its order",
+            "give one entry for each row of dense, in its order",
         )
 
 
 def _parse(path: Path) -> Any:
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path} is larger than {MAX_BYTES >> 20} MB", "it is no list of outputs")
+            raise InputError(f"{path} is larger than {MAX_BYTES >> 20} MB", "give a TOML or JSON file with the outputs")
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise InputError(
-            f"cannot read {path}: {error.strerror or error}", "--outputs names a TOML or JSON file"
+            f"cannot read {path}: {error.strerror or error}", "give a TOML or JSON file to --outputs"
         ) from None
     except ValueError as error:
-        raise InputError(f"{path} is no text: {error}") from None
+        raise InputError(f"{path} is not a text file: {error}") from None
     try:
         return json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
     except (ValueError, RecursionError) as error:
@@ -85,24 +85,29 @@ def _parse(path: Path) -> Any:
 
 def _head(where: str, index: int, entry: Any) -> dict[str, Any]:
     if not isinstance(entry, Mapping):
-        raise InputError(f"{where} is no table")
+        raise InputError(f"{where} is not a table")
     unknown = sorted(set(entry) - set(KEYS))
     if unknown:
-        raise InputError(f"{where}: unknown '{unknown[0]}'", f"known are {', '.join(KEYS)}")
+        raise InputError(f"{where}: unknown key '{unknown[0]}'", f"known keys: {', '.join(KEYS)}")
     if entry.get("index", index) != index:
-        raise InputError(f"{where}: its index is {entry['index']}", "entries stand in the order of dense")
+        raise InputError(
+            f"{where}: its index is {entry['index']}",
+            f"the index of this entry is {index}; list the entries in the order of dense",
+        )
     kind = entry.get("kind", "probability")
     if kind not in {"probability", "value"}:
-        raise InputError(f"{where}: kind '{kind}'", "probability or value")
+        raise InputError(f"{where}: unknown kind '{kind}'", "use probability or value")
     direction = entry.get("direction")
     if direction not in {"low", "high", "abnormal", None}:
-        raise InputError(f"{where}: direction '{direction}'", "low, high, abnormal, or left out for a value")
+        raise InputError(
+            f"{where}: unknown direction '{direction}'", "use low, high or abnormal, or omit it for a value"
+        )
     key = _text(where, entry, "key")
     if not _KEY.fullmatch(key):
-        raise InputError(f"{where}: key '{key}'", "small letters, digits, and _ . -")
+        raise InputError(f"{where}: invalid key '{key}'", "use lower case letters, digits and _ . -")
     horizon = entry.get("horizon_min")
     if horizon is not None and (not isinstance(horizon, int) or isinstance(horizon, bool) or horizon < 0):
-        raise InputError(f"{where}: horizon_min {horizon!r}", "whole minutes")
+        raise InputError(f"{where}: invalid horizon_min {horizon!r}", "give whole minutes")
     unit = entry.get("unit", "1" if kind == "probability" else None)
     return {
         "index": index,
@@ -125,15 +130,15 @@ def _text(where: str, entry: Mapping[str, Any], name: str) -> str:
 
 
 def _evidence(where: str, value: Any) -> dict[str, Any]:
-    """What was measured of the teacher, as the user states it; the weakest tier where nothing is stated."""
+    """Return the evidence that the user states for the teacher; the lowest level where none is stated."""
     if value is None:
         return {"auroc": None, "ci": None, "n": None, "tier": "limited"}
     if not isinstance(value, Mapping) or value.get("tier") not in {"strong", "moderate", "limited"}:
-        raise InputError(f"{where}: evidence needs a tier", "strong, moderate or limited")
+        raise InputError(f"{where}: evidence needs a tier", "use strong, moderate or limited")
     numbers = {k: value.get(k) for k in ("auroc", "n", "mae")}
     for name, number in numbers.items():
         if number is not None and (isinstance(number, bool) or not isinstance(number, int | float)):
-            raise InputError(f"{where}: evidence.{name} is no number")
+            raise InputError(f"{where}: evidence.{name} is not a number")
     ci = value.get("ci")
     if ci is not None and not (isinstance(ci, list) and len(ci) == 2 and all(isinstance(c, int | float) for c in ci)):
         raise InputError(f"{where}: evidence.ci must be two numbers")

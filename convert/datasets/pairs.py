@@ -1,9 +1,9 @@
-"""Raw continuous recordings into pairs: what the teacher reads and what the student reads of the same ten seconds.
+"""Pairs of windows from continuous recordings: the teacher's input and the student's input for the same ten seconds.
 
-Both come from one pass of the device's own chain on a 500 Hz grid: :class:`edge.window.Windower` says which raw
-samples belong to a window of the filtered stream, so the two are aligned to the sample. The raw signal is kept with
-1.112 s more at each end, the support of the ``stream/1`` filter: from it the student's window can be made again after
-something was added to the raw signal, as a patch would have seen it.
+Both come from one pass of the device's own chain on a 500 Hz grid. :class:`edge.window.Windower` gives the raw samples
+of each window of the filtered stream, so the two inputs are aligned to the sample. The raw signal is kept with 1.112 s
+more at each end, the support of the ``stream/1`` filter. From it, the student's window can be computed again after a
+disturbance was added to the raw signal.
 """
 
 from __future__ import annotations
@@ -29,20 +29,20 @@ from firmware_bridge.errors import AnyEcgError, InputError
 from firmware_bridge.samples import LinkItem, SampleBlock
 
 GRID_HZ = 500
-"""Rate of the raw signal: the teacher's."""
+"""Sampling rate of the raw signal, which is the teacher's rate, Hz."""
 
 DECIMATION = GRID_HZ // int(FS_HZ)
 MARGIN = round(GROUP_DELAY_S * GRID_HZ)
-"""Samples of context at each end of a window: the filter's delay."""
+"""Samples of context at each end of a window, as long as the delay of the filter."""
 
 CONTEXT_SAMPLES = 2 * MARGIN + DECIMATION * WINDOW_SAMPLES
-"""Raw samples from which exactly one window of the stream can be made."""
+"""Number of raw samples that give exactly one window of the stream."""
 
 BLOCK_S = 20.0
-"""Length of the blocks handed to the chain; its results do not depend on it."""
+"""Length of the blocks that the chain gets, s. The results do not depend on it."""
 
 SUFFIXES = (".hea", ".edf", ".bdf", ".csv", ".mat")
-"""What is taken for a recording in a folder."""
+"""Suffixes of the files in a folder that count as recordings."""
 
 Items = Callable[[], Iterator[LinkItem]]
 
@@ -52,14 +52,15 @@ class Recording:
     """One recording.
 
     Attributes:
-        name: Unique in the data set and independent of where it lies.
-        patient: Whose it is; no patient is in two parts of a split.
-        visit: The visit's CSN in the MC-MED layout, ``None`` elsewhere.
-        size: Bytes of its files, or any other number that tells another recording of the same name.
-        place: The data folder; complaints that end up in a bundle leave it out.
-        items: Opens it.
-        training_only: It may not judge or calibrate: nobody's heart, or nobody knows whose.
-        identity: What :mod:`convert.teacher.patients` hashes of whose it is, where name and visit no longer say it.
+        name: Name, unique in the data set and independent of the folder.
+        patient: Identifier of the patient. No patient is in two parts of a split.
+        visit: CSN of the visit in the MC-MED layout; ``None`` elsewhere.
+        size: Size of its files in bytes, or another number that differs for another recording of the same name.
+        place: Path of the data folder. Error messages that are stored in a bundle omit it.
+        items: Function that opens the recording.
+        training_only: Whether it may only be used for training, because it is simulated or its patient is unknown.
+        identity: Text that :mod:`convert.teacher.patients` hashes as the patient, where name and visit do not identify
+            the patient.
     """
 
     name: str
@@ -74,10 +75,10 @@ class Recording:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RawWindow:
-    """A window that the quality gate let pass.
+    """A window that the quality gate accepted.
 
     Attributes:
-        start_s: Signal time of its first sample.
+        start_s: Signal time of its first sample, s.
         context: Raw samples on the 500 Hz grid, ``(6112,)``, float64; the window itself begins at :data:`MARGIN`.
     """
 
@@ -86,30 +87,30 @@ class RawWindow:
 
     @property
     def raw(self) -> NDArray[np.float64]:
-        """The teacher's ten seconds, ``(5000,)``."""
+        """Raw samples of the teacher's ten seconds, ``(5000,)``."""
         return self.context[MARGIN:-MARGIN]
 
 
 def find_recordings(root: Path, fs_hz: float | None = None) -> list[Recording]:
-    """Every recording under a folder, in an order that depends on names alone.
+    """Return all recordings under a folder, in an order that depends only on their names.
 
     Args:
         root: A folder in the MC-MED layout, or any folder with WFDB, EDF, CSV or MATLAB recordings.
-        fs_hz: Sampling rate of CSV and MATLAB files, which may not say it.
+        fs_hz: Sampling rate of CSV and MATLAB files that do not state it, Hz.
 
     Raises:
-        InputError: There is none, or the folder cannot be read.
+        InputError: The folder cannot be read or holds no recording.
     """
     if not root.is_dir():
         raise InputError(f"no data folder at {root}", "give a folder with recordings, or one in the MC-MED layout")
-    # A worker of a cluster stands in another folder.
+    # A worker of a cluster has another working directory.
     place = root.absolute()
     if (root / "visits.csv").is_file() or (root / "data" / "visits.csv").is_file():
         found = _mcmed(McMedDataset(place))
     else:
         found = _folder(place, fs_hz)
     if not found:
-        raise InputError(f"no usable recording in {root}", "WFDB (.hea), EDF, CSV and MATLAB files are read")
+        raise InputError(f"no usable recording in {root}", "give a folder with WFDB (.hea), EDF, CSV or MATLAB files")
     return found
 
 
@@ -123,7 +124,7 @@ def _mcmed(data: McMedDataset) -> list[Recording]:
                 segment = Segment(visit.csn, number, read_header(path))
                 items, size = _SegmentItems(segment), segment.header.n
             except InputError as error:
-                # One damaged header among thousands is left out and named, as a damaged signal is.
+                # A damaged header is reported and skipped like a damaged signal; it must not stop the run.
                 items = _BrokenItems(error.what, error.fix)
             name = f"{visit.csn}_{number}"
             out.append(Recording(name, str(visit.mrn), visit.csn, size, str(data.root), items))
@@ -150,7 +151,7 @@ def _folder(root: Path, fs_hz: float | None) -> list[Recording]:
 
 
 def start_of(recording: Recording) -> datetime | None:
-    """Time of the first sample of a recording in the MC-MED layout, UTC; ``None`` elsewhere or where unknown."""
+    """Return the time of the first sample of a recording in the MC-MED layout, UTC; ``None`` where unknown."""
     items = recording.items
     return items.segment.start if isinstance(items, _SegmentItems) else None
 
@@ -177,7 +178,7 @@ class _BrokenItems:
     fix: str
 
     def __call__(self) -> Iterator[LinkItem]:
-        # A generator, so that it complains where a damaged signal does: when it is read, not when it is opened.
+        # A generator, so that the error is raised on reading, as for a damaged signal, and not on opening.
         yield from ()
         raise InputError(self.what, self.fix)
 
@@ -195,14 +196,14 @@ class _FileItems:
 
 
 def windows_of(items: Iterator[LinkItem], hop_s: float) -> Iterator[RawWindow]:
-    """Windows of one recording as the device forms them: after warm-up, none across a gap, none of poor signal.
+    """Yield the windows of one recording as the device forms them: after warm-up, without gaps, of good quality.
 
     Args:
-        items: The recording.
+        items: Items of the recording.
         hop_s: Seconds between windows.
 
     Raises:
-        InputError: The recording turns out to be broken.
+        InputError: The recording is damaged.
     """
     pairs = _Pairs(hop_s)
     for item in items:
@@ -211,7 +212,7 @@ def windows_of(items: Iterator[LinkItem], hop_s: float) -> Iterator[RawWindow]:
 
 
 class _Pairs:
-    """The device's stages up to the quality gate, and the raw samples behind the newest windows."""
+    """The device's stages up to the quality gate, with the raw samples of the newest windows."""
 
     def __init__(self, hop_s: float) -> None:
         self._timeline = Timeline(GRID_HZ)
@@ -241,9 +242,10 @@ class _Pairs:
         self._trim()
 
     def finish(self) -> Iterator[RawWindow]:
-        """The window that ends with its segment, where up to three samples of its context never come.
+        """Yield the window at the end of the segment, whose context may lack up to three samples.
 
-        The decimating filter is through four samples before its next output, so neither reader looks at them.
+        The decimating filter does not use the last three samples before its next output, so their values do not
+        matter.
         """
         for start_s in self._waiting:
             context = self._context(start_s)
@@ -262,17 +264,17 @@ class _Pairs:
 
 
 def chosen_windows(recording: Recording, hop_s: float, most: int) -> tuple[list[RawWindow], str]:
-    """At most ``most`` windows of a recording, spread evenly over it, in bounded memory.
+    """Return at most ``most`` windows of a recording, spread evenly over it, in bounded memory.
 
-    Every other window is dropped whenever there are too many, and from then on every other one is taken.
+    Whenever there are too many, every second window is dropped, and from then on only every second one is kept.
 
     Args:
         recording: The recording.
-        hop_s: Seconds between the windows to choose from.
-        most: How many are kept.
+        hop_s: Seconds between the candidate windows.
+        most: Largest number of windows.
 
     Returns:
-        The windows in order of time, and why there is none (empty where there are some).
+        The windows in order of time, and the reason where there are none (else empty).
     """
     kept: list[RawWindow] = []
     stride, seen = 1, 0
@@ -291,5 +293,5 @@ def chosen_windows(recording: Recording, hop_s: float, most: int) -> tuple[list[
 
 
 def student_stream(context: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The student's filtered window from raw context, ``(6112,)`` to ``(1250,)``, before the z-score."""
+    """Return the student's filtered window before the z-score, ``(1250,)``, from raw context, ``(6112,)``."""
     return StreamFilter(GRID_HZ).push(context)

@@ -1,9 +1,9 @@
-"""Which windows post-training quantization sees: those that cover the data, not the first ones.
+"""The choice of representative windows for post-training quantization: they cover the data.
 
-Ranges are the smallest and largest value that the windows caused, so what no window shows is clipped on the device.
-Each window is described by a few numbers; after standardising, windows are picked one by one, always the one farthest
-from all that are picked already (k-centre greedy, Gonzalez 1985), beginning with the one nearest to the middle. Nothing
-is drawn: the same windows give the same choice.
+The ranges are the smallest and the largest value that the windows cause, so the device clips what no window shows. Each
+window is described by a few features. After standardisation, windows are chosen one by one: first the window nearest to
+the middle, then always the one farthest from all chosen ones (k-centre greedy, Gonzalez 1985). The choice has no random
+part: the same windows give the same choice.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from firmware_bridge.errors import InputError
 F64 = NDArray[np.float64]
 
 FEATURES = ("amplitude", "peak", "rate", "irregularity", "noise", "wander")
-"""Swing of the filtered window (logarithm); largest z-score; beats a minute; median change of the RR interval relative
-to it; residue above some 20 Hz relative to the swing (logarithm); slow movement of the raw window relative to the swing
-(logarithm)."""
+"""Amplitude of the filtered window (logarithm); largest z-score; beats per minute; median relative change of the RR
+interval; residue above about 20 Hz relative to the amplitude (logarithm); baseline wander of the raw window relative to
+the amplitude (logarithm)."""
 
 FARTHEST = 5.0
-"""Standard deviations from which a window counts as no farther: one wild window must not stand for ten."""
+"""Limit of a feature's distance from the middle, in standard deviations: one extreme window must not outweigh ten."""
 SLOW_S = 0.8
-"""Moving average that leaves the wander."""
+"""Length of the moving average that extracts the baseline wander, s."""
 TINY = 1e-9
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Described:
-    """Windows in a few numbers.
+    """The features of windows.
 
     Attributes:
-        values: ``(n, features)``, in the order of ``FEATURES``.
-        device: What recorded each, as far as it is known, ``(n,)``.
+        values: Features, ``(n, features)``, in the order of ``FEATURES``.
+        device: Name of the recording device of each window, as far as known, ``(n,)``.
     """
 
     values: F64
@@ -52,39 +52,39 @@ class Described:
 def describe(
     filtered: NDArray[np.floating], raw: NDArray[np.floating] | None = None, device: Sequence[str] | None = None
 ) -> Described:
-    """Describes windows.
+    """Compute the features of windows.
 
     Args:
-        filtered: ``(n, 1250)`` at 125 Hz as ``stream/1`` gives them, in any unit; z-scores have no amplitude to tell.
-        raw: The same ten seconds before any filter, ``(n, samples)`` at any rate; without it wander is not told.
-        device: What recorded each; default: the same for all.
+        filtered: Windows of ``stream/1`` at 125 Hz, ``(n, 1250)``, in any unit. Z-scores all have the same amplitude.
+        raw: The same ten seconds before any filter, ``(n, samples)`` at any rate. Without it the wander is 0.
+        device: Name of the recording device of each window; by default the same for all.
 
     Raises:
-        InputError: There is no window, or the arrays do not belong together.
+        InputError: There is no window, or the lengths of the arrays differ.
     """
     n = len(filtered)
     if n == 0 or (raw is not None and len(raw) != n) or (device is not None and len(device) != n):
-        raise InputError("windows to choose from, their raw form and their devices must be equally many, and some")
+        raise InputError("the windows, their raw signals and their devices must be equally many, at least one")
     rows = [_features(np.asarray(x, np.float64), None if raw is None else raw[i]) for i, x in enumerate(filtered)]
     return Described(np.array(rows), np.array([""] * n if device is None else list(device), dtype=np.str_))
 
 
 def choose(described: Described, count: int) -> NDArray[np.intp]:
-    """Picks windows by k-centre greedy.
+    """Choose windows by the k-centre greedy algorithm.
 
     Args:
-        described: The windows.
-        count: How many at most.
+        described: Features of the windows.
+        count: Largest number of windows to choose.
 
     Returns:
-        Their indices, increasing.
+        Indices of the chosen windows, increasing.
     """
     n = len(described)
     if count >= n:
         return np.arange(n)
     points = _standardised(described)
     picked = np.empty(max(count, 1), dtype=np.intp)
-    # Ties go to the first, so that the choice depends on the windows alone.
+    # Ties go to the first window, so that the choice depends only on the windows.
     picked[0] = np.argmin(np.sum(np.square(points - np.median(points, axis=0)), axis=1))
     apart = np.sum(np.square(points - points[picked[0]]), axis=1)
     for k in range(1, len(picked)):
@@ -95,11 +95,11 @@ def choose(described: Described, count: int) -> NDArray[np.intp]:
 
 
 def coverage(described: Described, chosen: NDArray[np.intp]) -> dict[str, Any]:
-    """What was on offer and what was taken, for a report.
+    """Return how well the chosen windows cover all windows, for a report.
 
     Returns:
-        By feature the lowest and highest value of all windows and of the chosen ones, and the share of the range
-        between the first and last percentile of all that the chosen ones span; and how many devices there are.
+        For each feature the lowest and the highest value of all windows and of the chosen ones, and the share of the
+        range from the 1st to the 99th percentile of all windows that the chosen ones span; and the number of devices.
     """
     out: dict[str, Any] = {}
     for j, name in enumerate(FEATURES):
@@ -118,7 +118,7 @@ def coverage(described: Described, chosen: NDArray[np.intp]) -> dict[str, Any]:
 
 
 def coverage_text(found: dict[str, Any]) -> str:
-    """The report on one line."""
+    """Return the result of :func:`coverage` as one line."""
     parts = [f"{name} {100 * found[name]['covered']:.0f} %" for name in FEATURES]
     return f"{', '.join(parts)}, devices {found['device']['chosen']} of {found['device']['all']}"
 
@@ -130,7 +130,7 @@ def _features(x: F64, raw: NDArray[np.floating] | None) -> tuple[float, ...]:
     rr_s = np.diff(beats) / FS_HZ
     rate_bpm = 60.0 / float(np.median(rr_s)) if len(rr_s) else 0.0
     uneven = float(np.median(np.abs(np.diff(rr_s))) / np.median(rr_s)) if len(rr_s) > 1 else 0.0
-    # The third difference passes what lies above some 20 Hz; 1/sqrt(20) is its gain for white noise.
+    # The third difference passes frequencies above about 20 Hz; sqrt(20) is its gain for white noise.
     residue = float(np.median(np.abs(np.diff(x, 3)))) / 0.6745 / np.sqrt(20.0)
     wander = 0.0
     if raw is not None:
@@ -142,19 +142,19 @@ def _features(x: F64, raw: NDArray[np.floating] | None) -> tuple[float, ...]:
 
 
 def _slow(raw: F64, size: int) -> float:
-    """Standard deviation of a moving average."""
+    """Return the standard deviation of the moving average."""
     total = np.cumsum(np.concatenate(([0.0], raw - raw.mean())))
     return float(np.std((total[size:] - total[:-size]) / size))
 
 
 def _standardised(described: Described) -> F64:
-    """Features in standard deviations about their middle, wild ones held back, and a column for each device."""
+    """Return the features in standard deviations from their middle, limited, with a column for each device."""
     values = described.values
     centre = np.median(values, axis=0)
     spread = 1.4826 * np.median(np.abs(values - centre), axis=0)
     spread = np.where(spread > 0.0, spread, np.std(values, axis=0))
     scaled = np.divide(values - centre, spread, out=np.zeros_like(values), where=spread > 0.0)
     names, of = np.unique(described.device, return_inverse=True)
-    # Two devices are as far apart as two windows that differ by two deviations in one feature.
+    # Two devices are as far apart as two windows that differ by two standard deviations in one feature.
     marks = np.sqrt(2.0) * np.eye(len(names))[of]
     return np.concatenate((np.clip(scaled, -FARTHEST, FARTHEST), marks), axis=1)

@@ -1,7 +1,7 @@
-"""Units of laboratory results: what hospitals write, turned into the catalogue's unit, or refused.
+"""Units of laboratory results: convert from the units that hospitals write to the unit of the catalogue.
 
-The table is ``convert/data/units.toml``. A label file may add units of one lab. Nothing is guessed: a value in a unit
-that nobody named would be wrong by a factor and still look like a value.
+The table is ``convert/data/units.toml``. A label file may add units for one lab. An unknown unit is refused and never
+guessed: the converted value could be wrong by a factor and still look plausible.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ TABLE = "units.toml"
 
 
 def plain_unit(text: str) -> str:
-    """A unit in the form in which spellings are compared: lower case without blanks, one sign for micro."""
+    """Return a unit in the form in which spellings are compared: lower case, without blanks, one sign for micro."""
     return "".join(text.lower().split()).replace("\u03bc", "\u00b5")
 
 
@@ -31,12 +31,12 @@ def _table() -> tuple[dict[str, frozenset[str]], dict[str, dict[str, float]]]:
 
 
 def factor_to_catalogue(lab: Lab, unit: str, added: Mapping[str, float]) -> float | None:
-    """Factor from a unit as written to the catalogue's unit of a lab.
+    """Return the factor from a unit to the catalogue's unit of a lab.
 
     Args:
         lab: The lab.
-        unit: As the data set writes it.
-        added: Further units of this lab, as `plain_unit` has them.
+        unit: Unit as the data set writes it.
+        added: Factors of further units of this lab, by the result of `plain_unit`.
 
     Returns:
         The factor; ``None`` where the unit is not known for this lab.

@@ -1,8 +1,8 @@
-"""WFDB records of one file in format 16: the part of the format that MC-MED and the simulator use.
+"""Read and write WFDB records with one file in format 16, the part of the format that MC-MED and the simulator use.
 
-The ``wfdb`` library reads far more, at the price of loading pandas and of milliseconds a record; a training run opens
-hundred thousands of records and mostly wants ten seconds of each. What is not format 16 is handed to ``wfdb``. The
-format: https://physionet.org/physiotools/wag/header-5.htm and signal-5.htm.
+The ``wfdb`` library reads much more, but it loads pandas and takes milliseconds for each record. A training run opens
+hundreds of thousands of records and mostly needs ten seconds of each. Records in other formats are read by ``wfdb``.
+The format is defined in https://physionet.org/physiotools/wag/header-5.htm and signal-5.htm.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from firmware_bridge.errors import InputError, MissingExtraError
 
 _HEADER_LIMIT = 65536
-"""Largest header read, bytes. A real one of one signal has about a hundred."""
+"""Largest header that is read, bytes. A header of one signal has about a hundred."""
 
 _INVALID = -32768
 """The sample value that format 16 reserves for "no data"."""
 
 _DEFAULT_GAIN = 200.0
-"""Units per millivolt where the header gives none (header-5)."""
+"""Counts per millivolt where the header gives no gain (header-5)."""
 
 _GAIN = re.compile(r"^(?P<gain>[-+0-9.eE]+)?(?:\((?P<baseline>-?\d+)\))?(?:/(?P<units>\S+))?$")
 
@@ -34,10 +34,10 @@ class Signal:
     """One signal line of a header.
 
     Attributes:
-        file: Name of the file with the samples, beside the header.
-        lead: Description, such as ``"II"``.
+        file: Name of the file with the samples, in the folder of the header.
+        lead: Description of the signal, such as ``"II"``.
         gain: Counts per physical unit.
-        baseline: Count that means zero.
+        baseline: Count at zero.
         units: Physical unit.
     """
 
@@ -50,15 +50,15 @@ class Signal:
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """A WFDB header whose signals all lie in one format-16 file.
+    """A WFDB header whose signals are all in one file in format 16.
 
     Attributes:
-        path: Of the header.
-        fs_hz: Frames a second.
-        n: Frames; 0 where the header does not say.
+        path: Path of the header.
+        fs_hz: Frames per second.
+        n: Number of frames; 0 where the header does not give it.
         start: Base date and time, read as UTC; ``None`` where absent.
-        signals: In file order.
-        plain: False where the samples are not plain format 16 and ``wfdb`` has to read them.
+        signals: Signals in the order of the file.
+        plain: Whether the samples are plain format 16; otherwise ``wfdb`` reads them.
     """
 
     path: Path
@@ -73,7 +73,7 @@ def read_header(path: Path) -> Header:
     """Read a ``.hea`` file.
 
     Raises:
-        InputError: The file is missing, too large, or no header.
+        InputError: The file is missing, too large, or not a header.
     """
     try:
         with path.open("rb") as file:
@@ -81,7 +81,7 @@ def read_header(path: Path) -> Header:
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
     if len(raw) > _HEADER_LIMIT:
-        raise InputError(f"{path} is larger than any WFDB header", "is it really one?")
+        raise InputError(f"{path} is larger than any WFDB header", "check that it is a WFDB header")
     text = raw.decode("utf-8", errors="replace")
     lines = [line for line in (x.strip() for x in text.splitlines()) if line and not line.startswith("#")]
     if not lines:
@@ -89,7 +89,7 @@ def read_header(path: Path) -> Header:
     try:
         return _parse(path, lines)
     except (ValueError, IndexError, OverflowError) as error:
-        raise InputError(f"{path} is no usable WFDB header: {error}") from error
+        raise InputError(f"{path} is not a usable WFDB header: {error}") from error
 
 
 def _parse(path: Path, lines: list[str]) -> Header:
@@ -102,7 +102,7 @@ def _parse(path: Path, lines: list[str]) -> Header:
     if not 0.0 < fs_hz < 1e6 or not 1 <= count <= 64 or n < 0:
         raise ValueError(f"{count} signals, {fs_hz} Hz, {n} samples")
     if len(lines) < 1 + count:
-        raise ValueError(f"{count} signals announced, {len(lines) - 1} described")
+        raise ValueError(f"the header announces {count} signals and describes {len(lines) - 1}")
     parts = [line.split(maxsplit=8) for line in lines[1 : 1 + count]]
     signals = tuple(_signal(part) for part in parts)
     plain = all(part[1] == "16" for part in parts) and len({signal.file for signal in signals}) == 1
@@ -115,20 +115,20 @@ def _signal(part: list[str]) -> Signal:
         raise ValueError(f"the signal file {file!r} is not a plain name")
     match = _GAIN.match(part[2]) if len(part) > 2 else None
     if len(part) > 2 and match is None:
-        raise ValueError(f"gain {part[2]!r}")
+        raise ValueError(f"invalid gain {part[2]!r}")
     named = match.groupdict() if match else {}
     gain = float(named.get("gain") or 0.0) or _DEFAULT_GAIN
     if not 1e-6 < abs(gain) < 1e12:
-        raise ValueError(f"gain {gain}")
+        raise ValueError(f"invalid gain {gain}")
     zero = int(part[4]) if len(part) > 4 else 0
     baseline = int(named["baseline"]) if named.get("baseline") else zero
     return Signal(file, part[8] if len(part) > 8 else "", gain, baseline, named.get("units") or "mV")
 
 
 def _start(fields: list[str]) -> datetime | None:
-    """Base time ``HH:MM:SS[.fff]`` and date ``DD/MM/YYYY``; without a date there is no start.
+    """Return the start from base time ``HH:MM:SS[.fff]`` and date ``DD/MM/YYYY``; ``None`` without a date.
 
-    WFDB keeps no zone; the tables of the data set are in UTC, and so are these.
+    WFDB has no time zone. The tables of the data set are in UTC, so the start is read as UTC too.
     """
     if len(fields) < 2:
         return None
@@ -143,17 +143,18 @@ def read_samples(header: Header, lead: str, start: int = 0, stop: int | None = N
     """Read one lead.
 
     Args:
-        header: Of the record.
-        lead: Description of the signal; upper and lower case count the same.
-        start: First sample.
-        stop: One past the last; ``None`` reads to the end.
+        header: Header of the record.
+        lead: Description of the signal; case is ignored.
+        start: Index of the first sample.
+        stop: Index after the last sample; ``None`` reads to the end.
 
     Returns:
-        Shape ``(stop - start,)`` or shorter where the record ends, in millivolts; NaN where the record has no data.
+        Samples, ``(stop - start,)`` or shorter where the record ends, mV; NaN where the record has no data.
 
     Raises:
-        InputError: No such lead (the message lists them), not in volts, or the file of samples is missing or short.
-        MissingExtraError: Not format 16 and ``wfdb`` is not installed.
+        InputError: The lead does not exist (the message lists the leads), is not in volts, or its file is missing or
+            truncated.
+        MissingExtraError: The record is not in format 16 and ``wfdb`` is not installed.
     """
     names = [signal.lead for signal in header.signals]
     wanted = [i for i, name in enumerate(names) if name.lower() == lead.lower()]
@@ -196,7 +197,7 @@ def _through_wfdb(header: Header, channel: int, start: int, stop: int | None, sc
     try:
         record = wfdb.rdrecord(name, sampfrom=start, sampto=stop, channels=[channel])
     except Exception as error:
-        # wfdb raises whatever its parsing meets: ValueError, IndexError, TypeError, KeyError ...
+        # wfdb raises many types on damaged files: ValueError, IndexError, TypeError, KeyError ...
         raise InputError(f"wfdb cannot read {name}: {error}") from error
     return np.asarray(record.p_signal[:, 0] * scale, dtype=np.float32)
 
@@ -207,16 +208,16 @@ def write_record(
     """Write one lead as ``name.hea`` and ``name.dat``.
 
     Args:
-        folder: Exists.
-        name: Of the record.
-        lead: Description.
-        signal_mv: Shape ``(n,)``; NaN becomes the reserved value, what does not fit is clipped.
-        fs_hz: Sampling rate.
+        folder: Existing folder.
+        name: Name of the record.
+        lead: Description of the signal.
+        signal_mv: Samples, ``(n,)``, mV. NaN becomes the reserved value; values out of range are clipped.
+        fs_hz: Sampling rate, Hz.
         gain: Counts per millivolt.
         start: Base date and time.
 
     Raises:
-        OSError: As the file system says.
+        OSError: A file cannot be written.
     """
     counts = np.clip(np.rint(signal_mv.astype(np.float64) * gain), _INVALID + 1, 32767)
     digital = np.where(np.isnan(counts), _INVALID, counts).astype("<i2")

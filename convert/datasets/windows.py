@@ -1,8 +1,8 @@
-"""Windows of real recordings, cut and judged by the device's own code.
+"""Windows of real recordings, formed and checked by the device's own code.
 
-Whatever ``anyecg run --source replay:...`` can read is a recording here. Its samples go through the runtime's timeline,
-filter, windower and quality gate, so that a converted model is calibrated and compared on the windows that it would
-have been given on the device, and on no others.
+A recording is any file that ``anyecg run --source replay:...`` can read. Its samples pass the runtime's timeline,
+filter, windower and quality gate. So a converted model is quantized and compared on exactly the windows that it would
+get on the device.
 """
 
 from __future__ import annotations
@@ -29,28 +29,28 @@ from firmware_bridge.samples import LinkItem
 
 GRID_HZ = 500
 HOP_S = 5.0
-"""Windows of one recording overlap by half: neighbours would show the same beats."""
+"""Seconds between windows of one recording, half a window: closer windows would show the same beats."""
 
 SUFFIXES = frozenset({".hea", ".edf", ".bdf", ".csv", ".mat", ".aer"})
 MAX_FILES = 200_000
-"""Recordings found in a folder; the whole of MC-MED has fewer one-lead ones per split."""
+"""Largest number of recordings in a folder. MC-MED has fewer lead II recordings in each part."""
 
 PER_RECORDING = 24
-"""Windows taken of one recording at most, so that a long one does not stand for all."""
+"""Largest number of windows of one recording, so that a long recording does not dominate."""
 
 MAX_SECONDS = 600.0
-"""Seconds read of one recording for them."""
+"""Seconds of one recording that are read."""
 
 _ANNOTATIONS = re.compile(r"(_|-)(ann|annotations|peaks|rr|labels)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RecordedWindow:
-    """A window that the quality gate let through.
+    """A window that the quality gate accepted.
 
     Attributes:
-        recording: The file.
-        end_s: Signal time of its last sample.
+        recording: Path of the recording.
+        end_s: Signal time of its last sample, s.
         raw: Shape ``(5000,)``, 500 Hz, millivolts or counts, before any filter.
         filtered: Shape ``(1250,)``: the same ten seconds as ``stream/1`` gives them, 125 Hz.
         quality: Score of the gate, 0 to 1.
@@ -68,9 +68,9 @@ class WindowSet:
     """Windows of many recordings.
 
     Attributes:
-        windows: In order of the recordings' names, then of time.
+        windows: Windows in the order of the recordings' names, then of time.
         used: Recordings that gave a window.
-        skipped: Recording -> why it gave none.
+        skipped: Reason why a recording gave no window, by recording.
     """
 
     windows: list[RecordedWindow] = field(default_factory=list)
@@ -78,23 +78,23 @@ class WindowSet:
     skipped: dict[Path, str] = field(default_factory=dict)
 
     def raw(self) -> NDArray[np.float64]:
-        """All raw windows, shape ``(n, 5000)``."""
+        """Return all raw windows, shape ``(n, 5000)``."""
         return np.stack([w.raw for w in self.windows])
 
 
-def find_recordings(folder: Path) -> list[Path]:
-    """Every recording under a folder (or the one that is named), sorted, symbolic links to folders not followed.
+def recording_files(folder: Path) -> list[Path]:
+    """Return the recordings under a folder, sorted. Symbolic links to folders are not followed.
 
     Args:
         folder: A folder, or one recording.
 
     Raises:
-        InputError: It is not there, or holds none.
+        InputError: The folder does not exist, or holds no recording.
     """
     if folder.is_file():
         return [folder]
     if not folder.is_dir():
-        raise InputError(f"no such folder: {folder}", "--data names a folder of recordings")
+        raise InputError(f"no such folder: {folder}", "give a folder of recordings to --data")
     found: list[Path] = []
     for root, folders, files in os.walk(folder):
         folders.sort()
@@ -102,25 +102,25 @@ def find_recordings(folder: Path) -> list[Path]:
         headers = {p.stem for p in here if p.suffix == ".hea"}
         found += [p for p in here if (p.suffix == ".hea" or p.stem not in headers) and not _ANNOTATIONS.search(p.stem)]
         if len(found) > MAX_FILES:
-            raise InputError(f"{folder} holds more than {MAX_FILES} recordings", "name a part of them")
+            raise InputError(f"{folder} holds more than {MAX_FILES} recordings", "give a smaller folder")
     if not found:
-        raise InputError(f"{folder} holds no recording", f"known are {', '.join(sorted(SUFFIXES))}")
+        raise InputError(f"{folder} holds no recording", f"recordings are files with {', '.join(sorted(SUFFIXES))}")
     return found
 
 
 def accepted_windows(
     recording: Path, *, hop_s: float = HOP_S, seconds: float = MAX_SECONDS
 ) -> Iterator[RecordedWindow]:
-    """The windows of one recording that the quality gate lets through.
+    """Yield the windows of one recording that the quality gate accepts.
 
     Args:
         recording: A file that ``replay:`` reads.
         hop_s: Seconds between windows.
-        seconds: How much of it is read.
+        seconds: Length of the part that is read, s.
 
     Raises:
-        InputError: It cannot be read.
-        MissingExtraError: Its format needs an extra.
+        InputError: The recording cannot be read.
+        MissingExtraError: The format of the recording needs an extra.
     """
     url = SourceUrl.parse(f"replay:{recording}")
     source = open_replay(SourceUrl(url.text, url.scheme, str(recording), str(recording), {"speed": "max"}))
@@ -136,25 +136,25 @@ def accepted_windows(
 
 
 def collect_windows(folder: Path, count: int, *, hop_s: float = HOP_S, stream: TextIO | None = None) -> WindowSet:
-    """Windows spread over the recordings of a folder.
+    """Collect windows that are spread over the recordings of a folder.
 
-    Where there are more recordings than windows, evenly spaced ones are read. Windows of one recording are spread over
-    its length. The same folder gives the same windows.
+    If there are more recordings than windows, evenly spaced recordings are read. The windows of a recording are spread
+    over its length. The same folder gives the same windows.
 
     Args:
         folder: A folder of recordings, or one recording.
-        count: How many windows at most.
+        count: Largest number of windows.
         hop_s: Seconds between windows of one recording.
-        stream: Where progress goes.
+        stream: Stream for progress; ``None`` to show none.
 
     Returns:
         The windows; at least one.
 
     Raises:
-        InputError: No recording gives a window; the message says why the first did not.
-        MissingExtraError: None can be read without an extra.
+        InputError: No recording gives a window; the message gives the reason for the first one.
+        MissingExtraError: No recording can be read without an extra.
     """
-    recordings = find_recordings(folder)
+    recordings = recording_files(folder)
     order = _spread(len(recordings))
     out = WindowSet()
     taken: dict[Path, list[RecordedWindow]] = {}
@@ -174,7 +174,7 @@ def collect_windows(folder: Path, count: int, *, hop_s: float = HOP_S, stream: T
         if windows:
             taken[recording] = _evenly(windows, PER_RECORDING)
         else:
-            out.skipped[recording] = "no window of it is good enough"
+            out.skipped[recording] = "no window of good quality"
         progress.step(min(done, count, len(recordings)))
         if len(taken) >= count:
             break
@@ -183,7 +183,9 @@ def collect_windows(folder: Path, count: int, *, hop_s: float = HOP_S, stream: T
         if missing is not None:
             raise missing
         first, why = next(iter(out.skipped.items()))
-        raise InputError(f"no usable recording in {folder}: {first.name}: {why}", "ten clean seconds of ECG are needed")
+        raise InputError(
+            f"no usable recording in {folder}: {first.name}: {why}", "give recordings with at least ten clean seconds"
+        )
     return out
 
 
@@ -196,7 +198,7 @@ def _accepted(chain: SignalChain, part: Uniform, recording: Path) -> Iterator[Re
 
 
 def _items(source: object) -> Iterator[LinkItem]:
-    """A recording's items without the event loop, which only paces them."""
+    """Return the items of a recording without pacing."""
     if isinstance(source, ReplaySource):
         for _due_s, item in source.blocks():
             yield item
@@ -212,7 +214,7 @@ def _items(source: object) -> Iterator[LinkItem]:
 
 
 def _spread(n: int) -> list[int]:
-    """0..n-1 so that any beginning of it is spread over the whole: bit-reversed order."""
+    """Return 0 to n-1 in bit-reversed order, so that the first k are spread over the range for any k."""
     bits = max(1, (n - 1).bit_length())
     return [i for i in (int(f"{k:0{bits}b}"[::-1], 2) for k in range(1 << bits)) if i < n]
 
@@ -224,7 +226,7 @@ def _evenly(windows: list[RecordedWindow], limit: int) -> list[RecordedWindow]:
 
 
 def _share(taken: dict[Path, list[RecordedWindow]], count: int, out: WindowSet) -> None:
-    """Gives every recording its turn until there are enough windows."""
+    """Take windows from the recordings in turn until there are enough."""
     orders = [[windows[i] for i in _spread(len(windows))] for _, windows in sorted(taken.items())]
     turns = [w for turn in zip_longest(*orders) for w in turn if w is not None][:count]
     out.windows = sorted(turns, key=lambda w: (str(w.recording), w.end_s))

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 from convert.bundle.files import FLOAT_FILE
 from convert.bundle.fit import Part, agreement, calibrate, judge, summary
 from convert.bundle.writer import AGGREGATION, STREAM_FRONT_END, STREAM_INPUT, BundleContents, to_json
-from convert.compute.inference import Engine, run_int8
+from convert.compute.inference import Engine, as_float, run_int8
 from convert.compute.litert import Exported, export_float, export_int8
 from convert.compute.qat import float_forward, fold, initial_weights, post_training_ranges
 from convert.compute.students import ALLOWED_OPS, StudentSpec, count_parameters
-from convert.compute.windows import as_float
 from convert.datasets import representative
 from convert.datasets.pairs import Recording
 from convert.distil.parity import WINDOWS, links_of, parity, parity_files, student_parity

@@ -12,12 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.compute.inference import Engine, run_int8
+from convert.compute.inference import Engine, as_float, run_int8
 from convert.compute.litert import Exported
 from convert.compute.qat import QuantOps, Weights, float_forward, quantized_forward
 from convert.compute.students import StudentSpec, activation_names, wire
 from convert.compute.tf_runtime import load_tensorflow
-from convert.compute.windows import as_float
 from convert.datasets.heads import TeacherHead
 from convert.distil.train import Distilled
 from convert.parity.forms import HeadName, ParityReport, Stage, StageKind, compare

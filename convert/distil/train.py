@@ -18,12 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.bundle.scaling import SPREAD, Scaling, scaling_of
+from convert.compute.inference import as_float
+from convert.compute.losses import HUBER_AT, huber
 from convert.compute.progress import Progress
 from convert.compute.qat import FloatOps, QuantOps, Weights, fold, initial_ranges, initial_weights
 from convert.compute.replicas import Replicas
 from convert.compute.students import StudentSpec, wire
 from convert.compute.training import (
-    HUBER_AT,
     PHASE_NUMBER,
     Parts,
     Phase,
@@ -35,7 +36,6 @@ from convert.compute.training import (
     start,
     whole,
 )
-from convert.compute.windows import as_float
 from convert.datasets.heads import TeacherHead
 from convert.datasets.pairs import CONTEXT_SAMPLES, student_stream
 from convert.simulate.wearable import Wearable, disturb, drawn
@@ -119,18 +119,14 @@ class DistilTrainer(Trainer):
         p = tf.sigmoid(target)
         entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=p, logits=shown)
         lost = entropy - tf.nn.sigmoid_cross_entropy_with_logits(labels=p, logits=target)
-        apart = self._huber((z - soft) / SPREAD)
+        apart = huber((z - soft) / SPREAD, HUBER_AT)
         # A mean over rows is the replicas' shares together; the laboratory's results are counted, row by row.
         share = 1 if replicas is None else replicas.count
         loss = tf.reduce_mean(tf.where(value, apart, lost * s.weight + LOGIT_WEIGHT * apart)) / share
         loss += HARD_WEIGHT * self._hard(z, shown, hard, replicas)
         if features.shape[-1]:
-            loss += FEATURE_WEIGHT * tf.reduce_mean(self._huber(projected - features)) / share
+            loss += FEATURE_WEIGHT * tf.reduce_mean(huber(projected - features, HUBER_AT)) / share
         return loss
-
-    def _huber(self, gap: Any) -> Any:
-        size = self._tf.abs(gap) / HUBER_AT
-        return HUBER_AT * self._tf.where(size < 1.0, 0.5 * size * size, size - 0.5)
 
     def _hard(self, z: Any, shown: Any, hard: Any, replicas: Replicas | None) -> Any:
         """Cross-entropy (values: Huber) with what the laboratory found, over the windows where it found anything."""
@@ -139,7 +135,7 @@ class DistilTrainer(Trainer):
         y = tf.where(tf.math.is_nan(hard), tf.zeros_like(hard), hard)
         entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=tf.clip_by_value(y, 0.0, 1.0), logits=shown)
         wanted = ((y - self._offset) / self._slope - s.centre) / s.scale
-        each = tf.where(tf.constant(self._value), self._huber((z - wanted) / SPREAD), entropy) * known
+        each = tf.where(tf.constant(self._value), huber((z - wanted) / SPREAD, HUBER_AT), entropy) * known
         return tf.reduce_mean(tf.reduce_sum(each, 0) / tf.maximum(whole(tf.reduce_sum(known, 0), replicas), 1.0))
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.compute.losses import HUBER_AT, huber
 from convert.compute.tf_runtime import load_tensorflow
 from convert.datasets.prepared import PreparedDataset, PreparedHead
 
@@ -26,9 +27,6 @@ F32 = NDArray[np.float32]
 LEAST_KNOWN = 0.02
 """A head known of fewer segments than this share is weighted as if it were known of so many: a handful of labels must
 not rule the gradient."""
-
-HUBER_AT = 3.0
-"""Values are scaled by their quartiles; errors beyond this count linearly, so that the few extreme labs do not rule."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,9 +97,8 @@ def segment_losses(weights: HeadWeights, logits: Any, y: Any) -> Any:
     known = tf.cast(~tf.math.is_nan(y), tf.float32)
     y = tf.where(tf.math.is_nan(y), tf.zeros_like(y), y)
     entropy = tf.nn.weighted_cross_entropy_with_logits(labels=y, logits=logits, pos_weight=weights.positive)
-    gap = tf.abs(logits - y) / HUBER_AT
-    huber = HUBER_AT * tf.where(gap < 1.0, 0.5 * gap * gap, gap - 0.5)
-    each = tf.where(tf.constant(weights.is_value), huber, entropy) * known * weights.known
+    regression = huber(logits - y, HUBER_AT)
+    each = tf.where(tf.constant(weights.is_value), regression, entropy) * known * weights.known
     return tf.reduce_mean(each, axis=1)
 
 

@@ -1,4 +1,4 @@
-"""Laboratory results into labels: one rule for preparing, distilling and validating."""
+"""Turn laboratory results into labels, by one rule for preparation, distillation and validation."""
 
 from __future__ import annotations
 

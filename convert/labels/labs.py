@@ -1,7 +1,7 @@
-"""Laboratory rows as numbers in the catalogue's unit, sorted by shard; what is left out is counted.
+"""Sort laboratory rows by shard, as numbers in the catalogue's unit, and count the rows that are left out.
 
-One pass over the table, before any signal is read. Rows go to one small file a shard, so that memory does not grow with
-the data set and a worker reads only what it needs.
+This takes one pass over the table, before any signal is read. Rows go to one small file for each shard, so that memory
+does not grow with the data set and a worker reads only what it needs.
 """
 
 from __future__ import annotations
@@ -34,14 +34,14 @@ ROW = np.dtype(
         ("high", "<f8"),
     ]
 )
-"""A result: visit, position of the lab in the plan, -1 for ``<`` and 1 for ``>``, times in seconds since 1970 UTC,
-value and limits in the catalogue's unit, NaN where there is no limit."""
+"""Type of a result: visit, position of the lab in the plan, -1 for ``<`` and 1 for ``>``, times in seconds since 1970
+UTC, value and limits in the catalogue's unit, NaN where there is no limit."""
 
 BUFFERED_ROWS = 65_536
-"""Rows held until they are appended to their files: 3.5 MB."""
+"""Rows in memory until they are appended to their files: 3.5 MB."""
 
 SHOWN_UNITS = 12
-"""Unknown units named in a refusal."""
+"""Unknown units that an error message lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +49,15 @@ class RawLab:
     """A laboratory row as a source gives it.
 
     Attributes:
-        visit: Visit (or recording) it belongs to.
-        component: Name as written.
-        value: Its number, ``None`` for text.
-        unit: As written.
-        low: Lower limit of the row's own range, ``None`` where there is none.
-        high: Upper limit.
+        visit: Number of its visit or recording.
+        component: Name of the measured component as written.
+        value: The result as a number; ``None`` for text.
+        unit: Unit as written.
+        low: Lower limit of the range in the row; ``None`` where there is none.
+        high: Upper limit of that range; ``None`` where there is none.
         order: Time of the order.
         result: Time of the result.
-        timeless: The source has no times at all: the result holds for the whole recording.
+        timeless: Whether the source has no times, so that the result holds for the whole recording.
     """
 
     visit: int
@@ -73,15 +73,15 @@ class RawLab:
 
 @dataclass(slots=True)
 class LabCounts:
-    """What became of the rows.
+    """Counts of the rows by their use.
 
     Attributes:
-        rows: Read.
-        used: Handed on.
-        excluded: Reason to count.
-        notes: Of rows that are used: ``censored`` values, ``converted`` from another unit, with ``no_range``.
-        unknown: Names of components that no lab claims, with their counts.
-        limits: Position of the lab and ``"low"`` or ``"high"`` to how often which limit was seen.
+        rows: Number of rows read.
+        used: Number of rows used.
+        excluded: Number of rows left out, by reason.
+        notes: Number of used rows with a ``censored`` value, ``converted`` from another unit, or with ``no_range``.
+        unknown: Number of rows by component that belongs to no lab of the plan.
+        limits: Count of each limit, by position of the lab and ``"low"`` or ``"high"``.
     """
 
     rows: int = 0
@@ -93,12 +93,12 @@ class LabCounts:
 
 
 class LabSorter:
-    """Sorts rows into the shards' files.
+    """Sorts rows into the files of the shards.
 
     Args:
-        plan: The label file.
-        shard_of: Visit to the file of its shard; visits that are not in it are left out.
-        elsewhere: Reason by which a visit without a shard is counted.
+        plan: The label plan.
+        shard_of: File of the shard by visit; rows of other visits are left out.
+        elsewhere: Reason for which the rows of a visit without a shard are counted, by visit.
     """
 
     def __init__(self, plan: LabelPlan, shard_of: Mapping[int, Path], elsewhere: Mapping[int, str]) -> None:
@@ -107,7 +107,7 @@ class LabSorter:
         self._by_name = plan.by_name()
         self._labs = [catalogue()[lab.key] for lab in plan.labs]
         self._factors: dict[tuple[int, str], float | None] = {}
-        self._strange: Counter[tuple[str, str]] = Counter()
+        self._unknown_units: Counter[tuple[str, str]] = Counter()
         self._names: dict[str, int | None] = {}
         self._waiting: dict[Path, list[tuple[float, ...]]] = defaultdict(list)
         self._held = 0
@@ -116,8 +116,8 @@ class LabSorter:
         """Sort all rows.
 
         Raises:
-            InputError: There are no rows; or some are in a unit that is not known, which the message lists.
-            OSError: As the file system says.
+            InputError: There are no rows, or some have an unknown unit; the message lists the units.
+            OSError: A file cannot be written.
         """
         for row in rows:
             self.counts.rows += 1
@@ -126,12 +126,12 @@ class LabSorter:
                 self.counts.excluded[why] += 1
         self._flush()
         if not self.counts.rows:
-            raise InputError("the table of laboratory results has no rows", "is it the whole file?")
-        self._refuse_strange()
+            raise InputError("the table of laboratory results has no rows", "check that the file is complete")
+        self._refuse_unknown_units()
         return self.counts
 
     def _take(self, row: RawLab) -> str:
-        """Hands a row on; or says why it is left out."""
+        """Use a row and return an empty text, or return the reason why it is left out."""
         lab = self._lab_of(row.component)
         if lab is None:
             self.counts.unknown[row.component] += 1
@@ -145,7 +145,7 @@ class LabSorter:
         if factor is None:
             if not unit:
                 return "no_unit"
-            self._strange[self._plan.labs[lab].key, row.unit.strip()] += 1
+            self._unknown_units[self._plan.labs[lab].key, row.unit.strip()] += 1
             return "unknown_unit"
         file = self._shard_of.get(row.visit)
         if file is None:
@@ -153,7 +153,7 @@ class LabSorter:
         times = _times(row)
         if isinstance(times, str):
             return times
-        self._hand_on(file, row, lab, factor, times)
+        self._append(file, row, lab, factor, times)
         return ""
 
     def _lab_of(self, component: str) -> int | None:
@@ -167,7 +167,7 @@ class LabSorter:
             self._factors[lab, unit] = factor_to_catalogue(entry, unit, dict(self._plan.labs[lab].units))
         return self._factors[lab, unit]
 
-    def _hand_on(self, file: Path, row: RawLab, lab: int, factor: float, times: tuple[float, float]) -> None:
+    def _append(self, file: Path, row: RawLab, lab: int, factor: float, times: tuple[float, float]) -> None:
         assert row.value is not None
         sign = {"": 0, "<": -1, ">": 1}[row.value.censored]
         if sign:
@@ -196,19 +196,19 @@ class LabSorter:
         self._waiting.clear()
         self._held = 0
 
-    def _refuse_strange(self) -> None:
-        if not self._strange:
+    def _refuse_unknown_units(self) -> None:
+        if not self._unknown_units:
             return
-        listed = [f"{key} in {unit!r} ({n})" for (key, unit), n in sorted(self._strange.items())]
+        listed = [f"{key} in {unit!r} ({n})" for (key, unit), n in sorted(self._unknown_units.items())]
         more = f" and {len(listed) - SHOWN_UNITS} more" if len(listed) > SHOWN_UNITS else ""
         raise InputError(
             f"unknown units: {', '.join(listed[:SHOWN_UNITS])}{more}",
-            "say in the label file what they are, labs.KEY.units, or leave them out, labs.KEY.ignore_units",
+            "define them in the label file (labs.KEY.units) or leave their results out (labs.KEY.ignore_units)",
         )
 
 
 def limits_for(plan: LabelPlan, counts: LabCounts) -> tuple[tuple[float, float], ...]:
-    """Limits for rows that have none: of each lab low and high, NaN where there is none or the plan wants none."""
+    """Return low and high limit of each lab for rows without limits; NaN where the plan does not use such limits."""
     if plan.heads.missing_range == "exclude":
         return tuple((math.nan, math.nan) for _ in plan.labs)
     if plan.heads.missing_range == "median":
@@ -219,7 +219,7 @@ def limits_for(plan: LabelPlan, counts: LabCounts) -> tuple[tuple[float, float],
 
 
 def with_limits(rows: NDArray[np.void], limits: tuple[tuple[float, float], ...]) -> NDArray[np.void]:
-    """The rows, in place, with `limits_for` in those that have no limit at all."""
+    """Set the limits of `limits_for`, in place, in the rows that have no limit; return the rows."""
     bare = np.isnan(rows["low"]) & np.isnan(rows["high"])
     table = np.array(limits, dtype=np.float64).reshape(-1, 2)
     rows["low"][bare] = table[rows["lab"][bare], 0]
@@ -238,7 +238,7 @@ def _median(seen: Counter[float] | None) -> float:
 
 
 def _times(row: RawLab) -> tuple[float, float] | str:
-    """Order and result in seconds; or why the row cannot be placed."""
+    """Return the times of order and result in seconds, or the reason why the row has no usable time."""
     if row.timeless:
         return -math.inf, math.inf
     order, result = row.order or row.result, row.result or row.order
@@ -250,9 +250,9 @@ def _times(row: RawLab) -> tuple[float, float] | str:
 
 
 def read_rows(path: Path) -> tuple[NDArray[np.void], int]:
-    """The rows of one shard, sorted by visit and lab, and how many were repetitions, which are left out."""
+    """Return the rows of one shard, sorted by visit and lab and without repetitions, and the number of repetitions."""
     raw = np.fromfile(path, dtype=ROW) if path.exists() else np.empty(0, dtype=ROW)
-    # By bytes: two limits that are missing are the same, which numbers that are none would not be.
+    # Compared by bytes, so that two missing limits are equal; NaN is never equal to NaN.
     _, first = np.unique(raw.view(f"V{ROW.itemsize}"), return_index=True)
     rows = raw[np.sort(first)]
     return rows[np.argsort(rows, order=("visit", "lab", "order_s", "result_s"), kind="stable")], len(raw) - len(rows)

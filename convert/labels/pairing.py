@@ -1,4 +1,4 @@
-"""The labels of one visit's segments: which result belongs to which ten seconds, and what it says.
+"""The labels of one visit's segments: assign results to segments of ten seconds, and compare them with their limits.
 
 The data set has no collection time. Blood is drawn soon after the order and long before the result.
 """
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from convert.labels.plan import CandidateHead, Direction, LabelPlan, Pairing
 
 UNKNOWN = 255
-"""A label that nobody knows, in the shards."""
+"""Value of an unknown label in the shards."""
 
 SEGMENT_S = 10.0
 
@@ -25,9 +25,9 @@ class VisitLabels:
     """Labels of the segments of a visit.
 
     Attributes:
-        binary: ``(n, probability heads)`` uint8: 0, 1 or `UNKNOWN`.
-        values: ``(n, value heads)`` float32, NaN where unknown.
-        draws: ``(n, candidate heads)`` int16: row of the visit behind a label, -1 for none.
+        binary: Labels of the probability heads, ``(n, probability heads)`` uint8: 0, 1 or `UNKNOWN`.
+        values: Labels of the value heads, ``(n, value heads)`` float32, NaN where unknown.
+        draws: Row of the visit that a label comes from, ``(n, candidate heads)`` int16, -1 for none.
     """
 
     binary: NDArray[np.uint8]
@@ -36,31 +36,31 @@ class VisitLabels:
 
     @property
     def labelled(self) -> NDArray[np.bool_]:
-        """Which segments have a label, ``(n,)``."""
+        """Return which segments have a label, ``(n,)``."""
         return np.asarray((self.binary != UNKNOWN).any(axis=1) | ~np.isnan(self.values).all(axis=1))
 
 
 def abnormal(rows: NDArray[np.void], direction: Direction) -> NDArray[np.uint8]:
-    """Whether each result lies beyond its own limit: 0, 1, `UNKNOWN`.
+    """Return whether each result is beyond its limit: 0, 1 or `UNKNOWN`, ``(k,)``.
 
-    A result reported as ``>10`` is above any limit up to 10 and not below any; beyond that it says nothing.
+    A result ``>10`` is above every limit up to 10 and not below any limit up to 10. For higher limits it is unknown.
     """
     low = _beyond(rows["value"], rows["censored"], rows["low"])
-    # Above a limit is below its mirror image.
+    # Above a limit is below it after a change of sign.
     high = _beyond(-rows["value"], -rows["censored"], -rows["high"])
     if direction == "low":
         return low
     if direction == "high":
         return high
     either = np.where((low == 1) | (high == 1), 1, np.where((low == UNKNOWN) & (high == UNKNOWN), UNKNOWN, 0))
-    # A side without a limit is not asked for; one that a censored value leaves open is.
+    # A side without a limit is ignored. A side that a censored value does not decide makes the label unknown.
     open_low = (low == UNKNOWN) & ~np.isnan(rows["low"])
     open_high = (high == UNKNOWN) & ~np.isnan(rows["high"])
     return np.where((either == 0) & (open_low | open_high), UNKNOWN, either).astype(np.uint8)
 
 
 def _beyond(value: F64, sign: NDArray[np.int32], limit: F64) -> NDArray[np.uint8]:
-    """Whether values are below a limit; ``sign`` is -1 where the truth is less than the value, 1 where it is more."""
+    """Return whether values are below a limit; ``sign`` is -1 for a result ``<value`` and 1 for ``>value``."""
     exact = (value < limit).astype(np.uint8)
     less = np.where(value <= limit, 1, UNKNOWN)
     more = np.where(value >= limit, 0, UNKNOWN)
@@ -69,16 +69,16 @@ def _beyond(value: F64, sign: NDArray[np.int32], limit: F64) -> NDArray[np.uint8
 
 
 def paired(start_s: F64, rows: NDArray[np.void], pairing: Pairing) -> NDArray[np.int64]:
-    """Which row belongs to each segment.
+    """Return the row that belongs to each segment.
 
     Args:
-        start_s: Begin of each segment, seconds since 1970, ``(n,)``.
+        start_s: Start of each segment, seconds since 1970, ``(n,)``.
         rows: Results of one lab, ``(k,)``.
-        pairing: The rule.
+        pairing: Rule of the pairing.
 
     Returns:
-        ``(n,)``: index of the row nearest in time among those the rule allows, -1 for none. Among equals the one whose
-        order is nearest, then the earlier.
+        Index of the row nearest in time among those that the rule allows, ``(n,)``, -1 for none. Ties go to the nearest
+        order, then to the earlier row.
     """
     middle = (start_s + 0.5 * SEGMENT_S)[:, None]
     if pairing.mode == "nearest":
@@ -104,10 +104,10 @@ def label_visit(start_s: F64, rows: NDArray[np.void], plan: LabelPlan, heads: tu
     """Label the segments of one visit.
 
     Args:
-        start_s: Begin of each segment, seconds since 1970, ``(n,)``; NaN where the recording has no clock.
-        rows: The visit's results.
-        plan: The label file.
-        heads: All candidates, in their order.
+        start_s: Start of each segment, seconds since 1970, ``(n,)``; NaN where the recording has no clock.
+        rows: Results of the visit.
+        plan: The label plan.
+        heads: All candidate heads, in the order of the labels.
     """
     n = len(start_s)
     draws = np.full((n, len(heads)), -1, dtype=np.int16)
@@ -115,7 +115,7 @@ def label_visit(start_s: F64, rows: NDArray[np.void], plan: LabelPlan, heads: tu
     value_columns = {j: k for k, j in enumerate(j for j, head in enumerate(heads) if head.direction is None)}
     binary = np.full((n, len(columns)), UNKNOWN, dtype=np.uint8)
     values = np.full((n, len(value_columns)), np.nan, dtype=np.float32)
-    # Most labs have no result at a visit, and nothing is to be done for them.
+    # Most labs have no result at a visit and need no work.
     chosen: dict[int, tuple[NDArray[np.intp], NDArray[np.int64]]] = {}
     for lab in np.unique(rows["lab"]).tolist():
         at = np.flatnonzero(rows["lab"] == lab)
@@ -143,7 +143,7 @@ def label_visit(start_s: F64, rows: NDArray[np.void], plan: LabelPlan, heads: tu
 
 
 def _taken(what: NDArray[np.generic], index: NDArray[np.int64], none: float) -> NDArray[np.generic]:
-    """``what[index]``, and ``none`` where the index is -1."""
+    """Return ``what[index]``, and ``none`` where the index is -1."""
     if not len(what):
         return np.full(len(index), none)
     return np.where(index < 0, none, what[np.maximum(index, 0)])
@@ -152,7 +152,7 @@ def _taken(what: NDArray[np.generic], index: NDArray[np.int64], none: float) -> 
 def _ahead(
     start_s: F64, time_s: F64, label: NDArray[np.uint8], horizon_s: float
 ) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Whether any result in ``(0, horizon]`` after each segment's end is abnormal, and the row that says so."""
+    """Return whether a result in ``(0, horizon]`` after each segment's end is abnormal, and the row of that result."""
     if not len(time_s):
         return np.full(len(start_s), UNKNOWN, dtype=np.uint8), np.full(len(start_s), -1, dtype=np.int64)
     after = time_s[None, :] - (start_s + SEGMENT_S)[:, None]

@@ -1,4 +1,4 @@
-"""What is prepared and how: the label file, checked, as frozen values. ``docs/prepare.md`` has it for users."""
+"""The label file, checked, as frozen values. ``docs/prepare.md`` describes it for users."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from convert.datasets.units import plain_unit
 from firmware_bridge.errors import InputError
 
 DEFAULT_FILE = "labels.toml"
-"""Label file in ``convert/data`` that holds where none is named."""
+"""Default label file in ``convert/data``."""
 
 SCHEMA = "anyecg.labels/1"
 MAX_BYTES = 1 << 20
@@ -32,14 +32,14 @@ DIRECTIONS: tuple[Direction, ...] = ("low", "high", "abnormal")
 
 @dataclass(frozen=True, slots=True)
 class Pairing:
-    """Which result belongs to which segment.
+    """The rule that assigns results to segments.
 
     Attributes:
-        mode: ``"order_to_result"``: the middle of the segment lies between ``before_min`` before the order and the
-            result; ``"nearest"``: within ``minutes`` of ``time`` (CardioLab: 60, arXiv 2411.14886).
-        before_min: Minutes before the order.
-        minutes: Half width for ``"nearest"``.
-        time: Time of a result for ``"nearest"``.
+        mode: ``"order_to_result"``: the middle of the segment is between ``before_min`` minutes before the order and
+            the result; ``"nearest"``: it is within ``minutes`` of ``time`` (CardioLab: 60, arXiv 2411.14886).
+        before_min: Minutes before the order, for ``"order_to_result"``.
+        minutes: Largest distance in time for ``"nearest"``, minutes.
+        time: Time that counts for ``"nearest"``: order or result.
     """
 
     mode: PairingMode = "order_to_result"
@@ -50,18 +50,20 @@ class Pairing:
 
 @dataclass(frozen=True, slots=True)
 class HeadPlan:
-    """Which outputs are made of a lab.
+    """The outputs for each lab.
 
     Attributes:
-        directions: Of the estimates.
+        directions: Directions of the estimates of the present.
         values: Whether the value itself is an output.
-        horizons_min: Minutes ahead of the monitoring outputs: any abnormal value in ``(0, minutes]`` after the segment.
-        horizon_directions: Theirs.
-        horizon_time: Time of a result for them.
-        missing_range: A row without any reference limit is left out, takes the catalogue's limits, or the median of
-            the lab's limits in the data set (CardioLab's way).
-        min_values: Distinct results paired in the training part below which a head is dropped (CardioLab: 200).
-        min_positives: Distinct abnormal ones, the same (CardioLab: 10).
+        horizons_min: Horizons of the monitoring outputs, minutes: any abnormal value in ``(0, minutes]`` after the
+            segment.
+        horizon_directions: Directions of the monitoring outputs.
+        horizon_time: Time that counts for the monitoring outputs: order or result.
+        missing_range: Use of a row without reference limits: it is left out, or gets the catalogue's limits, or the
+            median of the lab's limits in the data set (as in CardioLab).
+        min_values: Smallest number of distinct results in the training part; with fewer the head is dropped (CardioLab:
+            200).
+        min_positives: Smallest number of distinct abnormal results there (CardioLab: 10).
     """
 
     directions: tuple[Direction, ...] = ("low", "high")
@@ -76,15 +78,15 @@ class HeadPlan:
 
 @dataclass(frozen=True, slots=True)
 class SegmentPlan:
-    """Which ten seconds are taken.
+    """The rules that select segments.
 
     Attributes:
-        hop_s: Seconds between the beginnings of segments.
-        flat_s: Standstill from which a segment is flat.
-        flat_mv: Peak-to-peak below which it is flat.
-        clipped_s: Time at a rail from which it is clipped.
-        max_mv: Peak-to-peak, after the filter, above which it is no ECG.
-        keep_unlabelled: Segments without any label are kept too.
+        hop_s: Seconds between the starts of segments.
+        flat_s: Duration of a constant signal from which a segment is flat, s.
+        flat_mv: Peak-to-peak amplitude below which a segment is flat, mV.
+        clipped_s: Time at a limit of the range from which a segment is clipped, s.
+        max_mv: Peak-to-peak amplitude after the filter above which a segment is not an ECG, mV.
+        keep_unlabelled: Whether segments without any label are kept.
     """
 
     hop_s: float = 10.0
@@ -100,9 +102,9 @@ class LabPlan:
     """One lab of the label file.
 
     Attributes:
-        key: In the catalogue.
-        names: Spellings of its components, as `convert.datasets.labcatalogue.normalised` has them.
-        units: Units added to the known ones, with their factors to the catalogue's.
+        key: Key in the catalogue.
+        names: Spellings of its components, as `convert.datasets.labcatalogue.normalised` returns them.
+        units: Additional units with their factors to the unit of the catalogue.
         ignore_units: Units whose results are left out and counted.
     """
 
@@ -122,19 +124,19 @@ class LabelPlan:
     labs: tuple[LabPlan, ...]
 
     def by_name(self) -> dict[str, int]:
-        """Normalised component name to the position of its lab."""
+        """Return the position of the lab for each normalised component name."""
         return {name: i for i, lab in enumerate(self.labs) for name in lab.names}
 
 
 @dataclass(frozen=True, slots=True)
 class CandidateHead:
-    """An output that the data may support.
+    """An output that the plan asks for; the data may have too few labels for it.
 
     Attributes:
-        key: Unique, such as ``potassium_high``, ``potassium_high_60min``, ``potassium_value``.
+        key: Unique name, such as ``potassium_high``, ``potassium_high_60min``, ``potassium_value``.
         lab: Position of its lab in the plan.
-        direction: ``None`` for a value.
-        horizon_min: ``None`` for an estimate of now.
+        direction: Direction of a probability; ``None`` for a value.
+        horizon_min: Horizon, minutes; ``None`` for an estimate of the present.
     """
 
     key: str
@@ -144,7 +146,7 @@ class CandidateHead:
 
 
 def candidate_heads(plan: LabelPlan) -> tuple[CandidateHead, ...]:
-    """All outputs that are looked for: lab by lab the estimates, the horizons, the value last."""
+    """Return all candidate heads: for each lab the estimates, then the horizons, then the value."""
     out: list[CandidateHead] = []
     for i, lab in enumerate(plan.labs):
         out += [CandidateHead(f"{lab.key}_{d}", i, d, None) for d in plan.heads.directions]
@@ -159,20 +161,20 @@ def candidate_heads(plan: LabelPlan) -> tuple[CandidateHead, ...]:
 
 
 def read_plan(path: Path | None) -> LabelPlan:
-    """Read a label file, or the package's own.
+    """Read a label file.
 
     Args:
-        path: A TOML file; ``None`` for the default.
+        path: A TOML file; ``None`` for the default label file of the package.
 
     Raises:
-        InputError: It cannot be read, or an entry is unknown or wrong; the message names the entry.
+        InputError: The file cannot be read, or an entry is unknown or wrong; the message names the entry.
     """
     if path is None:
         text = (resources.files("convert") / "data" / DEFAULT_FILE).read_text(encoding="utf-8")
         return parse_plan(text, DEFAULT_FILE)
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path} is larger than any label file", "is it the right one?")
+            raise InputError(f"{path} is larger than any label file", "check the path")
         return parse_plan(path.read_text(encoding="utf-8"), str(path))
     except OSError as error:
         raise InputError(f"cannot read the label file {path}: {error.strerror or error}") from error
@@ -181,16 +183,16 @@ def read_plan(path: Path | None) -> LabelPlan:
 
 
 def parse_plan(text: str, where: str) -> LabelPlan:
-    """Read the text of a label file; `read_plan` says how it complains."""
+    """Parse the text of a label file; see `read_plan` for the errors."""
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise InputError(f"the label file {where} is no TOML: {error}") from error
+        raise InputError(f"the label file {where} is not valid TOML: {error}") from error
     return checked_plan(raw, where)
 
 
 def checked_plan(raw: Mapping[str, Any], where: str) -> LabelPlan:
-    """The tables of a label file as a plan; `read_plan` says how it complains."""
+    """Check the tables of a label file; see `read_plan` for the errors."""
     _only(raw, {"schema", "pairing", "heads", "segments", "labs"}, where, "")
     if raw.get("schema", SCHEMA) != SCHEMA:
         raise InputError(f"{where}: schema is {raw['schema']!r}", f"this version reads {SCHEMA!r}")
@@ -215,23 +217,23 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 
 
 def _only(raw: Mapping[str, Any], known: set[str], where: str, table: str) -> None:
-    strange = sorted(set(raw) - known)
-    if strange:
+    unknown = sorted(set(raw) - known)
+    if unknown:
         place = f"[{table}] of {where}" if table else where
-        raise InputError(f"{place} has the unknown key {', '.join(strange)}", f"known are {', '.join(sorted(known))}")
+        raise InputError(f"{place} has the unknown key {', '.join(unknown)}", f"known keys: {', '.join(sorted(known))}")
 
 
 def _table(kind: type[_T], raw: Mapping[str, Any], name: str, where: str) -> _T:
     given = raw.get(name, {})
     if not isinstance(given, Mapping):
-        raise InputError(f"{where}: {name} is no table")
+        raise InputError(f"{where}: {name} is not a table")
     defaults = {f.name: f.default for f in fields(kind)}
     _only(given, set(defaults), where, name)
     return kind(**{key: _value(key, value, defaults[key], f"{where}: {name}.{key}") for key, value in given.items()})
 
 
 def _value(key: str, value: object, like: object, where: str) -> Any:
-    """``value`` as a field that is ``like`` its default; the message says what was expected."""
+    """Return ``value`` as a field with the type of its default ``like``; the error says what was expected."""
     if isinstance(like, bool):
         if isinstance(value, bool):
             return value
@@ -239,13 +241,13 @@ def _value(key: str, value: object, like: object, where: str) -> Any:
     if isinstance(like, tuple):
         items = tuple(value) if isinstance(value, list) else (None,)
         if len(set(map(str, items))) != len(items) or not all(_item_fits(key, item) for item in items):
-            what = f"a list out of {', '.join(_CHOICES[key])}" if key in _CHOICES else "a list of minutes, 1 to 10080"
+            what = f"a list of {', '.join(_CHOICES[key])}" if key in _CHOICES else "a list of minutes, 1 to 10080"
             raise InputError(f"{where} is {value!r}, not {what}")
         return items
     if isinstance(like, str):
         if value in _CHOICES[key]:
             return value
-        raise InputError(f"{where} is {value!r}", f"one of {', '.join(_CHOICES[key])}")
+        raise InputError(f"{where} is {value!r}", f"use one of {', '.join(_CHOICES[key])}")
     number = isinstance(value, int | float) and not isinstance(value, bool)
     whole = not isinstance(like, int) or isinstance(value, int)
     if not number or not whole or not 0 <= cast("float", value) <= 1e6 or math.isnan(cast("float", value)):
@@ -263,7 +265,7 @@ def _labs(raw: object, where: str) -> tuple[LabPlan, ...]:
     if raw is None:
         return _every_lab()
     if not isinstance(raw, Mapping) or not raw:
-        raise InputError(f"{where}: labs is no table with entries", "write [labs.potassium] and so on, or leave it out")
+        raise InputError(f"{where}: labs is not a table with entries", "write [labs.potassium] and so on, or omit it")
     return tuple(_lab(str(key), entry, where) for key, entry in raw.items())
 
 
@@ -280,18 +282,21 @@ def _lab(key: str, entry: object, where: str) -> LabPlan:
     if key not in catalogue():
         raise InputError(f"{where}: labs.{key} is not in the catalogue", "'anyecg prepare --list-labs' lists the keys")
     if not isinstance(entry, Mapping):
-        raise InputError(f"{where}: labs.{key} is no table")
+        raise InputError(f"{where}: labs.{key} is not a table")
     _only(entry, {"names", "units", "ignore_units"}, where, f"labs.{key}")
     names = entry.get("names")
     if names is not None and not _texts(names, least=1):
-        raise InputError(f"{where}: labs.{key}.names is no list of component names")
+        raise InputError(f"{where}: labs.{key}.names is not a list of component names")
     units = entry.get("units", {})
     factors = list(units.values()) if isinstance(units, Mapping) else [None]
     if not all(isinstance(f, int | float) and not isinstance(f, bool) and 0 < f < 1e9 for f in factors):
-        raise InputError(f"{where}: labs.{key}.units is no table of unit = factor", 'as in units = { "mEq/L" = 1.0 }')
+        raise InputError(
+            f"{where}: labs.{key}.units is not a table of unit = factor",
+            'write, for example, units = { "mEq/L" = 1.0 }',
+        )
     ignored = entry.get("ignore_units", [])
     if not _texts(ignored, least=0):
-        raise InputError(f"{where}: labs.{key}.ignore_units is no list of units")
+        raise InputError(f"{where}: labs.{key}.ignore_units is not a list of units")
     return LabPlan(
         key=key,
         names=_names_of(key) if names is None else tuple(dict.fromkeys(normalised(n) for n in names)),

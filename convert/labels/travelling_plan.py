@@ -1,7 +1,7 @@
-"""The label plan that goes with a model: how its labels were made, so that it is judged by the same rules.
+"""The label plan that is stored with a model, so that the model is judged by the rules of its training labels.
 
-A plan is a label file of ``anyecg prepare``, or what a training leaves of it as JSON: ``labels.json`` beside a teacher,
-``validation/labels.json`` in a bundle.
+A plan is a label file of ``anyecg prepare``, or the JSON form of it that a training writes: ``labels.json`` in the
+folder of a teacher, ``validation/labels.json`` in a bundle.
 """
 
 from __future__ import annotations
@@ -19,32 +19,32 @@ from firmware_bridge.errors import BundleError, InputError
 
 SCHEMA = "anyecg.label-plan/1"
 FILE = "validation/labels.json"
-"""In a bundle."""
+"""Path of the plan in a bundle."""
 BESIDE = "labels.json"
-"""Beside a teacher."""
+"""Name of the plan in the folder of a teacher."""
 
 DEFAULT = "default"
-"""Who says a plan that nobody says."""
+"""Origin of the default plan."""
 
 NEAR_MINUTES = 60.0
-"""Where nothing else is said, a result counts for windows this near to its order: CardioLab's estimation task (arXiv
-2411.14886)."""
+"""By default a result is paired with windows at most this many minutes from its order, as in CardioLab's estimation
+task (arXiv 2411.14886)."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChosenPlan:
-    """The plan that holds, and who said so.
+    """The plan in use and its origin.
 
     Attributes:
         plan: The plan.
-        said_by: :data:`DEFAULT`, ``bundle``, ``teacher`` or the name of a file.
+        said_by: Origin of the plan: :data:`DEFAULT`, ``bundle``, ``teacher`` or the name of a file.
     """
 
     plan: LabelPlan
     said_by: str
 
     def for_report(self) -> dict[str, str]:
-        """What a report says of it: who said so, the rule in words, SHA-256."""
+        """Return the entries for a report: origin, rule in words, SHA-256."""
         return {
             "said_by": self.said_by,
             "rule": rule_of(self.plan),
@@ -53,7 +53,7 @@ class ChosenPlan:
 
 
 def default_plan() -> LabelPlan:
-    """Every lab of the catalogue, paired as CardioLab does; rows without a range take the catalogue's."""
+    """Return the default plan: all labs of the catalogue, paired as in CardioLab, with the catalogue's ranges."""
     every = checked_plan({}, "")
     return LabelPlan(
         pairing=Pairing(mode="nearest", minutes=NEAR_MINUTES, time="order"),
@@ -64,15 +64,15 @@ def default_plan() -> LabelPlan:
 
 
 def chosen_plan(given: Path | None, kept: LabelPlan | None, keeper: str) -> ChosenPlan:
-    """The plan of the command line, else the one that model or teacher brings, else the default.
+    """Return the plan of the command line, else the plan stored with the model or teacher, else the default.
 
     Args:
-        given: File of the command line.
-        kept: Plan that stands with the model.
-        keeper: Whose that is.
+        given: File that the command line names.
+        kept: Plan that is stored with the model or teacher.
+        keeper: Origin of ``kept``: ``bundle`` or ``teacher``.
 
     Raises:
-        InputError: The file is no label plan.
+        InputError: The file is not a label plan.
     """
     if given is not None:
         return ChosenPlan(read_label_plan(given), given.name)
@@ -80,70 +80,70 @@ def chosen_plan(given: Path | None, kept: LabelPlan | None, keeper: str) -> Chos
 
 
 def read_label_plan(path: Path) -> LabelPlan:
-    """Reads a label file, TOML as for ``anyecg prepare`` or JSON as a training writes it.
+    """Read a label file: TOML as for ``anyecg prepare``, or JSON as a training writes it.
 
     Args:
-        path: The file; a folder stands for the ``labels.json`` in it.
+        path: Path of the file, or of a folder with a ``labels.json``.
 
     Raises:
-        InputError: It cannot be read, or an entry is unknown or wrong; the message names the entry.
+        InputError: The file cannot be read, or an entry is unknown or wrong; the message names the entry.
     """
     path = path / BESIDE if path.is_dir() else path
     if path.suffix.lower() != ".json":
         return read_plan(path)
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise InputError(f"{path} is larger than any label plan", "is it the right one?")
+            raise InputError(f"{path} is larger than any label plan", "check the path")
         return parse_plan_file(path.read_bytes(), str(path))
     except OSError as error:
         raise InputError(f"cannot read the label plan {path}: {error.strerror or error}") from error
 
 
 def read_bundle_plan(bundle: Path) -> LabelPlan | None:
-    """The plan that a bundle was trained by; ``None`` where it brings none.
+    """Return the plan that a bundle was trained with; ``None`` where the bundle has none.
 
     Raises:
-        BundleError: The file is there and cannot be read.
+        BundleError: The file exists and cannot be read.
     """
     data = read_extra(bundle, FILE, MAX_BYTES)
     try:
         return None if data is None else parse_plan_file(data, FILE)
     except InputError as error:
-        raise BundleError(f"{bundle}: {error.what}", "update anyecg-edge or make the bundle again") from None
+        raise BundleError(f"{bundle}: {error.what}", "update anyecg-edge or create the bundle again") from None
 
 
 def parse_plan_file(data: bytes, where: str) -> LabelPlan:
-    """Reads the bytes of a ``labels.json``.
+    """Parse the bytes of a ``labels.json``.
 
     Raises:
-        InputError: They are none.
+        InputError: They are not a label plan.
     """
     try:
         raw = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{where} is no JSON: {error}") from None
+        raise InputError(f"{where} is not valid JSON: {error}") from None
     if not isinstance(raw, Mapping) or raw.get("schema") != SCHEMA or not isinstance(raw.get("plan"), Mapping):
-        raise InputError(f"{where} is no label plan", f"this version reads {SCHEMA!r}")
+        raise InputError(f"{where} is not a label plan", f"this version reads {SCHEMA!r}")
     plan = dict(raw["plan"])
     try:
         plan["labs"] = {str(lab["key"]): _lab(lab) for lab in plan.get("labs", ())}
     except (TypeError, KeyError, ValueError, AttributeError):
-        raise InputError(f"{where}: labs is no list of labs") from None
+        raise InputError(f"{where}: labs is not a list of labs") from None
     return checked_plan(plan, where)
 
 
 def _lab(lab: Mapping[str, Any]) -> dict[str, Any]:
-    """The entry as a label file has it: units are a table there."""
+    """Return an entry in the form of a label file, where units are a table."""
     return {**{k: v for k, v in lab.items() if k != "key"}, "units": dict(lab.get("units", ()))}
 
 
 def plan_file(plan: LabelPlan) -> bytes:
-    """``labels.json`` of a plan; the same plan gives the same bytes."""
+    """Return the ``labels.json`` of a plan; the same plan gives the same bytes."""
     return (json.dumps({"schema": SCHEMA, "plan": asdict(plan)}, indent=1) + "\n").encode()
 
 
 def rule_of(plan: LabelPlan) -> str:
-    """The pairing in words."""
+    """Return the rule of a plan in words, for reports."""
     p = plan.pairing
     if p.mode == "nearest":
         now = f"the result nearest in time, {p.minutes:g} minutes from its {p.time} at most"

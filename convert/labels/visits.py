@@ -1,6 +1,6 @@
-"""Laboratory results of visits as labels of windows, by the rules of ``anyecg prepare`` and by its code.
+"""Laboratory results of visits as labels of windows, by the rules and the code of ``anyecg prepare``.
 
-What a model is judged and calibrated on means the same as what it was trained on: units, limits, censored values,
+So the labels that judge and calibrate a model mean the same as its training labels: units, limits, censored values,
 pairing and horizons are those of :mod:`convert.labels.labs` and :mod:`convert.labels.pairing`.
 """
 
@@ -33,22 +33,22 @@ class VisitResults:
 
     Args:
         data: The data set.
-        heads: What is asked for; labs that the plan does not name have no labels, nor have values ahead of time. Values
-            come out in the unit of their head.
-        visits: Whose results.
-        plan: How labels are made of them.
+        heads: Heads to label. Labs that are not in the plan have no labels, and neither have values with a horizon.
+            Values are in the unit of their head.
+        visits: CSNs of the visits.
+        plan: The label plan.
 
     Raises:
-        InputError: The table cannot be read, is empty, or holds a unit that nobody named of a lab that is asked for; or
-            the unit of a head is none of its lab.
-        OutputError: There is no room for intermediate files.
+        InputError: The table cannot be read, is empty, or holds an unknown unit of a requested lab; or the unit of a
+            head is not a unit of its lab.
+        OutputError: The intermediate files cannot be written.
     """
 
     def __init__(
         self, data: McMedDataset, heads: Sequence[TeacherHead], visits: Collection[int], plan: LabelPlan
     ) -> None:
         asked = {h.lab for h in heads}
-        # A strange unit of a lab that nobody asks for is no reason to stop.
+        # An unknown unit matters only for a requested lab.
         self._plan = replace(plan, labs=tuple(lab for lab in plan.labs if lab.key in asked))
         position = {lab.key: i for i, lab in enumerate(self._plan.labs)}
         found = [(j, _candidate(h, position[h.lab])) for j, h in enumerate(heads) if h.lab in position]
@@ -61,14 +61,14 @@ class VisitResults:
         self._rows = _rows(data, set(visits), self._plan) if pairs else np.empty(0, dtype=ROW)
 
     def targets(self, visit: int, start_s: F64) -> F32:
-        """Labels of windows of ten seconds of a visit.
+        """Return the labels of ten-second windows of a visit.
 
         Args:
-            visit: Which.
-            start_s: Begin of each window, seconds since 1970 UTC, ``(n,)``; NaN where nobody knows.
+            visit: CSN of the visit.
+            start_s: Start of each window, seconds since 1970 UTC, ``(n,)``; NaN where unknown.
 
         Returns:
-            ``(n, heads)``: 0 or 1 for a probability, the value for a value, NaN where unknown.
+            Labels, ``(n, heads)``: 0 or 1 for a probability, the value for a value, NaN where unknown.
         """
         out = np.full((len(start_s), self._width), np.nan, dtype=np.float32)
         first, last = np.searchsorted(self._rows["visit"], (visit, visit + 1))
@@ -80,7 +80,7 @@ class VisitResults:
 
 
 def _candidate(head: TeacherHead, lab: int) -> CandidateHead | None:
-    """The head as ``prepare`` has it; ``None`` for one that it does not have."""
+    """Return the head as a candidate of ``anyecg prepare``; ``None`` for a head that ``prepare`` does not support."""
     horizon = head.horizon_min or None
     if head.is_value:
         return None if horizon is not None else CandidateHead(head.key, lab, None, None)
@@ -88,29 +88,29 @@ def _candidate(head: TeacherHead, lab: int) -> CandidateHead | None:
 
 
 def _factor(head: TeacherHead, plan: LabelPlan) -> float:
-    """From the unit of a head to the catalogue's, in which results are kept."""
+    """Return the factor from the unit of a head to the catalogue's unit, in which results are stored."""
     added = next(dict(lab.units) for lab in plan.labs if lab.key == head.lab)
     lab = catalogue()[head.lab]
     factor = factor_to_catalogue(lab, head.unit, added)
     if factor is None:
         raise InputError(
-            f"the output '{head.key}' is in {head.unit!r}, which is no known unit of {head.lab}",
-            f"the catalogue has {lab.unit}; say in the label plan what it is, labs.{head.lab}.units",
+            f"the output '{head.key}' is in {head.unit!r}, which is not a known unit of {head.lab}",
+            f"the catalogue has {lab.unit}; define the unit in the label plan (labs.{head.lab}.units)",
         )
     return factor
 
 
 def _rows(data: McMedDataset, visits: set[int], plan: LabelPlan) -> NDArray[np.void]:
-    """The rows of the visits with their limits, sorted by visit."""
-    # A median is of everybody's limits, as in the data set that was prepared.
-    everybody = set(data.waveform_summary()) if plan.heads.missing_range == "median" else visits
-    rows = _raw(data, everybody | visits)
+    """Return the rows of the visits with their limits, sorted by visit."""
+    # The median is over the limits of all visits, as in the prepared data set.
+    every_visit = set(data.waveform_summary()) if plan.heads.missing_range == "median" else visits
+    rows = _raw(data, every_visit | visits)
     first = next(rows, None)
     if first is None:
         return np.empty(0, dtype=ROW)
     with tempfile.TemporaryDirectory(prefix="anyecg-") as folder:
         mine, other = Path(folder) / "rows", Path(folder) / "other"
-        files = {visit: mine if visit in visits else other for visit in everybody | visits}
+        files = {visit: mine if visit in visits else other for visit in every_visit | visits}
         try:
             counts = LabSorter(plan, files, {}).run(chain((first,), rows))
         except OSError as error:

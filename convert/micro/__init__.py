@@ -1,4 +1,4 @@
-"""A bundle as C for TensorFlow Lite Micro, and the check of a model against targets."""
+"""Export a bundle as C for TensorFlow Lite Micro, and check a model against targets."""
 
 from __future__ import annotations
 

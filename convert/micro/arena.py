@@ -1,6 +1,6 @@
-"""The tensor arena: what the real TFLite Micro interpreter needs, and what optimised kernels may ask on top.
+"""The tensor arena: the size that the real TFLite Micro interpreter needs, and the extra size for optimised kernels.
 
-Measured where nothing can be harmed: TFLite Micro trusts its model, so it runs in a process of its own.
+TFLite Micro trusts its model and may crash on a damaged one, so the measurement runs in a separate process.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from convert.micro.graph import Graph, Operation
 from firmware_bridge.errors import CheckFailedError, MissingExtraError
 
 LIMIT_BYTES = 2 << 20
-"""Where the search for an arena ends: more than any microcontroller that this kit names has."""
+"""Largest arena that is tried, bytes: more than any supported microcontroller has."""
 
 GUARD_BYTES = 1024
-"""Part of every margin: the memory plan of another TFLite Micro release may place buffers differently."""
+"""Part of every margin, bytes: another TFLite Micro release may place buffers differently."""
 
 _TIMEOUT_S = 120.0
 _MVE_CHANNELS = 124
-"""Channels that CMSIS-NN's Helium depthwise kernel copies at a time."""
+"""Number of channels that CMSIS-NN's Helium depthwise kernel copies at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +29,10 @@ class Arena:
     """Arena sizes in bytes.
 
     Attributes:
-        measured: The smallest that the TFLite Micro interpreter accepts with its reference kernels, on a 64-bit
-            machine in whole KiB; 32-bit pointers need less.
-        cmsis_nn_margin: Largest scratch buffer of CMSIS-NN's kernels for this model, and the guard.
-        esp_nn_margin: The same for ESP-NN, an estimate: its releases ask for different amounts.
+        measured: Smallest arena that the TFLite Micro interpreter accepts with its reference kernels on a 64-bit
+            machine, a multiple of 1 KiB. 32-bit pointers need less.
+        cmsis_nn_margin: Largest scratch buffer of CMSIS-NN's kernels for this model, plus the guard.
+        esp_nn_margin: Estimate of the same for ESP-NN, whose releases need different sizes.
     """
 
     measured: int
@@ -41,12 +41,12 @@ class Arena:
 
     @property
     def cmsis_nn(self) -> int:
-        """Returns the arena to reserve with CMSIS-NN or the reference kernels."""
+        """Returns the arena to reserve with CMSIS-NN or the reference kernels, bytes."""
         return self.measured + self.cmsis_nn_margin
 
     @property
     def esp_nn(self) -> int:
-        """Returns the arena to reserve with ESP-NN."""
+        """Returns the arena to reserve with ESP-NN, bytes."""
         return self.measured + self.esp_nn_margin
 
 
@@ -55,7 +55,7 @@ def measure(model: bytes, graph: Graph) -> Arena:
 
     Args:
         model: The TFLite flatbuffer.
-        graph: Its graph.
+        graph: Graph of the model.
 
     Raises:
         MissingExtraError: TFLite Micro is not installed.
@@ -73,7 +73,7 @@ def _round16(n: int) -> int:
 
 
 def _dimensions(op: Operation) -> tuple[int, int, int, int]:
-    """Filter area, input channels per filter, filter values and input values of a convolution; zeros for all else."""
+    """Returns filter area, input channels per filter, filter values and input values of a convolution; else zeros."""
     if op.name not in {"CONV_2D", "DEPTHWISE_CONV_2D"} or len(op.inputs) < 2:
         return 0, 0, 0, 0
     source, kernel = op.inputs[0], op.inputs[1]
@@ -83,7 +83,7 @@ def _dimensions(op: Operation) -> tuple[int, int, int, int]:
 
 
 def _cmsis_nn_scratch(op: Operation) -> int:
-    """Bytes as CMSIS-NN's ``*_get_buffer_size`` functions give them, the larger of its DSP and Helium forms."""
+    """Returns the result of CMSIS-NN's ``*_get_buffer_size`` functions, the larger of its DSP and Helium forms."""
     area, channels, _, _ = _dimensions(op)
     if op.name == "DEPTHWISE_CONV_2D":
         return max(2 * channels * area, 4 * _MVE_CHANNELS * area + 4)
@@ -91,7 +91,7 @@ def _cmsis_nn_scratch(op: Operation) -> int:
 
 
 def _esp_nn_scratch(op: Operation) -> int:
-    """Bytes by ESP-NN's ``esp_nn_get_*_scratch_size_esp32s3``, the largest form read; later releases have others."""
+    """Returns the size by ESP-NN's ``esp_nn_get_*_scratch_size_esp32s3``; later releases may need other sizes."""
     area, channels, values, source = _dimensions(op)
     if not area:
         return 0
@@ -116,11 +116,11 @@ def _measure_apart(model: bytes) -> int:
     if answer.get("missing"):
         raise MissingExtraError("measuring the arena", "micro")
     if "arena" not in answer:
-        raise CheckFailedError("TFLite Micro dies of this model", "check the file, then its operations")
+        raise CheckFailedError("TFLite Micro crashed on this model", "check the file, then its operations")
     if answer["arena"] is None:
         raise CheckFailedError(
-            f"TFLite Micro refuses the model, or it needs an arena of more than {LIMIT_BYTES} bytes",
-            "anyecg lint names what it cannot run",
+            f"TFLite Micro refused the model, or the model needs an arena of more than {LIMIT_BYTES} bytes",
+            "run anyecg lint to see the operations that it cannot run",
         )
     return int(answer["arena"])
 

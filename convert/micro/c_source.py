@@ -1,4 +1,4 @@
-"""C source from values: bytes, numbers and texts that come out the same on every machine."""
+"""C source from bytes, numbers and texts, the same on every machine."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from numpy.typing import NDArray
 
 PER_LINE = 16
 MAX_TEXT = 500
-"""Longer texts are cut: C99 promises no more than 4095 characters, each of which may take four."""
+"""Length at which texts are cut. C99 guarantees only 4095 characters, and each may take four."""
 
 
 def byte_rows(data: bytes) -> str:
-    """``0x1c, 0x00, ...`` in rows, indented by two."""
+    """Return bytes as ``0x1c, 0x00, ...`` in rows, indented by two."""
     cells = [f"0x{b:02x}" for b in data]
     rows = (", ".join(cells[i : i + PER_LINE]) for i in range(0, len(cells), PER_LINE))
     return ",\n".join(f"  {row}" for row in rows)
 
 
 def int8_table(values: NDArray[np.int8]) -> str:
-    """A two-dimensional initializer.
+    """Return a two-dimensional initializer.
 
     Args:
-        values: Shape ``(rows, columns)``.
+        values: Values, ``(rows, columns)``.
     """
     rows = []
     for row in values:
@@ -35,19 +35,19 @@ def int8_table(values: NDArray[np.int8]) -> str:
 
 
 def number_rows(literals: Sequence[str], per_line: int = 4) -> str:
-    """Literals in rows, indented by two."""
+    """Return literals in rows, indented by two."""
     rows = (", ".join(literals[i : i + per_line]) for i in range(0, len(literals), per_line))
     return ",\n".join(f"  {row}" for row in rows)
 
 
 def double(value: float) -> str:
-    """The shortest decimal literal that is exactly this double."""
+    """Return the shortest decimal literal that is exactly this double."""
     text = repr(float(value))
     return text if "." in text or "e" in text else f"{text}.0"
 
 
 def float32(value: float) -> str:
-    """The shortest decimal literal of the nearest 32-bit float; a value beyond its range is its largest."""
+    """Return the shortest decimal literal of the nearest 32-bit float; values out of range become the largest float."""
     limit = float(np.finfo(np.float32).max)
     single = struct.unpack("<f", struct.pack("<f", min(max(float(value), -limit), limit)))[0]
     text = str(np.float32(single))
@@ -55,7 +55,7 @@ def float32(value: float) -> str:
 
 
 def text(value: str | None) -> str:
-    """A string literal, or ``NULL``'s value for none; anything but plain ASCII is escaped, and no text can end it."""
+    """Return a string literal, or a null pointer for ``None``. Escapes keep every text inside the literal."""
     if value is None:
         return "0"
     cells = []
@@ -66,12 +66,12 @@ def text(value: str | None) -> str:
 
 
 def comment(value: str) -> str:
-    """A text that can stand within a C comment or a Markdown page on one line."""
+    """Return a text on one line that is safe in a C comment and in Markdown."""
     flat = " ".join(value[:MAX_TEXT].split())
     printable = "".join(c if c.isprintable() else "?" for c in flat)
     return printable.replace("*/", "* /").replace("/*", "/ *").replace("\\", "/").replace("`", "'").replace("|", "/")
 
 
 def defines(pairs: Iterable[tuple[str, str]]) -> str:
-    """``#define`` lines."""
+    """Return ``#define`` lines."""
     return "".join(f"#define {name} {value}\n" for name, value in pairs)

@@ -1,7 +1,7 @@
-"""Bounded access to a FlatBuffers file: every offset is checked, so that a damaged model ends in one error.
+"""Bounded access to a FlatBuffers file: every offset is checked, so that a damaged model gives one clear error.
 
-Layout: https://flatbuffers.dev/internals/ . A table begins with a signed offset back to its vtable; the vtable holds
-one 16-bit position per field, 0 where the field has its default.
+The layout is defined in https://flatbuffers.dev/internals/. A table starts with a signed offset back to its vtable. The
+vtable holds one 16-bit position for each field, 0 where the field has its default.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ _FIX = "give a .tflite file as the converter wrote it"
 
 
 class Flat:
-    """A buffer whose reads outside of it raise our own error.
+    """A buffer that raises `InputError` for reads outside of it.
 
     Args:
-        data: The whole file.
-        what: Its name, for the complaint.
+        data: Content of the file.
+        what: Name of the file, for error messages.
     """
 
     def __init__(self, data: bytes, what: str) -> None:
@@ -26,7 +26,7 @@ class Flat:
         self.what = what
 
     def number(self, form: str, position: int) -> int:
-        """Reads one little-endian integer of a ``struct`` form such as ``i``."""
+        """Reads one little-endian integer of a ``struct`` format such as ``i``."""
         if position < 0:
             raise self.damaged()
         try:
@@ -41,11 +41,11 @@ class Flat:
 
     def damaged(self) -> InputError:
         """Returns the error for an offset that leaves the file."""
-        return InputError(f"{self.what} is damaged: an offset in it leads nowhere", _FIX)
+        return InputError(f"{self.what} is damaged: an offset points outside the file", _FIX)
 
 
 class Table:
-    """One table of a buffer; fields are named by their number in the schema."""
+    """One table of a buffer. Fields are identified by their number in the schema."""
 
     def __init__(self, flat: Flat, position: int) -> None:
         self._flat = flat
@@ -71,7 +71,7 @@ class Table:
         return None if position is None else Table(self._flat, position + self._flat.number("I", position))
 
     def text(self, number: int) -> str:
-        """Reads a text, empty where it is absent."""
+        """Reads a text; empty where it is absent."""
         begin, count = self._vector(number, 1)
         return self._flat.data[begin : begin + count].decode("utf-8", "replace")
 
@@ -82,13 +82,13 @@ class Table:
         return [Table(self._flat, p + self._flat.number("I", p)) for p in places]
 
     def numbers(self, number: int, form: str) -> tuple[int, ...]:
-        """Reads a vector of scalars of a ``struct`` form (``f`` gives floats)."""
+        """Reads a vector of scalars of a ``struct`` format (``f`` gives floats)."""
         size = struct.calcsize("<" + form)
         begin, count = self._vector(number, size)
         return struct.unpack_from(f"<{count}{form}", self._flat.data, begin)
 
     def length(self, number: int) -> int:
-        """Returns how many elements a vector of bytes has."""
+        """Returns the length of a vector of bytes."""
         return self._vector(number, 1)[1]
 
     def _vector(self, number: int, size: int) -> tuple[int, int]:

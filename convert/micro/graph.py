@@ -1,4 +1,4 @@
-"""The graph of a .tflite file, as far as a microcontroller cares: tensors, operations, shapes and types.
+"""The graph of a .tflite file with the properties that matter on a microcontroller: operations, shapes and types.
 
 Field numbers are those of TensorFlow Lite's ``schema.fbs``, version 3.
 """
@@ -34,11 +34,11 @@ TYPES: dict[int, tuple[str, int]] = {
     17: ("int4", 1),
     18: ("bfloat16", 2),
 }
-"""``TensorType`` -> name and bytes of an element."""
+"""Name and element size in bytes by ``TensorType``."""
 
 CUSTOM = 32
 _OLD_CODES = 127
-"""Operations beyond this number are kept in a newer field; the older one then holds this placeholder."""
+"""Placeholder in the older field for operations with a higher number, which are in a newer field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +46,12 @@ class Tensor:
     """One tensor.
 
     Attributes:
-        name: As the converter named it.
+        name: Name that the converter gave it.
         shape: Dimensions.
-        dynamic: Its shape is not fixed.
-        type: ``int8`` and so on.
-        constant: Its values stand in the file.
-        scales: How many quantization scales it has; 0 where it is not quantized.
+        dynamic: Whether a dimension is not fixed.
+        type: Element type, such as ``int8``.
+        constant: Whether the file holds its values.
+        scales: Number of quantization scales; 0 where it is not quantized.
     """
 
     name: str
@@ -73,9 +73,9 @@ class Operation:
 
     Attributes:
         index: Position in the graph.
-        name: ``CONV_2D`` and so on; ``CUSTOM:NAME`` for a custom one.
-        inputs: Its inputs; an absent optional one is ``None``.
-        outputs: Its outputs.
+        name: Name such as ``CONV_2D``; ``CUSTOM:NAME`` for a custom operation.
+        inputs: Input tensors; ``None`` for an absent optional input.
+        outputs: Output tensors.
         dilation: Largest dilation of a convolution, else 1.
         stride: Largest stride of a convolution, else 1.
     """
@@ -88,7 +88,7 @@ class Operation:
     stride: int
 
     def tensors(self) -> tuple[Tensor, ...]:
-        """Returns all inputs and outputs that are there."""
+        """Returns all present inputs and outputs."""
         return tuple(t for t in (*self.inputs, *self.outputs) if t is not None)
 
 
@@ -99,8 +99,8 @@ class Graph:
     Attributes:
         inputs: Model inputs.
         outputs: Model outputs.
-        operations: In order of execution.
-        subgraphs: How many graphs the file holds.
+        operations: Operations in order of execution.
+        subgraphs: Number of graphs in the file.
     """
 
     inputs: tuple[Tensor, ...]
@@ -117,11 +117,11 @@ def read_graph(model: bytes, what: str = "the model") -> Graph:
     """Reads the graph of a TFLite flatbuffer.
 
     Args:
-        model: The file.
-        what: Its name, for complaints.
+        model: Content of the file.
+        what: Name of the file, for error messages.
 
     Raises:
-        InputError: It is not a TFLite model, or damaged.
+        InputError: The file is not a TFLite model, or is damaged.
     """
     if model[4:8] != b"TFL3":
         raise InputError(f"{what} is not a TFLite model", "give a .tflite file or a bundle")
@@ -164,7 +164,7 @@ def _op_name(code: Table) -> str:
 
 
 def _builtin_names() -> dict[int, str]:
-    # The interpreter that the kit needs anyway brings the schema's names.
+    # LiteRT, which the kit needs anyway, contains the names of the schema.
     from ai_edge_litert.schema_py_generated import BuiltinOperator
 
     return {v: k for k, v in vars(BuiltinOperator).items() if isinstance(v, int)}
@@ -186,7 +186,7 @@ def _tensor(table: Table, filled: list[bool]) -> Tensor:
 
 
 def _window(name: str, options: Table | None) -> tuple[int, int]:
-    """Stride and dilation of a convolution."""
+    """Returns stride and dilation of a convolution."""
     if options is None or name not in {"CONV_2D", "DEPTHWISE_CONV_2D"}:
         return 1, 1
     first = 4 if name == "CONV_2D" else 5

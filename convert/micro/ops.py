@@ -1,4 +1,4 @@
-"""Which operations TFLite Micro has, how they are registered, and where they run well."""
+"""The operations of TFLite Micro: how they are registered, and which kernel libraries are fast for them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SPECIAL = {
     "SVDF": "AddSvdf",
     "UNIDIRECTIONAL_SEQUENCE_LSTM": "AddUnidirectionalSequenceLSTM",
 }
-"""Operations whose ``AddXxx`` is not their name in camel case (empty: TFLite Micro has none)."""
+"""Methods of operations whose ``AddXxx`` is not their name in camel case; empty where TFLite Micro has no method."""
 
 # fmt: off
 _PLAIN = frozenset({
@@ -48,10 +48,10 @@ CMSIS_NN_OPS = ALLOWED_OPS | {
     "SOFTMAX",
     "TRANSPOSE_CONV",
 }
-"""Operations with a CMSIS-NN kernel in TFLite Micro, and those of the students, which are cheap without one."""
+"""Operations with a CMSIS-NN kernel in TFLite Micro, plus those of the students, which are fast without one."""
 
 ESP_NN_OPS = ALLOWED_OPS | {"AVERAGE_POOL_2D", "FULLY_CONNECTED", "MAX_POOL_2D", "MUL", "RELU", "SOFTMAX"}
-"""The same for ESP-NN."""
+"""Operations with an ESP-NN kernel in TFLite Micro, plus those of the students."""
 
 
 def adder(op: str) -> str | None:

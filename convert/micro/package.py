@@ -1,7 +1,7 @@
-"""The TFLite Micro package of a bundle: everything that firmware needs, as C, and the proof that it is right.
+"""The TFLite Micro package of a bundle: C sources with everything that firmware needs, and a self-test.
 
-The same bundle gives the same bytes. Nothing is written that was not tried: the golden windows run through the real
-TFLite Micro interpreter first, and must come out equal.
+The same bundle gives the same bytes. Before anything is written, the golden windows run in the real TFLite Micro
+interpreter, and its outputs must be equal.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from edge.frontend import stream
 from firmware_bridge.errors import BundleError, CheckFailedError
 
 FOLDER = "micro"
-"""Where the package stands in a bundle."""
+"""Folder of the package in a bundle."""
 
 TEMPLATES = Path(__file__).parents[1] / "templates" / "micro"
 VERBATIM = (
@@ -51,14 +51,14 @@ _INTERVALS = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MicroSource:
-    """What a package is made of.
+    """The parts of a bundle that a package needs.
 
     Attributes:
-        manifest: Of the bundle.
-        calibration: By head key.
+        manifest: Manifest of the bundle.
+        calibration: Calibration of each head, by key.
         model: The TFLite flatbuffer.
-        golden_inputs: int8 ``(k, *input shape)``.
-        golden_outputs: int8 ``(k, outputs)`` of the reference kernels.
+        golden_inputs: Golden windows, int8 ``(k, *input shape)``.
+        golden_outputs: Outputs of the reference kernels for them, int8 ``(k, outputs)``.
     """
 
     manifest: Manifest
@@ -70,13 +70,13 @@ class MicroSource:
 
 @dataclass(frozen=True, slots=True)
 class MicroPackage:
-    """A package.
+    """A TFLite Micro package.
 
     Attributes:
-        files: Contents by path relative to its folder.
-        arena: What the model needs.
-        ops: Its operations.
-        windows: Golden windows that TFLite Micro gave equal.
+        files: Contents by path relative to the folder of the package.
+        arena: Arena sizes of the model.
+        ops: Names of its operations.
+        windows: Number of golden windows with equal outputs in TFLite Micro.
     """
 
     files: Mapping[str, bytes]
@@ -86,18 +86,18 @@ class MicroPackage:
 
 
 def from_bundle(bundle: Bundle) -> MicroSource:
-    """Takes what a package needs from a verified bundle."""
+    """Return the parts of a verified bundle that a package needs."""
     return MicroSource(bundle.manifest, bundle.calibration, bundle.model, bundle.golden_inputs, bundle.golden_outputs)
 
 
 def with_micro(contents: BundleContents) -> BundleContents:
-    """Adds the package to a bundle that is about to be written.
+    """Add the package to the contents of a new bundle.
 
     Args:
-        contents: A bundle of the micro tier.
+        contents: Contents of a bundle of the micro tier.
 
     Returns:
-        The same with ``micro/`` among its extra files.
+        The contents with ``micro/`` among the extra files.
 
     Raises:
         As :func:`build`.
@@ -110,28 +110,28 @@ def with_micro(contents: BundleContents) -> BundleContents:
 
 
 def build(source: MicroSource) -> MicroPackage:
-    """Makes the package.
+    """Build the package.
 
     Args:
         source: Model, heads, calibration and golden windows.
 
     Raises:
         BundleError: The bundle is not of the micro tier.
-        InputError: Its model is no TFLite model.
-        CheckFailedError: TFLite Micro lacks an operation, refuses the model, or gives other outputs.
+        InputError: The model is not a TFLite model.
+        CheckFailedError: TFLite Micro lacks an operation, refuses the model, or gives different outputs.
         MissingExtraError: TFLite Micro is not installed.
     """
     manifest = source.manifest
     if manifest.tier != "micro" or manifest.front_end.name != "stream/1":
         raise BundleError(
             f"{manifest.name} is of the {manifest.tier} tier with front end {manifest.front_end.name}",
-            "only micro-tier bundles with stream/1 become TFLite Micro packages",
+            "give a bundle of the micro tier with front end stream/1",
         )
     graph = read_graph(source.model, "model.tflite")
     ops = graph.op_names()
-    lacking = [op for op in ops if adder(op) is None]
-    if lacking:
-        raise CheckFailedError(f"TFLite Micro has no operation {', '.join(lacking)}", "anyecg lint says more")
+    missing = [op for op in ops if adder(op) is None]
+    if missing:
+        raise CheckFailedError(f"TFLite Micro has no operation {', '.join(missing)}", "run anyecg lint for details")
     arena = measure(source.model, graph)
     _check_golden(source)
     files = {name: (TEMPLATES / name).read_bytes() for name in VERBATIM}
@@ -150,8 +150,8 @@ def _check_golden(source: MicroSource) -> None:
     different = int(np.count_nonzero(found != source.golden_outputs.reshape(found.shape)))
     if different:
         raise CheckFailedError(
-            f"TFLite Micro gives {different} of {found.size} golden outputs differently",
-            "the golden windows are not those of this model, or it has an operation that anyecg lint warns of",
+            f"TFLite Micro differs in {different} of {found.size} golden outputs",
+            "check that the golden windows belong to this model, and run anyecg lint",
         )
 
 
@@ -313,8 +313,8 @@ def _head(head: OutputHead, cal: HeadCalibration) -> str:
     if cal.knots is not None or cal.abstain is not None:
         what = "an isotonic curve" if cal.knots is not None else "a band of abstention"
         raise CheckFailedError(
-            f"the C package has no room for {what} ({head.key})",
-            "anyecg calibrate probability --methods temperature,platt, without --abstain",
+            f"the C package does not support {what} ({head.key})",
+            "run anyecg calibrate probability with --methods temperature,platt and without --abstain",
         )
     threshold = "0" if cal.threshold is None else "1"
     numbers = (cal.slope, cal.offset, cal.threshold or 0.0, cal.interval_width, cal.level)

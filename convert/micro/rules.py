@@ -1,8 +1,7 @@
-"""Says which target a model fails, and why, before anybody tries it on a board.
+"""Check whether targets can run a model, and give the reasons, before it is tried on a board.
 
 Targets are the kernel libraries (``tflm``: TFLite Micro's reference kernels; ``cmsis-nn``; ``esp-nn``) and the student
-presets, which add their limits of flash and arena. The rules come from what was measured of these kernels: see
-``docs/micro.md``.
+presets, which add limits for flash and arena. The rules come from measurements of these kernels: see ``docs/micro.md``.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ TARGETS = (*KERNELS, *PRESETS)
 SCHEMA = "anyecg.lint/1"
 
 _NAMED = 3
-"""Places that a finding names; the others are counted."""
+"""Number of places that a finding names; the others are counted."""
 
 _INTEGERS = frozenset({"int8", "int16", "int32", "int64", "bool"})
 
@@ -32,14 +31,14 @@ Level = Literal["fail", "note"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing found.
+    """A violation of a rule, or a note.
 
     Attributes:
         rule: Short name of the rule.
-        level: ``fail``, or ``note`` for what is worth knowing.
-        where: Operations or tensors.
-        why: What is wrong with it on these targets.
-        targets: Whom it concerns.
+        level: ``fail``, or ``note`` for information.
+        where: Names of the operations or tensors.
+        why: The reason on these targets.
+        targets: Names of the affected targets.
     """
 
     rule: str
@@ -51,14 +50,14 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class LintReport:
-    """What was found in a model.
+    """The findings for a model.
 
     Attributes:
-        name: Of the model.
-        model_bytes: Its size in flash.
-        operations: Operation -> how often.
-        arena: What the interpreter needs; ``None`` where it cannot run the model.
-        findings: In the order of the rules.
+        name: Name of the model.
+        model_bytes: Size in flash, bytes.
+        operations: Number of uses of each operation.
+        arena: Arena sizes; ``None`` where TFLite Micro cannot run the model.
+        findings: Findings in the order of the rules.
     """
 
     name: str
@@ -68,18 +67,18 @@ class LintReport:
     findings: tuple[Finding, ...]
 
     def of(self, target: str) -> tuple[Finding, ...]:
-        """Returns what concerns a target."""
+        """Returns the findings for a target."""
         return tuple(f for f in self.findings if target in f.targets)
 
     def fits(self, target: str) -> bool:
-        """Returns whether a target runs the model as it should."""
+        """Returns whether a target has no finding of level ``fail``."""
         return all(f.level != "fail" for f in self.of(target))
 
     def passed(self, asked: Sequence[str] = ()) -> bool:
         """Returns whether the model passes.
 
         Args:
-            asked: Targets that must all fit; none asks for every kernel library and at least one preset.
+            asked: Targets that must all fit; by default every kernel library and at least one preset.
         """
         if asked:
             return all(self.fits(t) for t in asked)
@@ -109,14 +108,14 @@ class LintReport:
 
 
 def lint(model: bytes, name: str = "the model") -> LintReport:
-    """Reads a model, tries it in TFLite Micro, and says what each target thinks of it.
+    """Read a model, run it in TFLite Micro, and apply the rules of each target.
 
     Args:
-        model: The TFLite flatbuffer; nothing in it is trusted.
-        name: For the report and complaints.
+        model: The TFLite flatbuffer, which may be damaged or hostile.
+        name: Name of the model, for the report and error messages.
 
     Raises:
-        InputError: It is no TFLite model.
+        InputError: The file is not a TFLite model.
         MissingExtraError: TFLite Micro is not installed.
     """
     graph = read_graph(model, name)
@@ -133,15 +132,17 @@ def lint(model: bytes, name: str = "the model") -> LintReport:
 
 
 def check_targets(report: LintReport, targets: Sequence[str]) -> None:
-    """Makes sure that a model fits.
+    """Check that a model fits all targets.
 
     Raises:
-        CheckFailedError: It does not; says the first reason.
+        CheckFailedError: A target does not fit; the message gives the first reason.
     """
     for target in targets:
         bad = [f for f in report.of(target) if f.level == "fail"]
         if bad:
-            raise CheckFailedError(f"{report.name} fails {target}: {bad[0].where}: {bad[0].why}", "see anyecg lint")
+            raise CheckFailedError(
+                f"{report.name} fails {target}: {bad[0].where}: {bad[0].why}", "run anyecg lint for details"
+            )
 
 
 def _places(names: Iterable[str]) -> str:
@@ -166,9 +167,9 @@ def _named(tensors: Iterable[Tensor]) -> str:
 
 
 def _operation_rules(graph: Graph) -> Iterator[Finding]:
-    lacking = [op for op in graph.operations if adder(op.name) is None]
-    if lacking:
-        yield Finding("operation", "fail", _at(lacking), "TFLite Micro has no such operation", TARGETS)
+    missing = [op for op in graph.operations if adder(op.name) is None]
+    if missing:
+        yield Finding("operation", "fail", _at(missing), "TFLite Micro has no such operation", TARGETS)
     known = [op for op in graph.operations if adder(op.name) is not None]
     for target, fast in (("cmsis-nn", CMSIS_NN_OPS), ("esp-nn", ESP_NN_OPS)):
         slow = [op for op in known if op.name not in fast]

@@ -1,4 +1,4 @@
-"""Parity: how far the forms of one model differ, link by link."""
+"""Parity: how much the forms of one model differ, link by link."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 original -> Keras -> float LiteRT -> quantized LiteRT (XNNPACK) -> quantized reference kernels -> TFLite Micro; for a
 distilled student: teacher -> float student -> fake-quantized student -> the same three interpreters. A NaN or an
-infinity anywhere is a failure of its link and of the report; it is never replaced by a number.
+infinity anywhere is a failure of its link and of the report. It is never replaced by a number.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.parity.layers import LayerRow
+from edge.stats import sigmoid
 from firmware_bridge.errors import CheckFailedError, InputError
 
 SCHEMA = "anyecg.parity/1"
@@ -44,15 +45,15 @@ _FLOAT: frozenset[StageKind] = frozenset({"original", "keras", "float"})
 
 @dataclass(frozen=True, slots=True)
 class HeadName:
-    """A head.
+    """Name and scale of a head.
 
     Attributes:
-        key: Its key.
-        kind: Whether its output is a logit.
-        unit: In which its differences are told; ``None`` for the model's own scale.
-        scale: What one of the model's own is worth in that unit.
-        flat_below: Standard deviation, in the model's own scale, below which it counts as flat; ``None`` for what the
-            limits say of logits.
+        key: Key of the head.
+        kind: ``probability`` if the output is a logit, else ``value``.
+        unit: Unit of its differences in the report; ``None`` for the scale of the model.
+        scale: Size of 1 on the scale of the model, in ``unit``.
+        flat_below: Standard deviation, on the scale of the model, below which the head counts as flat; ``None`` for the
+            limit of logits.
     """
 
     key: str
@@ -64,11 +65,11 @@ class HeadName:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Stage:
-    """What one form of the model said.
+    """The outputs of one form of the model.
 
     Attributes:
-        kind: Which form.
-        outputs: ``(windows, heads)``: logits, or values. Later forms may have seen fewer windows, the first ones.
+        kind: The form.
+        outputs: Logits or values, ``(windows, heads)``. Slower forms may have run on the first windows only.
         step: Value of one step of the output, for quantized forms.
     """
 
@@ -79,9 +80,9 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class HeadDifference:
-    """One head over one link; ``None`` where a number would mean nothing (no variation, or not finite).
+    """Differences of one head over one link; ``None`` where a number is not defined (no variation, or not finite).
 
-    ``max`` and ``mean`` are in ``unit``, where there is one.
+    ``max`` and ``mean`` are in ``unit`` if the head has one, else on the scale of the model.
     """
 
     key: str
@@ -96,21 +97,21 @@ class HeadDifference:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """Two forms compared.
+    """The comparison of two forms.
 
     Attributes:
-        before: The one form.
-        after: The other.
-        windows: How many both saw.
-        finite: No NaN and no infinity in either.
+        before: The form before the link.
+        after: The form after it.
+        windows: Number of windows that both forms ran on.
+        finite: Whether all outputs of both are finite.
         max: Largest difference.
         mean: Mean difference.
         lsb: Largest difference in steps of the quantized output.
-        correlation_median: Over heads that vary.
-        correlation_min: The worst of these.
-        limit: What was allowed, in words; empty where nothing was.
-        ok: It held.
-        heads: Head by head.
+        correlation_median: Median correlation over the heads that vary.
+        correlation_min: Lowest correlation of these heads.
+        limit: The limit in words; empty where there is none.
+        ok: Whether the link is within the limit.
+        heads: Differences of each head.
     """
 
     before: StageKind
@@ -132,12 +133,12 @@ class ParityReport:
     """All links of one model.
 
     Attributes:
-        title: What was compared.
-        links: In the order of the chain.
-        layers: Layer by layer, where float and quantized model were at hand.
-        not_run: Form -> why it is missing.
-        facts: What else the reader should know, in order.
-        outputs: The stages themselves, for the plots.
+        title: Title of the report.
+        links: Links in the order of the chain.
+        layers: Comparison of each layer, where float and quantized model were available.
+        not_run: Reason why a form is missing, by form.
+        facts: Further entries of the report, in order.
+        outputs: The stages, for the plots.
     """
 
     title: str
@@ -149,14 +150,14 @@ class ParityReport:
 
     @property
     def ok(self) -> bool:
-        """Every link held and every layer is finite."""
+        """Whether every link is within its limit and every layer is finite."""
         return all(link.ok for link in self.links) and all(layer.finite for layer in self.layers)
 
     def check(self) -> None:
-        """Raises where a link did not hold.
+        """Raise an error if a link is not within its limit.
 
         Raises:
-            CheckFailedError: With the first such link.
+            CheckFailedError: A link is out of its limit; the message names the first one.
         """
         for link in self.links:
             if not link.finite:
@@ -164,14 +165,14 @@ class ParityReport:
             if not link.ok:
                 found = f"{link.lsb:g} LSB" if link.lsb is not None and "LSB" in link.limit else f"{link.max:.2e}"
                 raise CheckFailedError(
-                    f"{TITLES[link.before]} and {TITLES[link.after]} differ by {found}, allowed are {link.limit}"
+                    f"{TITLES[link.before]} and {TITLES[link.after]} differ by {found}, the limit is {link.limit}"
                 )
         for layer in self.layers:
             if not layer.finite:
                 raise CheckFailedError(f"NaN or infinity in the layer {layer.name}")
 
     def as_json(self) -> dict[str, Any]:
-        """The whole report as JSON-able values."""
+        """Return the report as values that JSON can hold."""
         return {
             "schema": SCHEMA,
             "title": self.title,
@@ -193,15 +194,15 @@ def _link_json(link: Link) -> dict[str, Any]:
 
 @cache
 def default_limits() -> Mapping[str, Any]:
-    """The limits in ``convert/data/gates.toml``."""
+    """Return the limits in ``convert/data/gates.toml``."""
     return load_limits(GATES)
 
 
 def load_limits(path: Path) -> Mapping[str, Any]:
-    """Limits from a TOML file with the tables of ``convert/data/gates.toml``; what it leaves out is as there.
+    """Read limits from a TOML file with the tables of ``convert/data/gates.toml``, which gives the omitted ones.
 
     Raises:
-        InputError: It cannot be read, or names something that is no limit.
+        InputError: The file cannot be read, or names an unknown limit.
     """
     try:
         found = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -215,7 +216,7 @@ def load_limits(path: Path) -> Mapping[str, Any]:
     for table, values in found.items():
         for key, value in values.items() if isinstance(values, dict) else ():
             if key not in merged.get(table, {}) or not isinstance(value, type(merged[table][key]) | int | float):
-                raise InputError(f"{path}: {table}.{key} is no limit", f"the limits are those of {GATES.name}")
+                raise InputError(f"{path}: {table}.{key} is not a limit", f"use the limits of {GATES.name}")
             merged[table][key] = value
     return merged
 
@@ -228,14 +229,14 @@ def compare(
     *,
     micro: bool = True,
 ) -> ParityReport:
-    """Compares forms of a model, each with the next.
+    """Compare each form of a model with the next one.
 
     Args:
-        title: What is compared.
-        stages: In the order of the chain.
-        heads: One a column.
-        limits: As :func:`load_limits` gives them.
-        micro: The model is made for TFLite Micro. ``False`` for a teacher, which no microcontroller holds.
+        title: Title of the report.
+        stages: Outputs of the forms, in the order of the chain.
+        heads: Heads, one for each column of the outputs.
+        limits: Limits as :func:`load_limits` returns them.
+        micro: Whether the model is for TFLite Micro; ``False`` for a teacher, which is too large for a microcontroller.
     """
     report = ParityReport(title, outputs=list(stages))
     table = dict((limits or default_limits())["parity"])
@@ -286,14 +287,21 @@ def _judge(
     }.get((before.kind, after.kind))
     if steps is None:
         return "", True
-    # Steps are whole numbers; the margin is for the division.
+    # Steps are whole numbers; the margin covers the rounding of the division.
     return f"{steps} LSB", lsb is not None and lsb <= steps + 1e-3
 
 
 def head_difference(
     head: HeadName, before: NDArray[np.float64], after: NDArray[np.float64], step: float | None
 ) -> HeadDifference:
-    """Compares one head over windows."""
+    """Compare one head over windows.
+
+    Args:
+        head: The head.
+        before: Its outputs before the link, ``(windows,)``.
+        after: Its outputs after the link, ``(windows,)``.
+        step: Step of the quantized output; ``None`` for float forms.
+    """
     if not len(before) or not (np.all(np.isfinite(before)) and np.all(np.isfinite(after))):
         return HeadDifference(head.key, None, None, None, None, None, None, head.unit)
     difference = np.abs(before - after)
@@ -315,7 +323,10 @@ def head_difference(
 
 
 def correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float | None:
-    """Pearson's; ``None`` where either side does not vary or is not finite. A side that went dead has 0."""
+    """Return Pearson's correlation of a reference ``a`` and ``b``.
+
+    It is ``None`` where ``a`` does not vary or a value is not finite, and 0 where only ``b`` does not vary.
+    """
     if len(a) < 2 or not (np.all(np.isfinite(a)) and np.all(np.isfinite(b))):
         return None
     x, y = a - a.mean(), b - b.mean()
@@ -325,8 +336,3 @@ def correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float | None:
     if np.max(np.abs(y)) <= tiny:
         return 0.0
     return float(np.clip((x @ y) / math.sqrt((x @ x) * (y @ y)), -1.0, 1.0))
-
-
-def sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Logits to probabilities, without overflow."""
-    return np.asarray(0.5 * (1.0 + np.tanh(0.5 * x)), dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Where a quantized model loses: every layer's output beside the float model's, on the same windows."""
+"""The loss of a quantized model by layer: compare the output of each layer with the float model on the same windows."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from numpy.typing import NDArray
 from convert.compute.tf_runtime import quiet_stderr
 
 WORST = 10
-"""Layers that a report lists first."""
+"""Number of layers that a report lists."""
 
 
 @dataclass(frozen=True, slots=True)
 class LayerRow:
-    """One operation's output.
+    """The output of one operation in both models.
 
     Attributes:
-        index: Its place in the float model.
-        name: The tensor's name in both models.
-        op: The operation.
-        sqnr_db: Signal over quantization error, both over all windows, in dB, with the signal centred: what is the same
-            for every window and place carries nothing. ``None`` for a constant or not finite layer.
-        lost_db: How much less than the worst of its inputs; what this layer itself costs.
-        saturated: Share of float values outside of what the quantized tensor can hold.
-        finite: No NaN and no infinity on either side.
+        index: Index in the float model.
+        name: Name of the tensor in both models.
+        op: Name of the operation.
+        sqnr_db: Signal to quantization noise ratio over all windows, dB. The signal is centred, because its mean has
+            no information. ``None`` for a constant or not finite layer.
+        lost_db: Difference to the lowest ratio of its inputs, dB: the loss of this layer alone.
+        saturated: Share of float values outside the range of the quantized tensor.
+        finite: Whether all values of both models are finite.
     """
 
     index: int
@@ -40,15 +40,15 @@ class LayerRow:
 
 
 def layer_table(float_model: bytes, quantized: bytes, windows: NDArray[np.float32]) -> list[LayerRow]:
-    """Compares the two models layer by layer.
+    """Compare two models layer by layer.
 
     Args:
-        float_model: Float in and out.
-        quantized: int8 in and out, made of it.
-        windows: ``(n, samples)``, values that the quantized input can hold.
+        float_model: Flatbuffer with float input and output.
+        quantized: Flatbuffer of the same model with int8 input and output.
+        windows: Windows, ``(n, samples)``, of values that the quantized input can hold.
 
     Returns:
-        One row a layer that both have, in order.
+        One row for each layer that both models have, in order.
     """
     a, b = _Tap(float_model), _Tap(quantized)
     shared = [(i, name, op, inputs) for i, (name, op, inputs) in enumerate(a.layers) if name in b.by_name]
@@ -70,17 +70,17 @@ def layer_table(float_model: bytes, quantized: bytes, windows: NDArray[np.float3
 
 
 def worst_layers(rows: list[LayerRow], count: int = WORST) -> list[LayerRow]:
-    """The layers with the lowest SQNR, not finite ones first."""
+    """Return the layers with the lowest SQNR; layers that are not finite come first."""
     return sorted(rows, key=lambda r: (r.finite, math.inf if r.sqnr_db is None else r.sqnr_db))[:count]
 
 
 def costly_layers(rows: list[LayerRow], count: int) -> list[LayerRow]:
-    """The layers that lose most themselves: the ones to keep in float."""
+    """Return the layers with the largest loss of their own, which are the candidates to keep in float."""
     return sorted(rows, key=lambda r: math.inf if r.lost_db is None else -r.lost_db)[:count]
 
 
 def short_name(name: str) -> str:
-    """A tensor's name for people: the layer it belongs to."""
+    """Return a readable name of a tensor: the layer that it belongs to."""
     parts = [part for part in name.split(";", maxsplit=1)[0].split("/") if part != "batchnorm"]
     layer = parts[-2] if len(parts) > 1 else parts[-1]
     return layer.replace("__", ".").removesuffix("_1")
@@ -95,7 +95,7 @@ class Sums:
         self._sum = self._squares = self._error = 0.0
 
     def add(self, a: NDArray[np.float64], b: NDArray[np.float64], limits: tuple[float, float] | None) -> None:
-        """Adds the values ``a`` of the float form and ``b`` of the other, which can hold ``limits``."""
+        """Add the values ``a`` of the float form and ``b`` of the other form, whose range is ``limits``."""
         if not (np.all(np.isfinite(a)) and np.all(np.isfinite(b))):
             self.finite = False
             return
@@ -107,7 +107,7 @@ class Sums:
             self._outside += int(np.count_nonzero((a < limits[0]) | (a > limits[1])))
 
     def sqnr_db(self) -> float | None:
-        """Centred signal over error in dB; ``None`` for a constant or not finite layer."""
+        """Return the ratio of centred signal to error, dB; ``None`` for a constant or not finite layer."""
         if not self.finite or not self._n:
             return None
         signal = self._squares - self._sum**2 / self._n
@@ -116,12 +116,12 @@ class Sums:
         return 10.0 * math.log10(signal / max(self._error, 1e-12 * signal))
 
     def saturated(self) -> float:
-        """Share of the float values beyond the limits."""
+        """Return the share of the float values outside the limits."""
         return self._outside / self._n if self._n else 0.0
 
 
 class _Tap:
-    """A model whose every tensor can be looked at after a run."""
+    """A model whose tensors can all be read after a run."""
 
     def __init__(self, model: bytes) -> None:
         from ai_edge_litert.interpreter import Interpreter, OpResolverType
@@ -141,7 +141,7 @@ class _Tap:
         for op in self._interpreter._get_ops_details():  # noqa: SLF001 - no public reader
             name = str(details[int(op["outputs"][0])]["name"])
             inputs = tuple(str(details[int(i)]["name"]) for i in op["inputs"] if int(i) in details)
-            # The last writer of a name wins: a DEQUANTIZE or QUANTIZE beside a float layer has a name of its own.
+            # The last writer of a name wins. A DEQUANTIZE or QUANTIZE next to a float layer has another name.
             self.by_name[name] = details[int(op["outputs"][0])]
             self.layers.append((name, str(op["op_name"]), inputs))
 

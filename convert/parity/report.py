@@ -1,4 +1,4 @@
-"""The parity report on paper: a table for the terminal, HTML with plots, and its JSON twin."""
+"""The parity report as a table for the terminal, as HTML with plots, and as JSON."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _COLOUR = "#2b6cb0"
 
 
 def number(value: float | None, form: str = ".2e") -> str:
-    """A number for people; a dash where there is none."""
+    """Format a number; a dash for ``None``."""
     return "-" if value is None else format(value, form)
 
 
 def link_cells(link: Link) -> list[str]:
-    """A link as cells of the table."""
+    """Return the cells of a link in the table."""
     return [
         f"{TITLES[link.before]} - {TITLES[link.after]}",
         str(link.windows),
@@ -47,7 +47,7 @@ HEADINGS = ["link", "windows", "max", "mean", "LSB", "corr median", "corr min", 
 
 
 def text_table(report: ParityReport) -> str:
-    """The links as lines for a terminal, then the worst layers."""
+    """Return the links and the worst layers as lines for a terminal."""
     lines = _aligned([HEADINGS, *[link_cells(link) for link in report.links]])
     lines += [f"{what}: not run, {why}" for what, why in report.not_run.items()]
     if values := value_rows(report):
@@ -60,12 +60,12 @@ def text_table(report: ParityReport) -> str:
 
 
 def report_files(report: ParityReport) -> dict[str, bytes]:
-    """The report as files: ``parity.html`` and ``parity.json``."""
+    """Return the files of the report: ``parity.html`` and ``parity.json``."""
     return {"parity.html": html_page(report).encode(), "parity.json": to_json(report.as_json())}
 
 
 def html_page(report: ParityReport) -> str:
-    """The whole report as one page that needs nothing beside it."""
+    """Return the report as one HTML page without external files."""
     body = [f"<h1>{html.escape(report.title)}</h1>", f"<p>{html.escape(NOTICE)}</p>"]
     verdict = "Every link holds." if report.ok else "<span class=bad>At least one link does not hold.</span>"
     body.append(f"<p>{verdict}</p><h2>Links</h2>")
@@ -102,7 +102,7 @@ def _heads(link: Link) -> str:
 
 
 def value_rows(report: ParityReport) -> list[list[str]]:
-    """What quantization did to the values, each in its unit; no row where there is no such head."""
+    """Return the differences that quantization causes in value heads, in their units; no rows without such heads."""
     link = main_link(report)
     return [
         [f"{h.key}, {h.unit}", number(h.max, ".3g"), number(h.mean, ".3g"), number(h.correlation, ".5f")]
@@ -112,7 +112,7 @@ def value_rows(report: ParityReport) -> list[list[str]]:
 
 
 def main_link(report: ParityReport) -> Link | None:
-    """The link where quantization happens, else the last."""
+    """Return the link from float to quantized, else the last link."""
     for link in report.links:
         if (link.before, link.after) in (("float", "int8"), ("student", "quantized")):
             return link

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from convert.datasets.csvrows import Row, rows_of
 from convert.datasets.mcmed import Part, parse_value
-from convert.datasets.windows import find_recordings
+from convert.datasets.windows import recording_files
 from convert.labels.labs import RawLab
 from convert.prepare.sources import PARTS, SECONDS, Batch, LeftOut, Opener, Patient, Visit
 from edge.grid.timeline import Gap, Timeline, Uniform
@@ -53,7 +53,7 @@ class RecordsSource:
         self._table = table
         if not folder.is_dir():
             raise InputError(f"no such folder: {folder}", "--records names a folder of WFDB or EDF recordings")
-        found = [p for p in find_recordings(folder) if p.absolute() != table.absolute()]
+        found = [p for p in recording_files(folder) if p.absolute() != table.absolute()]
         if not found:
             raise InputError(f"{folder} holds no recording beside {table.name}", "WFDB (.hea), EDF and others are read")
         names = [p.relative_to(folder).with_suffix("").as_posix() for p in found]

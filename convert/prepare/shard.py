@@ -19,12 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.datasets.mcmed import Part
-from convert.datasets.shards import read_shard, sha256_of
+from convert.datasets.shards import read_shard
 from convert.labels.labs import read_rows, with_limits
 from convert.labels.pairing import UNKNOWN, VisitLabels, label_visit
 from convert.labels.plan import LabelPlan, SegmentPlan, candidate_heads
 from convert.prepare.sources import Batch, LeftOut, Opener, Patient, Visit
 from edge.frontend.ecgfounder import WINDOW_SAMPLES, ZSCORE_EPSILON, EcgFounderFrontEnd
+from edge.process.files import sha256_of
 from edge.quality.measures import clipped_s, stands_still
 from firmware_bridge.errors import InputError, OutputError
 

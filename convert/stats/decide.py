@@ -1,4 +1,4 @@
-"""Thresholds and abstention from probabilities of patients that did not fit them."""
+"""Thresholds and bands of abstention from probabilities of held-out patients."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from firmware_bridge.errors import UsageError
 
 F64 = NDArray[np.float64]
 
-LEAST_FLAGGED = 10
-"""Patients above a threshold, from which the share of right ones among them is worth anything."""
+MIN_FLAGGED = 10
+"""Smallest number of flagged patients for which a predictive value is estimated."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How a threshold is found.
+    """A rule that sets a threshold.
 
     Attributes:
         name: ``youden``, ``sensitivity`` or ``ppv``.
-        target: Of the latter two.
+        target: Sensitivity or positive predictive value to reach, 0 to 1; unused by ``youden``.
     """
 
     name: str = "youden"
@@ -31,10 +31,10 @@ class Rule:
 
     @classmethod
     def parse(cls, text: str) -> Rule:
-        """``youden``, ``sensitivity=0.9`` or ``ppv=0.5``.
+        """Parse ``youden``, ``sensitivity=0.9`` or ``ppv=0.5``.
 
         Raises:
-            UsageError: It is none of these.
+            UsageError: The text is not a rule.
         """
         name, _equals, number = text.partition("=")
         if text == "youden":
@@ -44,53 +44,53 @@ class Rule:
         except ValueError:
             target = math.nan
         if name not in {"sensitivity", "ppv"} or not 0.0 < target < 1.0:
-            raise UsageError(f"no threshold rule {text!r}", "youden, sensitivity=0.9 or ppv=0.5")
+            raise UsageError(f"unknown threshold rule {text!r}", "use youden, sensitivity=0.9 or ppv=0.5, for example")
         return cls(name, target)
 
     def threshold(self, p: F64, labels: NDArray[np.bool_]) -> float | None:
-        """The threshold; ``None`` where the target cannot be reached.
+        """Return the threshold; ``None`` where the target cannot be reached.
 
         Args:
             p: Probabilities, ``(n,)``.
-            labels: ``(n,)``, both classes present.
+            labels: Labels, ``(n,)``, with both classes.
         """
         if self.name == "youden":
             return youden_threshold(p, labels)
         if self.name == "sensitivity":
-            ill = np.sort(p[labels])
-            # The highest cut that still finds so many: its place counts from the ill patient with the least.
-            return float(ill[len(ill) - math.ceil(self.target * len(ill))])
+            positive = np.sort(p[labels])
+            # The highest threshold with this sensitivity is the probability of one of the positives.
+            return float(positive[len(positive) - math.ceil(self.target * len(positive))])
         order = np.argsort(-p, kind="stable")
         right = np.cumsum(labels[order]) / np.arange(1, len(p) + 1)
         cuts = np.append(p[order][1:] != p[order][:-1], True)
-        enough = np.arange(1, len(p) + 1) >= LEAST_FLAGGED
+        enough = np.arange(1, len(p) + 1) >= MIN_FLAGGED
         good = np.flatnonzero((right >= self.target) & cuts & enough)
-        # The lowest cut with so many right among the flagged finds the most patients.
+        # Of the thresholds with this predictive value, the lowest finds the most patients.
         return float(p[order][good[-1]]) if len(good) else None
 
 
 def abstention(p: F64, labels: NDArray[np.bool_], coverage: float, threshold: float | None) -> tuple[float, float]:
-    """The band in which neither answer is sure enough: conformal prediction by class.
+    """Return the band of abstention: conformal prediction for each class.
 
-    Each class has its own quantile (Mondrian, Vovk et al. 2005): of the patients with the condition at most
-    ``1 - coverage`` are cleared, of those without at most as many flagged, whatever the prevalence. Exact for
-    probabilities from a fit that saw none of these patients; cross-validated ones come close to it.
+    Each class has its own quantile (Mondrian, Vovk et al. 2005). At most ``1 - coverage`` of the patients with the
+    condition are cleared, and at most ``1 - coverage`` of those without it are flagged, at any prevalence. This is
+    exact for probabilities from a fit without these patients and approximate for cross-validated ones.
 
     Args:
         p: Probabilities, ``(n,)``.
-        labels: ``(n,)``, both classes present.
-        coverage: Of each class, such as 0.9.
-        threshold: Kept inside the band, so that outside of it flag and threshold agree.
+        labels: Labels, ``(n,)``, with both classes.
+        coverage: Coverage of each class, such as 0.9.
+        threshold: Threshold, which the band always contains, so that flags outside the band agree with it.
 
     Returns:
-        Lower and upper bound; equal where nobody need be left undecided.
+        Lower and upper bound; equal where no abstention is necessary.
     """
-    ill, well = np.sort(p[labels]), np.sort(p[~labels])
-    # The k-th least among the ill, k = floor((n + 1) (1 - coverage)): none where there are too few to promise it.
-    k = math.floor((len(ill) + 1) * (1.0 - coverage) + 1e-9)
-    low = float(ill[k - 1]) if k >= 1 else 0.0
-    k = math.ceil((len(well) + 1) * coverage - 1e-9)
-    high = math.nextafter(float(well[k - 1]), 2.0) if k <= len(well) else 1.0
+    positive, negative = np.sort(p[labels]), np.sort(p[~labels])
+    # The k-th smallest of the positives, k = floor((n + 1) (1 - coverage)); 0 where there are too few positives.
+    k = math.floor((len(positive) + 1) * (1.0 - coverage) + 1e-9)
+    low = float(positive[k - 1]) if k >= 1 else 0.0
+    k = math.ceil((len(negative) + 1) * coverage - 1e-9)
+    high = math.nextafter(float(negative[k - 1]), 2.0) if k <= len(negative) else 1.0
     if high < low:
         low = high = min(max(threshold if threshold is not None else high, high), low)
     if threshold is not None:

@@ -1,6 +1,6 @@
 """DeLong's variance of an AUROC and of the difference of two, by midranks (Sun & Xu, IEEE SPL 2014;21:1389).
 
-It assumes independent rows, so it is used only where every row is a patient of its own.
+The method assumes independent rows, so it is used only where each patient has a single row.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm, rankdata
 
 from convert.stats.metrics import UNDEFINED, Score
+from edge.stats import sigmoid
 
 F64 = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -22,8 +23,8 @@ class DeLong:
     """AUROCs of several scores of the same rows.
 
     Attributes:
-        areas: ``(k,)``.
-        covariance: ``(k, k)``.
+        areas: AUROC of each score, ``(k,)``.
+        covariance: Covariance of the AUROCs, ``(k, k)``.
     """
 
     areas: F64
@@ -31,16 +32,16 @@ class DeLong:
 
 
 def delong(scores: F64, labels: Bools) -> DeLong:
-    """AUROCs and their covariance.
+    """Return AUROCs and their covariance.
 
     Args:
-        scores: ``(k, n)``.
-        labels: ``(n,)``, both classes, at least two of each.
+        scores: Scores, ``(k, n)``.
+        labels: Labels, ``(n,)``, at least two of each class.
     """
     positive, negative = scores[:, labels], scores[:, ~labels]
     m, n = positive.shape[1], negative.shape[1]
     together = rankdata(np.concatenate((positive, negative), axis=1), axis=1)
-    # Structural components: the share of the other class that each row beats.
+    # Structural components: the share of the other class that each row outranks.
     of_positive = (together[:, :m] - rankdata(positive, axis=1)) / n
     of_negative = 1.0 - (together[:, m:] - rankdata(negative, axis=1)) / m
     covariance = np.atleast_2d(np.cov(of_positive)) / m + np.atleast_2d(np.cov(of_negative)) / n
@@ -48,11 +49,11 @@ def delong(scores: F64, labels: Bools) -> DeLong:
 
 
 def delong_interval(scores: F64, labels: Bools, level: float = 0.95) -> Score:
-    """AUROC with DeLong's interval on the logit scale, which stays within 0 and 1.
+    """Return the AUROC with DeLong's interval on the logit scale, which stays between 0 and 1.
 
     Args:
-        scores: ``(n,)``, a patient each.
-        labels: ``(n,)``.
+        scores: Scores, ``(n,)``, one for each patient.
+        labels: Labels, ``(n,)``.
         level: Nominal coverage.
     """
     if min(int(labels.sum()), int((~labels).sum())) < 2:
@@ -63,17 +64,17 @@ def delong_interval(scores: F64, labels: Bools, level: float = 0.95) -> Score:
         return Score(area, None, None)
     half = norm.ppf(0.5 + level / 2) * sd / (area * (1.0 - area))
     centre = np.log(area / (1.0 - area))
-    low, high = 1.0 / (1.0 + np.exp(-(centre + np.array([-half, half]))))
+    low, high = sigmoid(centre + np.array([-half, half]))
     return Score(area, float(low), float(high))
 
 
 def delong_difference(ours: F64, theirs: F64, labels: Bools, level: float = 0.95) -> Score:
-    """Difference of two AUROCs of the same rows, ours less theirs, with DeLong's interval.
+    """Return the difference of two AUROCs on the same rows, ours minus theirs, with DeLong's interval.
 
     Args:
-        ours: ``(n,)``.
-        theirs: ``(n,)``.
-        labels: ``(n,)``.
+        ours: Scores of the model under test, ``(n,)``, one for each patient.
+        theirs: Scores of the reference, ``(n,)``.
+        labels: Labels, ``(n,)``.
         level: Nominal coverage.
     """
     if min(int(labels.sum()), int((~labels).sum())) < 2:

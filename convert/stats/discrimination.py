@@ -1,4 +1,4 @@
-"""Ranking measures: AUROC and average precision, with the bootstrap over patients, and the points of the ROC curve."""
+"""AUROC and average precision with intervals from the bootstrap over patients, and the points of the ROC curve."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.stats.metrics import UNDEFINED, Score
-from convert.stats.resampling import Resampler, interval, quotient
+from convert.stats.metrics import UNDEFINED, Score, areas, quotient
+from convert.stats.resampling import Resampler, interval
 
 F64 = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -16,12 +16,12 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ranking:
-    """How well a score tells positives from negatives.
+    """How well a score separates positives from negatives.
 
     Attributes:
         auroc: Area under the ROC curve, ties counted half.
         auprc: Average precision (the step function, not its trapezoids).
-        auroc_replicates: Of the resamples, ``(resamples,)``.
+        auroc_replicates: AUROC of each replicate, ``(resamples,)``, NaN where not defined.
     """
 
     auroc: Score
@@ -30,12 +30,12 @@ class Ranking:
 
 
 def ranking(scores: F64, labels: Bools, resampler: Resampler) -> Ranking:
-    """AUROC and average precision of a score with their intervals.
+    """Return AUROC and average precision of a score with their intervals.
 
     Args:
-        scores: ``(n,)``, finite.
-        labels: ``(n,)``, true for a positive.
-        resampler: Of these rows.
+        scores: Scores, ``(n,)``, finite.
+        labels: Labels, ``(n,)``, true for a positive.
+        resampler: Replicates of these rows.
     """
     nothing = np.full(resampler.resamples, np.nan)
     if not labels.any() or labels.all():
@@ -56,24 +56,8 @@ def ranking(scores: F64, labels: Bools, resampler: Resampler) -> Ranking:
     )
 
 
-def areas(positive: F64, negative: F64) -> F64:
-    """AUROC of each column.
-
-    Args:
-        positive: Weight of the positives by level of the score, lowest first, ``(levels, k)``.
-        negative: The same of the negatives.
-
-    Returns:
-        ``(k,)``, NaN where a class has no weight.
-    """
-    below = np.cumsum(negative, axis=0) - 0.5 * negative
-    wins = (positive * below).sum(axis=0)
-    total = positive.sum(axis=0) * negative.sum(axis=0)
-    return quotient(wins, total)
-
-
 def average_precisions(positive: F64, negative: F64) -> F64:
-    """Average precision of each column; arguments and result as of :func:`areas`."""
+    """Return the average precision of each column; arguments and result are those of :func:`areas`."""
     above = np.cumsum(positive[::-1], axis=0)
     flagged = above + np.cumsum(negative[::-1], axis=0)
     precision = np.divide(above, flagged, out=np.zeros_like(above), where=flagged > 0)
@@ -83,7 +67,7 @@ def average_precisions(positive: F64, negative: F64) -> F64:
 
 
 def roc_points(scores: F64, labels: Bools, most: int = 60) -> list[tuple[float, float]]:
-    """The ROC curve as points (1 - specificity, sensitivity), thinned to at most ``most``, ends included."""
+    """Return at most ``most`` points of the ROC curve, (1 - specificity, sensitivity), with both ends."""
     if not labels.any() or labels.all():
         return []
     levels, level = np.unique(scores, return_inverse=True)
@@ -91,7 +75,7 @@ def roc_points(scores: F64, labels: Bools, most: int = 60) -> list[tuple[float, 
     hit = np.cumsum(np.bincount(level, y, len(levels))[::-1]) / y.sum()
     false = np.cumsum(np.bincount(level, 1.0 - y, len(levels))[::-1]) / (1.0 - y).sum()
     hit, false = np.concatenate(([0.0], hit)), np.concatenate(([0.0], false))
-    # Even steps along the curve, not along one axis: steep parts keep their points.
+    # Even steps along the curve and not along one axis, so that steep parts keep their points.
     way = hit + false
     keep = np.unique(np.searchsorted(way, np.linspace(0.0, 2.0, most)).clip(0, len(way) - 1))
     return [(round(float(false[i]), 4), round(float(hit[i]), 4)) for i in keep]

@@ -1,7 +1,7 @@
-"""Ways from a head's aggregated logit to a probability, and the choice among them by cross-validated log-loss.
+"""Methods that map a head's aggregated logit to a probability, and their selection by cross-validated log-loss.
 
-Folds are made of patients, and every patient counts the same, however often seen. What the bundle does already is one
-of the candidates: it was fitted on others, so nothing speaks for it but its loss.
+Folds consist of patients, and every patient has the same weight, independent of the number of rows. The bundle's
+present calibration is one of the candidates. It was fitted on other patients, so it needs no cross-validation.
 """
 
 from __future__ import annotations
@@ -16,32 +16,32 @@ from numpy.typing import NDArray
 
 from convert.stats.probability import MIN_SLOPE, fit_platt
 from edge.bundle.schema import MAX_KNOTS
-from edge.estimate import sigmoid
+from edge.stats import sigmoid
 
 F64 = NDArray[np.float64]
 
 Method = Literal["none", "temperature", "platt", "isotonic"]
 METHODS: tuple[Method, ...] = get_args(Method)
-"""From the simplest to the most pliant."""
+"""Methods from the simplest to the most flexible."""
 
 FOLDS = 5
 DIGITS = 9
-"""Decimals of what is written: the device then differs from the host by less than 1e-6."""
+"""Decimals of written numbers; device and host then differ by less than 1e-6."""
 
-LEAST_BLOCK = 8
-"""Patients behind a knot of an isotonic curve, at least: fewer follow noise."""
+MIN_BLOCK = 8
+"""Smallest number of rows for each knot of an isotonic curve; with fewer the curve follows noise."""
 
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A calibration as ``calibration.json`` has it.
+    """A calibration as in ``calibration.json``.
 
     Attributes:
-        method: Which.
+        method: Name of the method.
         a: Factor on the logit.
-        b: Added after it.
-        x: Knots of an isotonic curve.
-        y: Probabilities there.
+        b: Offset, added after the factor.
+        x: Knots of an isotonic curve, logits.
+        y: Probabilities at the knots.
     """
 
     method: Method
@@ -51,13 +51,13 @@ class Curve:
     y: tuple[float, ...] = ()
 
     def probability(self, logits: F64) -> F64:
-        """Calibrated probabilities, ``(n,)``."""
+        """Return the calibrated probabilities of logits, ``(n,)``."""
         if self.method == "isotonic":
             return np.asarray(np.interp(logits, self.x, self.y))
         return sigmoid(self.a * logits + self.b)
 
     def entry(self) -> dict[str, Any]:
-        """The method's keys in ``calibration.json``."""
+        """Return the keys of the method in ``calibration.json``."""
         if self.method == "isotonic":
             return {"method": "isotonic", "x": list(self.x), "y": list(self.y)}
         shown = {"none": {}, "temperature": {"a": self.a}, "platt": {"a": self.a, "b": self.b}}[self.method]
@@ -65,12 +65,12 @@ class Curve:
 
 
 def fit(method: Method, logits: F64, labels: NDArray[np.bool_]) -> Curve:
-    """Fits one way.
+    """Fit one method.
 
     Args:
-        method: Which.
-        logits: Aggregated, ``(n,)``.
-        labels: ``(n,)``, both classes present.
+        method: Name of the method.
+        logits: Aggregated logits, ``(n,)``.
+        labels: Labels, ``(n,)``, with both classes.
     """
     if method == "none":
         return Curve("none")
@@ -83,7 +83,7 @@ def fit(method: Method, logits: F64, labels: NDArray[np.bool_]) -> Curve:
 
 
 def _temperature(logits: F64, labels: NDArray[np.bool_]) -> float:
-    """The factor with the least log-loss (Guo et al., ICML 2017), by Newton's method in its logarithm."""
+    """Return the factor with the lowest log-loss (Guo et al., ICML 2017), by Newton's method on its logarithm."""
     log_a = 0.0
     for _ in range(100):
         a = float(np.exp(log_a))
@@ -98,17 +98,17 @@ def _temperature(logits: F64, labels: NDArray[np.bool_]) -> float:
 
 
 def _isotonic(logits: F64, labels: NDArray[np.bool_]) -> Curve:
-    """Isotonic regression (scikit-learn) with lines between the middles of its steps.
+    """Fit an isotonic regression (scikit-learn) with straight lines between the middles of its steps.
 
-    Steps of few patients are joined with their neighbours, and each step's share is drawn to the prevalence as if one
-    more patient of that mix had been in it, so that no probability is 0 or 1.
+    Steps of few patients are joined with their neighbours. Each step's share is shrunk to the prevalence, as if the
+    step had one more patient with that prevalence, so that no probability is 0 or 1.
     """
     from sklearn.isotonic import IsotonicRegression
 
     order = np.argsort(logits, kind="stable")
     x, y = logits[order], labels[order].astype(np.float64)
     fitted = IsotonicRegression(increasing=True).fit(x, y).predict(x)
-    least = max(LEAST_BLOCK, int(np.ceil(len(x) / MAX_KNOTS)) + 1)
+    least = max(MIN_BLOCK, int(np.ceil(len(x) / MAX_KNOTS)) + 1)
     starts = [0]
     for i in range(1, len(x)):
         if fitted[i] > fitted[i - 1] and i - starts[-1] >= least and len(x) - i >= least:
@@ -126,31 +126,31 @@ def _isotonic(logits: F64, labels: NDArray[np.bool_]) -> Curve:
 
 
 def log_loss(probabilities: F64, labels: NDArray[np.bool_]) -> F64:
-    """Of each row, in nats; probabilities are kept a millionth from 0 and 1."""
+    """Return the log-loss of each row, nats. Probabilities are clipped to 1e-6 from 0 and 1."""
     p = np.clip(probabilities, 1e-6, 1.0 - 1e-6)
     return np.asarray(-np.where(labels, np.log(p), np.log1p(-p)))
 
 
 def folds(patients: NDArray[np.int64], labels: NDArray[np.bool_], seed: int) -> NDArray[np.int64]:
-    """Number of each row's fold; nobody is in two, and each has about its share of positives."""
+    """Return the fold of each row. No patient is in two folds, and each fold has about the same share of positives."""
     rng = np.random.default_rng([seed, 11])
-    who, index = np.unique(patients, return_inverse=True)
-    ill = np.bincount(index, labels, len(who)) > 0
-    fold = np.empty(len(who), dtype=np.int64)
-    for group in (np.flatnonzero(ill), np.flatnonzero(~ill)):
+    unique, index = np.unique(patients, return_inverse=True)
+    positive = np.bincount(index, labels, len(unique)) > 0
+    fold = np.empty(len(unique), dtype=np.int64)
+    for group in (np.flatnonzero(positive), np.flatnonzero(~positive)):
         fold[rng.permutation(group)] = np.arange(len(group)) % FOLDS
     return np.asarray(fold[index])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Chosen:
-    """The way that was taken.
+    """The selected calibration.
 
     Attributes:
-        curve: Fitted on everybody.
-        kept: It is the one from before.
-        held_out: Probabilities of each row by the way fitted without its patient, ``(n,)``.
-        losses: Cross-validated log-loss by method; ``before`` for the one from before.
+        curve: The calibration, fitted on all patients.
+        kept: Whether it is the present calibration of the bundle.
+        held_out: Probability of each row from a fit without its patient, ``(n,)``.
+        losses: Cross-validated log-loss by method; ``before`` for the present calibration.
     """
 
     curve: Curve
@@ -167,15 +167,15 @@ def choose(
     before: Curve | None = None,
     seed: int = 0,
 ) -> Chosen:
-    """Chooses by cross-validated log-loss and fits on everybody.
+    """Select a method by cross-validated log-loss and fit it on all patients.
 
     Args:
-        logits: Aggregated, ``(n,)``.
-        labels: ``(n,)``; positives and negatives of at least ``FOLDS`` patients each.
-        patients: Number of each row's patient.
-        methods: What may be chosen.
-        before: What the bundle does now, fitted on others: it stays where nothing is better.
-        seed: Of the folds.
+        logits: Aggregated logits, ``(n,)``.
+        labels: Labels, ``(n,)``, with positives and negatives of at least ``FOLDS`` patients each.
+        patients: Number of each row's patient, ``(n,)``.
+        methods: Methods to choose from.
+        before: Present calibration of the bundle, fitted on other patients. It is kept if no method is better.
+        seed: Seed of the folds.
     """
     fold = folds(patients, labels, seed)
     allowed: list[Method | Literal["before"]] = [m for m in METHODS if m in methods]

@@ -1,8 +1,4 @@
-"""Discrimination and error measures with intervals that respect patients.
-
-Windows of one patient are not independent, so every interval resamples patients, never windows. All resamples are
-evaluated together in a few array operations.
-"""
+"""AUROC and calibration error of a set of rows, without intervals: numpy only."""
 
 from __future__ import annotations
 
@@ -14,12 +10,12 @@ from numpy.typing import NDArray
 F64 = NDArray[np.float64]
 
 RESAMPLES = 1000
-"""As in CardioLab (Sci Rep 2025, s41598-025-26715-5)."""
+"""Default number of replicates, as in CardioLab (Sci Rep 2025, s41598-025-26715-5)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """A measure with its interval; ``None`` throughout where it is not defined (a single class)."""
+    """A measure with its interval; all ``None`` where it is not defined (a single class)."""
 
     value: float | None
     low: float | None
@@ -30,92 +26,62 @@ UNDEFINED = Score(None, None, None)
 
 
 def auroc(scores: NDArray[np.floating], labels: NDArray[np.bool_]) -> float | None:
-    """Area under the ROC curve, ties counted half (Mann-Whitney).
+    """Return the area under the ROC curve, with ties counted half (Mann-Whitney).
 
     Args:
-        scores: Shape ``(n,)``.
-        labels: Shape ``(n,)``, true for a positive.
+        scores: Scores, ``(n,)``.
+        labels: Labels, ``(n,)``, true for a positive.
 
     Returns:
         The area, or ``None`` where a class is missing.
     """
-    weights = np.ones((1, len(scores)))
-    value = _weighted_auroc(np.asarray(scores, dtype=np.float64), np.asarray(labels, dtype=bool), weights)[0]
-    return None if np.isnan(value) else float(value)
+    levels, level = np.unique(np.asarray(scores, dtype=np.float64), return_inverse=True)
+    y = np.asarray(labels, dtype=np.float64)
+    positive = np.asarray(np.bincount(level, y, len(levels))[:, None], dtype=np.float64)
+    negative = np.asarray(np.bincount(level, 1.0 - y, len(levels))[:, None], dtype=np.float64)
+    value = float(areas(positive, negative)[0])
+    return None if np.isnan(value) else value
 
 
-def auroc_interval(
-    scores: NDArray[np.floating],
-    labels: NDArray[np.bool_],
-    patients: NDArray[np.integer] | None = None,
-    *,
-    seed: int = 0,
-    level: float = 0.95,
-    resamples: int = RESAMPLES,
-) -> Score:
-    """AUROC with a percentile bootstrap over patients.
+def areas(positive: F64, negative: F64) -> F64:
+    """Return the AUROC of each column.
 
     Args:
-        scores: Shape ``(n,)``.
-        labels: Shape ``(n,)``.
-        patients: Patient of each row; ``None`` where each row is a patient.
-        seed: Seed of the resampling.
-        level: Coverage of the interval.
-        resamples: How many.
+        positive: Weight of the positives at each level of the score, lowest level first, ``(levels, k)``.
+        negative: The same for the negatives.
+
+    Returns:
+        AUROC of each column, ``(k,)``, NaN where a class has no weight.
     """
-    s, y = np.asarray(scores, dtype=np.float64), np.asarray(labels, dtype=bool)
-    point = auroc(s, y)
-    if point is None:
-        return UNDEFINED
-    drawn = _weighted_auroc(s, y, _patient_weights(len(s), patients, seed, resamples))
-    low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    return Score(point, float(low), float(high))
+    below = np.cumsum(negative, axis=0) - 0.5 * negative
+    wins = (positive * below).sum(axis=0)
+    total = positive.sum(axis=0) * negative.sum(axis=0)
+    return quotient(wins, total)
 
 
-def mae_interval(
-    errors: NDArray[np.floating],
-    patients: NDArray[np.integer] | None = None,
-    *,
-    seed: int = 0,
-    level: float = 0.95,
-    resamples: int = RESAMPLES,
-) -> Score:
-    """Mean absolute error with a percentile bootstrap over patients.
-
-    Args:
-        errors: Shape ``(n,)``, estimate minus truth.
-        patients: Patient of each row; ``None`` where each row is a patient.
-        seed: Seed of the resampling.
-        level: Coverage of the interval.
-        resamples: How many.
-    """
-    size = np.abs(np.asarray(errors, dtype=np.float64))
-    if len(size) == 0:
-        return UNDEFINED
-    weights = _patient_weights(len(size), patients, seed, resamples)
-    drawn = (weights * size).sum(axis=1) / weights.sum(axis=1)
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2])
-    return Score(float(size.mean()), float(low), float(high))
+def quotient(top: F64, bottom: F64) -> F64:
+    """Return the quotients element by element, ``(n,)``; NaN where the denominator is not positive."""
+    return np.asarray(np.divide(top, bottom, out=np.full(len(top), np.nan), where=bottom > 0), dtype=np.float64)
 
 
 CALIBRATION_BINS = 15
-"""Of equal size, as in Nixon et al., CVPR workshops 2019 (adaptive calibration error)."""
+"""Number of bins of equal size, as in Nixon et al., CVPR workshops 2019 (adaptive calibration error)."""
 
 
 def calibration_error(
     probabilities: NDArray[np.floating], labels: NDArray[np.bool_], bins: int = CALIBRATION_BINS
 ) -> float | None:
-    """Expected calibration error over bins of equal size: mean distance of probability and share of positives.
+    """Return the expected calibration error: mean distance of probability and share of positives over equal-sized bins.
 
-    It is never zero: with ``n`` patients in a bin the share itself scatters by ``sqrt(p (1 - p) / n)``.
+    It is never zero, because the share in a bin of ``n`` patients has a standard error of ``sqrt(p (1 - p) / n)``.
 
     Args:
-        probabilities: Shape ``(n,)``.
-        labels: Shape ``(n,)``, true for a positive.
-        bins: How many; fewer where there are fewer patients.
+        probabilities: Probabilities, ``(n,)``.
+        labels: Labels, ``(n,)``, true for a positive.
+        bins: Number of bins; fewer if there are fewer rows.
 
     Returns:
-        The error, or ``None`` where there is nobody.
+        The error, or ``None`` where there are no rows.
     """
     p, y = np.asarray(probabilities, dtype=np.float64), np.asarray(labels, dtype=bool)
     if not len(p):
@@ -123,31 +89,3 @@ def calibration_error(
     order = np.argsort(p, kind="stable")
     parts = [part for part in np.array_split(order, min(bins, len(p))) if len(part)]
     return float(sum(len(part) * abs(p[part].mean() - y[part].mean()) for part in parts) / len(p))
-
-
-def _patient_weights(n: int, patients: NDArray[np.integer] | None, seed: int, resamples: int) -> F64:
-    """How often each row counts in each resample, shape ``(resamples, n)``."""
-    rng = np.random.default_rng([seed, 7])
-    if patients is None:
-        index, count = np.arange(n), n
-    else:
-        unique, index = np.unique(patients, return_inverse=True)
-        count = len(unique)
-    drawn = rng.multinomial(count, np.full(count, 1.0 / count), size=resamples)
-    return np.asarray(drawn[:, index], dtype=np.float64)
-
-
-def _weighted_auroc(scores: F64, labels: NDArray[np.bool_], weights: F64) -> F64:
-    """AUROC of each row of weights, shape ``(resamples,)``; NaN where a class has no weight."""
-    order = np.argsort(scores, kind="stable")
-    sorted_scores, y, w = scores[order], labels[order], weights[:, order]
-    positive, negative = w * y, w * ~y
-    below = np.cumsum(negative, axis=1) - negative
-    # Within a run of equal scores every negative counts half, wherever the sort put it.
-    first = np.searchsorted(sorted_scores, sorted_scores, side="left")
-    last = np.searchsorted(sorted_scores, sorted_scores, side="right") - 1
-    through = below + negative
-    rank = 0.5 * (below[:, first] + through[:, last])
-    total = positive.sum(axis=1) * negative.sum(axis=1)
-    wins = (positive * rank).sum(axis=1)
-    return np.asarray(np.divide(wins, total, out=np.full(len(w), np.nan), where=total > 0), dtype=np.float64)

@@ -1,7 +1,7 @@
-"""Is a model as good as another, up to a margin named beforehand? On the same rows, so the difference is paired.
+"""Non-inferiority of a model to a reference, from paired differences on the same rows.
 
-PASS: the whole interval of the difference lies above minus the margin. FAIL: the whole interval lies below it, so the
-loss is proven. INCONCLUSIVE: neither; there are too few patients to say.
+PASS: the whole interval of the difference is above minus the margin. FAIL: the whole interval is below it, so the loss
+is proven. INCONCLUSIVE: neither, because there are too few patients.
 """
 
 from __future__ import annotations
@@ -21,11 +21,12 @@ from convert.stats.resampling import Resampler, interval
 F64 = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 LEAST_EVENTS = 10
-"""With fewer positives or negatives nothing is concluded: an interval from so few is not one (CardioLab drops them)."""
+"""Smallest number of positives and of negatives for a conclusion; with fewer the interval is not reliable. CardioLab
+drops such heads."""
 
 NO_FLIP = -math.log(0.025)
-"""Where no decision differs, the bootstrap sees no spread; among n patients up to this over n may still differ (rule of
-three, Hanley & Lippman-Hand, JAMA 1983;249:1743, at 97.5 %)."""
+"""Where no decision differs, the bootstrap has no spread. Of n patients, a share of up to this number over n may still
+differ (rule of three, Hanley & Lippman-Hand, JAMA 1983;249:1743, at 97.5 %)."""
 
 PAIRED = "bootstrap over patients, paired"
 
@@ -38,12 +39,12 @@ class Comparison:
 
     Attributes:
         measure: ``auroc``, ``sensitivity`` or ``specificity``.
-        ours: Of the model under test.
-        theirs: Of the reference.
-        difference: Ours less theirs, with its interval.
-        margin: Loss that was said beforehand to be of no matter.
-        verdict: What follows.
-        method: How the interval was made.
+        ours: Value of the model under test.
+        theirs: Value of the reference.
+        difference: Ours minus theirs, with its interval.
+        margin: Non-inferiority margin, in the unit of the measure.
+        verdict: ``PASS``, ``FAIL`` or ``INCONCLUSIVE``.
+        method: Method of the interval.
     """
 
     measure: str
@@ -56,7 +57,7 @@ class Comparison:
 
 
 def verdict(difference: Score, margin: float) -> Verdict:
-    """What an interval of a difference says against a margin."""
+    """Return the verdict of an interval of a difference for a margin."""
     if difference.low is None or difference.high is None:
         return "INCONCLUSIVE"
     if difference.low > -margin:
@@ -65,28 +66,28 @@ def verdict(difference: Score, margin: float) -> Verdict:
 
 
 def compare_auroc(ours: F64, theirs: F64, labels: Bools, resampler: Resampler, margin: float) -> Comparison:
-    """Paired difference of two AUROCs: DeLong where every row is a patient, else the bootstrap over patients.
+    """Compare two AUROCs: by DeLong's method where each patient has a single row, else by the bootstrap over patients.
 
     Args:
-        ours: ``(n,)``.
-        theirs: ``(n,)``.
-        labels: ``(n,)``.
-        resampler: Of these rows.
-        margin: Of the comparison.
+        ours: Scores of the model under test, ``(n,)``.
+        theirs: Scores of the reference, ``(n,)``.
+        labels: Labels, ``(n,)``.
+        resampler: Replicates of these rows.
+        margin: Non-inferiority margin.
     """
     a, b = ranking(ours, labels, resampler), ranking(theirs, labels, resampler)
     if resampler.distinct:
         difference, method = delong_difference(ours, theirs, labels), "DeLong, paired"
     else:
         difference, method = auroc_difference(a, b), PAIRED
-    said: Verdict = verdict(difference, margin)
+    decided: Verdict = verdict(difference, margin)
     if min(int(labels.sum()), int((~labels).sum())) < LEAST_EVENTS:
-        said = "INCONCLUSIVE"
-    return Comparison("auroc", a.auroc.value, b.auroc.value, difference, margin, said, method)
+        decided = "INCONCLUSIVE"
+    return Comparison("auroc", a.auroc.value, b.auroc.value, difference, margin, decided, method)
 
 
 def auroc_difference(ours: Ranking, theirs: Ranking) -> Score:
-    """Difference of two AUROCs, ours less theirs, by the same replicates of the same rows."""
+    """Return the difference of two AUROCs, ours minus theirs, from the same replicates of the same rows."""
     a, b = ours.auroc.value, theirs.auroc.value
     return interval(None if a is None or b is None else a - b, ours.auroc_replicates - theirs.auroc_replicates)
 
@@ -94,15 +95,15 @@ def auroc_difference(ours: Ranking, theirs: Ranking) -> Score:
 def compare_rate(
     measure: str, ours: Bools, theirs: Bools, among: Bools, resampler: Resampler, margin: float
 ) -> Comparison:
-    """Paired difference of two shares, such as sensitivities, by the bootstrap over patients.
+    """Compare two shares, such as sensitivities, by the paired bootstrap over patients.
 
     Args:
-        measure: Its name.
-        ours: ``(n,)``, whether the model under test is right.
-        theirs: The same of the reference.
-        among: ``(n,)``, the rows that count: positives for a sensitivity.
-        resampler: Of these rows.
-        margin: Of the comparison.
+        measure: Name of the measure.
+        ours: Whether the model under test is right, ``(n,)``.
+        theirs: Whether the reference is right, ``(n,)``.
+        among: Rows that count, ``(n,)``: the positives for a sensitivity.
+        resampler: Replicates of these rows.
+        margin: Non-inferiority margin.
     """
     method = PAIRED
     if not among.any():
@@ -115,5 +116,5 @@ def compare_rate(
     if not (ours != theirs)[among].any():
         unseen = min(1.0, NO_FLIP / resampler.patients_of(among))
         difference, method = Score(0.0, -unseen, unseen), "rule of three: no decision differs"
-    said: Verdict = verdict(difference, margin) if int(among.sum()) >= LEAST_EVENTS else "INCONCLUSIVE"
-    return Comparison(measure, a, b, difference, margin, said, method)
+    decided: Verdict = verdict(difference, margin) if int(among.sum()) >= LEAST_EVENTS else "INCONCLUSIVE"
+    return Comparison(measure, a, b, difference, margin, decided, method)

@@ -1,7 +1,7 @@
-"""From aggregated model outputs to calibrated probabilities, values, thresholds and intervals.
+"""Fit the map from aggregated model outputs to calibrated probabilities, values, thresholds and intervals.
 
-Everything here is fitted on patients that neither trained nor tested the model. A score is the mean of a patient's
-window outputs, as the runtime aggregates them.
+All fits use patients that neither trained nor tested the model. A score is the mean of a patient's window outputs, as
+the runtime aggregates them.
 """
 
 from __future__ import annotations
@@ -11,43 +11,45 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.stats import sigmoid
+
 F64 = NDArray[np.float64]
 
 MIN_SLOPE = 1e-3
-"""A head that knows nothing may come out with a slope below zero by chance; it is held at (almost) zero, because a
-calibration must not turn a model's ranking round."""
+"""Smallest slope. A head without information may get a negative slope by chance, and a calibration must not reverse the
+ranking of a model."""
 
 _NEWTON_STEPS = 100
 
 
 @dataclass(frozen=True, slots=True)
 class Platt:
-    """``probability = sigmoid(a * logit + b)``."""
+    """Platt scaling, ``probability = sigmoid(a * logit + b)``."""
 
     a: float
     b: float
 
     def logit(self, scores: NDArray[np.floating]) -> F64:
-        """The calibrated logit."""
+        """Return the calibrated logits."""
         return np.asarray(self.a * np.asarray(scores, dtype=np.float64) + self.b)
 
     def probability(self, scores: NDArray[np.floating]) -> F64:
-        """The calibrated probability."""
-        return np.asarray(1.0 / (1.0 + np.exp(-self.logit(scores))))
+        """Return the calibrated probabilities."""
+        return sigmoid(self.logit(scores))
 
 
 def fit_platt(scores: NDArray[np.floating], labels: NDArray[np.bool_], weights: F64 | None = None) -> Platt:
     """Fit Platt scaling by Newton's method (Lin, Lin & Weng, Machine Learning 2007;68:267).
 
     Args:
-        scores: Shape ``(n,)``, one per patient.
-        labels: Shape ``(n,)``, true for a positive.
-        weights: Optional weight of each patient.
+        scores: Scores, ``(n,)``, one per patient.
+        labels: Labels, ``(n,)``, true for a positive.
+        weights: Weight of each patient, ``(n,)``; ``None`` for equal weights.
     """
     x, y = np.asarray(scores, dtype=np.float64), np.asarray(labels, dtype=bool)
     w = np.ones_like(x) if weights is None else weights
     positives, negatives = float(w[y].sum()), float(w[~y].sum())
-    # Smoothed targets: without them a separable calibration set would send the slope to infinity.
+    # Smoothed targets keep the slope finite for a separable calibration set.
     target = np.where(y, (positives + 1) / (positives + 2), 1 / (negatives + 2))
     b0 = float(np.log((positives + 1) / (negatives + 1)))
     a, b = _newton(x, target, w, 0.0, b0, fixed_slope=False)
@@ -63,7 +65,7 @@ def _newton(x: F64, target: F64, w: F64, a: float, b: float, *, fixed_slope: boo
 
     now = cost(a, b)
     for _ in range(_NEWTON_STEPS):
-        p = 1.0 / (1.0 + np.exp(-(a * x + b)))
+        p = sigmoid(a * x + b)
         gradient = np.array([np.sum(w * (p - target) * x), np.sum(w * (p - target))])
         v = w * p * (1 - p)
         hessian = np.array([[np.sum(v * x * x), np.sum(v * x)], [np.sum(v * x), np.sum(v)]]) + 1e-9 * np.eye(2)
@@ -79,14 +81,14 @@ def _newton(x: F64, target: F64, w: F64, a: float, b: float, *, fixed_slope: boo
 
 
 def youden_threshold(probabilities: F64, labels: NDArray[np.bool_]) -> float:
-    """The probability that maximises sensitivity + specificity - 1 (Youden, Cancer 1950;3:32).
+    """Return the threshold that maximises sensitivity + specificity - 1 (Youden, Cancer 1950;3:32).
 
     Args:
-        probabilities: Shape ``(n,)``.
-        labels: Shape ``(n,)``, both classes present.
+        probabilities: Probabilities, ``(n,)``.
+        labels: Labels, ``(n,)``, with both classes.
 
     Returns:
-        Halfway between the two neighbouring patients, so that it does not sit on a patient's own value.
+        The middle between the two neighbouring patients, so that no patient is exactly at the threshold.
     """
     order = np.argsort(-probabilities, kind="stable")
     p, y = probabilities[order], np.asarray(labels, dtype=bool)[order]
@@ -105,21 +107,21 @@ def logit_sd(
     seed: int = 0,
     resamples: int = 200,
 ) -> float:
-    """Uncertainty of a patient's calibrated logit that a longer signal does not remove, as one standard deviation.
+    """Return the standard deviation of a patient's calibrated logit that a longer signal does not reduce.
 
-    Two parts, added in quadrature: how far a second training run, calibrated in the same way, disagrees about the same
-    patients (the standard deviation of the difference over the root of two, Lakshminarayanan et al., NeurIPS 2017, with
-    two members), and how far the Platt line moves when the calibration patients are resampled. The scatter of single
-    windows is not in it: the runtime measures that live and adds it. Nor is what the ECG cannot tell about the lab: the
-    probability itself says that.
+    It has two parts, added in quadrature. The first is the disagreement of a second training run, calibrated in the
+    same way, about the same patients: the standard deviation of the difference divided by the square root of two
+    (Lakshminarayanan et al., NeurIPS 2017, with two members). The second is the spread of the Platt line when the
+    calibration patients are resampled. The spread of single windows is not included, because the runtime measures and
+    adds it. The part that the ECG cannot show is not included either, because the probability expresses it.
 
     Args:
         scores: Aggregated model outputs, ``(n,)``.
-        rival_scores: The same from another training run.
-        labels: Shape ``(n,)``.
+        rival_scores: Aggregated outputs of another training run, ``(n,)``.
+        labels: Labels, ``(n,)``.
         platt: The calibration of ``scores``.
-        seed: Seed of the resampling.
-        resamples: How many.
+        seed: Seed of the bootstrap.
+        resamples: Number of replicates.
     """
     rival = fit_platt(rival_scores, labels)
     between = float(np.std(platt.logit(scores) - rival.logit(rival_scores))) / np.sqrt(2.0)
@@ -132,18 +134,18 @@ def logit_sd(
 
 @dataclass(frozen=True, slots=True)
 class Linear:
-    """``value = slope * output + intercept``."""
+    """Linear calibration, ``value = slope * output + intercept``."""
 
     slope: float
     intercept: float
 
     def value(self, scores: NDArray[np.floating]) -> F64:
-        """The calibrated value."""
+        """Return the calibrated values."""
         return np.asarray(self.slope * np.asarray(scores, dtype=np.float64) + self.intercept)
 
 
 def fit_linear(scores: NDArray[np.floating], values: F64) -> Linear:
-    """Least squares of the true values on the aggregated outputs (which shrinks an unsure model towards the mean)."""
+    """Fit the true values to the aggregated outputs by least squares, which shrinks an uncertain model to the mean."""
     x, y = np.asarray(scores, dtype=np.float64), np.asarray(values, dtype=np.float64)
     spread = float(np.mean((x - x.mean()) ** 2))
     slope = float(np.mean((x - x.mean()) * (y - y.mean())) / spread) if spread > 0 else 0.0
@@ -151,11 +153,11 @@ def fit_linear(scores: NDArray[np.floating], values: F64) -> Linear:
 
 
 def conformal_half_width(residuals: F64, level: float = 0.9) -> float:
-    """Split-conformal half-width (Lei et al., JASA 2018;113:1094).
+    """Return the split-conformal half width (Lei et al., JASA 2018;113:1094).
 
     Args:
-        residuals: Estimate minus truth on patients that did not fit the line, ``(n,)``.
-        level: Coverage on a new patient of the same population.
+        residuals: Estimate minus truth of patients that were not used for the fit, ``(n,)``.
+        level: Coverage for a new patient of the same population.
 
     Returns:
         The ``ceil((n + 1) level)``-th smallest absolute residual.

@@ -1,4 +1,4 @@
-"""Can the probabilities be believed, what do the decisions do, and how far are the values off?"""
+"""Reliability of probabilities, performance of decisions, and errors of values."""
 
 from __future__ import annotations
 
@@ -15,28 +15,29 @@ F64 = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 CHANCE_DRAWS = 200
-"""Simulations behind the calibration error that perfect probabilities would show."""
+"""Simulations for the calibration error of perfect probabilities."""
 
-STEEPEST = 100.0
-"""A calibration slope beyond this has no meaning: the classes are separable, or the probability hardly moves."""
+MAX_SLOPE = 100.0
+"""Largest calibration slope that is reported. Beyond it the classes are separable, or the probability is nearly
+constant."""
 
 AGREEMENT_Z = 1.96
-"""Bland & Altman, Lancet 1986;327:307: limits of agreement at 1.96 standard deviations."""
+"""Limits of agreement in standard deviations (Bland & Altman, Lancet 1986;327:307)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """Calibrated probabilities against what happened.
+    """Comparison of calibrated probabilities with outcomes.
 
     Attributes:
-        brier: Mean squared distance.
-        brier_of_the_prevalence: What always saying the prevalence would reach.
-        ece: Expected calibration error over bins of equal mass.
-        ece_chance: What perfect probabilities would show on as many rows, by simulation: ``ece`` is never zero.
-        bins: How many.
-        slope: Of the labels on the predicted logit; 1 is right, less is overconfident. ``None`` where not defined.
-        intercept: Of the same fit; 0 is right.
-        curve: Mean probability, share of positives and rows of each bin.
+        brier: Brier score.
+        brier_of_the_prevalence: Brier score of a constant probability equal to the prevalence.
+        ece: Expected calibration error over bins of equal size.
+        ece_chance: Calibration error of perfect probabilities on as many rows, by simulation; it is never zero.
+        bins: Number of bins.
+        slope: Slope of the labels on the predicted logit: 1 is ideal, less is overconfident. ``None`` if not defined.
+        intercept: Intercept of the same fit: 0 is ideal.
+        curve: Mean probability, share of positives and number of rows of each bin.
     """
 
     brier: Score
@@ -50,13 +51,13 @@ class Reliability:
 
 
 def reliability(p: F64, labels: Bools, resampler: Resampler, seed: int) -> Reliability:
-    """Judges probabilities.
+    """Compare probabilities with outcomes.
 
     Args:
-        p: ``(n,)``, at least one.
-        labels: ``(n,)``.
-        resampler: Of these rows.
-        seed: Of the simulation behind ``ece_chance``.
+        p: Probabilities, ``(n,)``, at least one.
+        labels: Outcomes, ``(n,)``.
+        resampler: Replicates of these rows.
+        seed: Seed of the simulation for ``ece_chance``.
     """
     y = labels.astype(np.float64)
     squares = (p - y) ** 2
@@ -82,7 +83,7 @@ def reliability(p: F64, labels: Bools, resampler: Resampler, seed: int) -> Relia
 
 
 def slope_and_intercept(p: F64, labels: Bools) -> tuple[float | None, float | None]:
-    """Calibration slope and intercept: the logistic regression of the labels on the predicted logit (Cox 1958)."""
+    """Return slope and intercept of the logistic regression of the labels on the predicted logit (Cox 1958)."""
     from sklearn.linear_model import LogisticRegression
 
     if not labels.any() or labels.all():
@@ -92,24 +93,24 @@ def slope_and_intercept(p: F64, labels: Bools) -> tuple[float | None, float | No
     if np.ptp(logit) < 1e-9:
         return None, None
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # separable classes do not converge; they are recognised below
+        warnings.simplefilter("ignore")  # separable classes do not converge; the checks below recognise them
         fit = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-8, max_iter=100).fit(logit[:, None], labels)
     slope, intercept = float(fit.coef_[0, 0]), float(fit.intercept_[0])
-    return (None, None) if abs(slope) > STEEPEST else (slope, intercept)
+    return (None, None) if abs(slope) > MAX_SLOPE else (slope, intercept)
 
 
 @dataclass(frozen=True, slots=True)
 class Decisions:
-    """What a threshold does. Shares are ``None`` where nobody is in their denominator.
+    """Performance of a threshold. Shares are ``None`` where their denominator is 0.
 
     Attributes:
-        threshold: Where the device flags.
-        sensitivity: Among the positives that it decides about.
-        specificity: Among the negatives that it decides about.
+        threshold: Value from which the device flags.
+        sensitivity: Share of the decided positives that are flagged.
+        specificity: Share of the decided negatives that are not flagged.
         ppv: Positive predictive value.
         npv: Negative predictive value.
-        flagged: How many it flags.
-        undecided: How many it neither flags nor clears.
+        flagged: Number of flagged rows.
+        undecided: Number of rows without a decision (abstention).
     """
 
     threshold: float
@@ -122,14 +123,14 @@ class Decisions:
 
 
 def decisions(flagged: Bools, labels: Bools, undecided: Bools, resampler: Resampler, threshold: float) -> Decisions:
-    """Sensitivity, specificity and predictive values.
+    """Return sensitivity, specificity and predictive values.
 
     Args:
-        flagged: ``(n,)``, what reaches the threshold.
-        labels: ``(n,)``.
-        undecided: ``(n,)``, what the device abstains from; it counts nowhere else.
-        resampler: Of these rows.
-        threshold: Where it flags, for the record.
+        flagged: Whether a row reaches the threshold, ``(n,)``.
+        labels: Labels, ``(n,)``.
+        undecided: Whether the device abstains, ``(n,)``; such rows are left out of all shares.
+        resampler: Replicates of these rows.
+        threshold: The threshold, which is only stored in the result.
     """
 
     def share(hit: Bools, among: Bools) -> float | None:
@@ -151,7 +152,7 @@ def decisions(flagged: Bools, labels: Bools, undecided: Bools, resampler: Resamp
 
 
 def kappa(a: Bools, b: Bools) -> float | None:
-    """Cohen's kappa of two decisions; ``None`` where both always say the same one thing (nothing to agree about)."""
+    """Return Cohen's kappa of two decisions; ``None`` where both are constant and equal."""
     n = len(a)
     if not n:
         return None
@@ -162,15 +163,15 @@ def kappa(a: Bools, b: Bools) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class ValueAgreement:
-    """Estimated values against measured ones.
+    """Comparison of estimated with measured values, in their unit.
 
     Attributes:
         mae: Mean absolute error.
-        mae_of_the_mean: What always saying the mean of these labels would reach.
-        bias: Mean of estimate less truth.
+        mae_of_the_mean: Mean absolute error of a constant estimate equal to the mean of these labels.
+        bias: Mean of estimate minus truth.
         limits: Bland-Altman limits of agreement.
-        coverage: Share of truths within the device's own interval; ``None`` where it gives none.
-        level: What that interval promises.
+        coverage: Share of true values inside the device's interval; ``None`` where the device gives no interval.
+        level: Nominal coverage of that interval.
     """
 
     mae: Score
@@ -182,15 +183,15 @@ class ValueAgreement:
 
 
 def value_agreement(value: F64, truth: F64, low: F64, high: F64, level: float, resampler: Resampler) -> ValueAgreement:
-    """Judges values.
+    """Compare estimated with measured values.
 
     Args:
-        value: ``(n,)``, at least one.
-        truth: ``(n,)``.
-        low: Lower end of the device's interval, NaN where it gives none.
-        high: Upper end.
-        level: Its nominal coverage.
-        resampler: Of these rows.
+        value: Estimates, ``(n,)``, at least one.
+        truth: Measured values, ``(n,)``.
+        low: Lower ends of the device's intervals, ``(n,)``, NaN where it gives none.
+        high: Upper ends of the intervals, ``(n,)``.
+        level: Nominal coverage of the intervals.
+        resampler: Replicates of these rows.
     """
     error, ones = value - truth, np.ones_like(value)
     within = (truth >= low) & (truth <= high)

@@ -118,7 +118,7 @@ def test_the_page_is_true(tmp_path):
     _, err = chief.communicate(timeout=200)
     assert chief.returncode == 5, err
     assert [line for line in err.splitlines() if line.startswith("anyecg:")] == [
-        "anyecg: another worker is gone (start all of them again: the training goes on from its last state)"
+        "anyecg: another worker is gone (restart all workers: training resumes from its last state)"
     ]
     # TensorFlow may have said what it saw of it before; the last word is one that a person understands.
     assert err.strip().splitlines()[-1].startswith("anyecg:"), err

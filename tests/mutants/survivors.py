@@ -144,7 +144,7 @@ SURVIVORS = (
     ),
     Survivor(
         "minimum share of defined replicates removed",
-        "if len(known) < LEAST_DEFINED * len(replicates) or not len(known):",
+        "if len(known) < MIN_DEFINED * len(replicates) or not len(known):",
         "if not len(known):",
         "test_an_interval_needs_half_of_its_replicates",
     ),

@@ -11,8 +11,8 @@ from scipy import stats
 
 from edge.bundle.reader import Bundle, load_bundle
 from edge.bundle.schema import HeadCalibration
-from edge.estimate import FIRST_ROWS, WEIGHT_STEPS, Estimator, IsotonicCurves, sigmoid
-from edge.stats import median, normal_quantile
+from edge.estimate import FIRST_ROWS, WEIGHT_STEPS, Estimator, IsotonicCurves
+from edge.stats import median, normal_quantile, sigmoid
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,8 @@ from convert.teacher.patients import FILE, hashes, patients_file, read_patients
 from edge.bundle.reader import Bundle, load_bundle
 from edge.bundle.schema import parse_calibration
 from edge.cli.main import main
-from edge.estimate import Estimator, sigmoid
+from edge.estimate import Estimator
+from edge.stats import sigmoid
 from firmware_bridge.errors import BundleError, UsageError
 
 

@@ -109,7 +109,7 @@ def test_unfinished_data_and_an_empty_part_are_one_line(root, tmp_path, capsys):
     manifest.write_text(json.dumps(content))
     refused(argv, capsys, 3, "the part 'test'", "has no segment", "its parts: train")
     manifest.unlink()
-    refused(argv, capsys, 3, "is no prepared data set", "anyecg prepare")
+    refused(argv, capsys, 3, "is not a prepared data set", "anyecg prepare")
 
 
 @pytest.mark.parametrize("suffix", [".npy", ".npz"])

@@ -1,4 +1,4 @@
-"""A bundle is written whole or not at all, and the device's own reader accepts it."""
+"""A bundle is written atomically, and the device's own reader accepts it."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def contents(**changes):
     return BundleContents(**(given | changes))
 
 
-def test_the_reader_accepts_what_the_writer_wrote(tmp_path):
+def test_the_reader_accepts_a_written_bundle(tmp_path):
     given = contents()
     write_bundle(tmp_path / "b", given)
     bundle = load_bundle(tmp_path / "b")
@@ -79,10 +79,10 @@ def test_the_reader_accepts_what_the_writer_wrote(tmp_path):
     assert bundle.manifest.outputs[0].key == "potassium_high"
     assert bundle.calibration["potassium_high"].interval_width == 0.2
     np.testing.assert_array_equal(bundle.golden_inputs, given.golden_inputs)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["b"], "nothing is left beside the bundle"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["b"], "no temporary folder is left"
 
 
-def test_hashes_and_sizes_are_those_of_the_files(tmp_path):
+def test_hashes_and_sizes_match_the_files(tmp_path):
     write_bundle(tmp_path / "b", contents())
     listed = json.loads((tmp_path / "b/manifest.json").read_text())["files"]
     found = {p.relative_to(tmp_path / "b").as_posix(): p for p in (tmp_path / "b").rglob("*") if p.is_file()}
@@ -100,7 +100,7 @@ def test_the_same_contents_give_the_same_bytes(tmp_path):
             assert path.read_bytes() == (tmp_path / "b" / path.relative_to(tmp_path / "a")).read_bytes()
 
 
-def test_an_older_bundle_is_replaced_and_anything_else_is_not(tmp_path):
+def test_an_older_bundle_is_replaced_and_another_folder_is_not(tmp_path):
     write_bundle(tmp_path / "b", contents())
     write_bundle(tmp_path / "b", contents(model_card="# new\n"))
     assert (tmp_path / "b/MODEL_CARD.md").read_text() == "# new\n"
@@ -126,12 +126,12 @@ def test_a_full_disk_leaves_the_old_bundle(tmp_path, monkeypatch):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["b"]
 
 
-def test_no_nan_ever_reaches_a_file():
+def test_nan_is_refused():
     with pytest.raises(ValueError, match="JSON compliant"):
         to_json({"auroc": float("nan")})
 
 
-def test_golden_vectors_carry_no_date():
+def test_golden_vectors_have_a_fixed_date():
     x, y = np.zeros((1, 1, 1, 4, 1), np.int8), np.zeros((1, 2), np.int8)
     assert golden_npz(x, y) == golden_npz(x, y)
     assert b"\x00\x00\x21\x00" in golden_npz(x, y)[:40], "1980-01-01 in DOS time"

@@ -1,4 +1,4 @@
-"""Checkpoints: what is read, what is refused, and that nothing in one ever runs."""
+"""Checkpoints: which files are read, which are refused, and that no code in a file ever runs."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_reads_what_ecgfounder_wrote(name: str) -> None:
 
 
 @pytest.mark.parametrize("layout", ["state_dict", "model", "bare"])
-def test_what_is_written_is_read_again(tmp_path: Path, layout: str) -> None:
+def test_a_written_checkpoint_reads_back(tmp_path: Path, layout: str) -> None:
     tensors = state(half=np.float16([0.5, -2]), double=np.float64([[1e-300]]), empty=np.zeros((0, 3), np.float32))
     write_checkpoint(tmp_path / "a.pth", tensors, layout=layout, facts={"epoch": 2, "big": 1 << 40, "auroc": 0.5})
     found = read_checkpoint(tmp_path / "a.pth")
@@ -86,7 +86,7 @@ def test_what_is_written_is_read_again(tmp_path: Path, layout: str) -> None:
     assert (tmp_path / "a.pth").read_bytes() == first
 
 
-def test_storages_are_aligned_as_torch_wants_them(tmp_path: Path) -> None:
+def test_storages_are_aligned_as_in_pytorch(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "a.pth", state())
     with zipfile.ZipFile(tmp_path / "a.pth") as z:
         for info in z.infolist():
@@ -96,7 +96,7 @@ def test_storages_are_aligned_as_torch_wants_them(tmp_path: Path) -> None:
             assert (info.header_offset + 30 + name + extra) % 64 == 0
 
 
-def test_data_parallel_prefix_is_taken_off(tmp_path: Path) -> None:
+def test_data_parallel_prefix_is_removed(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "a.pth", {f"module.{k}": v for k, v in state().items()})
     found = read_checkpoint(tmp_path / "a.pth")
     assert set(found.tensors) == set(state())
@@ -120,7 +120,7 @@ def test_views_and_shared_storages(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_checkpoint(path).tensors["w"], np.float32([[1, 5, 9], [2, 6, 10]]))
 
 
-# What must never run -------------------------------------------------------------------------------------------------
+# Code in a pickle never runs -----------------------------------------------------------------------------------------
 
 
 class Runs:
@@ -167,7 +167,7 @@ def test_code_in_a_pickle_is_inert(tmp_path: Path, kind: str, protocol: int) -> 
     assert not (tmp_path / "ran").exists()
 
 
-def test_code_beside_good_tensors_is_named_and_not_run(tmp_path: Path) -> None:
+def test_code_next_to_valid_tensors_is_reported_and_not_run(tmp_path: Path) -> None:
     write_checkpoint(tmp_path / "good.pth", {"w": np.float32([1, 2])})
     with zipfile.ZipFile(tmp_path / "good.pth") as z:
         good = z.read("good/data.pkl")
@@ -176,16 +176,16 @@ def test_code_beside_good_tensors_is_named_and_not_run(tmp_path: Path) -> None:
     path = archive(tmp_path / "both.pth", pickled, {"0": np.float32([1, 2]).tobytes()})
     found = read_checkpoint(path)
     np.testing.assert_array_equal(found.tensors["w"], [1, 2])
-    assert found.oddities == ("the file names code (posix.system); none of it was run",)
+    assert found.oddities == ("the file refers to code (posix.system); none of it was run",)
 
 
-def test_calls_leave_nothing_but_a_name() -> None:
+def test_calls_leave_only_a_name() -> None:
     loaded = load_plain(pickle.dumps(Runs(os.system, "true")), "x")
     assert isinstance(loaded.value, Inert)
     assert loaded.inert == ["posix.system"]
 
 
-def test_no_module_of_pythons_pickle_is_used() -> None:
+def test_pythons_pickle_module_is_not_used() -> None:
     for module in (checkpoint, checkpoint_pickle):
         assert "pickle" not in vars(module)
         assert "importlib" not in vars(module)
@@ -194,24 +194,24 @@ def test_no_module_of_pythons_pickle_is_used() -> None:
 @pytest.mark.parametrize(
     ("pickled", "what"),
     [
-        (b"\x80\x02]r\xff\xff\xff\x7f.", "counts to 2147483647"),
+        (b"\x80\x02]r\xff\xff\xff\x7f.", "memo index 2147483647"),
         (b"\x80\x04]" + b"\x94" * 1_000_002 + b".", "more than 1000000 steps"),
-        (b"\x80\x02" + b"(" * 10 + b".", "broken"),
-        (b"\x80\x02R.", "broken"),
+        (b"\x80\x02" + b"(" * 10 + b".", "damaged"),
+        (b"\x80\x02R.", "damaged"),
         (b"\x80\x02\x82\x01.", "EXT1"),
-        (b"\x80\x02X\xff\xff\xff\x7fabc.", "broken"),
-        (b"\x80\x02}", "broken"),
-        (b"\x80\x02h\x05.", "broken"),
-        (b"", "broken"),
+        (b"\x80\x02X\xff\xff\xff\x7fabc.", "damaged"),
+        (b"\x80\x02}", "damaged"),
+        (b"\x80\x02h\x05.", "damaged"),
+        (b"", "damaged"),
         (b"\x80\x04\x97.", "NEXT_BUFFER"),
     ],
 )
-def test_broken_and_absurd_pickles_are_refused(tmp_path: Path, pickled: bytes, what: str) -> None:
+def test_damaged_and_oversized_pickles_are_refused(tmp_path: Path, pickled: bytes, what: str) -> None:
     with pytest.raises(InputError, match=what):
         read_checkpoint(archive(tmp_path / "a.pth", pickled))
 
 
-def test_deep_nesting_does_not_overrun_the_stack(tmp_path: Path) -> None:
+def test_deep_nesting_does_not_overflow_the_stack(tmp_path: Path) -> None:
     deep = b"\x80\x02}(" + b")" + b"\x85" * 300_000 + b"K\x01u."
     with pytest.raises(InputError, match="no tensors"):
         read_checkpoint(archive(tmp_path / "a.pth", deep))
@@ -219,14 +219,14 @@ def test_deep_nesting_does_not_overrun_the_stack(tmp_path: Path) -> None:
 
 @given(st.binary(max_size=300))
 @settings(max_examples=200, deadline=None)
-def test_any_bytes_end_in_our_error_or_in_plain_data(data: bytes) -> None:
+def test_any_bytes_give_an_input_error_or_plain_data(data: bytes) -> None:
     with contextlib.suppress(InputError):
         load_plain(b"\x80\x02" + data, "x")
 
 
 @given(st.integers(0, 400), st.binary(min_size=1, max_size=4))
 @settings(max_examples=150, deadline=None)
-def test_any_damage_to_a_real_description_ends_in_our_error_or_in_data(position: int, damage: bytes) -> None:
+def test_any_damage_to_a_description_gives_an_input_error_or_data(position: int, damage: bytes) -> None:
     buffer = io.BytesIO((GOLDEN / "net1d_1lead.pth").read_bytes())
     with zipfile.ZipFile(buffer) as z:
         good = z.read("net1d_1lead/data.pkl")[:600] + b"."
@@ -237,7 +237,7 @@ def test_any_damage_to_a_real_description_ends_in_our_error_or_in_data(position:
 @pytest.mark.parametrize(
     ("description", "what"),
     [
-        (tensor_pickle((1 << 40,), (1,), numel=4), "has 1099511627776 values, its storage 4"),
+        (tensor_pickle((1 << 40,), (1,), numel=4), "has 1099511627776 values, its storage has 4"),
         (tensor_pickle((1 << 40,), (0,), numel=1 << 40), "MB of tensors"),
         (tensor_pickle((2, 2), (3, 1), numel=4), "reaches beyond"),
         (tensor_pickle((4,), (1,), numel=4, offset=1), "reaches beyond"),
@@ -255,7 +255,7 @@ def test_impossible_tensors_are_refused(tmp_path: Path, description: bytes, what
         read_checkpoint(archive(tmp_path / "a.pth", description, {"0": np.zeros(4, "<f4").tobytes()}))
 
 
-# What is no checkpoint -----------------------------------------------------------------------------------------------
+# Files that are not checkpoints --------------------------------------------------------------------------------------
 
 
 def test_zip_bombs_are_refused(tmp_path: Path) -> None:
@@ -272,7 +272,7 @@ def test_zip_bombs_are_refused(tmp_path: Path) -> None:
 def test_overlapping_members_are_refused(tmp_path: Path) -> None:
     path = archive(tmp_path / "a.pth", b"\x80\x02}.", {"0": bytes(4000), "1": b""})
     raw = bytearray(path.read_bytes())
-    # The directory's entry of storage 1 is pointed at the bytes of storage 0.
+    # The directory entry of storage 1 points to the bytes of storage 0.
     entries = [i for i in range(len(raw)) if raw[i : i + 4] == b"PK\x01\x02"]
     raw[entries[3] + 20 : entries[3] + 28] = raw[entries[2] + 20 : entries[2] + 28]
     raw[entries[3] + 42 : entries[3] + 46] = raw[entries[2] + 42 : entries[2] + 46]
@@ -294,13 +294,13 @@ def test_overlapping_members_are_refused(tmp_path: Path) -> None:
         (b"PK\x03\x04 and nothing more", "truncated"),
     ],
 )
-def test_other_files_are_named(tmp_path: Path, content: bytes, what: str) -> None:
+def test_other_file_types_are_recognised(tmp_path: Path, content: bytes, what: str) -> None:
     (tmp_path / "a.pth").write_bytes(content)
     with pytest.raises(InputError, match=what):
         read_checkpoint(tmp_path / "a.pth")
 
 
-def test_every_truncation_is_one_clear_error(tmp_path: Path) -> None:
+def test_every_truncation_gives_an_input_error(tmp_path: Path) -> None:
     whole = (GOLDEN / "net1d_1lead.pth").read_bytes()
     for part in (0.1, 0.5, 0.9, 0.999):
         (tmp_path / "a.pth").write_bytes(whole[: int(len(whole) * part)])
@@ -316,7 +316,7 @@ def test_a_flipped_bit_in_the_weights_is_found(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "a.pth")
 
 
-def test_zips_of_something_else(tmp_path: Path) -> None:
+def test_zips_without_a_checkpoint_are_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "a.pth", "w") as z:
         z.writestr("word/document.xml", "x")
     with pytest.raises(InputError, match=r"no data\.pkl"):
@@ -328,7 +328,7 @@ def test_zips_of_something_else(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "b.pth")
 
 
-def test_places_that_cannot_be_read_or_written(tmp_path: Path) -> None:
+def test_unreadable_and_unwritable_paths(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such checkpoint"):
         read_checkpoint(tmp_path / "a.pth")
     with pytest.raises(InputError, match="is a folder"):

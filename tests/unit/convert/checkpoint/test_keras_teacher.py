@@ -1,4 +1,4 @@
-"""A ``.keras`` file from a stranger: a Net1D's options and weights are taken from it, and nothing is made of more."""
+"""An untrusted ``.keras`` file: only the options and the weights of a Net1D are taken from it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def written(tmp_path_factory) -> tuple[Path, Net1D]:
 
 
 def altered(path: Path, to: Path, **changed: object) -> Path:
-    """The file with other options in its description."""
+    """Write the file again with other options in its description."""
     with zipfile.ZipFile(path) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     description = json.loads(members["config.json"])
@@ -39,7 +39,7 @@ def altered(path: Path, to: Path, **changed: object) -> Path:
     return to
 
 
-def test_what_was_written_comes_back(written):
+def test_a_written_teacher_reads_back(written):
     path, net = written
     found = read_keras_teacher(path)
     wanted = to_tensors(net)
@@ -50,9 +50,9 @@ def test_what_was_written_comes_back(written):
     assert found.facts == {"stride": 2, "use_bn": 1}
 
 
-def test_another_class_is_not_made(written, tmp_path):
+def test_another_class_is_refused(written, tmp_path):
     evil = {"class_name": "Lambda", "module": "keras.layers"}
-    with pytest.raises(InputError, match="no Net1D"):
+    with pytest.raises(InputError, match="not a Net1D"):
         read_keras_teacher(altered(written[0], tmp_path / "t.keras", **evil))
 
 
@@ -64,7 +64,7 @@ def test_another_class_is_not_made(written, tmp_path):
         {"kernel_size": None}, {"filter_list": [8]}, {"groups_width": 7}, {"n_classes": 60_000},
     ],
 )  # fmt: skip
-def test_options_that_no_teacher_has_are_refused_before_memory_is_taken(written, tmp_path, config):
+def test_absurd_options_are_refused_before_memory_is_allocated(written, tmp_path, config):
     with pytest.raises(InputError):
         read_keras_teacher(altered(written[0], tmp_path / "t.keras", config=config))
 
@@ -96,7 +96,7 @@ def test_flipped_bytes_are_refused_or_harmless(written, tmp_path):
             continue
 
 
-def test_a_bomb_is_refused(tmp_path):
+def test_a_zip_bomb_is_refused(tmp_path):
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("config.json", b" " * (9 << 20))
@@ -106,6 +106,6 @@ def test_a_bomb_is_refused(tmp_path):
         read_keras_teacher(tmp_path / "t.keras")
 
 
-def test_a_missing_file_says_so(tmp_path):
+def test_a_missing_file_is_reported(tmp_path):
     with pytest.raises(InputError, match="cannot read"):
         read_keras_teacher(tmp_path / "none.keras")

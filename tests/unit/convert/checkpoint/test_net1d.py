@@ -1,4 +1,4 @@
-"""Net1D against logits and features that ECGFounder's own code computed, and what a checkpoint of another kind says."""
+"""Net1D against logits and features that ECGFounder's own code computed, and errors for other checkpoints."""
 
 from __future__ import annotations
 
@@ -62,16 +62,16 @@ def test_predict_gives_a_dictionary() -> None:
 
 
 def test_shortcut_pool_pads_zeros_and_not_minus_infinity() -> None:
-    # A stage of weight zero is its shortcut alone: features are the mean of the pooled first convolution.
+    # With zero weights a stage is only its shortcut: features are the mean of the pooled first convolution.
     model = Net1D(1, 2, 1, (2,), (1,), 1, 3, 1, 1)
     state = {n: np.zeros(s, np.float32) for n, s in model.spec.shapes().items()}
     state["first_conv.conv.weight"][:] = 1.0
     load_tensors(model, state)
     x = np.full((1, 7, 1), -1.0, np.float32)
     silu = -1.0 / (1.0 + np.e)
-    # Four samples a remain after the first convolution. With a zero on both sides the windows are {0, a, a}, {a, a, 0}.
+    # The first convolution leaves four samples a. With a zero on both sides the windows are {0, a, a}, {a, a, 0}.
     np.testing.assert_allclose(model(x)["features"], [[0.0, 0.0]], atol=1e-6)
-    # Of seven samples the second window is {a, a, a}, the third {a, a, 0}.
+    # With seven samples the second window is {a, a, a} and the third is {a, a, 0}.
     x = np.full((1, 13, 1), -1.0, np.float32)
     np.testing.assert_allclose(model(x)["features"], [[silu / 3, silu / 3]], atol=1e-6)
 
@@ -99,7 +99,7 @@ def test_the_full_teacher_has_its_published_size() -> None:
 def test_macs_of_the_small_family_member_are_the_published_ones() -> None:
     clef = Net1DSpec(1, 32, 0.5, (32, 64, 64, 128, 128, 256), (1, 1, 2, 2, 2, 2), 16, 2, 8, 1)
     assert round(clef.count_macs(5000) / 1e6) == 29
-    # Published: 448 thousand, with a head whose width is not.
+    # The published number is 448 thousand; the width of its head is not published.
     assert 0.98 < clef.count_parameters() / 448e3 < 1.0
 
 
@@ -113,7 +113,7 @@ def test_the_full_teacher_builds_loads_and_runs(tmp_path: Path) -> None:
     assert np.all(np.isfinite(found["logits"]))
 
 
-def test_weights_go_out_as_they_came_in() -> None:
+def test_to_tensors_is_the_inverse_of_load_tensors() -> None:
     for name in NAMES[:2]:
         tensors = read_checkpoint(GOLDEN / f"{name}.pth").tensors
         model = golden_model(name)
@@ -150,7 +150,7 @@ def test_normalisation_may_be_absent_where_it_is_not_used(small: Net1DSpec) -> N
         spec_from_tensors(state, "x", stride=2, use_bn=True)
 
 
-def test_every_fault_is_named_at_once(small: Net1DSpec) -> None:
+def test_all_faults_are_reported_together(small: Net1DSpec) -> None:
     state = random_state(small)
     del state["stage_list.1.block_list.1.se_fc1.bias"]
     state["head.weight"] = np.zeros((2, 2), np.float32)
@@ -176,7 +176,7 @@ def test_every_fault_is_named_at_once(small: Net1DSpec) -> None:
         (lambda s: {**s, "dense.bias": np.float32([0, np.nan, 0])}, r"NaN or infinite values: dense\.bias"),
     ],
 )
-def test_other_networks_and_broken_ones(small: Net1DSpec, change: object, what: str) -> None:
+def test_other_networks_and_damaged_ones_are_refused(small: Net1DSpec, change: object, what: str) -> None:
     with pytest.raises(InputError, match=what):
         spec_from_tensors(change(random_state(small)), "a.pth", stride=2, use_bn=False)  # type: ignore[operator]
 
@@ -194,13 +194,13 @@ def test_other_networks_and_broken_ones(small: Net1DSpec, change: object, what: 
         {"base_filters": 1, "filter_list": (1, 2), "groups_width": 1},
     ],
 )
-def test_options_that_contradict_each_other(options: dict[str, object]) -> None:
+def test_contradictory_options_are_refused(options: dict[str, object]) -> None:
     base: dict[str, object] = {"base_filters": 8, "filter_list": (8, 16), "m_blocks_list": (1, 1), "groups_width": 4}
     with pytest.raises(UsageError):
         Net1DSpec(**{**base, **options})  # type: ignore[arg-type]
 
 
-def test_dropout_acts_in_training_alone() -> None:
+def test_dropout_acts_in_training_only() -> None:
     import keras
 
     keras.utils.set_random_seed(1)

@@ -1,4 +1,4 @@
-"""Replicas of a training: the environment is checked first, rows are shared without gap or overlap."""
+"""Replicas of a training: the environment is checked first, and rows are shared without gap or overlap."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def described(role: str = "worker", index: object = 1, **cluster: object) -> str
     return json.dumps({"cluster": cluster or {"worker": ["a:1", "b:2"]}, "task": {"type": role, "index": index}})
 
 
-def test_no_other_worker_means_no_strategy():
+def test_a_single_worker_has_no_strategy():
     assert _cluster("") is None
     assert _cluster(described(index=0, worker=["a:1"])) is None
 
@@ -42,7 +42,7 @@ def test_workers_are_numbered_after_the_chief():
         described(index=0, worker=["a", "b"]),
     ],
 )
-def test_a_malformed_description_is_one_line(text, monkeypatch):
+def test_a_malformed_description_gives_a_one_line_error(text, monkeypatch):
     monkeypatch.setenv("TF_CONFIG", text)
     with pytest.raises(UsageError, match="TF_CONFIG"):
         open_replicas()
@@ -58,7 +58,7 @@ def test_rows_are_shared_without_gap_or_overlap():
         alone.rows(7, 0)
 
 
-def test_alone_a_step_sees_the_whole_batch():
+def test_a_single_replica_sees_the_whole_batch():
     alone = Replicas()
     x = np.arange(6, dtype=np.float32)
     total = alone.summed(alone._tf.reduce_sum)(*alone.values(lambda _: (x,)))
@@ -67,7 +67,7 @@ def test_alone_a_step_sees_the_whole_batch():
     alone.barrier(3)
 
 
-def test_a_description_that_is_there_and_empty_is_none(monkeypatch):
+def test_an_empty_description_means_a_single_worker(monkeypatch):
     monkeypatch.setenv("TF_CONFIG", " ")
     assert open_replicas().workers == 1
     assert "TF_CONFIG" not in os.environ

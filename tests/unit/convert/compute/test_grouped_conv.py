@@ -1,4 +1,4 @@
-"""The grouped convolution: both forms the same numbers and the same gradients, against an oracle written out."""
+"""The grouped convolution: both forms give the same numbers and gradients as a written-out reference."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_both_forms_have_the_same_gradients() -> None:
         np.testing.assert_allclose(a, b, atol=1e-4)
 
 
-def test_training_takes_the_fast_form_by_itself() -> None:
+def test_training_selects_the_fast_form_automatically() -> None:
     layer = GroupedConv(8, 3, 1, 4)
     graph = {}
     for training in (False, True):
@@ -82,7 +82,7 @@ def test_form_is_switched_for_the_whole_network() -> None:
         model.set_form("fast")  # type: ignore[arg-type]
 
 
-def test_config_makes_the_same_layer() -> None:
+def test_config_gives_the_same_layer() -> None:
     layer = GroupedConv(8, 3, 2, 4, "split", name="g")
     again = GroupedConv.from_config(layer.get_config())
     assert (again.filters, again.kernel_size, again.stride, again.groups, again.form) == (8, 3, 2, 4, "split")

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("tensorflow", reason="the convert extra is not installed")
 
-from convert.compute.inference import arena_bytes, run_int8
+from convert.compute.inference import arena_bytes, as_float, run_int8
 from convert.compute.litert import describe, export_int8
 from convert.compute.qat import (
     OUTPUT_RANGE,
@@ -21,7 +21,6 @@ from convert.compute.qat import (
 )
 from convert.compute.students import ALLOWED_OPS, PRESETS, Block, StudentSpec
 from convert.compute.training import Phase, Trainer, load_state, save_state, start
-from convert.compute.windows import as_float
 from convert.distil.parity import parity
 
 TINY = StudentSpec("tiny", 4, 7, 2, (Block(6, 5, 2), Block(6, 5), Block(8, 3, 2)), 8, 32 * 1024, 16 * 1024)
@@ -30,7 +29,7 @@ SAMPLES = 160
 
 
 def _data(n, seed):
-    """A task that a tiny net learns: the sign and the size of a bump, and nothing for the third head."""
+    """Make a task that a tiny network learns: sign and size of a bump. The third head is noise."""
     rng = np.random.default_rng(seed)
     size = rng.uniform(-3, 3, n)
     t = np.arange(SAMPLES)[None, :]
@@ -65,14 +64,14 @@ def exported(trained):
     return export_int8(TINY, HEADS, trained[2], samples=SAMPLES)
 
 
-def test_training_learns_what_is_there_and_not_what_is_not(trained):
+def test_training_learns_the_signal_and_not_the_noise(trained):
     x, y = _data(200, 99)
     logits = quantized_forward(TINY, HEADS, trained[2], as_float(x))
     assert np.mean((logits[:, 0] > 0) == (y[:, 0] > 0.5)) > 0.9
     assert np.mean((logits[:, 2] > 0) == (y[:, 2] > 0.5)) < 0.65
 
 
-def test_a_training_that_was_killed_ends_with_the_same_bits(tmp_path):
+def test_a_resumed_training_ends_with_the_same_bits(tmp_path):
     whole = _train("float", start(initial_weights(TINY, HEADS, 0)), 2)
     rng_free = Phase("float", 2, steps_per_epoch=4, rate=1e-2)
     x, y = _data(192, 5)
@@ -90,7 +89,7 @@ def test_a_training_that_was_killed_ends_with_the_same_bits(tmp_path):
     assert state.best_loss == whole.best_loss
 
 
-def test_folding_changes_nothing(trained):
+def test_folding_does_not_change_the_outputs(trained):
     from convert.compute.qat import FloatOps
     from convert.compute.students import wire
 
@@ -129,7 +128,7 @@ def test_int8_is_within_one_step_of_the_training_graph_and_tflm_is_exact(trained
     assert found["fake_quant"]["max_lsb"] <= 1
     assert found["xnnpack"]["max_lsb"] <= 1
     assert found["tflm"]["max_lsb"] == 0
-    assert run_int8(exported.model, x).std() > 3, "outputs that never move would agree trivially"
+    assert run_int8(exported.model, x).std() > 3, "constant outputs would agree trivially"
 
 
 def test_export_is_reproducible(trained, exported):
@@ -159,5 +158,5 @@ def test_presets_keep_their_budget_in_the_real_interpreter(name):
     assert arena_bytes(exported.model) <= spec.arena_limit_bytes
 
 
-def test_describe_reads_the_file_itself(exported):
+def test_describe_reads_the_file(exported):
     assert describe(exported.model) == exported

@@ -1,4 +1,4 @@
-"""The networks as descriptions: no TensorFlow here."""
+"""The descriptions of the student networks, without TensorFlow."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from firmware_bridge.errors import UsageError
 
 
 class RecordingOps:
-    """Counts channels instead of computing, so that a wrong wiring shows as a mismatch."""
+    """Operations that count channels instead of computing, so that wrong wiring causes a mismatch."""
 
     def __init__(self, spec, n_outputs):
         self.convs = {c.name: c for c in convolutions(spec, n_outputs)}
@@ -78,7 +78,7 @@ def test_presets_grow_and_leave_room_in_their_flash():
         assert size < 0.8 * PRESETS[name].flash_limit_bytes
 
 
-def test_unknown_preset_names_the_known_ones():
+def test_the_error_for_an_unknown_preset_lists_the_presets():
     with pytest.raises(UsageError, match="nano, micro, small") as caught:
         preset("huge")
     assert caught.value.exit_code == 2

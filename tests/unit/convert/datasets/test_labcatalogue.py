@@ -1,4 +1,4 @@
-"""The catalogue: complete, consistent, and never guessing."""
+"""The lab catalogue is complete and consistent, and its look-up never guesses."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_entries_are_plausible() -> None:
 
 
 def luhn(digits: str) -> int:
-    """LOINC's check digit (mod 10)."""
+    """Return the check digit of a LOINC code (mod 10)."""
     total = 0
     for i, char in enumerate(reversed(digits)):
         value = int(char) * (2 if i % 2 == 0 else 1)
@@ -64,15 +64,15 @@ def test_spellings(spelling: str, key: str) -> None:
 
 
 @pytest.mark.parametrize("spelling", ["CORRECTED CALCIUM", "POTASSIUM_ URINE", "", "%", "SODIUM (POC)"])
-def test_nothing_is_guessed(spelling: str) -> None:
+def test_unknown_spellings_are_not_guessed(spelling: str) -> None:
     assert catalogue().find(spelling) is None
 
 
-def test_percent_and_absolute_stay_apart() -> None:
+def test_percent_and_absolute_counts_differ() -> None:
     assert normalised("LYMPHOCYTE % (AUTO DIFF)") != normalised("LYMPHOCYTE_ (AUTO DIFF)")
 
 
-def test_a_name_of_two_labs_is_refused() -> None:
+def test_a_name_that_belongs_to_two_labs_is_refused() -> None:
     a = Lab("a", "Same", "1-8", "g", None, 1.0, "", (), ())
     b = Lab("b", "Other", "2-6", "g", None, 1.0, "", ("SAME",), ())
     with pytest.raises(InputError, match="two labs"):

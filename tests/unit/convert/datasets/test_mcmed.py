@@ -1,4 +1,4 @@
-"""The reader of the MC-MED layout, on simulated data and on what goes wrong with real files."""
+"""The reader of the MC-MED layout, with simulated data and with damaged files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
-    """A minimal hand-written data set."""
+    """Write a minimal data set by hand."""
     (tmp_path / "waveforms").mkdir()
     (tmp_path / "visits.csv").write_text(
         "CSN,Extra,MRN,Gender,Age,Arrival_time\n98874959,x,99940664,F,90,2262-01-09T03:16:07Z\n", encoding="utf-8"
@@ -123,7 +123,7 @@ def test_wfdb_reads_the_same(root: Path) -> None:
     assert (stored - computed) % 65536 == 0
 
 
-def test_rows_as_they_come(small: Path) -> None:
+def test_every_row_is_yielded(small: Path) -> None:
     data = McMedDataset(small)
     rows = list(data.labs())
     assert [row.value and (row.value.number, row.value.censored) for row in rows] == [
@@ -139,14 +139,14 @@ def test_rows_as_they_come(small: Path) -> None:
     assert next(data.visits()).arrival == datetime(2262, 1, 9, 3, 16, 7, tzinfo=UTC)
 
 
-def test_the_folder_above_is_understood(small: Path, tmp_path: Path) -> None:
+def test_the_parent_folder_is_accepted(small: Path, tmp_path: Path) -> None:
     above = tmp_path / "above"
     above.mkdir()
     (above / "data").symlink_to(small)
     assert McMedDataset(above).root == above / "data"
 
 
-def test_wrong_folders(tmp_path: Path) -> None:
+def test_wrong_folders_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
         McMedDataset(tmp_path / "nowhere")
     with pytest.raises(InputError, match=r"no visits\.csv, no labs\.csv, no waveforms.*expected"):
@@ -156,7 +156,7 @@ def test_wrong_folders(tmp_path: Path) -> None:
         McMedDataset(tmp_path / "file")
 
 
-def test_broken_tables(small: Path) -> None:
+def test_damaged_tables_are_refused(small: Path) -> None:
     data = McMedDataset(small)
     with pytest.raises(InputError, match=r"split_random_train\.csv"):
         data.split("train")
@@ -188,12 +188,12 @@ def test_values(text: str, number: float, censored: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "HEMOLYZED", "nan", "inf", "1-2", "1+", "4.1 mmol", ">", "1e5", "0x10"])
-def test_texts_are_no_values(text: str) -> None:
+def test_other_texts_have_no_value(text: str) -> None:
     assert parse_value(text) is None
 
 
 @given(st.text(max_size=40))
-def test_any_text_is_taken(text: str) -> None:
+def test_any_text_is_accepted(text: str) -> None:
     value = parse_value(text)
     assert value is None or np.isfinite(value.number)
     parse_time(text)
@@ -224,22 +224,22 @@ def test_header_fields(tmp_path: Path) -> None:
     [
         ("", "no WFDB header"),
         ("# only a comment\n", "no WFDB header"),
-        ("x\n", "no usable"),
-        ("x 1 0 100\nx.dat 16 200\n", "no usable"),
-        ("x 1 abc 100\nx.dat 16 200\n", "no usable"),
-        ("x 2 500 100\nx.dat 16 200 16 0 0 0 0 II\n", "2 signals announced"),
+        ("x\n", "not a usable"),
+        ("x 1 0 100\nx.dat 16 200\n", "not a usable"),
+        ("x 1 abc 100\nx.dat 16 200\n", "not a usable"),
+        ("x 2 500 100\nx.dat 16 200 16 0 0 0 0 II\n", "announces 2 signals"),
         ("x/3 1 500 100\n", "multi-segment"),
         (HEADER.replace("x.dat", "../../etc/passwd"), "plain name"),
         (HEADER.replace("200(5)/mV", "1e300/mV"), "gain"),
-        (HEADER.replace("09/01/2262", "39/01/2262"), "no usable"),
-        (HEADER.replace("09/01/2262", "9"), "no usable"),
+        (HEADER.replace("09/01/2262", "39/01/2262"), "not a usable"),
+        (HEADER.replace("09/01/2262", "9"), "not a usable"),
         (HEADER.replace("/mV", "/mmHg"), "not in volts"),
         (HEADER.replace(" II", " Pleth"), "it has: Pleth"),
         (HEADER.replace(" 100 ", " 101 "), "truncated: 100 of 101"),
         ("x" * 70000, "larger"),
     ],
 )
-def test_broken_records(tmp_path: Path, header: str, what: str) -> None:
+def test_damaged_records_are_refused(tmp_path: Path, header: str, what: str) -> None:
     with pytest.raises(InputError, match=what):
         broken(tmp_path, header)
 
@@ -252,7 +252,7 @@ def test_missing_record_files(tmp_path: Path) -> None:
         read_samples(read_header(tmp_path / "x.hea"), "II")
 
 
-def test_other_formats_go_through_wfdb(tmp_path: Path) -> None:
+def test_other_formats_are_read_by_wfdb(tmp_path: Path) -> None:
     import wfdb
 
     signal = np.round(np.sin(np.arange(1000) / 20.0)[:, None], 3)

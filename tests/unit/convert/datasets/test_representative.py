@@ -1,4 +1,4 @@
-"""Windows for quantization cover the data, whatever the order they come in, and the same ones every time."""
+"""The windows for quantization cover the data, and the choice does not depend on their order."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from firmware_bridge.synth.ecgsyn import EcgParams, EcgSynth
 
 
 def cloud(n: int, seed: int = 0) -> Described:
-    """Mostly alike, with a few of every other kind at the end."""
+    """Make features of mostly similar windows, with a few of every other kind at the end."""
     rng = np.random.default_rng(seed)
     values = rng.normal(0, 0.3, (n, len(FEATURES)))
     for j in range(len(FEATURES)):
@@ -21,7 +21,7 @@ def cloud(n: int, seed: int = 0) -> Described:
     return Described(values, device)
 
 
-def test_the_rare_kinds_are_chosen_and_the_first_windows_would_miss_them() -> None:
+def test_the_choice_contains_rare_kinds_and_the_first_windows_do_not() -> None:
     all_of_them = cloud(500)
     chosen = choose(all_of_them, 30)
     assert len(set(chosen.tolist())) == 30
@@ -34,7 +34,7 @@ def test_the_rare_kinds_are_chosen_and_the_first_windows_would_miss_them() -> No
     assert "devices 2 of 2" in coverage_text(found)
 
 
-def test_the_choice_is_the_same_every_time_and_in_any_order() -> None:
+def test_the_choice_is_reproducible_and_independent_of_order() -> None:
     one = cloud(200)
     chosen = choose(one, 20)
     assert (choose(one, 20) == chosen).all()
@@ -43,14 +43,14 @@ def test_the_choice_is_the_same_every_time_and_in_any_order() -> None:
     assert sorted(order[turned].tolist()) == chosen.tolist()
 
 
-def test_few_windows_are_all_taken_and_alike_ones_do_not_matter() -> None:
+def test_few_windows_are_all_chosen_and_duplicates_do_not_matter() -> None:
     assert choose(cloud(20), 30).tolist() == list(range(20))
     same = Described(np.zeros((40, len(FEATURES))), np.array(["a"] * 40))
     assert len(set(choose(same, 10).tolist())) == 10
     assert coverage(same, np.arange(3))["rate"]["covered"] == 1.0
 
 
-def test_one_wild_window_does_not_hide_the_others() -> None:
+def test_one_extreme_window_does_not_hide_the_others() -> None:
     one = cloud(300)
     one.values[0] = 1e6
     chosen = choose(one, 30)
@@ -64,7 +64,7 @@ def window(hr_bpm: float, gain: float, noise: float, seed: int, **changes: float
     return gain * raw[::4], gain * (raw + 0.5 * noise * np.sin(np.arange(5000) / 300.0))
 
 
-def test_features_say_what_they_are_called() -> None:
+def test_features_measure_what_their_names_say() -> None:
     slow, fast, noisy = window(50, 1.0, 0.003, 1), window(130, 4.0, 0.003, 1), window(50, 1.0, 0.1, 1)
     irregular = window(70, 1.0, 0.003, 1, af=True)
     filtered, raw = (np.array([w[k] for w in (slow, fast, noisy, irregular)]) for k in (0, 1))
@@ -76,7 +76,7 @@ def test_features_say_what_they_are_called() -> None:
     assert found["wander"][2] > found["wander"][0]
 
 
-def test_what_does_not_belong_together_is_refused() -> None:
+def test_arrays_of_different_length_are_refused() -> None:
     for words in (
         (np.zeros((0, 1250)),),
         (np.zeros((2, 1250)), np.zeros((3, 5000))),

@@ -396,7 +396,7 @@ def test_more_passes_than_segments_are_refused(prepared, tmp_path):
 @pytest.mark.parametrize(
     ("change", "code", "says"),
     [
-        (["--data", "nowhere"], 3, "no prepared data set"),
+        (["--data", "nowhere"], 3, "not a prepared data set"),
         (["--init", "nowhere.pth"], 3, "no such checkpoint: nowhere.pth"),
         (["--shape", "huge"], 2, "huge"),
         (["--bogus"], 2, "--bogus"),

@@ -190,7 +190,8 @@ def test_what_nobody_knows_costs_nothing_and_moves_nothing():
 
 def test_large_errors_of_values_count_linearly():
     tf = pytest.importorskip("tensorflow")
-    from convert.finetune.loss import HUBER_AT, segment_losses
+    from convert.compute.losses import HUBER_AT
+    from convert.finetune.loss import segment_losses
 
     weights = weights_of(1, is_value=np.array([True]))
     off = np.array([0.5, 1.0, 10.0, 20.0, 30.0], np.float32)

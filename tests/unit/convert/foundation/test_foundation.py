@@ -13,7 +13,7 @@ pytest.importorskip("tensorflow")
 from convert.checkpoint.reader import read_checkpoint
 from convert.checkpoint.writer import write_checkpoint
 from convert.datasets.outputs_file import read_outputs
-from convert.datasets.windows import accepted_windows, collect_windows, find_recordings
+from convert.datasets.windows import accepted_windows, collect_windows, recording_files
 from convert.foundation import quantize as foundation_quantize
 from convert.foundation import run as foundation
 from convert.foundation.export import Scale, input_scale
@@ -215,15 +215,15 @@ def test_input_scale_rounds_as_the_runtime() -> None:
     [
         ("{", "cannot be parsed"),
         ("{}", "names no outputs"),
-        ('{"outputs": [1]}', r"outputs\[0\] is no table"),
-        ('{"outputs": [{"key": "a", "lab": "x"}, {"key": "a", "lab": "x"}]}', "stands twice"),
+        ('{"outputs": [1]}', r"outputs\[0\] is not a table"),
+        ('{"outputs": [{"key": "a", "lab": "x"}, {"key": "a", "lab": "x"}]}', "occurs twice"),
         ('{"outputs": [{"key": "A b", "lab": "x"}]}', "key 'A b'"),
         ('{"outputs": [{"key": "a"}]}', "'lab' must be a text"),
         ('{"outputs": [{"key": "a", "lab": "x", "kind": "odds"}]}', "kind 'odds'"),
         ('{"outputs": [{"key": "a", "lab": "x", "direction": "up"}]}', "direction 'up'"),
         ('{"outputs": [{"key": "a", "lab": "x", "index": 3}]}', "its index is 3"),
         ('{"outputs": [{"key": "a", "lab": "x", "kind": "value"}]}', "'unit' must be a text"),
-        ('{"outputs": [{"key": "a", "lab": "x", "loin": "2823-3"}]}', "unknown 'loin'"),
+        ('{"outputs": [{"key": "a", "lab": "x", "loin": "2823-3"}]}', "unknown key 'loin'"),
         ('{"outputs": [{"key": "a", "lab": "x", "horizon_min": -1}]}', "horizon_min"),
         ('{"outputs": [{"key": "a", "lab": "x", "evidence": {"auroc": 0.7}}]}', "evidence needs a tier"),
     ],
@@ -242,7 +242,7 @@ def test_outputs_in_toml(tmp_path: Path) -> None:
 
 
 def test_recordings_are_found_and_shared(recordings: Path) -> None:
-    assert [p.name for p in find_recordings(recordings)] == ["notes.csv", "r0.csv", "r1.csv"]
+    assert [p.name for p in recording_files(recordings)] == ["notes.csv", "r0.csv", "r1.csv"]
     found = collect_windows(recordings, 6)
     assert len(found.windows) == 6
     assert {w.recording.name for w in found.windows} == {"r0.csv", "r1.csv"}

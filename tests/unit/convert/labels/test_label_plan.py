@@ -1,4 +1,4 @@
-"""Labels after training mean what they meant in training: the same code, seconds and plan make them."""
+"""Labels for validation equal the labels of training: same code, same segments, same plan."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def write_labs(root: Path, rows) -> None:
 
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory) -> Path:
-    """Two visits of 40 s whose recordings begin at a known time, in a split of their own."""
+    """Simulate two visits of 40 s whose recordings start at a known time."""
     root = tmp_path_factory.mktemp("labels") / "c"
     write_cohort(CohortPlan(2, 5, 40.0), root)
     data = McMedDataset(root)
@@ -145,7 +145,7 @@ def test_labels_of_convert_and_validate_are_those_of_prepare(cohort, tmp_path_fa
 
 
 def _or_none(wanted, made, *asked):
-    """What was found; a data set without any label is refused, which is right only where prepare finds none either."""
+    """Return the labels. A data set without any label is refused, and then prepare must not find a label either."""
     try:
         return made(*asked)
     except InputError as error:
@@ -165,7 +165,7 @@ def head(key: str, lab: str, direction: str | None, horizon: int | None = None) 
 
 
 def labels_of_one(cohort: Path, rows, heads, start_s=(0.0,), plan=None) -> np.ndarray:
-    """Labels of windows of the first recording, which begins at BEGIN."""
+    """Return labels of windows of the first recording, which starts at BEGIN."""
     recordings = find_recordings(cohort)
     visit = next(i for i, v in enumerate(McMedDataset(cohort).visits(), 1) if v.csn == recordings[0].visit)
     write_labs(cohort, [(visit, *r) for r in rows])
@@ -176,8 +176,8 @@ def labels_of_one(cohort: Path, rows, heads, start_s=(0.0,), plan=None) -> np.nd
 K = ("POTASSIUM",)
 
 
-def test_a_horizon_is_not_now_and_begins_behind_the_window(cohort):
-    """An abnormal result in 30 minutes: nothing of it is known now by its result, all of it within the hour."""
+def test_a_horizon_starts_after_the_window_and_excludes_the_present(cohort):
+    """An abnormal result in 30 minutes counts for the horizon of an hour and not for the present."""
     heads = [
         head("now", "potassium", "high"),
         head("h30", "potassium", "high", 30),
@@ -185,16 +185,16 @@ def test_a_horizon_is_not_now_and_begins_behind_the_window(cohort):
     ]
     late = [(5, 40, *K, "mmol/L", "7.0", "3.5", "5.0"), (5, 20, *K, "mmol/L", "4.0", "3.5", "5.0")]
     found = labels_of_one(cohort, late, heads)
-    # Both were ordered at once; the earlier result says that nothing is abnormal within 30 minutes.
+    # Both were ordered at the same time. The earlier result is normal, so the label within 30 minutes is 0.
     assert found[0, 1:].tolist() == [0.0, 1.0]
-    # A window that ends when the result comes has it behind itself; one that ends a second earlier does not.
+    # A result at the end of a window is in its past; for a window that ends a second earlier it is in the future.
     at = [(0, 25, *K, "mmol/L", "7.0", "3.5", "5.0")]
     found = labels_of_one(cohort, at, heads, start_s=(25 * 60 - 10.0, 25 * 60 - 11.0))
     assert np.isnan(found[0, 1:]).all()
     assert found[1, 1:].tolist() == [1.0, 1.0]
 
 
-def test_a_censored_value_says_what_it_can_and_no_more(cohort):
+def test_a_censored_value_decides_only_what_it_can(cohort):
     heads = [head("low", "potassium", "low"), head("high", "potassium", "high"), head("k", "potassium", None)]
     found = labels_of_one(cohort, [(0, 5, *K, "mmol/L", ">4.0", "3.5", "5.0")], heads)
     assert found[0, 0] == 0
@@ -203,20 +203,20 @@ def test_a_censored_value_says_what_it_can_and_no_more(cohort):
     assert found[0, :2].tolist() == [0, 1]
 
 
-def test_values_come_in_the_unit_of_their_head_and_a_strange_unit_is_refused_with_the_list(cohort):
+def test_values_are_in_the_unit_of_their_head_and_unknown_units_are_listed(cohort):
     heads = [head("glucose", "glucose", None), head("g_high", "glucose", "high")]
     rows = [(0, 5, "GLUCOSE", "mmol/L", "5.5", "3.9", "5.6"), (0, 5, "SODIUM", "furlong", "140", "135", "145")]
     found = labels_of_one(cohort, rows, heads)
-    assert found[0].tolist() == [np.float32(5.5 * 18.016), 0.0], "sodium is not asked for, so its unit is no matter"
+    assert found[0].tolist() == [np.float32(5.5 * 18.016), 0.0], "sodium is not requested, so its unit does not matter"
     found = labels_of_one(cohort, rows, [TeacherHead("g", "glucose", None, "mmol/L", "value", None)])
-    assert found[0] == pytest.approx(5.5, rel=1e-6), "a teacher in another unit is judged in that"
-    with pytest.raises(InputError, match=r"the output 'g' is in 'furlong', which is no known unit of glucose"):
+    assert found[0] == pytest.approx(5.5, rel=1e-6), "a teacher in another unit is judged in that unit"
+    with pytest.raises(InputError, match=r"the output 'g' is in 'furlong', which is not a known unit of glucose"):
         labels_of_one(cohort, rows, [TeacherHead("g", "glucose", None, "furlong", "value", None)])
     with pytest.raises(InputError, match=r"unknown units: sodium in 'furlong' \(1\).*ignore_units"):
         labels_of_one(cohort, rows, [*heads, head("na", "sodium", None)])
 
 
-def test_heads_that_the_plan_does_not_know_have_no_label(cohort):
+def test_heads_outside_the_plan_have_no_label(cohort):
     heads = [
         head("k", "potassium", None),
         head("later", "potassium", None, 60),
@@ -244,7 +244,7 @@ def test_a_recording_without_a_clock_has_no_label(cohort, tmp_path):
         labels_at(root, [head("k", "potassium", None)], recordings, np.zeros(1, np.int32), np.zeros(1))
 
 
-def test_a_plan_comes_back_from_its_file_as_toml_and_as_json(tmp_path):
+def test_a_plan_reads_back_from_toml_and_from_json(tmp_path):
     text = plan_of({"mode": "nearest", "time": "result", "horizon_time": "order", "missing_range": "median"})
     text += '[labs.creatinine]\nnames = ["KREA"]\nunits = { "furlong" = 2.5 }\nignore_units = ["bushel"]\n'
     (tmp_path / "labels.toml").write_text(text)
@@ -264,15 +264,15 @@ def test_a_plan_comes_back_from_its_file_as_toml_and_as_json(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda raw: raw.update(schema="x"), "no label plan"),
+        (lambda raw: raw.update(schema="x"), "not a label plan"),
         (lambda raw: raw["plan"].update(strange=1), "unknown key strange"),
         (lambda raw: raw["plan"]["pairing"].update(mode="guess"), "pairing.mode"),
-        (lambda raw: raw["plan"].update(labs=[3]), "no list of labs"),
+        (lambda raw: raw["plan"].update(labs=[3]), "not a list of labs"),
         (lambda raw: raw["plan"].update(labs=[{"key": "nonsense"}]), "labs.nonsense is not in the catalogue"),
-        (lambda raw: raw.update(plan=[]), "no label plan"),
+        (lambda raw: raw.update(plan=[]), "not a label plan"),
     ],
 )
-def test_a_damaged_plan_is_one_line(tmp_path, change, message):
+def test_a_damaged_plan_gives_a_one_line_error(tmp_path, change, message):
     raw = json.loads(plan_file(default_plan()))
     change(raw)
     path = tmp_path / "labels.json"
@@ -281,21 +281,21 @@ def test_a_damaged_plan_is_one_line(tmp_path, change, message):
         read_label_plan(path)
     assert "\n" not in str(caught.value)
     path.write_text("{")
-    with pytest.raises(InputError, match="no JSON"):
+    with pytest.raises(InputError, match="not valid JSON"):
         read_label_plan(path)
     with pytest.raises(InputError, match="cannot read"):
         read_label_plan(tmp_path / "none.json")
 
 
 def test_the_default_is_cardiolabs_rule(cohort):
-    """The nearest by order within an hour; the property test holds everything else."""
+    """The nearest result by order within an hour; the property test covers the rest."""
     plan = default_plan()
     assert (plan.pairing.mode, plan.pairing.minutes, plan.pairing.time) == ("nearest", 60.0, "order")
     assert {lab.key for lab in plan.labs} == set(catalogue())
     rows = [(-59, 0, *K, "mmol/L", "2.0", "", ""), (30, 100, *K, "mmol/L", "7.0", "", "")]
     heads = [head("high", "potassium", "high"), head("k", "potassium", None)]
     found = labels_of_one(cohort, rows, heads)
-    assert found[0].tolist() == [1.0, 7.0], "the nearer one, and the catalogue's range"
+    assert found[0].tolist() == [1.0, 7.0], "the nearer result, judged by the catalogue's range"
     assert math.isclose(labels_of_one(cohort, rows[:1], heads)[0, 1], 2.0)
     with pytest.raises(InputError, match="no label"):
         labels_of_one(cohort, [(-62, 0, *K, "mmol/L", "2.0", "", "")], heads)

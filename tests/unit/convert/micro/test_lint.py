@@ -1,4 +1,4 @@
-"""The lint names each target that a model fails, with the reason; models come from the real converter."""
+"""The lint reports each target that a model fails, with the reason. The models come from the real converter."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def network(tf, kind):
 
 @cache
 def model(kind: str) -> bytes:
-    """A tiny model with one fault: int8 by the converter's own quantization, or float."""
+    """Make a tiny model with one fault: int8 by the converter's own quantization, or float."""
     tf = load_tensorflow()
     batch = {"batch": 2, "dynamic": None}.get(kind, 1)
     module = tf.Module()
@@ -117,7 +117,7 @@ IN_PRESETS = {
 
 
 @pytest.mark.parametrize("kind", FAULTS)
-def test_each_fault_is_found_where_it_hurts(kind):
+def test_each_fault_is_found_for_the_affected_targets(kind):
     wanted, said = FAULTS[kind]
     report = lint(model(kind), kind)
     assert {t: failures(report, t) for t in KERNELS} == wanted
@@ -131,7 +131,7 @@ def test_grouped_convolutions_are_a_note_for_cmsis_nn():
     assert [f.rule for f in notes] == ["grouped-convolution"]
 
 
-def test_check_targets_says_the_first_reason():
+def test_check_targets_gives_the_first_reason():
     report = lint(demo(), "demo")
     check_targets(report, ["tflm", "micro"])
     with pytest.raises(CheckFailedError, match="demo fails nano: 78536 bytes of flash: the limit is 32768"):
@@ -180,7 +180,7 @@ def test_command(tmp_path, capsys):
     assert anyecg(["lint", str(path), "--target", "tflm"]) == 0
 
 
-def test_command_on_what_is_no_model(tmp_path, capsys):
+def test_command_on_a_file_that_is_not_a_model(tmp_path, capsys):
     path = tmp_path / "x.tflite"
     path.write_bytes(b"version https://git-lfs.github.com/spec/v1\n")
     assert anyecg(["lint", str(path)]) == 3
@@ -192,7 +192,7 @@ def test_command_on_what_is_no_model(tmp_path, capsys):
     assert anyecg(["lint", "demo", "--target", "z80"]) == 2
 
 
-def test_an_interpreter_that_dies_is_a_finding_not_a_crash(tmp_path, monkeypatch):
+def test_a_crash_of_the_interpreter_is_a_finding(tmp_path, monkeypatch):
     dying = tmp_path / "python"
     dying.write_text("#!/bin/sh\nkill -SEGV $$\n")
     dying.chmod(0o755)
@@ -206,7 +206,7 @@ def test_an_interpreter_that_dies_is_a_finding_not_a_crash(tmp_path, monkeypatch
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.tuples(st.integers(8, 78535), st.binary(min_size=1, max_size=4)), min_size=1, max_size=4))
-def test_damaged_models_end_in_one_error(changes):
+def test_damaged_models_give_one_error(changes):
     damaged = bytearray(demo())
     for position, data in changes:
         damaged[position : position + len(data)] = data
@@ -216,7 +216,7 @@ def test_damaged_models_end_in_one_error(changes):
 
 @settings(max_examples=300, deadline=None)
 @given(st.binary(max_size=400), st.integers(0, 400))
-def test_noise_ends_in_one_error(noise, keep):
+def test_noise_gives_one_error(noise, keep):
     head = demo()[:8] + demo()[-keep:] if keep else demo()[:8]
     for data in (noise, noise[:4] + b"TFL3" + noise[8:], head + noise):
         with contextlib.suppress(InputError):

@@ -1,4 +1,4 @@
-"""The TFLite Micro package: same bundle, same bytes; compiles without a warning; says what is wrong by exit status."""
+"""The TFLite Micro package is reproducible, compiles without warnings, and reports faults by its exit status."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_the_arrays_hold_the_bundle(bundle, package):
     assert taps == lowpass_taps(250)[24:].tolist()
 
 
-def test_every_head_is_there_with_its_calibration(bundle, package):
+def test_every_head_has_its_calibration(bundle, package):
     text = package.files["anyecg_outputs.c"].decode()
     rows = re.findall(r"^  \{(.*)\},?$", text, re.MULTILINE)
     assert len(rows) == len(bundle.manifest.outputs)
@@ -90,14 +90,14 @@ def test_arena_is_what_the_interpreter_needs(bundle, package):
     assert package.windows == len(bundle.golden_inputs)
 
 
-def test_operations_are_registered_by_their_own_names(package):
+def test_operations_are_registered_by_their_names(package):
     text = package.files["anyecg_ops.h"].decode()
     assert package.ops == ("ADD", "CONV_2D", "DEPTHWISE_CONV_2D", "MEAN")
     assert re.findall(r"resolver\.(\w+)\(\)", text) == ["AddAdd", "AddConv2D", "AddDepthwiseConv2D", "AddMean"]
     assert b"#define ANYECG_OP_COUNT 4u\n" in package.files["anyecg_config.h"]
 
 
-def test_readme_has_no_blank_left(package):
+def test_readme_has_no_placeholder_left(package):
     page = package.files["README.md"].decode()
     assert not re.search(r"@[A-Z0-9_]+@", page)
     for vendor in ("Arduino", "ESP-IDF", "Zephyr"):
@@ -119,13 +119,13 @@ def test_compiles_without_a_warning_and_checks_itself(folder, tmp_path, std):
 
 
 @pytest.mark.parametrize("std", ["c++11", "c++17"])
-def test_headers_are_cxx_too(folder, tmp_path, std):
+def test_headers_compile_as_cxx(folder, tmp_path, std):
     headers = sorted(folder.glob("*.h"))
     unit = tmp_path / "headers.cc"
     unit.write_text(
         "".join(f'#include "{h.name}"\n' for h in headers) + "float f(){return anyecg_score(anyecg_heads,1);}\n"
     )
-    # The score helpers are C as well, so their casts are C casts.
+    # The score helpers are also C, so their casts are C casts.
     flags = [f for f in STRICT_CXX if f != "-Wold-style-cast"]
     compiled([tool("g++"), f"-std={std}", *flags, f"-I{folder}", f"-I{MOCK}", "-fsyntax-only", unit])
 
@@ -161,7 +161,7 @@ def test_the_check_finds_damage(folder, tmp_path, name):
         (("-DANYECG_ARENA_BYTES=4096",), 1, "FAILED: AllocateTensors()"),
     ],
 )
-def test_self_test_against_a_stand_in_interpreter(folder, tmp_path, flags, status, said):
+def test_self_test_with_a_mock_interpreter(folder, tmp_path, flags, status, said):
     objects = []
     for source in sources(folder):
         objects.append(tmp_path / f"{source.stem}.o")
@@ -186,13 +186,13 @@ def test_self_test_against_a_stand_in_interpreter(folder, tmp_path, flags, statu
     assert said in done.stdout
 
 
-def test_self_test_without_tflm_says_so(folder, tmp_path):
+def test_self_test_without_tflm_gives_a_clear_error(folder, tmp_path):
     done = run([tool("g++"), "-std=c++17", f"-I{folder}", "-fsyntax-only", folder / "main.cc"])
     assert done.returncode != 0
     assert "TFLite Micro is not on the include path" in done.stderr
 
 
-def test_front_end_from_the_package_alone(folder, tmp_path):
+def test_front_end_from_the_package_only(folder, tmp_path):
     write_frontend_case(tmp_path)
     program = tmp_path / "parity"
     compiled(
@@ -252,13 +252,13 @@ def test_wrong_golden_outputs_are_refused(bundle):
         build(replace(from_bundle(bundle), golden_outputs=wrong))
 
 
-def test_only_the_micro_tier(bundle):
+def test_only_the_micro_tier_is_accepted(bundle):
     source = from_bundle(bundle)
     with pytest.raises(BundleError, match="foundation tier"):
         build(replace(source, manifest=replace(source.manifest, tier="foundation")))
 
 
-def test_a_model_that_kills_tflm_is_one_line(bundle):
+def test_a_model_that_crashes_tflm_gives_a_one_line_error(bundle):
     graph = read_graph(bundle.model)
     with pytest.raises(CheckFailedError, match="TFLite Micro"):
         measure(bundle.model[:2000], graph)
@@ -285,7 +285,7 @@ def test_command_refuses_a_foreign_folder(tmp_path, capsys):
     assert anyecg(["micro-package", "demo"]) == 2
 
 
-def test_a_bundle_carries_its_package(bundle, package, tmp_path):
+def test_a_bundle_contains_its_package(bundle, package, tmp_path):
     raw = json.loads((demo_bundle_path() / "manifest.json").read_text())
     heads = json.loads((demo_bundle_path() / "calibration.json").read_text())["heads"]
     contents = BundleContents(
@@ -302,8 +302,8 @@ def test_a_bundle_carries_its_package(bundle, package, tmp_path):
         assert (tmp_path / "b" / "micro" / name).read_bytes() == data
 
 
-def test_the_page_is_true(tmp_path, package):
-    """Every command of docs/micro.md runs, and prints what the page says."""
+def test_the_commands_of_the_page_run(tmp_path, package):
+    """Every command of docs/micro.md runs and prints the text on the page."""
     page = (Path(__file__).resolve().parents[4] / "docs" / "micro.md").read_text()
     script = re.search(r"```sh\n(.*?)```", page, re.DOTALL)
     assert script is not None

@@ -148,9 +148,9 @@ def test_a_full_disk_is_one_line(cohort, tmp_path):
         ("[labs.potassium]\nunits = { x = 0 }", "unit = factor"),
         ("[labs.potassium]\nnames = []", "component names"),
         ("[labs.potassium]\nnames = ['K']\n[labs.sodium]\nnames = ['k.']", "two labs"),
-        ("labs = 3", "no table"),
+        ("labs = 3", "not a table"),
         ("schema = 'anyecg.labels/9'", "anyecg.labels/1"),
-        ("=", "no TOML"),
+        ("=", "not valid TOML"),
     ],
 )
 def test_label_files_are_checked(text, says):

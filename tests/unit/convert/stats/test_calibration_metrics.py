@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convert.stats.metrics import auroc, auroc_interval, calibration_error, mae_interval
+from convert.stats.intervals import auroc_interval, mae_interval
+from convert.stats.metrics import auroc, calibration_error
 from convert.stats.probability import (
     MIN_SLOPE,
     conformal_half_width,
@@ -54,7 +55,7 @@ def test_windows_of_one_patient_do_not_narrow_the_interval():
     assert naive.high - naive.low < 0.5 * (one.high - one.low)
 
 
-def test_single_class_is_undefined_not_a_number():
+def test_a_single_class_is_undefined():
     assert auroc_interval(np.arange(5.0), np.zeros(5, bool)).value is None
 
 
@@ -65,7 +66,25 @@ def test_mae_interval():
     assert mae_interval(np.empty(0)).value is None
 
 
-def test_platt_recovers_the_line_that_made_the_data():
+def test_the_mae_interval_equals_resampling_one_by_one():
+    rng = np.random.default_rng(4)
+    errors, patients = rng.standard_normal(50), rng.integers(0, 12, 50)
+    _, index = np.unique(patients, return_inverse=True)
+    count = index.max() + 1
+    drawn = np.random.default_rng([3, 7]).multinomial(count, np.full(count, 1 / count), size=400)
+    slow = [np.average(np.abs(errors), weights=w[index]) for w in drawn]
+    found = mae_interval(errors, patients, seed=3, resamples=400)
+    assert (found.low, found.high) == pytest.approx(np.quantile(slow, [0.025, 0.975]))
+
+
+def test_intervals_draw_a_thousand_times_from_seed_0_by_default():
+    rng = np.random.default_rng(5)
+    x, y = rng.standard_normal(30), rng.random(30) < 0.5
+    assert auroc_interval(x, y) == auroc_interval(x, y, np.arange(30), seed=0, resamples=1000)
+    assert mae_interval(x) == mae_interval(x, np.arange(30), seed=0, resamples=1000)
+
+
+def test_platt_recovers_the_line_of_the_data():
     rng = np.random.default_rng(2)
     x = rng.normal(0, 2, 20000)
     y = rng.random(20000) < 1 / (1 + np.exp(-(1.7 * x - 0.6)))
@@ -75,19 +94,19 @@ def test_platt_recovers_the_line_that_made_the_data():
     assert line.probability(x).mean() == pytest.approx(y.mean(), abs=1e-3)
 
 
-def test_platt_survives_separation_and_never_turns_a_ranking_round():
+def test_platt_handles_separable_data_and_never_reverses_a_ranking():
     x = np.linspace(-1, 1, 50)
     assert np.isfinite(fit_platt(x, x > 0).a)
     assert fit_platt(x, x < 0).a == MIN_SLOPE
 
 
-def test_youden_finds_the_cut_of_a_clean_case():
+def test_youden_finds_the_threshold_of_separable_data():
     p = np.array([0.1, 0.2, 0.3, 0.7, 0.8])
     assert youden_threshold(p, np.array([False, False, False, True, True])) == pytest.approx(0.5)
 
 
 @given(st.integers(0, 1000))
-def test_youden_is_the_best_of_all_cuts(seed):
+def test_youden_is_the_best_of_all_thresholds(seed):
     rng = np.random.default_rng(seed)
     p, y = np.round(rng.random(25), 1), rng.random(25) < 0.5
     y[:2] = [True, False]
@@ -111,7 +130,7 @@ def test_linear_fit():
     assert fit_linear(np.zeros(4), np.arange(4.0)).slope == 0.0
 
 
-def test_logit_sd_grows_as_two_runs_disagree_and_is_never_nothing():
+def test_logit_sd_grows_with_disagreement_and_is_never_zero():
     rng = np.random.default_rng(3)
     truth = rng.normal(0, 1, 500)
     y = rng.random(500) < 1 / (1 + np.exp(-2 * truth))
@@ -120,7 +139,7 @@ def test_logit_sd_grows_as_two_runs_disagree_and_is_never_nothing():
     assert 0 < found[0] < found[1] < found[2]
 
 
-def test_logit_sd_does_not_mind_the_scale_of_the_rival():
+def test_logit_sd_is_independent_of_the_scale_of_the_rival():
     rng = np.random.default_rng(4)
     truth = rng.normal(0, 1, 500)
     y = rng.random(500) < 1 / (1 + np.exp(-2 * truth))
@@ -129,7 +148,7 @@ def test_logit_sd_does_not_mind_the_scale_of_the_rival():
     assert same == pytest.approx(logit_sd(truth, truth, y, line, resamples=50), rel=1e-3)
 
 
-def test_the_calibration_error_sees_what_is_off_and_little_else():
+def test_the_calibration_error_measures_miscalibration_and_little_else():
     rng = np.random.default_rng(0)
     p = rng.beta(1.5, 6.0, 30000)
     y = rng.random(30000) < p
@@ -141,7 +160,7 @@ def test_the_calibration_error_sees_what_is_off_and_little_else():
 
 
 def test_the_calibration_error_weights_each_bin_by_its_rows():
-    """Four rows in three bins: the pair is right on average, the single ones are off by 0.4 and 0.1."""
+    """Four rows in three bins: the pair is right on average, the single rows have errors of 0.4 and 0.1."""
     p = np.array([0.5, 0.5, 0.6, 0.9])
     y = np.array([True, False, True, True])
     assert calibration_error(p, y, bins=3) == pytest.approx((2 * 0.0 + 1 * 0.4 + 1 * 0.1) / 4)

@@ -1,27 +1,27 @@
-"""Thresholds and the band of abstention by hand, on so few patients that every one can be counted."""
+"""Thresholds and the band of abstention by hand, on few patients."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from convert.stats.decide import LEAST_FLAGGED, Rule, abstention
+from convert.stats.decide import MIN_FLAGGED, Rule, abstention
 from firmware_bridge.errors import UsageError
 
 
-def test_rules_are_read_and_others_refused() -> None:
+def test_rules_are_parsed_and_other_texts_are_refused() -> None:
     assert Rule.parse("youden") == Rule() == Rule("youden", 0.0)
     assert Rule.parse("sensitivity=0.9") == Rule("sensitivity", 0.9)
     assert Rule.parse("ppv=0.5") == Rule("ppv", 0.5)
     for text in ("", "youden=0.5", "npv=0.5", "ppv", "ppv=", "ppv=x", "ppv=0", "ppv=1", "sensitivity=-0.1", "ppv=nan"):
-        with pytest.raises(UsageError, match="no threshold rule"):
+        with pytest.raises(UsageError, match="unknown threshold rule"):
             Rule.parse(text)
 
 
 @pytest.mark.parametrize(
     ("target", "threshold"), [(0.05, 0.9), (0.1, 0.9), (0.11, 0.8), (0.5, 0.5), (0.51, 0.4), (0.9, 0.1), (0.99, 0.0)]
 )
-def test_the_highest_cut_that_finds_enough_of_the_ill(target: float, threshold: float) -> None:
+def test_a_sensitivity_gives_the_highest_threshold_that_reaches_it(target: float, threshold: float) -> None:
     ill = np.arange(10) / 10
     p, labels = np.concatenate([ill, np.full(50, 0.99)]), np.arange(60) < 10
     found = Rule("sensitivity", target).threshold(p, labels)
@@ -32,29 +32,29 @@ def test_the_highest_cut_that_finds_enough_of_the_ill(target: float, threshold: 
 class TestPpv:
     P = np.linspace(0.95, 0.05, 19)
 
-    def test_the_lowest_cut_with_enough_right_ones_among_the_flagged(self) -> None:
+    def test_a_ppv_gives_the_lowest_threshold_that_reaches_it(self) -> None:
         labels = np.zeros(19, bool)
         labels[[0, 1, 2, 3, 5, 7, 9, 11]] = True  # of the first 10: 7, of 12: 8, of 14: 8, of 16: 8
         assert Rule("ppv", 0.5).threshold(self.P, labels) == pytest.approx(self.P[15])
         assert Rule("ppv", 8 / 12).threshold(self.P, labels) == pytest.approx(self.P[11])
         assert Rule("ppv", 0.7).threshold(self.P, labels) == pytest.approx(self.P[9])
 
-    def test_fewer_flagged_than_ten_prove_nothing(self) -> None:
-        assert LEAST_FLAGGED == 10
+    def test_fewer_than_ten_flagged_patients_give_no_threshold(self) -> None:
+        assert MIN_FLAGGED == 10
         labels = np.arange(19) < 9
         assert Rule("ppv", 0.9).threshold(self.P, labels) == pytest.approx(self.P[9])
         assert Rule("ppv", 0.91).threshold(self.P, labels) is None
 
-    def test_a_cut_does_not_part_equal_probabilities(self) -> None:
+    def test_a_threshold_does_not_split_equal_probabilities(self) -> None:
         p = np.array([0.9] * 12 + [0.5] * 8)
         labels = np.arange(20) % 2 == 0
-        labels[:6] = True  # the first six of the equal ones: alone they would be 100 %
+        labels[:6] = True  # the first six of the equal ones, which alone would be 100 %
         assert Rule("ppv", 0.7).threshold(p, labels) == 0.9
         assert Rule("ppv", 0.8).threshold(p, labels) is None
 
 
 class TestAbstention:
-    """Nine ill and nineteen well patients: of the ill one of ten may be cleared, of the well two of twenty flagged."""
+    """Nine positives and nineteen negatives: one of ten positives may be cleared, two of twenty negatives flagged."""
 
     ILL, WELL = np.arange(1, 10) / 10.0 + 0.005, np.arange(1, 20) / 20.0
     P, LABELS = np.concatenate([ILL, WELL]), np.arange(28) < 9
@@ -72,17 +72,17 @@ class TestAbstention:
         assert [low for low, _ in bands] == sorted((low for low, _ in bands), reverse=True)
         assert [high for _, high in bands] == sorted(high for _, high in bands)
 
-    def test_too_few_patients_for_a_promise_leave_everybody_undecided(self) -> None:
+    def test_too_few_patients_for_the_coverage_give_the_whole_range(self) -> None:
         assert abstention(self.P, self.LABELS, 0.95, None) == (0.0, np.nextafter(0.95, 2.0))
         assert abstention(self.P, self.LABELS, 0.96, None) == (0.0, 1.0)
 
-    def test_the_threshold_lies_within_the_band(self) -> None:
+    def test_the_band_contains_the_threshold(self) -> None:
         assert abstention(self.P, self.LABELS, 0.9, 0.05)[0] == 0.05
         assert abstention(self.P, self.LABELS, 0.9, 0.95)[1] == 0.95
         assert abstention(self.P, self.LABELS, 0.9, 0.5) == abstention(self.P, self.LABELS, 0.9, None)
 
     @pytest.mark.parametrize(("threshold", "at"), [(None, "high"), (0.6, 0.6), (0.2, 0.2), (0.95, 0.95)])
-    def test_where_the_classes_lie_apart_nobody_is_undecided(self, threshold: float | None, at: float | str) -> None:
+    def test_separated_classes_need_no_abstention(self, threshold: float | None, at: float | str) -> None:
         p = np.concatenate([0.9 - np.arange(9) / 100, 0.1 + np.arange(19) / 100])
         low, high = abstention(p, self.LABELS, 0.9, threshold)
         if at == "high":
@@ -90,6 +90,6 @@ class TestAbstention:
         elif at == 0.6:
             assert low == high == 0.6
         else:
-            # A threshold beyond the classes' own quantiles stretches the band to it.
+            # A threshold outside the quantiles of the classes extends the band.
             assert at in (low, high)
             assert low < high

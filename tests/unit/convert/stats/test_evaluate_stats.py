@@ -1,4 +1,4 @@
-"""`anyecg evaluate` on scores whose answers are known."""
+"""`anyecg evaluate` on scores with known results."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from convert.datasets.heads import TeacherHead
 from convert.datasets.prepared import PreparedDataset, PreparedHead
 from convert.stats.metrics import auroc
 from convert.stats.resampling import Resampler
-from edge.estimate import sigmoid
+from edge.stats import sigmoid
 from firmware_bridge.errors import InputError
 
 NAN = math.nan
@@ -46,8 +46,8 @@ def judged(rows: Rows, shown, resamples: int = 200) -> list[dict]:
     return judge_heads(rows, np.asarray(shown, dtype=np.float32), lambda _, x: sigmoid(x), Draws(1, resamples))
 
 
-def test_a_head_is_judged_by_its_patients():
-    """Twenty patients of five segments: all numbers by hand, and enough segments are not enough patients."""
+def test_a_head_is_judged_by_its_number_of_patients():
+    """Twenty patients with five segments each. All numbers are by hand; many segments do not replace patients."""
     patient = np.repeat(np.arange(20), 5)
     y = (patient < 4).astype(np.float32)
     found = judged(rows_of(y[:, None], patient=patient), y[:, None] * 2 - 1)[0]
@@ -61,7 +61,7 @@ def test_a_head_is_judged_by_its_patients():
     assert found["auroc_ci_delong"] is None
 
 
-def test_one_segment_a_patient_gets_delongs_interval():
+def test_one_segment_per_patient_gets_delongs_interval():
     rng = np.random.default_rng(0)
     y = (np.arange(200) % 2).astype(np.float32)
     found = judged(rows_of(y[:, None]), (y + rng.normal(0, 1, 200))[:, None])[0]
@@ -71,7 +71,7 @@ def test_one_segment_a_patient_gets_delongs_interval():
 
 
 @pytest.mark.parametrize(("label", "word"), [(0.0, "positive"), (1.0, "negative")])
-def test_a_single_class_is_said_to_be_one(label, word):
+def test_a_single_class_is_reported(label, word):
     found = judged(rows_of(np.full((30, 1), label)), np.zeros((30, 1)))[0]
     assert found["auroc"] is None
     assert found["conclusion"] == "NOT JUDGED"
@@ -93,7 +93,7 @@ def test_unknown_labels_do_not_count():
 
 
 def test_values_by_hand():
-    """Median 4 and distance of quartiles 0.5 in the training part; errors of 0.5, 0.5, 1 and 0."""
+    """Median 4 and interquartile range 0.5 in the training part; errors of 0.5, 0.5, 1 and 0."""
     truth, said = np.array([3.0, 4.0, 5.0, 6.0])[:, None], np.array([3.5, 4.5, 4.0, 6.0])[:, None]
     v = judged(rows_of(truth, heads=(head("v", direction=None),)), said)[0]["values"]
     assert v["mae"]["value"] == 0.5
@@ -107,7 +107,7 @@ def test_values_by_hand():
     assert v["limits"] == pytest.approx([-1.96 * sd, 1.96 * sd], abs=1e-3)
 
 
-def test_always_saying_the_median_is_worth_exactly_that():
+def test_a_constant_median_has_the_error_of_the_median():
     truth = np.random.default_rng(0).normal(4.2, 1, (300, 1))
     v = judged(rows_of(truth, heads=(head("v", direction=None),)), np.full((300, 1), 4.0))[0]["values"]
     assert v["relative_mae"]["value"] == 1.0
@@ -115,7 +115,7 @@ def test_always_saying_the_median_is_worth_exactly_that():
     assert v["correlation"]["value"] is None
 
 
-def test_correlation_of_resampled_patients_is_that_of_the_resampled_rows():
+def test_correlation_of_resampled_patients_equals_that_of_the_resampled_rows():
     rng = np.random.default_rng(3)
     patient = np.repeat(np.arange(12), 4)
     a = rng.normal(0, 1, 48) + 100.0
@@ -154,8 +154,8 @@ def test_coarse_steps_change_no_auroc_and_hardly_an_interval():
         assert (a.low, a.high) == pytest.approx((b.low, b.high), abs=5e-4)
 
 
-def test_intervals_over_patients_hold_the_truth():
-    """Of 80 draws of clustered segments, nominal 95 %; intervals over segments would hold it in about half."""
+def test_intervals_over_patients_contain_the_truth():
+    """80 draws of clustered segments at nominal 95 %. Intervals over segments would contain the truth in about half."""
     held, d, between, within = 0, 0.8, 0.8, 0.6
     truth = 0.5 * (1.0 + math.erf(d / math.sqrt(between**2 + within**2) / 2.0))
     for seed in range(80):
@@ -172,7 +172,7 @@ def test_intervals_over_patients_hold_the_truth():
 
 
 def test_ten_minutes_by_hand():
-    """Two visits; the second block of the first one ends 20 s after its first."""
+    """Two visits; the second block of the first visit ends 20 s after its first block."""
     start = [0, 10, 590, 600, 620, 0, 5000]
     visit = [7, 7, 7, 7, 7, 9, 9]
     o = order(np.array(visit), np.array(start, dtype=np.float64))
@@ -180,7 +180,7 @@ def test_ten_minutes_by_hand():
     places = newest(np.ones(7, dtype=bool), o)
     assert [start[i] for i in o.rows[places]] == [590, 620, 0, 5000]
     values = np.array([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0])
-    # Up to 600 s: all three. Up to 630 s: from 30 s on. Then each alone.
+    # Up to 600 s all three count, up to 630 s those from 30 s on. Then each counts alone.
     assert means(values, o, places).tolist() == [7 / 3, 28 / 3, 32.0, 64.0]
     known = np.array([True, True, False, True, False, True, False])
     assert [start[i] for i in o.rows[newest(known, o)]] == [10, 600, 0]
@@ -188,7 +188,7 @@ def test_ten_minutes_by_hand():
 
 @given(st.integers(0, 10_000))
 @settings(max_examples=30, deadline=None)
-def test_ten_minutes_as_a_plain_loop_has_them(seed):
+def test_ten_minutes_equal_a_plain_loop(seed):
     rng = np.random.default_rng(seed)
     n = int(rng.integers(1, 60))
     visit = rng.integers(0, 4, n)
@@ -210,7 +210,7 @@ def test_ten_minutes_as_a_plain_loop_has_them(seed):
 
 
 def test_ten_minutes_remove_the_noise_of_single_segments():
-    """Truth a patient's own, noise a segment's own: the mean of sixty finds it, and the same labels serve both."""
+    """The truth belongs to the patient and the noise to the segment, so the mean of sixty removes the noise."""
     rng = np.random.default_rng(0)
     patient = np.repeat(np.arange(80), 60)
     y = (patient % 2).astype(np.float32)
@@ -230,7 +230,7 @@ def test_ten_minutes_remove_the_noise_of_single_segments():
     }  # fmt: skip
 
 
-def test_a_lone_segment_is_its_own_ten_minutes():
+def test_a_single_segment_gives_its_own_ten_minutes():
     y = (np.arange(60) % 2).astype(np.float32)
     shown = np.random.default_rng(0).normal(0, 1, (60, 1)).astype(np.float32)
     h = aggregate(rows_of(y[:, None]), shown, Draws(1, 200))["heads"][0]
@@ -250,7 +250,7 @@ def test_a_lone_segment_is_its_own_ten_minutes():
         (None, None, False, True, "INCONCLUSIVE"),
     ],
 )
-def test_an_interval_says_what_it_says(low, high, few, more, word):
+def test_an_interval_is_described_in_words(low, high, few, more, word):
     assert which_better(low, high, few=few, more_is_better=more) == word
 
 
@@ -267,7 +267,7 @@ def compared(rng: np.random.Generator):
     return rows, np.stack((2.5 * y, 0.5 * y, value), axis=1) + noise * [1, 1, 0.1], rng
 
 
-def test_better_and_worse_and_untrained_are_told_apart():
+def test_better_worse_and_untrained_models_are_distinguished():
     rows, shown, rng = compared(np.random.default_rng(0))
     shown = shown.astype(np.float32)
     other = np.stack((rng.normal(0, 1, 400), 4 * rows.truth[:, 0] + rng.normal(0, 1, 400), np.full(400, 4.0)), axis=1)
@@ -302,7 +302,7 @@ def test_a_teacher_is_not_inferior_to_itself_and_inferior_to_a_better_one():
     assert with_reference(few, shown[:32], shown[:32], 0.01, Draws(1, 300))[0]["verdict"] == "INCONCLUSIVE"
 
 
-# The paper's summary, and now beside ahead
+# The paper's summary, and the present next to the horizons
 
 
 def found(key: str, lab: str, direction: str, area: float | None, horizon: int | None = None) -> dict:
@@ -314,7 +314,7 @@ def found(key: str, lab: str, direction: str, area: float | None, horizon: int |
     }  # fmt: skip
 
 
-def test_tiers_are_counted_as_the_paper_counts_them():
+def test_evidence_levels_are_counted_as_in_the_paper():
     heads = [
         found("k_low", "k", "low", 0.60), found("k_high", "k", "high", 0.70), found("na_low", "na", "low", 0.50),
         found("na_high", "na", "high", None), found("k_high_30min", "k", "high", 0.66, 30),
@@ -334,7 +334,7 @@ def test_tiers_are_counted_as_the_paper_counts_them():
     assert paper["strong"] + paper["moderate"] + paper["limited"] == paper["heads"] == 108
 
 
-def test_now_and_ahead_stand_side_by_side():
+def test_present_and_horizons_are_in_one_table():
     heads = [found("k_high", "k", "high", 0.7), found("k_high_30min", "k", "high", 0.6, 30),
              found("k_low_120min", "k", "low", 0.8, 120)]  # fmt: skip
     table = side_by_side(heads)
@@ -362,7 +362,7 @@ def output(key: str, **other) -> TeacherHead:
     return TeacherHead(key, **given)
 
 
-def test_heads_are_matched_by_key_and_the_rest_is_told(tmp_path):
+def test_heads_are_matched_by_key_and_the_rest_is_reported(tmp_path):
     data = data_with(tmp_path, head("a"), head("b"), head("c"), dropped="e")
     matched = match_heads([output("d"), output("c"), output("e"), output("a")], data, "it")
     assert matched.pairs == ((3, 0), (1, 2))
@@ -370,7 +370,7 @@ def test_heads_are_matched_by_key_and_the_rest_is_told(tmp_path):
     assert matched.data_only == ("b",)
 
 
-def test_nothing_in_common_is_refused_with_what_each_has(tmp_path):
+def test_no_common_head_is_refused_with_both_lists(tmp_path):
     with pytest.raises(InputError, match=r"the teacher has x0, .* and 2 more; the data have a, b"):
         match_heads([output(f"x{i}") for i in range(10)], data_with(tmp_path, head("a"), head("b")), "it")
 
@@ -383,7 +383,7 @@ def test_nothing_in_common_is_refused_with_what_each_has(tmp_path):
         ({"kind": "value", "unit": "mmol/L"}, "kind value and probability"),
     ],
 )
-def test_two_things_of_one_name_are_refused(tmp_path, other, what):
+def test_different_heads_with_the_same_key_are_refused(tmp_path, other, what):
     with pytest.raises(InputError, match=what):
         match_heads([output("a", **other)], data_with(tmp_path, head("a")), "it")
 

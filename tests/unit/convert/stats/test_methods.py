@@ -1,4 +1,4 @@
-"""Ways to a probability and the choice among them, by definitions written out."""
+"""Calibration methods and their selection, against written-out definitions."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
-from convert.stats.methods import FOLDS, LEAST_BLOCK, METHODS, Curve, choose, fit, folds, log_loss
+from convert.stats.methods import FOLDS, METHODS, MIN_BLOCK, Curve, choose, fit, folds, log_loss
 from convert.stats.probability import MIN_SLOPE, fit_platt
-from edge.estimate import sigmoid
+from edge.stats import sigmoid
 
 
 def drawn(n: int, seed: int, slope: float = 0.6, offset: float = -0.4) -> tuple[np.ndarray, np.ndarray]:
@@ -17,7 +17,7 @@ def drawn(n: int, seed: int, slope: float = 0.6, offset: float = -0.4) -> tuple[
     return z, rng.random(n) < sigmoid(slope * z + offset)
 
 
-def test_each_curve_by_hand_and_as_it_is_written() -> None:
+def test_each_curve_by_hand_with_its_entry() -> None:
     z = np.array([-1.0, 0.0, 2.0])
     for curve, p, entry in (
         (Curve("none"), sigmoid(z), {"method": "none"}),
@@ -33,7 +33,7 @@ def test_each_curve_by_hand_and_as_it_is_written() -> None:
         assert curve.entry() == entry
 
 
-def test_the_temperature_has_the_least_log_loss() -> None:
+def test_the_temperature_has_the_lowest_log_loss() -> None:
     for seed, slope in ((1, 0.3), (2, 1.0), (3, 3.0)):
         z, y = drawn(400, seed, slope, 0.0)
         best = minimize_scalar(
@@ -45,7 +45,7 @@ def test_the_temperature_has_the_least_log_loss() -> None:
         assert curve.a == round(curve.a, 9)
 
 
-def test_a_temperature_never_turns_a_ranking_round() -> None:
+def test_a_temperature_never_reverses_a_ranking() -> None:
     z, y = drawn(200, 4, -2.0, 0.0)
     assert fit("temperature", z, y).a == pytest.approx(MIN_SLOPE, abs=1e-9)
 
@@ -68,18 +68,18 @@ class TestIsotonic:
         assert 0.0 < curve.y[0] < 0.15
         assert 0.85 < curve.y[-1] < 1.0
 
-    def test_shares_are_drawn_to_the_prevalence_by_one_patient(self) -> None:
-        """Ten well, then ten ill: shares (0 + 0.5) / 11 and (10 + 0.5) / 11, in the middles of both."""
+    def test_shares_are_shrunk_to_the_prevalence_by_one_patient(self) -> None:
+        """Ten negatives, then ten positives: shares (0 + 0.5) / 11 and (10 + 0.5) / 11, at the middle of each group."""
         curve = fit("isotonic", np.arange(20.0), np.arange(20) >= 10)
         assert curve.x == (4.5, 14.5)
         assert curve.y == (pytest.approx(0.5 / 11), pytest.approx(10.5 / 11))
 
     def test_a_step_of_fewer_patients_than_eight_is_joined_with_its_neighbour(self) -> None:
-        assert LEAST_BLOCK == 8
+        assert MIN_BLOCK == 8
         for well, levels in ((7, 1), (8, 2), (22, 2), (23, 1)):  # of 30
             assert len(set(fit("isotonic", np.arange(30.0), np.arange(30) >= well).y)) == levels
 
-    def test_a_ranking_that_is_wrong_gives_one_level(self) -> None:
+    def test_a_reversed_ranking_gives_one_level(self) -> None:
         curve = fit("isotonic", np.arange(20.0), np.arange(20) < 10)
         assert curve.x == (8.5, 10.5)
         assert curve.y == (pytest.approx(10.5 / 21),) * 2
@@ -90,14 +90,14 @@ class TestIsotonic:
         assert fit("isotonic", z[order], y[order]) == fit("isotonic", z, y)
 
 
-def test_log_loss_is_kept_a_millionth_from_certainty() -> None:
+def test_log_loss_is_clipped_at_a_millionth() -> None:
     found = log_loss(np.array([0.25, 0.25, 0.0, 1.0, 1.0]), np.array([True, False, True, False, True]))
     assert found == pytest.approx([np.log(4), -np.log(0.75), np.log(1e6), np.log(1e6), 1e-6], rel=1e-4)
 
 
-def test_folds_part_patients_and_share_out_the_ill() -> None:
+def test_folds_split_patients_and_distribute_the_positives() -> None:
     patients = np.repeat(np.arange(100), 3)
-    labels = np.repeat(np.arange(100) < 23, 3) & (np.arange(300) % 3 == 1)  # ill in one of three rows
+    labels = np.repeat(np.arange(100) < 23, 3) & (np.arange(300) % 3 == 1)  # positive in one of three rows
     fold = folds(patients, labels, 1)
     assert set(fold) == set(range(FOLDS))
     by_patient = fold.reshape(100, 3)
@@ -121,7 +121,7 @@ def test_held_out_probabilities_come_from_a_fit_without_the_patient() -> None:
     assert not found.kept
 
 
-def test_every_patient_counts_the_same_in_the_choice() -> None:
+def test_every_patient_has_the_same_weight() -> None:
     z, y = drawn(60, 8)
     patients = np.concatenate([np.arange(59), [58]])
     found = choose(z, y, patients, methods=("none",))
@@ -129,7 +129,7 @@ def test_every_patient_counts_the_same_in_the_choice() -> None:
     assert found.losses == {"none": pytest.approx(np.mean([*losses[:58], losses[58:].mean()]))}
 
 
-def test_the_least_loss_is_taken_and_what_was_there_stays_where_nothing_is_better() -> None:
+def test_the_lowest_loss_wins_and_the_present_calibration_stays_otherwise() -> None:
     z, y = drawn(2000, 9, 1.0, 0.0)
     patients = np.arange(2000)
     right, wrong = Curve("platt", 1.0, 0.0), Curve("platt", 5.0, 3.0)
@@ -142,5 +142,5 @@ def test_the_least_loss_is_taken_and_what_was_there_stays_where_nothing_is_bette
     changed = choose(z, y, patients, before=wrong)
     assert not changed.kept
     assert changed.losses[changed.curve.method] == min(changed.losses.values()) < changed.losses["before"]
-    # Of equal losses the bundle's own comes first, then the simplest.
+    # With equal losses the calibration of the bundle comes first, then the simplest method.
     assert choose(z, y, patients, methods=("none",), before=Curve("none")).kept

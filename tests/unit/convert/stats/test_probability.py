@@ -1,4 +1,4 @@
-"""Platt lines, thresholds and widths against definitions written out."""
+"""Platt lines, thresholds and widths against written-out definitions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from convert.stats.probability import (
 
 
 def cost_of(x: np.ndarray, y: np.ndarray, w: np.ndarray):
-    """Platt's cost as in his paper: the weighted log-loss against smoothed targets."""
+    """Return Platt's cost function: the weighted log-loss against smoothed targets."""
     positives, negatives = w[y].sum(), w[~y].sum()
     t = np.where(y, (positives + 1) / (positives + 2), 1 / (negatives + 2))
     return lambda ab: float(np.sum(w * (np.logaddexp(0.0, ab[0] * x + ab[1]) - t * (ab[0] * x + ab[1]))))
@@ -27,7 +27,7 @@ def cost_of(x: np.ndarray, y: np.ndarray, w: np.ndarray):
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("n", [6, 40, 300])
-def test_platt_is_the_least_cost_that_another_optimizer_finds(n: int, weighted: bool) -> None:
+def test_platt_reaches_the_lowest_cost_of_another_optimizer(n: int, weighted: bool) -> None:
     rng = np.random.default_rng(n)
     x = rng.normal(0.3, 2.0, n)
     y = rng.random(n) < 1 / (1 + np.exp(-(0.8 * x - 0.5)))
@@ -39,7 +39,7 @@ def test_platt_is_the_least_cost_that_another_optimizer_finds(n: int, weighted: 
     assert (line.a, line.b) == (pytest.approx(best.x[0], abs=2e-4), pytest.approx(best.x[1], abs=2e-4))
 
 
-def test_a_held_slope_has_the_best_offset_for_it() -> None:
+def test_a_fixed_slope_has_its_best_offset() -> None:
     rng = np.random.default_rng(1)
     x = rng.normal(0.0, 2.0, 60)
     y = rng.random(60) < 1 / (1 + np.exp(x + 1.0))
@@ -61,13 +61,17 @@ def test_a_platt_line_by_hand() -> None:
         ([0.1, 0.2, 0.3, 0.7], [0, 0, 1, 1], 0.25),
         ([0.1, 0.2, 0.3, 0.7], [0, 0, 0, 1], 0.5),
         ([0.7, 0.3, 0.2, 0.1], [1, 1, 0, 0], 0.25),  # in any order
-        ([0.2, 0.4, 0.4, 0.8], [0, 0, 1, 1], 0.6),  # equal ones are not parted: 0.5 from either cut, the upper first
+        (
+            [0.2, 0.4, 0.4, 0.8],
+            [0, 0, 1, 1],
+            0.6,
+        ),  # equal values are not split: 0.5 from either threshold, the upper one first
         ([0.1, 0.1, 0.1, 0.9], [1, 0, 0, 1], 0.5),
-        ([0.3, 0.3], [1, 0], 0.3),  # one value only
-        ([0.9, 0.8, 0.2], [0, 1, 1], 0.2),  # everybody is flagged at best
+        ([0.3, 0.3], [1, 0], 0.3),  # a single value
+        ([0.9, 0.8, 0.2], [0, 1, 1], 0.2),  # flagging all is best
     ],
 )
-def test_youdens_cut_by_hand(p: list[float], labels: list[int], threshold: float) -> None:
+def test_youdens_threshold_by_hand(p: list[float], labels: list[int], threshold: float) -> None:
     assert youden_threshold(np.array(p), np.array(labels, dtype=bool)) == pytest.approx(threshold)
 
 
@@ -85,12 +89,12 @@ def test_a_line_by_least_squares() -> None:
 @pytest.mark.parametrize(
     ("n", "level", "rank"), [(9, 0.9, 9), (10, 0.9, 10), (19, 0.9, 18), (20, 0.9, 19), (99, 0.5, 50), (3, 0.9, 3)]
 )
-def test_the_conformal_width_is_the_order_statistic_that_covers_a_new_patient(n: int, level: float, rank: int) -> None:
+def test_the_conformal_width_is_the_order_statistic_for_a_new_patient(n: int, level: float, rank: int) -> None:
     residuals = np.random.default_rng(3).permutation(np.arange(1, n + 1)) * np.resize([1.0, -1.0], n)
     assert conformal_half_width(residuals, level) == rank
 
 
-def test_the_uncertainty_of_a_logit_is_two_parts_in_quadrature() -> None:
+def test_logit_sd_adds_two_parts_in_quadrature() -> None:
     rng = np.random.default_rng(4)
     x = rng.normal(0.0, 1.0, 80)
     y = rng.random(80) < 1 / (1 + np.exp(-2 * x))

@@ -1,4 +1,4 @@
-"""The validation's statistics against scikit-learn, slow independent forms, and published data."""
+"""The statistics of the validation against scikit-learn, slow independent implementations and published data."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def simulated(rng, patients=120, windows=6, gap=1.0, ties=True):
 
 
 @given(st.integers(0, 10_000), st.booleans())
-def test_auroc_and_average_precision_are_scikit_learns(seed, ties):
+def test_auroc_and_average_precision_equal_scikit_learn(seed, ties):
     rng = np.random.default_rng(seed)
     s, y, patient = simulated(rng, patients=20, windows=3, ties=ties)
     if not y.any() or y.all():
@@ -35,7 +35,7 @@ def test_auroc_and_average_precision_are_scikit_learns(seed, ties):
     assert found.auprc.value == pytest.approx(average_precision_score(y, s), abs=1e-12)
 
 
-def test_each_replicate_is_the_measure_of_the_patients_drawn():
+def test_each_replicate_is_the_measure_of_the_drawn_patients():
     rng = np.random.default_rng(1)
     s, y, patient = simulated(rng, patients=30, windows=4)
     r = Resampler(patient, 5, 100)
@@ -47,7 +47,7 @@ def test_each_replicate_is_the_measure_of_the_patients_drawn():
     assert (found.auroc.low, found.auroc.high) == (pytest.approx(low), pytest.approx(high))
 
 
-def test_brier_kappa_and_calibration_error_are_scikit_learns():
+def test_brier_kappa_and_calibration_error_equal_scikit_learn():
     rng = np.random.default_rng(2)
     p = rng.beta(1, 3, 900)
     y = rng.random(900) < p
@@ -60,7 +60,7 @@ def test_brier_kappa_and_calibration_error_are_scikit_learns():
     assert kappa(np.ones(5, bool), np.ones(5, bool)) is None
 
 
-def test_slope_and_intercept_of_probabilities_that_are_twice_too_sure():
+def test_slope_and_intercept_of_overconfident_probabilities():
     rng = np.random.default_rng(3)
     z = rng.normal(-1, 1.5, 20_000)
     y = rng.random(len(z)) < 1 / (1 + np.exp(-(0.5 * z + 0.3)))
@@ -72,7 +72,7 @@ def test_slope_and_intercept_of_probabilities_that_are_twice_too_sure():
 
 
 def slow_delong(scores, y):
-    """DeLong, DeLong & Clarke-Pearson, Biometrics 1988;44:837, by the definition: every pair."""
+    """Compute DeLong, DeLong & Clarke-Pearson, Biometrics 1988;44:837, by its definition over all pairs."""
     x, z = scores[:, y], scores[:, ~y]
     psi = (x[:, :, None] > z[:, None, :]) + 0.5 * (x[:, :, None] == z[:, None, :])
     v10, v01 = psi.mean(axis=2), psi.mean(axis=1)
@@ -88,7 +88,7 @@ def slow_delong(scores, y):
 
 
 @given(st.integers(0, 10_000))
-def test_delong_is_its_definition(seed):
+def test_delong_equals_its_definition(seed):
     rng = np.random.default_rng(seed)
     n = int(rng.integers(8, 60))
     y = np.arange(n) < int(rng.integers(2, n - 2))
@@ -126,7 +126,7 @@ def test_the_verdict_follows_the_interval(low, high, said):
     assert verdict(Score(0.0, low, high), 0.01) == said
 
 
-def test_a_worse_model_fails_the_same_one_passes_and_few_patients_say_nothing():
+def test_a_worse_model_fails_the_same_model_passes_and_few_patients_are_inconclusive():
     rng = np.random.default_rng(5)
     s, y, patient = simulated(rng, patients=600, windows=3, gap=2.0)
     r = Resampler(patient, 0, 300)
@@ -142,7 +142,7 @@ def test_a_worse_model_fails_the_same_one_passes_and_few_patients_say_nothing():
     assert "DeLong" in compare_auroc(worse[one], s[one], y[one], Resampler(patient[one], 0, 100), 0.01).method
     same = compare_rate("sensitivity", s > 1, s > 1, y, r, 0.05)
     assert (same.difference.value, same.verdict, same.ours == same.theirs) == (0.0, "PASS", True)
-    some = np.flatnonzero(y)[:45]  # of 15 patients: nobody differs, but up to a quarter might
+    some = np.flatnonzero(y)[:45]  # 15 patients: no decision differs, but up to a quarter might
     assert (
         compare_rate("sensitivity", s[some] > 1, s[some] > 1, y[some], Resampler(patient[some], 0, 100), 0.05).verdict
         == "INCONCLUSIVE"
@@ -171,7 +171,7 @@ def test_decisions_and_values():
     assert judged.coverage.value == 0.75
 
 
-def test_a_single_class_and_a_constant_are_said_not_crashed():
+def test_a_single_class_and_a_constant_give_none():
     r = Resampler(np.arange(6), 0, 100)
     assert ranking(np.arange(6.0), np.zeros(6, bool), r).auroc.value is None
     constant = ranking(np.zeros(6), np.arange(6) > 3, r)
@@ -190,7 +190,7 @@ def test_the_roc_curve_keeps_its_ends_and_its_area():
 
 @pytest.mark.parametrize("windows", [1, pytest.param(8, marks=pytest.mark.slow)])
 def test_nominal_95_percent_covers_it_on_200_replications(windows):
-    """The true AUROC of two normals of equal spread, with a patient's windows alike; bootstrap, and DeLong for one."""
+    """The true AUROC of two normal distributions with correlated windows: bootstrap, and DeLong for one window."""
     from scipy.stats import norm
 
     rng = np.random.default_rng(7)
@@ -206,7 +206,7 @@ def test_nominal_95_percent_covers_it_on_200_replications(windows):
     if windows == 1:
         assert 0.92 <= inside_delong / 200 <= 0.98
     else:
-        assert inside_delong / 200 < 0.9  # windows taken for patients: why DeLong is not used there
+        assert inside_delong / 200 < 0.9  # windows treated as patients: the reason not to use DeLong there
 
 
 @pytest.mark.parametrize(("defined", "given"), [(49, False), (50, True), (100, True)])
@@ -222,7 +222,7 @@ def test_an_interval_needs_half_of_its_replicates(defined, given):
 
 
 def test_the_calibration_error_of_perfect_probabilities_weights_bins_by_their_rows():
-    """Of 16 rows the first bin holds two, which are certain; the others toss a coin and are off by a half each."""
+    """Of 16 rows the first bin has two certain ones; each of the others has a coin toss and an error of one half."""
     p = np.array([0.0, 0.0] + [0.5] * 14)
     found = reliability(p, p > 1.0, Resampler(np.arange(16), 0, 10), 0)
     assert found.ece_chance == pytest.approx(14 / 16 * 0.5)

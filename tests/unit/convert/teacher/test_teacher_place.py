@@ -152,5 +152,5 @@ def test_a_bundle_that_teaches_hands_on_whom_it_and_its_teacher_met_but_not_who_
     assert set(found.patients) == {"teacher_train", "teacher_calibration"}
     assert read_bundle_plan(demo_bundle_path()) is None
     (tmp_path / PLAN_FILE).write_text(json.dumps({"schema": "x"}))
-    with pytest.raises(BundleError, match="no label plan"):
+    with pytest.raises(BundleError, match="not a label plan"):
         read_bundle_plan(tmp_path)

@@ -104,7 +104,7 @@ def test_the_student_keeps_plan_outputs_and_whom_its_teacher_met(student, teache
     assert not parts["calibration"] & met["teacher_train"]
     assert parts["train"] <= met["teacher_train"]
     skipped = dict(json.loads((student / "validation" / "report.json").read_text())["skipped"])
-    assert sum("no usable WFDB header" in why for why in skipped.values()) == 1
+    assert sum("not a usable WFDB header" in why for why in skipped.values()) == 1
     assert sum("truncated" in why or "cannot read" in why for why in skipped.values()) == 2
 
 

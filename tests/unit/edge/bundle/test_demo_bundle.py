@@ -23,10 +23,10 @@ from firmware_bridge.errors import InputError, OutputError, UsageError
 
 pytest.importorskip("tensorflow", reason="the convert extra is not installed")
 
-from convert.bundle.fit import tier
 from convert.demo.run import VERSION, DemoConfig
 from convert.distil.assemble import PARITY_WINDOWS
 from convert.distil.report import report_markdown
+from convert.stats.evidence import evidence_level
 
 FOLDER = demo_bundle_path()
 
@@ -110,7 +110,7 @@ def test_every_probability_has_evidence_from_patients_it_never_met(manifest, rep
         assert e["n"] == parts["test"]
         if output["kind"] == "probability":
             assert e["ci"][0] <= e["auroc"] <= e["ci"][1]
-            assert e["tier"] == tier(e["auroc"])
+            assert e["tier"] == (evidence_level(e["auroc"]) or "limited")
     assert manifest["notice"] == NOTICE
 
 
@@ -147,7 +147,7 @@ def test_targets_respect_limits_and_missing_values():
 
 @given(st.floats(0, 1))
 def test_tiers_are_the_papers(area):
-    assert tier(area) == ("strong" if area > 0.65 else "limited" if area < 0.55 else "moderate")
+    assert evidence_level(area) == ("strong" if area > 0.65 else "limited" if area < 0.55 else "moderate")
 
 
 def test_a_work_folder_never_mixes_two_runs(tmp_path):
