@@ -56,10 +56,12 @@ budgets() {
   [[ $verdict == ok ]] || cat "$log"
 }
 
-# last_line LOG: pytest's summary, or else the last line that is not empty; at most 90 characters.
+# last_line LOG: the summaries of every run of pytest in it, or else its last line that is not empty.
 last_line() {
-  { grep -E '^=+ .*(passed|failed|error).* =+$' "$1" || grep -v '^\s*$' "$1"; } | tail -n 1 |
-    sed -E 's/^=+ //; s/ =+$//; s/\t/ /g' | cut -c 1-90
+  local said
+  said=$(grep -E '^=+ .*(passed|failed|error|no tests ran).* =+$' "$1" | sed -E 's/^=+ //; s/ =+$//' | paste -sd ';' | sed 's/;/; /g' || true)
+  [[ -n $said ]] || said=$(grep -v '^\s*$' "$1" | tail -n 1 | tr '\t' ' ' | cut -c 1-90)
+  printf '%s' "$said"
 }
 
 # mib FOLDER: its size on disk.
