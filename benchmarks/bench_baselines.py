@@ -1,9 +1,9 @@
-"""CPU time that the baselines of a head take, by kind of head, on random features.
+"""Measure the CPU time of the baselines of a head on random features.
 
     python benchmarks/bench_baselines.py [--segments N] [--judged N] [--heads N]
 
-A head that the features explain grows all its trees, one that nothing explains stops early: real heads lie between the
-two. Half the training segments have a label. Prints seconds a head and core-hours for as many heads.
+A head that the features explain grows all its trees, and a head that they do not explain stops early; real heads are
+between the two. Half of the training segments have a label. Prints seconds per head and core-hours for all heads.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 
 
 def main() -> int:
-    """Runs the benchmark."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--segments", type=int, default=200_000)
     parser.add_argument("--judged", type=int, default=100_000)
@@ -45,11 +45,11 @@ def main() -> int:
                 np.save(folder / f"{kind}_{part}.npy", array)
         for column, kind in enumerate(("explained", "not explained", "explained value")):
             job = HeadJob(folder, column, column == 2, groups, 10, 0, folder / "none", "")
-            begun = time.process_time()
+            start = time.process_time()
             trees = fit_head(job).trees
-            took = time.process_time() - begun
-            hours = took * args.heads / 3600.0
-            print(f"{kind:16s} {took:6.1f} s, trees {trees}; {args.heads} heads: {hours:.1f} core-hours")
+            elapsed = time.process_time() - start
+            hours = elapsed * args.heads / 3600.0
+            print(f"{kind:16s} {elapsed:6.1f} s, trees {trees}; {args.heads} heads: {hours:.1f} core-hours")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The whole chain for one hop (decode to estimate) against NeuroKit2's clean-and-detect of one window. One run.
+"""Compare the whole chain for one hop, from decoding to the estimate, with NeuroKit2's cleaning and beat detection.
 
 pip install -e '.[bench]'; python benchmarks/bench_chain.py
 """

@@ -1,9 +1,9 @@
-"""What decoding costs, for every device: of a core at 1 kHz, and for the frames of an hour.
+"""Measure the cost of decoding for every device: share of a core at 1 kHz, and time for the frames of an hour.
 
-Each decoder is fed a sound stream in two ways: every frame by itself, as on a quiet machine that reads it as it comes
-(the dearest way there is), and in pieces of 64 KiB as from a recording. Beside them the same samples through
-``numpy.frombuffer``: what no decoder can beat. Prints a table; exits 1 where the share of a core at 1 kHz is 1 % or
-more, or an hour at the device's fastest rate takes 2 s or more.
+Each decoder reads a valid stream in two ways: every frame separately, as when a machine reads each frame on arrival
+(the most expensive way), and in pieces of 64 KiB, as from a recording. The lower limit is ``numpy.frombuffer`` on the
+same samples. Prints a table. The exit code is 1 if the share of a core at 1 kHz is 1 % or more, or if an hour at the
+device's fastest rate takes 2 s or more.
 
 Run: ``python benchmarks/bench_decoders.py [seconds of signal]``
 """
@@ -29,7 +29,7 @@ HOUR_MAX_S = 2.0
 
 
 def stream(name: str, seconds: float) -> tuple[list[bytes], float, int]:
-    """Frames of so many seconds at the device's fastest rate; that rate; samples in them."""
+    """Return frames for a number of seconds at the device's fastest rate, that rate in Hz, and their samples."""
     case = CASES[name]
     profile = devices.get(name).profile
     probe = case.frames(np.random.default_rng(0), 3)
@@ -40,13 +40,13 @@ def stream(name: str, seconds: float) -> tuple[list[bytes], float, int]:
 
 
 def grouped(pieces: list[bytes], size: int) -> list[bytes]:
-    """Pieces joined so that each has about so many bytes."""
+    """Join pieces to larger ones of ``size`` bytes."""
     whole = b"".join(pieces)
     return [whole[at : at + size] for at in range(0, len(whole), size)]
 
 
 def timed(case: Case, name: str, pieces: list[bytes], samples: int) -> float:
-    """Processor seconds that one decoder takes for all pieces; the best of three."""
+    """Return the CPU time of one decoder for all pieces, seconds; the best of three rounds."""
     best = float("inf")
     for _ in range(3):
         decoder = devices.get(name).decoder(**case.options)
@@ -57,15 +57,15 @@ def timed(case: Case, name: str, pieces: list[bytes], samples: int) -> float:
             for item in decoder.feed(piece, at, case.channel):
                 if isinstance(item, SampleBlock):
                     got += len(item)
-        took = time.thread_time() - begin
+        elapsed = time.thread_time() - begin
         if got < 0.99 * samples - 100:
-            raise SystemExit(f"{name}: {got} of {samples} samples came out")
-        best = min(best, took)
+            raise SystemExit(f"{name}: only {got} of {samples} samples were decoded")
+        best = min(best, elapsed)
     return best
 
 
 def reference(samples: int) -> float:
-    """Seconds that numpy takes to turn as many samples into ``int32``, in pieces of 64 KiB."""
+    """Return the time that numpy takes to convert as many samples to ``int32`` in pieces of 64 KiB, seconds."""
     data = np.arange(samples, dtype="<i2").tobytes()
     begin = time.thread_time()
     for at in range(0, len(data), PIECE):
@@ -74,7 +74,7 @@ def reference(samples: int) -> float:
 
 
 def measure(name: str, seconds: float) -> tuple[float, float, float, float]:
-    """Rate, live share of a core at 1 kHz, seconds for an hour at the device's rate, and times numpy's own cost."""
+    """Return rate in Hz, share of a core at 1 kHz, seconds for an hour at that rate, and cost relative to numpy."""
     case = CASES[name]
     pieces, rate, samples = stream(name, seconds)
     live = timed(case, name, pieces, samples)
@@ -83,16 +83,20 @@ def measure(name: str, seconds: float) -> tuple[float, float, float, float]:
 
 
 def main() -> int:
-    """Measures every device and prints the table."""
+    """Measure every device and print the table."""
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else SECONDS
-    print(f"{'device':<16} {'Hz':>5}  {'of a core at 1 kHz':>18}  {'an hour of frames':>17}  {'times numpy':>11}")
+    print(f"{'device':<16} {'Hz':>5}  {'share of a core':>18}  {'an hour of frames':>17}  {'times numpy':>11}")
     wrong = []
     for name in CASES:
         rate, share, hour_s, times = measure(name, seconds)
         print(f"{name:<16} {rate:>5g}  {share:>18.3%}  {hour_s:>15.3f} s  {times:>11.0f}")
         if share >= SHARE_MAX or hour_s >= HOUR_MAX_S:
             wrong.append(name)
-    print(f"too slow: {', '.join(wrong)}" if wrong else "every decoder below 1 % of a core and 2 s an hour")
+    print(
+        f"too slow: {', '.join(wrong)}"
+        if wrong
+        else "every decoder needs less than 1 % of a core at 1 kHz and 2 s for an hour"
+    )
     return 1 if wrong else 0
 
 

@@ -1,9 +1,10 @@
-"""What `anyecg evaluate` takes: scoring beside the bare network, and a head's bootstrap by the number of segments.
+"""Measure `anyecg evaluate`: scoring compared with the network alone, and the bootstrap by number of segments.
 
     python benchmarks/bench_evaluate.py [--segments N] [--rounds R] [--small]
 
-CPU time, the best of some rounds. Exit 1 where scoring a segment takes more than 1.1 times what the interpreter's
-invoke takes, or the bootstrap of a head over a million segments more than fifty times that over ten thousand.
+Prints the CPU time of the best round. The exit code is 1 if scoring a segment takes more than 1.1 times the time of the
+interpreter's invoke, or if the bootstrap of a head over a million segments takes more than fifty times the time over
+ten thousand.
 """
 
 from __future__ import annotations
@@ -22,17 +23,17 @@ REQUIRED_GROWTH = 50.0
 
 
 def best_of(rounds: int, work: Callable[[], object]) -> float:
-    """CPU seconds of the fastest round."""
+    """Return the CPU time of the fastest round, seconds."""
     taken = []
     for _ in range(rounds):
-        begun = time.process_time()
+        start = time.process_time()
         work()
-        taken.append(time.process_time() - begun)
+        taken.append(time.process_time() - start)
     return min(taken)
 
 
 def scoring(segments: int, rounds: int, *, small: bool) -> tuple[float, float]:
-    """Seconds a segment of the scorer, and of invoke alone; the two by turns."""
+    """Return the time per segment of the scorer and of invoke alone, seconds; both are measured in turns."""
     from ai_edge_litert.interpreter import Interpreter
 
     from calibration.evaluate.scorer import Scorer, ScorerSpec, keep_model
@@ -55,7 +56,7 @@ def scoring(segments: int, rounds: int, *, small: bool) -> tuple[float, float]:
 
 
 def bootstrap(segments: int, patients: int, rounds: int) -> float:
-    """Seconds of one head: replicates of patients, AUROC and average precision."""
+    """Return the time of the bootstrap of one head (AUROC and average precision over patients), seconds."""
     from calibration.evaluate.heads import Draws
 
     rng = np.random.default_rng(0)
@@ -66,14 +67,14 @@ def bootstrap(segments: int, patients: int, rounds: int) -> float:
 
 
 def main() -> int:
-    """Runs the benchmark."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--segments", type=int, default=16)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--small", action="store_true", help="a small network")
     args = parser.parse_args()
     ours, bare = scoring(args.segments, args.rounds, small=args.small)
-    print(f"scoring {1e3 * ours:.2f} ms a segment, invoke alone {1e3 * bare:.2f} ms: {ours / bare:.3f} times")
+    print(f"scoring {1e3 * ours:.2f} ms per segment, invoke alone {1e3 * bare:.2f} ms: {ours / bare:.3f} times")
     few, many = bootstrap(10_000, 700, args.rounds), bootstrap(1_000_000, 7000, args.rounds)
     print(f"a head's bootstrap: {few:.2f} s over 10,000 segments, {many:.2f} s over 1,000,000 of 7000 patients")
     return 0 if ours <= REQUIRED_RATIO * bare and many <= REQUIRED_GROWTH * few else 1

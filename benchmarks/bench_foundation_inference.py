@@ -1,12 +1,12 @@
-"""The converted teacher's inference against ONNX Runtime on the same graph: fp32 and static int8, one thread, one run.
+"""Compare the inference of a converted teacher with ONNX Runtime on the same graph: fp32 and static int8, one thread.
 
     python benchmarks/bench_foundation_inference.py BUNDLE CHECKPOINT [--rounds 8]
 
-Needs the ``bench`` extra (onnx, onnxruntime). The ONNX graph is written here node by node from the checkpoint, as a
-PyTorch export would have it; its int8 form is ONNX Runtime's own static quantization with its defaults (QDQ, int8
-activations, min-max) on the bundle's golden windows. Its form with unsigned activations, which is faster on x86 and
-which one has to ask for, is shown beside it. The sides take turns, a few windows each, and the best time of each
-counts: others may use the machine. Exit code 1 where a target is missed.
+Needs the ``bench`` extra (onnx, onnxruntime). The script writes the ONNX graph node by node from the checkpoint, like a
+PyTorch export. Its int8 form is ONNX Runtime's static quantization with the defaults (QDQ, int8 activations, min-max)
+on the golden windows of the bundle. The form with unsigned activations, an option that is faster on x86, is shown too.
+The sides run in turns of a few windows, and the best time of each counts, because other programs may use the machine.
+The exit code is 1 if a target is missed.
 """
 
 from __future__ import annotations
@@ -35,24 +35,24 @@ SAMPLES = 5000
 
 
 class Graph:
-    """An ONNX graph in the making; tensors are ``(1, channels, n)``."""
+    """Builder of an ONNX graph; tensors are ``(1, channels, n)``."""
 
     def __init__(self, tensors: dict[str, np.ndarray]) -> None:
         self.tensors, self.nodes, self.weights = tensors, [], {}
 
     def op(self, kind: str, *inputs: str, **attributes: object) -> str:
-        """Adds a node; returns its output."""
+        """Add a node and return the name of its output."""
         name = f"{kind}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, list(inputs), [name], name=name, **attributes))
         return name
 
     def weight(self, name: str, value: np.ndarray) -> str:
-        """Adds a constant."""
+        """Add a constant."""
         self.weights[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
         return name
 
     def conv(self, x: str, name: str, length: int, *, stride: int = 1, groups: int = 1) -> str:
-        """Adds a convolution of the checkpoint, padded as SAME."""
+        """Add a convolution of the checkpoint with SAME padding."""
         w = self.tensors[f"{name}.weight"]
         w = w[:, :, None] if w.ndim == 2 else w
         k = w.shape[2]
@@ -63,11 +63,11 @@ class Graph:
         )
 
     def swish(self, x: str) -> str:
-        """Adds x * sigmoid(x)."""
+        """Add x * sigmoid(x)."""
         return self.op("Mul", x, self.op("Sigmoid", x))
 
     def block(self, x: str, b: BlockSpec, length: int) -> str:
-        """Adds a residual block."""
+        """Add a residual block."""
         y = x if b.first else self.swish(x)
         y = self.swish(self.conv(y, f"{b.name}.conv1.conv", length))
         y = self.swish(self.conv(y, f"{b.name}.conv2.conv", length, stride=b.stride, groups=b.groups))
@@ -76,7 +76,7 @@ class Graph:
         y = self.op("Mul", y, self.op("Sigmoid", self.conv(se, f"{b.name}.se_fc2", 1)))
         if b.stride > 1:
             if length % b.stride:
-                # The teacher's pool pads a zero, which ONNX's own padding (minus infinity) is not.
+                # The teacher's pool pads with zero, but ONNX would pad with minus infinity.
                 x = self.op("Pad", x, self.weight(f"{b.name}.zero", np.array([0, 0, 0, 0, 0, 1], np.int64)))
             x = self.op("MaxPool", x, kernel_shape=[b.stride], strides=[b.stride])
         if b.cout > b.cin:
@@ -87,7 +87,7 @@ class Graph:
 
 
 def onnx_model(spec: Net1DSpec, tensors: dict[str, np.ndarray]) -> Any:
-    """The teacher as an ONNX model without normalisation, stride 2 (where zero padding of the pool is a last zero)."""
+    """Return the teacher as an ONNX model without normalisation, for stride 2, where the pool pads at the end only."""
     g = Graph(tensors)
     x = g.swish(g.conv("x", "first_conv.conv", SAMPLES, stride=FIRST_STRIDE))
     length = -(-SAMPLES // FIRST_STRIDE)
@@ -106,13 +106,13 @@ def onnx_model(spec: Net1DSpec, tensors: dict[str, np.ndarray]) -> Any:
 
 
 class Reader(CalibrationDataReader):
-    """Feeds windows to ONNX Runtime's calibration."""
+    """Feed of windows for ONNX Runtime's calibration."""
 
     def __init__(self, windows: np.ndarray) -> None:
         self._windows: Iterator[np.ndarray] = iter(windows)
 
     def get_next(self) -> dict[str, np.ndarray] | None:
-        """The next window."""
+        """Return the next window, or ``None`` at the end."""
         window = next(self._windows, None)
         return None if window is None else {"x": window.reshape(1, 1, -1)}
 
@@ -161,9 +161,9 @@ def main() -> int:
         for _ in range(args.rounds):
             for name, run in sides.items():
                 for window in windows:
-                    begun = time.perf_counter()
+                    start = time.perf_counter()
                     run(window)
-                    times[name].append(time.perf_counter() - begun)
+                    times[name].append(time.perf_counter() - start)
         found = {name: np.stack([run(w) for w in windows]) for name, run in sides.items()}
     own = min(times["LiteRT int8 (the bundle)"])
     ok = True

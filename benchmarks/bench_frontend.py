@@ -1,4 +1,4 @@
-"""ecgfounder/1 against the function that it mirrors, and a second of stream/1 against both. One run, one core.
+"""Compare ecgfounder/1 with the published function that it reimplements, and one second of stream/1 with both.
 
 python benchmarks/bench_frontend.py
 """
@@ -16,7 +16,7 @@ from edge.frontend.stream import StreamFilter
 
 
 def published(x: np.ndarray) -> np.ndarray:
-    """ECGFounder's preparation of one window as it is published."""
+    """Prepare one window with ECGFounder's published code."""
     b, a = iirnotch(50, 30, 500)
     y = filtfilt(b, a, x)
     b, a = butter(N=4, Wn=[0.67, 40], btype="bandpass", fs=500)
@@ -25,7 +25,7 @@ def published(x: np.ndarray) -> np.ndarray:
 
 
 def best_ms(functions: dict[str, Callable[[], object]], rounds: int = 30, repeat: int = 20) -> dict[str, float]:
-    """Best processor time of each, in turns."""
+    """Return the best CPU time of each function, ms, measured in turns."""
     best = dict.fromkeys(functions, float("inf"))
     for _ in range(rounds):
         for name, function in functions.items():

@@ -1,11 +1,11 @@
-"""Hand-crafted ECG features of a segment beside NeuroKit2's delineation of the same segment, one run.
+"""Compare the hand-crafted ECG features of a segment with NeuroKit2's delineation of the same segment.
 
     python benchmarks/bench_intervals.py [--segments N]
 
-Simulated patients behind the front end `ecgfounder/1`, one segment each, both sides in turn on the same samples: here
-everything (R peaks, rhythm, averaged beat, all features), there ``ecg_peaks`` and ``ecg_delineate`` (dwt). Prints CPU
-time a segment, the ratio, and how what is measured agrees with what the simulator put in. Exit 1 below 60 segments a
-second and core, or where this side takes more than NeuroKit2. Needs the ``bench`` extra.
+Both sides run in turns on the same segments of simulated patients after the front end `ecgfounder/1`: the kit with R
+peaks, rhythm, averaged beat and all features, NeuroKit2 with ``ecg_peaks`` and ``ecg_delineate`` (dwt). Prints the CPU
+time per segment, the ratio, and the agreement of the measurements with the parameters of the simulator. The exit code
+is 1 below 60 segments per second and core, or if the kit takes more time than NeuroKit2. Needs the ``bench`` extra.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ TRUTH = {
     "t_r": lambda p: p.t_mv / p.r_mv,
     "u_mv": lambda p: p.u_mv,
 }
-"""What the simulator put in, as far as a feature has a counterpart there."""
+"""True value of each feature that has a counterpart in the simulator."""
 
 
 def main() -> int:
-    """Runs the benchmark."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--segments", type=int, default=60)
     args = parser.parse_args()
@@ -56,35 +56,35 @@ def main() -> int:
     patients = [p for p in (simulate_patient(17, i, 10.0) for i in range(2 * args.segments)) if not p.latents.af]
     patients = patients[: args.segments]
     rows: list[list[float]] = []
-    took = {"all features": 0.0, "neurokit2": 0.0}
-    intervals: dict[str, list[tuple[float, float]]] = {name: [] for name in took}
-    neurokit(front_end(patients[0].ecg_mv))  # what it imports late shall not count
+    cpu_s = {"all features": 0.0, "neurokit2": 0.0}
+    intervals: dict[str, list[tuple[float, float]]] = {name: [] for name in cpu_s}
+    neurokit(front_end(patients[0].ecg_mv))  # late imports must not count
     for patient in patients:
         z, sd_mv = front_end(patient.ecg_mv), float(np.std(front_end.filter(patient.ecg_mv)))
-        begun = time.process_time()
+        start = time.process_time()
         row = dict(zip(NAMES, segment_features(z[None], np.array([sd_mv]))[0], strict=True))
         middle = time.process_time()
-        theirs = neurokit(z)
-        took["all features"] += middle - begun
-        took["neurokit2"] += time.process_time() - middle
+        peer = neurokit(z)
+        cpu_s["all features"] += middle - start
+        cpu_s["neurokit2"] += time.process_time() - middle
         intervals["all features"].append((row["qt_ms"], row["pr_ms"]))
-        intervals["neurokit2"].append(theirs)
+        intervals["neurokit2"].append(peer)
         rows.append([row[name] for name in TRUTH])
     truth = np.array(
         [(p.latents.qtc_ms * (60.0 / p.latents.hr_bpm) ** (1 / 3), p.latents.pr_ms) for p in patients], dtype=float
     )
-    for name, seconds in took.items():
+    for name, seconds in cpu_s.items():
         each_s = seconds / len(patients)
         print(f"{name:13s} {1e3 * each_s:6.2f} ms, {1.0 / each_s:4.0f} segments/s and core", end="; ")
         print(agreement(intervals[name], truth))
-    ratio = took["neurokit2"] / took["all features"]
+    ratio = cpu_s["neurokit2"] / cpu_s["all features"]
     print(f"neurokit2 takes {ratio:.1f} times as long\n")
     table(patients, np.array(rows))
-    return 0 if len(patients) / took["all features"] >= REQUIRED_PER_S and ratio >= 1.0 else 1
+    return 0 if len(patients) / cpu_s["all features"] >= REQUIRED_PER_S and ratio >= 1.0 else 1
 
 
 def table(patients: list, rows: np.ndarray) -> None:
-    """Prints correlation, median error and quartiles of the error of each feature, in Markdown."""
+    """Print correlation, median error and quartiles of the error of each feature, as Markdown."""
     print("| feature | correlation | median error | middle half of the errors | measured in |\n|---|---|---|---|---|")
     for found, (name, true) in zip(rows.T, TRUTH.items(), strict=True):
         truth = np.array([true(p.latents) for p in patients], dtype=float)
@@ -95,7 +95,7 @@ def table(patients: list, rows: np.ndarray) -> None:
 
 
 def neurokit(z: np.ndarray) -> tuple[float, float]:
-    """Median QT and PR, ms, NaN where it finds none."""
+    """Return NeuroKit2's median QT and PR, ms; NaN if it finds none."""
     import neurokit2
 
     with warnings.catch_warnings():
@@ -112,15 +112,15 @@ def neurokit(z: np.ndarray) -> tuple[float, float]:
 
 
 def agreement(found: list[tuple[float, float]], truth: np.ndarray) -> str:
-    """Correlation and median error of QT and PR."""
-    said = []
+    """Return correlation and median error of QT and PR as text."""
+    parts = []
     for i, name in enumerate(("QT", "PR")):
         x = np.array(found)[:, i]
         ok = np.isfinite(x)
         r = np.corrcoef(x[ok], truth[ok, i])[0, 1]
         error = np.abs(x - truth[:, i])[ok]
-        said.append(f"{name} r {r:.2f}, off by {np.median(error):.0f} ms in {ok.sum()}")
-    return "; ".join(said)
+        parts.append(f"{name} r {r:.2f}, off by {np.median(error):.0f} ms in {ok.sum()}")
+    return "; ".join(parts)
 
 
 if __name__ == "__main__":

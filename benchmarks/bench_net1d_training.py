@@ -1,10 +1,10 @@
-"""One training step of the full-size Net1D: Keras with one convolution a group, against PyTorch, in one run.
+"""Compare one training step of the full-size Net1D in Keras (one convolution per group) with PyTorch.
 
     python benchmarks/bench_net1d_training.py [--torch-python PYTHON] [--batch 8] [--native]
 
-PyTorch is no dependency of the kit. Where it lives in another environment, name that environment's Python; its side
-then runs as a process of its own, one after the other. The network is written out below from the published
-description. ``--native`` adds TensorFlow's own grouped gradient (minutes). Exit code 1 where the ratio is above 3.
+PyTorch is not a dependency of the kit. If it is in another environment, name the Python of that environment; PyTorch
+then runs in a separate process after Keras. The network below follows the published description. ``--native`` also
+measures TensorFlow's grouped gradient (minutes). The exit code is 1 if the ratio is above 3.
 """
 
 from __future__ import annotations
@@ -66,17 +66,17 @@ adam = torch.optim.Adam(net.parameters(), 1e-4)
 x, y = torch.randn(batch, 1, samples), torch.rand(batch, outputs).round()
 times = []
 for _ in range(steps + 1):
-    begun = time.perf_counter()
+    start = time.perf_counter()
     adam.zero_grad()
     F.binary_cross_entropy_with_logits(net(x), y).backward()
     adam.step()
-    times.append(time.perf_counter() - begun)
+    times.append(time.perf_counter() - start)
 print(json.dumps([torch.__version__, sum(p.numel() for p in net.parameters()), times[1:]]))
 """
 
 
 def keras_times(batch: int, form: str, steps: int) -> list[float]:
-    """Seconds of each training step after the first."""
+    """Return the time of each training step after the first, seconds."""
     import keras
     import numpy as np
     import tensorflow as tf
@@ -103,32 +103,32 @@ def keras_times(batch: int, form: str, steps: int) -> list[float]:
     step()
     times = []
     for _ in range(steps):
-        begun = time.perf_counter()
+        start = time.perf_counter()
         float(step())
-        times.append(time.perf_counter() - begun)
+        times.append(time.perf_counter() - start)
     return times
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--torch-python", default=sys.executable, help="a Python that has torch")
+    parser.add_argument("--torch-python", default=sys.executable, help="Python of an environment with PyTorch")
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--native", action="store_true", help="TensorFlow's own grouped gradient too (slow)")
+    parser.add_argument("--native", action="store_true", help="also measure TensorFlow's grouped gradient (slow)")
     args = parser.parse_args()
     numbers = [str(n) for n in (args.batch, THREADS, STEPS, OUTPUTS, SAMPLES)]
     peer = subprocess.run([args.torch_python, "-c", TORCH, *numbers], capture_output=True, text=True, check=False)
     ours = min(keras_times(args.batch, "auto", STEPS)) / args.batch * 1e3
-    print(f"Keras, one convolution a group   {ours:8.1f} ms a window")
+    print(f"Keras, one convolution per group  {ours:8.1f} ms per window")
     if args.native:
         native = keras_times(2, "native", 1)[0] / 2 * 1e3
-        print(f"Keras, TensorFlow's own gradient {native:8.1f} ms a window")
+        print(f"Keras, TensorFlow's own gradient {native:8.1f} ms per window")
     if peer.returncode != 0:
         print("PyTorch is not installed there: no ratio (--torch-python names a Python that has it)")
         return 0
     version, parameters, times = json.loads(peer.stdout)
-    theirs = min(times) / args.batch * 1e3
-    print(f"PyTorch {version:<24} {theirs:8.1f} ms a window ({parameters} parameters)")
-    ratio = ours / theirs
+    torch_ms = min(times) / args.batch * 1e3
+    print(f"PyTorch {version:<24} {torch_ms:8.1f} ms per window ({parameters} parameters)")
+    ratio = ours / torch_ms
     print(f"ratio {ratio:.2f}, at most {LIMIT:g} allowed, {THREADS} threads, batch {args.batch}")
     return 0 if ratio <= LIMIT else 1
 

@@ -1,9 +1,9 @@
-"""Segments a minute that `anyecg prepare` makes, beside reading them and ``ecgfounder/1`` alone, one run.
+"""Measure the segments per minute of `anyecg prepare`, of reading alone, and of ``ecgfounder/1`` alone.
 
     python benchmarks/bench_prepare.py [--patients N] [--seconds T] [--rounds R]
 
-Prints segments a minute and core of each: CPU time, the best of some rounds, so that a busy machine does not count.
-Exit 1 below 1500 a minute and core, or where prepare takes more than eight times what reading and filtering take.
+Prints segments per minute and core from the CPU time of the best round, so that other programs do not matter. The exit
+code is 1 below 1500 per minute and core, or if prepare takes more than eight times the time of reading and filtering.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ REQUIRED_RATIO = 8.0
 
 
 def main() -> int:
-    """Runs the benchmark."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--patients", type=int, default=24)
     parser.add_argument("--seconds", type=float, default=120.0)
@@ -41,7 +41,7 @@ def main() -> int:
         write_cohort(CohortPlan(args.patients, 1, args.seconds), root)
         plan = parse_plan("[heads]\nmin_values = 1\n[segments]\nkeep_unlabelled = true", "bench")
         for _ in range(args.rounds):
-            begun = time.process_time()
+            start = time.process_time()
             windows = []
             for csns in McMedDataset(root).patients().values():
                 for csn in csns:
@@ -54,14 +54,14 @@ def main() -> int:
             shutil.rmtree(out, ignore_errors=True)
             prepare(McMedSource(root), out, PrepareOptions(plan))
             n = sum(PreparedDataset(out).manifest["segments"].values())
-            taken = {"reading": (middle - begun) / len(windows), "ecgfounder/1": (ended - middle) / len(windows)}
+            taken = {"reading": (middle - start) / len(windows), "ecgfounder/1": (ended - middle) / len(windows)}
             taken["prepare"] = (time.process_time() - ended) / n
             best = {k: min(v, best.get(k, v)) for k, v in taken.items()}
     for name, s in best.items():
-        print(f"{name:13s} {60.0 / s:9.0f} segments a minute and core, {1e3 * s:6.2f} ms each")
+        print(f"{name:13s} {60.0 / s:9.0f} segments per minute and core, {1e3 * s:6.2f} ms each")
     ratio = best["prepare"] / (best["reading"] + best["ecgfounder/1"])
     per_minute = 60.0 / best["prepare"]
-    print(f"prepare takes {ratio:.2f} times what reading and filtering take (at most {REQUIRED_RATIO:g})")
+    print(f"prepare takes {ratio:.2f} times the time of reading and filtering (at most {REQUIRED_RATIO:g})")
     return 0 if per_minute >= REQUIRED_PER_MINUTE and ratio <= REQUIRED_RATIO else 1
 
 

@@ -1,11 +1,11 @@
-"""How far a student says on real recordings what its teacher says: correlation of logits, head by head.
+"""Measure on real recordings how closely a student follows its teacher: correlation of the logits of each head.
 
     python benchmarks/bench_real_agreement.py CHECKPOINT --outputs FILE --bundle BUNDLE --data DIR [--bn on]
 
-DIR holds ``reference.csv`` (columns ``id``, ``lead``, ``fs``) and a folder for each ``id``. Of every lead sixteen
-windows, spread over it, that pass the quality gate. Prints the correlation over the first lead of each recording and
-over all leads; exit 1 where the median over the heads is below 0.9 on the first leads. The recordings must not have
-trained the student.
+DIR has ``reference.csv`` (columns ``id``, ``lead``, ``fs``) and a folder for each ``id``. The comparison uses sixteen
+windows of every lead, spread over it, that pass the quality gate. Prints the correlation over the first lead of each
+recording and over all leads. The exit code is 1 if the median over the heads is below 0.9 on the first leads. The
+recordings must not have been used to train the student.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _leads(data: Path):
 
 
 def main() -> int:
-    """Runs the comparison."""
+    """Run the comparison."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("--outputs", type=Path, required=True)
@@ -62,22 +62,22 @@ def main() -> int:
     from edge.frontend.stream import window_input_int8
 
     bundle = load_bundle(args.bundle)
-    inputs, wanted, record, lead = [], [], [], []
+    inputs, expected, record, lead = [], [], [], []
     with tempfile.TemporaryDirectory() as work:
         teacher = open_teacher(args.checkpoint, CheckpointOptions(args.outputs, 2, args.bn == "on"), Path(work))
         for name, of, windows in _leads(args.data):
             for window in windows:
                 inputs.append(window_input_int8(student_stream(window.context)))
-                wanted.append(teacher.label(window.raw)[0])
+                expected.append(teacher.label(window.raw)[0])
                 record.append(name)
                 lead.append(of)
-    said = run_int8(bundle.model, np.array(inputs)[:, None, :, None], "xnnpack").astype(np.float64)
+    found = run_int8(bundle.model, np.array(inputs)[:, None, :, None], "xnnpack").astype(np.float64)
     first = {name: next(w for r, w in zip(record, lead, strict=True) if r == name) for name in record}
     is_first = np.array([first[r] == w for r, w in zip(record, lead, strict=True)])
     medians = []
     for title, rows in (("first lead of each", is_first), ("all leads", np.ones(len(record), bool))):
-        t = np.array(wanted)[rows]
-        r = [float(np.corrcoef(said[rows, h.index], t[:, h.index])[0, 1]) for h in bundle.manifest.outputs]
+        t = np.array(expected)[rows]
+        r = [float(np.corrcoef(found[rows, h.index], t[:, h.index])[0, 1]) for h in bundle.manifest.outputs]
         medians.append(float(np.median(r)))
         sys.stdout.write(f"{title}: {int(rows.sum())} windows of {len({record[i] for i in np.flatnonzero(rows)})} ")
         sys.stdout.write(f"recordings, median {medians[-1]:.3f}\n")

@@ -1,9 +1,9 @@
-"""Labelling by LiteRT against eager Keras: the same teacher, the same windows, one run.
+"""Compare labelling by LiteRT with eager Keras: the same teacher and the same windows.
 
     python benchmarks/bench_teacher_labels.py [--full] [--checkpoint CKPT] [--windows N]
 
-Prints milliseconds a window of both sides and their ratio; exit 1 below 2. ``--full`` takes ECGFounder's size with
-random weights (30.7 million parameters); else a small network of the same family.
+Prints milliseconds per window of both sides and their ratio. The exit code is 1 if the ratio is below 2. ``--full``
+uses the size of ECGFounder with random weights (30.7 million parameters) instead of a small network of the same family.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def _teacher(args):
 
 
 def main() -> int:
-    """Runs the benchmark."""
+    """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--checkpoint", type=Path)
@@ -49,19 +49,19 @@ def main() -> int:
     times = {"LiteRT": [], "eager Keras": []}
     worst = 0.0
     for i, window in enumerate(np.concatenate((windows[:2], windows))):
-        begun = time.perf_counter()
+        start = time.perf_counter()
         logits, features = teacher.label(window)
         middle = time.perf_counter()
-        wanted = keras_teacher(front_end(window).astype(np.float32)[None, :, None], training=False)
-        found = np.asarray(wanted["logits"])[0], np.asarray(wanted["features"])[0]
+        expected = keras_teacher(front_end(window).astype(np.float32)[None, :, None], training=False)
+        found = np.asarray(expected["logits"])[0], np.asarray(expected["features"])[0]
         ended = time.perf_counter()
         worst = max(worst, *(float(np.abs(a - b).max()) for a, b in zip((logits, features), found, strict=True)))
         if i >= 2:
-            times["LiteRT"].append(middle - begun)
+            times["LiteRT"].append(middle - start)
             times["eager Keras"].append(ended - middle)
     medians = {name: 1e3 * float(np.median(t)) for name, t in times.items()}
     for name, ms in medians.items():
-        print(f"{name:12s} {ms:8.2f} ms a window, front end included")
+        print(f"{name:12s} {ms:8.2f} ms per window, front end included")
     ratio = medians["eager Keras"] / medians["LiteRT"]
     print(f"ratio        {ratio:8.2f} (at least {REQUIRED_RATIO:g}); outputs differ by {worst:.1e} at most")
     return 0 if ratio >= REQUIRED_RATIO else 1

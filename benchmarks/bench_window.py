@@ -1,4 +1,4 @@
-"""What a window costs around the foundation tier's model, against ECGFounder's preparation of one. One run, one core.
+"""Measure the time per window around the model of the tier foundation, compared with ECGFounder's preparation.
 
 python benchmarks/bench_window.py
 """
@@ -21,14 +21,14 @@ from edge.session import load
 
 STREAM_HZ, WINDOW_S = 125, 10
 HELD = 300
-"""Windows that the estimator holds: five minutes of one a second."""
+"""Number of windows in the estimator: five minutes with a hop of 1 s."""
 BUDGET_MS = 0.75
-"""What all of it may take: a tenth of the 7.7 ms that the foundation model takes where this was set."""
+"""Budget of all steps, ms: a tenth of the 7.7 ms that the foundation model took on the machine where it was set."""
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """What the steps read of a window."""
+    """Input of the steps for one window."""
 
     end_s: float
     filtered: np.ndarray
@@ -37,7 +37,7 @@ class Window:
 
 
 def windows() -> list[Window]:
-    """One a second of a simulated minute in millivolts, on the grid of the foundation tier."""
+    """Return the windows of a simulated minute with a hop of 1 s, mV, on the grid of the tier foundation."""
     grid = bench.ecg_minute(FS_HZ) / 1000.0
     stream = StreamFilter(int(FS_HZ)).push(grid)
     beats = np.array(RPeakDetector(float(STREAM_HZ)).push(stream))
@@ -52,7 +52,7 @@ def windows() -> list[Window]:
 
 
 class Chain:
-    """Each step on the next window of a stream that goes round."""
+    """Steps that each process the next window of a repeating stream."""
 
     def __init__(self) -> None:
         bundle = load("demo").bundle
@@ -67,29 +67,29 @@ class Chain:
         return self._windows[self._at]
 
     def quality(self) -> None:
-        """Judges a window."""
+        """Run the quality gate on a window."""
         w = self._next()
         if self._gate.assess(w.filtered, w.raw, FS_HZ, w.beats, scale_known=True).reason is not None:
-            raise SystemExit("the simulated signal is refused")
+            raise SystemExit("the quality gate refuses the simulated signal")
 
     def heart_rate(self) -> None:
-        """Reads its heart rate."""
+        """Compute the heart rate of a window."""
         w = self._next()
         self._end_s += 1.0
         self._rate.update(self._end_s, w.filtered, w.beats, 1.0)
 
     def front_end(self) -> None:
-        """Makes the model's input."""
+        """Make the input of the model."""
         quantized(self._front_end(self._next().raw), CLAMP / 128.0, 0, CLAMP)
 
     def estimate(self) -> None:
-        """Takes the outputs of the model and says what they amount to."""
+        """Add the outputs of the model and compute an estimate."""
         self._end_s += 1.0
         self._estimator.add(self._end_s, self._outputs, 1.0)
         self._estimator.labs()
 
     def published(self) -> None:
-        """The peer."""
+        """Run ECGFounder's published preparation for comparison."""
         published(self._next().raw)
 
 
@@ -110,7 +110,7 @@ def main() -> None:
         print(f"{name:<44} {value:7.3f} ms   ratio {value / peer:.2f}")
     name = f"added around the model (budget {BUDGET_MS} ms)"
     print(f"{name:<44} {added:7.3f} ms   ratio {added / peer:.2f}")
-    print(f"{'peer: preparation as ECGFounder publishes it':<44} {peer:7.3f} ms")
+    print(f"{'for comparison: preparation of ECGFounder':<44} {peer:7.3f} ms")
 
 
 if __name__ == "__main__":

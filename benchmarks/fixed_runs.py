@@ -1,9 +1,9 @@
-"""Runs a fixed set of commands and prints one hash per result, so that two versions of the kit can be compared.
+"""Run a fixed set of commands and print one hash for each result, to compare two versions of the kit.
 
     python benchmarks/fixed_runs.py [--checkout DIR] [--work DIR] > hashes.txt
 
 Every command runs in a fresh folder with the packages of ``DIR`` (this checkout by default). Host times, latencies and
-session names are left out of estimates and reports, so equal hashes mean equal results to the byte.
+session names are removed from estimates and reports, so equal hashes mean results that are equal byte for byte.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ COMMANDS = (
     "bundle verify foundation",
     "bundle verify student",
 )
-"""In order; results of one are inputs of the next."""
+"""Commands in order; the results of one are the inputs of the next."""
 
 
 def main() -> None:
-    """Runs everything and prints the hashes."""
+    """Run all commands and print the hashes."""
     parser = argparse.ArgumentParser(description="hash the results of a fixed set of runs")
     parser.add_argument("--checkout", type=Path, default=ROOT)
     parser.add_argument("--work", type=Path, help="an empty folder; a temporary one by default")
@@ -65,7 +65,7 @@ def main() -> None:
 
 
 def run(command: str, checkout: Path, work: Path) -> None:
-    """Runs one command; a failure is part of the result and is printed."""
+    """Run one command; a failure is a part of the result and is printed."""
     argv = command.format(shared=checkout.parent / "shared").split()
     env = {**os.environ, "PYTHONPATH": str(checkout), "TF_CPP_MIN_LOG_LEVEL": "3", "SOURCE_DATE_EPOCH": "0"}
     done = subprocess.run(
@@ -76,7 +76,7 @@ def run(command: str, checkout: Path, work: Path) -> None:
 
 
 def comparable(path: Path) -> bytes:
-    """The bytes of a file without what depends on the host or the hour."""
+    """Return the bytes of a file without the parts that depend on host or time."""
     data = path.read_bytes()
     if path.suffix == ".jsonl":
         return b"\n".join(json.dumps(without_host(json.loads(line))).encode() for line in data.splitlines())
@@ -88,7 +88,7 @@ def comparable(path: Path) -> bytes:
 
 
 def without_host(value: Any) -> Any:
-    """A JSON value without the keys that name the host, the hour or a duration."""
+    """Return a JSON value without the keys for host, time and duration."""
     if isinstance(value, dict):
         return {k: without_host(v) for k, v in value.items() if k not in HOST_KEYS}
     if isinstance(value, list):

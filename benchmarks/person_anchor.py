@@ -1,10 +1,11 @@
-"""Does a person's own laboratory result make that person's later values better? Asked of simulated patients.
+"""Measure on simulated patients whether a person's laboratory results improve that person's later estimates.
 
     python benchmarks/person_anchor.py --patients 300
 
-Every patient comes several times, with new laboratory values and the same heart shape. Half of the patients tell how
-much of an error is the person's own (analysis of variance); the other half are judged: mean absolute error of their
-last visit, without and with the results of the visits before it. Intervals are 95 %, bootstrap over patients.
+Every patient has several visits, with new laboratory values and the same shape of the ECG. Half of the patients
+estimate the share of the error that is constant for a person (analysis of variance). The other half are judged by the
+mean absolute error of their last visit, without and with the results of earlier visits. The intervals are 95 %
+bootstrap intervals over patients.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def main() -> None:
     p.add_argument("--patients", type=int, default=300)
     p.add_argument("--visits", type=int, default=5)
     p.add_argument("--seconds", type=float, default=30.0)
-    p.add_argument("--seed", type=int, default=880_001, help="a cohort that nothing was trained on")
+    p.add_argument("--seed", type=int, default=880_001, help="seed of a cohort that was not used for training")
     p.add_argument("--bundle", default="demo")
     a = p.parse_args()
     bundle = load_bundle(a.bundle)
@@ -66,7 +67,7 @@ def main() -> None:
     spreads = person_spreads(fit.reshape(-1), np.repeat(np.arange(len(fit)), a.visits), 1.0)
     between_sd, within_sd = spreads["between_sd"], spreads["within_sd"]
     print(f"bundle {bundle.manifest.name} {bundle.manifest.version}, {len(data)} patients, {a.visits} visits each")
-    print(f"own part of the error: sd {between_sd:.3f} mmol/L; the rest: sd {within_sd:.3f} mmol/L")
+    print(f"error that is constant for a person: sd {between_sd:.3f} mmol/L; the rest: sd {within_sd:.3f} mmol/L")
     without = np.abs(judge[:, -1])
     print(f"judged on the last visit of {len(judge)} patients; MAE without anchors {without.mean():.4f} mmol/L")
     print("anchors  MAE shrunk  change (95 %)                    MAE unshrunk")

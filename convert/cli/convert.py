@@ -1,4 +1,4 @@
-"""``anyecg convert``: checkpoints into bundles, with the proof beside them."""
+"""``anyecg convert``: convert checkpoints into bundles with parity reports."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
 
-from firmware_bridge.errors import EXIT_OK, OutputError, UsageError
+from edge.process.files import write_files
+from firmware_bridge.errors import EXIT_OK, UsageError
 
 PROG = "anyecg convert"
 
 
 class Action(NamedTuple):
-    """A part of the command.
+    """One action of the command.
 
     Attributes:
-        target: ``module:function``, called with the remaining arguments.
+        target: ``module:function`` that is called with the remaining arguments.
         summary: One line for the overview.
     """
 
@@ -27,15 +28,15 @@ class Action(NamedTuple):
 
 
 ACTIONS: dict[str, Action] = {
-    "inspect": Action("convert.cli.convert:inspect", "say what a checkpoint holds"),
-    "foundation": Action("convert.cli.convert:foundation", "the whole teacher to int8, for a Raspberry Pi"),
+    "inspect": Action("convert.cli.convert:inspect", "describe the content of a checkpoint"),
+    "foundation": Action("convert.cli.convert:foundation", "convert the whole teacher to int8 for a Raspberry Pi"),
     "micro": Action("convert.cli.distil:main", "distil a teacher into a student for a microcontroller"),
     "parity": Action("convert.cli.convert:parity", "compare every form of a bundle's model"),
 }
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command; see ``anyecg convert --help``.
+    """Run the command; see ``anyecg convert --help``.
 
     Args:
         argv: Arguments after the command's name; ``None`` for those of the process.
@@ -44,29 +45,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code.
 
     Raises:
-        AnyEcgError: What a user can do something about.
+        AnyEcgError: The command failed; the message says what to do.
     """
     args = list(sys.argv[1:] if argv is None else argv)
     actions = {name: a for name, a in ACTIONS.items() if _exists(a.target)}
     if not args or args[0] in {"-h", "--help"}:
         width = max(map(len, actions))
         lines = "\n".join(f"  {name:<{width}}  {action.summary}" for name, action in actions.items())
-        sys.stdout.write(f"usage: {PROG} ACTION [options]\n\n{lines}\n\n'{PROG} ACTION --help' tells more.\n")
+        sys.stdout.write(f"usage: {PROG} ACTION [options]\n\n{lines}\n\n'{PROG} ACTION --help' shows the options.\n")
         return EXIT_OK if args else UsageError.exit_code
     if args[0] not in actions:
-        raise UsageError(f"no conversion is called {args[0]!r}", f"one of: {', '.join(actions)}")
+        raise UsageError(f"unknown action {args[0]!r}", f"use one of {', '.join(actions)}")
     module, _, function = actions[args[0]].target.partition(":")
     run = cast("Callable[[list[str]], int]", getattr(importlib.import_module(module), function))
     return run(args[1:])
 
 
 def inspect(argv: Sequence[str]) -> int:
-    """``anyecg convert inspect CHECKPOINT``; needs no TensorFlow."""
+    """Run ``anyecg convert inspect CHECKPOINT``, which does not need TensorFlow."""
     from convert.checkpoint.describe import describe
     from convert.checkpoint.reader import read_checkpoint
     from convert.teacher.place import checkpoint_at, network_options
 
-    p = _parser("inspect", "Say what a checkpoint holds. Nothing in it is executed.")
+    p = _parser("inspect", "Describe the content of a checkpoint. Nothing in it is executed.")
     p.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="a .pth file, or a folder of 'anyecg finetune'")
     _network(p)
     args = p.parse_args(argv)
@@ -77,7 +78,7 @@ def inspect(argv: Sequence[str]) -> int:
 
 
 def foundation(argv: Sequence[str]) -> int:
-    """``anyecg convert foundation CHECKPOINT --data DIR --out BUNDLE``."""
+    """Run ``anyecg convert foundation CHECKPOINT --data DIR --out BUNDLE``."""
     from convert.foundation.run import (
         DEFAULT_LICENCE,
         DEFAULT_NAME,
@@ -87,24 +88,26 @@ def foundation(argv: Sequence[str]) -> int:
     )
     from convert.parity.report import text_table
 
-    p = _parser("foundation", "Convert a whole teacher to full int8, front end ecgfounder/1.")
+    p = _parser("foundation", "Convert a whole teacher to full int8 with the front end ecgfounder/1.")
     p.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="a .pth file, or a folder of 'anyecg finetune'")
-    p.add_argument("--outputs", type=Path, metavar="FILE", help="names the heads; default: outputs.json beside it")
+    p.add_argument(
+        "--outputs", type=Path, metavar="FILE", help="description of the heads; default: outputs.json in its folder"
+    )
     p.add_argument("--data", type=Path, required=True, metavar="DIR", help="recordings to calibrate and judge on")
-    p.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="where the bundle shall stand")
-    p.add_argument("--name", default=DEFAULT_NAME, help="of the bundle; default %(default)s")
-    p.add_argument("--version", default=DEFAULT_VERSION, help="of the bundle; default %(default)s")
-    p.add_argument("--licence", default=DEFAULT_LICENCE, help="of the weights; default: '%(default)s'")
+    p.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="output folder of the bundle")
+    p.add_argument("--name", default=DEFAULT_NAME, help="name of the bundle; default %(default)s")
+    p.add_argument("--version", default=DEFAULT_VERSION, help="version of the bundle; default %(default)s")
+    p.add_argument("--licence", default=DEFAULT_LICENCE, help="licence of the weights; default: '%(default)s'")
     _network(p)
     p.add_argument("--calibration-windows", type=_positive, default=48, metavar="N", help="default %(default)s")
     p.add_argument("--evaluation-windows", type=_positive, default=64, metavar="N", help="default %(default)s")
     p.add_argument("--gates", type=Path, metavar="FILE", help="TOML with other limits than convert/data/gates.toml")
-    p.add_argument("--accept-loss", action="store_true", help="write the bundle though the gate stays shut")
-    p.add_argument("--labels", type=Path, metavar="DIR", help="laboratory results of the data: calibrates the heads")
-    p.add_argument("--label-plan", type=Path, metavar="FILE", help="how labels are made; default: the teacher's own")
+    p.add_argument("--accept-loss", action="store_true", help="write the bundle even if the gate is shut")
+    p.add_argument("--labels", type=Path, metavar="DIR", help="laboratory results of the data, to calibrate the heads")
+    p.add_argument("--label-plan", type=Path, metavar="FILE", help="label file; default: that of the teacher")
     p.add_argument(
         "--choice", choices=["coverage", "alternate"], default="coverage",
-        help="windows for the ranges: those that cover the data, or every other one; default %(default)s",
+        help="choice of the calibration windows: those that cover the data, or every second one; default %(default)s",
     )  # fmt: skip
     a = p.parse_args(argv)
     config = FoundationConfig(
@@ -118,15 +121,17 @@ def foundation(argv: Sequence[str]) -> int:
 
 
 def parity(argv: Sequence[str]) -> int:
-    """``anyecg convert parity BUNDLE``; exit code 1 where a link does not hold."""
+    """Run ``anyecg convert parity BUNDLE``; the exit code is 1 if two forms disagree."""
     from convert.cli.parity import run_parity
 
-    p = _parser("parity", "Compare every form of a bundle's model; exit code 1 where two that must agree do not.")
+    p = _parser("parity", "Compare every form of a bundle's model. The exit code is 1 if two forms disagree.")
     p.add_argument("bundle", metavar="BUNDLE", help="folder, zip, or 'demo'")
-    p.add_argument("--checkpoint", type=Path, metavar="CKPT", help="the teacher that a foundation bundle was made of")
+    p.add_argument("--checkpoint", type=Path, metavar="CKPT", help="teacher of a foundation bundle")
     p.add_argument("--data", type=Path, metavar="DIR", help="recordings; default: the bundle's golden windows")
-    p.add_argument("--original", type=Path, metavar="NPZ", help="x_5000 and logits_5000 of the original code")
-    p.add_argument("--windows", type=_positive, default=32, metavar="N", help="of recordings; default %(default)s")
+    p.add_argument("--original", type=Path, metavar="NPZ", help="file with x_5000 and logits_5000 of the original code")
+    p.add_argument(
+        "--windows", type=_positive, default=32, metavar="N", help="number of windows of --data; default %(default)s"
+    )
     p.add_argument("--report", type=Path, metavar="DIR", help="write parity.html and parity.json there")
     args = p.parse_args(argv)
     report = run_parity(args.bundle, args.checkpoint, args.data, args.original, args.windows, sys.stderr)
@@ -134,20 +139,9 @@ def parity(argv: Sequence[str]) -> int:
 
     sys.stdout.write(text_table(report))
     if args.report is not None:
-        _write(args.report, report_files(report))
+        write_files(args.report, report_files(report))
     report.check()
     return EXIT_OK
-
-
-def _write(folder: Path, files: dict[str, bytes]) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, data in files.items():
-            partial = folder / f".{name}.part"
-            partial.write_bytes(data)
-            partial.replace(folder / name)
-    except OSError as error:
-        raise OutputError(f"cannot write to {folder}: {error.strerror or error}", "name another folder") from error
 
 
 def _parser(action: str, text: str) -> argparse.ArgumentParser:
@@ -155,9 +149,11 @@ def _parser(action: str, text: str) -> argparse.ArgumentParser:
 
 
 def _network(p: argparse.ArgumentParser) -> None:
-    """What a checkpoint of others does not say of itself."""
-    p.add_argument("--stride", type=_positive, help="of each stage's first block; default: as the file says, else 2")
-    p.add_argument("--bn", choices=["on", "off"], help="normalisation; default: as the file says, else off")
+    """Add the options for facts that a checkpoint may lack."""
+    p.add_argument(
+        "--stride", type=_positive, help="stride of each stage's first block; default: that of the file, or 2"
+    )
+    p.add_argument("--bn", choices=["on", "off"], help="batch normalisation; default: that of the file, or off")
 
 
 def _on(text: str | None) -> bool | None:
@@ -166,7 +162,7 @@ def _on(text: str | None) -> bool | None:
 
 def _positive(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1_000_000:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1 to 1000000")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 1000000")
     return int(text)
 
 

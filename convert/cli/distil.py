@@ -18,52 +18,67 @@ PROG = "anyecg convert micro"
 
 
 def build_parser() -> Parser:
-    """The command line."""
+    """Return the parser of the command."""
     from convert.compute.students import PRESETS
     from convert.distil.train import DistilPlan
     from convert.teacher.open import CheckpointOptions
-    from convert.teacher.soft_labels import LabelPlan
+    from convert.teacher.soft_labels import WindowPlan
 
-    plan, windows = DistilPlan(), LabelPlan()
-    p = Parser(PROG, "Distil a teacher into a student for a microcontroller. Killed runs go on when given again.")
+    plan, windows = DistilPlan(), WindowPlan()
+    p = Parser(PROG, "Distil a teacher into a student for a microcontroller. Rerun the command to resume.")
     p.add_argument(
-        "teacher", type=Path, metavar="TEACHER", help="a folder of 'anyecg finetune', a .pth, or a foundation bundle"
+        "teacher", type=Path, metavar="TEACHER", help="folder of 'anyecg finetune', .pth file, or foundation bundle"
     )
     p.add_argument(
         "--data", type=Path, required=True, metavar="DIR", action="append",
-        help="recordings: MC-MED, or a folder of files; may be repeated",
+        help="recordings: an MC-MED folder, or a folder of files; may be repeated",
     )  # fmt: skip
     p.add_argument(
         "--varied", type=int, default=0, metavar="N",
-        help="simulated ECGs of every shape to imitate the teacher on (default %(default)s)",
+        help="simulated ECGs of varied shapes on which the student imitates the teacher (default %(default)s)",
     )  # fmt: skip
-    p.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="where the bundle shall stand")
-    p.add_argument("--labels", type=Path, metavar="DIR", help="laboratory results: MC-MED, or a folder with labels.csv")
+    p.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="output folder of the bundle")
+    p.add_argument(
+        "--labels", type=Path, metavar="DIR", help="laboratory results: MC-MED folder, or folder with labels.csv"
+    )
     p.add_argument(
         "--label-plan", type=Path, metavar="FILE",
-        help="how labels are made of results: a label file of 'anyecg prepare' (default: the teacher's own)",
+        help="label file, as for 'anyecg prepare' (default: that of the teacher)",
     )  # fmt: skip
-    p.add_argument("--compare", type=Path, metavar="DIR", help="other recordings to compare student and teacher on")
+    p.add_argument("--compare", type=Path, metavar="DIR", help="further recordings for a comparison with the teacher")
     p.add_argument(
-        "--outputs", type=Path, metavar="FILE", help="what a checkpoint's outputs mean (outputs.json beside it)"
+        "--outputs",
+        type=Path,
+        metavar="FILE",
+        help="description of a checkpoint's outputs (outputs.json in its folder)",
     )
-    p.add_argument("--stride", type=int, metavar="N", help="of a checkpoint's stages (default: as it says, else 2)")
-    p.add_argument("--bn", choices=["on", "off"], help="trained with normalisation (default: as it says, else off)")
-    p.add_argument("--licence", default=CheckpointOptions().licence, help="of a checkpoint's weights")
-    p.add_argument("--preset", default="micro", choices=sorted(PRESETS), help="size of the student (default micro)")
-    p.add_argument("--name", help="of the bundle")
-    p.add_argument("--workdir", type=Path, metavar="DIR", help="intermediate files (default: BUNDLE.work)")
-    p.add_argument("--seed", type=int, default=plan.seed, metavar="S", help="of everything (default %(default)s)")
-    p.add_argument("--fs", type=float, metavar="HZ", help="rate of CSV and MATLAB files that do not say it")
-    p.add_argument("--hop", type=float, default=windows.hop_s, metavar="S", help="between windows (%(default)g)")
     p.add_argument(
-        "--windows", type=int, default=windows.most, metavar="N", help="of a recording at most (default %(default)s)"
+        "--stride", type=int, metavar="N", help="stride of a checkpoint's stages (default: that of the file, or 2)"
+    )
+    p.add_argument("--bn", choices=["on", "off"], help="batch normalisation (default: that of the file, or off)")
+    p.add_argument("--licence", default=CheckpointOptions().licence, help="licence of a checkpoint's weights")
+    p.add_argument("--preset", default="micro", choices=sorted(PRESETS), help="size of the student (default micro)")
+    p.add_argument("--name", help="name of the bundle")
+    p.add_argument("--workdir", type=Path, metavar="DIR", help="intermediate files (default: BUNDLE.work)")
+    p.add_argument(
+        "--seed", type=int, default=plan.seed, metavar="S", help="seed of all random numbers (default %(default)s)"
+    )
+    p.add_argument("--fs", type=float, metavar="HZ", help="sampling rate of CSV and MATLAB files without one")
+    p.add_argument(
+        "--hop", type=float, default=windows.hop_s, metavar="S", help="hop between windows (default %(default)g)"
+    )
+    p.add_argument(
+        "--windows",
+        type=int,
+        default=windows.most,
+        metavar="N",
+        help="most windows of a recording (default %(default)s)",
     )
     p.add_argument("--float-epochs", type=int, default=plan.float_epochs, metavar="N", help="default %(default)s")
     p.add_argument("--quant-epochs", type=int, default=plan.quant_epochs, metavar="N", help="default %(default)s")
     p.add_argument(
         "--disturbed", type=float, default=plan.disturbed, metavar="SHARE",
-        help="of the training windows, as a wearable disturbs them (default %(default)g; 0 for none)",
+        help="share of training windows with disturbances of a wearable (default %(default)g; 0 for none)",
     )  # fmt: skip
     p.add_argument(
         "--scheduler", metavar="WHO",
@@ -73,14 +88,14 @@ def build_parser() -> Parser:
 
 
 def _replicas() -> Replicas | None:
-    """Whom ``TF_CONFIG`` names; a student trains without a GPU, so nobody else takes part."""
+    """Return the workers of ``TF_CONFIG``, or ``None`` without it; a student is trained without a GPU."""
     from convert.compute.replicas import ENVIRONMENT, open_replicas
 
     return open_replicas() if os.environ.get(ENVIRONMENT, "").strip() else None
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs the command.
+    """Run the command.
 
     Args:
         argv: Arguments after ``convert micro``.
@@ -89,14 +104,14 @@ def main(argv: Sequence[str]) -> int:
         The exit code.
 
     Raises:
-        AnyEcgError: What a user can do something about.
+        AnyEcgError: The command failed; the message says what to do.
     """
     from convert.bundle.card import number
     from convert.compute.schedule import check_scheduler
     from convert.distil.run import DistilConfig, check_plan, convert_micro
     from convert.distil.train import DistilPlan
     from convert.teacher.open import CheckpointOptions
-    from convert.teacher.soft_labels import LabelPlan
+    from convert.teacher.soft_labels import WindowPlan
 
     args = build_parser().parse_args(argv)
     plan = DistilPlan(args.seed, args.float_epochs, args.quant_epochs, args.disturbed)
@@ -108,10 +123,10 @@ def main(argv: Sequence[str]) -> int:
     )
     config = DistilConfig(
         args.teacher, tuple(args.data), checkpoint, args.labels, args.compare, args.preset, args.name, args.fs,
-        LabelPlan(args.hop, args.windows), plan, args.varied, args.scheduler, args.label_plan,
+        WindowPlan(args.hop, args.windows), plan, args.varied, args.scheduler, args.label_plan,
     )  # fmt: skip
     out = args.out.resolve()
-    begun_s = time.monotonic()
+    started_s = time.monotonic()
     work = args.workdir or out.with_name(f"{out.name}.work")
     report = convert_micro(out, work, config, sys.stderr, _replicas())
     if report is None:
@@ -132,6 +147,6 @@ def main(argv: Sequence[str]) -> int:
         sys.stdout.write(f"on {e['recordings']} other recordings: median {number(e['median_correlation_int8'])}\n")
     sys.stdout.write(
         f"{out}: {size['model_bytes']} bytes of flash, {size['arena_bytes']} of arena, "
-        f"{(time.monotonic() - begun_s) / 60:.1f} min\n"
+        f"{(time.monotonic() - started_s) / 60:.1f} min\n"
     )
     return 0

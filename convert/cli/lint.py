@@ -1,4 +1,4 @@
-"""``anyecg lint``: which target a model fails, and why."""
+"""``anyecg lint``: check which targets can run a model, and why others cannot."""
 
 from __future__ import annotations
 
@@ -17,30 +17,32 @@ EXIT_FAILED = 1
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs the command; see ``anyecg lint --help``.
+    """Run the command; see ``anyecg lint --help``.
 
     Args:
         argv: Arguments after the command's name.
 
     Returns:
-        0 when the model passes, 1 when not.
+        0 if the model passes, else 1.
 
     Raises:
-        AnyEcgError: What a user can do something about.
+        AnyEcgError: The command failed; the message says what to do.
     """
     from convert.bundle.writer import to_json
     from convert.micro.rules import TARGETS, lint
 
-    parser = Parser("anyecg lint", "Say which target a model fails, and why; exit status 1 when it fails.")
+    parser = Parser(
+        "anyecg lint", "Check which targets can run a model, and why others cannot. The exit code is 1 if it fails."
+    )
     parser.add_argument("model", metavar="MODEL", help=".tflite file, or a bundle (folder, zip, 'demo')")
     parser.add_argument(
         "--target",
         action="append",
         choices=TARGETS,
         default=[],
-        help="judge by this one, may be repeated; default: every kernel library and at least one preset",
+        help="check this target; may be repeated; default: every kernel library and at least one preset",
     )
-    parser.add_argument("--json", action="store_true", help="a JSON object instead of the table")
+    parser.add_argument("--json", action="store_true", help="print a JSON object instead of the table")
     args = parser.parse_args(argv)
     report = lint(read_model(args.model), args.model)
     passed = report.passed(args.target)
@@ -53,11 +55,11 @@ def main(argv: Sequence[str]) -> int:
 
 
 def read_model(name: str) -> bytes:
-    """Returns the model of a .tflite file or bundle.
+    """Return the model of a .tflite file or bundle.
 
     Raises:
         InputError: The file cannot be read or is too large.
-        BundleError: It is a broken bundle.
+        BundleError: The bundle is damaged.
     """
     from convert.micro.graph import MAX_MODEL_BYTES
     from edge.bundle.reader import load_bundle
@@ -67,14 +69,14 @@ def read_model(name: str) -> bytes:
         return load_bundle(name).model
     try:
         if path.stat().st_size > MAX_MODEL_BYTES:
-            raise InputError(f"{path} is larger than {MAX_MODEL_BYTES} bytes", "this is no model")
+            raise InputError(f"{path} is larger than {MAX_MODEL_BYTES} bytes", "give a .tflite file or a bundle")
         return path.read_bytes()
     except OSError as e:
         raise InputError(f"{path} cannot be read: {e.strerror}", "check its permissions") from None
 
 
 def table(report: LintReport, asked: Sequence[str]) -> str:
-    """Returns the report as a table, one row for each target and reason."""
+    """Return the report as a table, with one row for each target and reason."""
     from convert.micro.rules import TARGETS
 
     arena = report.arena

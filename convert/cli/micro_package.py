@@ -1,4 +1,4 @@
-"""``anyecg micro-package``: a bundle's model and all that belongs to it as C sources for TFLite Micro."""
+"""``anyecg micro-package``: write a bundle as C sources for TFLite Micro."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from edge.cli.parser import Parser
 from firmware_bridge.errors import EXIT_OK, OutputError
 
 MARK = "anyecg_config.h"
-"""A folder that holds this file is an older package and may be replaced."""
+"""A folder with this file is an older package and may be replaced."""
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs the command; see ``anyecg micro-package --help``.
+    """Run the command; see ``anyecg micro-package --help``.
 
     Args:
         argv: Arguments after the command's name.
@@ -24,9 +24,9 @@ def main(argv: Sequence[str]) -> int:
         The exit code.
 
     Raises:
-        AnyEcgError: What a user can do something about.
+        AnyEcgError: The command failed; the message says what to do.
     """
-    parser = Parser("anyecg micro-package", "Write a micro-tier bundle as C sources for TFLite Micro.")
+    parser = Parser("anyecg micro-package", "Write a bundle of the tier micro as C sources for TFLite Micro.")
     parser.add_argument("bundle", metavar="BUNDLE", help="folder, zip, or 'demo'")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="new folder, or an older package")
     args = parser.parse_args(argv)

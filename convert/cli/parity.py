@@ -1,4 +1,4 @@
-"""What ``anyecg convert parity`` gathers before it compares."""
+"""Inputs of ``anyecg convert parity``: the bundle, its teacher, and the windows."""
 
 from __future__ import annotations
 
@@ -21,62 +21,64 @@ from firmware_bridge.errors import BundleError, InputError, UsageError
 def run_parity(
     name: str, checkpoint: Path | None, data: Path | None, original: Path | None, windows: int, stream: TextIO | None
 ) -> ParityReport:
-    """Compares the forms of a bundle's model.
+    """Compare the forms of a bundle's model.
 
     Args:
-        name: Folder, zip or ``demo``.
-        checkpoint: The teacher of a foundation bundle.
-        data: Recordings; the golden windows of the bundle by default.
-        original: Inputs and logits of the original code; needs the checkpoint.
-        windows: How many of the recordings.
-        stream: Where progress goes.
+        name: Folder or zip file of the bundle, or ``demo``.
+        checkpoint: Teacher of a foundation bundle; ``None`` to compare the quantized forms only.
+        data: Folder of recordings; ``None`` for the golden windows of the bundle.
+        original: File with inputs and logits of the original code; needs the checkpoint.
+        windows: Number of windows of the recordings.
+        stream: Stream for progress lines, or ``None``.
 
     Raises:
-        BundleError: The bundle is not what it says.
+        BundleError: The bundle is damaged.
         InputError: Checkpoint, recordings or original outputs cannot be used.
-        UsageError: What was asked for contradicts itself.
+        UsageError: The options contradict each other.
     """
     bundle = load_bundle(name)
     if original is not None and checkpoint is None:
-        raise UsageError("--original needs --checkpoint", "its logits are compared with the checkpoint's")
+        raise UsageError("--original needs --checkpoint", "name the checkpoint whose logits it has")
     if original is not None and data is not None:
-        raise UsageError("--original and --data contradict each other", "give one of them")
-    stated = _manifest(bundle)
-    scaling = scaling_of_bundle(stated, bundle.manifest.outputs, bundle.golden_outputs.shape[1])
-    core = None if checkpoint is None else _core(bundle, stated, scaling, checkpoint)
+        raise UsageError("--original and --data exclude each other", "give one of them")
+    manifest = _manifest(bundle)
+    scaling = scaling_of_bundle(manifest, bundle.manifest.outputs, bundle.golden_outputs.shape[1])
+    core = None if checkpoint is None else _core(bundle, manifest, scaling, checkpoint)
     samples, outputs = bundle.golden_inputs[0].size, bundle.golden_outputs.shape[1]
     found = None if original is None else read_original(original, samples, outputs)
     values = None if data is None else _values(bundle, data, windows, stream)
     return bundle_parity(bundle, windows=values, core=core, original=found, scaling=scaling, stream=stream)
 
 
-def _core(bundle: Bundle, stated: Mapping[str, Any], scaling: ValueScaling, path: Path) -> Any:
+def _core(bundle: Bundle, manifest: Mapping[str, Any], scaling: ValueScaling, path: Path) -> Any:
     from convert.checkpoint.net1d import net1d_from_tensors
 
     if bundle.manifest.tier != "foundation":
         raise UsageError(
-            f"{bundle.path} is a {bundle.manifest.tier} bundle: its model is no form of a checkpoint",
+            f"{bundle.path} is a bundle of the tier {bundle.manifest.tier}, which has no checkpoint",
             "leave --checkpoint out",
         )
     checkpoint = read_checkpoint(checkpoint_at(path))
-    teacher, network = (v if isinstance(v, dict) else {} for v in (stated.get("teacher"), stated.get("network")))
+    teacher, network = (v if isinstance(v, dict) else {} for v in (manifest.get("teacher"), manifest.get("network")))
     sha256 = teacher.get("sha256")
     if sha256 != checkpoint.sha256:
-        raise InputError(f"{path} is not the checkpoint that {bundle.path} was made of", f"that has SHA-256 {sha256}")
+        raise InputError(
+            f"{bundle.path} was not made from the checkpoint {path}", f"name the checkpoint with SHA-256 {sha256}"
+        )
     stride, use_bn = network.get("stride", 2), network.get("use_bn", False)
     if not isinstance(stride, int) or not 1 <= stride <= 64 or not isinstance(use_bn, bool):
-        raise BundleError("manifest.network is not what a conversion writes", "convert the bundle again")
+        raise BundleError("manifest.network is invalid", "convert the bundle again")
     width = len(checkpoint.tensors["dense.weight"])
     if width != len(scaling.lines):
         raise BundleError(
-            f"the model has {len(scaling.lines)} outputs, its teacher {width}", "convert the bundle again"
+            f"the model has {len(scaling.lines)} outputs, but its teacher {width}", "convert the bundle again"
         )
     model = net1d_from_tensors(scaling.folded(checkpoint), stride=stride, use_bn=use_bn)
     return model.with_length(bundle.golden_inputs[0].size).core
 
 
 def _manifest(bundle: Bundle) -> dict[str, Any]:
-    """The parts of the manifest that only a conversion reads; the bundle was verified before."""
+    """Return the raw manifest, for the keys that only a conversion reads; the bundle is already verified."""
     import json
     import zipfile
 

@@ -1,4 +1,4 @@
-"""``anyecg prepare``: labelled ten-second segments from recordings and laboratory results."""
+"""``anyecg prepare``: make labelled ten-second segments from recordings and laboratory results."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def main(argv: list[str]) -> int:
         Exit code 0.
 
     Raises:
-        AnyEcgError: With its exit code, for the caller to print as one line.
+        AnyEcgError: The command failed; the message says what to do.
     """
     args = _parser().parse_args(argv)
     if args.list_labs:
@@ -52,10 +52,12 @@ def _source(args: argparse.Namespace) -> Source:
         raise UsageError("give either --mcmed DIR or --records DIR", "see 'anyecg prepare --help'")
     if args.mcmed is not None:
         if args.labs is not None:
-            raise UsageError("--labs goes with --records", "an MC-MED folder has its own labs.csv")
+            raise UsageError("--labs is for --records only", "leave it out: an MC-MED folder has its own labs.csv")
         return McMedSource(args.mcmed, args.split)
     if args.labs is None:
-        raise UsageError("--records needs --labs", "a CSV of laboratory results; docs/prepare.md has its columns")
+        raise UsageError(
+            "--records needs --labs", "give a CSV of laboratory results; docs/prepare.md lists its columns"
+        )
     from convert.prepare.recordings import RecordsSource
 
     return RecordsSource(args.records, args.labs)
@@ -64,24 +66,26 @@ def _source(args: argparse.Namespace) -> Source:
 def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(
         "anyecg prepare",
-        "Cut recordings into ten-second segments, filter them as the teacher was trained, and label them.",
-        "A run that was interrupted goes on where it was when it is started again. See docs/prepare.md.",
+        "Cut recordings into ten-second segments, apply the teacher's front end, and label them.",
+        "Rerun the command to resume an interrupted run. See docs/prepare.md.",
     )
-    parser.add_argument("--mcmed", type=Path, metavar="DIR", help="a folder in the MC-MED layout, real or simulated")
-    parser.add_argument("--records", type=Path, metavar="DIR", help="a folder of WFDB or EDF recordings, with --labs")
-    parser.add_argument("--labs", type=Path, metavar="CSV", help="laboratory results of --records")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write")
-    parser.add_argument("--labels", type=Path, metavar="FILE", help="label file (TOML); the package's own by default")
-    parser.add_argument("--split", choices=("random", "chrono"), default="random", help="which split (default random)")
+    parser.add_argument("--mcmed", type=Path, metavar="DIR", help="folder in the MC-MED layout, real or simulated")
+    parser.add_argument("--records", type=Path, metavar="DIR", help="folder of WFDB or EDF recordings; needs --labs")
+    parser.add_argument("--labs", type=Path, metavar="CSV", help="laboratory results for --records")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="output folder")
+    parser.add_argument("--labels", type=Path, metavar="FILE", help="label file (TOML); default: that of the package")
+    parser.add_argument(
+        "--split", choices=("random", "chrono"), default="random", help="split of MC-MED (default random)"
+    )
     parser.add_argument(
         "--scheduler", default="none", metavar="WHO",
-        help="none (this process), threads:N, processes:N, or tcp://HOST:PORT of a Dask cluster",
+        help="workers: none (this process), threads:N, processes:N, or tcp://HOST:PORT of a Dask cluster",
     )  # fmt: skip
     parser.add_argument(
         "--patients-per-shard", type=int, default=PATIENTS_PER_SHARD, metavar="N",
-        help=f"the unit of work (default {PATIENTS_PER_SHARD})",
+        help=f"patients in a shard, the unit of work (default {PATIENTS_PER_SHARD})",
     )  # fmt: skip
-    parser.add_argument("--skip-broken", action="store_true", help="leave out and count recordings that cannot be read")
+    parser.add_argument("--skip-broken", action="store_true", help="skip and count recordings that cannot be read")
     parser.add_argument("--list-labs", action="store_true", help="list the catalogue of laboratory indicators")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     return parser

@@ -22,7 +22,7 @@ def main(argv: list[str]) -> int:
         Exit code 0.
 
     Raises:
-        AnyEcgError: With its exit code, for the caller to print as one line.
+        AnyEcgError: The command failed; the message says what to do.
     """
     args = _parser().parse_args(argv)
     plan = CohortPlan(args.patients, args.seed, args.seconds, args.dirt, args.test_share, args.visits)
@@ -38,23 +38,29 @@ def main(argv: list[str]) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser(
-        "anyecg simulate", "Write simulated patients (labs and one-lead ECG) in the MC-MED on-disk layout.", NOTICE
+        "anyecg simulate", "Write simulated patients (labs and one-lead ECG) in the MC-MED layout.", NOTICE
     )
-    parser.add_argument("--patients", type=int, required=True, metavar="N", help="how many patients")
+    parser.add_argument("--patients", type=int, required=True, metavar="N", help="number of patients")
     parser.add_argument(
         "--seed", type=int, default=0, metavar="S", help="the same seed gives the same bytes (default 0)"
     )
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder to write; must be empty or not exist")
-    parser.add_argument("--seconds", type=float, default=120.0, metavar="T", help="ECG per visit (default 120)")
-    parser.add_argument("--dirt", action="store_true", help="plant the dirt of real data, and count it in DIRT.json")
+    parser.add_argument("--out", required=True, metavar="DIR", help="output folder; must be new or empty")
     parser.add_argument(
-        "--test-share", type=float, default=0.1, metavar="S", help="of the patients in the test part (default 0.1)"
+        "--seconds", type=float, default=120.0, metavar="T", help="length of the ECG of a visit (default 120)"
+    )
+    parser.add_argument("--dirt", action="store_true", help="plant faults of real data, and count them in DIRT.json")
+    parser.add_argument(
+        "--test-share",
+        type=float,
+        default=0.1,
+        metavar="S",
+        help="share of the patients in the part test (default 0.1)",
     )
     parser.add_argument(
         "--visits",
         type=float,
         metavar="V",
-        help="visits of a patient on average, 1 to 4; MC-MED has 1.68 (default: 12 %% of the patients come twice)",
+        help="mean number of visits of a patient, 1 to 4; MC-MED has 1.68 (default: 12 %% of the patients have two)",
     )
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     return parser

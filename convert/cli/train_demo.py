@@ -1,4 +1,4 @@
-"""``anyecg train-demo``: make the demonstration bundle from simulated patients, by way of a teacher."""
+"""``anyecg train-demo``: make the demonstration bundle from simulated patients."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PROG = "anyecg train-demo"
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of the command."""
     from convert.compute.students import PRESETS
     from convert.demo.run import DemoConfig
     from convert.demo.teacher import SHAPES
@@ -23,17 +23,17 @@ def build_parser() -> argparse.ArgumentParser:
     default = DemoConfig()
     parser = OneLineParser(
         PROG,
-        "Make the demonstration bundle: simulated patients, a teacher, a student. Not to be used on people's health.",
-        "Killed runs go on where they stopped when the same command is given again.",
+        "Make the demonstration bundle: simulated patients, a teacher, a student. Not for medical use.",
+        "Rerun the command to resume an interrupted run.",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the bundle shall stand")
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder of the bundle")
     parser.add_argument("--work", type=Path, metavar="DIR", help="intermediate files (default: OUT.work)")
     parser.add_argument("--patients", type=int, default=default.patients, metavar="N", help="default %(default)s")
     parser.add_argument("--seed", type=int, default=default.seed, metavar="S", help="default %(default)s")
-    parser.add_argument("--seconds", type=float, default=default.seconds, help="of each record; default %(default)s")
+    parser.add_argument("--seconds", type=float, default=default.seconds, help="record length; default %(default)s")
     parser.add_argument("--teacher", default=default.teacher, choices=sorted(SHAPES), help="default %(default)s")
     parser.add_argument(
-        "--varied", type=int, default=default.varied, metavar="N", help="ECGs of every shape; default %(default)s"
+        "--varied", type=int, default=default.varied, metavar="N", help="ECGs of varied shapes; default %(default)s"
     )
     parser.add_argument("--preset", default=default.preset, choices=sorted(PRESETS), help="default %(default)s")
     for name in ("teacher_epochs", "float_epochs", "quant_epochs"):
@@ -57,27 +57,27 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code.
 
     Raises:
-        AnyEcgError: What a user can do something about.
+        AnyEcgError: The command failed; the message says what to do.
     """
     from dataclasses import fields
 
     from convert.bundle.card import number
     from convert.compute.schedule import check_scheduler
-    from convert.demo.data import LEAST_SECONDS
+    from convert.demo.data import MIN_SECONDS
     from convert.demo.run import DemoConfig, train_demo
 
     args = build_parser().parse_args(argv)
     config = DemoConfig(**{field.name: getattr(args, field.name) for field in fields(DemoConfig)})
     least = min(config.teacher_epochs, config.float_epochs, config.quant_epochs)
-    if config.seconds < LEAST_SECONDS or least < 1 or config.seed < 0 or config.varied < 0:
+    if config.seconds < MIN_SECONDS or least < 1 or config.seed < 0 or config.varied < 0:
         raise UsageError(
-            f"records need {LEAST_SECONDS:.0f} s or more, every training an epoch or more, "
-            "and seeds and numbers are not negative"
+            f"--seconds must be {MIN_SECONDS:.0f} or more, every number of epochs 1 or more, "
+            "--seed and --varied 0 or more"
         )
     if args.scheduler is not None:
         check_scheduler(args.scheduler)
     out = args.out.resolve()
-    begun_s = time.monotonic()
+    started_s = time.monotonic()
     work = args.work or out.with_name(f"{out.name}.work")
     report = train_demo(out, work, config, sys.stderr, args.compare, args.scheduler)
     for key, head in report["heads"].items():
@@ -100,6 +100,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         f"{number(s['macro_auroc_teacher'], 4)}, float {number(s['macro_auroc_float'], 4)}, "
         f"int8 {number(s['macro_auroc_int8'], 4)}, PTQ {number(s['macro_auroc_ptq'], 4)}\n"
         f"{out}: {size['model_bytes']} bytes of flash, {size['arena_bytes']} of arena, "
-        f"{(time.monotonic() - begun_s) / 60:.1f} min\n"
+        f"{(time.monotonic() - started_s) / 60:.1f} min\n"
     )
     return 0

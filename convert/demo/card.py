@@ -1,4 +1,4 @@
-"""The demonstration's model card, made from the numbers of manifest and report, and the rows that cards share."""
+"""The model card of the demonstration bundle, made from the numbers of the manifest and the report."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from convert.bundle.card import number, output_row
 
 
 def model_card(manifest: Mapping[str, Any], report: Mapping[str, Any]) -> str:
-    """The model card.
+    """Return the model card as Markdown.
 
     Args:
         manifest: The manifest without its file list.
-        report: As in ``validation/report.json``.
+        report: Content of ``validation/report.json``.
     """
     rows = "\n".join(output_row(o) for o in manifest["outputs"])
-    beside = "\n".join(
+    comparison = "\n".join(
         f"| `{key}` | {number(h.get('auroc_teacher'))} | {number(h['auroc_float'])} | {number(h['auroc_int8'])} | "
         f"{number(h['calibration_error'])} | {number(h.get('sensitivity'), 2)} | {number(h.get('specificity'), 2)} |"
         for key, h in report["heads"].items()
@@ -28,8 +28,8 @@ def model_card(manifest: Mapping[str, Any], report: Mapping[str, Any]) -> str:
     of_teacher, of_float, of_int8, of_ptq = macro
     return f"""# {manifest["name"]} {manifest["version"]}
 
-**Not for people's health.** This model was trained on simulated patients only. It shows that the whole chain works; it
-must not be used to diagnose, treat, monitor or reassure anybody, and nothing it says about a real ECG means anything.
+**Not for medical use.** This model was trained on simulated patients only. It shows that the whole chain works. It
+must not be used to diagnose, treat, monitor or reassure anyone, and its results on a real ECG have no meaning.
 
 | | |
 |---|---|
@@ -44,52 +44,53 @@ must not be used to diagnose, treat, monitor or reassure anybody, and nothing it
 ## Data
 
 {report["cohort"]["patients"]} patients of `convert.simulate`, version {simulator["version"]}, seed {simulator["seed"]}:
-ECGSYN dynamics, lead II, the noise of a chest patch. The couplings between laboratory values and the ECG are those of
-the literature where there are any and arbitrary otherwise; abnormal values are more frequent than in any clinic. The
-teacher was trained on {report["cohort"]["train"]} of them, {report["seconds"]:g} s each. The student had a part of
-these, {report["student_seconds"]:g} s each, and imitated its teacher besides on {imitated} simulated ECGs of every
-shape, which have no laboratory values. No real recording was used.
+ECGSYN dynamics, lead II, the noise of a chest patch. The couplings between laboratory values and the ECG come from the
+literature where it has them, and are arbitrary otherwise. Abnormal values are more frequent than in a clinic. The
+teacher was trained on {report["cohort"]["train"]} of these patients, {report["seconds"]:g} s each. The student was
+trained on some of them, {report["student_seconds"]:g} s each. It also imitated the teacher on {imitated} simulated ECGs
+of varied shapes, which have no laboratory values. No real recording was used.
 
-The student's split, by patient, of those with usable signal: {split["train"]} train, {split["validation"]} choose the
-epoch, {split["calibration"]} calibrate, {split["test"]} test. Nobody is in two of them, and the teacher was not trained
-on those who choose, calibrate or test.
+The student's split, by patient, of the patients with usable signal: {split["train"]} for training,
+{split["validation"]} to choose the epoch, {split["calibration"]} for calibration, {split["test"]} for the test. No
+patient is in two parts, and the teacher was trained on none of the patients of the last three parts.
 
-## What it reached on the {split["test"]} test patients
+## Results on the {split["test"]} test patients
 
-Scores are the mean output over the windows of a patient that pass the quality gate, up to four. Intervals: 95 %,
-bootstrap over patients.
+The score of a patient is the mean output over the windows that pass the quality gate, four at most. The intervals are
+95 % bootstrap intervals over patients.
 
 | output | means | LOINC | result | patients | positives | evidence |
 |---|---|---|---|---|---|---|
 {rows}
 
-Sodium is the negative control: it has no effect on the simulated (or, as far as known, any) ECG, so its AUROC must lie
-about 0.5. A model that does better has found a leak. The value's MAE stands beside {number(value["mae_of_the_mean"])}
-mmol/L, which always saying the mean would reach.
+Sodium is the negative control: it has no effect on the simulated ECG (and no known effect on a real one), so its AUROC
+must be about 0.5. A higher AUROC would show a leak in the data. For comparison, always predicting the mean potassium
+has an MAE of {number(value["mae_of_the_mean"])} mmol/L.
 
-Teacher beside student, AUROC; calibration error of the shipped model over 15 bins of equal size; and what its
-thresholds do:
+The next table compares teacher and student by AUROC. The calibration error of the shipped model uses 15 bins of equal
+size; sensitivity and specificity are those at its thresholds:
 
 | output | teacher | float student | int8 | calibration error | sensitivity | specificity |
 |---|---|---|---|---|---|---|
-{beside}
+{comparison}
 | macro | {of_teacher} | {of_float} | {of_int8} | | | |
 
-Quantized after training instead of trained with quantization, the same student has a macro AUROC of {of_ptq}. Logits of
-student and teacher, window by window, correlate by {number(s["median_correlation_int8"])} (median over the outputs).
-`validation/parity.html` follows the numbers from the teacher to TFLite Micro.
+With quantization after training instead of during training, the same student has a macro AUROC of {of_ptq}. The
+correlation of the logits of student and teacher over the windows is {number(s["median_correlation_int8"])} (median over
+the outputs). `validation/parity.html` compares all forms of the model, from the teacher to TFLite Micro.
 
 ## Calibration
 
-Probabilities: Platt scaling on the {split["calibration"]} calibration patients; threshold by Youden's index there.
-Their interval covers how far student and teacher disagree about the same patient and how uncertain the Platt line is;
-the runtime adds the scatter of the windows at hand. It does not cover what the ECG cannot know about the lab: the
-probability says that. The value: least squares on half of the calibration patients, split-conformal 90 % half-width on
-the other half; it covered {number(value["coverage"])} of the test patients.
+Probabilities: Platt scaling on the {split["calibration"]} calibration patients; the thresholds maximise Youden's index
+on the same patients. The interval of a probability covers the disagreement of student and teacher about the same
+patient and the uncertainty of the Platt fit; the runtime adds the scatter of the current windows. The interval does not
+cover what the ECG cannot tell about the lab; the probability itself expresses that. Value: least squares on half of the
+calibration patients, split-conformal 90 % half-width on the other half; the interval covered
+{number(value["coverage"])} of the test patients.
 
 ## Limits
 
-Simulated physiology is simple physiology: an AUROC here says nothing about patients. One lead, fixed polarity.
-Prevalences are those of the simulator, so probabilities are calibrated to it and to nothing else. The LOINC codes name
-the measured laboratory quantity that the output refers to; an estimate is never such a measurement.
+Simulated physiology is simple: an AUROC on it does not apply to real patients. The model reads one lead of fixed
+polarity. The prevalences are those of the simulator, so the probabilities are calibrated to the simulator only. The
+LOINC codes name the laboratory quantity that an output refers to; an estimate is never such a measurement.
 """

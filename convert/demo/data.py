@@ -1,7 +1,7 @@
-"""The demonstration's patients: who is in which part, and what the teacher learns from.
+"""The patients of the demonstration: their split, and the training data of the teacher.
 
-Patients are pure functions of seed and number, so nothing but the teacher's training windows is kept on disk, in shards
-of a few patients: a run that is killed loses one.
+Patients are pure functions of seed and number. Only the teacher's training windows are kept on disk, in shards of a few
+patients, so an interrupted run loses one shard at most.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from convert.demo.heads import DEMO_LABS
 from convert.simulate.patient import SIMULATOR_VERSION
 from convert.simulate.wearable import Wearable, disturb
 from edge.frontend.ecgfounder import WINDOW_SAMPLES, EcgFounderFrontEnd
+from edge.process.files import write_atomically
 from firmware_bridge.errors import InputError, OutputError, UsageError
 
 F32 = NDArray[np.float32]
@@ -33,7 +34,7 @@ F64 = NDArray[np.float64]
 I16 = NDArray[np.int16]
 
 SHARD = 25
-"""Patients in a file: the unit that is lost when a run is killed."""
+"""Number of patients in a shard; an interrupted run loses one shard at most."""
 
 WORKERS = 2
 WORTHWHILE = 8
@@ -41,27 +42,28 @@ WORTHWHILE = 8
 LABS = tuple(dict.fromkeys(lab for lab, _ in DEMO_LABS))
 
 SPLIT_SHARES = {"test": 0.25, "calibration": 0.20, "validation": 0.04}
-"""The rest trains. Calibration and test are large because rare conditions need positives there, and because fifteen
-bins of too few patients show a calibration error where there is none."""
+"""Shares of the patients; the rest is for training. Calibration and test are large, because rare conditions need
+positives there, and because with too few patients in each of the fifteen bins the calibration error is overestimated.
+"""
 
-LEAST_PATIENTS = 100
+MIN_PATIENTS = 100
 
 WINDOWS = 4
-"""Training windows of a patient; every other one is disturbed as a wearable disturbs, because a teacher that a little
-noise confuses cannot teach a student to stand it."""
+"""Number of training windows of a patient. Every second window has the noise of a wearable, because a teacher that is
+sensitive to noise cannot teach a student to tolerate it."""
 
 STEP = 1.0 / 2048.0
-"""Windows are kept as 16-bit numbers: z-scores up to +-16, finer than any converter."""
+"""Step of the stored 16-bit windows: z-scores up to 16, with a finer resolution than the converter of a patch."""
 
 
 @dataclass(frozen=True, slots=True)
 class DataConfig:
-    """What is simulated.
+    """Options of the simulated cohort.
 
     Attributes:
-        patients: How many.
+        patients: Number of patients.
         seed: Seed of the cohort.
-        seconds: Length of each record.
+        seconds: Length of each record, seconds.
     """
 
     patients: int
@@ -71,29 +73,30 @@ class DataConfig:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TeacherData:
-    """What the teacher learns from.
+    """Training data of the teacher.
 
     Attributes:
-        windows: ``(patients, WINDOWS, 5000)`` behind the front end ``ecgfounder/1``, in steps of :data:`STEP`.
-        labs: Lab key -> ``(patients,)``.
+        windows: Output of the front end ``ecgfounder/1``, ``(patients, WINDOWS, 5000)`` int16, in steps of
+            :data:`STEP`.
+        labs: Laboratory values by lab key, ``(patients,)`` in the unit of the lab.
     """
 
     windows: I16
     labs: Mapping[str, F64]
 
     def take(self, rows: NDArray[np.int64]) -> TeacherData:
-        """Some of the patients."""
+        """Return the data of some of the patients."""
         return TeacherData(self.windows[rows], {k: v[rows] for k, v in self.labs.items()})
 
 
 def split(patients: int, seed: int) -> dict[str, NDArray[np.int64]]:
-    """Patient numbers of ``train``, ``validation``, ``calibration`` and ``test``, no patient in two of them.
+    """Return the patient numbers of ``train``, ``validation``, ``calibration`` and ``test``, without overlap.
 
     Raises:
-        UsageError: There are too few.
+        UsageError: There are too few patients.
     """
-    if patients < LEAST_PATIENTS:
-        raise UsageError(f"{patients} patients are too few to split", f"use at least {LEAST_PATIENTS}")
+    if patients < MIN_PATIENTS:
+        raise UsageError(f"{patients} patients are too few to split", f"use at least {MIN_PATIENTS}")
     order = np.random.default_rng([seed, 3]).permutation(patients)
     found: dict[str, NDArray[np.int64]] = {}
     at = 0
@@ -108,24 +111,24 @@ def split(patients: int, seed: int) -> dict[str, NDArray[np.int64]]:
 def teacher_data(
     workdir: Path, config: DataConfig, patients: NDArray[np.int64], progress: TextIO | None
 ) -> TeacherData:
-    """Simulates what is not yet on disk, then reads everything.
+    """Simulate the shards that are not yet on disk, then read all of them.
 
     Args:
         workdir: Folder of the shards, claimed by this configuration (:func:`claim`).
-        config: What to simulate.
+        config: Options of the cohort.
         patients: Numbers of the patients, in the order of the result.
         progress: Stream for the progress line, or ``None``.
 
     Raises:
         InputError: A shard is damaged.
-        OutputError: One cannot be written.
+        OutputError: A shard cannot be written.
     """
     groups = [patients[i : i + SHARD] for i in range(0, len(patients), SHARD)]
     paths = [workdir / "teacher-windows" / f"{group[0]:06d}-{group[-1]:06d}-{len(group)}.npz" for group in groups]
     todo = [k for k, path in enumerate(paths) if not path.is_file()]
     done = len(groups) - len(todo)
     bar = Progress("simulating", len(groups), f"shards of {SHARD} patients", progress, done)
-    for _ in _made([(paths[k], config, groups[k].tolist()) for k in todo]):
+    for _ in _make_shards([(paths[k], config, groups[k].tolist()) for k in todo]):
         done += 1
         bar.step(done)
     windows = np.empty((len(patients), WINDOWS, WINDOW_SAMPLES), np.int16)
@@ -139,23 +142,23 @@ def teacher_data(
 _Job = tuple[Path, DataConfig, list[int]]
 
 
-def _made(jobs: Sequence[_Job]) -> Iterator[None]:
-    """Makes shards; in processes of their own where there are enough of them to be worth the start."""
+def _make_shards(jobs: Sequence[_Job]) -> Iterator[None]:
+    """Make shards, in several processes if there are enough shards to justify starting them."""
     if len(jobs) < WORTHWHILE:
         yield from map(_make_shard, jobs)
         return
     context = multiprocessing.get_context("spawn")
-    # Ctrl-C reaches every process of the terminal; only this one shall answer it.
+    # Ctrl-C reaches every process of the terminal; only this process must handle it.
     with context.Pool(WORKERS, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
         yield from pool.imap_unordered(_make_shard, jobs)
 
 
 def claim(workdir: Path, config: Mapping[str, object]) -> None:
-    """Binds a work folder to a configuration, so that a restart never mixes two.
+    """Bind a work folder to a configuration, so that a restart never mixes two configurations.
 
     Raises:
         UsageError: The folder belongs to another configuration.
-        OutputError: It cannot be written.
+        OutputError: The folder cannot be written.
     """
     path = workdir / "config.json"
     text = json.dumps(config, indent=2, sort_keys=True)
@@ -165,18 +168,16 @@ def claim(workdir: Path, config: Mapping[str, object]) -> None:
             if path.read_text(encoding="utf-8") != text:
                 raise UsageError(f"{workdir} holds another run", "name another --work or delete this one")
             return
-        partial = path.with_suffix(".part")
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
     except OSError as error:
         raise OutputError(f"cannot use {workdir}: {error.strerror}", "name another --work") from error
+    write_atomically(path, text, advice="name another --work")
 
 
 def probe(config: DataConfig) -> dict[str, object]:
-    """What a work folder is bound to.
+    """Return the configuration that a work folder is bound to.
 
-    A hash of the first patient's windows is in it, so that shards of another version of the simulator or of the front
-    end are not mixed in.
+    It has a hash of the first patient's windows, so that shards of different versions of the simulator or the front end
+    are never mixed.
     """
     windows, _ = _patient(config, 0)
     found = hashlib.sha256(windows.tobytes()).hexdigest()
@@ -213,8 +214,8 @@ def _read_shard(path: Path) -> tuple[I16, F64]:
         with np.load(path, allow_pickle=False) as data:
             return data["windows"], data["labs"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is damaged", "delete it and start again") from error
+        raise InputError(f"{path} is damaged", "delete it and run the command again") from error
 
 
-LEAST_SECONDS = CONTEXT_SAMPLES / GRID_HZ + 1.0
-"""Of a record: a window with the filter's support, and room to place it."""
+MIN_SECONDS = CONTEXT_SAMPLES / GRID_HZ + 1.0
+"""Minimum length of a record, seconds: one window with the support of the filter, and 1 s to place it."""

@@ -1,9 +1,8 @@
-"""What the demonstration bundle estimates: its outputs, with the reference limits that define abnormal.
+"""Outputs of the demonstration bundle, with the reference limits that define abnormal.
 
 Codes, units and limits come from :mod:`convert.datasets.labcatalogue` (adult reference ranges, sexes merged). Sodium
-is the
-negative control: it has no known effect on the ECG (Noordam, JACC 2019;73:3118), so a model that finds it has found a
-leak.
+is the negative control: it has no known effect on the ECG (Noordam, JACC 2019;73:3118), so a model that predicts it
+shows a leak in the data.
 """
 
 from __future__ import annotations
@@ -61,7 +60,7 @@ DEMO_LABS: tuple[tuple[str, Direction | None], ...] = (
 
 
 def demo_heads() -> tuple[Head, ...]:
-    """The outputs of the demonstration, with code, unit and limit from the catalogue of labs."""
+    """Return the outputs of the demonstration, with code, unit and limit from the catalogue of labs."""
     return tuple(_head(lab, direction) for lab, direction in DEMO_LABS)
 
 
@@ -74,7 +73,7 @@ def _head(key: str, direction: Direction | None) -> Head:
 
 
 def limit_of(head: Head, value: float) -> float:
-    """What a measured value is to a head: 1 or 0 for beyond its limit or not, or itself for a value."""
+    """Return the label of a measured value: 1 beyond the head's limit, else 0; the value itself for a value head."""
     if head.limit is None:
         return value
     return float(value < head.limit if head.direction == "low" else value > head.limit)
@@ -83,18 +82,19 @@ def limit_of(head: Head, value: float) -> float:
 VALUE_CENTRE = {"potassium": 4.25}
 VALUE_SCALE = {"potassium": 0.3}
 """Value heads are trained on ``(value - centre) / scale``, so that they share the output tensor's int8 range with the
-logits; the calibration maps back. Chosen near the mean of the simulated labs, and so that an int8 step is fine."""
+logits; the calibration maps back. The numbers are close to the mean of the simulated labs and keep an int8 step small.
+"""
 
 
 def targets(heads: Sequence[Head], labs: Mapping[str, NDArray[np.float64]]) -> NDArray[np.float32]:
-    """Training targets from lab values.
+    """Return the training targets of lab values.
 
     Args:
         heads: The outputs.
-        labs: Lab key -> ``(patients,)`` in the lab's unit, NaN where not measured.
+        labs: Laboratory values by lab key, ``(patients,)`` in the unit of the lab, NaN where not measured.
 
     Returns:
-        ``(patients, heads)``: 0 or 1 for a probability, a standardised value for a value, NaN where unknown.
+        ``(patients, heads)`` float32: 0 or 1 for a probability, the standardised value for a value, NaN where unknown.
     """
     columns = []
     for head in heads:

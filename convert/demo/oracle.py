@@ -1,8 +1,9 @@
-"""How much of each lab a good reader of the ECG could find in a simulated cohort.
+"""Upper limit for the AUROC of each lab in a simulated cohort.
 
-The oracle sees the true parameters of each ECG with the measurement error of a good algorithm, amplitudes as ratios
-to R (a z-scored window knows no millivolts), and fits gradient boosting: about the best any model can do on one visit.
-Needs the ``convert`` extra (scikit-learn). ``python -m convert.demo.oracle`` prints the table of docs/simulator.md.
+The oracle reads the true parameters of each ECG with the measurement error of a good algorithm, and fits gradient
+boosting to them. Amplitudes are ratios to R, because a z-scored window has no millivolts. No model can do much better
+on a single visit. The module needs the ``convert`` extra (scikit-learn). ``python -m convert.demo.oracle`` prints the
+table of docs/simulator.md.
 """
 
 from __future__ import annotations
@@ -20,18 +21,18 @@ from convert.simulate.cohort import Visit, draw_visit
 from firmware_bridge.errors import MissingExtraError
 
 HEADS: tuple[tuple[str, str], ...] = tuple((lab, limit) for lab, limit in DEMO_LABS if limit is not None)
-"""What is judged by default: lab and direction, against the catalogue's limits."""
+"""Lab and direction of the heads that are judged by default, with the limits of the catalogue."""
 
 
 @dataclass(frozen=True, slots=True)
 class OracleResult:
-    """One head.
+    """Result of the oracle for one head.
 
     Attributes:
-        lab: Catalogue key.
+        lab: Key of the lab in the catalogue.
         direction: ``"low"`` or ``"high"``.
-        prevalence: Share of positives among all patients.
-        auroc: Cross-validated, patients never in both sides.
+        prevalence: Share of positives among all patients, 0 to 1.
+        auroc: Cross-validated AUROC, 0 to 1. No patient is in the training and the test part of a fold.
     """
 
     lab: str
@@ -41,9 +42,9 @@ class OracleResult:
 
 
 def measured_features(visit: Visit, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return what a reader would measure on the visit's ECG, shape ``(13,)``, with error.
+    """Return the measurements of a visit's ECG with random errors, shape ``(13,)``.
 
-    Errors (standard deviation): HR 1 bpm, PR 6 ms, QRS 4 ms, QTc 8 ms, T width 6 %, amplitudes 6 % and 0.01 mV.
+    Standard deviations of the errors: HR 1 bpm, PR 6 ms, QRS 4 ms, QTc 8 ms, T width 6 %, amplitudes 6 % and 0.01 mV.
     """
     p = visit.latents
     z = rng.standard_normal(12)
@@ -78,10 +79,10 @@ def oracle_auroc(
     """Fit and judge the oracle on the first visits of a cohort.
 
     Args:
-        patients: Size of the cohort.
-        seed: Of the cohort.
-        heads: Labs and directions.
-        folds: Of the cross-validation.
+        patients: Number of patients of the cohort.
+        seed: Seed of the cohort.
+        heads: Lab and direction of each head.
+        folds: Number of folds of the cross-validation.
 
     Raises:
         MissingExtraError: scikit-learn is not installed.

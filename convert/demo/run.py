@@ -1,10 +1,10 @@
-"""Makes the demonstration bundle from nothing: simulated patients, a teacher, a student distilled from it.
+"""Make the demonstration bundle from scratch: simulated patients, a teacher, and a student distilled from it.
 
-The stages, each kept in the work folder, skipped when it is done and continued where it was killed: the teacher's
-training windows; the teacher (:mod:`convert.demo.teacher`), a checkpoint as ECGFounder's code writes it; its labels of
-every window; the student; the bundle. From the checkpoint on it is ``anyecg convert micro``. With the same arguments,
-machine type and library versions the files are the same to the byte. Another processor or TensorFlow version may round
-differently.
+The stages are the teacher's training windows, the teacher (:mod:`convert.demo.teacher`), a checkpoint in the format of
+ECGFounder's code, the teacher's labels of every window, the student, and the bundle. The work folder keeps the result
+of each stage, so that an interrupted run resumes. The stages after the checkpoint are those of ``anyecg convert
+micro``. The same arguments give the same bytes on the same machine type and library versions; another processor or
+TensorFlow version may round differently.
 """
 
 from __future__ import annotations
@@ -33,46 +33,46 @@ from convert.simulate.patient import SIMULATOR_VERSION
 from convert.simulate.recordings import SimulatedItems, simulated_patients, varied_recordings
 from convert.simulate.wearable import Wearable
 from convert.teacher.open import CheckpointOptions, Teacher, open_teacher
-from convert.teacher.soft_labels import LabelPlan, Labels
-from firmware_bridge.errors import OutputError
+from convert.teacher.soft_labels import Labels, WindowPlan
+from edge.process.files import write_atomically
 
 NAME = "anyecg-demo"
 VERSION = "0.2.0"
 CREATED = "2026-11-22"
-"""Date of the recipe, not of the run: a seed shall give the same files on any day."""
+"""Date of the recipe, not of the run, so that a seed gives the same files on any day."""
 
-LABELLED = LabelPlan(hop_s=3.0, most=4)
-"""Windows of a patient that teacher and student see, and that are averaged into a score."""
+LABELLED = WindowPlan(hop_s=3.0, most=4)
+"""Windows of a patient that the teacher labels. The score of a patient is their mean."""
 
 STUDENT_SECONDS = 24.0
 STUDENT_PATIENTS = {"train": 5000, "validation": 400, "calibration": 2600, "test": 3500}
-"""Of each patient and each part the student gets that much at most: to simulate, filter and label takes longer than to
-train. The teacher has the training part whole."""
+"""Maximum length of each record in seconds, and maximum number of patients in each part, for the student. Simulating,
+filtering and labelling take longer than the training. The teacher is trained on the whole training part."""
 
 DISTURBED = 0.3
-"""Share of training windows that are disturbed; simulated recordings have noise of their own. Polarity is left alone:
-the teacher does see an inverted lead as another ECG, and the varied ones are inverted with its own answer."""
+"""Share of training windows with added noise; simulated recordings already have some. Their polarity is kept, because
+the teacher reads an inverted lead as a different ECG. Some varied ECGs are inverted before the teacher labels them."""
 
 JUDGED = 1_000_000
-"""All windows are judged: a calibration error needs many patients."""
+"""Maximum number of judged windows, large enough for all of them: a calibration error needs many patients."""
 
 DATA = "simulated, held-out patients"
 
 
 @dataclass(frozen=True, slots=True)
 class DemoConfig:
-    """One run.
+    """Options of one run.
 
     Attributes:
-        patients: Simulated patients.
-        seed: Seed of everything.
-        seconds: Length of each record.
-        teacher: Shape of the teacher.
-        teacher_epochs: Passes of the teacher.
-        varied: ECGs of every shape on which the student imitates its teacher.
-        preset: Size of the student.
-        float_epochs: Passes of the student in float.
-        quant_epochs: Passes of quantization-aware training.
+        patients: Number of simulated patients.
+        seed: Seed of all random numbers.
+        seconds: Length of each record, seconds.
+        teacher: Shape of the teacher, a key of :data:`convert.demo.teacher.SHAPES`.
+        teacher_epochs: Number of epochs of the teacher.
+        varied: Number of ECGs of varied shapes on which the student imitates its teacher.
+        preset: Preset of the student.
+        float_epochs: Number of epochs of the student in float.
+        quant_epochs: Number of epochs of quantization-aware training.
     """
 
     patients: int = 20000
@@ -86,7 +86,7 @@ class DemoConfig:
     quant_epochs: int = 3
 
     def command(self) -> str:
-        """The command that makes this bundle."""
+        """Return the command that makes this bundle."""
         given = [f"--patients {self.patients}", f"--seed {self.seed}"]
         default = DemoConfig()
         for field in fields(self)[2:]:
@@ -105,23 +105,23 @@ def train_demo(
     compare: Path | None = None,
     scheduler: str | None = None,
 ) -> dict[str, Any]:
-    """Makes the demonstration bundle.
+    """Make the demonstration bundle.
 
     Args:
         out: Folder of the bundle.
-        workdir: Folder of the intermediate files; a second call with the same configuration goes on there.
-        config: What to do.
+        workdir: Folder of the intermediate files; a second call with the same configuration resumes there.
+        config: Options of the run.
         progress: Stream for progress lines, or ``None``.
-        compare: Recordings on which student and teacher are compared besides, such as real ones.
-        scheduler: Who labels, as :class:`convert.teacher.soft_labels.Crew` takes it.
+        compare: Folder of further recordings, such as real ones, on which student and teacher are compared.
+        scheduler: Workers that label, as :class:`convert.teacher.soft_labels.Crew` takes it.
 
     Returns:
         The validation report.
 
     Raises:
-        UsageError: The configuration makes no sense or the work folder belongs to another.
-        CheckFailedError: The model breaks its budget, or two interpreters disagree.
-        OutputError: Something cannot be written.
+        UsageError: The configuration is invalid, or the work folder belongs to another one.
+        CheckFailedError: The model exceeds its budget, or two interpreters disagree.
+        OutputError: A file cannot be written.
     """
     check_place(out)
     teacher = demo_teacher(workdir, config, progress)
@@ -144,9 +144,9 @@ def train_demo(
 
 
 def demo_teacher(workdir: Path, config: DemoConfig, progress: TextIO | None) -> Teacher:
-    """The teacher: trained, or trained on, or only opened.
+    """Return the teacher; train it first, or resume its training, if its checkpoint does not exist.
 
-    Its checkpoint and the file that names its outputs stand in the work folder and are what ``anyecg convert`` takes.
+    The checkpoint and the description of its outputs are in the work folder. ``anyecg convert`` can read both.
 
     Raises:
         As :func:`train_demo`.
@@ -161,10 +161,7 @@ def demo_teacher(workdir: Path, config: DemoConfig, progress: TextIO | None) -> 
         shape = SHAPES[config.teacher]
         train_teacher(path, shape, heads, train, validation, config.teacher_epochs, config.seed, progress)
     outputs = workdir / "outputs.json"
-    try:
-        outputs.write_bytes(to_json({"outputs": [_described(h) for h in heads]}))
-    except OSError as error:
-        raise OutputError(f"cannot write {outputs}: {error.strerror}", "free some space") from error
+    write_atomically(outputs, to_json({"outputs": [_described(h) for h in heads]}), advice="free some space")
     return open_teacher(path, CheckpointOptions(outputs, 2, True, "MIT"), workdir)
 
 
@@ -174,10 +171,11 @@ def _described(head: Head) -> dict[str, Any]:
 
 
 def laboratory(heads: Sequence[Head], recordings: Sequence[Recording], labels: Labels) -> NDArray[np.float32]:
-    """What the laboratory would have found of each window's patient.
+    """Return the laboratory results of each window's patient.
 
     Returns:
-        ``(windows, heads)``: 0 or 1 for a probability, the value for a value, NaN where nobody has a laboratory.
+        ``(windows, heads)`` float32: 0 or 1 for a probability, the value for a value, NaN for ECGs without laboratory
+        values.
     """
     from convert.simulate.cohort import draw_visit
 
@@ -194,7 +192,7 @@ def laboratory(heads: Sequence[Head], recordings: Sequence[Recording], labels: L
 def _as_demo(
     contents: BundleContents, report: dict[str, Any], config: DemoConfig
 ) -> tuple[BundleContents, dict[str, Any]]:
-    """The bundle under its own name and version, with its own card."""
+    """Return the bundle and its report with the version and the model card of the demonstration."""
     report = {
         **report,
         "command": config.command(),

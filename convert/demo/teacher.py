@@ -1,7 +1,7 @@
-"""The demonstration's teacher: a Net1D of CLEF-small's shape, trained on simulated patients, written as a checkpoint.
+"""The teacher of the demonstration: a Net1D of CLEF-small's shape, trained on simulated patients.
 
 CLEF-small (Nokia-Bell-Labs/ecg-foundation-model) is the smallest published relative of ECGFounder: 450 thousand
-parameters, 29 million multiplications a window. The checkpoint is what ECGFounder's own code would write.
+parameters, 29 million multiplications for each window. The checkpoint has the format of ECGFounder's own code.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ DECAY = 2e-2
 
 @dataclass(frozen=True, slots=True)
 class TeacherShape:
-    """Options of the teacher's network; groups width and kernel are chosen with them.
+    """Size of the teacher's network.
 
     Attributes:
-        base_filters: Channels of the first convolution.
-        ratio: Channels inside a block over its output channels.
-        filters: Output channels by stage.
-        blocks: Blocks by stage.
-        groups_width: Channels of a group.
+        base_filters: Number of channels of the first convolution.
+        ratio: Number of channels inside a block divided by its number of output channels.
+        filters: Number of output channels of each stage.
+        blocks: Number of blocks of each stage.
+        groups_width: Number of channels of a group.
     """
 
     base_filters: int = 32
@@ -46,7 +46,7 @@ class TeacherShape:
 
 
 SHAPES = {"clef-small": TeacherShape(), "tiny": TeacherShape(8, 1.0, (8, 16), (1, 1), 8)}
-"""The second is for a look at the command itself, in seconds."""
+"""Shapes by name. ``tiny`` trains in seconds, to try out the command."""
 
 
 class _Teaching(Loop):
@@ -79,20 +79,20 @@ def train_teacher(
     seed: int,
     progress: TextIO | None,
 ) -> None:
-    """Trains, or goes on training, and writes the checkpoint; does nothing where it stands already.
+    """Train the teacher, or resume its training, and write the checkpoint. Do nothing if the checkpoint exists.
 
     Args:
-        path: The checkpoint; the state of the training stands beside it.
-        shape: Of the network.
-        heads: Its outputs.
-        train: Patients to learn from.
-        validation: Patients that choose the epoch.
-        epochs: Passes, one window of each patient in each.
-        seed: Root of all chance.
+        path: Path of the checkpoint; the state of the training is in the same folder.
+        shape: Size of the network.
+        heads: Outputs of the network.
+        train: Training data.
+        validation: Data that select the epoch.
+        epochs: Number of epochs; an epoch reads one window of each patient.
+        seed: Seed of all random numbers.
         progress: Stream for progress lines, or ``None``.
 
     Raises:
-        OutputError: State or checkpoint cannot be written.
+        OutputError: The state or the checkpoint cannot be written.
     """
     from convert.checkpoint.writer import write_checkpoint
 
@@ -146,7 +146,7 @@ def _batches(windows: NDArray[np.int16], y: NDArray[np.float32], seed: list[int]
 
 
 def _held_out(heads: Sequence[Head], data: TeacherData) -> Batch:
-    """One clean and one disturbed window of each patient."""
+    """Return one clean and one disturbed window of each patient."""
     x = data.windows[:, :2].reshape(-1, data.windows.shape[-1])
     return _float(x), np.repeat(targets(heads, data.labs), 2, axis=0)
 
@@ -156,7 +156,7 @@ def _float(windows: NDArray[np.int16]) -> NDArray[np.float32]:
 
 
 def _in_units(net: Any, heads: Sequence[Head]) -> dict[str, NDArray[np.float32]]:
-    """The network's tensors; values, which are trained standardised, come out in the lab's own unit."""
+    """Return the network's tensors, with the standardised value outputs scaled back to the unit of the lab."""
     from convert.checkpoint.net1d import to_tensors
 
     tensors = to_tensors(net)

@@ -1,4 +1,4 @@
-"""The last stage of a distillation: export, budget, calibration, judgement, and the files of the bundle."""
+"""The last stage of a distillation: export, budget, calibration, evaluation, and the files of the bundle."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from convert.parity.forms import ParityReport
 from convert.teacher.open import Teacher
 from convert.teacher.patients import FILE as PATIENTS_FILE
 from convert.teacher.patients import hashes, patients_file
-from convert.teacher.soft_labels import LabelPlan
+from convert.teacher.soft_labels import WindowPlan
 from firmware_bridge.errors import CheckFailedError
 
 VERSION = "0.1.0"
 
-MOST_JUDGED = 6000
-"""The default of :attr:`Assembly.judged`; above it LiteRT as a Pi runs it judges, not its reference kernels."""
+MAX_JUDGED = 6000
+"""Default of :attr:`Assembly.judged`. With more windows, LiteRT with XNNPACK is judged, not the reference kernels."""
 
-MOST_OFFERED = 1500
-"""Training windows among which those for quantization after training are chosen: each costs a millisecond."""
+MAX_OFFERED = 1500
+"""Maximum number of training windows from which the representative data of PTQ are chosen, at 1 ms each."""
 
 PARITY_WINDOWS = 200
 GOLDEN = 8
@@ -44,11 +44,11 @@ GOLDEN = 8
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """Other recordings, labelled by the teacher, on which nothing was trained or calibrated.
+    """Further recordings with labels of the teacher, which are not used for training or calibration.
 
     Attributes:
-        recordings: All of them.
-        windows: Those of their windows that passed the quality gate.
+        recordings: The recordings.
+        windows: Windows of the recordings that passed the quality gate.
     """
 
     recordings: Sequence[Recording]
@@ -56,10 +56,10 @@ class Compared:
 
 
 def check_fits(spec: StudentSpec, n_outputs: int) -> None:
-    """Exports an untrained student and measures it: its size does not depend on what it learns.
+    """Export an untrained student and check its size, which does not depend on the training.
 
     Raises:
-        CheckFailedError: It breaks the preset's limits.
+        CheckFailedError: The student exceeds the limits of its preset.
     """
     weights = fold(spec, n_outputs, initial_weights(spec, n_outputs, 0))
     look = np.random.default_rng(0).standard_normal((4, 1, 1250, 1)).astype(np.float32)
@@ -67,14 +67,17 @@ def check_fits(spec: StudentSpec, n_outputs: int) -> None:
 
 
 def check_budget(spec: StudentSpec, exported: Exported, n_outputs: int) -> dict[str, int]:
-    """Size of an exported student: parameters, flash, and the arena that the real TFLite Micro takes.
+    """Return the size of an exported student: parameters, flash, and the arena measured with TFLite Micro, in bytes.
 
     Raises:
-        CheckFailedError: A limit of the preset is broken, or an operation is not one of every port; it says which.
+        CheckFailedError: A limit of the preset is exceeded, or not every port of TFLite Micro has an operation; the
+            message names it.
     """
-    strange = sorted(set(exported.ops) - ALLOWED_OPS - {"DELEGATE"})
-    if strange:
-        raise CheckFailedError(f"the student holds {', '.join(strange)}", "not every TFLite Micro port has that")
+    unsupported = sorted(set(exported.ops) - ALLOWED_OPS - {"DELEGATE"})
+    if unsupported:
+        raise CheckFailedError(
+            f"the student has the operations {', '.join(unsupported)}", "not every port of TFLite Micro has them"
+        )
     flash = len(exported.model)
     larger = "name a larger preset, or a teacher with fewer outputs"
     if flash > spec.flash_limit_bytes:
@@ -83,7 +86,7 @@ def check_budget(spec: StudentSpec, exported: Exported, n_outputs: int) -> dict[
             f"{flash - spec.flash_limit_bytes} more than its limit of {spec.flash_limit_bytes}",
             larger,
         )
-    # In a process of its own: TFLite Micro may die of a model that is far too large.
+    # Measured in a separate process, because TFLite Micro may crash on a model that is far too large.
     arena = measure(exported.model, read_graph(exported.model)).measured
     if arena > spec.arena_limit_bytes:
         raise CheckFailedError(
@@ -95,28 +98,30 @@ def check_budget(spec: StudentSpec, exported: Exported, n_outputs: int) -> dict[
 
 
 FACTORS = (1.0, 0.8, 0.64, 0.5, 0.4)
+"""Factors that are tried for the scale of the outputs, see :func:`agreeing`."""
 
 
 def agreeing(
     spec: StudentSpec, n_outputs: int, trained: Distilled, x: NDArray[np.int8]
 ) -> tuple[Distilled, Exported, float]:
-    """Exports with an output whose step is no finer than what right interpreters agree on.
+    """Export the student with an output step that is coarse enough for two interpreters to agree.
 
-    Each rounding of an early activation spreads through a network, and two right int8 implementations round
-    differently. A bundle's self-test allows them one step, so where they are further apart the last layer's weights are
-    scaled down and the heads' scaling up by the same factor: the same outputs in fewer steps.
+    Two correct int8 implementations round differently, and the rounding of an early activation spreads through the
+    network. The self-test of a bundle allows a difference of one step. If the interpreters differ more, the weights of
+    the last layer are scaled down and the scaling of the heads is scaled up by the same factor, which gives the same
+    outputs in fewer steps.
 
     Args:
         spec: The student.
-        n_outputs: Heads.
-        trained: What the training left.
-        x: Windows on which LiteRT as a Pi runs it and its reference kernels are compared.
+        n_outputs: Number of heads.
+        trained: Result of the training.
+        x: Windows on which XNNPACK and the reference kernels are compared, int8 ``(n, 1, 1250, 1)``.
 
     Returns:
-        The training's result, the exported model, and the factor.
+        The scaled result of the training, the exported model, and the factor.
 
     Raises:
-        CheckFailedError: They disagree with any factor.
+        CheckFailedError: The interpreters differ by more than one step with every factor.
     """
     for factor in FACTORS:
         scaled = _scaled(trained, factor)
@@ -124,7 +129,9 @@ def agreeing(
         gap = run_int8(exported.model, x, "xnnpack").astype(int) - run_int8(exported.model, x).astype(int)
         if np.abs(gap).max() <= 1:
             return scaled, exported, factor
-    raise CheckFailedError(f"two interpreters of the student differ by {np.abs(gap).max()} steps of its output")
+    raise CheckFailedError(
+        f"two interpreters of the student differ by {np.abs(gap).max()} steps of its output", "try another --seed"
+    )
 
 
 def _scaled(trained: Distilled, factor: float) -> Distilled:
@@ -139,22 +146,22 @@ def _scaled(trained: Distilled, factor: float) -> Distilled:
 
 @dataclass(frozen=True, slots=True)
 class Assembly:
-    """Makes a bundle of a trained student.
+    """Makes a bundle from a trained student.
 
     Attributes:
         spec: The student.
         teacher: Its teacher.
-        recordings: The data.
+        recordings: Recordings of the data set.
         parts: Windows of each part of the split.
-        trained: What the training left.
-        plan: How it was trained.
-        labels: Which windows were labelled.
-        name: Of the bundle; ``None`` for one made of teacher and preset.
-        compared: Other recordings; ``None`` for none.
-        data: What the patients are, for the evidence.
-        judged: Windows of a part that are run through the student at most, spread over its patients.
-        met_hashes: Whom the teacher has met, by part.
-        choice: Of the windows for quantization after training: by coverage, or those of the training's first look.
+        trained: Result of the training.
+        plan: Options of the training.
+        labels: Choice of the labelled windows.
+        name: Name of the bundle; ``None`` to combine the names of teacher and preset.
+        compared: Further recordings for a comparison; ``None`` for none.
+        data: Description of the patients in the evidence.
+        judged: Maximum number of windows of a part that are judged, spread over its patients.
+        choice: Choice of the representative data of PTQ: by coverage, or spread over the training windows.
+        seen_hashes: Hashes of the patients that the teacher has seen, by part.
     """
 
     spec: StudentSpec
@@ -163,22 +170,22 @@ class Assembly:
     parts: Mapping[str, Windows]
     trained: Distilled
     plan: DistilPlan
-    labels: LabelPlan
+    labels: WindowPlan
     name: str | None
     compared: Compared | None
     data: str
-    judged: int = MOST_JUDGED
+    judged: int = MAX_JUDGED
     choice: Literal["coverage", "spread"] = "coverage"
-    met_hashes: Mapping[str, frozenset[bytes]] = field(default_factory=dict)
+    seen_hashes: Mapping[str, frozenset[bytes]] = field(default_factory=dict)
 
     def build(self) -> tuple[BundleContents, dict[str, Any]]:
-        """Exports, calibrates and judges.
+        """Export, calibrate and judge the student.
 
         Returns:
             The bundle and its validation report.
 
         Raises:
-            CheckFailedError: A limit of the preset is broken, or two interpreters disagree.
+            CheckFailedError: A limit of the preset is exceeded, or two interpreters disagree.
         """
         inputs = self.parts["test"].inputs()
         looked = np.concatenate([_spread(inputs, count) for count in (PARITY_WINDOWS, WINDOWS, GOLDEN)])
@@ -186,11 +193,11 @@ class Assembly:
         return replace(self, trained=trained).judged_as(exported, factor)
 
     def judged_as(self, exported: Exported, factor: float) -> tuple[BundleContents, dict[str, Any]]:
-        """As :meth:`build`, of what was exported.
+        """Calibrate and judge an exported student; see :meth:`build`.
 
         Args:
-            exported: The model that is shipped.
-            factor: By which its outputs were scaled, see :func:`agreeing`.
+            exported: The model of the bundle.
+            factor: Factor of its output scale, see :func:`agreeing`.
         """
         heads, n, trained, seed = self.teacher.heads, len(self.teacher.heads), self.trained, self.plan.seed
         inputs = self.parts["test"].inputs()
@@ -240,20 +247,20 @@ class Assembly:
         return contents, report
 
     def _look(self) -> tuple[NDArray[np.float32], dict[str, Any]]:
-        """Windows for quantization after training, and what of the training windows they cover."""
+        """Return the representative data of PTQ, and how well they cover the training windows."""
         if self.choice == "spread":
             return self.trained.look, {"chosen by": "spread"}
-        offered = _spread(self.parts["train"].inputs(), MOST_OFFERED)
+        offered = _spread(self.parts["train"].inputs(), MAX_OFFERED)
         described = representative.describe(as_float(offered)[:, 0, :, 0])
         chosen = representative.choose(described, len(self.trained.look))
         covered = {"chosen by": "coverage", "windows": len(chosen), **representative.coverage(described, chosen)}
         return as_float(offered[chosen]), covered
 
     def _patients(self) -> bytes:
-        """Who is in which part: a later calibration or validation must not meet those who trained."""
+        """Return the patient list, so that a later calibration or validation can exclude the training patients."""
         rows = {name: np.unique(w.labels.recording[w.rows]) for name, w in self.parts.items()}
         ours = {name: hashes(self.recordings[i] for i in found) for name, found in rows.items()}
-        return patients_file({**self.met_hashes, **ours})
+        return patients_file({**self.seen_hashes, **ours})
 
     def _compared(self, manifest: Mapping[str, Any], exported: Exported) -> ParityReport:
         windows = self.parts["test"]
@@ -281,8 +288,8 @@ class Assembly:
         windows = self.parts[name]
         windows = windows.take(_spread(np.arange(len(windows)), self.judged))
         x = windows.inputs()
-        # The reference kernels are sixty times slower than LiteRT as a Pi runs it, which is a step off at most.
-        engine: Engine = "reference" if len(x) <= MOST_JUDGED else "xnnpack"
+        # The reference kernels are sixty times slower than XNNPACK, which differs from them by one step at most.
+        engine: Engine = "reference" if len(x) <= MAX_JUDGED else "xnnpack"
         outputs = {"int8": _real(exported, run_int8(exported.model, x, engine))}
         if ptq is not None:
             n = len(self.teacher.heads)

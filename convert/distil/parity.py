@@ -1,7 +1,7 @@
-"""The parity report of a distilled student: from its teacher's logits to TFLite Micro, link by link.
+"""Parity report of a distilled student: every link from its teacher's logits to TFLite Micro.
 
-All outputs are the student's own: the teacher's logits standardised head by head, as
-:class:`convert.distil.train.Scaling` does, so that one step is one step of the int8 output in every column.
+All outputs are on the scale of the student: the teacher's logits are standardised head by head with
+:class:`convert.distil.train.Scaling`, so that a step of the int8 output means the same in every column.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PARITY_ROWS = (
     ("LiteRT with XNNPACK", "xnnpack"),
     ("TFLite Micro", "tflm"),
 )
-"""What is compared, and its key in the report."""
+"""Name of each compared form, and its key in the report."""
 
 WINDOWS = 120
 LAYER_WINDOWS = 24
@@ -46,19 +46,19 @@ def student_parity(
     x: NDArray[np.int8],
     teacher: NDArray[np.float32],
 ) -> ParityReport:
-    """Compares teacher, float student, fake-quantized student and the three interpreters of the exported one.
+    """Compare the teacher, the float student, the fake-quantized student and three interpreters of the exported model.
 
     Args:
-        title: Of the report.
+        title: Title of the report.
         spec: The student.
         heads: The teacher's outputs.
-        trained: What the training left; its float form is the one before quantization-aware training.
-        exported: The shipped model.
+        trained: Result of the training; its float student is from before quantization-aware training.
+        exported: The model of the bundle.
         x: Windows, int8 ``(n, 1, 1250, 1)``.
         teacher: The teacher's outputs of the same windows, ``(n, heads)``.
 
     Raises:
-        CheckFailedError: A link does not hold: an interpreter disagrees, or something is not finite.
+        CheckFailedError: An interpreter disagrees, or an output is not finite.
     """
     n, real = len(heads), as_float(x)
     stages = [
@@ -74,7 +74,7 @@ def student_parity(
     report = compare(title, stages, [HeadName(h.key, "value") for h in heads])
     report.layers = student_layers(spec, n, trained.quantized, real[:LAYER_WINDOWS])
     report.facts = {
-        "outputs": "the teacher's logits, standardised head by head as the student gives them",
+        "outputs": "the teacher's logits, standardised head by head like the student's outputs",
         "windows": len(x),
         "float student": "before quantization-aware training",
         "layers": "the trained student with and without fake quantization",
@@ -86,13 +86,13 @@ def student_parity(
 def student_layers(
     spec: StudentSpec, n_outputs: int, weights: Mapping[str, NDArray[np.float32]], x: NDArray[np.float32]
 ) -> list[LayerRow]:
-    """Every activation of the trained student with and without fake quantization.
+    """Compare every activation of the trained student with and without fake quantization.
 
     Args:
         spec: The student.
-        n_outputs: Heads.
+        n_outputs: Number of heads.
         weights: Folded weights with ranges.
-        x: ``(n, 1, 1250, 1)`` z-scores.
+        x: Windows as z-scores, ``(n, 1, 1250, 1)`` float32.
     """
     tf = load_tensorflow()
     constants = {k: tf.constant(v) for k, v in weights.items()}
@@ -114,21 +114,21 @@ def student_layers(
 
 
 def parity_files(report: ParityReport) -> dict[str, bytes]:
-    """``validation/parity.html`` and ``validation/parity.json`` of a bundle."""
+    """Return ``validation/parity.html`` and ``validation/parity.json`` of a bundle."""
     return {f"validation/{name}": data for name, data in report_files(report).items()}
 
 
 def links_of(report: ParityReport) -> list[dict[str, Any]]:
-    """The links without their heads, for the validation report."""
+    """Return the links without their heads, for the validation report."""
     keys = ("before", "after", "windows", "max", "mean", "lsb", "correlation_median", "correlation_min", "ok")
     return [{key: getattr(link, key) for key in keys} for link in report.links]
 
 
 def parity(spec: StudentSpec, trained: Weights, exported: Exported, x: NDArray[np.int8]) -> dict[str, Any]:
-    """How far the other forms of the exported model are from LiteRT's reference kernels, in output LSBs.
+    """Return the differences of the other forms of the exported model from LiteRT's reference kernels, in output LSB.
 
     Raises:
-        CheckFailedError: TFLite Micro differs at all.
+        CheckFailedError: TFLite Micro differs from the reference kernels.
     """
     reference = run_int8(exported.model, x).astype(int)
     fake = quantized_forward(spec, reference.shape[1], trained, as_float(x))
@@ -143,5 +143,8 @@ def parity(spec: StudentSpec, trained: Weights, exported: Exported, x: NDArray[n
         gap = np.abs(forms[key] - reference)
         found[key] = {"max_lsb": int(gap.max()), "mean_lsb": round(float(gap.mean()), 4)}
     if found["tflm"]["max_lsb"]:
-        raise CheckFailedError("TFLite Micro and LiteRT's reference kernels disagree about the exported model")
+        raise CheckFailedError(
+            "TFLite Micro and LiteRT's reference kernels disagree on the exported model",
+            "check the versions of ai-edge-litert and tflite-micro",
+        )
     return found

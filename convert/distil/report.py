@@ -1,4 +1,4 @@
-"""Model card and readable validation report of a distilled student, made from the numbers of the report."""
+"""Model card and readable validation report of a distilled student, made from the numbers of its JSON report."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from convert.bundle.card import number, output_row
 from convert.distil.parity import PARITY_ROWS
 
 _LISTED = 50
-"""Most recordings without a window that the readable report names."""
+"""Maximum number of recordings without a window that the readable report lists."""
 
 _SHOWN = 400
-"""Most heads in a table of the card; the JSON twin has all."""
+"""Maximum number of heads in the table of the card; the JSON report has all."""
 
 
 def model_card(manifest: Mapping[str, Any], report: Mapping[str, Any]) -> str:
-    """The model card.
+    """Return the model card as Markdown.
 
     Args:
         manifest: The manifest without its file list.
@@ -27,8 +27,8 @@ def model_card(manifest: Mapping[str, Any], report: Mapping[str, Any]) -> str:
     return f"""# {manifest["name"]} {manifest["version"]}
 
 **Research software, not a medical device.** A student network distilled from the teacher
-`{report["teacher"]["name"]}`. It says about ten seconds of ECG what its teacher would say, as far as the table below
-goes; what the teacher itself is worth, this card does not know.
+`{report["teacher"]["name"]}`. For ten seconds of ECG it approximates the output of its teacher; the table below shows
+how closely. The card does not judge the teacher itself.
 
 | | |
 |---|---|
@@ -42,10 +42,10 @@ goes; what the teacher itself is worth, this card does not know.
 ## Data
 
 {split["recordings"]} recordings of {split["patients"]} patients gave {split["windows"]} windows that passed the quality
-gate; {split["skipped"]} recordings gave none. {split["imitation"]} of the recordings are simulated ECGs of every shape,
-on which the student only imitates. Split by patient: {split["train"]} patients train,
-{split["validation"]} choose the epoch, {split["calibration"]} calibrate, {split["test"]} test. Nobody is in two of
-them.
+gate; {split["skipped"]} recordings gave none. {split["imitation"]} of the recordings are simulated ECGs of varied
+shapes, on which the student only imitates its teacher. Split by patient: {split["train"]} patients for training,
+{split["validation"]} to choose the epoch, {split["calibration"]} for calibration, {split["test"]} for the test. No
+patient is in two parts.
 
 ## Student and teacher on the test patients
 
@@ -57,25 +57,25 @@ results of both kinds: student {number(s["macro_auroc_int8"])}, teacher {number(
 |---|---|---|---|---|---|---|
 {rows}
 
-A dash: no laboratory results were given, so nothing but the distance to the teacher is known, and the evidence is
-called limited.
+A dash means that no laboratory results were given. Only the distance to the teacher is known then, and the evidence is
+limited.
 
 ## Calibration
 
-A head with at least ten cases of either kind among the calibration patients is fitted to the laboratory's results. The
-others are fitted to their teacher and keep its threshold: their interval covers the distance to the teacher, not to
-the laboratory. `calibration.json` says which (`basis`).
+A head with at least ten cases of either kind among the calibration patients is fitted to laboratory results. The other
+heads are fitted to their teacher and keep its threshold; their interval covers the distance to the teacher, not to the
+laboratory. `calibration.json` states the kind of each head (`basis`).
 
 ## Limits
 
-An ECG estimate is not a laboratory result. The student was trained with disturbances of wearables (gain, wander,
-mains, muscle, motion, lost contact, polarity, sampling rate) and keeps the teacher's answer under them as far as it
-learned to; signals that the quality gate rejects it never sees.
+An estimate from the ECG is not a laboratory result. The student was trained with disturbances of wearables (gain,
+wander, mains, muscle, motion, lost contact, polarity, sampling rate) to keep its answers under them. It does not read
+signals that the quality gate rejects.
 """
 
 
 def report_markdown(report: Mapping[str, Any]) -> str:
-    """The readable twin of ``validation/report.json``."""
+    """Return the validation report as Markdown, from the content of ``validation/report.json``."""
     s, parity = report["summary"], report["parity"]
     lines = [
         "# Validation report",
@@ -91,10 +91,10 @@ def report_markdown(report: Mapping[str, Any]) -> str:
         + " | ".join(number(s[f"median_correlation_{form}"], 4) for form in ("int8", "float", "ptq"))
         + " | 1 |",
         "",
-        "Every link from the teacher to TFLite Micro, layer by layer: `parity.html`.",
+        "`parity.html` compares every form of the model from the teacher to TFLite Micro, also layer by layer.",
         "",
-        "PTQ is the same float student quantized after training (min-max); the shipped model was trained on with fake",
-        "quantization.",
+        "PTQ is the same float student quantized after training (min-max); the shipped model was trained further with",
+        "fake quantization.",
         "",
         "## Heads",
         "",
@@ -122,11 +122,11 @@ def report_markdown(report: Mapping[str, Any]) -> str:
         lines.append(f"| `{key}` | {' | '.join(number(v) for v in shown)} | {number(h['mae_from_teacher'])} |")
     lines += [
         "",
-        "## The same numbers everywhere",
+        "## Parity",
         "",
-        f"Over {parity['windows']} test windows, in steps (LSB) of the output:",
+        f"Difference from LiteRT's reference kernels over {parity['windows']} test windows, in LSB of the output:",
         "",
-        "| against LiteRT's reference kernels | largest | mean |",
+        "| form | largest | mean |",
         "|---|---|---|",
         *(f"| {name} | {parity[key]['max_lsb']} | {parity[key]['mean_lsb']} |" for name, key in PARITY_ROWS),
         "",
@@ -136,7 +136,7 @@ def report_markdown(report: Mapping[str, Any]) -> str:
         lines += ["## Recordings without a window", ""]
         lines += [f"- `{name}`: {why}" for name, why in report["skipped"][:_LISTED]]
         rest = len(report["skipped"]) - _LISTED
-        lines += [f"- and {rest} more, in report.json"] if rest > 0 else []
+        lines += [f"- and {rest} more; `report.json` lists all"] if rest > 0 else []
         lines.append("")
     return "\n".join(lines)
 
@@ -148,8 +148,8 @@ def _elsewhere(found: Mapping[str, Any] | None) -> list[str]:
     return [
         "## Other recordings",
         "",
-        f"{found['windows']} windows of {found['recordings']} recordings ({found['skipped']} gave none) where nothing",
-        "was trained or calibrated: correlation with the teacher.",
+        f"Correlation with the teacher on {found['windows']} windows of {found['recordings']} recordings that were not",
+        f"used for training or calibration ({found['skipped']} more recordings gave no window).",
         "",
         "| head | r int8 | r float |",
         "|---|---|---|",

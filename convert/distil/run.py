@@ -1,7 +1,7 @@
-"""From a teacher and recordings to a student's bundle: label, train, quantize, calibrate, judge, write.
+"""Distil a teacher into a student's bundle: label, train, quantize, calibrate, judge, write.
 
-Every stage leaves its result in the work folder and is skipped when it is there, so a run can be killed at any time and
-given again. The same inputs, machine type and library versions give the same model file, to the byte.
+Every stage keeps its result in the work folder, so an interrupted run resumes when it is started again. The same inputs
+give the same bytes of the model file on the same machine type and library versions.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from convert.compute.order import check_alike, chief_first, farewell, together
 from convert.compute.replicas import Replicas
 from convert.compute.students import preset
 from convert.datasets.pairs import Recording, find_recordings
-from convert.distil.assemble import MOST_JUDGED, Assembly, Compared, check_fits
+from convert.distil.assemble import MAX_JUDGED, Assembly, Compared, check_fits
 from convert.distil.train import Distillation, DistilPlan, windows_of_labels
 from convert.labels.travelling_plan import chosen_plan
 from convert.micro.package import with_micro
@@ -29,39 +29,40 @@ from convert.simulate.recordings import varied_recordings
 from convert.teacher.hard_labels import hard_labels
 from convert.teacher.open import CheckpointOptions, Teacher, open_teacher
 from convert.teacher.patients import tokens
-from convert.teacher.place import Brought, brought_by, kept_files
-from convert.teacher.soft_labels import Crew, LabelPlan, Labels, label
-from convert.teacher.split import Met, met_among, parts_of
+from convert.teacher.place import Provenance, kept_files, provenance_of
+from convert.teacher.soft_labels import Crew, Labels, WindowPlan, label
+from convert.teacher.split import SeenPatients, parts_of, seen_patients
 from firmware_bridge.errors import InputError, UsageError
 
 SHARES = {"test": 0.12, "calibration": 0.12, "validation": 0.06}
-"""Shares of the patients; the rest trains. Each part gets at least one."""
+"""Shares of the patients, at least one patient in each part; the rest is for training."""
 
 MIN_PATIENTS = 4
 
 VARIED_SECONDS = 20.0
-"""Length of each simulated ECG of any shape."""
+"""Length of each simulated ECG of varied shape, seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class DistilConfig:
-    """One distillation.
+    """Options of a distillation.
 
     Attributes:
         teacher: A checkpoint, a folder of ``anyecg finetune`` or a foundation bundle.
-        data: Folders of recordings; the names of those after the first begin with their folder's.
-        checkpoint: What a checkpoint does not say of itself.
+        data: Folders of recordings. Recordings and patients of the second and further folders get the folder's name as
+            a prefix.
+        checkpoint: Facts that a checkpoint may lack.
         labels: Folder of laboratory results; ``None`` for none.
-        compare: Other recordings on which student and teacher are compared, a window every five seconds and sixteen of
-            each at most; ``None`` for none.
-        preset: Size of the student.
-        name: Of the bundle; ``None`` for one made of teacher and preset.
-        fs_hz: Rate of CSV and MATLAB recordings that do not say it.
-        windows: Which windows are labelled.
-        plan: How the student is trained.
-        varied: Simulated ECGs of every shape that are added to the training, on which the student only imitates.
-        scheduler: Who labels, as :class:`convert.teacher.soft_labels.Crew` takes it.
-        label_plan: File that says how labels are made of results; ``None`` for the teacher's own, or the kit's.
+        compare: Folder of further recordings on which student and teacher are compared, at most sixteen windows of
+            each with a hop of 5 s; ``None`` for none.
+        preset: Preset of the student.
+        name: Name of the bundle; ``None`` to combine the names of teacher and preset.
+        fs_hz: Sampling rate of CSV and MATLAB recordings that do not state it, Hz.
+        windows: Choice of the labelled windows.
+        plan: Options of the training.
+        varied: Number of simulated ECGs of varied shapes, on which the student only imitates its teacher.
+        scheduler: Workers that label, as :class:`convert.teacher.soft_labels.Crew` takes it.
+        label_plan: File with the rule that makes labels from results; ``None`` for the teacher's, or the default.
     """
 
     teacher: Path
@@ -72,7 +73,7 @@ class DistilConfig:
     preset: str = "micro"
     name: str | None = None
     fs_hz: float | None = None
-    windows: LabelPlan = field(default_factory=LabelPlan)
+    windows: WindowPlan = field(default_factory=WindowPlan)
     plan: DistilPlan = field(default_factory=DistilPlan)
     varied: int = 0
     scheduler: str | None = None
@@ -81,58 +82,58 @@ class DistilConfig:
 
 @dataclass(frozen=True, slots=True)
 class Material:
-    """What a distillation works on.
+    """Data of a distillation.
 
     Attributes:
-        recordings: All of them.
-        hard: What the laboratory found in each labelled window, ``(windows, heads)``; ``None`` for nothing.
-        part: Part of the split that a patient belongs to; ``None`` draws it.
-        data: What these patients are, for the evidence.
-        judged: Windows of a part that are judged at most.
-        met: Patients whom the teacher has met.
-        kept: Files that the bundle keeps of what the teacher brought.
-        met_hashes: The same patients and others whom it has met, for the bundle's list.
+        recordings: All recordings.
+        hard: Function that returns the hard labels of labelled windows, ``(windows, heads)``; ``None`` for none.
+        part: Part of the split by patient; ``None`` for a random split.
+        data: Description of the patients in the evidence.
+        judged: Maximum number of windows of a part that are judged.
+        seen: Patients of the recordings that the teacher has seen.
+        kept: Files of the teacher that the bundle keeps, by name.
+        seen_hashes: Hashes of all patients that the teacher has seen, by part, for the patient list of the bundle.
     """
 
     recordings: Sequence[Recording]
     hard: Callable[[Labels], NDArray[np.float32]] | None = None
     part: Mapping[str, str] | None = None
     data: str = "held-out patients of the distillation's data"
-    judged: int = MOST_JUDGED
-    met: Met = field(default_factory=Met)
+    judged: int = MAX_JUDGED
+    seen: SeenPatients = field(default_factory=SeenPatients)
     kept: Mapping[str, bytes] = field(default_factory=dict)
-    met_hashes: Mapping[str, frozenset[bytes]] = field(default_factory=dict)
+    seen_hashes: Mapping[str, frozenset[bytes]] = field(default_factory=dict)
 
 
 def convert_micro(
     out: Path, workdir: Path, config: DistilConfig, progress: TextIO | None, replicas: Replicas | None = None
 ) -> dict[str, Any] | None:
-    """Distils a teacher into a student's bundle.
+    """Distil a teacher into a student's bundle.
 
     Args:
         out: Folder of the bundle.
-        workdir: Folder of the intermediate files; a second call with the same configuration goes on there.
-        config: What to do.
+        workdir: Folder of the intermediate files; a second call with the same configuration resumes there.
+        config: Options of the distillation.
         progress: Stream for progress lines, or ``None``.
-        replicas: Who trains; ``None`` for this process alone.
+        replicas: Workers that train; ``None`` for this process alone.
 
     Returns:
-        The validation report; ``None`` where another worker is the chief, who alone writes.
+        The validation report; ``None`` on a worker that is not the chief. Only the chief writes the bundle.
 
     Raises:
-        UsageError: The configuration makes no sense, the work folder belongs to another, or the workers have different
-            ones.
+        UsageError: The configuration is invalid, the work folder belongs to another configuration, or the workers
+            have different configurations.
         InputError: Teacher, recordings or labels cannot be used.
-        BundleError: The teacher's bundle is not what it says.
-        CheckFailedError: The student breaks its preset's limits, or two interpreters disagree.
-        OutputError: Something cannot be written.
-        LinkError: A cluster cannot be reached or lost a shard too often; or another worker is gone.
+        BundleError: The teacher's bundle is damaged.
+        CheckFailedError: The student exceeds the limits of its preset, or two interpreters disagree.
+        OutputError: A file cannot be written.
+        LinkError: The cluster does not answer or lost a shard too often, or another worker has stopped.
     """
     check_place(out)
-    shown = None if replicas is not None and not replicas.chief else progress
+    stream = None if replicas is not None and not replicas.chief else progress
     with together(replicas):
         teacher = chief_first(replicas, 1, lambda: open_teacher(config.teacher, config.checkpoint, workdir))
-        return distil(out, workdir, teacher, config, shown, brought_by(config.teacher), replicas)
+        return distil(out, workdir, teacher, config, stream, provenance_of(config.teacher), replicas)
 
 
 def distil(
@@ -141,24 +142,24 @@ def distil(
     teacher: Teacher,
     config: DistilConfig,
     progress: TextIO | None,
-    brought: Brought | None = None,
+    provenance: Provenance | None = None,
     replicas: Replicas | None = None,
 ) -> dict[str, Any] | None:
-    """As :func:`convert_micro`, with a teacher that is open: any :class:`convert.teacher.open.Teacher`."""
+    """Distil an open teacher, any :class:`convert.teacher.open.Teacher`; see :func:`convert_micro`."""
     check_place(out)
     check_fits(preset(config.preset), len(teacher.heads))
     recordings = recordings_of(config)
-    brought = brought or Brought()
-    chosen = chosen_plan(config.label_plan, brought.plan, "teacher")
+    provenance = provenance or Provenance()
+    chosen = chosen_plan(config.label_plan, provenance.plan, "teacher")
     hard = None
     if config.labels is not None:
         hard = partial(hard_labels, config.labels, teacher.heads, recordings, plan=chosen.plan)
     material = Material(
         recordings,
         hard,
-        met=met_among(recordings, brought.patients),
+        seen=seen_patients(recordings, provenance.patients),
         kept=kept_files(chosen, {}),
-        met_hashes=brought.patients,
+        seen_hashes=provenance.patients,
     )
     assembly = _student(workdir, teacher, material, config, progress, replicas)
     report = None
@@ -172,13 +173,13 @@ def distil(
 def distilled(
     workdir: Path, teacher: Teacher, material: Material, config: DistilConfig, progress: TextIO | None
 ) -> tuple[BundleContents, dict[str, Any]]:
-    """The bundle of a student, not yet written, and its validation report.
+    """Distil a teacher, and return the contents of the bundle and the validation report without writing them.
 
     Args:
         workdir: Folder of the intermediate files.
-        teacher: That is open.
-        material: What to work on; of the configuration the places of teacher, data and labels are not read.
-        config: What else to do.
+        teacher: The open teacher.
+        material: Data of the distillation.
+        config: Other options; its paths of teacher, data and labels are ignored.
         progress: Stream for progress lines, or ``None``.
 
     Raises:
@@ -195,7 +196,7 @@ def _student(
     progress: TextIO | None,
     replicas: Replicas | None,
 ) -> Assembly:
-    """The trained student, and what it takes to make a bundle of it."""
+    """Train the student, and return everything that its bundle needs."""
     recordings, spec = material.recordings, preset(config.preset)
     crew = Crew(config.scheduler, workdir)
     labels, other = chief_first(
@@ -210,7 +211,7 @@ def _student(
     if material.hard is not None:
         hard = material.hard(labels)
     if material.part is None:
-        rows = split_patients(recordings, labels, config.plan.seed, material.met)
+        rows = split_patients(recordings, labels, config.plan.seed, material.seen)
     else:
         rows = _rows_of(material.part, recordings, labels)
     windows = windows_of_labels(labels, hard)
@@ -224,7 +225,7 @@ def _student(
     trained = distillation.run()
     return Assembly(
         spec, teacher, recordings, parts, trained, config.plan, config.windows, config.name, other, material.data,
-        material.judged, met_hashes=material.met_hashes,
+        material.judged, seen_hashes=material.seen_hashes,
     )  # fmt: skip
 
 
@@ -234,15 +235,15 @@ def _built(assembly: Assembly, material: Material) -> tuple[BundleContents, dict
 
 
 def recordings_of(config: DistilConfig) -> list[Recording]:
-    """All recordings of a configuration; patients of the second and further folders are nobody in the first."""
+    """Return the recordings of a configuration; patients of different folders count as different patients."""
     first, *more = (config.data,) if isinstance(config.data, Path) else config.data
     found = find_recordings(first, config.fs_hz)
     for number, folder in enumerate(more, 2):
         prefix = f"{number}-{folder.name}"
-        theirs = find_recordings(folder, config.fs_hz)
+        further = find_recordings(folder, config.fs_hz)
         found += [
             replace(r, name=f"{prefix}/{r.name}", patient=f"{prefix}/{r.patient}", visit=None, identity=token)
-            for r, token in zip(theirs, tokens(theirs), strict=True)
+            for r, token in zip(further, tokens(further), strict=True)
         ]
     return found + varied_recordings(config.plan.seed, config.varied, VARIED_SECONDS)
 
@@ -253,40 +254,40 @@ def _compared(
     if config.compare is None:
         return None
     recordings = find_recordings(config.compare, config.fs_hz)
-    labels = label(workdir / "compare", recordings, teacher, LabelPlan(), progress, crew)
+    labels = label(workdir / "compare", recordings, teacher, WindowPlan(), progress, crew)
     unknown = np.full((len(labels), len(teacher.heads)), np.nan, np.float32)
     return Compared(recordings, windows_of_labels(labels, unknown))
 
 
 def _key(config: DistilConfig, workdir: Path, hard: NDArray[np.float32]) -> str:
-    """What a training state depends on beside its file's name."""
+    """Return a hash of everything else that a training state depends on, for the name of its file."""
     plan = {k: v for k, v in asdict(config.plan).items() if not k.endswith("_epochs")}
     digest = hashlib.sha256(to_json(plan) + (workdir / "labels.json").read_bytes() + hard.tobytes())
     return digest.hexdigest()[:12]
 
 
 def split_patients(
-    recordings: Sequence[Recording], labels: Labels, seed: int, met: Met | None = None
+    recordings: Sequence[Recording], labels: Labels, seed: int, seen: SeenPatients | None = None
 ) -> dict[str, NDArray[np.int64]]:
-    """Windows of ``train``, ``validation``, ``calibration`` and ``test``; no patient is in two of them.
+    """Return the windows of ``train``, ``validation``, ``calibration`` and ``test``, split by patient.
 
     Args:
-        recordings: The data.
-        labels: The labelled windows.
-        seed: Of the draw.
-        met: Whom the teacher has met: they judge nothing, see :mod:`convert.teacher.split`.
+        recordings: Recordings of the data set.
+        labels: Labelled windows.
+        seed: Seed of the random split.
+        seen: Patients that the teacher has seen; they do not judge, see :mod:`convert.teacher.split`.
 
     Raises:
-        InputError: There are too few patients, or too few who are new to the teacher.
+        InputError: There are too few patients, or the teacher has seen too many of them.
     """
     patient = np.array([recordings[i].patient for i in labels.recording])
     judging = np.array([not recordings[i].training_only for i in labels.recording])
     known = np.unique(patient[judging])
     if len(known) < MIN_PATIENTS:
         raise InputError(
-            f"usable windows of {len(known)} patients only", f"at least {MIN_PATIENTS}: train, choose, calibrate, test"
+            f"only {len(known)} patients have usable windows", f"at least {MIN_PATIENTS} are needed, one for each part"
         )
-    parts = parts_of(known, met or Met(), SHARES, seed)
+    parts = parts_of(known, seen or SeenPatients(), SHARES, seed)
     found = {name: np.flatnonzero(np.isin(patient, some)) for name, some in parts.items()}
     elsewhere = np.isin(patient, np.concatenate(list(parts.values())))
     found["train"] = np.flatnonzero(~elsewhere | ~judging)
@@ -303,12 +304,12 @@ def _rows_of(part: Mapping[str, str], recordings: Sequence[Recording], labels: L
 
 
 def check_plan(plan: DistilPlan, varied: int) -> None:
-    """Refuses plans without training.
+    """Check the options of a training.
 
     Raises:
-        UsageError: An epoch count, the seed or a number makes no sense.
+        UsageError: An option is out of range.
     """
     if varied < 0:
-        raise UsageError(f"{varied} varied ECGs", "give 0 or more")
+        raise UsageError(f"--varied is {varied}", "give 0 or more")
     if plan.float_epochs < 1 or plan.quant_epochs < 1 or plan.seed < 0 or not 0.0 <= plan.disturbed <= 1.0:
-        raise UsageError("both trainings need an epoch or more, seeds are not negative, and shares are 0 to 1")
+        raise UsageError("--float-epochs and --quant-epochs must be 1 or more, --seed 0 or more, --disturbed 0 to 1")

@@ -1,9 +1,8 @@
-"""Distillation: a student learns a teacher's logits and features, and hard labels where there are any.
+"""Training of a student on a teacher's logits and features, and on hard labels where there are any.
 
-The training loop is that of :mod:`convert.compute.training`; here are its targets and its loss. The student's
-outputs are the
-teacher's logits *standardised by head*: an int8 output has 256 steps, and a head whose logits spread over a tenth of
-one would not come through. The calibration in the bundle maps back.
+This module has the targets and the loss; the training loop is in :mod:`convert.compute.training`. The student's outputs
+are the teacher's logits *standardised by head*: an int8 output has only 256 steps, so a head whose logits vary little
+would be lost without it. The calibration in the bundle maps back.
 """
 
 from __future__ import annotations
@@ -47,16 +46,16 @@ F32 = NDArray[np.float32]
 I8 = NDArray[np.int8]
 
 BATCH = 96
-LEAST_STEPS, LEAST_BATCH = 8, 8
-"""Over few windows a pass has at least so many batches, which are smaller then, as long as they hold so many."""
+MIN_STEPS, MIN_BATCH = 8, 8
+"""Minimum number of steps in an epoch, for which small data sets get smaller batches; and minimum size of a batch."""
 
 FLOAT_RATE = 4e-3
 QUANT_RATE = 4e-4
 RANGE_WINDOWS = 512
 
 LOGIT_WEIGHT = 0.5
-"""Of the distance between standardised logits, beside the cross-entropy: where a teacher is nearly sure, cross-entropy
-no longer sees a difference that the aggregation over windows does."""
+"""Weight of the distance between standardised logits, relative to the cross-entropy. Where a teacher is almost certain,
+the cross-entropy hardly changes with the logit, but the aggregation over windows does."""
 
 FEATURE_WEIGHT = 0.3
 HARD_WEIGHT = 0.3
@@ -65,17 +64,17 @@ HARD_WEIGHT = 0.3
 class DistilTrainer(Trainer):
     """A :class:`convert.compute.training.Trainer` whose targets are ``[teacher's outputs | hard labels | features]``.
 
-    The weights hold a projection from the student's pooled features to the teacher's; it is no part of the student
-    and is not exported.
+    The weights include a projection from the student's pooled features to the teacher's features. It is not a part of
+    the student and is not exported.
 
     Args:
         spec: The student.
         heads: The teacher's outputs.
-        scaling: By head.
-        phase: What to do.
-        state: Where to start.
-        seed: Root of all chance.
-        replicas: Who takes part; ``None`` for this process alone.
+        scaling: Standardisation of each head.
+        phase: Phase of the training.
+        state: State from which the training starts.
+        seed: Seed of all random numbers.
+        replicas: Workers that train; ``None`` for this process alone.
     """
 
     def __init__(
@@ -120,7 +119,7 @@ class DistilTrainer(Trainer):
         entropy = tf.nn.sigmoid_cross_entropy_with_logits(labels=p, logits=shown)
         lost = entropy - tf.nn.sigmoid_cross_entropy_with_logits(labels=p, logits=target)
         apart = huber((z - soft) / SPREAD, HUBER_AT)
-        # A mean over rows is the replicas' shares together; the laboratory's results are counted, row by row.
+        # The mean over rows is the sum of the replicas' shares; hard labels are averaged over the known rows.
         share = 1 if replicas is None else replicas.count
         loss = tf.reduce_mean(tf.where(value, apart, lost * s.weight + LOGIT_WEIGHT * apart)) / share
         loss += HARD_WEIGHT * self._hard(z, shown, hard, replicas)
@@ -129,7 +128,7 @@ class DistilTrainer(Trainer):
         return loss
 
     def _hard(self, z: Any, shown: Any, hard: Any, replicas: Replicas | None) -> Any:
-        """Cross-entropy (values: Huber) with what the laboratory found, over the windows where it found anything."""
+        """Return the cross-entropy (Huber loss for values) with the hard labels, over the windows that have them."""
         tf, s = self._tf, self._scaling
         known = tf.cast(~tf.math.is_nan(hard), tf.float32)
         y = tf.where(tf.math.is_nan(hard), tf.zeros_like(hard), hard)
@@ -144,11 +143,11 @@ class Windows:
     """Labelled windows of one part of a split.
 
     Attributes:
-        labels: The teacher's, with the raw contexts.
-        clean: The student's inputs without any disturbance, int8 ``(n, 1250)``.
-        sd: Standard deviation of each filtered window, ``(n,)``.
-        hard: ``(n, heads)``, NaN where unknown.
-        rows: Which windows of ``labels`` these are.
+        labels: Labels of the teacher with the raw contexts, for all parts.
+        clean: Student inputs without disturbances, ``(n, 1250)`` int8.
+        sd: Standard deviation of each filtered window, ``(n,)``, in the unit of the recording.
+        hard: Hard labels, ``(n, heads)`` float32, NaN where unknown.
+        rows: Indices of the windows of this part in the other fields.
     """
 
     labels: Labels
@@ -158,27 +157,27 @@ class Windows:
     rows: NDArray[np.int64]
 
     def take(self, rows: NDArray[np.int64]) -> Windows:
-        """Some of the windows."""
+        """Return some of the windows."""
         return Windows(self.labels, self.clean, self.sd, self.hard, self.rows[rows])
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def inputs(self) -> I8:
-        """Clean model inputs, ``(n, 1, 1250, 1)``."""
+        """Return the model inputs without disturbances, ``(n, 1, 1250, 1)`` int8."""
         return self.clean[self.rows][:, None, :, None]
 
     def logits(self) -> F32:
-        """The teacher's, ``(n, heads)``."""
+        """Return the teacher's logits, ``(n, heads)``."""
         return self.labels.logits[self.rows]
 
 
 def windows_of_labels(labels: Labels, hard: F32) -> Windows:
-    """Filters every labelled window as the device does.
+    """Filter every labelled window as the device does.
 
     Args:
-        labels: The teacher's.
-        hard: What the laboratory found.
+        labels: Labels of the teacher.
+        hard: Hard labels, ``(n, heads)``.
     """
     n = len(labels)
     clean, sd = np.empty((n, 1250), np.int8), np.empty(n)
@@ -190,14 +189,14 @@ def windows_of_labels(labels: Labels, hard: F32) -> Windows:
 
 @dataclass(frozen=True, slots=True)
 class DistilPlan:
-    """How a student is trained.
+    """Options of a student's training.
 
     Attributes:
-        seed: Root of all chance.
-        float_epochs: Passes in float.
-        quant_epochs: Passes of quantization-aware training.
-        disturbed: Share of the training windows that get disturbances.
-        wearable: Which.
+        seed: Seed of all random numbers.
+        float_epochs: Number of epochs in float.
+        quant_epochs: Number of epochs of quantization-aware training.
+        disturbed: Share of the training windows with disturbances, 0 to 1.
+        wearable: Strength of the disturbances.
     """
 
     seed: int = 1
@@ -209,13 +208,13 @@ class DistilPlan:
 
 @dataclass(frozen=True, slots=True)
 class Distilled:
-    """What the training leaves.
+    """Result of a training.
 
     Attributes:
-        folded: The float student, normalisation folded.
-        quantized: The quantization-aware student with its ranges.
-        look: Training windows for ranges, z-scores ``(n, 1, 1250, 1)``.
-        scaling: By head.
+        folded: Weights of the float student with the normalisation folded.
+        quantized: Weights and ranges of the student after quantization-aware training.
+        look: Training windows that set the first ranges, z-scores, ``(n, 1, 1250, 1)`` float32.
+        scaling: Standardisation of each head.
     """
 
     folded: Weights
@@ -226,18 +225,19 @@ class Distilled:
 
 @dataclass(frozen=True, slots=True)
 class Distillation:
-    """One student and one teacher.
+    """Training of one student by one teacher.
 
     Attributes:
         spec: The student.
         heads: The teacher's outputs.
-        train: Windows to learn from.
-        validation: Windows that choose the epoch.
-        workdir: Folder of the states.
-        plan: How.
+        train: Training windows.
+        validation: Windows that select the epoch.
+        workdir: Folder of the training states.
+        plan: Options of the training.
         progress: Stream for progress lines, or ``None``.
-        key: Part of the states' names: what they depend on and is not said here, so that a restart mixes nothing.
-        replicas: Who takes part; one of them writes the states.
+        key: Hash of everything else that a state depends on. It is a part of the file names, so that a restart never
+            reads the state of another run.
+        replicas: Workers that train; the chief writes the states.
     """
 
     spec: StudentSpec
@@ -251,7 +251,7 @@ class Distillation:
     replicas: Replicas = field(default_factory=Replicas)
 
     def run(self) -> Distilled:
-        """Trains, or goes on training, or reads what is already trained."""
+        """Train the student, resume its training, or read the finished state."""
         spec, n, plan = self.spec, len(self.heads), self.plan
         scaling = scaling_of(self.heads, self.train.logits(), self.train.labels.features[self.train.rows])
         steps = len(self.train) // self._batch()
@@ -266,19 +266,19 @@ class Distillation:
         return Distilled(folded, {k: v for k, v in quantized.items() if not k.startswith("proj")}, look, scaling)
 
     def _batch(self) -> int:
-        """Windows of a step, of all replicas together; each has as many."""
+        """Return the number of windows in a step over all replicas, a multiple of their number."""
         alone, count = self._batch_alone(), self.replicas.count
         if count > alone:
-            raise UsageError(f"{count} replicas for batches of {alone} windows", "start fewer")
+            raise UsageError(f"{count} replicas are too many for batches of {alone} windows", "start fewer workers")
         return alone - alone % count
 
     def _batch_alone(self) -> int:
-        return min(BATCH, len(self.train), max(LEAST_BATCH, len(self.train) // LEAST_STEPS))
+        return min(BATCH, len(self.train), max(MIN_BATCH, len(self.train) // MIN_STEPS))
 
     def _projection(self, scaling: Scaling) -> Weights:
-        """From the student's features to the teacher's; none for a bundle, which gives no features.
+        """Return the projection from the student's features to the teacher's; empty for a bundle without features.
 
-        A product without columns would end the process: oneDNN throws where nobody catches.
+        A matrix product with zero columns would end the process with an uncaught exception of oneDNN.
         """
         channels, width = self.spec.blocks[-1].channels, len(scaling.feature_mean)
         if not width:
@@ -295,9 +295,9 @@ class Distillation:
             return state.best
         trainer = DistilTrainer(self.spec, self.heads, scaling, phase, state, self.plan.seed, self.replicas)
         held_out = as_float(self.validation.inputs()), self._targets(self.validation, scaling)
-        shown = self.progress if self.replicas.chief else None
-        total, begun = phase.epochs * phase.steps_per_epoch, state.epoch * phase.steps_per_epoch
-        bar = Progress(f"distilling ({name})", total, f"batches of {self._batch()}", shown, begun)
+        stream = self.progress if self.replicas.chief else None
+        total, done = phase.epochs * phase.steps_per_epoch, state.epoch * phase.steps_per_epoch
+        bar = Progress(f"distilling ({name})", total, f"batches of {self._batch()}", stream, done)
         note = ""
         while trainer.epoch < phase.epochs:
             batches = self._batches(scaling, [self.plan.seed, PHASE_NUMBER[phase.kind], trainer.epoch])
@@ -313,7 +313,7 @@ class Distillation:
         return np.concatenate(parts, axis=1).astype(np.float32)
 
     def _batches(self, scaling: Scaling, seed: list[int]) -> Iterator[Parts]:
-        """Every worker draws the same batches, and makes its own rows of them."""
+        """Yield the batches of an epoch; every worker draws the same batches and makes its own rows of them."""
         rng = np.random.default_rng(seed)
         order = rng.permutation(len(self.train))
         size = self._batch()
@@ -324,7 +324,7 @@ class Distillation:
             yield {replica: (as_float(x[rows]), y[rows]) for replica, rows in shares.items()}
 
     def _disturbed(self, part: Windows, rng: np.random.Generator, mine: Sequence[slice]) -> I8:
-        """The inputs of a batch; only one's own rows are disturbed, but all are drawn for."""
+        """Return the inputs of a batch. Random numbers are drawn for all rows, but only own rows are disturbed."""
         x = part.inputs().copy()
         for k in np.flatnonzero(rng.random(len(part)) < self.plan.disturbed):
             given = drawn(rng, CONTEXT_SAMPLES)

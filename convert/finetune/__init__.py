@@ -1,4 +1,4 @@
-"""Fine-tuning: from a checkpoint or from nothing to a teacher."""
+"""Fine-tuning: training of a teacher from a checkpoint or from scratch."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Augmentation of a training segment, as in the nearest published recipe (shunxio/AnyECG-CCTA, train.py).
 
-What AnyECG-Lab did is not published; this is the recipe of its first author's next work, and a setting. Segments are
+The augmentation of AnyECG-Lab is not published; this recipe is from the next work of its first author. Segments are
 z-scores, so sizes are in standard deviations.
 """
 
@@ -22,17 +22,17 @@ class Augmentation:
     """Chance and size of each change.
 
     Attributes:
-        roll: Chance of a shift around the circle.
+        roll: Chance of a circular shift.
         roll_share: Largest shift, as a share of the segment.
-        scale: Chance of another amplitude.
-        scale_by: Largest relative change.
+        scale: Chance of a change of the amplitude.
+        scale_by: Largest relative change of the amplitude.
         noise: Chance of white noise.
-        noise_sd: Its standard deviation.
-        noise_clamp: Its largest value.
+        noise_sd: Standard deviation of the noise.
+        noise_clamp: Largest absolute value of the noise.
         mask: Chance of a stretch of zeros.
-        mask_share: Shortest and longest stretch, as a share of the segment.
-        shape: Chance of another form of the waves; not part of the published recipe, and 0 unless asked for.
-        shape_size: Largest norm of what is added to the filter that does it, which is 1 at its centre.
+        mask_share: Shortest and longest stretch of zeros, as a share of the segment.
+        shape: Chance of a change of the wave shapes; not a part of the published recipe, and 0 by default.
+        shape_size: Largest norm of the random part of the filter that changes the shapes; its centre tap is 1.
     """
 
     roll: float = 0.8
@@ -51,27 +51,27 @@ class Augmentation:
         chances = (self.roll, self.scale, self.noise, self.mask, self.shape)
         shares = (*chances, self.roll_share, self.scale_by, *self.mask_share)
         if not all(0.0 <= s <= 1.0 for s in shares) or self.mask_share[0] > self.mask_share[1]:
-            raise UsageError("chances and shares of an augmentation lie between 0 and 1")
+            raise UsageError("chances and shares of the augmentation must be 0 to 1")
         if not 0.0 <= self.shape_size <= 4.0:
-            raise UsageError(f"a change of form of size {self.shape_size:g}", "give 0 to 4")
+            raise UsageError(f"--reshape-size is {self.shape_size:g}", "give 0 to 4")
 
 
 def intensity(epoch: int, epochs: int) -> float:
-    """Of an epoch: 1 at the first, along a cosine to 0.5 at the last."""
+    """Return the intensity of the augmentation in an epoch: a cosine from 1 in the first to 0.5 in the last epoch."""
     return 0.75 + 0.25 * math.cos(math.pi * min(1.0, epoch / max(1, epochs - 1)))
 
 
 def augment(segment: F32, rng: np.random.Generator, options: Augmentation, strength: float) -> F32:
-    """Another segment made of one.
+    """Return an augmented copy of a segment.
 
     Args:
-        segment: ``(n,)``.
-        rng: Of this segment in this epoch.
+        segment: The segment, ``(n,)``.
+        rng: Random generator of this segment in this epoch.
         options: Chances and sizes.
-        strength: Factor on the sizes, 0 to 1.
+        strength: Factor of the sizes, 0 to 1.
 
     Returns:
-        ``(n,)``.
+        The augmented segment, ``(n,)`` float32.
     """
     n = len(segment)
     chance, u = rng.random(4), rng.random(4)
@@ -96,13 +96,14 @@ def augment(segment: F32, rng: np.random.Generator, options: Augmentation, stren
 
 
 SHAPE_TAPS = 61
-"""Of the filter that gives waves another form: 60 ms to either side, so intervals between waves stay what they are."""
+"""Length of the filter that changes the wave shapes: 60 ms to each side, so that the intervals between waves are kept.
+"""
 
 
 def _reshaped(x: F32, rng: np.random.Generator, size: float) -> F32:
-    """Another heart with the same intervals: a drawn filter changes the form of every wave alike, and no rate or delay.
+    """Change the shape of all waves with a random filter, but not the intervals or the rate.
 
-    A network that sees few patients knows each by the form of its waves; this takes that away.
+    A network that is trained on few patients can recognise each of them by their wave shapes; this prevents it.
     """
     added = np.convolve(rng.standard_normal(SHAPE_TAPS), np.hanning(9), "same") * np.hanning(SHAPE_TAPS)
     added *= size * rng.random() / np.linalg.norm(added)

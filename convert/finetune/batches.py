@@ -1,8 +1,8 @@
-"""Batches of a prepared data set: the same on every worker and in every run, read from the disk as they are needed.
+"""Batches of a prepared data set, the same on every worker and in every run, read from disk as they are needed.
 
-Segments of MC-MED do not fit into memory. An epoch takes the shards in a drawn order, some of them together as a pool,
-and the segments of a pool in a drawn order: reading stays local, and a batch holds patients from all over a pool. Order
-and augmentation depend on seed, epoch and segment alone, so a run can stop anywhere and go on.
+The segments of MC-MED do not fit into memory. An epoch takes the shards in random order, combines some of them into a
+pool, and shuffles the segments of the pool. Reading stays local, and a batch has patients of the whole pool. Order and
+augmentation depend only on seed, epoch and segment, so a run can stop and resume anywhere.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from firmware_bridge.errors import InputError
 F32 = NDArray[np.float32]
 
 POOL_SEGMENTS = 65_536
-"""Segments that are mixed with each other: 655 MB of them, of which the system keeps in memory what it can."""
+"""Number of segments that are shuffled together: 655 MB, of which the operating system caches as much as it can."""
 
 OPEN_TARGETS = 1 << 29
-"""Bytes of targets held; beyond that the shard that was not used for longest is read again when it is needed."""
+"""Maximum size of the targets in memory, bytes; beyond it the least recently used shard is dropped."""
 
 ORDER, AUGMENT, CHOICE = 21, 22, 23
-"""Streams of chance, beside the seed and the epoch."""
+"""Numbers of the random streams, used with the seed and the epoch."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,9 +36,9 @@ class Rows:
     """Segments of a part of the data.
 
     Attributes:
-        shard: Index of each one's shard in ``names``, ``(n,)``.
-        row: Its place there, ``(n,)``.
-        names: Shards of the part.
+        shard: Index of each segment's shard in ``names``, ``(n,)``.
+        row: Index of each segment in its shard, ``(n,)``.
+        names: Names of the shards of the part.
     """
 
     shard: NDArray[np.int32]
@@ -49,28 +49,28 @@ class Rows:
         return len(self.row)
 
     def take(self, which: NDArray[np.intp] | slice) -> Rows:
-        """Some of them."""
+        """Return some of the segments."""
         return Rows(self.shard[which], self.row[which], self.names)
 
 
 def all_rows(data: PreparedDataset, part: Part) -> Rows:
-    """Every segment of a part.
+    """Return all segments of a part.
 
     Raises:
-        InputError: There is none.
+        InputError: The part has no segment.
     """
     names = data.names(part)
     sizes = {entry["name"]: int(entry["segments"]) for entry in data.manifest["shards"]}
     counts = [sizes[name] for name in names]
     if not sum(counts):
-        raise InputError(f"{data.folder} has no segment in its part '{part}'", "a split with more patients is needed")
+        raise InputError(f"{data.folder} has no segment in its part '{part}'", "prepare a split with more patients")
     shard = np.repeat(np.arange(len(names), dtype=np.int32), counts)
     row = np.concatenate([np.arange(n, dtype=np.int32) for n in counts])
     return Rows(shard, row, tuple(names))
 
 
 def visits_of(data: PreparedDataset, rows: Rows) -> NDArray[np.int64]:
-    """The visit of each segment, ``(n,)``; one look into every shard."""
+    """Return the visit of each segment, ``(n,)``; every shard is read once."""
     out = np.empty(len(rows), np.int64)
     for i, name in enumerate(rows.names):
         mine = np.flatnonzero(rows.shard == i)
@@ -80,23 +80,23 @@ def visits_of(data: PreparedDataset, rows: Rows) -> NDArray[np.int64]:
 
 
 def spread_rows(rows: Rows, visit: NDArray[np.int64], per_visit: int, most: int) -> Rows:
-    """Segments evenly spread over visits, for judging.
+    """Return segments that are evenly spread over visits, for the validation.
 
     Args:
-        rows: To choose from.
-        visit: Of each.
-        per_visit: Of a visit at most.
-        most: Altogether.
+        rows: Segments to choose from.
+        visit: Visit of each segment, ``(n,)``.
+        per_visit: Maximum number of segments of a visit.
+        most: Maximum number of segments in total.
     """
     place, size = _places(visit)
     step = np.maximum(1.0, size / per_visit)
-    # The k-th of those that are kept lies at k * step: kept is whoever is the first at or after such a point.
+    # A segment is kept if it is the first one at or after a multiple of step.
     kept = np.floor(place / step) != np.floor((place - 1) / step)
     return rows.take(evenly(np.flatnonzero(kept), most))
 
 
 def drawn_rows(rows: Rows, visit: NDArray[np.int64], per_visit: int, seed: Sequence[int]) -> Rows:
-    """At most so many segments of every visit, drawn anew by seed; all of them where ``per_visit`` is 0."""
+    """Return ``per_visit`` random segments of every visit at most; all segments if it is 0."""
     if not per_visit:
         return rows
     mixed = np.random.default_rng([*seed, CHOICE]).permutation(len(rows))
@@ -105,7 +105,7 @@ def drawn_rows(rows: Rows, visit: NDArray[np.int64], per_visit: int, seed: Seque
 
 
 def _places(visit: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The place of each among those of its visit, and how many these are."""
+    """Return the index of each segment within its visit, and the number of segments of its visit."""
     _, which, count = np.unique(visit, return_inverse=True, return_counts=True)
     order = np.argsort(which, kind="stable")
     place = np.empty(len(visit), np.intp)
@@ -114,18 +114,18 @@ def _places(visit: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.intp
 
 
 def evenly(what: NDArray[np.intp], most: int) -> NDArray[np.intp]:
-    """At most so many, evenly spread."""
+    """Return at most ``most`` entries, evenly spread."""
     if len(what) <= most:
         return what
     return what[np.linspace(0, len(what) - 1, most).round().astype(np.intp)]
 
 
 def epoch_order(rows: Rows, seed: Sequence[int]) -> NDArray[np.intp]:
-    """The order of an epoch: shards in a drawn order, the segments of a pool of them mixed.
+    """Return the order of an epoch: random order of the shards, and shuffled segments within each pool of shards.
 
     Args:
-        rows: The segments, ordered by shard.
-        seed: Of this epoch.
+        rows: Segments, sorted by shard.
+        seed: Seed of the epoch.
     """
     rng = np.random.default_rng([*seed, ORDER])
     counts = np.bincount(rows.shard, minlength=len(rows.names))
@@ -142,10 +142,10 @@ def epoch_order(rows: Rows, seed: Sequence[int]) -> NDArray[np.intp]:
 
 
 class Reader:
-    """Reads segments and targets of any rows, and keeps the targets of the shards in use.
+    """Reads segments and targets, and keeps the targets of recent shards in memory.
 
     Args:
-        data: The data.
+        data: The prepared data set.
     """
 
     def __init__(self, data: PreparedDataset) -> None:
@@ -154,15 +154,15 @@ class Reader:
         self._bytes = 0
 
     def segments(self, rows: Rows) -> F32:
-        """Segments, ``(n, 5000)``."""
+        """Return the segments, ``(n, 5000)`` float32."""
         out = np.empty((len(rows), 5000), np.float32)
         for shard, at, mine in self._by_shard(rows):
-            order = np.argsort(mine, kind="stable")  # from front to back on the disk
+            order = np.argsort(mine, kind="stable")  # read the file from start to end
             out[at[order]] = shard[0].segments(mine[order])
         return out
 
     def targets(self, rows: Rows) -> F32:
-        """Targets, ``(n, heads)``, NaN where unknown."""
+        """Return the targets, ``(n, heads)`` float32, NaN where unknown."""
         out = np.empty((len(rows), len(self._data.heads)), np.float32)
         for shard, at, mine in self._by_shard(rows):
             out[at] = shard[1][mine]
@@ -189,13 +189,13 @@ class Epoch:
     """The batches of one epoch.
 
     Attributes:
-        reader: Of the data.
-        rows: In the order of the epoch.
-        seed: Of the run.
-        number: Of the epoch.
-        batch: Segments of a global batch.
-        augmentation: What is done to them.
-        intensity: Of the augmentation, 0 to 1.
+        reader: Reader of the data.
+        rows: Segments in the order of the epoch.
+        seed: Seed of the run.
+        number: Number of the epoch, from 0.
+        batch: Number of segments of a global batch.
+        augmentation: Augmentation of the segments; ``None`` for none.
+        intensity: Intensity of the augmentation, 0 to 1.
     """
 
     reader: Reader
@@ -208,15 +208,15 @@ class Epoch:
 
     @property
     def steps(self) -> int:
-        """Full batches."""
+        """Number of full batches."""
         return len(self.rows) // self.batch
 
     def read(self, step: int, part: slice) -> tuple[F32, F32]:
-        """A replica's part of a batch: segments ``(m, 5000)`` and targets ``(m, heads)``.
+        """Return a replica's part of a batch: segments ``(m, 5000)`` and targets ``(m, heads)``.
 
         Args:
-            step: Number of the batch.
-            part: Rows of it.
+            step: Number of the batch, from 0.
+            part: Rows of the replica in the batch.
         """
         first = step * self.batch
         rows = self.rows.take(slice(first + part.start, first + part.stop))

@@ -1,4 +1,4 @@
-"""The epochs of a training: batches read ahead, a score on patients apart, states that survive a kill."""
+"""The epochs of a training: batches that are read ahead, a score on validation patients, and states to resume from."""
 
 from __future__ import annotations
 
@@ -41,31 +41,35 @@ Parts = Mapping[int, tuple[F32, F32]]
 
 STATE, BEST = "state.npz", "best.npz"
 
-LEAST_EACH = 5
-"""Positive and negative validation segments that a head needs to have a say in the choice of the epoch."""
+MIN_EACH = 5
+"""Minimum number of positive and of negative validation segments with which a head counts in the choice of the epoch.
+"""
 
 AHEAD = 3
-"""Batches read while a step is computed."""
+"""Number of batches that are read while a step is computed."""
 
 CURVE_POINTS = 4000
+"""Approximate number of points of the loss curve."""
+
 SCORE_BATCH = 64
+"""Number of segments in a batch when the network is scored."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Task:
-    """One training.
+    """Data and options of one training.
 
     Attributes:
-        data: Prepared.
-        reader: Of its segments, or of their features.
-        train: Segments to learn from.
-        visit: Visit of each.
-        val: Segments that choose the epoch.
-        weights: Of the heads.
-        options: How.
-        folder: Of the states; logs go beside it.
-        key: Of data, start and options; states of another key are refused.
-        save_every_s: Seconds between states within an epoch.
+        data: The prepared data set.
+        reader: Reader of its segments, or of their features.
+        train: Training segments.
+        visit: Visit of each training segment, ``(n,)``.
+        val: Validation segments, which select the epoch.
+        weights: Weights of the heads.
+        options: Options of the training.
+        folder: Folder of the states; the logs are in its parent.
+        key: Fingerprint of data, start and options; states with another key are refused.
+        save_every_s: Time between states within an epoch, seconds.
     """
 
     data: PreparedDataset
@@ -80,21 +84,21 @@ class Task:
     save_every_s: float
 
     def batch(self, replicas: int) -> int:
-        """Segments of a step: fewer where there are fewer, and as many for every replica and pass."""
+        """Return the number of segments of a step, a multiple of replicas times passes; smaller for small data."""
         parts = replicas * self.options.passes
         n = min(self.options.batch, len(drawn_rows(self.train, self.visit, self.options.segments_per_visit, [0])))
         if n < parts:
-            raise InputError(f"{n} training segments are fewer than {parts} workers and passes", "take fewer of them")
+            raise InputError(f"{n} training segments are too few for {parts} workers and passes", "use fewer of them")
         return n // parts * parts
 
 
 class Run:
-    """Goes through the epochs.
+    """One run of a training through its epochs.
 
     Args:
-        task: What to do.
+        task: Data and options.
         trained: The network, made within ``replicas.scope()``.
-        replicas: Who takes part.
+        replicas: Workers that train.
         progress: Stream for the progress line, or ``None``.
     """
 
@@ -113,14 +117,14 @@ class Run:
         self._val_y = task.reader.targets(task.val)
 
     def run(self) -> Progressed:
-        """Trains until the last epoch, or until nothing more is gained; goes on where a run was stopped.
+        """Train until the last epoch or until the score no longer improves; resume an interrupted run.
 
         Raises:
-            InputError: The training diverged, or a state is damaged or of another run.
-            LinkError: Another worker is gone.
+            InputError: The training diverged, or a state is damaged or belongs to another run.
+            LinkError: Another worker has stopped.
             OutputError: A state cannot be written.
-            KeyboardInterrupt: It was asked to stop; the state is saved.
-            SystemExit: The same, by SIGTERM.
+            KeyboardInterrupt: The user stopped the run with Ctrl-C; the state is saved.
+            SystemExit: SIGTERM stopped the run; the state is saved.
         """
         at = self._begin()
         o = self._task.options
@@ -140,11 +144,11 @@ class Run:
         return at
 
     def restore_best(self) -> None:
-        """Gives the network the weights of its best epoch."""
+        """Set the weights of the network to those of the best epoch."""
         self.loop.load_network(self._best)
 
     def score(self, rows: Rows) -> F32:
-        """The network's outputs of segments, ``(n, heads)``."""
+        """Return the network's outputs of segments, ``(n, heads)`` float32."""
         parts = [
             self.loop.score(self._task.reader.segments(rows.take(slice(i, i + SCORE_BATCH))))
             for i in range(0, len(rows), SCORE_BATCH)
@@ -161,8 +165,10 @@ class Run:
             best = load_progress(folder / BEST, key)
             if at.best >= 0:
                 if best is None:
-                    raise InputError(f"{folder / BEST} is missing", f"delete {folder / STATE} and start again")
-                # Killed between the two files, it may be one epoch newer; that epoch is then gone through again.
+                    raise InputError(
+                        f"{folder / BEST} is missing", f"delete {folder / STATE} and run the command again"
+                    )
+                # After a kill between the two writes it may be one epoch newer; that epoch is then run again.
                 self._best = best[0]
         self._replicas.barrier(at.epoch * self.steps + at.step)
         return at
@@ -194,16 +200,16 @@ class Run:
         _obey(stop)
 
     def _judge(self, at: Progressed, log: Log) -> None:
-        """Scores the epoch, and keeps the network where it is the best so far."""
+        """Score the epoch, and keep the network if it is the best so far."""
         with self.loop.averaged():
             self._judge_now(at, log)
 
     def _judge_now(self, at: Progressed, log: Log) -> None:
         logits = self.score(self._task.val)
         heads = self._task.data.heads
-        area, each = macro_auroc(heads, logits, self._val_y, LEAST_EACH)
+        area, each = macro_auroc(heads, logits, self._val_y, MIN_EACH)
         loss = float(np.mean(segment_losses(self._task.weights, logits, self._val_y)))
-        # Without a head that can be judged, the loss is all there is.
+        # Without a head that can be judged, the loss selects the epoch.
         score = -loss if area is None else area
         entry = {
             "epoch": at.epoch + 1, "loss": at.loss / self.steps, "val_loss": loss, "val_macro_auroc": area,
@@ -224,7 +230,7 @@ class Run:
             save_progress(self._task.folder / STATE, self.loop.arrays(), at, self._task.key)
 
     def _ahead(self, epoch: Epoch, first: int) -> Iterator[Parts]:
-        """The batches from ``first`` on, read by another thread while a step is computed."""
+        """Yield the batches from ``first`` on, which another thread reads while a step is computed."""
 
         def read(step: int) -> Parts:
             return {r: epoch.read(step, self._replicas.rows(self.batch, r)) for r in self._replicas.local()}
@@ -252,10 +258,10 @@ class Run:
 
 
 class _Losses:
-    """Sums the losses of an epoch, one by one in their order wherever it is interrupted, and waits for them seldom.
+    """Sums the losses of an epoch in their order, independent of interruptions, and rarely waits for them.
 
     Args:
-        at: Takes the sum.
+        at: Progress of the run, which gets the sum.
     """
 
     def __init__(self, at: Progressed) -> None:
@@ -263,14 +269,14 @@ class _Losses:
         self._open: list[Any] = []
 
     def add(self, loss: Any) -> None:
-        """Takes a step's loss, which may still be computed."""
+        """Add the loss of a step, whose computation may not be finished."""
         self._open.append(loss)
 
     def settle(self) -> float:
-        """Adds up, and gives the last one.
+        """Sum the losses, and return the last one.
 
         Raises:
-            InputError: One is not finite.
+            InputError: A loss is not finite.
         """
         value = math.nan
         for value in map(float, self._open):
@@ -278,41 +284,43 @@ class _Losses:
         self._open.clear()
         if not math.isfinite(self._at.loss):
             where = f"epoch {self._at.epoch + 1}, step {self._at.step}"
-            raise InputError(f"the training diverged in {where}: its loss is not finite", "lower --rate, or --clip 1")
+            raise InputError(
+                f"the training diverged in {where}: its loss is not finite", "lower --rate, or use --clip 1"
+            )
         return value
 
 
-def _obey(came: list[int]) -> None:
-    """Ends the run where a signal has asked for it, with the exit code of that signal."""
-    if came and came[0] == signal.SIGTERM:
+def _obey(received: list[int]) -> None:
+    """End the run if a signal was received, with the exit code of that signal."""
+    if received and received[0] == signal.SIGTERM:
         raise SystemExit(EXIT_SIGTERM)
-    if came:
+    if received:
         raise KeyboardInterrupt
 
 
 @contextmanager
 def _stop() -> Iterator[list[int]]:
-    """Signals that ask to end are noted and obeyed between two steps, where the state is whole; the second one at once.
+    """Collect SIGINT and SIGTERM, so that the run can end between two steps; a second signal ends it immediately.
 
     Yields:
-        The signals that came.
+        The received signals.
     """
-    came: list[int] = []
+    received: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
         del frame
-        if came:
+        if received:
             raise KeyboardInterrupt
-        came.append(number)
+        received.append(number)
 
     before = {}
     for number in (signal.SIGINT, signal.SIGTERM):
         try:
             before[number] = signal.signal(number, note)
-        except ValueError:  # not in the main thread: whoever runs this there handles signals
+        except ValueError:  # not in the main thread, where the caller handles signals
             break
     try:
-        yield came
+        yield received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -1,7 +1,7 @@
-"""What a training hands on: the teacher twice, what its outputs mean, how its labels were made, whom it has seen.
+"""Output files of a training: the teacher in two formats, its outputs, its label plan, and the patients it has seen.
 
-The file ``teacher.pth`` is what ECGFounder's own code writes and PyTorch loads; values come out in the lab's unit, and
-what the weight of rare positives added to a logit is taken off again.
+``teacher.pth`` has the format of ECGFounder's own code, which PyTorch loads. Its values are in the unit of the lab, and
+its logits do not have the shift that the weight of rare positives causes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from convert.datasets.prepared import PreparedDataset
 from convert.finetune.log import curve_csv, curve_svg
 from convert.finetune.loss import HeadWeights
 from convert.finetune.step import Progressed
-from firmware_bridge.errors import InputError, OutputError
+from edge.process.files import write_atomically
+from firmware_bridge.errors import InputError
 
 F32 = NDArray[np.float32]
 
@@ -32,17 +33,20 @@ TEACHER, KERAS, OUTPUTS, LABELS, PATIENTS, REPORT = (
     "teacher.pth", "teacher.keras", "outputs.json", "labels.json", "patients.json", "finetune.json",
 )  # fmt: skip
 
+FREE_DISK = "free some space or name another --out"
+
 READBACK_LIMIT = 1e-4
-"""Largest difference of logits between what was trained and what was read back, in standard deviations of a target."""
+"""Largest difference between the outputs of the trained network and of the files, in standard deviations of a target.
+"""
 
 
 def in_units(net: Any, data: PreparedDataset, weights: HeadWeights) -> dict[str, F32]:
-    """The network's tensors with the last layer in the units of the outputs.
+    """Return the network's tensors, with a last layer that gives the outputs in their units.
 
     Args:
-        net: Trained on the targets of ``data``.
-        data: Whose scaling it has.
-        weights: What it was trained with.
+        net: Network that was trained on the targets of ``data``.
+        data: Data set with the scaling of the targets.
+        weights: Weights of the heads in the training.
     """
     from convert.checkpoint.net1d import to_tensors
 
@@ -58,23 +62,23 @@ def in_units(net: Any, data: PreparedDataset, weights: HeadWeights) -> dict[str,
 def write_teacher(
     out: Path, net: Any, data: PreparedDataset, weights: HeadWeights, at: Progressed, steps: int, look: F32
 ) -> dict[str, float]:
-    """Writes the teacher and everything beside it but the report, and reads both forms back.
+    """Write the teacher in both formats and all other files except the report, and read the teacher back.
 
     Args:
-        out: Folder.
-        net: The best network; its last layer is put into the units of the outputs.
-        data: That it was trained on.
-        weights: What it was trained with.
-        at: The whole run.
-        steps: Of an epoch.
-        look: Segments to compare on, ``(n, 5000)``.
+        out: Output folder.
+        net: The best network; its last layer is changed to the units of the outputs.
+        data: Data set of the training.
+        weights: Weights of the heads in the training.
+        at: The finished run.
+        steps: Number of steps of an epoch.
+        look: Segments for the comparison, ``(n, 5000)``.
 
     Returns:
-        Largest difference of the outputs of either form from the network's, in units of a target's spread.
+        Largest difference of the outputs from those of the network by file, in standard deviations of a target.
 
     Raises:
         OutputError: A file cannot be written.
-        InputError: What is read back is another network.
+        InputError: A file reads back differently.
     """
     trained = np.asarray(net(look, training=False)["logits"])
     tensors = in_units(net, data, weights)
@@ -96,18 +100,18 @@ def write_teacher(
         difference[name] = float(np.abs(found - trained).max())
         if not difference[name] <= READBACK_LIMIT * max(1.0, float(np.abs(trained).max())):
             raise InputError(
-                f"{out / name} gives outputs that differ by {difference[name]:.2g} from what was trained",
-                "is the disk sound?",
+                f"{out / name} reads back differently: its outputs differ by {difference[name]:.2g} from the network",
+                "check the disk",
             )
-    write_text(out / OUTPUTS, as_json({"outputs": [_output(h) for h in data.heads]}))
-    write_text(out / LABELS, as_json({"schema": LABELS_SCHEMA, "plan": data.manifest["plan"]}))
-    write_text(out / "loss.csv", curve_csv(at.curve))
-    write_text(out / "loss.svg", curve_svg(at, steps))
+    write_atomically(out / OUTPUTS, as_json({"outputs": [_output(h) for h in data.heads]}), advice=FREE_DISK)
+    write_atomically(out / LABELS, as_json({"schema": LABELS_SCHEMA, "plan": data.manifest["plan"]}), advice=FREE_DISK)
+    write_atomically(out / "loss.csv", curve_csv(at.curve), advice=FREE_DISK)
+    write_atomically(out / "loss.svg", curve_svg(at, steps), advice=FREE_DISK)
     return difference
 
 
 def in_targets(outputs: F32, data: PreparedDataset, weights: HeadWeights) -> F32:
-    """Outputs in their units back in the scale of the targets that the training had."""
+    """Scale outputs in their units back to the targets of the training."""
     found = outputs + weights.logit_shift
     for j, head in enumerate(data.heads):
         if head.kind == "value":
@@ -116,7 +120,7 @@ def in_targets(outputs: F32, data: PreparedDataset, weights: HeadWeights) -> F32
 
 
 def write_patients(path: Path, data: PreparedDataset) -> None:
-    """Whom the teacher has seen, so that nobody judges it on them.
+    """Write the list of the patients that the teacher has seen, so that it is never judged on them.
 
     Raises:
         OutputError: The file cannot be written.
@@ -125,7 +129,7 @@ def write_patients(path: Path, data: PreparedDataset) -> None:
     from convert.teacher.prepared_patients import prepared_hashes
 
     parts = {"train": prepared_hashes(data, "train"), "val": prepared_hashes(data, "val")}
-    write_text(path, patients_file(parts).decode())
+    write_atomically(path, patients_file(parts), advice=FREE_DISK)
 
 
 def _output(head: Any) -> dict[str, Any]:
@@ -134,7 +138,7 @@ def _output(head: Any) -> dict[str, Any]:
 
 
 def as_json(content: Mapping[str, Any]) -> str:
-    """Text of a JSON file; what is no number is left out of it."""
+    """Return the text of a JSON file, with ``null`` in place of NaN and infinity."""
     return json.dumps(_plain(content), indent=1, allow_nan=False) + "\n"
 
 
@@ -144,20 +148,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(v) for v in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a file whole or not at all.
-
-    Raises:
-        OutputError: It cannot be written.
-    """
-    partial = path.with_name(f".{path.name}.part")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise OutputError(
-            f"cannot write {path}: {error.strerror or error}", "free some space or name another"
-        ) from None

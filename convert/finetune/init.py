@@ -1,7 +1,7 @@
-"""Where a training begins: a checkpoint with a new last layer, or nothing.
+"""Start of a training: a checkpoint with a new last layer, or random weights.
 
-ECGFounder's own way (its README): drop ``dense``, put a new linear layer of as many outputs as there are heads.
-A checkpoint of twelve leads is read as the one-lead network that does the same where the other eleven are zero.
+As the README of ECGFounder describes, ``dense`` is replaced by a new linear layer with one output for each head. A
+twelve-lead checkpoint is read as the one-lead network with the same result when the other eleven leads are zero.
 """
 
 from __future__ import annotations
@@ -28,25 +28,27 @@ SHAPES: Mapping[str, Net1DSpec] = {
     "small": Net1DSpec(1, 8, 1.0, (8, 16, 16, 32), (1, 1, 1, 1), 16, 2, 8),
     "tiny": Net1DSpec(1, 8, 1.0, (8, 16), (1, 1), 16, 2, 8),
 }
-"""Networks to train from nothing: ECGFounder's own, the smallest published relative (Nokia-Bell-Labs/ecg-foundation-
-model), one for a few hundred patients that sees a second at once, and one for a look at the command itself."""
+"""Networks to train from scratch: that of ECGFounder, its smallest published relative
+(Nokia-Bell-Labs/ecg-foundation-model), one for a few hundred patients with a receptive field of one second, and one to
+try out the command."""
 
 LEADS = ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
-"""Order of a twelve-lead checkpoint's inputs (ECGFounder)."""
+"""Order of the inputs of a twelve-lead checkpoint (ECGFounder)."""
 
 DENSE = ("dense.weight", "dense.bias")
+"""Tensors of the last layer."""
 
 
 @dataclass(frozen=True, slots=True)
 class InitOptions:
-    """What a start needs to be told.
+    """Options of the start of a training.
 
     Attributes:
-        init: A checkpoint, or ``scratch``.
-        shape: Of a network from nothing, a key of :data:`SHAPES`.
-        stride: Of a checkpoint's stages; ``None`` for what it says itself, else 2.
-        use_bn: Batch normalisation; ``None`` for what a checkpoint says itself, else off; from nothing, on.
-        lead: Of a twelve-lead checkpoint.
+        init: Path of a checkpoint, or ``scratch``.
+        shape: Network for ``scratch``, a key of :data:`SHAPES`.
+        stride: Stride of a checkpoint's stages; ``None`` for the stride in the file, or 2 if it has none.
+        use_bn: Batch normalisation; ``None`` for the fact in the checkpoint, or off if it has none; on for ``scratch``.
+        lead: Lead of a twelve-lead checkpoint.
     """
 
     init: str
@@ -57,14 +59,14 @@ class InitOptions:
 
     @property
     def scratch(self) -> bool:
-        """Whether it begins from nothing."""
+        """Whether the training starts from random weights."""
         return self.init == SCRATCH
 
     def __post_init__(self) -> None:
         if self.shape not in SHAPES:
-            raise UsageError(f"no shape is called {self.shape!r}", f"one of {', '.join(SHAPES)}")
+            raise UsageError(f"unknown shape {self.shape!r}", f"use one of {', '.join(SHAPES)}")
         if self.lead not in LEADS:
-            raise UsageError(f"no lead is called {self.lead!r}", f"one of {', '.join(LEADS)}")
+            raise UsageError(f"unknown lead {self.lead!r}", f"use one of {', '.join(LEADS)}")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -72,10 +74,10 @@ class Start:
     """A network to train.
 
     Attributes:
-        spec: Its options, with the outputs of the data.
-        tensors: Weights of everything but ``dense``; empty from nothing.
-        sha256: Of the checkpoint, or empty.
-        remarks: What the user should know, one sentence each.
+        spec: Size of the network, with the outputs of the data.
+        tensors: Weights of all layers except ``dense``; empty for ``scratch``.
+        sha256: SHA-256 of the checkpoint, hexadecimal; empty for ``scratch``.
+        remarks: Remarks for the user, one sentence each.
     """
 
     spec: Net1DSpec
@@ -85,14 +87,14 @@ class Start:
 
 
 def open_start(options: InitOptions, outputs: int) -> Start:
-    """Reads the checkpoint that a training begins with.
+    """Read the checkpoint from which a training starts.
 
     Args:
-        options: What is asked for.
-        outputs: Heads of the data.
+        options: Options of the start.
+        outputs: Number of heads of the data.
 
     Raises:
-        InputError: The checkpoint cannot be read, or is of another network.
+        InputError: The checkpoint cannot be read, or belongs to another network.
     """
     if options.scratch:
         bn = True if options.use_bn is None else options.use_bn
@@ -113,21 +115,23 @@ def open_start(options: InitOptions, outputs: int) -> Start:
 def _one_lead(checkpoint: Checkpoint, lead: str) -> NDArray[np.float32]:
     weight: NDArray[np.float32] = np.asarray(checkpoint.tensors["first_conv.conv.weight"], np.float32)
     if weight.shape[1] != len(LEADS):
-        raise InputError(f"{checkpoint.path} reads {weight.shape[1]} leads", "one or twelve can be fine-tuned")
+        raise InputError(
+            f"{checkpoint.path} reads {weight.shape[1]} leads", "give a checkpoint with one or twelve leads"
+        )
     i = LEADS.index(lead)
     return weight[:, i : i + 1]
 
 
 def build(start: Start, bias: NDArray[np.float32], seed: int) -> Any:
-    """The network with its first weights: the checkpoint's, a new last layer with the given bias.
+    """Build the network with the weights of the checkpoint and a new last layer with the given bias.
 
     Args:
-        start: What to build.
-        bias: Of the last layer, ``(outputs,)``.
-        seed: Of what is drawn.
+        start: Network and weights.
+        bias: Bias of the last layer, ``(outputs,)``.
+        seed: Seed of the random weights.
 
     Raises:
-        InputError: A tensor of the checkpoint is missing or does not fit.
+        InputError: A tensor of the checkpoint is missing or has the wrong shape.
     """
     import keras
 
@@ -136,7 +140,7 @@ def build(start: Start, bias: NDArray[np.float32], seed: int) -> Any:
     keras.utils.set_random_seed(seed)
     net = net1d_from_spec(start.spec)
     tensors = to_tensors(net) | dict(start.tensors)
-    # Nothing is known of the heads yet: the best constant, whatever the features say.
+    # The heads are untrained, so the network starts almost as the best constant, whatever the features are.
     tensors["dense.weight"] = tensors["dense.weight"] * np.float32(0.1)
     tensors["dense.bias"] = bias
     load_tensors(net, tensors)

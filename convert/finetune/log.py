@@ -1,4 +1,4 @@
-"""What a training says of itself: TensorBoard's event files, a table and a picture of the losses."""
+"""Training logs: event files for TensorBoard, and a table and a plot of the losses."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from firmware_bridge.errors import OutputError
 
 
 class Log:
-    """Writes scalars for TensorBoard; needs TensorFlow only.
+    """Writes scalars for TensorBoard with TensorFlow alone.
 
     Args:
-        folder: For the event files; ``None`` writes nothing.
+        folder: Folder of the event files; ``None`` writes nothing.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -29,7 +29,9 @@ class Log:
                 folder.mkdir(parents=True, exist_ok=True)
                 self._writer = self._tf.summary.create_file_writer(str(folder))
             except (OSError, self._tf.errors.OpError) as error:
-                raise OutputError(f"cannot write to {folder}: {error}", "free some space or name another") from None
+                raise OutputError(
+                    f"cannot write to {folder}: {error}", "free some space or name another --out"
+                ) from None
         self._metadata = _scalar_metadata() if self._writer is not None else None
 
     def __enter__(self) -> Self:
@@ -42,11 +44,11 @@ class Log:
             self._writer.close()
 
     def step(self, step: int, loss: float, rate: float) -> None:
-        """Of one step."""
+        """Log one step."""
         self._write(step, {"train/loss": loss, "train/learning_rate": rate})
 
     def epoch(self, epoch: int, loss: float, val_loss: float, area: float | None, each: Mapping[str, float]) -> None:
-        """Of one epoch."""
+        """Log one epoch."""
         scalars = {"epoch/train_loss": loss, "epoch/val_loss": val_loss}
         if area is not None:
             scalars["epoch/val_macro_auroc"] = area
@@ -59,7 +61,7 @@ class Log:
             return
         with self._writer.as_default():
             for tag, value in scalars.items():
-                # What tf.summary.scalar does, which is in the package tensorboard and not in TensorFlow.
+                # Same as tf.summary.scalar, which is in the package tensorboard and not in TensorFlow.
                 self._tf.summary.write(tag, self._tf.constant(value, "float32"), step, self._metadata)
 
 
@@ -72,7 +74,7 @@ def _scalar_metadata() -> Any:
 
 
 def curve_csv(curve: Sequence[tuple[int, float]]) -> str:
-    """Step and loss as a table."""
+    """Return step and loss as CSV."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(("step", "loss"))
@@ -81,11 +83,11 @@ def curve_csv(curve: Sequence[tuple[int, float]]) -> str:
 
 
 def curve_svg(at: Progressed, steps: int) -> str:
-    """The losses and the macro AUROC over the epochs, as SVG.
+    """Return a plot of the losses and the macro AUROC over the epochs, as SVG.
 
     Args:
-        at: The whole run.
-        steps: Of an epoch.
+        at: The finished run.
+        steps: Number of steps of an epoch.
     """
     import matplotlib as mpl
 
@@ -104,7 +106,7 @@ def curve_svg(at: Progressed, steps: int) -> str:
         right.plot([e for e, _ in judged], [a for _, a in judged], color="tab:orange")
         right.axhline(0.5, color="0.6", lw=0.8, ls="--")
         right.axvline(at.best + 1, color="tab:green", lw=0.8, label=f"best: epoch {at.best + 1}")
-        right.set(xlabel="epoch", title="macro AUROC, patients apart")
+        right.set(xlabel="epoch", title="macro AUROC, validation patients")
         right.legend(frameon=False, loc="upper left")
         for axes in (left, right):
             axes.spines[["top", "right"]].set_visible(False)

@@ -1,12 +1,12 @@
-"""The loss of a teacher: masked cross-entropy and masked regression, over labels of which most are unknown.
+"""The loss of a teacher: masked cross-entropy and masked regression, over labels most of which are unknown.
 
-A segment has labels of a few indicators only, and one of them is abnormal now and then. Both are evened out by weights
-that are made once, of the training part: a head known of every tenth segment counts ten times where it is known,
-and positives count more than negatives. The loss is then a plain sum over segments and heads, so that it does not
-matter how a batch is cut into passes or shared among workers.
+A segment has labels of only a few heads, and few of them are positive. Weights from the training part balance both: a
+head that is known for every tenth segment counts ten times where it is known, and positives count more than negatives.
+The loss is then a plain sum over segments and heads, which does not depend on the division of a batch into passes or
+between workers.
 
-What the weight of the positives shifts is taken back when the teacher is written: with weight ``w`` the best logit is
-``log(w p / (1 - p))``, so ``log w`` too high.
+With the weight ``w`` of the positives the best logit is ``log(w p / (1 - p))``, so it is too high by ``log w``. This
+shift is removed when the teacher is written.
 """
 
 from __future__ import annotations
@@ -24,20 +24,19 @@ from convert.datasets.prepared import PreparedDataset, PreparedHead
 
 F32 = NDArray[np.float32]
 
-LEAST_KNOWN = 0.02
-"""A head known of fewer segments than this share is weighted as if it were known of so many: a handful of labels must
-not rule the gradient."""
+MIN_KNOWN = 0.02
+"""Minimum share of known segments for the weight of a head, so that a few labels do not dominate the gradient."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeadWeights:
-    """How much each head counts.
+    """Weights of the heads.
 
     Attributes:
-        known: Factor on a known label, ``(heads,)``.
-        positive: Factor on a positive beside a negative, ``(heads,)``; 1 for a value.
-        prior: Share of positives among the known, ``(heads,)``; 0.5 for a value.
-        is_value: ``(heads,)``.
+        known: Weight of a known label, ``(heads,)``.
+        positive: Weight of a positive relative to a negative, ``(heads,)``; 1 for a value.
+        prior: Share of positives among the known labels, ``(heads,)``; 0.5 for a value.
+        is_value: Whether each head is a value, ``(heads,)``.
     """
 
     known: F32
@@ -47,23 +46,23 @@ class HeadWeights:
 
     @property
     def logit_shift(self) -> F32:
-        """What the weight of the positives adds to the best logit, ``(heads,)``."""
+        """Shift of the best logit by the weight of the positives, ``(heads,)``."""
         return np.log(self.positive)
 
     @property
     def first_bias(self) -> F32:
-        """The best constant output, where training begins, ``(heads,)``."""
+        """The best constant outputs, with which the training starts, ``(heads,)``."""
         p = np.clip(self.prior, 1e-3, 1 - 1e-3)
         return np.where(self.is_value, 0.0, np.log(p / (1 - p)) + self.logit_shift).astype(np.float32)
 
 
 def head_weights(data: PreparedDataset, most: float, value_weight: float) -> HeadWeights:
-    """The weights that the training part gives.
+    """Return the weights of the heads for the training part.
 
     Args:
-        data: The data.
-        most: Largest weight of a positive; 1 for none.
-        value_weight: Of a value head beside a probability.
+        data: The prepared data set.
+        most: Largest weight of a positive; 1 for equal weights.
+        value_weight: Weight of a value head relative to a probability.
     """
     counts = [_counts(data, head) for head in data.heads]
     total = max(1, data.size("train"))
@@ -72,9 +71,9 @@ def head_weights(data: PreparedDataset, most: float, value_weight: float) -> Hea
     value = np.array([head.kind == "value" for head in data.heads])
     prior = np.where(value, 0.5, positive / np.maximum(known, 1))
     weight = np.where(value, 1.0, np.clip((1 - prior) / np.maximum(prior, 1e-9), 1.0, max(1.0, most)))
-    # So that a head of rare positives does not count more than another by its weight alone.
+    # The weight of the positives must not increase the total weight of a head with rare positives.
     mean = np.where(value, 1.0 / max(value_weight, 1e-9), prior * weight + 1 - prior)
-    share = np.maximum(known / total, LEAST_KNOWN)
+    share = np.maximum(known / total, MIN_KNOWN)
     return HeadWeights(
         (1.0 / (share * mean)).astype(np.float32), weight.astype(np.float32), prior.astype(np.float32), value
     )
@@ -86,11 +85,11 @@ def _counts(data: PreparedDataset, head: PreparedHead) -> tuple[int, int]:
 
 
 def segment_losses(weights: HeadWeights, logits: Any, y: Any) -> Any:
-    """The loss of each segment, the mean over all heads, ``(n,)``.
+    """Return the loss of each segment, the mean over all heads, ``(n,)``.
 
     Args:
-        weights: Of the heads.
-        logits: ``(n, heads)``.
+        weights: Weights of the heads.
+        logits: Outputs of the network, ``(n, heads)``.
         y: Targets, ``(n, heads)``, NaN where unknown.
     """
     tf = load_tensorflow()
@@ -105,16 +104,16 @@ def segment_losses(weights: HeadWeights, logits: Any, y: Any) -> Any:
 def macro_auroc(
     heads: Sequence[PreparedHead], logits: F32, y: F32, least: int
 ) -> tuple[float | None, dict[str, float]]:
-    """Mean AUROC over the heads that can be judged, and each one's.
+    """Return the mean AUROC over the heads that can be judged, and the AUROC of each of them.
 
     Args:
-        heads: Of the data.
-        logits: ``(n, heads)``.
-        y: Targets.
-        least: Positives and negatives that a head needs.
+        heads: Heads of the data set.
+        logits: Outputs of the network, ``(n, heads)``.
+        y: Targets, ``(n, heads)``, NaN where unknown.
+        least: Number of positives and of negatives that a head needs.
 
     Returns:
-        ``None`` where no head has so many.
+        The mean, ``None`` if no head can be judged; and the AUROC by head.
     """
     from convert.stats.metrics import auroc
 

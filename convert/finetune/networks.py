@@ -1,4 +1,4 @@
-"""What is trained: a whole network, or a new last layer on a network that stays as it is."""
+"""Trainable networks: a whole network, or a new last layer on a frozen network."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ from convert.finetune.batches import Reader, Rows
 F32 = NDArray[np.float32]
 
 FEATURE_BATCH = 32
+"""Number of segments in a batch when the features are computed."""
+
 OPEN_FEATURES = 1 << 29
-"""Bytes of features held."""
+"""Maximum size of the features in memory, bytes."""
 
 
 class WholeNetwork:
-    """Every weight moves.
+    """A network in which every weight is trained.
 
     Args:
         net: A Net1D.
@@ -37,13 +39,13 @@ class WholeNetwork:
         self.trainable: list[Any] = list(net.core.trainable_variables)
 
     def logits(self, x: Any, *, training: bool) -> Any:
-        """Outputs of segments ``(n, 5000)``."""
+        """Return the outputs of segments ``(n, 5000)``."""
         logits, _ = self._net.core(x[:, None, :, None], training=training)
         return self._tf.cast(self._tf.reshape(logits, [-1, self._net.spec.n_classes]), "float32")
 
 
 class LastLayer:
-    """Only ``dense`` moves: a linear probe.
+    """A network in which only ``dense`` is trained: a linear probe.
 
     Args:
         net: A Net1D.
@@ -56,19 +58,19 @@ class LastLayer:
         self.trainable: list[Any] = self.variables
 
     def logits(self, x: Any, *, training: bool) -> Any:
-        """Outputs of pooled features ``(n, width)``."""
+        """Return the outputs of pooled features ``(n, width)``."""
         del training
         logits = self._dense(x[:, None, None, :])
         return self._tf.cast(self._tf.reshape(logits, [-1, self._net.spec.n_classes]), "float32")
 
 
 class FeatureReader(Reader):
-    """Gives the pooled features of segments in their place; each shard's are computed once and kept on disk.
+    """A reader that returns pooled features instead of segments. They are computed once and kept on disk by shard.
 
     Args:
-        data: The data.
-        folder: For the features.
-        key: Of the data and the network; features of another key are made again.
+        data: The prepared data set.
+        folder: Folder of the features.
+        key: Fingerprint of data and network; features with another key are computed again.
     """
 
     def __init__(self, data: PreparedDataset, folder: Path, key: str) -> None:
@@ -78,12 +80,12 @@ class FeatureReader(Reader):
         self._feature_bytes = 0
 
     def compute(self, net: Any, names: list[str], replicas: Replicas, progress: TextIO | None) -> None:
-        """Computes what is not there yet; of several workers each does its share, and waits for the others.
+        """Compute the missing features. Each worker computes its share and waits for the others.
 
         Args:
-            net: Its trunk gives the features.
-            names: Shards.
-            replicas: Who takes part.
+            net: Network whose pooled features are computed.
+            names: Names of the shards.
+            replicas: Workers that train.
             progress: Stream for the progress line, or ``None``.
 
         Raises:
@@ -99,7 +101,7 @@ class FeatureReader(Reader):
             parts = []
             for i in range(0, len(shard), FEATURE_BATCH):
                 x = shard.segments(slice(i, i + FEATURE_BATCH))
-                # One shape, so one compiled function.
+                # Padded to one shape, so that only one function is compiled.
                 x = np.concatenate([x, np.zeros((FEATURE_BATCH - len(x), x.shape[1]), np.float32)])
                 found = np.asarray(forward(tf.constant(x)), np.float32).reshape(FEATURE_BATCH, -1)
                 parts.append(found[: len(shard) - i])
@@ -109,7 +111,7 @@ class FeatureReader(Reader):
         replicas.barrier(len(names))
 
     def segments(self, rows: Rows) -> F32:
-        """Features, ``(n, width)``."""
+        """Return the features, ``(n, width)`` float32."""
         parts = {int(i): self._of(rows.names[i]) for i in np.unique(rows.shard)}
         width = next(iter(parts.values())).shape[1]
         out = np.empty((len(rows), width), np.float32)
@@ -121,7 +123,7 @@ class FeatureReader(Reader):
     def _of(self, name: str) -> F32:
         if name not in self._features:
             found = self._read(name)
-            assert found is not None, "computed before"
+            assert found is not None, "compute() makes the features of all shards"
             self._features[name] = found
             self._feature_bytes += found.nbytes
             while self._feature_bytes > OPEN_FEATURES and len(self._features) > 1:
@@ -137,4 +139,4 @@ class FeatureReader(Reader):
             with np.load(self._path(name), allow_pickle=False) as found:
                 return np.asarray(found["features"]) if str(found["key"]) == self._key else None
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-            return None  # missing, torn or of something else: it is made again
+            return None  # missing, damaged or with another key: it is computed again

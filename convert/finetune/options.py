@@ -1,4 +1,4 @@
-"""How a teacher is trained: every setting, with the default that the nearest published recipe has."""
+"""Options of fine-tuning. The defaults are those of the nearest published recipe."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from convert.finetune.init import InitOptions
 from firmware_bridge.errors import UsageError
 
 RATES = {"full": 3e-5, "scratch": 1e-3, "probe": 1e-3}
-"""Peak rates: fine-tuning as published; the others are usual for AdamW and were tried on the simulator."""
+"""Peak learning rates. That of fine-tuning is published; the others are usual for AdamW and were tested on the
+simulator."""
 
 Mode = Literal["full", "probe"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
@@ -19,27 +20,27 @@ Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 @dataclass(frozen=True, slots=True)
 class FinetuneOptions:
-    """How a teacher is trained.
+    """Options of a training.
 
     Attributes:
-        init: Where it begins.
-        mode: ``"full"``, every weight; ``"probe"``, the last layer only.
-        epochs: At most.
-        patience: Epochs without a better macro AUROC after which it ends.
-        batch: Segments of a step, of all workers together.
-        passes: Parts in which a step is computed, to save memory.
-        rate: Peak learning rate; ``None`` for the mode's own.
+        init: Options of the start.
+        mode: ``"full"`` to train every weight, ``"probe"`` to train the last layer only.
+        epochs: Maximum number of epochs.
+        patience: Number of epochs without a better macro AUROC after which the training ends.
+        batch: Number of segments of a step over all workers.
+        passes: Number of parts in which a step is computed, to save memory.
+        rate: Peak learning rate; ``None`` for the default of the mode.
         decay: Decoupled weight decay.
-        clip: Largest norm of the gradient, 0 for no limit.
-        most_positive_weight: Of a rare positive; 1 for none.
-        value_weight: Of a value head.
-        segments_per_visit: Drawn anew for each epoch; 0 for all.
-        val_segments: At most.
-        augmentation: ``None`` for none.
-        average: Share that a moving average of the weights keeps from one step to the next, 0 for none; with it, the
-            average is what is judged and written.
-        precision: Of the computation; weights are float32 in any case.
-        seed: Of all chance.
+        clip: Largest norm of the gradient; 0 for no limit.
+        most_positive_weight: Largest weight of a rare positive; 1 for equal weights.
+        value_weight: Weight of a value head relative to a probability.
+        segments_per_visit: Number of segments of a visit, drawn again for each epoch; 0 for all.
+        val_segments: Maximum number of validation segments.
+        augmentation: Augmentation of the training segments; ``None`` for none.
+        average: Factor of the moving average of the weights, the share that it keeps in each step; 0 for none. With
+            it, the average is judged and written.
+        precision: Precision of the computation; the weights are always float32.
+        seed: Seed of all random numbers.
     """
 
     init: InitOptions
@@ -63,18 +64,23 @@ class FinetuneOptions:
     def __post_init__(self) -> None:
         counts = (self.epochs, self.patience, self.batch, self.passes, self.val_segments)
         if min(counts) < 1 or self.segments_per_visit < 0 or self.seed < 0:
-            raise UsageError("epochs, patience, batch, passes and validation segments are at least 1, the seed 0")
+            raise UsageError(
+                "--epochs, --patience, --batch, --passes and --val-segments must be 1 or more, "
+                "--per-visit and --seed 0 or more"
+            )
         sizes = (self.decay, self.clip, self.value_weight, self.peak)
         if not all(math.isfinite(s) and s >= 0 for s in sizes) or not 1 <= self.most_positive_weight <= 1e4:
-            raise UsageError("rates and weights are finite and not negative, the weight of positives 1 to 10000")
+            raise UsageError(
+                "--decay, --clip, --value-weight and --rate must be 0 or more, --positive-weight 1 to 10000"
+            )
         if not 0.0 <= self.average < 1.0:
-            raise UsageError(f"an average that keeps {self.average:g}", "0 to less than 1, such as 0.99")
+            raise UsageError(f"--average is {self.average:g}", "give 0 to less than 1, such as 0.99")
         if self.mode == "probe" and self.init.scratch:
-            raise UsageError("a linear probe needs a checkpoint to probe", "--init CHECKPOINT, or --mode full")
+            raise UsageError("a linear probe needs a checkpoint", "give --init CHECKPOINT, or --mode full")
 
     @property
     def peak(self) -> float:
-        """Peak learning rate."""
+        """Peak learning rate, given or by mode."""
         if self.rate is not None:
             return self.rate
         return RATES["probe" if self.mode == "probe" else "scratch" if self.init.scratch else "full"]

@@ -1,7 +1,7 @@
-"""Fine-tuning: from an ECGFounder checkpoint, or from nothing, and a prepared data set to a teacher.
+"""Fine-tuning: train a teacher on a prepared data set, from an ECGFounder checkpoint or from scratch.
 
-What AnyECG-Lab did in detail is not published; the defaults are the nearest published recipe (shunxio/AnyECG-CCTA,
-train.py), and docs/reproduce-anyecg-lab.md has each beside what the paper says.
+The details of AnyECG-Lab's training are not published. The defaults are those of the nearest published recipe
+(shunxio/AnyECG-CCTA, train.py); docs/reproduce-anyecg-lab.md compares each of them with the paper.
 """
 
 from __future__ import annotations
@@ -18,28 +18,30 @@ from convert.compute.replicas import Replicas
 from convert.compute.tf_runtime import gpus, load_tensorflow
 from convert.datasets.prepared import PreparedDataset
 from convert.finetune.batches import Reader, all_rows, spread_rows, visits_of
-from convert.finetune.epochs import LEAST_EACH, Run, Task
-from convert.finetune.export import LABELS, PATIENTS, REPORT, SCHEMA, as_json, write_patients, write_teacher, write_text
+from convert.finetune.epochs import MIN_EACH, Run, Task
+from convert.finetune.export import FREE_DISK, LABELS, PATIENTS, REPORT, SCHEMA, as_json, write_patients, write_teacher
 from convert.finetune.init import Start, build, open_start
 from convert.finetune.loss import head_weights, macro_auroc
 from convert.finetune.networks import FeatureReader, LastLayer, WholeNetwork
 from convert.finetune.options import FinetuneOptions, Precision
 from convert.finetune.step import Progressed, Trained
+from edge.process.files import write_atomically
 from edge.records import NOTICE
 from firmware_bridge.errors import InputError, OutputError, UsageError
 
 VERSION = 1
-"""Of the way of training; another one does not go on with an old state."""
+"""Version of the training algorithm. States of another version are not resumed."""
 
 STATES = "states"
 
 VAL_PER_VISIT = 12
-"""Segments of a validation visit at most: more of the same ten minutes say little."""
+"""Maximum number of segments of a validation visit; more segments of the same ten minutes add little information."""
 
 LOOK = 8
-"""Segments on which what was written is compared with what was trained."""
+"""Number of segments on which the written teacher is compared with the trained network."""
 
 SAVE_EVERY_S = 600.0
+"""Default time between states within an epoch, seconds."""
 
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 
@@ -52,33 +54,36 @@ def finetune(
     progress: TextIO | None,
     save_every_s: float = SAVE_EVERY_S,
 ) -> dict[str, Any]:
-    """Trains, or goes on training, and writes the teacher.
+    """Train a teacher, or resume its training, and write it.
 
     Args:
-        data: Prepared.
-        out: Folder.
-        options: How.
-        replicas: Who takes part; one writes the files.
+        data: The prepared data set.
+        out: Output folder.
+        options: Options of the training.
+        replicas: Workers that train; the chief writes the files.
         progress: Stream for the progress line, or ``None``.
-        save_every_s: Seconds between states within an epoch.
+        save_every_s: Time between states within an epoch, seconds.
 
     Returns:
-        The content of ``finetune.json``.
+        The content of ``finetune.json``; empty on a worker that is not the chief.
 
     Raises:
         InputError: Data or checkpoint cannot be used, or the training diverged.
         UsageError: The folder belongs to another training.
-        LinkError: Another worker is gone.
+        LinkError: Another worker has stopped.
         OutputError: A file cannot be written.
-        KeyboardInterrupt: It was asked to stop; the state is saved.
+        KeyboardInterrupt: The user stopped the run with Ctrl-C; the state is saved.
     """
     if not data.heads:
-        raise InputError(f"{data.folder} has no head that was kept", "lower min_values and min_positives in its labels")
+        raise InputError(
+            f"{data.folder} has no head with enough results",
+            "lower min_values and min_positives in its label file, and prepare it again",
+        )
     start = open_start(options.init, len(data.heads))
     if replicas.chief and progress is not None:
         progress.writelines(f"{options.init.init}: {remark}\n" for remark in start.remarks)
     if start.spec.use_bn and options.passes > 1 and replicas.count > 1:
-        raise UsageError("passes and batch normalisation do not go together on several workers", "--passes 1")
+        raise UsageError("several workers cannot combine --passes with batch normalisation", "use --passes 1")
     options = replace(options, precision=_precision(options.precision))
     key = _key(data, start, options)
     done = _claim(out, key)
@@ -111,7 +116,7 @@ def _finetune(
     at = run.run()
     run.restore_best()
     logits = run.score(val)
-    _, each = macro_auroc(data.heads, logits, reader.targets(val), LEAST_EACH)
+    _, each = macro_auroc(data.heads, logits, reader.targets(val), MIN_EACH)
     if not replicas.chief:
         return {}
     look = Reader(data).segments(val.take(slice(0, LOOK)))
@@ -121,7 +126,7 @@ def _finetune(
         difference = write_teacher(out, plain, data, weights, at, run.steps, look)
     write_patients(out / PATIENTS, data)
     report = _report(data, options, start, key, at, run, each, difference)
-    write_text(out / REPORT, as_json(report))
+    write_atomically(out / REPORT, as_json(report), advice=FREE_DISK)
     return report
 
 
@@ -153,7 +158,7 @@ def _report(
 
 
 def _fit_for_training(net: Any, replicas: Replicas) -> None:
-    """Statistics of a batch are of the whole batch, and a GPU runs grouped convolutions as one operation."""
+    """Compute batch statistics over all replicas, and use native grouped convolutions on a GPU."""
     import keras
 
     for layer in net.core.layers:
@@ -164,7 +169,7 @@ def _fit_for_training(net: Any, replicas: Replicas) -> None:
 
 
 def _precision(asked: Precision) -> Precision:
-    """What ``auto`` means here: half precision on a GPU, bfloat16 where it has it."""
+    """Return the precision for ``auto``: on a GPU bfloat16 if it supports it, else float16; on a CPU float32."""
     if asked != "auto":
         return asked
     found = gpus()
@@ -187,7 +192,7 @@ def _policy(precision: str) -> Iterator[None]:
 
 
 def _key(data: PreparedDataset, start: Start, options: FinetuneOptions) -> str:
-    """Of everything that the result depends on, but for the machine."""
+    """Return a fingerprint of everything that the result depends on, except the machine."""
     settings = {k: v for k, v in asdict(options).items() if k != "init"}
     heads = [head.key for head in data.heads]
     parts = [VERSION, data.manifest["key"], heads, start.sha256, asdict(start.spec), settings]
@@ -195,10 +200,10 @@ def _key(data: PreparedDataset, start: Start, options: FinetuneOptions) -> str:
 
 
 def _claim(out: Path, key: str) -> dict[str, Any] | None:
-    """The report of a training that is done; ``None`` where there is something to do.
+    """Return the report of a finished training; ``None`` if the training is not finished.
 
     Raises:
-        UsageError: The folder holds another one.
+        UsageError: The folder belongs to another training.
     """
     path = out / REPORT
     try:
@@ -209,7 +214,7 @@ def _claim(out: Path, key: str) -> dict[str, Any] | None:
     except OSError as error:
         raise OutputError(f"cannot use {out}: {error.strerror or error}", "name another --out") from None
     except ValueError:
-        raise InputError(f"{path} is damaged", "delete it and start again: the states are kept") from None
+        raise InputError(f"{path} is damaged", "delete it and run the command again; the states are kept") from None
     if not isinstance(found, dict) or found.get("key") != key:
         raise UsageError(f"{out} holds another teacher", "name another --out or delete it")
     return found

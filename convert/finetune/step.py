@@ -1,7 +1,7 @@
-"""One step after the other: gradients over a batch, AdamW, warm-up and cosine, and a state that can go on anywhere.
+"""Training steps: gradients over a batch, AdamW, warm-up and cosine schedule, and states from which a run can resume.
 
-The optimizer, mixed precision and the exchange among replicas are Keras' and TensorFlow's. What stands here is the rule
-that makes runs comparable: a batch is a sum over its segments however it is cut, and nothing depends on the clock.
+Keras and TensorFlow provide the optimizer, mixed precision and the exchange between replicas. This module makes runs
+comparable: the loss of a batch is a sum over its segments, however the batch is divided, and nothing depends on time.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ from firmware_bridge.errors import InputError
 F32 = NDArray[np.float32]
 
 WARMUP_SHARE, FINAL_SHARE = 0.1, 0.01
-"""Linear over a tenth of the steps, then a cosine to a hundredth (shunxio/AnyECG-CCTA, train.py)."""
+"""Linear warm-up over a tenth of the steps, then a cosine down to a hundredth (shunxio/AnyECG-CCTA, train.py)."""
 
 ADAM_BETAS, ADAM_EPSILON = (0.9, 0.999), 1e-8
-"""PyTorch's defaults, which the recipe has."""
+"""Defaults of PyTorch, which the recipe uses."""
 
 UNDECAYED = ("bias", "gamma", "beta")
+"""Variables without weight decay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +41,15 @@ class Schedule:
     """Learning rate by step.
 
     Attributes:
-        peak: Highest rate.
-        steps: Of the whole run.
+        peak: Peak learning rate.
+        steps: Number of steps of the whole run.
     """
 
     peak: float
     steps: int
 
     def rate(self, step: int) -> float:
-        """Of a step, counted from 0."""
+        """Return the learning rate of a step, counted from 0."""
         warm = max(1.0, WARMUP_SHARE * self.steps)
         if step < warm:
             return self.peak * (step + 1) / warm
@@ -58,15 +59,15 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class StepOptions:
-    """How a step is made.
+    """Options of a step.
 
     Attributes:
-        batch: Segments of a step, of all replicas together.
-        passes: Parts in which each replica goes through its share, to save memory.
-        decay: Decoupled weight decay on kernels.
+        batch: Number of segments of a step over all replicas.
+        passes: Number of parts in which each replica computes its share, to save memory.
+        decay: Decoupled weight decay of kernels.
         clip: Largest global norm of the gradient; 0 for no limit.
-        half: 16-bit floats need their loss scaled.
-        average: Share that a moving average of the weights keeps from one step to the next; 0 for none.
+        half: Whether the computation uses float16, which needs loss scaling.
+        average: Factor of the moving average of the weights, the share that it keeps in each step; 0 for none.
     """
 
     batch: int
@@ -78,33 +79,33 @@ class StepOptions:
 
 
 class Trained(Protocol):
-    """What is trained.
+    """A network, or a part of one, that is trained.
 
     Attributes:
-        variables: All that has to be kept.
-        trainable: Those that move.
+        variables: All variables of a state.
+        trainable: Trainable variables.
     """
 
     variables: list[Any]
     trainable: list[Any]
 
     def logits(self, x: Any, *, training: bool) -> Any:
-        """Outputs of a batch, ``(n, heads)`` float32."""
+        """Return the outputs of a batch, ``(n, heads)`` float32."""
         ...
 
 
 @dataclass(slots=True)
 class Progressed:
-    """Where a run stands.
+    """Progress of a run.
 
     Attributes:
-        epoch: Epochs done.
-        step: Steps of the current epoch done.
-        loss: Sum of the losses of its steps.
-        history: One entry an epoch.
-        curve: Step and loss, now and then.
-        best: Epoch of the best network, -1 for none.
-        best_score: Its score.
+        epoch: Number of finished epochs.
+        step: Number of finished steps of the current epoch.
+        loss: Sum of the losses of these steps.
+        history: One entry for each epoch.
+        curve: Step and loss at regular intervals.
+        best: Epoch of the best network, from 0; -1 for none.
+        best_score: Score of the best network.
     """
 
     epoch: int = 0
@@ -117,13 +118,13 @@ class Progressed:
 
 
 class StepLoop:
-    """Makes steps and keeps the state.
+    """Runs training steps and keeps the state.
 
     Args:
         trained: The network, made within ``replicas.scope()``.
-        weights: Of the heads.
-        options: How.
-        replicas: Who takes part.
+        weights: Weights of the heads.
+        options: Options of a step.
+        replicas: Workers that train.
     """
 
     def __init__(self, trained: Trained, weights: HeadWeights, options: StepOptions, replicas: Replicas) -> None:
@@ -147,10 +148,10 @@ class StepLoop:
         self._forward = replicas.gathered(lambda x: trained.logits(x, training=False))
 
     def step(self, parts: Mapping[int, tuple[F32, F32]], rate: float) -> Any:
-        """One step.
+        """Run one step.
 
         Args:
-            parts: Segments and targets of each replica of this process, its rows of the global batch.
+            parts: Segments and targets of each replica of this process: its rows of the global batch.
             rate: Learning rate.
 
         Returns:
@@ -161,10 +162,10 @@ class StepLoop:
         return self._step(*values)
 
     def score(self, x: F32) -> F32:
-        """Outputs of segments, ``(n, heads)``.
+        """Return the outputs of segments, ``(n, heads)`` float32.
 
         Args:
-            x: Segments or features, ``(n, width)``; all workers give the same.
+            x: Segments or features, ``(n, width)``; the same on all workers.
         """
         n, count = len(x), self._replicas.count
         padded = -(-n // count) * count
@@ -174,7 +175,7 @@ class StepLoop:
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """Gives the network the moving average of its weights for a while; as it is where there is none."""
+        """Set the weights of the network to their moving average, if there is one, until the block ends."""
         if not self._options.average:
             yield
             return
@@ -199,7 +200,7 @@ class StepLoop:
                 part, found = self._gradients(xs[i], ys[i], variables)
                 loss, gradients = loss + part, [g + f for g, f in zip(gradients, found, strict=True)]
         gradients = self._replicas.all_reduce(gradients)
-        # Keras sums over replicas once more; what is summed already must then be shared among them.
+        # Keras sums over the replicas again, so the sum is divided by their number.
         shared = [g / self._replicas.count for g in gradients]
         self._optimizer.apply(shared, list(self._trained.trainable))
         return loss
@@ -213,26 +214,26 @@ class StepLoop:
         return loss, tape.gradient(scaled, variables)
 
     def arrays(self) -> dict[str, NDArray[Any]]:
-        """All numbers of network and optimizer, by name."""
+        """Return all variables of network and optimizer by name."""
         return {name: np.asarray(v.numpy()) for name, v in self._named()}
 
     def load(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Takes over what :meth:`arrays` gave.
+        """Set all variables from the result of :meth:`arrays`.
 
         Raises:
-            InputError: They are of another network.
+            InputError: The arrays belong to another network.
         """
         for name, variable in self._named():
             if name not in arrays or arrays[name].shape != tuple(variable.shape):
-                raise InputError("the state is of another network", "name another --out or delete it")
+                raise InputError("the state belongs to another network", "name another --out or delete it")
             variable.assign(arrays[name])
 
     def network(self) -> dict[str, NDArray[Any]]:
-        """The numbers of the network alone, by name."""
+        """Return the variables of the network by name."""
         return {v.path: np.asarray(v.numpy()) for v in self._trained.variables}
 
     def load_network(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Takes over what :meth:`network` gave."""
+        """Set the variables of the network from the result of :meth:`network`."""
         for v in self._trained.variables:
             v.assign(arrays[v.path])
 
@@ -242,7 +243,7 @@ class StepLoop:
 
 
 def save_progress(path: Path, arrays: Mapping[str, NDArray[Any]], at: Progressed, key: str) -> None:
-    """Writes a state, whole or not at all.
+    """Write a state atomically.
 
     Raises:
         OutputError: The file cannot be written.
@@ -256,10 +257,10 @@ def save_progress(path: Path, arrays: Mapping[str, NDArray[Any]], at: Progressed
 
 
 def load_progress(path: Path, key: str) -> tuple[dict[str, NDArray[Any]], Progressed] | None:
-    """Reads what :func:`save_progress` wrote; ``None`` where there is nothing.
+    """Read a state of :func:`save_progress`; return ``None`` if there is none.
 
     Raises:
-        InputError: The file is damaged, or of another run.
+        InputError: The file is damaged, or belongs to another run.
     """
     if not path.is_file():
         return None
@@ -274,7 +275,9 @@ def load_progress(path: Path, key: str) -> tuple[dict[str, NDArray[Any]], Progre
         )  # fmt: skip
         found = facts["key"]
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} is not a training state", "delete it and start again") from error
+        raise InputError(f"{path} is not a training state", "delete it and run the command again") from error
     if found != key:
-        raise InputError(f"{path} is of other data, another start or other options", "name another --out or delete it")
+        raise InputError(
+            f"{path} belongs to other data, another --init or other options", "name another --out or delete it"
+        )
     return arrays, at

@@ -1,4 +1,4 @@
-"""The whole teacher as a foundation bundle."""
+"""Conversion of a whole teacher into a foundation bundle."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Probabilities and intervals of a converted teacher, where laboratory results of its recordings are at hand.
+"""Calibration of a converted teacher on laboratory results of its recordings.
 
-Half of the patients fit, the other half judge: nobody does both. Where a list of the teacher's patients stands beside
-it, those who trained it do neither, those who chose its weights fit, and the rest judge. Without such a list nobody can
-check it: give recordings that the teacher never saw.
+Half of the patients fit the calibration, the other half judge it. If the patients that the teacher has seen are known,
+its training patients do neither, the patients on whom its weights were selected fit, and the others judge. Without that
+list the kit cannot check this: give recordings that the teacher has not seen.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from convert.bundle.writer import BundleContents, to_json
 from convert.datasets.heads import TeacherHead
 from convert.datasets.pairs import Recording, find_recordings
 from convert.foundation.values import in_units
-from convert.labels.plan import LabelPlan as ResultPlan
+from convert.labels.plan import LabelPlan
 from convert.teacher.hard_labels import labels_at
 from convert.teacher.open import InputSteps, LiteRtTeacher
 from convert.teacher.patients import FILE as PATIENTS_FILE
 from convert.teacher.patients import hashes, patients_file
-from convert.teacher.soft_labels import LabelPlan, Labels, label
-from convert.teacher.split import GIVE_OTHERS, Met, by_meeting, met_among
+from convert.teacher.soft_labels import Labels, WindowPlan, label
+from convert.teacher.split import GIVE_OTHERS, SeenPatients, seen_patients, split_by_seen
 from edge.frontend.ecgfounder import CLAMP
 from firmware_bridge.errors import InputError
 
-MOST_PATIENTS = 2000
-"""Patients that are looked at, spread over the data: more would take hours and move a Platt line very little."""
+MAX_PATIENTS = 2000
+"""Maximum number of patients, spread over the data; more would take hours and hardly change the fit."""
 
-LEAST_PATIENTS = 2
+MIN_PATIENTS = 2
 SEED = 1
 DATA = "held-out half of the patients with laboratory results given at the conversion"
 BY_LAB = "laboratory results"
@@ -44,38 +44,38 @@ BY_LAB = "laboratory results"
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """Where laboratory results are found.
+    """Source of laboratory results.
 
     Attributes:
         data: Folder of recordings.
         labels: Folder of results, as ``anyecg convert micro`` takes it.
-        plan: How labels are made of them.
-        patients: Whom the teacher has met, by part.
+        plan: Rule that makes labels from results; ``None`` for the default.
+        patients: Hashes of the patients that the teacher has seen, by part.
     """
 
     data: Path
     labels: Path
-    plan: ResultPlan | None = None
+    plan: LabelPlan | None = None
     patients: Mapping[str, frozenset[bytes]] = field(default_factory=dict)
 
 
 def calibrated(
     contents: BundleContents, heads: Sequence[TeacherHead], results: Results, stream: TextIO | None
 ) -> BundleContents:
-    """The bundle with every head calibrated that has enough results.
+    """Calibrate every head of a bundle that has enough results.
 
     Args:
-        contents: A foundation bundle that is not yet written; its heads are uncalibrated.
-        heads: Its outputs.
-        results: Recordings and laboratory.
-        stream: Where progress goes.
+        contents: Contents of a foundation bundle with uncalibrated heads.
+        heads: Outputs of the bundle.
+        results: Source of laboratory results.
+        stream: Stream for progress lines, or ``None``.
 
     Returns:
-        The same with ``calibration.json``, evidence and ``validation/calibration.json``. Heads with too few results
-        (:data:`convert.bundle.fit.MIN_CASES`) stay as they were.
+        The contents with a fitted ``calibration.json``, evidence and ``validation/calibration.json``. Heads with too
+        few results (:data:`convert.bundle.fit.MIN_CASES`) are unchanged.
 
     Raises:
-        InputError: There are no such results, or no two patients.
+        InputError: There are no results, or results of one patient only.
     """
     heads = in_units(heads, contents.heads)
     step = contents.manifest["input"]
@@ -83,17 +83,17 @@ def calibrated(
     sha256 = hashlib.sha256(contents.model).hexdigest()
     teacher = LiteRtTeacher(contents.model, str(contents.manifest["name"]), sha256, heads, quantized=steps)
     every = find_recordings(results.data)
-    met = met_among(every, results.patients)
-    kept = _spread(every, [i for i, r in enumerate(every) if r.patient not in met.trained])
+    seen = seen_patients(every, results.patients)
+    kept = _spread(every, [i for i, r in enumerate(every) if r.patient not in seen.trained])
     if not kept:
-        raise InputError(f"every patient of {results.data} trained the teacher", GIVE_OTHERS)
+        raise InputError(f"the teacher was trained on every patient of {results.data}", GIVE_OTHERS)
     recordings = [every[i] for i in kept]
     with tempfile.TemporaryDirectory(prefix="anyecg-") as work:
-        labels = label(Path(work), recordings, teacher, LabelPlan(), stream)
-    # A table of labels may be about those who are left out, too.
+        labels = label(Path(work), recordings, teacher, WindowPlan(), stream)
+    # A table of labels may also have rows of patients that are left out.
     place = np.array(kept, dtype=np.int32)[labels.recording]
     hard = labels_at(results.labels, heads, every, place, labels.start_s, results.plan)
-    first, second = _halves(recordings, labels, hard, met)
+    first, second = _halves(recordings, labels, hard, seen)
     fit, held_out = _part(recordings, labels, hard, first), _part(recordings, labels, hard, second)
     n = len(heads)
     one, none = np.ones(n, np.float32), np.empty(0, np.float32)
@@ -121,8 +121,8 @@ def calibrated(
             PATIENTS_FILE: patients_file(
                 {
                     **results.patients,
-                    "calibration": _whose(recordings, labels, first),
-                    "test": _whose(recordings, labels, second),
+                    "calibration": _hashes(recordings, labels, first),
+                    "test": _hashes(recordings, labels, second),
                 }
             ),
         },
@@ -135,32 +135,33 @@ def _outputs(contents: BundleContents) -> list[dict[str, Any]]:
 
 def _spread(recordings: Sequence[Recording], kept: list[int]) -> list[int]:
     patients = sorted({recordings[i].patient for i in kept})
-    if len(patients) > MOST_PATIENTS:
-        chosen = {patients[i] for i in np.linspace(0, len(patients) - 1, MOST_PATIENTS).astype(int)}
+    if len(patients) > MAX_PATIENTS:
+        chosen = {patients[i] for i in np.linspace(0, len(patients) - 1, MAX_PATIENTS).astype(int)}
         kept = [i for i in kept if recordings[i].patient in chosen]
     return kept
 
 
 def _halves(
-    recordings: Sequence[Recording], labels: Labels, hard: NDArray[np.float32], met: Met
+    recordings: Sequence[Recording], labels: Labels, hard: NDArray[np.float32], seen: SeenPatients
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Windows that fit and windows that judge.
+    """Return the windows that fit and the windows that judge.
 
-    Of those who chose the teacher's weights and of those new to it, or of one half each where one of these is empty.
+    They belong to the patients on whom the teacher's weights were selected and to unseen patients, or, if one of these
+    groups is empty, to random halves of the patients.
     """
     of = np.array([recordings[i].patient for i in labels.recording])
     known = np.unique(of[~np.all(np.isnan(hard), axis=1)])
-    if len(known) < LEAST_PATIENTS:
-        raise InputError("laboratory results of a single patient calibrate nothing", "give recordings of more")
+    if len(known) < MIN_PATIENTS:
+        raise InputError("laboratory results of one patient are not enough for a calibration", "add more patients")
     order = known[np.random.default_rng([SEED, 3]).permutation(len(known))]
-    _, chose, new = by_meeting(order, met)
+    _, chose, new = split_by_seen(order, seen)
     if not (len(chose) and len(new)):
         chose, new = np.split(order, [len(order) // 2])
     first, second = (np.flatnonzero(np.isin(of, some)) for some in (chose, new))
     return first, second
 
 
-def _whose(recordings: Sequence[Recording], labels: Labels, rows: NDArray[np.int64]) -> frozenset[bytes]:
+def _hashes(recordings: Sequence[Recording], labels: Labels, rows: NDArray[np.int64]) -> frozenset[bytes]:
     return hashes(recordings[i] for i in np.unique(labels.recording[rows]))
 
 

@@ -11,10 +11,10 @@ from convert.parity.report import value_rows
 
 
 def model_card(manifest: Mapping[str, Any], report: ParityReport, heads: Mapping[str, Mapping[str, Any]]) -> str:
-    """Markdown: what it is, what it was made from, what quantization cost, what it must not be used for.
+    """Return the model card as Markdown: source, form, effect of the quantization, and limits of use.
 
     Args:
-        manifest: As it goes into the bundle.
+        manifest: Manifest of the bundle.
         report: The parity report.
         heads: The entries of ``calibration.json``.
     """
@@ -26,22 +26,22 @@ def model_card(manifest: Mapping[str, Any], report: ParityReport, heads: Mapping
         f"**{NOTICE}**",
         "",
         (
-            f"A teacher of {facts['parameters']} parameters ({facts['multiply-accumulates'] / 1e9:.2f} GMAC a window), "
+            f"A teacher ({facts['parameters']} parameters, {facts['multiply-accumulates'] / 1e9:.2f} GMAC per window), "
             f"converted from `{facts['checkpoint']}` (SHA-256 `{facts['checkpoint sha256']}`). "
             f"Licence of the weights: {manifest['licence']}."
         ),
         "",
-        f"- Input: ten seconds of one lead at 500 Hz through `ecgfounder/1`, clamped to ±{facts['input clamp']:g}.",
+        f"- Input: ten seconds of one lead at 500 Hz, front end `ecgfounder/1`, clamped to ±{facts['input clamp']:g}.",
         f"- Outputs: {len(manifest['outputs'])} heads; {_calibrated(fitted)}",
         f"- Form: {facts['form']}; gate: {facts['gate']}.",
         (
-            f"- Calibrated on {facts['calibration windows']} windows and judged on {facts['evaluation windows']}, "
+            f"- Ranges from {facts['calibration windows']} windows, judged on {facts['evaluation windows']}, "
             f"of {len(facts['recordings used'])} recordings."
         ),
         "",
         (
-            "What this conversion measured is the distance of the quantized model from its checkpoint. How good an "
-            "uncalibrated head is was not measured here; its evidence is what the converting person stated."
+            "This conversion measured the difference between the quantized model and its checkpoint. It did not "
+            "measure how good an uncalibrated head is; the person who converted it stated the evidence."
         ),
         "",
         "| link | windows | max | mean | correlation, median | minimum |",
@@ -54,7 +54,7 @@ def model_card(manifest: Mapping[str, Any], report: ParityReport, heads: Mapping
     if values := value_rows(report):
         lines += [
             "",
-            "Values are standardised in the model; this is what quantization did to them, in their units:",
+            "Values are standardised in the model. The effect of the quantization on them, in their units:",
             "",
         ]
         lines += ["| value | max | mean | correlation |", "|---|---|---|---|"]
@@ -64,6 +64,6 @@ def model_card(manifest: Mapping[str, Any], report: ParityReport, heads: Mapping
 
 def _calibrated(fitted: int) -> str:
     if not fitted:
-        return "none is calibrated, none has a threshold."
+        return "none is calibrated or has a threshold."
     where = "`validation/calibration.json`"
-    return f"{fitted} are calibrated on laboratory results of patients that do not judge them, see {where}."
+    return f"{fitted} are calibrated on laboratory results and judged on other patients, see {where}."

@@ -1,7 +1,7 @@
-"""From a Keras Net1D to flatbuffers: float, calibrated, and quantized in the forms that the fallbacks need.
+"""Export of a Keras Net1D to TFLite models: float, calibrated, and all quantized forms.
 
-The network is converted once. The calibrated float model carries each tensor's smallest and largest value, and every
-quantized form is made from it in seconds. Ranges of input and output are not left to what was seen: they are set.
+The network is converted once. The calibrated float model has the smallest and largest value of each tensor, and every
+quantized form is made from it in seconds. The ranges of input and output are set, not measured.
 """
 
 from __future__ import annotations
@@ -19,54 +19,54 @@ from convert.compute.tf_runtime import THREADS, load_tensorflow, quiet_stderr
 from firmware_bridge.errors import AnyEcgError, CheckFailedError
 
 INT8_STEPS = 128
-"""Steps from zero to the clamp of the input."""
+"""Number of steps from zero to the clamp of the input."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scale:
-    """An int8 scale that is given and not calibrated.
+    """A fixed int8 scale.
 
     Attributes:
         scale: Value of one step.
-        zero_point: The step that means zero.
+        zero_point: Step that means zero.
     """
 
     scale: float
     zero_point: int = 0
 
     def low(self) -> float:
-        """The smallest value that it holds."""
+        """Return the smallest value of the scale."""
         return (-128 - self.zero_point) * self.scale
 
     def high(self) -> float:
-        """The largest value that it holds."""
+        """Return the largest value of the scale."""
         return (127 - self.zero_point) * self.scale
 
     def quantize(self, values: NDArray[Any]) -> NDArray[np.int8]:
-        """Values as steps, rounded as the runtime does."""
+        """Convert values to steps, rounded as in the runtime."""
         steps = np.clip(np.rint(values / self.scale) + self.zero_point, -128, 127)
         return np.asarray(steps, dtype=np.int8)
 
     def restore(self, steps: NDArray[np.int8]) -> NDArray[np.float64]:
-        """Steps as values."""
+        """Convert steps to values."""
         return (steps.astype(np.float64) - self.zero_point) * self.scale
 
 
 def input_scale(clamp: float) -> Scale:
-    """The scale of the model's input for z-scores clamped to ``-clamp..clamp``."""
+    """Return the scale of the model's input for z-scores clamped to ``-clamp..clamp``."""
     return Scale(clamp / INT8_STEPS)
 
 
 def float_flatbuffer(core: Any, samples: int, outputs: Sequence[int] = (0,)) -> bytes:
-    """Converts the core of a Net1D to a float model of batch 1.
+    """Convert the core of a Net1D to a float model with batch size 1.
 
     Args:
-        core: ``Net1D.core``, of fixed length.
-        samples: Its length.
-        outputs: Which of its outputs (0 logits, 1 features), in order.
+        core: ``Net1D.core`` with a fixed length.
+        samples: Length of a window, samples.
+        outputs: Indices of the outputs in order: 0 for logits, 1 for features.
 
     Returns:
-        A flatbuffer: float ``(1, 1, samples, leads)`` to ``(1, 1, 1, outputs)``.
+        A TFLite model from float ``(1, 1, samples, leads)`` to ``(1, 1, 1, outputs)``.
     """
     tf = load_tensorflow()
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
@@ -79,7 +79,7 @@ def float_flatbuffer(core: Any, samples: int, outputs: Sequence[int] = (0,)) -> 
 
     function = tf.function(run, input_signature=[tf.TensorSpec([1, 1, samples, leads], tf.float32, name="window")])
     with quiet_stderr():
-        # Frozen first: the calibrating interpreter knows no variables.
+        # Freeze the variables, because the calibrating interpreter does not support them.
         frozen = convert_variables_to_constants_v2(function.get_concrete_function())
         converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
         return bytes(converter.convert())
@@ -88,19 +88,19 @@ def float_flatbuffer(core: Any, samples: int, outputs: Sequence[int] = (0,)) -> 
 def calibrated_flatbuffer(
     float_model: bytes, windows: NDArray[np.float32], step: Callable[[int], None] = lambda _: None
 ) -> bytes:
-    """Adds to a float model the smallest and largest value of every tensor over windows.
+    """Add the smallest and largest value of every tensor over windows to a float model.
 
-    TensorFlow's own calibrator is not used for int8: where an operation writes over its input, it records the range of
-    the result for both. The product of a squeeze-and-excitation then got the range of the sum behind it, which cost
-    13 dB a block (measured on the full teacher).
+    TensorFlow's calibrator is not used for int8. If an operation writes over its input, it records the range of the
+    result for both tensors. The product of a squeeze-and-excitation then had the range of the following sum, which cost
+    13 dB in each block (measured on the full teacher).
 
     Args:
-        float_model: Of :func:`float_flatbuffer`.
-        windows: ``(n, samples)``, what the device would feed, as float.
-        step: Called with the number of windows done.
+        float_model: Result of :func:`float_flatbuffer`.
+        windows: Input windows of the device as float, ``(n, samples)``.
+        step: Function that is called with the number of finished windows.
 
     Raises:
-        CheckFailedError: A tensor holds NaN or infinity.
+        CheckFailedError: A tensor has NaN or infinity.
     """
     load_tensorflow()
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
@@ -126,7 +126,7 @@ def calibrated_flatbuffer(
         step(k + 1)
     if not np.all(np.isfinite(low) & np.isfinite(high)):
         bad = graph.tensors[made[int(np.argmin(np.isfinite(low) & np.isfinite(high)))]].name.decode()
-        raise CheckFailedError(f"NaN or infinity in the layer {bad.split(';')[0]}", "the checkpoint is broken")
+        raise CheckFailedError(f"NaN or infinity in the layer {bad.split(';')[0]}", "give another checkpoint")
     for index, lowest, highest in zip(made, low, high, strict=True):
         ranges = _schema().QuantizationParametersT()
         ranges.min, ranges.max = np.array([lowest], np.float32), np.array([highest], np.float32)
@@ -135,7 +135,7 @@ def calibrated_flatbuffer(
 
 
 def _range(view: Callable[[], NDArray[np.float32]]) -> tuple[float, float]:
-    """Smallest and largest value; the view into the interpreter must not outlive the call."""
+    """Return the smallest and largest value; the view into the interpreter must not outlive the call."""
     values = view()
     return float(values.min()), float(values.max())
 
@@ -143,16 +143,16 @@ def _range(view: Callable[[], NDArray[np.float32]]) -> tuple[float, float]:
 def quantized_flatbuffer(
     calibrated: bytes, source: Scale, sink: Scale | None = None, float_layers: Sequence[str] = ()
 ) -> bytes:
-    """Quantizes a calibrated model to int8, int8 in and out.
+    """Quantize a calibrated model to int8 with int8 input and output.
 
     Args:
-        calibrated: Of :func:`calibrated_flatbuffer`.
+        calibrated: Result of :func:`calibrated_flatbuffer`.
         source: Scale of the input.
-        sink: Scale of the output; ``None`` for what was seen.
-        float_layers: Names of tensors whose operations stay float.
+        sink: Scale of the output; ``None`` for the measured range.
+        float_layers: Names of tensors whose operations stay in float.
 
     Raises:
-        AnyEcgError: The converter does not manage it.
+        AnyEcgError: The converter fails.
     """
     tf = load_tensorflow()
     from tensorflow.lite.python import convert
@@ -172,17 +172,17 @@ def int16_flatbuffer(
     sink: Scale,
     step: Callable[[int], None] = lambda _: None,
 ) -> bytes:
-    """Quantizes a float model to int16 activations and int8 weights, int8 in and out.
+    """Quantize a float model to int16 activations and int8 weights, with int8 input and output.
 
     Args:
-        float_model: Of :func:`float_flatbuffer`.
-        windows: ``(n, samples)``, to calibrate on.
+        float_model: Result of :func:`float_flatbuffer`.
+        windows: Windows that set the ranges, ``(n, samples)``.
         source: Scale of the input.
         sink: Scale of the output.
-        step: Called with the number of windows done.
+        step: Function that is called with the number of finished windows.
 
     Raises:
-        AnyEcgError: The converter does not manage it.
+        AnyEcgError: The converter fails.
     """
     tf = load_tensorflow()
     from tensorflow.lite.python.optimize import calibrator
@@ -212,7 +212,7 @@ def _feed(windows: NDArray[np.float32], step: Callable[[int], None]) -> Iterator
 
 
 def with_output_range(calibrated: bytes, low: float, high: float) -> bytes:
-    """A calibrated model whose output holds at least this range, whatever was seen."""
+    """Widen the output range of a calibrated model to at least ``low`` to ``high``."""
     model = _schema().ModelT.InitFromPackedBuf(calibrated, 0)
     _graph, _first, last = _ends(model)
     last.quantization.min = np.array([min(low, float(last.quantization.min[0]))], np.float32)
@@ -221,7 +221,7 @@ def with_output_range(calibrated: bytes, low: float, high: float) -> bytes:
 
 
 def output_scale(calibrated: bytes) -> Scale:
-    """The scale that the range of the output over the calibration windows asks for."""
+    """Return the scale of the output for its range over the calibration windows."""
     return _range_of_output(calibrated)
 
 
@@ -232,7 +232,7 @@ def _schema() -> Any:
 
 
 def _pack(model: Any) -> bytes:
-    # Loaded by name: the package has no types.
+    # Imported by name, because the package has no type annotations.
     flatbuffers: Any = importlib.import_module("flatbuffers")
     builder = flatbuffers.Builder(1 << 20)
     builder.Finish(model.Pack(builder), b"TFL3")
@@ -264,7 +264,7 @@ def _range_of_output(calibrated: bytes) -> Scale:
 
 
 def _with_int8_ends(model: bytes, source: Scale, sink: Scale) -> bytes:
-    """Gives a model with float ends int8 ones: DEQUANTIZE in front, QUANTIZE behind."""
+    """Give a model with float input and output int8 ones, with DEQUANTIZE before it and QUANTIZE after it."""
     sc = _schema()
     m = sc.ModelT.InitFromPackedBuf(model, 0)
     graph, first, last = _ends(m)
@@ -299,7 +299,7 @@ def _opcode(model: Any, code: int) -> int:
     sc = _schema()
     new = sc.OperatorCodeT()
     new.builtinCode = new.deprecatedBuiltinCode = code
-    # Version 2 of both knows int16.
+    # Version 2 of both operations supports int16.
     new.version = 2
     model.operatorCodes.append(new)
     return len(model.operatorCodes) - 1

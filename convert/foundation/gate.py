@@ -1,33 +1,41 @@
-"""The gate of a conversion: whether quantization left every head as good as it was. Its numbers are data."""
+"""The gate of a conversion: a check that quantization did not change any head too much. Its limits are data."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convert.parity.forms import HeadName, correlation, head_difference
 
+Reason = Literal["passed", "loss", "not_finite"]
+"""Result of the gate: every limit holds, a limit is exceeded, or an output is NaN or infinite."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What the gate says.
+    """Result of the gate for one quantized form.
 
     Attributes:
-        ok: It is open.
-        faults: What keeps it shut, worst first; one short sentence each.
-        correlation_median: Over the heads that vary; ``None`` where none does or windows are too few.
-        flat: Heads that the teacher hardly moves, judged by their odds instead.
+        reason: Why the gate is open or shut. ``--accept-loss`` overrides ``loss``, never ``not_finite``.
+        faults: One short sentence for each exceeded limit, worst first.
+        correlation_median: Median over the heads that vary; ``None`` if no head varies or there are too few windows.
+        flat: Number of heads that hardly vary over the windows; they are judged by their odds instead.
     """
 
-    ok: bool
+    reason: Reason
     faults: tuple[str, ...]
     correlation_median: float | None
     flat: int
+
+    @property
+    def ok(self) -> bool:
+        """Whether the gate is open."""
+        return self.reason == "passed"
 
 
 def judge(
@@ -36,16 +44,16 @@ def judge(
     quantized: NDArray[np.float64],
     limits: Mapping[str, Any],
 ) -> Verdict:
-    """Compares a quantized model with its float form on the same windows.
+    """Compare a quantized model with its float form on the same windows.
 
     Args:
-        heads: One a column.
-        teacher: ``(windows, heads)`` of the float model.
-        quantized: The same of the quantized one.
+        heads: Name and kind of each column.
+        teacher: Outputs of the float model, ``(windows, heads)``.
+        quantized: Outputs of the quantized model, ``(windows, heads)``.
         limits: The table ``gate`` of ``convert/data/gates.toml``.
     """
     if not (np.all(np.isfinite(teacher)) and np.all(np.isfinite(quantized))):
-        return Verdict(ok=False, faults=("NaN or infinity in the outputs",), correlation_median=None, flat=0)
+        return Verdict("not_finite", ("NaN or infinity in the outputs",), correlation_median=None, flat=0)
     enough = len(teacher) >= limits["windows_min"]
     faults: list[tuple[float, str]] = []
     known: list[float] = []
@@ -73,4 +81,4 @@ def judge(
         text = f"median correlation {median:.3f} < {limits['correlation_median_min']:g}"
         faults.append((math.inf, text))
     ordered = tuple(text for _, text in sorted(faults, key=lambda f: -f[0]))
-    return Verdict(ok=not ordered, faults=ordered, correlation_median=median, flat=flat)
+    return Verdict("loss" if ordered else "passed", ordered, correlation_median=median, flat=flat)

@@ -1,4 +1,4 @@
-"""The stages of a parity report: one function a form of the model, all on the same windows."""
+"""Stages of a parity report: one function for each form of the model, all on the same windows."""
 
 from __future__ import annotations
 
@@ -24,18 +24,19 @@ KERAS_WINDOWS = 8
 REFERENCE_WINDOWS = 12
 MICRO_WINDOWS = 3
 LAYER_WINDOWS = 6
-"""Windows by form: Keras takes 0.3 s for one of the full teacher, reference kernels 0.23 s, TFLite Micro 1.1 s."""
+"""Number of windows by form. For one window of the full teacher, Keras takes 0.3 s, the reference kernels 0.23 s, and
+TFLite Micro 1.1 s."""
 
 MAX_NPZ_BYTES = 256 << 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Original:
-    """What the original code said.
+    """Inputs and outputs of the original code.
 
     Attributes:
-        windows: ``(n, samples)`` float inputs.
-        logits: ``(n, heads)``.
+        windows: Inputs, ``(n, samples)`` float32.
+        logits: Outputs, ``(n, heads)`` float64.
     """
 
     windows: NDArray[np.float32]
@@ -43,22 +44,22 @@ class Original:
 
 
 def keras_stage(core: Any, windows: NDArray[np.float32]) -> Stage:
-    """Runs the core of a Net1D, one window at a time."""
+    """Run the core of a Net1D in Keras, one window at a time."""
     x = windows[:KERAS_WINDOWS].reshape(-1, 1, 1, windows.shape[1], 1)
     found = [np.asarray(core(w, training=False)[0]).reshape(-1) for w in x]
     return Stage("keras", np.stack(found).astype(np.float64))
 
 
 def run_float(model: bytes, windows: NDArray[np.float32], stream: TextIO | None = None) -> NDArray[np.float64]:
-    """Runs a float flatbuffer in LiteRT, one thread.
+    """Run a float TFLite model in LiteRT with one thread.
 
     Args:
-        model: Float in and out.
-        windows: ``(n, samples)``.
-        stream: Where progress goes.
+        model: TFLite model with float input and output.
+        windows: Input windows, ``(n, samples)``.
+        stream: Stream for progress lines, or ``None``.
 
     Returns:
-        ``(n, outputs)`` of its first output.
+        The first output, ``(n, outputs)`` float64.
     """
     from ai_edge_litert.interpreter import Interpreter
 
@@ -77,13 +78,13 @@ def run_float(model: bytes, windows: NDArray[np.float32], stream: TextIO | None 
 
 
 def quantized_stages(model: bytes, sink: Scale, steps: NDArray[np.int8], report_missing: dict[str, str]) -> list[Stage]:
-    """Runs a quantized model in its three interpreters.
+    """Run a quantized model in its three interpreters.
 
     Args:
-        model: int8 in and out.
-        sink: Scale of its output.
-        steps: ``(n, 1, samples, 1)`` int8 windows.
-        report_missing: Gets the forms that do not run, with the reason.
+        model: TFLite model with int8 input and output.
+        sink: Scale of the output.
+        steps: Input windows, ``(n, 1, samples, 1)`` int8.
+        report_missing: Dictionary that gets the forms that cannot run, with the reason.
     """
     out = [Stage("int8", sink.restore(run_int8(model, steps, "xnnpack")), sink.scale)]
     out.append(Stage("reference", sink.restore(run_int8(model, steps[:REFERENCE_WINDOWS], "reference")), sink.scale))
@@ -94,7 +95,7 @@ def quantized_stages(model: bytes, sink: Scale, steps: NDArray[np.int8], report_
     except MissingExtraError as error:
         report_missing["TFLite Micro"] = str(error)
     except (RuntimeError, ValueError) as error:
-        report_missing["TFLite Micro"] = f"it does not take this model ({(str(error).splitlines() or ['?'])[0]})"
+        report_missing["TFLite Micro"] = f"it cannot run this model ({(str(error).splitlines() or ['?'])[0]})"
     return out
 
 
@@ -107,16 +108,16 @@ def bundle_parity(
     scaling: ValueScaling | None = None,
     stream: TextIO | None = None,
 ) -> ParityReport:
-    """Compares the forms of a bundle's model.
+    """Compare the forms of a bundle's model.
 
     Args:
         bundle: A verified bundle.
-        windows: ``(n, samples)`` inputs as the front end makes them; the golden ones of the bundle by default.
-        core: The teacher's Keras core of fixed length, for the links before the quantized model; its outputs in the
-            scale of the model's.
-        original: What the original code said; its windows are then the first ones.
-        scaling: How the model's outputs and the teacher's go together; ``None`` where they are the same.
-        stream: Where progress goes.
+        windows: Outputs of the front end, ``(n, samples)``; ``None`` for the golden windows of the bundle.
+        core: Keras core of the teacher with a fixed length, for the forms before the quantized model. Its outputs have
+            the scale of the model's outputs. ``None`` to compare the quantized forms only.
+        original: Inputs and outputs of the original code, whose windows replace ``windows``.
+        scaling: Scaling between the model's and the teacher's outputs; ``None`` if they are the same.
+        stream: Stream for progress lines, or ``None``.
     """
     manifest = bundle.manifest
     source = Scale(manifest.input.scale, manifest.input.zero_point)
@@ -155,36 +156,36 @@ def bundle_parity(
 
 
 def read_original(path: Path, samples: int, heads: int) -> Original:
-    """Reads inputs and logits of the original code: arrays ``x_N`` or ``x`` and ``logits_N`` or ``logits``.
+    """Read inputs and outputs of the original code: arrays ``x_N`` or ``x`` and ``logits_N`` or ``logits``.
 
     Args:
         path: An ``.npz`` file.
-        samples: Samples of a window.
-        heads: Outputs.
+        samples: Number of samples of a window.
+        heads: Number of outputs.
 
     Raises:
-        InputError: It cannot be read, or does not fit.
+        InputError: The file cannot be read, or its arrays have the wrong shape.
     """
     import zipfile
 
     try:
         if path.stat().st_size > MAX_NPZ_BYTES:
-            raise InputError(f"{path} is larger than {MAX_NPZ_BYTES >> 20} MB")
+            raise InputError(f"{path} is larger than {MAX_NPZ_BYTES >> 20} MiB", "write fewer windows to it")
         with np.load(path, allow_pickle=False) as archive:
             name = next((n for n in (f"x_{samples}", "x") if n in archive.files), None)
             logits = None if name is None else f"logits{name[1:]}"
             if name is None or logits not in archive.files:
-                raise InputError(f"{path} holds no x_{samples} with logits_{samples}", f"found: {archive.files[:8]}")
+                raise InputError(f"{path} has no x_{samples} with logits_{samples}", f"it has {archive.files[:8]}")
             x, y = np.asarray(archive[name], np.float32), np.asarray(archive[logits], np.float64)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
     except (ValueError, zipfile.BadZipFile, EOFError, KeyError) as error:
-        raise InputError(f"{path} is no readable .npz file: {error}") from None
+        raise InputError(f"{path} is not a readable .npz file: {error}") from None
     if x.size != len(x) * samples or y.shape != (len(x), heads) or not len(x):
         raise InputError(f"{path}: inputs {x.shape} and logits {y.shape} do not fit {samples} samples, {heads} outputs")
     return Original(x.reshape(len(x), samples), y)
 
 
 def _columns(heads: Sequence[HeadName], width: int) -> list[HeadName]:
-    """One name a column of the output; a bundle may leave columns unnamed."""
+    """Return a name for each column of the output; a bundle may leave columns unnamed."""
     return [*heads, *(HeadName(f"output {i}") for i in range(len(heads), width))][:width]

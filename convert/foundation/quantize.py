@@ -1,4 +1,4 @@
-"""Finds the quantized form of a teacher that its gate lets through: int8, then some layers float, then int16."""
+"""Search for a quantized form of a teacher that passes the gate: int8, then int8 with float layers, then int16."""
 
 from __future__ import annotations
 
@@ -20,30 +20,32 @@ from convert.parity.layers import LayerRow, costly_layers, layer_table, short_na
 Form = Literal["int8", "int8 with float layers", "int16 activations"]
 
 CHECK_WINDOWS = 12
-"""Windows on which the interpreters are compared: the reference kernels take 0.23 s for one."""
+"""Number of windows on which the interpreters are compared; the reference kernels take 0.23 s for each."""
 
 LAYER_WINDOWS = 6
+"""Number of windows in the comparison of layers."""
+
 SETTLE = 4
-"""Times the output scale may be made coarser."""
+"""Maximum number of times that the output step is made coarser."""
 
 MARGIN = 1.5
-"""The output's step is this many times the largest difference that two right interpreters showed."""
+"""Factor by which the output step exceeds the largest difference between two correct interpreters."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Material:
-    """What an attempt is made of and judged on.
+    """Models and windows for the attempts.
 
     Attributes:
-        float_model: The float flatbuffer.
-        calibrated: The same with ranges.
-        calibration: ``(n, samples)`` windows as floats that the input can hold.
-        evaluation: Other windows, the same way.
-        steps: ``evaluation`` as int8 ``(n, 1, samples, 1)``.
-        teacher: ``(n, heads)`` float outputs on ``evaluation``.
-        heads: One a column.
+        float_model: The float TFLite model.
+        calibrated: The float TFLite model with the range of each tensor.
+        calibration: Windows that set the ranges, ``(n, samples)`` float32, with values that the int8 input can hold.
+        evaluation: Other windows in the same form.
+        steps: The windows ``evaluation`` as int8, ``(n, 1, samples, 1)``.
+        teacher: Outputs of the float model on ``evaluation``, ``(n, heads)``.
+        heads: Name and kind of each column.
         source: Scale of the input.
-        limits: As :func:`convert.parity.forms.load_limits` gives them.
+        limits: Limits, see :func:`convert.parity.forms.load_limits`.
     """
 
     float_model: bytes
@@ -59,15 +61,15 @@ class Material:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Attempt:
-    """One quantized form.
+    """One quantized form and its verdict.
 
     Attributes:
-        form: Which.
-        model: The flatbuffer.
-        sink: Scale of its output.
-        outputs: ``(n, heads)`` on the evaluation windows.
-        verdict: Of the gate.
-        float_layers: Layers that were kept in float, by name for people.
+        form: Name of the form.
+        model: The quantized TFLite model.
+        sink: Scale of the output.
+        outputs: Outputs on the evaluation windows, ``(n, heads)``.
+        verdict: Result of the gate.
+        float_layers: Short names of the layers that stay in float.
     """
 
     form: Form
@@ -78,7 +80,7 @@ class Attempt:
     float_layers: tuple[str, ...] = ()
 
     def row(self) -> dict[str, Any]:
-        """The attempt in the report."""
+        """Return the attempt as an entry of the report."""
         return {
             "form": self.form,
             "ok": self.verdict.ok,
@@ -91,15 +93,15 @@ class Attempt:
 
 
 def quantize_until_good(material: Material, stream: TextIO | None) -> tuple[list[Attempt], list[LayerRow]]:
-    """Tries forms in order until the gate opens.
+    """Try the forms in order until the gate opens.
 
     Args:
         material: Models, windows and limits.
-        stream: Where progress goes.
+        stream: Stream for progress lines, or ``None``.
 
     Returns:
-        The attempts, the last of which is the one that passed or, where none did, the int16 one; and the layers of the
-        int8 form, empty where no fallback needed them.
+        The attempts, of which the last one passed unless none did; and the layers of the int8 form, empty if no
+        fallback needed them.
     """
     say = stream.write if stream is not None else lambda _: 0
     say("quantizing: int8\n")
@@ -121,15 +123,15 @@ def quantize_until_good(material: Material, stream: TextIO | None) -> tuple[list
 
 
 def interpreter_noise_lsb(model: bytes, steps: NDArray[np.int8]) -> int:
-    """The largest difference, in steps of the output, between XNNPACK and the reference kernels over windows."""
+    """Return the largest difference between XNNPACK and the reference kernels over windows, in LSB of the output."""
     a, b = run_int8(model, steps, "xnnpack"), run_int8(model, steps, "reference")
     return int(np.max(np.abs(a.astype(np.int16) - b.astype(np.int16))))
 
 
 def _int8(material: Material) -> Attempt:
-    """Full int8, with an output no finer than what interpreters agree on.
+    """Return the full int8 form, with an output step that is coarse enough for two interpreters to agree.
 
-    Two right implementations round intermediate values differently, and the self-test of a bundle allows one step.
+    Two correct implementations round intermediate values differently, and the self-test of a bundle allows one step.
     """
     sink = output_scale(material.calibrated)
     model = quantized_flatbuffer(material.calibrated, material.source)

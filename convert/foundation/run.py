@@ -1,4 +1,4 @@
-"""The whole teacher to full int8, with proof: checkpoint and recordings in, a verified bundle of the tier out."""
+"""Convert a whole teacher to full int8: from a checkpoint and recordings to a verified foundation bundle."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Literal, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.bundle.writer import AGGREGATION, BundleContents, write_bundle
+from convert.bundle.writer import AGGREGATION, BundleContents, check_place, write_bundle
 from convert.checkpoint.reader import read_checkpoint
 from convert.checkpoint.spec import Net1DSpec, spec_from_tensors
 from convert.checkpoint.tensors import Checkpoint
@@ -23,7 +23,7 @@ from convert.foundation.card import model_card
 from convert.foundation.values import WHAT, described, named, scaling_of, uncalibrated, unscaled
 from convert.labels.travelling_plan import chosen_plan
 from convert.parity.forms import ParityReport, Stage, compare, default_limits, load_limits
-from convert.teacher.place import brought_by, checkpoint_at, kept_files, network_options, outputs_of
+from convert.teacher.place import checkpoint_at, kept_files, network_options, outputs_of, provenance_of
 from edge.frontend.ecgfounder import CLAMP, FS_HZ, WINDOW_SAMPLES
 from firmware_bridge.errors import CheckFailedError, InputError, OutputError
 
@@ -32,7 +32,7 @@ Choice = Literal["coverage", "alternate"]
 GOLDEN_WINDOWS = 8
 MIN_WINDOWS = 2
 DENSE_HOP_S = 1.0
-"""Hop between windows where recordings are too short to give enough at the usual one."""
+"""Hop between windows, seconds, if the usual hop gives too few windows."""
 
 DEFAULT_NAME = "anyecg-foundation"
 DEFAULT_VERSION = "0.1.0"
@@ -40,31 +40,33 @@ DEFAULT_LICENCE = "not stated by the checkpoint"
 
 ADDED_SHARE = 0.10
 RSS_MIB = 190
-"""Budgets of the tier; the design, section 7."""
+"""Budgets of the tier, see docs/architecture.md: the time around the model as a share of the time of the model, and the
+peak RSS in MiB."""
 
 
 @dataclass(frozen=True, slots=True)
 class FoundationConfig:
-    """What to convert, and how.
+    """Options of a conversion.
 
     Attributes:
         checkpoint: The teacher, a ``.pth`` file or the folder of ``anyecg finetune``.
-        outputs: Names its heads; see ``convert/datasets/outputs_file.py``. ``None`` for ``outputs.json`` beside it.
-        data: A folder of recordings.
-        out: Where the bundle shall stand.
-        name: Of the bundle.
-        version: Of the bundle.
-        licence: Of the weights.
-        stride: Of each stage's first block; ``None`` for what the file says, else 2.
-        use_bn: The network was trained with batch normalisation; ``None`` for what the file says, else not. Its tensors
-            stand in checkpoints in any case, so those of others do not tell.
-        calibration_windows: For the ranges.
-        evaluation_windows: For gate and parity.
-        gates: Limits; ``None`` for those in the package.
-        accept_loss: Write the bundle though the gate stays shut.
-        labels: Laboratory results that the heads are calibrated on; ``None`` leaves them uncalibrated.
-        choice: How the windows for the ranges are chosen: ``coverage`` or ``alternate``, every other one.
-        label_plan: File that says how labels are made of results; ``None`` for the teacher's own, or the kit's.
+        outputs: Description of its heads, see ``convert/datasets/outputs_file.py``; ``None`` for ``outputs.json`` in
+            its folder.
+        data: Folder of recordings.
+        out: Output folder of the bundle.
+        name: Name of the bundle.
+        version: Version of the bundle.
+        licence: Licence of the weights.
+        stride: Stride of each stage's first block; ``None`` for the stride in the file, or 2 if it has none.
+        use_bn: Whether the network was trained with batch normalisation; ``None`` for the fact in the file, or
+            ``False`` if it has none. Checkpoints always have the tensors of the normalisation, so these do not tell.
+        calibration_windows: Number of windows that set the ranges.
+        evaluation_windows: Number of windows for the gate and the parity report.
+        gates: File with the limits of the gate; ``None`` for that of the package.
+        accept_loss: Write the bundle even if the gate is shut.
+        labels: Folder of laboratory results to calibrate the heads; ``None`` leaves them uncalibrated.
+        choice: Choice of the windows that set the ranges: ``coverage``, or ``alternate`` for every second one.
+        label_plan: File with the rule that makes labels from results; ``None`` for the teacher's, or the default.
     """
 
     checkpoint: Path
@@ -87,13 +89,13 @@ class FoundationConfig:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FoundationResult:
-    """What a conversion made.
+    """Result of a conversion.
 
     Attributes:
-        report: The parity report that stands in the bundle.
-        form: The quantized form that was taken.
-        model_bytes: Size of the model.
-        seconds: How long it took.
+        report: The parity report of the bundle.
+        form: The chosen quantized form.
+        model_bytes: Size of the model, bytes.
+        seconds: Duration of the conversion, seconds.
     """
 
     report: ParityReport
@@ -107,9 +109,9 @@ class Windows:
     """Model inputs of recordings.
 
     Attributes:
-        steps: int8 ``(n, samples)``.
-        values: What they stand for, float32 ``(n, samples)``.
-        clipped: Share of z-scores beyond the clamp.
+        steps: Quantized inputs, ``(n, samples)`` int8.
+        values: The z-scores of these steps, ``(n, samples)`` float32.
+        clipped: Share of the z-scores beyond the clamp, 0 to 1.
     """
 
     steps: NDArray[np.int8]
@@ -118,21 +120,21 @@ class Windows:
 
 
 def convert_foundation(config: FoundationConfig, stream: TextIO | None = None) -> FoundationResult:
-    """Converts a teacher.
+    """Convert a teacher and write its bundle to ``config.out``.
 
     Args:
-        config: What and how.
-        stream: Where progress goes.
+        config: Options of the conversion.
+        stream: Stream for progress lines, or ``None``.
 
     Returns:
-        What was made; the bundle stands at ``config.out``.
+        The result of the conversion.
 
     Raises:
         InputError: Checkpoint, outputs or recordings cannot be used.
-        CheckFailedError: The gate stays shut, or the forms of the model disagree; nothing is written then.
-        OutputError: The bundle cannot be written; what stood there before is untouched.
+        CheckFailedError: The gate is shut, or the forms of the model disagree; no bundle is written.
+        OutputError: The bundle cannot be written; an older bundle is unchanged.
     """
-    begun_s = time.monotonic()
+    started_s = time.monotonic()
     say = stream.write if stream is not None else lambda _: 0
     limits = load_limits(config.gates) if config.gates else default_limits()
     _check_place(config.out)
@@ -143,49 +145,49 @@ def convert_foundation(config: FoundationConfig, stream: TextIO | None = None) -
     stride, use_bn = network_options(checkpoint, config.stride, config.use_bn)
     spec = spec_from_tensors(checkpoint.tensors, str(path), stride=stride, use_bn=use_bn)
     match_dense(heads, spec.n_classes, outputs, path)
-    brought = brought_by(path)
-    plan = chosen_plan(config.label_plan, brought.plan, "teacher")
+    provenance = provenance_of(path)
+    plan = chosen_plan(config.label_plan, provenance.plan, "teacher")
     if spec.in_channels != 1:
-        raise InputError(f"{path} reads {spec.in_channels} leads, a patch gives one", "take the one-lead teacher")
+        raise InputError(f"{path} reads {spec.in_channels} leads, but a patch has one", "give a one-lead checkpoint")
     found = enough_windows(config.data, config.calibration_windows + config.evaluation_windows, stream)
     say(f"{len(found.windows)} windows of {len(found.used)} recordings, {len(found.skipped)} skipped\n")
     prepared = prepare(found.raw(), CLAMP)
     say(f"converting {spec.count_parameters()} parameters to float LiteRT\n")
-    made = _Made(config, checkpoint, spec, heads, found, prepared, limits, stream)
-    report, contents, form = made.make()
-    contents = replace(contents, extra={**contents.extra, **kept_files(plan, brought.patients)})
+    conversion = _Conversion(config, checkpoint, spec, heads, found, prepared, limits, stream)
+    report, contents, form = conversion.run()
+    contents = replace(contents, extra={**contents.extra, **kept_files(plan, provenance.patients)})
     if config.labels is not None:
         from convert.datasets.heads import heads_of_file
         from convert.foundation.calibrate import Results, calibrated
 
-        results = Results(config.data, config.labels, plan.plan, brought.patients)
+        results = Results(config.data, config.labels, plan.plan, provenance.patients)
         contents = calibrated(contents, heads_of_file(outputs), results, stream)
         contents = replace(contents, model_card=model_card(contents.manifest, report, contents.heads))
-    seconds = time.monotonic() - begun_s
+    seconds = time.monotonic() - started_s
     write_bundle(config.out, contents)
     return FoundationResult(report, form, len(contents.model), seconds)
 
 
 def enough_windows(data: Path, count: int, stream: TextIO | None) -> WindowSet:
-    """Windows of a folder, with a shorter hop where the usual one gives too few.
+    """Return windows of a folder, with a shorter hop if the usual one gives too few.
 
     Raises:
-        InputError: Fewer than two.
+        InputError: The folder has fewer than two usable windows.
     """
     found = collect_windows(data, count, stream=stream)
     if len(found.windows) < count:
         found = collect_windows(data, count, hop_s=DENSE_HOP_S, stream=stream)
     if len(found.windows) < MIN_WINDOWS:
-        raise InputError(f"{data} gives {len(found.windows)} usable window", f"at least {MIN_WINDOWS} are needed")
+        raise InputError(f"{data} has {len(found.windows)} usable windows", f"at least {MIN_WINDOWS} are needed")
     return found
 
 
 def prepare(raw: NDArray[np.float64], clamp: float) -> Windows:
-    """Raw windows through ``ecgfounder/1``, the clamp and the int8 scale, as the device does it.
+    """Apply ``ecgfounder/1``, the clamp and the int8 scale to raw windows, as the device does.
 
     Args:
-        raw: ``(n, 5000)`` at 500 Hz.
-        clamp: Largest z-score.
+        raw: Raw windows, ``(n, 5000)`` at 500 Hz.
+        clamp: Largest absolute z-score.
     """
     from convert.foundation.export import input_scale
     from edge.frontend.ecgfounder import EcgFounderFrontEnd
@@ -197,15 +199,14 @@ def prepare(raw: NDArray[np.float64], clamp: float) -> Windows:
 
 
 def _check_place(out: Path) -> None:
-    """Says at once what would otherwise be found out after minutes."""
-    if out.exists() and not (out.is_dir() and ((out / "manifest.json").is_file() or not any(out.iterdir()))):
-        raise OutputError(f"{out} exists and is not a bundle", "name a new folder")
+    """Check the output folder before minutes of work."""
+    check_place(out)
     if not out.absolute().parent.is_dir():
-        raise OutputError(f"{out.absolute().parent} is no folder", "make it first, or name another place")
+        raise OutputError(f"{out.absolute().parent} is not a folder", "create it first, or name another folder")
 
 
-class _Made:
-    """The slow part, with TensorFlow loaded."""
+class _Conversion:
+    """The part of a conversion that needs TensorFlow."""
 
     def __init__(
         self,
@@ -220,13 +221,13 @@ class _Made:
     ) -> None:
         self._config, self._checkpoint, self._spec, self._heads = config, checkpoint, spec, heads
         self._found, self._prepared, self._limits, self._stream = found, prepared, limits, stream
-        # The chosen windows calibrate, the rest judge; with very few, all do both.
+        # The chosen windows set the ranges, the others judge; very few windows do both.
         n = len(prepared.steps)
         described = representative.describe(
             np.stack([w.filtered for w in found.windows]), found.raw(), [w.recording.parent.name for w in found.windows]
         )
         alternate = np.arange(0, n, 2)[: config.calibration_windows]
-        # Never more than half: what is left has to judge.
+        # At most half of the windows, because the others must judge.
         covering = representative.choose(described, min(config.calibration_windows, max(1, n // 2)))
         chosen = alternate if config.choice == "alternate" else covering
         self._calibration = chosen if n >= 8 else np.arange(n)
@@ -236,7 +237,7 @@ class _Made:
 
         self._scaling = unscaled(len(heads))
 
-    def make(self) -> tuple[ParityReport, BundleContents, str]:
+    def run(self) -> tuple[ParityReport, BundleContents, str]:
         from convert.compute.progress import Progress
         from convert.foundation import export as fx
         from convert.foundation.parity import LAYER_WINDOWS, keras_stage, quantized_stages, run_float
@@ -281,7 +282,7 @@ class _Made:
         return report, self._contents(taken, stages, report), taken.form
 
     def _core(self, calibration: NDArray[np.float32]) -> Any:
-        """The network to export; where there are values, standardised over the calibration windows."""
+        """Return the network to export, with values standardised over the calibration windows."""
         core = self._network(self._checkpoint)
         is_value = [h["kind"] == "value" for h in self._heads]
         if not any(is_value):
@@ -290,7 +291,7 @@ class _Made:
         from convert.foundation.parity import run_float
 
         model = float_flatbuffer(core, WINDOW_SAMPLES)
-        # Two networks at a time would cost memory for nothing.
+        # Free the first network, because two networks need twice the memory.
         del core
         self._scaling = scaling_of(is_value, run_float(model, calibration, self._stream))
         return self._network(self._scaling.folded(self._checkpoint))
@@ -306,9 +307,9 @@ class _Made:
         if taken.verdict.ok:
             return taken
         tried = "; ".join(f"{a.form}: {a.verdict.faults[0]}" for a in attempts)
-        if not self._config.accept_loss or "NaN" in tried:
+        if not self._config.accept_loss or any(a.verdict.reason == "not_finite" for a in attempts):
             raise CheckFailedError(
-                f"quantization loses too much, in every form ({tried})", "more recordings, or --accept-loss"
+                f"quantization loses too much in every form ({tried})", "add recordings, or use --accept-loss"
             )
         return max(attempts, key=lambda a: (a.verdict.correlation_median or -1.0, -len(a.verdict.faults)))
 

@@ -1,9 +1,9 @@
-"""Values beside logits in one int8 output: every value head is standardised in the exported model, and mapped back.
+"""Values and logits in one int8 output: every value head is standardised in the exported model, and mapped back later.
 
-A teacher's values come out in the laboratory's unit (glucose about 110 mg/dL), its logits within a few units of zero.
-One output tensor has one step for all, so that the values would leave nothing of the logits. The rows of ``dense`` that
-make values are therefore folded so that a value varies no more than logits do; ``slope`` and ``intercept`` in
-``calibration.json`` make the laboratory's unit of it again. Rows of probabilities stay as they are.
+A teacher's values are in the unit of the laboratory (glucose about 110 mg/dL), and its logits are within a few units of
+zero. One int8 output has the same step for all heads, so the logits would be lost beside the values. The rows of
+``dense`` for values are therefore scaled so that a value varies no more than the logits; ``slope`` and ``intercept`` in
+``calibration.json`` map back to the unit of the laboratory. The rows of probabilities are unchanged.
 """
 
 from __future__ import annotations
@@ -26,51 +26,52 @@ from firmware_bridge.errors import BundleError
 F64 = NDArray[np.float64]
 
 ROOM = 5.0
-"""Standard deviations of a value, over the calibration windows, that the output holds on either side of their mean
-(arbitrary): what lies beyond is cut off."""
+"""Range of a value in the output on each side of its mean, in standard deviations over the calibration windows. The
+number is arbitrary; values beyond it are clipped."""
 
 SHARE = 0.5
-"""Of the logits' median standard deviation, a value's own in the model's scale. As wide as a logit, a value now and
-then was what interpreters disagreed about most, and the step of all heads came out three times as coarse (measured);
-half as wide leaves it a dozen steps a deviation."""
+"""Standard deviation of a value in the model's scale, relative to the median standard deviation of the logits. With 1,
+the interpreters sometimes disagreed most about a value, and the step of all heads became three times as coarse
+(measured). With one half, a value still has about twelve steps per standard deviation."""
 
-LEAST_OF_RANGE = 0.05
-"""Of half the range of the logits, a value's deviation at least: six steps. Logits that hardly move may still lie far
-apart, and make the step coarse."""
+MIN_OF_RANGE = 0.05
+"""Minimum standard deviation of a value, relative to half the range of the logits: six steps. Logits that hardly vary
+may still be far apart, which makes the step coarse."""
 
 FLAT = 0.4
-"""Of its deviation over the calibration windows, where a value counts as flat at the gate (arbitrary)."""
+"""Share of its standard deviation over the calibration windows below which a value counts as flat at the gate
+(arbitrary)."""
 
-LEAST_SHARE = 1e-3
-"""Of a value's mean, the least deviation that is told apart: below, float32 itself would be what is magnified."""
+MIN_SHARE = 1e-3
+"""Minimum standard deviation of a value, relative to its mean; a smaller one would magnify the rounding of float32."""
 
 DIGITS = 6
-"""Significant digits of what is folded and written; the same numbers do both, so none is lost."""
+"""Number of significant digits of the scaling, the same in the model and in ``calibration.json``."""
 
 WHAT = "logits; values standardised for the int8 output, their differences in the heads' table in their units"
-"""Of a parity report's outputs."""
+"""Description of the outputs in a parity report."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """Of one head: ``teacher's output = centre + scale * model's output``."""
+    """Scaling of one head: ``teacher's output = centre + scale * model's output``."""
 
     centre: float = 0.0
     scale: float = 1.0
 
 
 SAME = Line()
-"""Of a head whose output is the teacher's."""
+"""Scaling of a head whose output is the teacher's."""
 
 
 @dataclass(frozen=True, slots=True)
 class ValueScaling:
-    """How the outputs of an exported model and those of its teacher go together.
+    """Scaling between the outputs of an exported model and those of its teacher.
 
     Attributes:
-        lines: One a column of the output.
+        lines: Scaling of each column of the output.
         middle: Mean of every value in the model's scale, over the calibration windows.
-        spread: Standard deviation of every value there.
+        spread: Standard deviation of every value in the model's scale, over the calibration windows.
     """
 
     lines: tuple[Line, ...]
@@ -79,19 +80,19 @@ class ValueScaling:
 
     @property
     def any(self) -> bool:
-        """Some head is standardised."""
+        """Whether any head is standardised."""
         return any(line != SAME for line in self.lines)
 
     @property
     def room(self) -> tuple[float, float]:
-        """Smallest and largest output that the model must be able to give."""
+        """Smallest and largest output that the model needs."""
         return self.middle - ROOM * self.spread, self.middle + ROOM * self.spread
 
     def folded(self, checkpoint: Checkpoint) -> Checkpoint:
-        """The teacher with standardised outputs.
+        """Return the teacher with standardised outputs.
 
         Args:
-            checkpoint: Its ``dense`` has a row a head.
+            checkpoint: The teacher, whose ``dense`` has a row for each head.
         """
         if not self.any:
             return checkpoint
@@ -103,7 +104,7 @@ class ValueScaling:
         return dataclasses.replace(checkpoint, tensors={**checkpoint.tensors, **new})
 
     def to_model(self, outputs: F64) -> F64:
-        """The teacher's outputs, ``(n, heads)``, as the model gives them."""
+        """Convert the teacher's outputs, ``(n, heads)``, to the model's scale."""
         centre, scale = self._arrays()
         return np.asarray((outputs - centre) / scale) if self.any else outputs
 
@@ -112,22 +113,22 @@ class ValueScaling:
 
 
 def unscaled(heads: int) -> ValueScaling:
-    """The model's outputs are the teacher's."""
+    """Return the scaling for a model whose outputs are the teacher's."""
     return ValueScaling((SAME,) * heads)
 
 
 def scaling_of(is_value: Sequence[bool], outputs: F64) -> ValueScaling:
-    """Centre and scale of every value head.
+    """Choose centre and scale of every value head.
 
-    Values vary about half as much as logits do, and lie over the middle of the range that the logits take, so that they
-    make the step no coarser.
+    Values vary about half as much as logits, around the middle of the range of the logits, so that they do not make the
+    step coarser.
 
     Args:
-        is_value: One a head.
-        outputs: The teacher's, over the calibration windows, ``(n, heads)``.
+        is_value: Whether each head is a value.
+        outputs: The teacher's outputs on the calibration windows, ``(n, heads)``.
     """
     if not any(is_value) or not np.all(np.isfinite(outputs)):
-        # A NaN is found and named where ranges are measured.
+        # A NaN is reported later, when the ranges are measured.
         return unscaled(len(is_value))
     value = np.array(is_value)
     logits = outputs[:, ~value]
@@ -135,14 +136,14 @@ def scaling_of(is_value: Sequence[bool], outputs: F64) -> ValueScaling:
     low, high = min(low, 0.0), max(high, 0.0)
     middle, half = 0.5 * (low + high), 0.5 * (high - low)
     usual = SHARE * float(np.median(logits.std(axis=0))) if logits.size else 0.0
-    spread = min(max(usual, LEAST_OF_RANGE * half), half / ROOM) or 1.0
+    spread = min(max(usual, MIN_OF_RANGE * half), half / ROOM) or 1.0
     lines = tuple(_line(outputs[:, j], middle, spread) if value[j] else SAME for j in range(len(value)))
     return ValueScaling(lines, middle, spread)
 
 
 def _line(outputs: F64, middle: float, spread: float) -> Line:
     mean = float(outputs.mean())
-    sd = max(float(outputs.std()), LEAST_SHARE * abs(mean)) or 1.0
+    sd = max(float(outputs.std()), MIN_SHARE * abs(mean)) or 1.0
     scale = _short(sd / spread)
     return Line(_short(mean - middle * scale), scale)
 
@@ -152,7 +153,7 @@ def _short(number: float) -> float:
 
 
 def described(heads: Sequence[Mapping[str, Any]], scaling: ValueScaling) -> dict[str, Any]:
-    """What ``manifest.conversion`` says of it: nothing where nothing is standardised."""
+    """Return the entry of ``manifest.conversion``; empty if no head is standardised."""
     if not scaling.any:
         return {}
     found = {h["key"]: dataclasses.asdict(s) for h, s in zip(heads, scaling.lines, strict=True) if s != SAME}
@@ -160,17 +161,17 @@ def described(heads: Sequence[Mapping[str, Any]], scaling: ValueScaling) -> dict
 
 
 def scaling_of_bundle(manifest: Mapping[str, Any], outputs: Sequence[OutputHead], width: int) -> ValueScaling:
-    """How the outputs of a bundle's model go together with its teacher's; of older bundles they are the same.
+    """Return the scaling between the outputs of a bundle's model and its teacher's. Older bundles have none.
 
-    ``calibration.json`` may have been fitted anew since, so it does not tell.
+    It comes from the manifest, because ``calibration.json`` may have been fitted again since the conversion.
 
     Args:
-        manifest: As parsed.
-        outputs: Its heads.
-        width: Outputs of the model.
+        manifest: The parsed manifest.
+        outputs: Heads of the bundle.
+        width: Number of outputs of the model.
 
     Raises:
-        BundleError: It is not what a conversion writes.
+        BundleError: The entry of the manifest is invalid.
     """
     conversion = manifest.get("conversion")
     found = conversion.get("values", {}) if isinstance(conversion, Mapping) else {}
@@ -185,22 +186,22 @@ def _read(entry: object, key: str) -> Line:
     numbers = [entry.get(name) if isinstance(entry, Mapping) else None for name in ("centre", "scale")]
     found = [float(n) for n in numbers if isinstance(n, int | float) and not isinstance(n, bool) and math.isfinite(n)]
     if len(found) != 2 or found[1] <= 0.0:
-        raise BundleError(f"manifest.conversion.values.{key} is not what a conversion writes", "convert it again")
+        raise BundleError(f"manifest.conversion.values.{key} is invalid", "convert the bundle again")
     return Line(*found)
 
 
 def named(heads: Sequence[Mapping[str, Any]], scaling: ValueScaling) -> list[HeadName]:
-    """The columns of a parity report; heads that are standardised show differences in their units."""
+    """Return the columns of a parity report; standardised heads show differences in their units."""
     return [name_of(h["key"], h["kind"], h["unit"], s, scaling) for h, s in zip(heads, scaling.lines, strict=True)]
 
 
 def name_of(key: str, kind: Any, unit: str, line: Line, scaling: ValueScaling) -> HeadName:
-    """One column of a parity report."""
+    """Return one column of a parity report."""
     return HeadName(key, kind) if line == SAME else HeadName(key, kind, unit, line.scale, FLAT * scaling.spread)
 
 
 def uncalibrated(kind: str, line: Line) -> dict[str, Any]:
-    """No calibration yet: the teacher's own probability or value, without an interval or a threshold."""
+    """Return the entry of an uncalibrated head: the teacher's own output, without an interval or a threshold."""
     interval = {"method": "none"}
     if kind == "value":
         fixed = {"slope": line.scale, "intercept": line.centre}
@@ -209,11 +210,11 @@ def uncalibrated(kind: str, line: Line) -> dict[str, Any]:
 
 
 def in_units(heads: Sequence[TeacherHead], entries: Mapping[str, Mapping[str, Any]]) -> tuple[TeacherHead, ...]:
-    """A teacher's heads as its converted model gives them.
+    """Return a teacher's heads with the scaling of its converted model.
 
     Args:
-        heads: Of the checkpoint.
-        entries: Of the uncalibrated bundle's ``calibration.json``.
+        heads: Heads of the checkpoint.
+        entries: Entries of ``calibration.json`` of the uncalibrated bundle.
     """
     return tuple(
         dataclasses.replace(h, slope=entries[h.key].get("slope", 1.0), offset=entries[h.key].get("intercept", 0.0))

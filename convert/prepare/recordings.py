@@ -1,8 +1,8 @@
-"""A folder of recordings (WFDB, EDF and what else can be replayed) with a CSV of laboratory results.
+"""A folder of recordings (WFDB, EDF or any other format that can be replayed) with a CSV of laboratory results.
 
-One row a result: ``record`` (its path in the folder without the suffix), ``patient``, ``name``, ``value``, ``unit``;
-and, where known, ``low``, ``high``, ``order_time``, ``result_time``, ``age``, ``sex``, ``part``. A row without any time
-holds for the whole recording.
+Each row holds one result: ``record`` (path in the folder without the suffix), ``patient``, ``name``, ``value``,
+``unit``, and optionally ``low``, ``high``, ``order_time``, ``result_time``, ``age``, ``sex``, ``part``. A row without
+a time applies to the whole recording.
 """
 
 from __future__ import annotations
@@ -33,20 +33,20 @@ OPTIONAL = ("low", "high", "order_time", "result_time", "age", "sex", "part")
 GRID_HZ = 500
 BLOCK_S = 20.0
 BATCH = 32
-"""Segments held at a time: 1.3 MB."""
+"""Number of segments in memory at a time: 1.3 MB."""
 
 F64 = NDArray[np.float64]
 
 
 class RecordsSource:
-    """A folder of recordings and a CSV of results.
+    """A data set that consists of a folder of recordings and a CSV of results.
 
     Args:
-        folder: Of the recordings.
-        table: The CSV.
+        folder: Folder of the recordings.
+        table: CSV file with the results.
 
     Raises:
-        InputError: There are none, a column is missing, or a patient is in two parts.
+        InputError: The folder has no recordings, a column is missing, or a patient is in two parts.
     """
 
     def __init__(self, folder: Path, table: Path) -> None:
@@ -55,7 +55,7 @@ class RecordsSource:
             raise InputError(f"no such folder: {folder}", "--records names a folder of WFDB or EDF recordings")
         found = [p for p in recording_files(folder) if p.absolute() != table.absolute()]
         if not found:
-            raise InputError(f"{folder} holds no recording beside {table.name}", "WFDB (.hea), EDF and others are read")
+            raise InputError(f"no recording in {folder}", "--records needs WFDB (.hea), EDF or other recordings")
         names = [p.relative_to(folder).with_suffix("").as_posix() for p in found]
         self._number = {name: i for i, name in enumerate(names)}
         self.name = "recordings with a table of results"
@@ -70,11 +70,11 @@ class RecordsSource:
         self.opener: Opener = _Opener(tuple((str(p.absolute()), n, i in timeless) for i, (p, n) in listed))
 
     def patients(self) -> list[Patient]:
-        """Everybody with a recording and a row, sorted by part and identifier."""
+        """Return the patients with a recording and a row, sorted by part and identifier."""
         return self._patients
 
     def rows(self) -> Iterator[RawLab]:
-        """The rows in file order."""
+        """Yield the laboratory rows in file order."""
         for row in rows_of(self._table, NEEDED):
             order, result = _time(row, "order_time"), _time(row, "result_time")
             yield RawLab(
@@ -97,37 +97,43 @@ class RecordsSource:
         for row in rows_of(self._table, NEEDED):
             patient, number = row.text("patient"), self._number.get(row.text("record"))
             if not patient:
-                raise InputError(f"{self._table} line {row.line}: no patient", "say whose each recording is")
+                raise InputError(f"{self._table} line {row.line}: no patient", "fill in the column 'patient'")
             part = _part(row, patient)
             if parts.setdefault(patient, part) != part:
                 raise InputError(
                     f"the patient {patient} is in both '{parts[patient]}' and '{part}'",
-                    f"split by patient ({self._table} line {row.line})",
+                    f"give all rows of the patient the same part ({self._table} line {row.line})",
                 )
             if number is None:
                 continue
             if owner.setdefault(number, patient) != patient:
-                raise InputError(f"{self._table} line {row.line}: {row.text('record')} has two patients")
+                raise InputError(
+                    f"{self._table} line {row.line}: the recording {row.text('record')} has two patients",
+                    "correct the column 'patient'",
+                )
             age = _or_nan(_number(row, "age"))
             visits.setdefault(number, Visit(number, row.text("record"), age, _text(row, "sex")))
             if _timeless(row):
                 timeless.add(number)
         if not visits:
-            raise InputError(f"{self._table} names no recording of the folder", "record is its path without the suffix")
-        people: dict[str, list[Visit]] = {}
+            raise InputError(
+                f"{self._table} names no recording of the folder",
+                "the column 'record' must hold the path of a recording without the suffix",
+            )
+        by_patient: dict[str, list[Visit]] = {}
         for number in sorted(visits):
-            people.setdefault(owner[number], []).append(visits[number])
-        order = sorted(people, key=lambda p: (PARTS.index(parts[p]), p))
-        return visits, [Patient(p, parts[p], tuple(people[p])) for p in order], timeless
+            by_patient.setdefault(owner[number], []).append(visits[number])
+        order = sorted(by_patient, key=lambda p: (PARTS.index(parts[p]), p))
+        return visits, [Patient(p, parts[p], tuple(by_patient[p])) for p in order], timeless
 
 
 def _bytes_of(path: Path) -> int:
-    """Of all files of a recording, as :func:`convert.datasets.pairs.find_records` counts them."""
+    """Return the size of all files of a recording, as :func:`convert.datasets.pairs.find_records` counts them."""
     return sum(p.stat().st_size for p in path.parent.glob(f"{path.stem}.*"))
 
 
 def part_of(patient: str) -> Part:
-    """Part of a patient whom the table puts in none: 80, 10, 10 % by a hash of the identifier."""
+    """Return the part of a patient without one in the table: 80, 10 or 10 %, by a hash of the identifier."""
     share = int.from_bytes(hashlib.sha256(patient.encode()).digest()[:8], "big") / 2**64
     return "train" if share < 0.8 else "val" if share < 0.9 else "test"
 
@@ -139,7 +145,7 @@ def _part(row: Row, patient: str) -> Part:
     for part in PARTS:
         if text == part:
             return part
-    raise InputError(f"{row.path} line {row.line}: part is {text[:20]!r}", "train, val, test, or empty")
+    raise InputError(f"{row.path} line {row.line}: part is {text[:20]!r}", "write train, val, test, or nothing")
 
 
 def _text(row: Row, column: str) -> str:
@@ -164,12 +170,16 @@ def _or_nan(value: float | None) -> float:
 
 @dataclass(frozen=True, slots=True)
 class _Opener:
-    """Path, name, and whether a row without times asks for it, of each recording."""
+    """Opener of a folder of recordings.
+
+    Attributes:
+        files: For each recording its path, its name, and whether a row without times refers to it.
+    """
 
     files: tuple[tuple[str, str, bool], ...]
 
     def __call__(self, visit: int, hop_s: float) -> Iterator[Batch | LeftOut]:
-        """Gives the segments of a recording, some at a time."""
+        """Yield the segments of a recording in batches."""
         path, name, timeless = self.files[visit]
         reader = open_reader(Path(path), ReadOptions())
         begin_ns = reader.signal.start_unix_ns
@@ -178,11 +188,11 @@ class _Opener:
         timeline, cutter = Timeline(GRID_HZ), _Cutter(name, begin_s, hop_s)
         for _, item in source.blocks():
             for part in timeline.push(item):
-                yield from _unless_unplaced(cutter.push(part), begin_ns is not None or timeless)
-        yield from _unless_unplaced(cutter.finish(), begin_ns is not None or timeless)
+                yield from _placed_only(cutter.push(part), begin_ns is not None or timeless)
+        yield from _placed_only(cutter.finish(), begin_ns is not None or timeless)
 
 
-def _unless_unplaced(parts: Iterator[Batch | LeftOut], placed: bool) -> Iterator[Batch | LeftOut]:
+def _placed_only(parts: Iterator[Batch | LeftOut], placed: bool) -> Iterator[Batch | LeftOut]:
     for part in parts:
         if isinstance(part, Batch) and not placed:
             yield LeftOut(part.recording, "no_start_time", len(part.start_s))
@@ -191,7 +201,7 @@ def _unless_unplaced(parts: Iterator[Batch | LeftOut], placed: bool) -> Iterator
 
 
 class _Cutter:
-    """Ten seconds every hop of each uninterrupted run, a batch at a time."""
+    """Cuts each run of samples without a gap into ten-second segments, one every hop, and yields them in batches."""
 
     def __init__(self, name: str, begin_s: float, hop_s: float) -> None:
         self._name, self._begin_s, self._hop = name, begin_s, round(hop_s * GRID_HZ)

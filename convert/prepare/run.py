@@ -1,7 +1,7 @@
-"""From a data set to labelled segments on disk; ``docs/prepare.md`` is its page.
+"""Prepare a data set: write labelled segments to disk. ``docs/prepare.md`` describes the command.
 
-One pass over the tables, then shard by shard, then the manifest, which is written last: a folder with a manifest is
-complete. A run that was killed goes on where it was, and ends with the same bytes as one that was not.
+A run reads the tables once, makes the shards, and writes the manifest last, so a folder with a manifest is complete.
+An interrupted run resumes when it is started again, and gives the same bytes as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -12,38 +12,41 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 import numpy as np
 
 from convert.compute.progress import Progress
 from convert.compute.schedule import check_scheduler, run_jobs
 from convert.datasets.labcatalogue import catalogue
+from convert.datasets.mcmed import Part
 from convert.datasets.prepared import MANIFEST, SCHEMA, SHARDS
 from convert.labels.labs import LabCounts, LabSorter, limits_for
 from convert.labels.plan import CandidateHead, LabelPlan, candidate_heads
-from convert.prepare.shard import STATS, ShardJob, ShardReport, make_shard
+from convert.prepare.records import HeadCounts, Manifest, ManifestHead, ShardEntry, ShardSummary, json_text
+from convert.prepare.shard import STATS, ShardJob, ShardReport, head_counts, make_shard
 from convert.prepare.sources import PARTS, Patient, Source
+from edge.process.files import write_atomically
 from firmware_bridge.errors import InputError, OutputError, UsageError
 
 FRONT_END = "ecgfounder/1"
 PATIENTS_PER_SHARD = 8
-"""What is lost when a run is killed; a shard of MC-MED has about 3000 segments, 30 MB."""
+"""An interrupted run loses one shard at most. A shard of MC-MED has about 3000 segments, 30 MB."""
 
 CLAIM = "prepare.json"
 WORK = ".labs"
-FREE_DISK = "free some space and start again: what is done is kept"
+FREE_DISK = "free some space and run the command again; finished shards are kept"
 
 
 @dataclass(frozen=True, slots=True)
 class PrepareOptions:
-    """How a data set is prepared.
+    """Options of a preparation.
 
     Attributes:
-        plan: The label file.
-        scheduler: Who makes the shards.
-        patients_per_shard: How many.
-        skip_broken: Recordings that cannot be read are left out and counted.
+        plan: Label plan, read from the label file.
+        scheduler: Workers that make the shards, as :mod:`convert.compute.schedule` takes it.
+        patients_per_shard: Number of patients in a shard, 1 to 10000.
+        skip_broken: Leave out and count recordings that cannot be read, instead of stopping.
     """
 
     plan: LabelPlan
@@ -54,25 +57,25 @@ class PrepareOptions:
     def __post_init__(self) -> None:
         check_scheduler(self.scheduler)
         if not 1 <= self.patients_per_shard <= 10_000:
-            raise UsageError(f"{self.patients_per_shard} patients a shard", "give 1 to 10000")
+            raise UsageError(f"cannot put {self.patients_per_shard} patients into a shard", "give 1 to 10000")
 
 
-def prepare(source: Source, out: Path, options: PrepareOptions, progress: TextIO | None = None) -> dict[str, Any]:
-    """Prepares a data set.
+def prepare(source: Source, out: Path, options: PrepareOptions, progress: TextIO | None = None) -> Manifest:
+    """Prepare a data set.
 
     Args:
         source: The data set.
-        out: A new or empty folder, or one that an interrupted run left.
-        options: How.
+        out: Output folder: new, empty, or left by an interrupted run.
+        options: Options of the preparation.
         progress: Stream for the progress line, or ``None``.
 
     Returns:
         The manifest.
 
     Raises:
-        InputError: The data cannot be used; the message says what and where.
+        InputError: The data cannot be used; the message names the fault and its place.
         UsageError: The folder holds another prepared data set.
-        OutputError: It cannot be written.
+        OutputError: The folder cannot be written.
     """
     patients = source.patients()
     key = _key(source, options)
@@ -84,9 +87,9 @@ def prepare(source: Source, out: Path, options: PrepareOptions, progress: TextIO
         groups = _groups(patients, options.patients_per_shard)
         counts = _sorted_labs(source, options.plan, groups, work)
         jobs = _jobs(source, out, options, groups, counts, key)
-        reports = _made(jobs, options.scheduler, progress)
+        reports = _run_jobs(jobs, options.scheduler, progress)
         manifest = _manifest(source, out, options, counts, reports, key)
-        _write_last(out / MANIFEST, manifest)
+        write_atomically(out / MANIFEST, json_text(manifest), advice=FREE_DISK)
         _tidy(out, {job.name for job in jobs})
         shutil.rmtree(work, ignore_errors=True)
     except OSError as error:
@@ -95,9 +98,9 @@ def prepare(source: Source, out: Path, options: PrepareOptions, progress: TextIO
 
 
 def _key(source: Source, options: PrepareOptions) -> str:
-    """Fingerprint of all that decides on the bytes, apart from the signals: they are too many to be read twice."""
+    """Return a fingerprint of everything that determines the output, except the signals, which are too large."""
     digest = hashlib.sha256()
-    told = {
+    facts = {
         "schema": SCHEMA,
         "front_end": FRONT_END,
         "source": source.name,
@@ -106,19 +109,19 @@ def _key(source: Source, options: PrepareOptions) -> str:
         "patients_per_shard": options.patients_per_shard,
         "skip_broken": options.skip_broken,
     }
-    digest.update(json.dumps(told, sort_keys=True).encode())
+    digest.update(json.dumps(facts, sort_keys=True).encode())
     for path in source.files:
         try:
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "sha256").digest())
         except OSError as error:
-            raise InputError(f"cannot read {path}: {error.strerror}", "is this the whole data set?") from error
+            raise InputError(f"cannot read {path}: {error.strerror}", "check that the data set is complete") from error
     return digest.hexdigest()
 
 
 def _claim(out: Path, key: str, name: str) -> None:
     if out.exists() and not out.is_dir():
-        raise OutputError(f"{out} exists and is no folder", "name a new folder")
+        raise OutputError(f"{out} is not a folder", "name a new folder")
     path = out / CLAIM
     if path.is_file():
         if f'"{key}"' not in path.read_text(encoding="utf-8"):
@@ -128,9 +131,9 @@ def _claim(out: Path, key: str, name: str) -> None:
     elif out.is_dir() and any(p.name != f".{CLAIM}.part" for p in out.iterdir()):
         raise OutputError(f"{out} is not empty", "name a new folder")
     out.mkdir(parents=True, exist_ok=True)
-    # The claim comes first: what is found without it is somebody else's.
+    # The claim is written first, so that a folder without it never belongs to this command.
     if not path.is_file():
-        _write_last(path, {"key": key, "source": name})
+        write_atomically(path, json_text({"key": key, "source": name}), advice=FREE_DISK)
     (out / SHARDS).mkdir(exist_ok=True)
     for rest in (*out.glob(".*.part"), *(out / SHARDS).glob(".*.part")):
         rest.unlink(missing_ok=True)
@@ -140,7 +143,7 @@ _Groups = dict[str, tuple[Patient, ...]]
 
 
 def _groups(patients: list[Patient], size: int) -> _Groups:
-    """Name of the shard to its patients; a shard has one part."""
+    """Return the patients of each shard by its name. All patients of a shard are in the same part."""
     out: _Groups = {}
     for part in PARTS:
         mine = [p for p in patients if p.part == part]
@@ -177,13 +180,13 @@ def _jobs(
     ]
 
 
-def _made(jobs: list[ShardJob], scheduler: str, progress: TextIO | None) -> list[dict[str, Any]]:
+def _run_jobs(jobs: list[ShardJob], scheduler: str, progress: TextIO | None) -> list[ShardSummary]:
     bar = Progress("preparing", len(jobs), "shards", progress)
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[str, ShardSummary] = {}
     faults: list[ShardReport] = []
     segments = 0
     for done, report in enumerate(run_jobs(jobs, scheduler, make_shard), 1):
-        if report.fault:
+        if report.content is None:
             faults.append(report)
         else:
             found[report.name] = report.content
@@ -193,14 +196,14 @@ def _made(jobs: list[ShardJob], scheduler: str, progress: TextIO | None) -> list
         first = min(faults, key=lambda r: r.name)
         more = f" (and {len(faults) - 1} more shards have such a recording)" if len(faults) > 1 else ""
         raise InputError(
-            f"{first.fault}{more}", f"{first.fix or 'mend it'}, or leave such recordings out: --skip-broken"
+            f"{first.fault}{more}", f"{first.fix or 'repair it'}, or leave such recordings out with --skip-broken"
         )
     return [found[job.name] for job in jobs]
 
 
 def _manifest(
-    source: Source, out: Path, options: PrepareOptions, counts: LabCounts, reports: list[dict[str, Any]], key: str
-) -> dict[str, Any]:
+    source: Source, out: Path, options: PrepareOptions, counts: LabCounts, reports: list[ShardSummary], key: str
+) -> Manifest:
     candidates = candidate_heads(options.plan)
     stats = {part: np.zeros((len(candidates), len(STATS)), dtype=np.int64) for part in PARTS}
     for report in reports:
@@ -210,13 +213,11 @@ def _manifest(
     column = {True: 0, False: 0}
     for j, head in enumerate(candidates):
         is_value = head.direction is None
-        by_part: dict[str, dict[str, int]] = {
-            part: dict(zip(STATS, stats[part][j].tolist(), strict=True)) for part in PARTS
-        }
+        by_part: dict[Part, HeadCounts] = {part: head_counts(stats[part][j].tolist()) for part in PARTS}
         heads.append(_head(head, options.plan, column[is_value], by_part, scaling.get(j)))
         column[is_value] += 1
     if not any(r["segments"] for r in reports):
-        raise InputError("no segment is left", _most(reports))
+        raise InputError("no usable segment in the data set", _reasons(reports))
     return {
         "schema": SCHEMA,
         "key": key,
@@ -238,13 +239,27 @@ def _manifest(
             "unknown_components": dict(counts.unknown.most_common(40)),
         },
         "broken": [line for r in reports for line in r["broken"]],
-        "shards": [{k: r[k] for k in ("name", "part", "segments", "patients", "sha256")} for r in reports],
+        "shards": [_entry(r) for r in reports],
+    }
+
+
+def _entry(report: ShardSummary) -> ShardEntry:
+    return {
+        "name": report["name"],
+        "part": report["part"],
+        "segments": report["segments"],
+        "patients": report["patients"],
+        "sha256": report["sha256"],
     }
 
 
 def _head(
-    head: CandidateHead, plan: LabelPlan, column: int, by_part: dict[str, dict[str, int]], scaling: Any
-) -> dict[str, Any]:
+    head: CandidateHead,
+    plan: LabelPlan,
+    column: int,
+    by_part: dict[Part, HeadCounts],
+    scaling: tuple[float, float] | None,
+) -> ManifestHead:
     lab = catalogue()[plan.labs[head.lab].key]
     is_value = head.direction is None
     train = by_part["train"]
@@ -273,8 +288,8 @@ def _head(
     }
 
 
-def _scaling(out: Path, reports: list[dict[str, Any]]) -> dict[int, tuple[float, float]]:
-    """Median and distance of quartiles of each value head over the distinct results of the training part."""
+def _scaling(out: Path, reports: list[ShardSummary]) -> dict[int, tuple[float, float]]:
+    """Return median and interquartile range of each value head over the distinct results of the training part."""
     heads, values = [np.empty(0, dtype=np.int32)], [np.empty(0)]
     for report in reports:
         if report["part"] == "train":
@@ -301,19 +316,13 @@ def _counted(reasons: Iterable[str]) -> dict[str, int]:
     return _total({reason: 1} for reason in reasons)
 
 
-def _most(reports: list[dict[str, Any]]) -> str:
+def _reasons(reports: list[ShardSummary]) -> str:
     total = _total(r["excluded"] for r in reports)
     return "left out: " + ", ".join(f"{reason} {n}" for reason, n in total.items()) if total else "no visit has results"
 
 
-def _write_last(path: Path, content: dict[str, Any]) -> None:
-    partial = path.with_name(f".{path.name}.part")
-    partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
-
-
 def _tidy(out: Path, names: set[str]) -> None:
-    """Removes what an interrupted run on a cluster may have left behind."""
+    """Remove files that an interrupted run on a cluster may have left."""
     for path in (out / SHARDS).iterdir():
         if path.name.split(".")[0] not in names:
             path.unlink(missing_ok=True)

@@ -1,19 +1,17 @@
-"""One shard: some patients' segments and labels, written whole or not at all.
+"""One shard of a prepared data set: segments and labels of some patients, written atomically.
 
-Three files: ``NAME.npy`` the segments, ``NAME.npz`` what is known of them, and ``NAME.json`` with the checksums of
-both, written last. Their bytes depend on the data and the plan alone: whoever makes a shard again, anywhere, makes the
-same. Segments go to the disk one by one, so memory does not grow with the shard.
+A shard has three files: ``NAME.npy`` with the segments, ``NAME.npz`` with their labels and attributes, and
+``NAME.json`` with the checksums of both, which is written last. The bytes depend on the data and the plan only, so
+every process and machine makes the same shard. Segments are written one by one to keep the memory small.
 """
 
 from __future__ import annotations
 
-import json
-import os
-import uuid
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,37 +21,40 @@ from convert.datasets.shards import read_shard
 from convert.labels.labs import read_rows, with_limits
 from convert.labels.pairing import UNKNOWN, VisitLabels, label_visit
 from convert.labels.plan import LabelPlan, SegmentPlan, candidate_heads
+from convert.prepare.records import HeadCounts, ShardSummary, json_text
 from convert.prepare.sources import Batch, LeftOut, Opener, Patient, Visit
 from edge.frontend.ecgfounder import WINDOW_SAMPLES, ZSCORE_EPSILON, EcgFounderFrontEnd
-from edge.process.files import sha256_of
+from edge.process.files import sha256_of, write_atomically, written_beside
 from edge.quality.measures import clipped_s, stands_still
-from firmware_bridge.errors import InputError, OutputError
+from firmware_bridge.errors import InputError
+
+FREE_DISK = "free some space and run the command again"
 
 INT16_MAX = 32767
 HEADER_BYTES = 128
-"""Of a ``.npy`` file with a shape like ours."""
+"""Size of the header that numpy writes for an array of this shape."""
 
 STATS = ("segments", "positive_segments", "results", "positive_results", "patients", "positive_patients")
-"""What is counted of each head; results are distinct laboratory results."""
+"""Names of the counts of each head; ``results`` are distinct laboratory results."""
 
 F64 = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class ShardJob:
-    """A shard to make; travels to any process that sees the same files.
+    """A job that makes one shard. Any process that sees the same files can run it.
 
     Attributes:
-        name: Such as ``train-00000``.
-        part: Of the split; a shard has one.
-        folder: Where it goes.
-        patients: Whose segments.
-        rows: File of their laboratory rows.
-        limits: Of each lab low and high for rows without a range, NaN for none.
-        plan: The label file.
-        opener: Opens recordings.
-        key: Fingerprint of everything that decides on the bytes.
-        skip_broken: Recordings that cannot be read are left out and counted, and do not stop the run.
+        name: Name of the shard, such as ``train-00000``.
+        part: Part of the split.
+        folder: Folder of the shards.
+        patients: Patients of the shard.
+        rows: File with the laboratory rows of these patients.
+        limits: Lower and upper limit of each lab for rows without a reference range; NaN for no limit.
+        plan: Label plan, read from the label file.
+        opener: Opener of the recordings.
+        key: Fingerprint of everything that determines the output.
+        skip_broken: Leave out and count recordings that cannot be read, instead of stopping.
     """
 
     name: str
@@ -70,54 +71,42 @@ class ShardJob:
 
 @dataclass(frozen=True, slots=True)
 class ShardReport:
-    """What a shard holds, or why it could not be made.
+    """Result of one job: the content of the shard, or the fault that stopped it.
 
     Attributes:
-        name: Of the shard.
-        content: As in its ``.json`` file; empty where it failed.
-        fault: What is wrong with the data, empty where nothing is.
-        fix: What to do about it.
-        made: It was made now, and not found complete.
+        name: Name of the shard.
+        content: Content of its ``.json`` file; ``None`` after a fault.
+        fault: Fault of the data; empty if there is none.
+        fix: What the user can do about the fault.
+        made: Whether the shard was made now; ``False`` if it was already complete.
     """
 
     name: str
-    content: dict[str, Any]
+    content: ShardSummary | None
     fault: str = ""
     fix: str = ""
     made: bool = True
 
 
 def make_shard(job: ShardJob) -> ShardReport:
-    """Makes a shard unless it is there already.
+    """Make a shard unless it already exists.
 
     Raises:
-        OutputError: It cannot be written.
-        MissingExtraError: scipy is missing.
+        OutputError: The shard cannot be written.
+        MissingExtraError: scipy is not installed.
     """
     found = read_shard(job.folder, job.name, job.key)
     if found is not None:
-        return ShardReport(job.name, found, made=False)
-    partial = job.folder / f".{job.name}.{uuid.uuid4().hex}.part"
+        return ShardReport(job.name, cast("ShardSummary", found), made=False)
     try:
-        with partial.open("w+b") as file:
-            builder = _Builder(job, file)
-            for patient in job.patients:
-                builder.patient(patient)
-            arrays = builder.finish()
-        return ShardReport(job.name, _commit(job, partial, builder, arrays))
+        return ShardReport(job.name, _write_shard(job))
     except InputError as error:
-        return ShardReport(job.name, {}, error.what, error.fix)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {job.folder / job.name}: {error.strerror or error}", "free some space and start again"
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
+        return ShardReport(job.name, None, error.what, error.fix)
 
 
 @dataclass(slots=True)
 class _Columns:
-    """What is known of the segments so far, a list a column."""
+    """Attributes and labels of the segments so far, one list for each column."""
 
     scale: list[float] = field(default_factory=list)
     sd_mv: list[float] = field(default_factory=list)
@@ -153,11 +142,11 @@ class _Builder:
 
     @property
     def n(self) -> int:
-        """Segments kept so far."""
+        """Number of segments kept so far."""
         return len(self._columns.scale)
 
     def patient(self, patient: Patient) -> None:
-        """Adds the segments of a patient."""
+        """Add the segments of a patient."""
         before = self.n
         self._patients.append(patient.patient)
         for visit in patient.visits:
@@ -212,7 +201,7 @@ class _Builder:
             self._describe(visit, float(batch.start_s[i]), labels, i, drawn)
 
     def _segment(self, raw: F64, scale_known: bool) -> str:
-        """Filters and writes ten seconds; or says why they are left out."""
+        """Filter and write ten seconds; return the reason if they are left out, else an empty text."""
         why = unusable(raw, self._job.plan.segments)
         if why:
             return why
@@ -222,7 +211,7 @@ class _Builder:
             return "flat"
         if scale_known and span > self._job.plan.segments.max_mv:
             return "amplitude"
-        # As EcgFounderFrontEnd has it, with the deviation kept: it is all that tells millivolts from a z-score.
+        # The same z-score as EcgFounderFrontEnd; the deviation is kept, because it converts back to millivolts.
         y = y - np.add.reduce(y) / len(y)
         sd = float(np.sqrt(np.add.reduce(y * y) / len(y)))
         z = y / (sd + ZSCORE_EPSILON)
@@ -263,14 +252,13 @@ class _Builder:
                 self._drawn[j].append(float(rows["value"][row]))
 
     def finish(self) -> dict[str, Any]:
-        """Completes the segments' file and gives the arrays of the other."""
+        """Complete the file of the segments and return the arrays of the ``.npz`` file."""
         self._file.seek(0)
         shape = (self.n, WINDOW_SAMPLES)
         np.lib.format.write_array_header_1_0(self._file, {"descr": "<i2", "fortran_order": False, "shape": shape})
         if self._file.tell() != HEADER_BYTES:
-            raise AssertionError("numpy writes headers of another size")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+            raise AssertionError(f"numpy no longer writes headers of {HEADER_BYTES} bytes")
+
         c = self._columns
         drawn = [(j, value) for j in sorted(self._drawn) for value in self._drawn[j]]
         return {
@@ -291,16 +279,33 @@ class _Builder:
         }
 
 
-def unusable(raw: F64, plan: SegmentPlan) -> str:
-    """Why ten raw seconds are no segment: ``gap``, ``flat``, ``clipped``; empty where they may be one.
+def head_counts(numbers: Sequence[int]) -> HeadCounts:
+    """Return the counts of one head by name.
 
     Args:
-        raw: ``(5000,)``, 500 Hz, NaN where there is no sample.
-        plan: Its thresholds.
+        numbers: One number for each entry of ``STATS``.
+    """
+    segments, positive_segments, results, positive_results, patients, positive_patients = numbers
+    return {
+        "segments": segments,
+        "positive_segments": positive_segments,
+        "results": results,
+        "positive_results": positive_results,
+        "patients": patients,
+        "positive_patients": positive_patients,
+    }
+
+
+def unusable(raw: F64, plan: SegmentPlan) -> str:
+    """Return why ten raw seconds cannot be a segment: ``gap``, ``flat`` or ``clipped``; empty if they can.
+
+    Args:
+        raw: Raw samples, ``(5000,)`` at 500 Hz, NaN where a sample is missing.
+        plan: Thresholds.
     """
     if not np.isfinite(raw).all():
         return "gap"
-    # The measures' thresholds were set at 250 Hz.
+    # The thresholds were chosen at 250 Hz.
     half = 0.5 * (raw[::2] + raw[1::2])
     low, high = float(half.min()), float(half.max())
     if high <= low or stands_still(half, 250.0, high - low, plan.flat_s):
@@ -308,32 +313,36 @@ def unusable(raw: F64, plan: SegmentPlan) -> str:
     return "clipped" if clipped_s(half, 250.0, low, high) >= plan.clipped_s else ""
 
 
-def _commit(job: ShardJob, partial: Path, builder: _Builder, arrays: dict[str, Any]) -> dict[str, Any]:
-    with_arrays = partial.with_suffix(".npz.part")
-    marker = partial.with_suffix(".json.part")
-    try:
-        with with_arrays.open("wb") as file:
-            np.savez(file, **arrays)
-            file.flush()
-            os.fsync(file.fileno())
-        content = {
-            "name": job.name,
-            "part": job.part,
-            "key": job.key,
-            "segments": builder.n,
-            "patients": len(job.patients),
-            "patients_with_segments": int(np.unique(arrays["patient"]).size),
-            "excluded": dict(sorted((k, v) for k, v in builder.excluded.items() if v)),
-            "repeated_rows": builder.repeated,
-            "broken": builder.broken,
-            "heads": builder.stats.tolist(),
-            "sha256": {".npy": sha256_of(partial), ".npz": sha256_of(with_arrays)},
-        }
-        marker.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        partial.replace(job.folder / f"{job.name}.npy")
-        with_arrays.replace(job.folder / f"{job.name}.npz")
-        marker.replace(job.folder / f"{job.name}.json")
-    finally:
-        with_arrays.unlink(missing_ok=True)
-        marker.unlink(missing_ok=True)
+def _write_shard(job: ShardJob) -> ShardSummary:
+    """Write the three files of a shard and return the content of the last one.
+
+    The ``.json`` file is written last. It holds the checksums of the other two, so a shard without it, or with files
+    of another run, counts as missing.
+    """
+    npy, npz, marker = (job.folder / f"{job.name}{suffix}" for suffix in (".npy", ".npz", ".json"))
+    # A cluster may run a job twice at the same time, when it loses contact with a worker that is still writing.
+    with written_beside(npy, advice=FREE_DISK, unique=True) as segments:
+        with segments.open("w+b") as file:
+            builder = _Builder(job, file)
+            for patient in job.patients:
+                builder.patient(patient)
+            arrays = builder.finish()
+        with written_beside(npz, advice=FREE_DISK, unique=True) as described:
+            with described.open("wb") as file:
+                np.savez(file, **arrays)
+            checksums = {".npy": sha256_of(segments), ".npz": sha256_of(described)}
+    content: ShardSummary = {
+        "name": job.name,
+        "part": job.part,
+        "key": job.key,
+        "segments": builder.n,
+        "patients": len(job.patients),
+        "patients_with_segments": int(np.unique(arrays["patient"]).size),
+        "excluded": dict(sorted((k, v) for k, v in builder.excluded.items() if v)),
+        "repeated_rows": builder.repeated,
+        "broken": builder.broken,
+        "heads": builder.stats.tolist(),
+        "sha256": checksums,
+    }
+    write_atomically(marker, json_text(content), advice=FREE_DISK, unique=True)
     return content

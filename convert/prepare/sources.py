@@ -1,4 +1,7 @@
-"""Where segments and results come from: the MC-MED layout, real or simulated. ``prepare_records`` has plain folders."""
+"""Sources of segments and results: the MC-MED layout, real or simulated.
+
+The module ``convert.prepare.recordings`` reads plain folders of recordings.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +29,10 @@ class Visit:
     """A visit of the MC-MED layout, or a recording of a folder.
 
     Attributes:
-        visit: Its number.
-        name: For people.
-        age: Years, NaN where unknown.
-        sex: As written.
+        visit: Number of the visit.
+        name: Name in messages.
+        age: Age in years; NaN if unknown.
+        sex: Sex as the data set writes it.
     """
 
     visit: int
@@ -40,12 +43,12 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class Patient:
-    """Somebody with at least one visit.
+    """A patient with at least one visit.
 
     Attributes:
-        patient: Identifier.
-        part: Of the split.
-        visits: In the order of their numbers.
+        patient: Identifier of the patient.
+        part: Part of the split.
+        visits: Visits, sorted by number.
     """
 
     patient: str
@@ -58,10 +61,11 @@ class Batch:
     """Segments of one recording, not yet read.
 
     Attributes:
-        recording: Its name.
-        start_s: Begin of each, seconds since 1970 UTC, or since the recording's begin where it has no clock; ``(n,)``.
-        read: Gives the ten seconds of one: ``(5000,)`` at 500 Hz, millivolts, NaN where there is no sample.
-        scale_known: They are in millivolts, and not in counts.
+        recording: Name of the recording.
+        start_s: Start of each segment, ``(n,)`` float64: seconds since 1970 UTC, or since the start of a recording
+            that has no clock.
+        read: Function that reads the segment of an index: ``(5000,)`` at 500 Hz, in mV, NaN where a sample is missing.
+        scale_known: Whether the samples are in millivolts, not in counts.
     """
 
     recording: str
@@ -72,12 +76,12 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """Something that gives no segment.
+    """Segments or recordings that are left out.
 
     Attributes:
-        recording: Its name.
+        recording: Name of the recording.
         reason: One of the reasons in ``docs/prepare.md``.
-        count: How many segments (or recordings) this stands for.
+        count: Number of left-out segments or recordings.
     """
 
     recording: str
@@ -86,13 +90,17 @@ class LeftOut:
 
 
 class Opener(Protocol):
-    """Opens the recordings of a visit, in any process."""
+    """Opens the recordings of a visit. Any process can call it."""
 
     def __call__(self, visit: int, hop_s: float) -> Iterator[Batch | LeftOut]:
-        """Gives the segments of a visit's recordings in their order.
+        """Yield the segments of a visit's recordings in their order.
+
+        Args:
+            visit: Number of the visit.
+            hop_s: Time between the starts of two segments, seconds.
 
         Raises:
-            InputError: A recording is broken.
+            InputError: A recording cannot be read.
         """
 
 
@@ -100,14 +108,14 @@ class Source(Protocol):
     """A data set.
 
     Attributes:
-        name: For the summary.
-        simulated: The simulator wrote it.
+        name: Name in the summary.
+        simulated: Whether the simulator wrote the data set.
         elsewhere: Visits that are not prepared, with the reason.
-        listing: Anything else that tells this data set from another.
-        origin: Whose recordings these are, for the manifest: ``kind`` is ``mcmed``, ``simulated`` (with its ``seed``)
-            or ``records`` (with the ``sizes`` of the recordings' files).
-        files: Tables whose bytes decide on the result.
-        opener: Opens recordings.
+        listing: Text that identifies the recordings, where the tables do not.
+        origin: Where the recordings come from, for the manifest: ``kind`` is ``mcmed``, ``simulated`` (with its
+            ``seed``) or ``records`` (with the ``sizes`` of the recordings' files).
+        files: Tables that determine the result.
+        opener: Opener of the recordings.
     """
 
     name: str
@@ -119,21 +127,22 @@ class Source(Protocol):
     opener: Opener
 
     def patients(self) -> list[Patient]:
-        """Everybody with a visit in the split, sorted by part and identifier."""
+        """Return the patients with a visit in the split, sorted by part and identifier."""
 
     def rows(self) -> Iterator[RawLab]:
-        """The laboratory rows in file order."""
+        """Yield the laboratory rows in file order."""
 
 
 class McMedSource:
-    """An MC-MED folder.
+    """A data set in an MC-MED folder.
 
     Args:
         root: The folder.
-        split: Which of its splits.
+        split: Name of the split.
 
     Raises:
-        InputError: It is none; a table or split is missing; or a patient is in two parts of the split.
+        InputError: The folder is not an MC-MED folder, a table or split is missing, or a patient is in two parts of
+            the split.
     """
 
     def __init__(self, root: Path, split: Split = "random") -> None:
@@ -144,7 +153,7 @@ class McMedSource:
         self.listing = ""
         seed = self._data.seed
         self.origin: dict[str, Any] = {"kind": "mcmed"} if seed is None else {"kind": "simulated", "seed": seed}
-        # A worker of a cluster stands in another folder.
+        # A worker of a cluster has another working directory.
         self.opener: Opener = _McMedOpener(self._data.root.absolute())
         base = self._data.root
         tables = ("visits.csv", "labs.csv", "waveform_summary.csv", *(f"split_{split}_{part}.csv" for part in PARTS))
@@ -153,11 +162,11 @@ class McMedSource:
         self._patients = self._read_patients()
 
     def patients(self) -> list[Patient]:
-        """Everybody with a visit in the split, sorted by part and MRN."""
+        """Return the patients with a visit in the split, sorted by part and MRN."""
         return self._patients
 
     def rows(self) -> Iterator[RawLab]:
-        """Rows of ``labs.csv`` in file order."""
+        """Yield the rows of ``labs.csv`` in file order."""
         for row in self._data.labs():
             yield RawLab(
                 row.csn, row.component, row.value, row.units, row.low, row.high, row.order_time, row.result_time
@@ -169,9 +178,13 @@ class McMedSource:
             for csn in self._data.split(part, split):
                 other = parts.setdefault(csn, part)
                 if other != part:
-                    raise InputError(f"the visit {csn} is in both '{other}' and '{part}' of split_{split}")
+                    raise InputError(
+                        f"the visit {csn} is in both '{other}' and '{part}' of split_{split}", "remove it from one part"
+                    )
         if not parts:
-            raise InputError(f"split_{split}_*.csv in {self._data.root} name no visit")
+            raise InputError(
+                f"the files split_{split}_*.csv in {self._data.root} list no visit", "check that the copy is complete"
+            )
         return parts
 
     def _read_patients(self) -> list[Patient]:
@@ -187,7 +200,7 @@ class McMedSource:
             if other != part:
                 raise InputError(
                     f"the patient {row.mrn} is in both '{other}' and '{part}' of the split",
-                    "split by patient: what a model has seen of somebody makes every number about them too good",
+                    "split by patient: a patient in two parts makes every result of the evaluation too good",
                 )
             if row.csn not in summary:
                 self.elsewhere[row.csn] = "visit_without_waveform"
@@ -195,7 +208,9 @@ class McMedSource:
             age = float("nan") if row.age is None else row.age
             visits.setdefault(row.mrn, []).append(Visit(row.csn, str(row.csn), age, row.sex))
         if not visits:
-            raise InputError(f"no visit of {self._data.root} is in the split and has an ECG")
+            raise InputError(
+                f"no visit of {self._data.root} is in the split and has an ECG", "check that the copy is complete"
+            )
         order = sorted(visits, key=lambda mrn: (PARTS.index(part_of[mrn]), mrn))
         return [Patient(str(mrn), part_of[mrn], tuple(sorted(visits[mrn], key=lambda v: v.visit))) for mrn in order]
 
@@ -205,7 +220,7 @@ class _McMedOpener:
     root: Path
 
     def __call__(self, visit: int, hop_s: float) -> Iterator[Batch | LeftOut]:
-        """Gives the segments of a visit, a batch a record."""
+        """Yield the segments of a visit, one batch for each record."""
         records = list(McMedDataset(self.root).segments(visit))
         if not records:
             yield LeftOut(str(visit), "no_record")
@@ -232,12 +247,12 @@ def _length(announced: int, record: Segment) -> int:
     if announced:
         return announced
     if not record.header.plain:
-        raise InputError(f"{record.header.path} does not say how long the record is")
+        raise InputError(f"{record.header.path} does not give the length of the record", "copy it again")
     path = record.header.path.parent / record.header.signals[0].file
     try:
         return int(path.stat().st_size) // (2 * len(record.header.signals))
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}") from error
+        raise InputError(f"cannot read {path}: {error.strerror}", "check that the copy is complete") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,11 +268,11 @@ class _RecordReader:
 
 
 def on_grid(samples: F64, fs_hz: float) -> F64:
-    """Ten seconds at 500 Hz: as they are, or interpolated between neighbours, as ECGFounder does."""
+    """Return ten seconds at 500 Hz; other rates are interpolated linearly, as ECGFounder does."""
     if fs_hz == FS_HZ and len(samples) == WINDOW_SAMPLES:
         return samples
     if len(samples) < round(SECONDS * fs_hz):
-        raise InputError("a record ended before its announced length", "copy it again")
-    # Lead II of MC-MED has 500 Hz; what has not is resampled as PKUDigitalHealth/ECGFounder does.
+        raise InputError("a record is shorter than its header says", "copy it again")
+    # Lead II of MC-MED has 500 Hz. Other rates are resampled as PKUDigitalHealth/ECGFounder does.
     grid = np.linspace(0.0, len(samples) - 1, WINDOW_SAMPLES)
     return np.interp(grid, np.arange(len(samples)), samples)

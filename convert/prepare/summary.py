@@ -1,57 +1,65 @@
-"""What was prepared, for people: a table, and plots. ``summary.json`` has the same for machines."""
+"""Summary of a prepared data set: a table for the terminal, ``summary.json`` and plots."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+from convert.datasets.mcmed import Part
+from convert.prepare.records import HeadSummary, Manifest, ManifestHead, PartSummary, Summary, json_text
 from convert.prepare.sources import PARTS
-from firmware_bridge.errors import OutputError
+from edge.process.files import output_error, write_atomically
 
 SUMMARY = "summary.json"
 PLOTS = "plots"
+FREE_DISK = "free some space and run the command again"
 
 SHOWN_HEADS = 60
-"""Heads in the plot of prevalences: more cannot be read."""
+"""Maximum number of heads in one plot of prevalences; more would not be readable."""
 
 _COLOURS = {"train": "#4477aa", "val": "#ccbb44", "test": "#ee6677"}
-"""Told apart by the colour-blind too (Paul Tol, bright)."""
+"""Colours that colour-blind readers can tell apart (Paul Tol, bright)."""
 
 
-def summary_of(manifest: dict[str, Any]) -> dict[str, Any]:
-    """The figures of the summary, without the shards."""
-    heads = [
-        {
-            "key": head["key"],
-            "kept": head["kept"],
-            "dropped": head["dropped"],
-            **{part: head["counts"][part] | {"prevalence": _share(head, part)} for part in PARTS},
-        }
-        for head in manifest["heads"]
-    ]
-    names = (
-        "source",
-        "simulated",
-        "segments",
-        "patients",
-        "excluded_segments",
-        "excluded_visits",
-        "lab_rows",
-        "broken",
-    )
-    return {name: manifest[name] for name in names} | {"heads": heads}
+def summary_of(manifest: Manifest) -> Summary:
+    """Return the figures of the manifest, without the shards."""
+    return {
+        "source": manifest["source"],
+        "simulated": manifest["simulated"],
+        "segments": manifest["segments"],
+        "patients": manifest["patients"],
+        "excluded_segments": manifest["excluded_segments"],
+        "excluded_visits": manifest["excluded_visits"],
+        "lab_rows": manifest["lab_rows"],
+        "broken": manifest["broken"],
+        "heads": [_head_summary(head) for head in manifest["heads"]],
+    }
 
 
-def _share(head: dict[str, Any], part: str) -> float | None:
+def _head_summary(head: ManifestHead) -> HeadSummary:
+    return {
+        "key": head["key"],
+        "kept": head["kept"],
+        "dropped": head["dropped"],
+        "train": _part_summary(head, "train"),
+        "val": _part_summary(head, "val"),
+        "test": _part_summary(head, "test"),
+    }
+
+
+def _part_summary(head: ManifestHead, part: Part) -> PartSummary:
+    return {**head["counts"][part], "prevalence": _share(head, part)}
+
+
+def _share(head: ManifestHead, part: Part) -> float | None:
     counts = head["counts"][part]
     if head["kind"] == "value" or not counts["segments"]:
         return None
     return float(counts["positive_segments"] / counts["segments"])
 
 
-def as_text(manifest: dict[str, Any], out: Path) -> str:
-    """The table for the terminal."""
+def as_text(manifest: Manifest, out: Path) -> str:
+    """Return the table for the terminal."""
     lines = [f"{out}: {manifest['source']}{', simulated' if manifest['simulated'] else ''}"]
     for what in ("segments", "patients"):
         total = manifest[what]
@@ -59,40 +67,39 @@ def as_text(manifest: dict[str, Any], out: Path) -> str:
     kept = [h for h in manifest["heads"] if h["kept"]]
     lines += ["", f"{'head':32} {'segments':>9} {'patients':>9} {'results':>8} {'positive':>9}"]
     for head in kept:
-        sums = {k: sum(head["counts"][part][k] for part in PARTS) for k in head["counts"]["train"]}
-        share = "" if head["kind"] == "value" else f"{100 * sums['positive_segments'] / max(1, sums['segments']):.1f} %"
-        lines.append(
-            f"{head['key']:32} {sums['segments']:>9} {sums['patients']:>9} {sums['results']:>8} {share:>9}".rstrip()
-        )
+        counts = [head["counts"][part] for part in PARTS]
+        segments = sum(c["segments"] for c in counts)
+        patients, results = sum(c["patients"] for c in counts), sum(c["results"] for c in counts)
+        positive = sum(c["positive_segments"] for c in counts)
+        share = "" if head["kind"] == "value" else f"{100 * positive / max(1, segments):.1f} %"
+        lines.append(f"{head['key']:32} {segments:>9} {patients:>9} {results:>8} {share:>9}".rstrip())
     lines.append(f"{len(kept)} heads; {len(manifest['heads']) - len(kept)} have too few results and are left out")
-    for title, counts in (
+    for title, reasons in (
         ("segments left out", manifest["excluded_segments"]),
         ("visits left out", manifest["excluded_visits"]),
         ("laboratory rows left out", manifest["lab_rows"]["excluded"]),
         ("laboratory rows used, but", manifest["lab_rows"]["notes"]),
     ):
-        if counts:
-            lines += ["", title, *(f"  {reason:30} {n:>9}" for reason, n in counts.items())]
+        if reasons:
+            lines += ["", title, *(f"  {reason:30} {n:>9}" for reason, n in reasons.items())]
     return "\n".join(lines) + "\n"
 
 
-def write_summary(out: Path, manifest: dict[str, Any]) -> None:
-    """Writes ``summary.json`` and the plots.
+def write_summary(out: Path, manifest: Manifest) -> None:
+    """Write ``summary.json`` and the plots.
 
     Raises:
         OutputError: The folder cannot be written.
     """
     try:
         _plots(out / PLOTS, manifest)
-        (out / SUMMARY).write_text(json.dumps(summary_of(manifest), indent=1) + "\n", encoding="utf-8")
     except OSError as error:
-        raise OutputError(
-            f"cannot write {out / SUMMARY}: {error.strerror}", "free some space and start again"
-        ) from error
+        raise output_error(out / PLOTS, error, FREE_DISK) from error
+    write_atomically(out / SUMMARY, json_text(summary_of(manifest)), advice=FREE_DISK)
 
 
-def _plots(folder: Path, manifest: dict[str, Any]) -> None:
-    """Prevalence of every head by part, and what was left out, as SVG; the same numbers give the same bytes."""
+def _plots(folder: Path, manifest: Manifest) -> None:
+    """Plot the prevalence of every head by part, and what was left out, as SVG; equal numbers give equal bytes."""
     import matplotlib as mpl
 
     folder.mkdir(exist_ok=True)
@@ -109,7 +116,7 @@ def _save(figure: Any, path: Path) -> None:
     figure.savefig(path, metadata={"Date": None}, bbox_inches="tight")
 
 
-def _prevalence(heads: list[dict[str, Any]]) -> Any:
+def _prevalence(heads: list[ManifestHead]) -> Any:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.0, 1.2 + 0.17 * len(heads)))
@@ -136,7 +143,7 @@ def _prevalence(heads: list[dict[str, Any]]) -> Any:
     return figure
 
 
-def _left_out(manifest: dict[str, Any]) -> Any:
+def _left_out(manifest: Manifest) -> Any:
     from matplotlib.figure import Figure
 
     groups = {

@@ -1,4 +1,4 @@
-"""Simulated patients: couplings, noise, cohorts in MC-MED's layout."""
+"""Simulated patients: couplings, noise, and cohorts in the MC-MED layout."""
 
 from __future__ import annotations
 

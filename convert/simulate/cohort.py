@@ -1,8 +1,8 @@
-"""Simulated emergency-department patients: demographics, laboratory values, and the heart behind the ECG.
+"""Simulated emergency-department patients: demographics, laboratory values, and parameters of the ECG.
 
-Every number here is arbitrary unless a source stands beside it: distributions are shaped like those of an emergency
-department, with abnormal values made more frequent than they are, so that a small cohort can train a model. Sodium is
-drawn from a stream of its own and depends on nothing, so that nothing can lead a model to it.
+Every number here is arbitrary unless it has a source. The distributions resemble those of an emergency department, but
+abnormal values are more frequent, so that a small cohort can train a model. Sodium has its own random stream and
+depends on nothing, so that no model can predict it.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from firmware_bridge.synth.ecgsyn import EcgParams
 from firmware_bridge.synth.noise import NoiseParams
 
 SECOND_VISIT = 0.12
-"""Share of patients who come twice, where nothing else is asked for."""
+"""Share of the patients with two visits, by default."""
 
-MOST_VISITS = 12
-"""Of one patient."""
+MAX_VISITS = 12
+"""Maximum number of visits of a patient."""
 
 _STREAM_PATIENT, _STREAM_VISIT, _STREAM_SODIUM, _STREAM_NOISE = range(4)
 
 
 @dataclass(frozen=True, slots=True)
 class Demographics:
-    """Who the patient is said to be.
+    """Demographics of a patient.
 
     Attributes:
-        age: Years, 18 to 90.
+        age: Age in years, 18 to 90.
         sex: ``"F"`` or ``"M"``.
-        race: As MC-MED writes it.
-        ethnicity: The same.
+        race: Race, as MC-MED writes it.
+        ethnicity: Ethnicity, as MC-MED writes it.
     """
 
     age: int
@@ -49,14 +49,14 @@ class Visit:
     """One visit of one patient.
 
     Attributes:
-        seed: Of the cohort.
-        index: Of the patient in the cohort.
-        visit: Of the patient, from 0.
-        demographics: The patient.
-        labs: Catalogue key to value in the catalogue's unit, all of them, ordered or not.
-        latents: Parameters of the ECG, couplings applied.
-        base: The same before the couplings.
-        noise: Of the recording.
+        seed: Seed of the cohort.
+        index: Number of the patient in the cohort, from 0.
+        visit: Number of the visit of the patient, from 0.
+        demographics: Demographics of the patient.
+        labs: Values of all labs by catalogue key, in the unit of the catalogue, ordered or not.
+        latents: Parameters of the ECG after the couplings.
+        base: Parameters of the ECG before the couplings.
+        noise: Noise of the recording.
     """
 
     seed: int
@@ -70,31 +70,32 @@ class Visit:
 
 
 def visits_of(seed: int, index: int, mean: float | None = None) -> int:
-    """Return how many visits the patient makes.
+    """Return the number of visits of a patient.
 
     Args:
-        seed: Of the cohort.
-        index: Of the patient.
-        mean: Visits of a patient on average, 1 or more: each visit is followed by another with the same chance, up to
-            :data:`MOST_VISITS`. ``None``: 1, or 2 of :data:`SECOND_VISIT`.
+        seed: Seed of the cohort.
+        index: Number of the patient.
+        mean: Mean number of visits, 1 or more: each visit is followed by another with the same chance, up to
+            :data:`MAX_VISITS`. ``None`` for one visit, or two with the chance :data:`SECOND_VISIT`.
     """
     u = float(_rng(seed, index, 0, _STREAM_PATIENT).random())
     if mean is None:
         return 2 if u < SECOND_VISIT else 1
     again = 1.0 - 1.0 / mean
     count = 1
-    while count < MOST_VISITS and u < again**count:
+    while count < MAX_VISITS and u < again**count:
         count += 1
     return count
 
 
 def draw_visit(seed: int, index: int, visit: int = 0) -> Visit:
-    """Draw one visit; a pure function of its arguments, so that any process can make any patient.
+    """Draw one visit. The result depends on the arguments only, so that any process can make any patient.
 
     Args:
-        seed: Of the cohort, non-negative.
-        index: Of the patient, non-negative.
-        visit: 0 for the first visit. Later ones share demographics and the shape of the ECG, not the labs.
+        seed: Seed of the cohort, non-negative.
+        index: Number of the patient, non-negative.
+        visit: Number of the visit, from 0. All visits of a patient share demographics and the shape of the ECG, but
+            not the labs.
     """
     person = _rng(seed, index, 0, _STREAM_PATIENT)
     person.random()  # the draw of visits_of
@@ -114,7 +115,7 @@ def _rng(seed: int, index: int, visit: int, stream: int) -> np.random.Generator:
 
 
 def _demographics(rng: np.random.Generator) -> Demographics:
-    """Age 53 +- 20 and the shares of sex and race are those that MC-MED reports for its visits."""
+    """Draw demographics with the distributions that MC-MED reports for its visits, such as age 53 ± 20."""
     age = int(np.clip(round(float(rng.normal(53.0, 20.0))), 18, 90))
     sex = "F" if rng.random() < 0.543 else "M"
     race = str(rng.choice(["White", "Other", "Asian", "Black"], p=[0.42, 0.34, 0.17, 0.07]))
@@ -129,7 +130,7 @@ def _tails(
     high: tuple[float, float, float],
     limits: tuple[float, float],
 ) -> float:
-    """A normal body (mean, sd) with exponential tails (probability, start, mean excess)."""
+    """Draw from a normal body (mean, sd) with exponential tails (probability, start, mean excess)."""
     which, excess, z = float(rng.random()), float(rng.exponential()), float(rng.standard_normal())
     if which < low[0]:
         value = low[1] - low[2] * excess
@@ -145,7 +146,7 @@ def _lognormal(rng: np.random.Generator, median: float, sd_log: float, lowest: f
 
 
 def _labs(rng: np.random.Generator, who: Demographics) -> dict[str, float]:
-    """Draw all labs but sodium and what is derived from it."""
+    """Draw all labs except sodium and the labs derived from it."""
     kidney = rng.random() < 0.08 + 0.15 * (who.age > 65)
     liver = rng.random() < 0.08
     labs: dict[str, float] = {}
@@ -181,7 +182,7 @@ def _labs(rng: np.random.Generator, who: Demographics) -> dict[str, float]:
 
 
 def _sodium(rng: np.random.Generator, labs: Mapping[str, float]) -> dict[str, float]:
-    """Sodium, and the anions that follow it; ``labs`` is not used, so that nothing leads to sodium."""
+    """Draw sodium and the anions that follow it. ``labs`` is not used, so that sodium depends on no other lab."""
     del labs
     sodium = _tails(rng, (139.5, 2.2), (0.14, 136.0, 4.0), (0.06, 145.0, 3.0), (105.0, 172.0))
     chloride = 103.0 + 0.8 * (sodium - 139.5) + float(rng.normal(0.0, 2.0))
@@ -190,7 +191,7 @@ def _sodium(rng: np.random.Generator, labs: Mapping[str, float]) -> dict[str, fl
 
 
 def _egfr(creatinine: float, who: Demographics) -> float:
-    """CKD-EPI 2021 without race (Inker, NEJM 2021;385:1737)."""
+    """Return the eGFR by CKD-EPI 2021 without race (Inker, NEJM 2021;385:1737), mL/min/1.73 m2."""
     female = who.sex == "F"
     x = creatinine / (0.7 if female else 0.9)
     value: float = 142.0 * min(x, 1.0) ** (-0.241 if female else -0.302) * max(x, 1.0) ** -1.2 * 0.9938**who.age
@@ -198,7 +199,7 @@ def _egfr(creatinine: float, who: Demographics) -> float:
 
 
 def _heart(who: Demographics, z: np.ndarray, flags: np.ndarray, rng: np.random.Generator) -> EcgParams:
-    """Draw the ECG before any lab acts: wide spreads between patients, so that no lab is trivial."""
+    """Draw the ECG before the couplings, with a large variation between patients, so that no lab is trivial."""
     today = rng.standard_normal(6)
     af = bool(flags[0] < 0.02 + 0.06 * (who.age > 70))
     block = bool(flags[1] < 0.05)
@@ -229,7 +230,7 @@ def _heart(who: Demographics, z: np.ndarray, flags: np.ndarray, rng: np.random.G
 
 
 def _noise(rng: np.random.Generator) -> NoiseParams:
-    """Draw how well the recording went: mostly well, sometimes badly."""
+    """Draw the noise of a recording: mostly low, sometimes high."""
     bad = 3.0 if rng.random() < 0.12 else 1.0
     return NoiseParams(
         wander_mv=_lognormal(rng, 0.05, 0.6, 0.005, 0.5),

@@ -1,8 +1,8 @@
-"""How laboratory values act on the simulated ECG: one row an effect, each with its source.
+"""Effects of laboratory values on the simulated ECG: one row for each effect, with its source.
 
-``arbitrary=True`` marks a row whose *size* nobody published: it is chosen so that the simulated task is neither trivial
-nor hopeless. Where such a row has a source, the source gives the direction only. Nothing here may be read as
-physiology beyond the sources, and least of all as evidence about patients.
+``arbitrary=True`` marks a row whose *size* is not published. It is chosen so that the simulated task is neither trivial
+nor hopeless. If such a row has a source, the source gives only the direction. Do not read the table as physiology
+beyond its sources, or as evidence about patients.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ Feature = Literal["hr_bpm", "pr_ms", "p_mv", "qrs_ms", "qtc_ms", "t_mv", "t_ms",
 MMOL_PER_MG_DL_CA = 1.0 / 4.008
 """Calcium, mg/dL to mmol/L (atomic weight 40.08)."""
 MMOL_PER_MG_DL_MG = 1.0 / 2.4305
-"""Magnesium (24.305)."""
+"""Magnesium, mg/dL to mmol/L (atomic weight 24.305)."""
 MMOL_PER_MG_DL_GLUCOSE = 1.0 / 18.016
-"""Glucose (180.16)."""
+"""Glucose, mg/dL to mmol/L (molecular weight 180.16)."""
 PM_PER_NG_DL_FT4 = 12.87
-"""Free thyroxine, ng/dL to pmol/L (776.87)."""
+"""Free thyroxine, ng/dL to pmol/L (molecular weight 776.87)."""
 
 NOORDAM = "Noordam, JACC 2019;73:3118, n=153,014"
 DIALYSIS = "dialysis patients, n=32 (discovery.researcher.life 45ca6505)"
@@ -35,20 +35,20 @@ STAGES = "EMJ 2002;19:74"
 class Coupling:
     """One effect of one lab on one feature of the ECG.
 
-    The effect is ``slope * d`` where ``d`` is the lab's distance from ``at`` in ``lab_unit``: the signed one for
-    ``linear``, the part beyond ``at`` (positive) for ``above`` and ``below``.
+    The effect is ``slope * d``, where ``d`` is the distance of the lab from ``at`` in ``lab_unit``: signed for
+    ``linear``, the positive part beyond ``at`` for ``above`` and ``below``.
 
     Attributes:
-        lab: Key in the catalogue.
+        lab: Key of the lab in the catalogue.
         to_unit: Factor from the catalogue's unit to ``lab_unit``.
-        lab_unit: Unit in which the slope is stated.
+        lab_unit: Unit of ``at`` and of the slope.
         feature: Field of `EcgParams`.
-        shape: See above.
-        at: Where the effect is zero, in ``lab_unit``.
-        slope: Per ``lab_unit``: bpm, ms or mV, or, where ``log``, of the natural logarithm of the feature.
-        log: The effect multiplies the feature.
-        source: Who measured it; empty where nobody did.
-        arbitrary: The size is not from the source.
+        shape: Shape of the effect, see above.
+        at: Value without an effect, in ``lab_unit``.
+        slope: Effect per ``lab_unit``, in bpm, ms or mV; with ``log`` on the natural logarithm of the feature.
+        log: Whether the effect multiplies the feature.
+        source: Publication; empty if there is none.
+        arbitrary: Whether the size of the effect is not from the source.
     """
 
     lab: str
@@ -124,7 +124,7 @@ COUPLINGS: tuple[Coupling, ...] = (
     Coupling("free_t4", PM_PER_NG_DL_FT4, "pmol/L", "hr_bpm", "above", 23.2, 0.60, False, "", arbitrary=True),
     Coupling("free_t4", PM_PER_NG_DL_FT4, "pmol/L", "p_mv", "above", 23.2, 0.012, True, "", arbitrary=True),
 )  # fmt: skip
-"""Every coupling there is. A lab without a row does not act on the ECG; sodium has none, by design and by Noordam."""
+"""All couplings. A lab without a row has no effect on the ECG; sodium has none, by design and as Noordam found."""
 
 LIMITS: dict[str, tuple[float, float]] = {
     "hr_bpm": (38.0, 190.0),
@@ -138,13 +138,13 @@ LIMITS: dict[str, tuple[float, float]] = {
     "u_mv": (0.0, 0.3),
     "rr_sd_ms": (1.0, 150.0),
 }
-"""What a coupled feature is kept within."""
+"""Lower and upper limit of each coupled feature, in the unit of the feature."""
 
 
 def couple(base: EcgParams, labs: Mapping[str, float]) -> EcgParams:
     """Return ``base`` with the effects of ``labs`` (catalogue keys and units) added.
 
-    A lab that is absent or NaN has no effect.
+    A missing lab, or one that is NaN, has no effect.
     """
     added: dict[str, float] = {}
     factor: dict[str, float] = {}

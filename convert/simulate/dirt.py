@@ -1,7 +1,7 @@
-"""Dirt for a simulated cohort: everything that real data have and a reader must survive, planted and counted.
+"""Dirt for a simulated cohort: faults of real data, planted and counted.
 
-The counts say by how much each number in the summary of ``anyecg prepare`` has to grow, so that a test can hold it to
-them exactly (with ``keep_unlabelled``, so that every segment is looked at).
+The counts give the exact increase of each number in the summary of ``anyecg prepare``, so that a test can compare them
+(with ``keep_unlabelled``, so that every segment is read).
 """
 
 from __future__ import annotations
@@ -20,28 +20,29 @@ from numpy.typing import NDArray
 
 from convert.datasets.mcmed import parse_value
 from convert.datasets.wfdb16 import Header, read_header
+from edge.process.files import written_beside
 
 COUNTS = "DIRT.json"
-"""File in the data set that says what was planted."""
+"""File in the data set with the counts of the planted dirt."""
 
 WINDOW = 5000
 _ROW_SHARE = 0.12
 _CLEAN_MV = (0.3, 5.0)
-"""Peak-to-peak of a segment that dirt is planted in: it must have been a good one."""
+"""Range of the peak-to-peak amplitude of a segment that may get dirt, mV: only good segments get dirt."""
 
 _FEW = 2
-"""Of each kind of dirt in recordings, for each hundred patients at least one."""
+"""Minimum number of recordings with each kind of dirt; larger cohorts have one for every hundred recordings."""
 
 
 @dataclass(slots=True)
 class Planted:
-    """What was planted.
+    """Counts of the planted dirt by reason.
 
     Attributes:
-        segments: Reason to count, as in ``excluded_segments``.
-        visits: As in ``excluded_visits``.
-        rows: As in the excluded rows of ``labs.csv``.
-        notes: As in the notes on its rows.
+        segments: Expected increase of ``excluded_segments``.
+        visits: Expected increase of ``excluded_visits``.
+        rows: Expected increase of the excluded rows of ``labs.csv``.
+        notes: Expected increase of the notes on used rows.
     """
 
     segments: Counter[str] = field(default_factory=Counter)
@@ -50,26 +51,26 @@ class Planted:
     notes: Counter[str] = field(default_factory=Counter)
 
     def as_dict(self) -> dict[str, dict[str, int]]:
-        """All counts by name."""
+        """Return all counts by name."""
         return {name: dict(sorted(getattr(self, name).items())) for name in ("segments", "visits", "rows", "notes")}
 
 
 def plant_dirt(root: Path, seed: int) -> Planted:
-    """Makes a simulated cohort dirty, in place.
+    """Plant dirt in a simulated cohort, in place.
 
     Args:
-        root: The data set; nothing else may use it.
-        seed: The same seed gives the same dirt.
+        root: Folder of the data set; no other process may use it.
+        seed: Seed of the dirt.
 
     Raises:
-        OSError: As the file system says.
-        InputError: A header is not readable.
+        OSError: A file cannot be read or written.
+        InputError: A header cannot be read.
     """
     rng = np.random.default_rng([seed, 0xD1E7])
     planted = Planted()
     headers = [read_header(path) for path in sorted(root.glob("waveforms/*/*/II/*.hea"))]
     order = [headers[i] for i in rng.permutation(len(headers)).tolist()]
-    # One kind of dirt a visit, so that none hides another.
+    # One kind of dirt for each visit, so that no dirt hides another.
     todo = _one_a_visit(order)
     few = max(_FEW, len(headers) // 100)
     gone: set[int] = set()
@@ -81,10 +82,10 @@ def plant_dirt(root: Path, seed: int) -> Planted:
     for _ in range(few):
         header = next(todo, None)
         if header is not None:
-            gone.add(_take_away(root, header, planted, listed=False))
+            gone.add(_remove_recordings(root, header, planted, listed=False))
         header = next(todo, None)
         if header is not None:
-            _take_away(root, header, planted, listed=True)
+            _remove_recordings(root, header, planted, listed=True)
     _dirty_labs(root, gone, planted, rng)
     (root / COUNTS).write_text(json.dumps(planted.as_dict(), indent=1) + "\n", encoding="utf-8")
     return planted
@@ -109,7 +110,7 @@ def _data(header: Header) -> Path:
 def _in_window(
     header: Header, rng: np.random.Generator, change: Callable[[NDArray[np.int16]], NDArray[np.int16]]
 ) -> bool:
-    """Changes one good segment of a record; false where it has none."""
+    """Change one good segment of a record; return false if it has none."""
     numbers = np.fromfile(_data(header), dtype="<i2")
     gain = header.signals[0].gain
     for k in rng.permutation(header.n // WINDOW).tolist():
@@ -128,7 +129,7 @@ def _flat(header: Header, planted: Planted, rng: np.random.Generator) -> None:
 def _clipped(header: Header, planted: Planted, rng: np.random.Generator) -> None:
     def clip(window: NDArray[np.int16]) -> NDArray[np.int16]:
         out = window.copy()
-        # An amplifier that is driven to its rail for three quarters of a second, twice.
+        # An amplifier that saturates twice, for 0.8 s each.
         out[700:1100] = out[3000:3400] = 12_000
         return out
 
@@ -168,8 +169,8 @@ def _no_start_time(header: Header, planted: Planted, rng: np.random.Generator) -
     planted.segments["no_start_time"] += header.n // WINDOW
 
 
-def _take_away(root: Path, header: Header, planted: Planted, *, listed: bool) -> int:
-    """Removes the recordings of a visit; where it stays listed, the summary of waveforms promises them."""
+def _remove_recordings(root: Path, header: Header, planted: Planted, *, listed: bool) -> int:
+    """Remove the recordings of a visit; if ``listed``, the summary of waveforms still lists them."""
     csn = _csn(header)
     shutil.rmtree(header.path.parent.parent)
     if listed:
@@ -186,8 +187,11 @@ def _dirty_labs(root: Path, gone: set[int], planted: Planted, rng: np.random.Gen
     path = root / "labs.csv"
     listed = (root / "waveform_summary.csv").read_text(encoding="utf-8").splitlines()[1:]
     with_ecg = {int(line.split(",")[0]) for line in listed}
-    partial = root / ".labs.part"
-    with path.open(encoding="utf-8", newline="") as old, partial.open("w", encoding="utf-8", newline="") as new:
+    with (
+        written_beside(path) as partial,
+        path.open(encoding="utf-8", newline="") as old,
+        partial.open("w", encoding="utf-8", newline="") as new,
+    ):
         reader = csv.DictReader(old)
         writer = csv.DictWriter(new, reader.fieldnames or (), lineterminator="\n")
         writer.writeheader()
@@ -202,7 +206,6 @@ def _dirty_labs(root: Path, gone: set[int], planted: Planted, rng: np.random.Gen
                 _KINDS[int(rng.integers(len(_KINDS)))](row, planted)
             again = row.pop("again", "")
             writer.writerows([row, row] if again else [row])
-    partial.replace(path)
 
 
 Row = dict[str, Any]
@@ -244,7 +247,7 @@ def _backwards(row: Row, planted: Planted) -> None:
     planted.rows["result_before_order"] += 1
 
 
-def _stranger(row: Row, planted: Planted) -> None:
+def _unknown_component(row: Row, planted: Planted) -> None:
     row["Component_name"] = "CORRECTED CALCIUM"
     planted.rows["unknown_component"] += 1
 
@@ -291,5 +294,6 @@ _OTHER_UNITS = {
 }
 
 _KINDS: tuple[Callable[[Row, Planted], None], ...] = (
-    _above, _below, _text, _no_range, _no_unit, _no_time, _backwards, _stranger, _other_name, _other_unit, _repeated,
+    _above, _below, _text, _no_range, _no_unit, _no_time, _backwards, _unknown_component, _other_name, _other_unit,
+    _repeated,
 )  # fmt: skip

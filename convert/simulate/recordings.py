@@ -1,4 +1,4 @@
-"""Simulated recordings for a distillation: nothing of them lies on disk, each is made anew when it is read."""
+"""Simulated recordings for a distillation, which are generated each time they are read and never stored on disk."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class SimulatedItems:
     """The samples of one simulated recording.
 
     Attributes:
-        kind: A patient of the cohort, or an ECG of any shape.
-        seed: Of the cohort or collection.
-        index: In it.
-        seconds: Length.
+        kind: A patient of the cohort, or an ECG of varied shape.
+        seed: Seed of the cohort or collection.
+        index: Number in the cohort or collection.
+        seconds: Length of the recording, seconds.
     """
 
     kind: Literal["patient", "varied"]
@@ -33,7 +33,7 @@ class SimulatedItems:
     seconds: float
 
     def __call__(self) -> Iterator[LinkItem]:
-        """Blocks as a source gives them."""
+        """Yield the blocks of the recording, as a source does."""
         samples = self._samples()
         step = round(BLOCK_S * FS_HZ)
         for i in range(0, len(samples), step):
@@ -54,19 +54,19 @@ class SimulatedItems:
 
 
 def simulated_patients(seed: int, indices: Sequence[int], seconds: float) -> list[Recording]:
-    """Patients of a cohort as recordings, one each."""
+    """Return patients of a cohort, with one recording each."""
     mark = _mark(f"simulator {SIMULATOR_VERSION}, seed {seed}, {seconds:g} s")
     names = {i: f"patient-{i:06d}" for i in indices}
     return [Recording(n, n, None, mark, "", SimulatedItems("patient", seed, i, seconds)) for i, n in names.items()]
 
 
 def varied_recordings(seed: int, count: int, seconds: float) -> list[Recording]:
-    """ECGs of every shape, for training only."""
+    """Return ECGs of varied shapes, for training only."""
     mark = _mark(f"varied {VARIED_VERSION}, seed {seed}, {seconds:g} s")
     names = {i: f"varied-{i:06d}" for i in range(count)}
     return [Recording(n, n, None, mark, "", SimulatedItems("varied", seed, i, seconds), True) for i, n in names.items()]
 
 
 def _mark(version: str) -> int:
-    """In place of a file's size: what tells another recording of the same name."""
+    """Return a number in place of a file size, which tells apart recordings of the same name."""
     return zlib.crc32(version.encode())

@@ -15,7 +15,7 @@ VISIT_COLUMNS = (
     "Hours_to_next_visit", "Dispo_class_next_visit", "ED_LOS", "Hosp_LOS", "DC_dispo", "Payor_class", "Admit_service",
     "Dx_ICD9", "Dx_ICD10", "Dx_name", "Arrival_time", "Roomed_time", "Dispo_time", "Admit_time", "Departure_time",
 )  # fmt: skip
-"""Columns of ``visits.csv``; what the simulator does not draw is left empty."""
+"""Columns of ``visits.csv``; columns that the simulator does not draw are empty."""
 
 LAB_COLUMNS = (
     "CSN", "Order_time", "Result_time", "Display_name", "Abnormal", "Component_name", "Component_result",
@@ -35,34 +35,35 @@ _PANELS: tuple[tuple[str, float, tuple[str, ...]], ...] = (
     ("Lactate, Whole Blood", 0.4, ("lactate",)),
     ("Troponin I, High Sensitivity", 0.5, ("hs_troponin_i",)),
 )  # fmt: skip
-"""Name of the order, share of visits that have it (arbitrary; thyroid tests far more often than in reality), labs."""
+"""Name of the order, share of the visits with it, and its labs. The shares are arbitrary; thyroid tests are far more
+frequent than in reality."""
 
 _DIGITS = {
     "sodium": 0, "chloride": 0, "co2_total": 0, "anion_gap": 0, "glucose": 0, "bun": 0, "egfr": 0, "alt": 0, "ast": 0,
     "platelets": 0, "hs_troponin_i": 0, "creatinine": 2, "free_t4": 2, "tsh": 3, "rbc": 2,
 }  # fmt: skip
-"""Decimals reported; one where not named."""
+"""Number of reported decimals by lab; one by default."""
 
 _REPORTABLE: dict[str, tuple[float, float]] = {
     "glucose": (20.0, 700.0), "free_t4": (0.25, 6.0), "tsh": (0.01, 80.0), "hs_troponin_i": (3.0, 15000.0),
     "egfr": (5.0, 120.0), "bilirubin_total": (0.2, 30.0), "potassium": (1.5, 8.0), "lactate": (0.5, 15.0),
 }  # fmt: skip
-"""Range an analyser reports; beyond it the value reads ``<low`` or ``>high``, as in the real data."""
+"""Range that an analyser reports; beyond it the value is written ``<low`` or ``>high``, as in the real data."""
 
 _UNITS = {"10*3/uL": "K/uL", "10*6/uL": "MIL/uL", "mL/min/{1.73_m2}": "mL/min/1.73 m2", "m[IU]/L": "uIU/mL"}
-"""Hospital spelling of a UCUM unit; the others are written alike."""
+"""Spelling of a UCUM unit in the hospital; other units have the same spelling."""
 
 _SEX_RANGE = {("hemoglobin", "F"): (12.0, 16.0), ("hemoglobin", "M"): (13.5, 17.5)}
-"""Ranges by sex (Tietz 5th ed); the others are the catalogue's."""
+"""Reference ranges by sex (Tietz 5th ed); other labs have the range of the catalogue."""
 
 _HEMOLYZED = 0.01
-"""Share of potassium results that are no number."""
+"""Share of potassium results that are not a number."""
 
 _REPEATED = 0.2
-"""Share of visits whose metabolic panel is drawn again."""
+"""Share of the visits with a second metabolic panel."""
 
 _REPEAT_CHANGE = 0.012
-"""Relative change between two draws."""
+"""Standard deviation of the relative change between the two panels."""
 
 
 def visit_row(
@@ -126,7 +127,7 @@ def _panel(
 
 
 def spelling(lab: Lab) -> str:
-    """Return the ``Component_name`` that is written: one seen in MC-MED where there is one, else an assumed one."""
+    """Return the ``Component_name`` of a lab: a name from MC-MED if one is known, else an assumed name."""
     return (lab.mcmed_names or lab.assumed_names or (lab.name.upper(),))[0]
 
 

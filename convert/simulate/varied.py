@@ -1,9 +1,9 @@
-"""ECGs of every shape, for imitation: a student that saw them answers as its teacher does on hearts it never met.
+"""ECGs of varied shapes, with which a student learns to imitate its teacher on unfamiliar hearts.
 
-A distillation needs no labels, so its data need not be plausible patients. Here every parameter of the simulated ECG is
-drawn far wider than in the cohort, waves are inverted and deformed as in other leads, rhythms are irregular, devices
-band-limit the signal and noise goes to the edge of what the quality gate lets pass. All ranges are arbitrary; they were
-chosen to hold what leads and devices do to an ECG. Nothing here has laboratory values.
+A distillation needs no labels, so its data need not be plausible patients. Here the parameters of the simulated ECG
+vary far more than in the cohort, waves are inverted and deformed as in other leads, rhythms are irregular, devices
+limit the bandwidth, and the noise reaches the limits of the quality gate. All ranges are arbitrary; they are chosen to
+cover the effects of leads and devices. These ECGs have no laboratory values.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from firmware_bridge.synth.noise import NoiseParams, NoiseSource
 F64 = NDArray[np.float64]
 
 VARIED_VERSION = 1
-"""Raised whenever a seed gives other signals than before."""
+"""Increased when a seed gives other signals than before."""
 
 _STREAM = 0x7A81ED
 _LAG_S = (0.006, 0.06)
-"""An echo within the QRS notches it; further off it makes P and T biphasic."""
+"""Range of the delay of an echo, seconds. A short delay notches the QRS; a long one makes P and T biphasic."""
 
 _HIGH_PASS_HZ = (0.02, 0.7)
 _LOW_PASS_TAPS = (3, 21)
-"""At 500 Hz: a boxcar of 21 samples has its first zero at 24 Hz."""
+"""Range of the length of the moving average, in samples at 500 Hz; 21 samples have their first zero at 24 Hz."""
 
 
 def varied_ecg(seed: int, index: int, seconds: float) -> F64:
-    """One signal, a pure function of its arguments.
+    """Return one signal, a pure function of the arguments.
 
     Args:
-        seed: Of the collection.
-        index: In the collection.
-        seconds: Length.
+        seed: Seed of the collection.
+        index: Number in the collection.
+        seconds: Length of the signal, seconds.
 
     Returns:
-        Millivolts at 500 Hz, ``(seconds * 500,)``.
+        The signal in mV at 500 Hz, ``(seconds * 500,)`` float64.
     """
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, index, _STREAM])))
     n = round(seconds * FS_HZ)
@@ -109,7 +109,7 @@ def _noise(rng: np.random.Generator) -> NoiseParams:
 
 
 def _deformed(x: F64, rng: np.random.Generator) -> F64:
-    """Echoes and slopes: what another lead makes of the same heart."""
+    """Add echoes and slopes, to imitate other leads of the same heart."""
     for _ in range(int(rng.integers(0, 3))):
         lag = round(float(rng.uniform(*_LAG_S)) * FS_HZ)
         echo = np.concatenate((np.full(lag, x[0]), x[:-lag]))
@@ -121,7 +121,7 @@ def _deformed(x: F64, rng: np.random.Generator) -> F64:
 
 
 def _device(x: F64, rng: np.random.Generator) -> F64:
-    """A first-order high-pass, which tilts the ST segment, and a softer upper end."""
+    """Apply a first-order high-pass filter, which tilts the ST segment, and a moving average, each with a chance."""
     if rng.random() < 0.5:
         from scipy.signal import lfilter
 

@@ -1,8 +1,8 @@
-"""What a patch does to an ECG, added to raw signals before the front end.
+"""Disturbances of a wearable, added to raw signals before the front end.
 
-Everything is added at 500 Hz, ahead of the ``stream/1`` filter, so that the student learns what comes through it: of
-mains almost nothing, of wander the part above 0.5 Hz, of a lost contact its step and recovery. The teacher's labels
-stay those of the clean window: the student learns to say what the teacher would have said without the disturbance.
+They are added at 500 Hz, before the filter of ``stream/1``, so that the student learns what the filter lets through:
+almost no mains noise, wander above 0.5 Hz, and the step and recovery after a lost contact. The teacher labels the clean
+window, so the student learns the teacher's answer without the disturbance.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from firmware_bridge.errors import UsageError
 F64 = NDArray[np.float64]
 
 PATCH_RATES_HZ = (125.0, 130.0, 200.0, 250.0)
-"""Rates of chest patches and straps below the teacher's 500 Hz."""
+"""Sampling rates of chest patches and straps below the teacher's 500 Hz."""
 
 CLOCK_ERROR = 0.003
-"""Chest straps run up to 0.26 % off their nominal rate."""
+"""Largest relative clock error; chest straps deviate by up to 0.26 % from their nominal rate."""
 
 _PAD = 128
-"""Samples mirrored at each end before resampling: more than half a kernel of the lowest rate."""
+"""Number of samples mirrored at each end before resampling, more than half a kernel of the lowest rate."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wearable:
-    """Chance of each disturbance, window by window; sizes are drawn uniformly up to the limits below.
+    """Chance of each disturbance in a window, 0 to 1; the sizes are uniform up to the limits below.
 
     Attributes:
-        gain: Another gain with a coarse converter: only its steps matter behind a z-score.
-        wander: Slow drift.
-        mains: 50 or 60 Hz with its second harmonic.
-        muscle: Broad-band noise.
-        motion: A burst of slow noise over one or two seconds.
-        gap: Contact lost for a moment: a flat stretch, then a step that decays.
-        polarity: Electrodes the wrong way round.
-        rate: A lower sampling rate with a clock that is off.
+        gain: Chance of a coarse converter; the gain itself has no effect on a z-score.
+        wander: Chance of a slow drift.
+        mains: Chance of mains noise at 50 or 60 Hz with its second harmonic.
+        muscle: Chance of broad-band noise.
+        motion: Chance of a burst of slow noise for one or two seconds.
+        gap: Chance of a short loss of contact: a flat stretch, then a step that decays.
+        polarity: Chance of swapped electrodes.
+        rate: Chance of a lower sampling rate with a clock error.
     """
 
     gain: float = 0.3
@@ -55,28 +55,28 @@ class Wearable:
     def __post_init__(self) -> None:
         for field in fields(self):
             if not 0.0 <= getattr(self, field.name) <= 1.0:
-                raise UsageError(f"the chance of {field.name} is {getattr(self, field.name)}", "0 to 1")
+                raise UsageError(f"the chance of {field.name} is {getattr(self, field.name)}", "give 0 to 1")
 
 
 STEP_SD = (0.002, 0.05)
-"""Converter step; 0.05 is 5 to 10 uV."""
+"""Range of the converter step, in standard deviations of the filtered ECG; 0.05 is 5 to 10 uV."""
 WANDER_SD, WANDER_HZ = 3.0, (0.05, 0.5)
 MAINS_SD = 2.0
 MUSCLE_SD = 0.3
 MOTION_SD = 1.2
 GAP_SD, GAP_S, RECOVERY_S = 4.0, (0.05, 0.5), (0.1, 0.6)
-"""Largest sizes, in standard deviations of the filtered ECG, and durations. Chosen so that the worst of them still pass
-the quality gate as often as not."""
+"""Largest sizes, in standard deviations of the filtered ECG, and durations in seconds. They are chosen so that about
+half of the windows with the largest disturbances pass the quality gate."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Drawn:
-    """All chance of one window, whatever is made of it: whoever does another window of a batch only draws this one's.
+    """All random numbers of one window, so that a worker can skip a window of a batch by drawing its numbers.
 
     Attributes:
-        chance: Uniform, ``(8,)``: which disturbances.
-        u: Uniform, ``(16,)``: how much.
-        white: Standard normal, ``(n,)``.
+        chance: Uniform numbers that select the disturbances, ``(8,)``.
+        u: Uniform numbers that set their sizes, ``(16,)``.
+        white: Standard normal noise, ``(n,)``.
     """
 
     chance: F64
@@ -85,24 +85,24 @@ class Drawn:
 
 
 def drawn(rng: np.random.Generator, n: int) -> Drawn:
-    """Draws for a window of ``n`` samples.
+    """Draw the random numbers of a window of ``n`` samples.
 
-    They are the same draws whatever is chosen, so that one option's chance does not move those of another window.
+    Their count does not depend on the options, so that an option does not change the numbers of other windows.
     """
     return Drawn(rng.random(8), rng.random(16), rng.standard_normal(n))
 
 
 def disturb(context: F64, sd: float, given: np.random.Generator | Drawn, options: Wearable) -> F64:
-    """Makes another raw signal of a clean one.
+    """Return a disturbed copy of a raw signal.
 
     Args:
-        context: Shape ``(n,)``, 500 Hz.
-        sd: Standard deviation of the filtered ECG in it, the measure of all sizes.
-        given: Source of all chance, or what was drawn from one.
-        options: Chances.
+        context: Raw signal, ``(n,)`` at 500 Hz.
+        sd: Standard deviation of the filtered ECG, the unit of all sizes.
+        given: Random generator, or the numbers drawn from one.
+        options: Chances of the disturbances.
 
     Returns:
-        Shape ``(n,)``.
+        The disturbed signal, ``(n,)`` float64.
     """
     n = len(context)
     t = np.arange(n) / GRID_HZ
@@ -130,7 +130,7 @@ def disturb(context: F64, sd: float, given: np.random.Generator | Drawn, options
 
 
 def _burst(white: F64, t: F64, centre_s: float, width_s: float) -> F64:
-    """White noise through a boxcar of 0.2 s (low, as movement is) under a bell, unit variance at its middle."""
+    """Return white noise after a moving average of 0.2 s, under a bell curve, with unit variance at its middle."""
     length = GRID_HZ // 5
     total = np.cumsum(np.concatenate((np.zeros(length), white)))
     slow = (total[length:] - total[:-length]) / np.sqrt(length)
@@ -149,15 +149,15 @@ def _lost_contact(x: F64, t: F64, sd: float, u: F64, size: float) -> F64:
 
 
 def through_rate(x: F64, fs_hz: float, clock_error: float) -> F64:
-    """A signal as a patch of a lower rate sends it, back on the 500 Hz grid.
+    """Return a signal as a patch with a lower rate would send it, resampled back to 500 Hz.
 
     Args:
-        x: Shape ``(n,)``, 500 Hz.
-        fs_hz: Rate of the patch.
-        clock_error: Relative error of its clock, unknown to the receiver: the signal is stretched about its middle.
+        x: Signal, ``(n,)`` at 500 Hz.
+        fs_hz: Sampling rate of the patch, Hz.
+        clock_error: Relative error of the patch's clock, which stretches the signal around its middle.
 
     Returns:
-        Shape ``(n,)``.
+        The resampled signal, ``(n,)`` float64 at 500 Hz.
     """
     n = len(x)
     padded: F64 = np.asarray(np.pad(x, _PAD, mode="reflect"), dtype=np.float64)

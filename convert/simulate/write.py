@@ -1,7 +1,7 @@
-"""Writes a simulated cohort in the MC-MED layout.
+"""Writer of a simulated cohort in the MC-MED layout.
 
-Whole or not at all: everything goes to a hidden folder beside the target and is renamed when it is complete. The bytes
-depend on the plan only.
+The cohort is written to a hidden folder beside the target, which is renamed when it is complete, so the target never
+has a partial cohort. The bytes depend on the plan only.
 """
 
 from __future__ import annotations
@@ -27,35 +27,37 @@ from convert.simulate.rows import LAB_COLUMNS, VISIT_COLUMNS, lab_rows, visit_ro
 from firmware_bridge.errors import OutputError, UsageError
 
 GAIN_PER_MV = 1000.0
-"""Counts per millivolt in the files: 1 uV steps, +-32 mV (arbitrary; MC-MED's own gain is not known here)."""
+"""Counts per millivolt in the files: steps of 1 uV, range ±32 mV (arbitrary, because the gain of MC-MED is unknown)."""
 
 MAX_PATIENTS = 400_000
-"""More would run out of identifiers."""
+"""Maximum number of patients with unique identifiers."""
 
 _NO_WAVEFORM = 0.03
-"""Share of visits without an ECG, which the real data set has too."""
+"""Share of visits without an ECG, which also occur in MC-MED."""
 
 _TWO_SEGMENTS = 0.2
 """Share of recordings that are interrupted once."""
 
 _SPARE_BYTES = 64 << 20
-"""Disk space that must remain."""
+"""Disk space that must remain free, bytes."""
 
 Progress = Callable[[int], None]
-"""Called with the number of patients done."""
+"""Function that is called with the number of finished patients."""
 
 
 @dataclass(frozen=True, slots=True)
 class CohortPlan:
-    """What to write.
+    """Options of a cohort.
 
     Attributes:
-        patients: How many.
-        seed: Of the cohort.
-        seconds: Of ECG per visit.
-        dirt: Plant what real data have and a reader must survive (:mod:`convert.simulate.dirt`).
-        test_share: Of the patients in the test part of the splits; a tenth, as in MC-MED, judges few of a small cohort.
-        visits: Of a patient on average; MC-MED has 1.68 (118,385 of 70,545). ``None``: 12 % come twice.
+        patients: Number of patients.
+        seed: Seed of the cohort.
+        seconds: Length of the ECG of a visit, seconds.
+        dirt: Plant faults of real data (:mod:`convert.simulate.dirt`).
+        test_share: Share of the patients in the part ``test``, 0 to 0.8. MC-MED has a tenth, which leaves few test
+            patients in a small cohort.
+        visits: Mean number of visits of a patient, 1 to 4; MC-MED has 1.68 (118,385 visits of 70,545 patients).
+            ``None``: 12 % of the patients have two visits.
     """
 
     patients: int
@@ -67,27 +69,27 @@ class CohortPlan:
 
     def __post_init__(self) -> None:
         if not 1 <= self.patients <= MAX_PATIENTS:
-            raise UsageError(f"{self.patients} patients", f"give a number from 1 to {MAX_PATIENTS}")
+            raise UsageError(f"cannot simulate {self.patients} patients", f"give a number from 1 to {MAX_PATIENTS}")
         if self.seed < 0:
             raise UsageError(f"seed {self.seed} is negative", "give 0 or more")
         if not 10.0 <= self.seconds <= 86400.0:
-            raise UsageError(f"{self.seconds} s of ECG", "give a number of seconds from 10 to 86400")
+            raise UsageError(f"cannot simulate {self.seconds} s of ECG", "give a number of seconds from 10 to 86400")
         if not 0.0 <= self.test_share <= 0.8:
-            raise UsageError(f"a test share of {self.test_share:g}", "give 0 to 0.8")
+            raise UsageError(f"--test-share is {self.test_share:g}", "give 0 to 0.8")
         if self.visits is not None and not 1.0 <= self.visits <= 4.0:
-            raise UsageError(f"{self.visits:g} visits of a patient on average", "give 1 to 4")
+            raise UsageError(f"--visits is {self.visits:g}", "give 1 to 4")
 
 
 @dataclass(frozen=True, slots=True)
 class CohortSummary:
-    """What was written.
+    """Size of a cohort.
 
     Attributes:
-        patients: How many.
-        visits: Visits of these.
-        recordings: Visits with an ECG.
-        lab_rows: Rows of ``labs.csv``.
-        signal_s: Seconds of ECG in all.
+        patients: Number of patients.
+        visits: Number of visits.
+        recordings: Number of visits with an ECG.
+        lab_rows: Number of rows in ``labs.csv``.
+        signal_s: Total length of the ECGs, seconds.
     """
 
     patients: int
@@ -98,13 +100,13 @@ class CohortSummary:
 
 
 def mrn_of(index: int) -> int:
-    """Return the patient number; scattered, so that nothing can be read from it."""
+    """Return the patient number, scattered so that it carries no information."""
     return 99_000_000 + index * 6007 % 999_983
 
 
 def csn_of(index: int, visit: int) -> int:
-    """Return the visit number; 7919 has no factor in common with the prime 999983, so no two visits share one."""
-    # Two visits of every patient fill a million numbers; later ones are counted in the millions below.
+    """Return the visit number, which is unique because 7919 and the prime 999983 have no common factor."""
+    # Two visits of every patient fill one million numbers; later visits use the millions below.
     return 98_000_000 - 1_000_000 * (visit // 2) + (2 * index + visit % 2) * 7919 % 999_983
 
 
@@ -112,12 +114,12 @@ def write_cohort(plan: CohortPlan, out: Path, progress: Progress | None = None) 
     """Write the data set.
 
     Args:
-        plan: What.
-        out: A folder that is empty or does not exist; its parent is created where needed.
-        progress: Told after each patient.
+        plan: Options of the cohort.
+        out: Output folder, new or empty; its parent is created if needed.
+        progress: Function that is called after each patient.
 
     Raises:
-        OutputError: ``out`` is not empty or cannot be written, or the disk is full. Nothing is left behind.
+        OutputError: ``out`` is not empty or cannot be written, or the disk is full. No partial files remain.
     """
     out = out.absolute()
     try:
@@ -126,17 +128,19 @@ def write_cohort(plan: CohortPlan, out: Path, progress: Progress | None = None) 
         _check_space(plan, out.parent)
         work = Path(tempfile.mkdtemp(prefix=f".{out.name}.partial-", dir=out.parent))
     except OSError as error:
-        raise OutputError(f"cannot write {out}: {error.strerror}") from error
+        raise OutputError(f"cannot write {out}: {error.strerror}", "name another --out") from error
     try:
         work.chmod(0o755)
         summary = _write(plan, work, progress)
-        # The rename must not reach the disk before what it names.
+        # The rename must not reach the disk before the files.
         os.sync()
         if out.exists():
             out.rmdir()
         work.replace(out)
     except OSError as error:
-        raise OutputError(f"cannot write {out}: {error.strerror}", "nothing was left behind") from error
+        raise OutputError(
+            f"cannot write {out}: {error.strerror}", "free some space; no partial files remain"
+        ) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return summary
@@ -147,7 +151,7 @@ def _refuse_full(out: Path) -> None:
         if any(out.iterdir()):
             raise OutputError(f"{out} is not empty", "name a new folder, or empty this one")
     elif out.exists():
-        raise OutputError(f"{out} exists and is no folder", "name a new folder")
+        raise OutputError(f"{out} is not a folder", "name a new folder")
 
 
 def _check_space(plan: CohortPlan, parent: Path) -> None:
@@ -155,7 +159,10 @@ def _check_space(plan: CohortPlan, parent: Path) -> None:
     needed = int(visits * (plan.seconds * FS_HZ * 2 + 6000)) + _SPARE_BYTES
     free = shutil.disk_usage(parent).free
     if free < needed:
-        raise OutputError(f"{parent} has {free >> 20} MB free, {needed >> 20} MB are needed", "ask for fewer patients")
+        raise OutputError(
+            f"{parent} has {free >> 20} MiB free, but {needed >> 20} MiB are needed",
+            "use fewer --patients or another folder",
+        )
 
 
 def _write(plan: CohortPlan, work: Path, progress: Progress | None) -> CohortSummary:
@@ -199,7 +206,7 @@ def _first_arrival(seed: int, index: int) -> datetime:
 def _waveforms(
     plan: CohortPlan, work: Path, visit: Visit, csn: int, arrival: datetime, rng: np.random.Generator
 ) -> int:
-    """Write the ECG of a visit in one or two segments and return how many; 0 where the visit has none."""
+    """Write the ECG of a visit in one or two segments and return their number; 0 for a visit without an ECG."""
     absent, cut, at, delay_min, gap_s = rng.random(5)
     if absent < _NO_WAVEFORM:
         return 0
@@ -216,7 +223,7 @@ def _waveforms(
 
 
 def _splits(work: Path, plan: CohortPlan, csns: dict[int, list[int]], arrivals: dict[int, datetime]) -> None:
-    """80/10/10 by patient: at random, and by time of the first visit, later patients in the test part."""
+    """Write two splits by patient: a random one, and one by the time of the first visit (latest patients in test)."""
     shuffled = np.random.default_rng([plan.seed, 0x5917]).permutation(len(csns)).tolist()
     in_time = sorted(csns, key=lambda index: (arrivals[index], index))
     for kind, order in (("random", shuffled), ("chrono", in_time)):

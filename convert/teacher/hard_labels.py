@@ -1,7 +1,7 @@
-"""Hard labels: what the laboratory really found, where anybody measured it.
+"""Hard labels: measured laboratory results.
 
-Either an MC-MED folder, whose results are matched to windows by time as ``anyecg prepare`` does it, or a folder with
-``labels.csv``: one row a recording or patient, one column an output.
+They come from an MC-MED folder, whose results are matched to windows by time as in ``anyecg prepare``, or from a folder
+with ``labels.csv``, which has one row for each recording or patient and one column for each output.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def hard_labels(
     labels: Labels,
     plan: LabelPlan | None = None,
 ) -> F32:
-    """What is known of each labelled window; see :func:`labels_at`."""
+    """Return the hard labels of windows that a teacher has labelled; see :func:`labels_at`."""
     return labels_at(folder, heads, recordings, labels.recording, labels.start_s, plan)
 
 
@@ -48,23 +48,23 @@ def labels_at(
     start_s: NDArray[np.float64],
     plan: LabelPlan | None = None,
 ) -> F32:
-    """What is known of windows of ten seconds.
+    """Return the hard labels of windows of ten seconds.
 
     Args:
-        folder: An MC-MED folder, or one with ``labels.csv``.
+        folder: An MC-MED folder, or a folder with ``labels.csv``.
         heads: The teacher's outputs.
-        recordings: Those that the windows are of.
+        recordings: Recordings of the windows.
         recording: Index of each window's recording, ``(windows,)``.
-        start_s: Its begin, seconds since that of the recording, ``(windows,)``.
-        plan: How labels are made of the results of an MC-MED folder; ``None`` for
-            :func:`convert.labels.travelling_plan.default_plan`. A table of labels needs none.
+        start_s: Start of each window, seconds since the start of its recording, ``(windows,)``.
+        plan: Rule that makes labels from the results of an MC-MED folder; ``None`` for
+            :func:`convert.labels.travelling_plan.default_plan`. A table of labels ignores it.
 
     Returns:
-        ``(windows, heads)``: 0 or 1 for a probability, the value for a value, NaN where unknown.
+        ``(windows, heads)`` float32: 0 or 1 for a probability, the value for a value, NaN where unknown.
 
     Raises:
-        InputError: The folder holds neither; or its labels are of patients that the data do not have; or none of them
-            is about an output of the teacher; or a unit is not known.
+        InputError: The folder has no labels, its labels belong to other patients or to none of the teacher's outputs,
+            or a unit is unknown.
     """
     if by_table(folder):
         found = _from_table(folder / TABLE, heads, recordings, recording)
@@ -73,12 +73,14 @@ def labels_at(
     else:
         raise InputError(f"no labels in {folder}", f"expected {TABLE}, or labs.csv and visits.csv of MC-MED")
     if np.all(np.isnan(found)):
-        raise InputError(f"{folder} holds no label of any output for any window", "is it of these recordings?")
+        raise InputError(
+            f"{folder} has no label for any window and output", "check that its labels belong to these recordings"
+        )
     return found
 
 
 def by_table(folder: Path) -> bool:
-    """Whether a table says the labels, and no plan is needed."""
+    """Whether the labels come from a table, so that no label plan is needed."""
     return (folder / TABLE).is_file()
 
 
@@ -89,11 +91,11 @@ def _from_table(
     columns = list(rows[0].columns) if rows else []
     by = next((name for name in IDENTIFIERS if name in columns), None)
     if by is None:
-        raise InputError(f"{path} has neither a column 'record' nor 'patient'", "and at least one row is needed")
+        raise InputError(f"{path} has neither a column 'record' nor 'patient'", "add one, and at least one row")
     keys = {h.key: j for j, h in enumerate(heads)}
-    strange = [c for c in columns if c and c not in keys and c not in IDENTIFIERS]
-    if strange:
-        raise InputError(f"{path}: the teacher has no output {strange[0]!r}", f"it has {', '.join(list(keys)[:8])} ...")
+    unknown = [c for c in columns if c and c not in keys and c not in IDENTIFIERS]
+    if unknown:
+        raise InputError(f"{path}: the teacher has no output {unknown[0]!r}", f"use {', '.join(list(keys)[:8])} ...")
     known: dict[str, list[int]] = defaultdict(list)
     for i, r in enumerate(recordings):
         known[r.name if by == "record" else r.patient].append(i)
@@ -101,7 +103,9 @@ def _from_table(
     for row in rows:
         name = row.text(by)
         if name not in known:
-            raise InputError(f"{path} line {row.line}: the data have no {by} {name[:60]!r}")
+            raise InputError(
+                f"{path} line {row.line}: the data have no {by} {name[:60]!r}", "correct or remove the row"
+            )
         values = _row_values(row, heads, columns)
         for i in known[name]:
             table[i] = np.where(np.isnan(values), table[i], values)
@@ -117,7 +121,7 @@ def _row_values(row: Row, heads: Sequence[TeacherHead], columns: Sequence[str]) 
         value = row.number(head.key)
         if value is None or (not head.is_value and value not in (0.0, 1.0)):
             what = "a number" if head.is_value else "0 or 1"
-            raise InputError(f"{row.path} line {row.line}: {head.key} is {text[:40]!r}, not {what}")
+            raise InputError(f"{row.path} line {row.line}: {head.key} is {text[:40]!r}, expected {what}")
         values[j] = value
     return values
 
@@ -132,10 +136,14 @@ def _from_mcmed(
 ) -> F32:
     visits = {r.visit for r in recordings if r.visit is not None}
     if not visits:
-        raise InputError(f"{data.root} has labels by visit, the data have no visits", f"write a {TABLE} for them")
-    strange = visits - {visit.csn for visit in data.visits()}
-    if strange:
-        raise InputError(f"{data.root} does not know the visit {min(strange)} of the data ({len(strange)} such visits)")
+        raise InputError(
+            f"{data.root} has labels by visit, but the recordings have no visits", f"write a {TABLE} for them"
+        )
+    unknown = visits - {visit.csn for visit in data.visits()}
+    if unknown:
+        raise InputError(
+            f"{data.root} does not have the visit {min(unknown)} of the recordings ({len(unknown)} visits missing)"
+        )
     results = VisitResults(data, heads, visits & {recordings[i].visit for i in np.unique(recording)}, plan)
     begins = [start_of(r) for r in recordings]
     begin_s = np.array([np.nan if b is None else b.timestamp() for b in begins], dtype=np.float64)

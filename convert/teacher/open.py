@@ -1,7 +1,7 @@
 """The teacher of a distillation: a foundation model that turns ten seconds of ECG into logits and pooled features.
 
-Either a checkpoint, run as a float LiteRT model, which takes a third of the time of eager Keras, or a foundation
-bundle, run as the int8 model that it is. Both read the window that the front end ``ecgfounder/1`` makes.
+A checkpoint runs as a float LiteRT model, which takes a third of the time of eager Keras. A foundation bundle runs as
+its own int8 model. Both read windows of the front end ``ecgfounder/1``.
 """
 
 from __future__ import annotations
@@ -19,22 +19,23 @@ from convert.compute.tf_runtime import load_tensorflow, quiet_stderr
 from convert.datasets.heads import TeacherHead, heads_of_bundle, heads_of_file
 from convert.teacher.place import CHECKPOINT, MANIFEST, checkpoint_at, is_bundle, network_options, outputs_of
 from edge.frontend.ecgfounder import WINDOW_SAMPLES, EcgFounderFrontEnd
-from firmware_bridge.errors import InputError, OutputError, UsageError
+from edge.process.files import write_files
+from firmware_bridge.errors import InputError, UsageError
 
 Outputs = tuple[NDArray[np.float32], NDArray[np.float32]]
-"""Logits ``(heads,)`` and features ``(width,)`` of one window; the width is 0 where a teacher shows none."""
+"""Logits ``(heads,)`` and features ``(width,)`` of one window; the width is 0 for a teacher without features."""
 
 
 class Teacher(Protocol):
-    """What a distillation needs of its teacher.
+    """A model that labels windows.
 
     Attributes:
-        name: For people.
-        sha256: Of the file or manifest it came from.
-        identity: Of the labels it gives: those of one teacher are never mixed with those of another.
-        heads: Its outputs.
+        name: Name in reports.
+        sha256: SHA-256 of its checkpoint file or of its bundle's manifest, hexadecimal.
+        identity: Identifier of its labels; labels with different identifiers are never mixed.
+        heads: Outputs of the teacher.
         features: Width of the pooled features, 0 for none.
-        licence: Of its weights.
+        licence: Licence of the weights.
     """
 
     name: str
@@ -45,10 +46,10 @@ class Teacher(Protocol):
     licence: str
 
     def label(self, window: NDArray[np.float64]) -> Outputs:
-        """Labels one window.
+        """Label one window.
 
         Args:
-            window: Raw ten seconds at 500 Hz, ``(5000,)``, any unit.
+            window: Ten raw seconds, ``(5000,)`` at 500 Hz, in any unit.
         """
         ...
 
@@ -58,9 +59,9 @@ class InputSteps:
     """int8 quantization of a bundle's input.
 
     Attributes:
-        scale: Of a step.
-        zero_point: Step of zero.
-        clamp: Largest z-score.
+        scale: Value of one step, in z-scores.
+        zero_point: Step that means zero.
+        clamp: Largest absolute z-score.
     """
 
     scale: float
@@ -69,19 +70,19 @@ class InputSteps:
 
 
 class LiteRtTeacher:
-    """A teacher as a TFLite model, float or int8.
+    """A teacher that runs as a TFLite model, float or int8.
 
     Args:
-        model: The flatbuffer.
-        name: For people.
-        sha256: Of where it came from.
-        heads: Its outputs.
-        licence: Of its weights.
-        quantized: Input quantization of an int8 model; ``None`` for a float one.
-        identity: Of the labels it gives; ``sha256`` where left out.
+        model: The TFLite model.
+        name: Name in reports.
+        sha256: SHA-256 of its checkpoint file or of its bundle's manifest, hexadecimal.
+        heads: Outputs of the teacher.
+        licence: Licence of the weights.
+        quantized: Input quantization of an int8 model; ``None`` for a float model.
+        identity: Identifier of its labels; ``sha256`` by default.
 
     Attributes:
-        given: The arguments that make it anew.
+        given: The arguments of the constructor.
     """
 
     def __init__(
@@ -106,17 +107,17 @@ class LiteRtTeacher:
                 self._interpreter = Interpreter(model_content=model, num_threads=1)
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
-            raise InputError(f"the teacher {name} does not load: {str(error).splitlines()[0]}") from None
+            raise InputError(f"cannot load the teacher {name}: {str(error).splitlines()[0]}") from None
         self._in = self._interpreter.get_input_details()[0]
         self._outs = _outputs_in_order(self._interpreter, len(self.heads))
         self.features = int(np.prod(self._outs[1]["shape"])) if len(self._outs) > 1 else 0
 
     def __reduce__(self) -> tuple[type[LiteRtTeacher], tuple[Any, ...]]:
-        """So that it can be handed to another process: made anew of the same model."""
+        """Support pickling: the other process opens the same model."""
         return LiteRtTeacher, self.given
 
     def label(self, window: NDArray[np.float64]) -> Outputs:
-        """Labels one window; see :class:`Teacher`."""
+        """Label one window; see :class:`Teacher`."""
         x = self._front_end(window)
         q = self._quantized
         if q is not None:
@@ -133,21 +134,21 @@ class LiteRtTeacher:
 
 
 def _outputs_in_order(interpreter: Any, n_heads: int) -> list[dict[str, Any]]:
-    """The logits and, where there is a second output, the features."""
+    """Return the details of the logits and, if there is a second output, of the features."""
     details: list[dict[str, Any]] = list(interpreter.get_output_details())[:2]
     found = int(np.prod(details[0]["shape"]))
     if found != n_heads:
-        raise InputError(f"the teacher has {found} outputs, {n_heads} are described")
+        raise InputError(f"the teacher has {found} outputs, but {n_heads} are described")
     return details
 
 
 def float_model(keras_model: Any) -> bytes:
-    """A Keras teacher with the outputs ``logits`` and ``features`` as a float TFLite model, batch 1, 5000 samples."""
+    """Convert a Keras teacher with the outputs ``logits`` and ``features`` to a float TFLite model for one window."""
     tf = load_tensorflow()
 
     def run(ecg: Any) -> Any:
         out = keras_model(ecg, training=False)
-        # A tuple, because the outputs of a dictionary would come out in the order of their names.
+        # A tuple, because the converter would sort the outputs of a dictionary by name.
         return out["logits"], out["features"]
 
     module = tf.Module()
@@ -160,13 +161,15 @@ def float_model(keras_model: Any) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class CheckpointOptions:
-    """What a checkpoint does not say of itself.
+    """Facts that a checkpoint may lack.
 
     Attributes:
-        outputs: File that names its outputs; ``None`` for ``outputs.json`` beside it, and for a bundle, which does.
-        stride: Of each stage's first block; ``None`` for what the file says, else 2.
-        use_bn: The network was trained with batch normalisation; ``None`` for what the file says, else not.
-        licence: Of the weights.
+        outputs: File that describes its outputs; ``None`` for ``outputs.json`` in its folder, and for a bundle, which
+            describes its outputs itself.
+        stride: Stride of each stage's first block; ``None`` for the stride in the file, or 2 if it has none.
+        use_bn: Whether the network was trained with batch normalisation; ``None`` for the fact in the file, or
+            ``False`` if it has none.
+        licence: Licence of the weights.
     """
 
     outputs: Path | None = None
@@ -176,18 +179,18 @@ class CheckpointOptions:
 
 
 def open_teacher(path: Path, options: CheckpointOptions, workdir: Path) -> Teacher:
-    """The teacher that a path names.
+    """Open a teacher.
 
     Args:
         path: A checkpoint (``.pth``), the folder of ``anyecg finetune``, or a foundation bundle.
-        options: What a checkpoint does not say of itself; a bundle says it all.
-        workdir: Keeps the exported form of a checkpoint, so that a restart need not make it again.
+        options: Facts that a checkpoint may lack; a bundle has all of them.
+        workdir: Folder that keeps the exported model of a checkpoint for the next run.
 
     Raises:
-        InputError: It is neither, has several leads, or its outputs do not match the description.
-        BundleError: The bundle is not what it says.
-        UsageError: A checkpoint without, or a bundle with a description of its outputs.
-        OutputError: The exported form cannot be written.
+        InputError: The path is not a teacher, it reads several leads, or its outputs do not match their description.
+        BundleError: The bundle is damaged.
+        UsageError: The description of the outputs is missing for a checkpoint, or given for a bundle.
+        OutputError: The exported model cannot be written.
     """
     if not path.exists():
         raise InputError(
@@ -195,8 +198,9 @@ def open_teacher(path: Path, options: CheckpointOptions, workdir: Path) -> Teach
         )
     if is_bundle(path):
         if options != CheckpointOptions():
-            given = "--outputs, --stride, --bn and --licence belong to a checkpoint"
-            raise UsageError(given, "a bundle says it itself")
+            raise UsageError(
+                "--outputs, --stride, --bn and --licence are for checkpoints", f"leave them out: {path} is a bundle"
+            )
         return _bundle_teacher(path)
     path = checkpoint_at(path)
     return _checkpoint_teacher(path, outputs_of(path, options.outputs), options, workdir)
@@ -208,12 +212,12 @@ def _bundle_teacher(path: Path) -> Teacher:
     if path.is_dir() and not (path / MANIFEST).is_file():
         raise InputError(
             f"no teacher in {path}: neither {CHECKPOINT} nor a bundle's {MANIFEST}",
-            "'anyecg finetune' writes it when it is done; start that again where it was interrupted",
+            "'anyecg finetune' writes it at its end; rerun it to resume an interrupted training",
         )
     bundle = load_bundle(path)
     m = bundle.manifest
     if m.front_end.name != "ecgfounder/1":
-        raise InputError(f"{path} is a bundle of the {m.tier} tier", "a teacher has the front end ecgfounder/1")
+        raise InputError(f"{path} is a bundle of the tier {m.tier}", "a teacher needs the front end ecgfounder/1")
     quantized = InputSteps(m.input.scale, m.input.zero_point, m.front_end.clamp)
     heads = heads_of_bundle(bundle)
     return LiteRtTeacher(bundle.model, f"{m.name} {m.version}", bundle.sha256, heads, m.licence, quantized)
@@ -226,12 +230,12 @@ def _checkpoint_teacher(path: Path, outputs: Path, options: CheckpointOptions, w
     dense = checkpoint.tensors.get("dense.weight")
     heads = heads_of_file(outputs)
     if dense is not None and len(dense) != len(heads):
-        raise InputError(f"{outputs} names {len(heads)} outputs, dense of {path} has {len(dense)}")
-    # Loading TensorFlow and tracing 30 million parameters takes longer than reading what an earlier run exported.
+        raise InputError(f"{outputs} describes {len(heads)} outputs, but the checkpoint {path} has {len(dense)}")
+    # Loading TensorFlow and tracing 30 million parameters takes longer than reading the export of an earlier run.
     from convert.checkpoint.net1d import net1d_from_tensors
 
     stride, use_bn = network_options(checkpoint, options.stride, options.use_bn)
-    # The same weights are another teacher with another stride, and their labels must not be mixed.
+    # The same weights with another stride are another teacher, and the labels of two teachers must not be mixed.
     identity = hashlib.sha256(f"{checkpoint.sha256} {stride} {use_bn} float/2".encode()).hexdigest()
     key = identity[:16]
     kept = workdir / f"teacher-{key}.tflite"
@@ -240,7 +244,7 @@ def _checkpoint_teacher(path: Path, outputs: Path, options: CheckpointOptions, w
         net = net1d_from_tensors(checkpoint, stride=stride, use_bn=use_bn)
         if net.spec.in_channels != 1:
             raise InputError(
-                f"{path} reads {net.spec.in_channels} leads", "a patch has one; give a one-lead checkpoint"
+                f"{path} reads {net.spec.in_channels} leads, but a patch has one", "give a one-lead checkpoint"
             )
         model = float_model(net.with_length(WINDOW_SAMPLES))
         write_kept(kept, model)
@@ -248,7 +252,7 @@ def _checkpoint_teacher(path: Path, outputs: Path, options: CheckpointOptions, w
 
 
 def read_kept(path: Path) -> bytes | None:
-    """What :func:`write_kept` wrote; ``None`` where it is missing or damaged."""
+    """Return the model that :func:`write_kept` wrote; ``None`` if the file is missing or damaged."""
     try:
         data = path.read_bytes()
     except OSError:
@@ -257,15 +261,10 @@ def read_kept(path: Path) -> bytes | None:
 
 
 def write_kept(path: Path, model: bytes) -> None:
-    """Writes a model with its digest, whole or not at all.
+    """Write a model with its digest atomically.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: The file cannot be written.
     """
-    partial = path.with_suffix(".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(hashlib.sha256(model).digest() + model)
-        partial.replace(path)
-    except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}", "free some space or name another folder") from error
+    data = hashlib.sha256(model).digest() + model
+    write_files(path.parent, {path.name: data}, advice="free some space or name another folder")

@@ -1,9 +1,9 @@
-"""Whose recordings a bundle was made of, as short hashes, so that nobody is fitted and judged on by mistake.
+"""The patients of a bundle as short hashes, so that no patient is used both to fit and to judge by mistake.
 
-``validation/patients.json`` of a bundle holds them by part: ``train``, ``validation``, ``calibration``, ``test``, and
-of its teacher ``teacher_train`` and ``teacher_val``, as far as they are known. A hash is of the patient where the data
-set has patients (MC-MED's MRN, a simulated patient's seed and number), else of the recording's name and size. It hides
-nothing from whoever can guess a number: it is a check, not a protection.
+``validation/patients.json`` of a bundle lists them by part: ``train``, ``validation``, ``calibration``, ``test``, and
+for its teacher ``teacher_train`` and ``teacher_val``, if they are known. A hash identifies a patient where the data set
+has patients (MRN of MC-MED, seed and number of a simulated patient), else the name and size of a recording. The hashes
+are a check, not a protection: anyone who guesses an identifier can confirm it.
 """
 
 from __future__ import annotations
@@ -26,48 +26,48 @@ from firmware_bridge.errors import BundleError
 SCHEMA = "anyecg.patients/1"
 FILE = "validation/patients.json"
 HASH_BYTES = 6
-"""A chance agreement among ten thousand patients and ten thousand others: one in three million."""
+"""Length of a hash: between two sets of ten thousand patients, a collision has a chance of one in three million."""
 MAX_BYTES = 16 << 20
 
 _PRIME, _FACTOR = 999_983, 6007
-"""Of :func:`convert.simulate.write.mrn_of`, whose inverse finds the patient's number again."""
+"""Constants of :func:`convert.simulate.write.mrn_of`; its inverse gives the number of a simulated patient."""
 
 
 def hashes(recordings: Iterable[Recording]) -> frozenset[bytes]:
-    """The hashes of whose recordings these are."""
+    """Return the hashes of the patients of recordings."""
     return frozenset(hash_of_each(recordings))
 
 
 def hash_of_each(recordings: Iterable[Recording]) -> list[bytes]:
-    """The hash of whose each recording is, in their order."""
+    """Return the hash of each recording's patient, in the order of the recordings."""
     return [hash_of(token) for token in tokens(recordings)]
 
 
 def tokens(recordings: Iterable[Recording]) -> list[str]:
-    """What is hashed of whose each recording is, in their order."""
+    """Return the identifier of each recording's patient that is hashed, in the order of the recordings."""
     seeds: dict[str, int | None] = {}
     return [_token(r, seeds) for r in recordings]
 
 
 def names_training(parts: Iterable[str]) -> bool:
-    """Whether a list with these parts says who trained: the bundle's model, or the teacher that it is a form of."""
+    """Whether a list with these parts names the training patients of the bundle's model or of its teacher."""
     return not {"train", "teacher_train"}.isdisjoint(parts)
 
 
 def patients_file(parts: Mapping[str, frozenset[bytes]]) -> bytes:
-    """``validation/patients.json``."""
+    """Return the content of ``validation/patients.json``."""
     packed = {name: base64.b64encode(b"".join(sorted(found))).decode() for name, found in parts.items()}
     return to_json({"schema": SCHEMA, "hash_bytes": HASH_BYTES, "parts": packed})
 
 
 def read_patients(bundle: Path) -> dict[str, frozenset[bytes]] | None:
-    """The patients that a bundle names, by part; ``None`` where it names none.
+    """Read the patient hashes of a bundle by part; ``None`` if the bundle has no list.
 
     Args:
         bundle: A folder, or the same folder zipped.
 
     Raises:
-        BundleError: The file is there and cannot be read.
+        BundleError: The list exists but cannot be read.
     """
     if bundle.is_file():
         data = read_extra(bundle, FILE, MAX_BYTES)
@@ -77,14 +77,14 @@ def read_patients(bundle: Path) -> dict[str, frozenset[bytes]] | None:
 
 
 def read_patients_file(path: Path) -> dict[str, frozenset[bytes]]:
-    """The patients that a file in the form of :func:`patients_file` names, by part.
+    """Read the patient hashes of a file that :func:`patients_file` made, by part.
 
     Raises:
-        BundleError: It cannot be read.
+        BundleError: The file cannot be read.
     """
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise BundleError(f"{path} is larger than {MAX_BYTES >> 20} MB")
+            raise BundleError(f"{path} is larger than {MAX_BYTES >> 20} MiB", "copy or make the bundle again")
         data = path.read_bytes()
     except OSError as error:
         raise BundleError(f"{path} cannot be read: {error}", "copy or make the bundle again") from None
@@ -95,7 +95,7 @@ def _parts(data: bytes, where: str) -> dict[str, frozenset[bytes]]:
     try:
         raw: Any = json.loads(data)
         if raw["schema"] != SCHEMA or raw["hash_bytes"] != HASH_BYTES:
-            raise BundleError(f"{where} is of another version", "update anyecg-edge or make the bundle again")
+            raise BundleError(f"{where} has another version", "update anyecg-edge or make the bundle again")
         return {str(name): _unpacked(text) for name, text in raw["parts"].items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise BundleError(f"{where} cannot be read: {error}", "copy or make the bundle again") from None
@@ -107,7 +107,7 @@ def _unpacked(text: str) -> frozenset[bytes]:
 
 
 def hash_of(token: str) -> bytes:
-    """The hash of a token."""
+    """Return the hash of an identifier, ``HASH_BYTES`` bytes."""
     return hashlib.sha256(f"{SCHEMA}\n{token}".encode()).digest()[:HASH_BYTES]
 
 
@@ -125,11 +125,11 @@ def _token(recording: Recording, seeds: dict[str, int | None]) -> str:
 
 
 def token_of_mrn(mrn: str, seed: int | None) -> str:
-    """What is hashed of somebody in the layout of MC-MED.
+    """Return the identifier that is hashed for a patient in the MC-MED layout.
 
     Args:
-        mrn: As ``visits.csv`` has it.
-        seed: Of a simulated cohort; ``None`` for real data.
+        mrn: Medical record number, as in ``visits.csv``.
+        seed: Seed of a simulated cohort; ``None`` for real data.
     """
     if seed is None:
         return f"mcmed {mrn}"
@@ -138,10 +138,10 @@ def token_of_mrn(mrn: str, seed: int | None) -> str:
 
 
 def token_of_recording(name: str, size: int) -> str:
-    """What is hashed where a data set has no patients that others would know: one recording.
+    """Return the identifier that is hashed for a recording whose data set has no unique patient identifiers.
 
     Args:
-        name: Path in its folder, without the suffix.
-        size: Bytes of its files.
+        name: Path of the recording in its folder, without the suffix.
+        size: Size of its files, bytes.
     """
     return f"recording {name} {size}"

@@ -1,6 +1,6 @@
-"""Where a teacher is, and what stands beside it: names of its outputs, the plan of its labels, whom it has met.
+"""Location of a teacher and the files beside it: description of its outputs, label plan, and patients it has seen.
 
-``anyecg finetune`` writes all of it into one folder; a checkpoint from elsewhere may have some of it beside it.
+``anyecg finetune`` writes all of them into one folder. Checkpoints from other sources may have some of them.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ PATIENTS = "patients.json"
 MANIFEST = "manifest.json"
 
 PREFIX = "teacher_"
-"""Before the parts of a teacher's own list of patients in the bundles that are made of it."""
+"""Prefix of the parts of a teacher's patients in the bundles that are made from it."""
 TRAINED = f"{PREFIX}train"
-"""Those who trained it; ``teacher_val`` are those who chose its weights."""
+"""Part of the patients on whom the teacher was trained; its weights were selected on those of ``teacher_val``."""
 
 
 @dataclass(frozen=True, slots=True)
-class Brought:
-    """What a teacher brings beside its weights.
+class Provenance:
+    """Label plan and patients of a teacher.
 
     Attributes:
-        plan: How its labels were made; ``None`` where nothing says it.
-        patients: Whom it has met, by part, as bundles made of it name them (:data:`TRAINED` and others);
-            empty where nothing says it.
+        plan: Plan of the teacher's labels; ``None`` if unknown.
+        patients: Hashes of the patients it has seen, by part as in the bundles that are made from it
+            (:data:`TRAINED` and others); empty if unknown.
     """
 
     plan: LabelPlan | None = None
@@ -52,15 +52,15 @@ class Brought:
 
 
 def is_bundle(path: Path) -> bool:
-    """Whether a path is a bundle, or can be nothing else."""
+    """Whether a path is a bundle, or a folder that cannot be anything else."""
     return path.suffix == ".zip" or (path / MANIFEST).is_file() or (path.is_dir() and not (path / CHECKPOINT).is_file())
 
 
 def checkpoint_at(path: Path) -> Path:
-    """The checkpoint that a path names: the file, or the one in a folder of ``anyecg finetune``.
+    """Return the path of a checkpoint: the file itself, or the checkpoint in a folder of ``anyecg finetune``.
 
     Raises:
-        InputError: The folder has none.
+        InputError: The folder has no checkpoint.
     """
     if not path.is_dir():
         return path
@@ -68,29 +68,29 @@ def checkpoint_at(path: Path) -> Path:
     if not found.is_file():
         raise InputError(
             f"no {CHECKPOINT} in the folder {path}",
-            "'anyecg finetune' writes it when it is done; start that again where it was interrupted",
+            "'anyecg finetune' writes it at its end; rerun it to resume an interrupted training",
         )
     return found
 
 
 def outputs_of(checkpoint: Path, given: Path | None) -> Path:
-    """The file that names a checkpoint's outputs: the one that is given, else the one beside it.
+    """Return the file that describes a checkpoint's outputs: the given one, or the one in the checkpoint's folder.
 
     Raises:
-        UsageError: There is none.
+        UsageError: There is no such file.
     """
     beside = checkpoint.with_name(OUTPUTS)
     if given is None and not beside.is_file():
         raise UsageError(
-            f"{checkpoint} is a checkpoint: what do its outputs mean?", "describe them with --outputs FILE"
+            f"the outputs of the checkpoint {checkpoint} are not described", "describe them with --outputs FILE"
         )
     return given or beside
 
 
 def network_options(checkpoint: Checkpoint, stride: int | None, use_bn: bool | None) -> tuple[int, bool]:
-    """Stride and use of batch normalisation: as given, else as the checkpoint says, else as ECGFounder has them."""
-    said = checkpoint.facts
-    own_stride, own_bn = said.get("stride"), said.get("use_bn")
+    """Return stride and use of batch normalisation: as given, else from the checkpoint, else those of ECGFounder."""
+    facts = checkpoint.facts
+    own_stride, own_bn = facts.get("stride"), facts.get("use_bn")
     if stride is None:
         stride = own_stride if isinstance(own_stride, int) and 1 <= own_stride <= 64 else 2
     if use_bn is None:
@@ -98,28 +98,28 @@ def network_options(checkpoint: Checkpoint, stride: int | None, use_bn: bool | N
     return stride, use_bn
 
 
-def brought_by(path: Path) -> Brought:
-    """What stands beside a checkpoint, or in a bundle that teaches.
+def provenance_of(path: Path) -> Provenance:
+    """Read the label plan and the patients of a teacher.
 
     Args:
         path: Folder of ``anyecg finetune``, checkpoint or bundle.
 
     Raises:
-        InputError: The plan beside it is damaged.
-        BundleError: The list of patients is.
+        InputError: The label plan is damaged.
+        BundleError: The list of patients is damaged.
     """
     if is_bundle(path):
         known = read_patients(path) or {}
-        # Those who judged it taught nobody anything.
-        return Brought(read_bundle_plan(path), {_prefixed(n): found for n, found in known.items() if n != "test"})
+        # The test patients had no influence on the teacher.
+        return Provenance(read_bundle_plan(path), {_prefixed(n): found for n, found in known.items() if n != "test"})
     checkpoint = checkpoint_at(path)
-    met = checkpoint.with_name(PATIENTS)
-    parts = read_patients_file(met) if met.is_file() else {}
-    return Brought(_plan_beside(checkpoint), {PREFIX + name: found for name, found in parts.items()})
+    patients = checkpoint.with_name(PATIENTS)
+    parts = read_patients_file(patients) if patients.is_file() else {}
+    return Provenance(_plan_beside(checkpoint), {PREFIX + name: found for name, found in parts.items()})
 
 
 def kept_files(chosen: ChosenPlan, patients: Mapping[str, frozenset[bytes]]) -> dict[str, bytes]:
-    """What a bundle made of a teacher keeps of this: the plan unless it is the kit's own, and whom the teacher met."""
+    """Return the files that a bundle keeps of its teacher: a label plan that is not the default, and the patients."""
     out = {} if chosen.said_by == DEFAULT else {PLAN_FILE: plan_file(chosen.plan)}
     return out | ({PATIENTS_FILE: patients_file(patients)} if patients else {})
 
@@ -129,13 +129,13 @@ def _prefixed(name: str) -> str:
 
 
 def _plan_beside(checkpoint: Path) -> LabelPlan | None:
-    """The plan beside a checkpoint; many projects have some other file of that name there, which is left alone."""
+    """Return the label plan in a checkpoint's folder; ignore a file of the same name that is not a label plan."""
     path = checkpoint.with_name(BESIDE)
     try:
         if not path.is_file() or path.stat().st_size > MAX_BYTES:
             return None
         raw = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise InputError(f"{path} cannot be read: {error}", "copy it again, or take it away") from None
+        raise InputError(f"{path} cannot be read: {error}", "copy it again, or remove it") from None
     ours = isinstance(raw, Mapping) and raw.get("schema") == SCHEMA
     return read_label_plan(path) if ours else None

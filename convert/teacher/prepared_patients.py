@@ -1,7 +1,7 @@
-"""Whose segments a prepared data set holds, as the hashes of :mod:`convert.teacher.patients`.
+"""The patients of a prepared data set as the hashes of :mod:`convert.teacher.patients`.
 
-A patient has the same hash here, in a bundle that was distilled from the same cohort, and in what ``anyecg finetune``
-writes beside its teacher, so nobody is learnt from and judged on by mistake.
+A patient has the same hash here, in a bundle that was distilled from the same cohort, and in the patient list of
+``anyecg finetune``, so no patient is used both to train and to judge by mistake.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from firmware_bridge.errors import InputError
 
 
 def prepared_hashes(dataset: PreparedDataset, part: Part) -> frozenset[bytes]:
-    """The hashes of those who have segments in a part.
+    """Return the hashes of the patients with segments in a part.
 
-    Of a folder of recordings it is one hash a recording: identifiers such as ``1`` and ``2`` would make strangers of
-    two data sets the same person.
+    A data set from a folder of recordings gives one hash for each recording, because patient identifiers such as ``1``
+    are not unique across data sets.
 
     Args:
-        dataset: As it was prepared.
-        part: Of the split.
+        dataset: The prepared data set.
+        part: Part of the split.
 
     Raises:
-        InputError: A shard cannot be read, or the manifest does not say whose recordings these are.
+        InputError: A shard cannot be read, or the manifest does not say where the recordings come from.
     """
     return frozenset(hash_of(token) for token in _tokens(dataset, part))
 
@@ -44,6 +44,6 @@ def _tokens(dataset: PreparedDataset, part: Part) -> Iterator[str]:
             yield from (token_of_mrn(mrn, seed) for mrn in set(shard.patient.tolist()))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
-            f"{dataset.folder / MANIFEST} does not say whose recordings these are",
-            "start 'anyecg prepare' again with this version: shards that are there are kept",
+            f"{dataset.folder / MANIFEST} does not say where the recordings come from",
+            "rerun 'anyecg prepare' with this version; finished shards are kept",
         ) from error

@@ -1,7 +1,7 @@
-"""A teacher for those who label beside this process: its model lies on the shared folder, a job only says where.
+"""Sharing a teacher with other processes and machines: the model is in a shared folder, and a job carries its path.
 
-A job names the file and its digest. Whoever gets the first such job loads the model and keeps it, so a hundred
-megabytes are read once a worker and not sent with every shard.
+A worker loads the model with its first job and keeps it, so that a hundred megabytes are read once for each worker and
+not sent with every shard.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from firmware_bridge.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class SharedTeacher:
-    """Where a teacher lies.
+    """Location of a teacher in a shared folder.
 
     Attributes:
-        path: Its model, as :func:`convert.teacher.open.write_kept` writes it.
-        sha256: Of the model.
+        path: File of the model, as :func:`convert.teacher.open.write_kept` writes it.
+        sha256: SHA-256 of the model, hexadecimal.
         rest: The other arguments of :class:`convert.teacher.open.LiteRtTeacher`.
     """
 
@@ -33,14 +33,14 @@ class SharedTeacher:
 
 
 def share(teacher: Teacher, folder: Path) -> SharedTeacher | Teacher:
-    """What a job carries of its teacher.
+    """Write the model of a teacher into a shared folder for the jobs of other workers.
 
     Args:
-        teacher: Any.
-        folder: That all workers see under the same path.
+        teacher: The teacher.
+        folder: Folder that all workers see under the same path.
 
     Returns:
-        Where its model lies; or the teacher itself, where it has none.
+        The location of the model, or the teacher itself if it is not a :class:`LiteRtTeacher`.
 
     Raises:
         OutputError: The model cannot be written.
@@ -55,14 +55,14 @@ def share(teacher: Teacher, folder: Path) -> SharedTeacher | Teacher:
 
 
 _opened = threading.local()
-"""The teacher of each thread: an interpreter serves one at a time."""
+"""The open teacher of each thread; an interpreter is not thread-safe."""
 
 
 def teacher_of(given: SharedTeacher | Teacher) -> Teacher:
-    """The teacher of a job; opened once a thread.
+    """Return the teacher of a job; each thread opens it once.
 
     Raises:
-        InputError: Its model is not on this worker's shared folder.
+        InputError: The worker does not find the model in the shared folder.
     """
     if not isinstance(given, SharedTeacher):
         return given
@@ -76,10 +76,11 @@ def teacher_of(given: SharedTeacher | Teacher) -> Teacher:
 
 @lru_cache(maxsize=1)
 def _model(path: Path, sha256: str) -> bytes:
-    """The bytes, once a process."""
+    """Return the bytes of the model; each process reads them once."""
     model = read_kept(path)
     if model is None or hashlib.sha256(model).hexdigest() != sha256:
         raise InputError(
-            f"a worker does not find the teacher at {path}", "all must see --workdir and --data under the same paths"
+            f"a worker does not find the teacher at {path}",
+            "all workers need --workdir and --data under the same paths",
         )
     return model

@@ -1,8 +1,8 @@
-"""A teacher's labels of a data set, computed once, in checksummed shards on disk.
+"""A teacher's labels of a data set, computed once and kept on disk in shards with checksums.
 
-A shard holds the windows of a few recordings: raw context, logits and features. It is written whole or not at all, and
-its bytes depend on the recordings and the teacher alone, so a run that was killed loses at most one shard's work and
-ends with the same bytes as one that was not. A shard that does not match its checksum is made again.
+A shard holds the windows of a few recordings: raw context, logits and features. It is written atomically, and its bytes
+depend on the recordings and the teacher only, so an interrupted run loses one shard at most and gives the same bytes
+when it is resumed. A shard that does not match its checksum is made again.
 """
 
 from __future__ import annotations
@@ -11,10 +11,8 @@ import hashlib
 import io
 import json
 import multiprocessing
-import os
 import signal
 import time
-import uuid
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -31,16 +29,17 @@ from convert.compute.schedule import check_scheduler, run_jobs
 from convert.datasets.pairs import CONTEXT_SAMPLES, RawWindow, Recording, chosen_windows
 from convert.teacher.open import LiteRtTeacher, Teacher
 from convert.teacher.share import SharedTeacher, share, teacher_of
+from edge.process.files import write_atomically
 from firmware_bridge.errors import InputError, OutputError, UsageError
 
 SHARD_RECORDINGS = 4
-"""Recordings in a shard: the unit that is lost when a run is killed, some seconds of work."""
+"""Number of recordings in a shard. An interrupted run loses one shard at most, some seconds of work."""
 
 WORKERS = 2
-"""Processes that label side by side: simulating and filtering a recording takes as long as labelling it."""
+"""Number of parallel labelling processes. Simulating and filtering a recording takes as long as labelling it."""
 
 WORTHWHILE = 16
-"""Shards from which processes are started for them; each takes seconds to start."""
+"""Minimum number of shards for which processes are started; each takes seconds to start."""
 
 MAGIC = b"anyecg labels 2\n"
 DIGEST = 32
@@ -50,37 +49,38 @@ CONTEXT_BYTES = 2 * CONTEXT_SAMPLES
 FREE_DISK = "free some space or name another --workdir"
 
 SEEN_S = 90.0
-"""How long a shard of another machine may take to be seen here: NFS believes for a minute that there is none."""
+"""How long to wait for a shard of another machine to appear, seconds: NFS caches a missing file for a minute."""
 
 LOOK_S = 0.5
+"""Time between two looks at the folder, seconds."""
 
 
 @dataclass(frozen=True, slots=True)
-class LabelPlan:
-    """Which windows are labelled.
+class WindowPlan:
+    """Choice of the windows that are labelled.
 
     Attributes:
-        hop_s: Seconds between the windows of a recording.
-        most: Windows of a recording at most, spread over it.
+        hop_s: Hop between the windows of a recording, 0.1 to 3600 s.
+        most: Maximum number of windows of a recording, 1 to 100000, spread over it.
     """
 
     hop_s: float = 5.0
     most: int = 16
 
     def __post_init__(self) -> None:
-        # The filter decimates by four from the start of a segment, so windows begin at multiples of 8 ms.
+        # The filter decimates by four from the start of a segment, so windows start at multiples of 8 ms.
         if not 0.1 <= self.hop_s <= 3600.0 or not 1 <= self.most <= 100_000:
-            raise UsageError("windows lie 0.1 to 3600 s apart, and a recording gives 1 to 100000 of them")
+            raise UsageError("--hop must be 0.1 to 3600 s, and --windows 1 to 100000")
 
 
 @dataclass(frozen=True, slots=True)
 class Crew:
-    """Who labels.
+    """Workers that label.
 
     Attributes:
-        scheduler: As :mod:`convert.compute.schedule` takes it; ``None`` for two processes of this machine where it
-        is worth it, which needs no Dask.
-        shared: Folder that everybody sees, for the teacher; ``None`` for that of the shards.
+        scheduler: Scheduler as :mod:`convert.compute.schedule` takes it; ``None`` for two processes on this machine if
+            there are enough shards, which needs no Dask.
+        shared: Folder that all workers see, for the teacher's model; ``None`` for the folder of the shards.
     """
 
     scheduler: str | None = None
@@ -93,12 +93,14 @@ class Crew:
 
 @dataclass(frozen=True, slots=True)
 class Contexts:
-    """The raw samples of one shard's windows, read one by one: a data set has more shards than a process has files.
+    """Raw samples of one shard's windows.
+
+    The file is opened for each read, because a data set may have more shards than a process may have open files.
 
     Attributes:
-        path: The shard.
-        first: Byte at which they begin.
-        count: How many windows.
+        path: File of the shard.
+        first: Offset of the samples in the file, bytes.
+        count: Number of windows.
     """
 
     path: Path
@@ -106,17 +108,17 @@ class Contexts:
     count: int
 
     def read(self, i: int) -> NDArray[np.int16]:
-        """Raw samples of window ``i``, ``(6112,)``.
+        """Return the raw samples of window ``i``, ``(6112,)`` int16.
 
         Raises:
-            InputError: The shard is gone.
+            InputError: The shard was removed or changed.
         """
         try:
             with self.path.open("rb") as file:
                 file.seek(self.first + i * CONTEXT_BYTES)
                 return np.frombuffer(file.read(CONTEXT_BYTES), "<i2").reshape(CONTEXT_SAMPLES)
         except (OSError, ValueError) as error:
-            raise InputError(f"{self.path} was altered while it was in use", "start again") from error
+            raise InputError(f"{self.path} changed during the run", "run the command again") from error
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,15 +126,15 @@ class Labels:
     """The labelled windows of some recordings.
 
     Attributes:
-        contexts: Raw samples as 16-bit numbers, a shard each: a patch's converter has no more. They stay on disk, for
-            they are the bulk.
-        ends: One past each shard's last window, ``(shards,)``.
-        scales: Offset and step of each, ``(n, 2)``: ``value = offset + step * number``.
+        contexts: Raw samples of each shard as 16-bit numbers, which is the resolution of a patch. They stay on disk,
+            because they are large.
+        ends: Index after the last window of each shard, ``(shards,)``.
+        scales: Offset and step of each window, ``(n, 2)``: ``value = offset + step * number``.
         recording: Index of each window's recording, ``(n,)``.
-        start_s: Signal time of each, ``(n,)``.
-        logits: The teacher's, ``(n, heads)``.
-        features: The teacher's, ``(n, width)``; the width is 0 where it shows none.
-        skipped: For recordings without a window, why: ``(k, 2)``, name and reason.
+        start_s: Signal time of each window's start, seconds, ``(n,)``.
+        logits: Logits of the teacher, ``(n, heads)``.
+        features: Features of the teacher, ``(n, width)``; the width is 0 for a teacher without features.
+        skipped: Name and reason of each recording without a window, ``(k, 2)`` text.
     """
 
     contexts: tuple[Contexts, ...]
@@ -148,7 +150,7 @@ class Labels:
         return len(self.logits)
 
     def context(self, i: int) -> NDArray[np.float64]:
-        """Raw samples of window ``i``, ``(6112,)``."""
+        """Return the raw samples of window ``i``, ``(6112,)`` float64, in the unit of the recording."""
         shard = int(np.searchsorted(self.ends, i, side="right"))
         numbers = self.contexts[shard].read(i - int(self.ends[shard]) + self.contexts[shard].count)
         return np.asarray(self.scales[i, 0] + self.scales[i, 1] * numbers.astype(np.float64))
@@ -158,26 +160,26 @@ def label(
     workdir: Path,
     recordings: Sequence[Recording],
     teacher: Teacher,
-    plan: LabelPlan,
+    plan: WindowPlan,
     progress: TextIO | None,
     crew: Crew | None = None,
 ) -> Labels:
-    """Labels what is not yet on disk, then reads everything.
+    """Label the shards that are not yet on disk, then read all of them.
 
     Args:
-        workdir: Folder of the shards; bound to this teacher, these recordings and this plan.
-        recordings: In the order of their names.
-        teacher: Labels the windows.
-        plan: Which windows.
+        workdir: Folder of the shards, bound to this teacher, these recordings and this plan.
+        recordings: Recordings, sorted by name.
+        teacher: Teacher that labels the windows.
+        plan: Choice of the windows.
         progress: Stream for the progress line, or ``None``.
-        crew: Who labels.
+        crew: Workers that label.
 
     Raises:
         UsageError: The folder belongs to other labels.
-        InputError: No recording holds a usable window.
+        InputError: No recording has a usable window.
         OutputError: The folder cannot be written.
-        MissingExtraError: Dask was asked for and is not installed.
-        LinkError: A cluster cannot be reached, or lost a shard too often.
+        MissingExtraError: The scheduler needs Dask, which is not installed.
+        LinkError: The cluster does not answer, or lost a shard too often.
     """
     workdir = workdir.absolute()
     _claim(workdir, recordings, teacher, plan)
@@ -192,22 +194,22 @@ def label(
         for number, group in enumerate(groups)
         if found[number] is None
     ]
-    for number in _made(todo, teacher, workdir, crew or Crew()):
+    for number in _make_shards(todo, teacher, workdir, crew or Crew()):
         group, part = groups[number], _seen(paths[number])
         found[number] = part
         if part is None:
-            raise OutputError(f"{paths[number]} does not come back as it was written", "is the disk sound?")
+            raise OutputError(f"{paths[number]} reads back differently from what was written", "check the disk")
         done += len(group)
         windows += len(part)
         bar.step(done, f"({windows} windows)")
     labels = _joined([part for part in found if part is not None])
     if not len(labels):
         name, why = labels.skipped[0]
-        raise InputError(f"no usable recording among {len(recordings)}: {name}: {why}")
+        raise InputError(f"none of {len(recordings)} recordings has a usable window; {name}: {why}")
     return labels
 
 
-def _claim(workdir: Path, recordings: Sequence[Recording], teacher: Teacher, plan: LabelPlan) -> None:
+def _claim(workdir: Path, recordings: Sequence[Recording], teacher: Teacher, plan: WindowPlan) -> None:
     listed = [[r.name, r.patient, r.size] for r in recordings]
     config = {
         "teacher": teacher.identity,
@@ -229,19 +231,17 @@ def _claim(workdir: Path, recordings: Sequence[Recording], teacher: Teacher, pla
                     "name another --workdir or delete this one",
                 )
             return
-        begun = path.with_suffix(".part")
-        begun.write_text(text, encoding="utf-8")
-        begun.replace(path)
     except OSError as error:
         raise OutputError(f"cannot use {workdir}: {error.strerror or error}", FREE_DISK) from error
+    write_atomically(path, text, advice=FREE_DISK)
 
 
-_Job = tuple[int, Path, list[tuple[int, Recording]], LabelPlan]
-"""A shard to make: its number, its file, its recordings with their numbers, which windows."""
+_Job = tuple[int, Path, list[tuple[int, Recording]], WindowPlan]
+"""One shard to make: its number, its file, its recordings with their numbers, and the choice of the windows."""
 
 
-def _made(jobs: Sequence[_Job], teacher: Teacher, workdir: Path, crew: Crew) -> Iterator[int]:
-    """Makes shards, and gives the number of each as soon as it is on disk."""
+def _make_shards(jobs: Sequence[_Job], teacher: Teacher, workdir: Path, crew: Crew) -> Iterator[int]:
+    """Make shards, and yield the number of each as soon as it is on disk."""
     if jobs and crew.scheduler not in (None, "none"):
         yield from run_jobs(jobs, str(crew.scheduler), partial(_make_for, share(teacher, crew.shared or workdir)))
         return
@@ -253,15 +253,15 @@ def _made(jobs: Sequence[_Job], teacher: Teacher, workdir: Path, crew: Crew) -> 
             yield _make(job, teacher)
         return
     context = multiprocessing.get_context("spawn")
-    with context.Pool(WORKERS, _begin_worker, (teacher,)) as pool:
+    with context.Pool(WORKERS, _start_worker, (teacher,)) as pool:
         yield from pool.imap_unordered(_make_in_worker, jobs)
 
 
 _worker: dict[str, Teacher] = {}
 
 
-def _begin_worker(teacher: Teacher) -> None:
-    # Ctrl-C reaches every process of the terminal; only the first shall answer it.
+def _start_worker(teacher: Teacher) -> None:
+    # Ctrl-C reaches every process of the terminal; only the main process must handle it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _worker["teacher"] = teacher
 
@@ -281,9 +281,9 @@ def _make(job: _Job, teacher: Teacher) -> int:
 
 
 def _label_group(
-    recordings: Sequence[tuple[int, Recording]], teacher: Teacher, plan: LabelPlan
+    recordings: Sequence[tuple[int, Recording]], teacher: Teacher, plan: WindowPlan
 ) -> tuple[bytes, dict[str, Any]]:
-    """The contexts' bytes and the arrays of a shard."""
+    """Return the bytes of the contexts and the arrays of a shard."""
     contexts, scales, index, start_s, logits, features, skipped = [], [], [], [], [], [], []
     for i, recording in recordings:
         chosen, why = chosen_windows(recording, plan.hop_s, plan.most)
@@ -294,7 +294,7 @@ def _label_group(
             out, seen = teacher.label(window.raw)
             if not (np.all(np.isfinite(out)) and np.all(np.isfinite(seen))):
                 raise InputError(
-                    f"the teacher {teacher.name} gives values that are not finite", "is it the right file?"
+                    f"the teacher {teacher.name} returns NaN or infinity", "check that it is the right file"
                 )
             contexts.append(numbers)
             scales.append(scale)
@@ -330,36 +330,27 @@ def _joined(parts: Sequence[Labels]) -> Labels:
 
 
 def _write(path: Path, contexts: bytes, arrays: dict[str, Any]) -> None:
-    """Digest, length of the contexts, contexts, the rest as ``.npz``."""
+    """Write a shard: magic number, digest, length of the contexts, contexts, and the arrays as ``.npz``."""
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     data = len(contexts).to_bytes(LENGTH, "little") + contexts + buffer.getvalue()
-    # A cluster may start a shard again while a worker that it lost still writes the same: each has a file of its own.
-    begun = path.with_name(f".{path.stem}.{uuid.uuid4().hex}.part")
-    try:
-        with begun.open("wb") as file:
-            file.write(MAGIC + hashlib.sha256(data).digest() + data)
-            file.flush()
-            os.fsync(file.fileno())
-        begun.replace(path)
-    except OSError as error:
-        begun.unlink(missing_ok=True)
-        raise OutputError(f"cannot write {path}: {error.strerror or error}", FREE_DISK) from error
+    # A cluster may run a job twice at the same time, when it loses contact with a worker that is still writing.
+    write_atomically(path, MAGIC + hashlib.sha256(data).digest() + data, advice=FREE_DISK, unique=True)
 
 
 def _seen(path: Path) -> Labels | None:
-    """A shard that was just made, perhaps by another machine."""
+    """Read a shard that was just made, perhaps by another machine."""
     deadline_s = time.monotonic() + SEEN_S
     while (found := _read(path)) is None and not path.exists() and time.monotonic() < deadline_s:
         time.sleep(LOOK_S)
         with suppress(OSError):
-            # Listing the folder asks the file server anew.
+            # Listing the folder refreshes the cache of the file server.
             sum(1 for _ in path.parent.iterdir())
     return found
 
 
 def _read(path: Path) -> Labels | None:
-    """The shard, or ``None`` where it is missing or damaged and has to be made again."""
+    """Read a shard; return ``None`` if it is missing or damaged and must be made again."""
     try:
         data = path.read_bytes()
     except OSError:

@@ -1,8 +1,9 @@
-"""Who of a data set trains, calibrates and judges what is made of a teacher: never one who trained the teacher itself.
+"""Split of a data set for a student or a converted teacher, which respects the patients that the teacher has seen.
 
-Where the data have most of those who trained the teacher, who are a quarter of them or more, its own split is
-followed: those who chose its weights calibrate, those whom it never met judge. Else parts are drawn, and whoever
-trained it trains.
+If the data set is the teacher's own (see ``SeenPatients.own``), its split is kept: the patients on whom its weights
+were selected calibrate, and the patients it has not seen judge. Otherwise the parts are drawn at random, but the
+teacher's training patients neither calibrate nor judge, and the patients on whom its weights were selected do not
+judge.
 """
 
 from __future__ import annotations
@@ -19,22 +20,22 @@ from convert.teacher.place import TRAINED
 from firmware_bridge.errors import InputError
 
 OWN_SHARE, OF_THE_TEACHER = 0.25, 0.25
-"""Share of the data's patients who trained the teacher, and share of its patients whom the data have, from which the
-data are its own."""
+"""The data set is the teacher's own if the teacher was trained on at least the first share of its patients, and if it
+has at least the second share of the teacher's training patients."""
 
-GIVE_OTHERS = "add recordings of patients whom the teacher never met"
+GIVE_OTHERS = "add recordings of patients that the teacher has not seen"
 
 Names = NDArray[np.str_]
 
 
 @dataclass(frozen=True, slots=True)
-class Met:
-    """Patients of a data set whom a teacher has met.
+class SeenPatients:
+    """Patients of a data set that a teacher has seen.
 
     Attributes:
-        trained: They trained it.
-        chose: They chose its weights or calibrated it, and did not train it.
-        teachers: How many trained it, here or elsewhere.
+        trained: Patients on whom the teacher was trained.
+        chose: Other patients, on whom its weights were selected or its outputs calibrated.
+        teachers: Number of the teacher's training patients, in this data set or not.
     """
 
     trained: frozenset[str] = frozenset()
@@ -45,68 +46,69 @@ class Met:
         return bool(self.trained or self.chose)
 
     def own(self, known: Names) -> bool:
-        """Whether data with these patients are those that the teacher was made of."""
+        """Whether the data set with these patients is the one that the teacher was trained on."""
         here = len(self.trained & set(known.tolist()))
         return here >= OWN_SHARE * len(known) and here >= OF_THE_TEACHER * self.teachers
 
 
-def met_among(recordings: Sequence[Recording], patients: Mapping[str, frozenset[bytes]]) -> Met:
-    """Which patients of the recordings a teacher has met.
+def seen_patients(recordings: Sequence[Recording], patients: Mapping[str, frozenset[bytes]]) -> SeenPatients:
+    """Return the patients of recordings that a teacher has seen.
 
     Args:
-        recordings: The data.
-        patients: Whom the teacher has met, as :class:`convert.teacher.place.Brought` has it.
+        recordings: Recordings of the data set.
+        patients: Hashes of the patients that the teacher has seen, by part; see
+            :class:`convert.teacher.place.Provenance`.
     """
     if not patients:
-        return Met()
+        return SeenPatients()
     trained = patients.get(TRAINED, frozenset())
     others = frozenset[bytes]().union(*patients.values()) - trained
     of = list(zip(recordings, hash_of_each(recordings), strict=True))
     first = frozenset(r.patient for r, found in of if found in trained)
-    return Met(first, frozenset(r.patient for r, found in of if found in others) - first, len(trained))
+    return SeenPatients(first, frozenset(r.patient for r, found in of if found in others) - first, len(trained))
 
 
-def parts_of(known: Names, met: Met, shares: Mapping[str, float], seed: int) -> dict[str, Names]:
-    """Patients of ``test``, ``calibration`` and ``validation``; everybody else trains.
+def parts_of(known: Names, seen: SeenPatients, shares: Mapping[str, float], seed: int) -> dict[str, Names]:
+    """Return the patients of ``test``, ``calibration`` and ``validation``; all others are for training.
 
     Args:
-        known: Patients who may judge, sorted.
-        met: Whom the teacher has met.
-        shares: Of the patients, by part, in this order.
-        seed: Of the draw.
+        known: Patients with usable signal, sorted.
+        seen: Patients that the teacher has seen.
+        shares: Share of the patients in each part, 0 to 1; the parts are filled in this order.
+        seed: Seed of the random split.
 
     Raises:
-        InputError: Too few of them are new to the teacher.
+        InputError: The teacher has seen too many of the patients.
     """
     order = known[np.random.default_rng([seed, 3]).permutation(len(known))]
     counts = {name: max(1, round(len(known) * share)) for name, share in shares.items()}
-    if met and met.own(known):
-        return _followed(order, met, counts)
+    if seen and seen.own(known):
+        return _followed(order, seen, counts)
     found: dict[str, Names] = {}
-    # Whoever the teacher has met cannot judge it, and whoever trained it cannot calibrate it.
-    barred = {"test": met.trained | met.chose, "calibration": met.trained}
+    # A patient that the teacher has seen cannot judge it, and a patient on whom it was trained cannot calibrate it.
+    barred = {"test": seen.trained | seen.chose, "calibration": seen.trained}
     for name, count in counts.items():
         taken = [p for p in order.tolist() if p not in barred.get(name, frozenset())][:count]
         if len(taken) < count:
-            raise InputError(f"{len(taken)} patients are left for the part {name}, {count} are needed", GIVE_OTHERS)
+            raise InputError(f"the part {name} needs {count} patients, but only {len(taken)} are left", GIVE_OTHERS)
         found[name] = np.array(taken, dtype=order.dtype)
         order = order[~np.isin(order, found[name])]
     return found
 
 
-def _followed(order: Names, met: Met, counts: Mapping[str, int]) -> dict[str, Names]:
-    trained, chose, new = by_meeting(order, met)
+def _followed(order: Names, seen: SeenPatients, counts: Mapping[str, int]) -> dict[str, Names]:
+    trained, chose, new = split_by_seen(order, seen)
     if not len(new):
-        raise InputError("every patient of the data trained the teacher or chose its weights", GIVE_OTHERS)
+        raise InputError("the teacher has seen every patient of the data", GIVE_OTHERS)
     if not len(chose):
         if len(new) == 1:
-            raise InputError("a single patient of the data is new to the teacher", GIVE_OTHERS)
+            raise InputError("the teacher has seen all patients of the data except one", GIVE_OTHERS)
         chose, new = np.split(new, [min(counts["calibration"], len(new) // 2)])
-    # The student's own choice of weights may rest on whom its teacher knows: it judges nothing.
+    # The validation part only selects the student's weights, so the teacher may have seen its patients.
     return {"test": new, "calibration": chose, "validation": trained[: counts["validation"]]}
 
 
-def by_meeting(order: Names, met: Met) -> tuple[Names, Names, Names]:
-    """Patients who trained the teacher, who chose its weights, and whom it never met, each in the given order."""
-    trained, chose = np.isin(order, sorted(met.trained)), np.isin(order, sorted(met.chose))
+def split_by_seen(order: Names, seen: SeenPatients) -> tuple[Names, Names, Names]:
+    """Return the teacher's training patients, the patients on whom its weights were selected, and unseen patients."""
+    trained, chose = np.isin(order, sorted(seen.trained)), np.isin(order, sorted(seen.chose))
     return order[trained], order[chose], order[~(trained | chose)]

@@ -1,4 +1,4 @@
-"""docs/cluster.md is true: its commands run, with a queue that starts jobs at once, and a node that dies ends all."""
+"""The commands of docs/cluster.md work with a queue that starts jobs at once, and a lost node ends all of them."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize(("hosts", "tasks", "mine"), [(["n1", "n2", "n7"], 3, 2), (["n1", "n2"], 4, 3)])
-def test_the_description_is_made_of_what_slurm_says(tmp_path, hosts, tasks, mine):
+def test_tf_config_is_made_from_the_variables_of_slurm(tmp_path, hosts, tasks, mine):
     stub(tmp_path, "scontrol", "#!{python}\nprint('" + "\\n".join(hosts) + "')\n")
     env = environment(tmp_path) | {
         "SLURM_JOB_NODELIST": "n[1-7]", "SLURM_NTASKS": str(tasks), "SLURM_JOB_ID": "41234", "SLURM_PROCID": str(mine),
@@ -74,17 +74,17 @@ def test_the_description_is_made_of_what_slurm_says(tmp_path, hosts, tasks, mine
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_the_page_is_true(tmp_path):
+def test_the_page_matches_the_code(tmp_path):
     for name, text in (("sbatch", SBATCH), ("srun", SRUN), ("scontrol", SCONTROL)):
         stub(tmp_path, name, text)
     (tmp_path / "slurm_tf_config.py").write_text(blocks("python")[0])
     (tmp_path / "train.sbatch").write_text(blocks("bash")[0])
     for number, script in enumerate(blocks("sh")):
-        said = tmp_path / f"said-{number}"
-        with said.open("w") as file:
+        log = tmp_path / f"log-{number}"
+        with log.open("w") as file:
             argv = ["bash", "-c", script]
             done = subprocess.run(argv, cwd=tmp_path, env=environment(tmp_path), timeout=400, stdout=file, stderr=file)
-        assert done.returncode in (0, 143), said.read_text()
+        assert done.returncode in (0, 143), log.read_text()
     by_dask, by_workers = (load_bundle(tmp_path / name) for name in MADE)
     assert len(by_dask.model) == len(by_workers.model)
     labels = [
@@ -92,7 +92,7 @@ def test_the_page_is_true(tmp_path):
     ]
     assert labels[0] == labels[1]
 
-    # A worker dies in mid-run: the other one ends with one line, and all of them started again go on.
+    # A worker dies during the run: the other one ends with one line, and all of them resume when they are restarted.
     argv = re.search(r"exec (anyecg.*?)'", blocks("bash")[0], re.DOTALL)
     assert argv is not None
     command = (
@@ -120,7 +120,7 @@ def test_the_page_is_true(tmp_path):
     assert [line for line in err.splitlines() if line.startswith("anyecg:")] == [
         "anyecg: another worker is gone (restart all workers: training resumes from its last state)"
     ]
-    # TensorFlow may have said what it saw of it before; the last word is one that a person understands.
+    # TensorFlow may print its own messages first; the last line must be clear to a user.
     assert err.strip().splitlines()[-1].startswith("anyecg:"), err
     assert "Traceback" not in err
     assert not (tmp_path / "killed").exists()

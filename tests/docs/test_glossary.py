@@ -36,7 +36,7 @@ STRICT = {
     "sans-io": r"sans-IO",
     "shard": r"shards?",
 }
-"""Terms of this project. A page that uses one links to its entry."""
+"""Terms of this project. A page that uses one of them links to its entry."""
 
 BROAD = r"bundles?|front ends?|gates?|heads?|logits?|parity|segments?|students?|teachers?|tiers?|windows?"
 """Terms that are also ordinary words. A page that uses one of them links to the glossary."""
@@ -47,7 +47,7 @@ def blanked(match: re.Match[str]) -> str:
 
 
 def without_code(text: str) -> str:
-    """The page with fenced and indented code as blanks, so that offsets stay."""
+    """Return the page with blanks in place of fenced and indented code, so that the offsets are kept."""
     text = re.sub(r"^```.*?^```", blanked, text, flags=re.MULTILINE | re.DOTALL)
     return re.sub(r"^    .*$", blanked, text, flags=re.MULTILINE)
 
@@ -57,7 +57,7 @@ def links(text: str) -> list[tuple[str, str]]:
 
 
 def prose(text: str) -> str:
-    """What a reader reads as text: no code, no headings, and of links to pages other than the glossary nothing."""
+    """Return the running text, without code, headings, and links to pages other than the glossary."""
     text = without_code(text)
     text = re.sub(r"^#.*$|`[^`\n]*`", blanked, text, flags=re.MULTILINE)
     text = re.sub(r"\[([^\]]*)\]\([^)\s]*glossary\.md[^)]*\)", r"\1", text)
@@ -65,7 +65,7 @@ def prose(text: str) -> str:
 
 
 def slug(heading: str) -> str:
-    """The anchor that hosting platforms make of a heading."""
+    """Return the anchor that hosting platforms make from a heading."""
     text = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading.replace("`", ""))
     return re.sub(r"[^\w\- ]", "", text.strip().lower()).replace(" ", "-")
 
@@ -75,7 +75,7 @@ def anchors(path: Path) -> list[str]:
 
 
 def broken(page: Path) -> list[str]:
-    """Relative links of a page that lead nowhere."""
+    """Return the broken relative links of a page."""
     found = []
     for _, target in links(page.read_text(encoding="utf-8")):
         if re.match(r"[a-z]+:", target):
@@ -88,7 +88,7 @@ def broken(page: Path) -> list[str]:
 
 
 def missing(text: str) -> list[str]:
-    """Terms that a page uses and does not link to."""
+    """Return the terms that a page uses without a link."""
     targets = {target.partition("glossary.md#")[2] for _, target in links(text) if "glossary.md" in target}
     read = prose(text)
     found = [
@@ -113,7 +113,7 @@ def test_every_required_term_is_defined() -> None:
     assert {slug(term) for term in entries()} >= set(STRICT)
 
 
-def test_entries_are_short_sorted_and_have_anchors_of_their_own() -> None:
+def test_entries_are_short_sorted_and_have_unique_anchors() -> None:
     headings = anchors(GLOSSARY)
     assert len(headings) == len(set(headings))
     keys = [re.sub(r"[^a-z0-9 ]", "", term.lower()) for term in entries()]

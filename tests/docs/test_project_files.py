@@ -1,4 +1,4 @@
-"""The files around the code: citation, hooks, source distribution, and the paths and commands that the prose names."""
+"""Project files: citation, hooks, source distribution, and the paths and commands in the documentation."""
 
 from __future__ import annotations
 
@@ -40,18 +40,18 @@ CFF_KEYS = {
     "url",
     "version",
 }
-"""Of a citation file, by schema 1.2.0."""
+"""Allowed keys of a citation file, by schema 1.2.0."""
 PERSON_KEYS = {"family-names", "given-names", "orcid", "affiliation"}
 
 
 def recipe(target: str) -> str:
-    """The commands of a make target."""
+    """Return the commands of a make target."""
     found = re.search(rf"^{re.escape(target)}:[^\n]*\n((?:\t[^\n]*\n?)+)", MAKEFILE, re.MULTILINE)
     assert found, f"the Makefile has no target {target!r}"
     return found[1]
 
 
-def test_the_citation_has_what_the_schema_asks_for() -> None:
+def test_the_citation_follows_the_schema() -> None:
     cff = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert cff["cff-version"] == "1.2.0"
     assert set(cff) <= CFF_KEYS
@@ -71,7 +71,7 @@ def test_versions_agree() -> None:
     assert str(yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["version"]) == version
 
 
-def test_hooks_run_what_make_runs() -> None:
+def test_hooks_run_the_commands_of_make() -> None:
     config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
     assert [repo["repo"] for repo in config["repos"]] == ["local"]
     hooks = {hook["id"]: hook for hook in config["repos"][0]["hooks"]}

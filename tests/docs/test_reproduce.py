@@ -1,4 +1,4 @@
-"""The page on AnyECG-Lab as it stands: 300 simulated patients with dirt, from the recordings to a judged student."""
+"""The commands of the page on AnyECG-Lab, on 300 simulated patients with dirt, from recordings to a judged student."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def read(path: Path) -> dict:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
-def test_every_dirt_that_was_planted_is_counted(chain):
+def test_all_planted_dirt_is_counted(chain):
     planted, found = read(chain / "mcmed" / "DIRT.json"), read(chain / "prepared" / "summary.json")
     assert set(planted["segments"]) >= {"flat", "clipped", "gap", "short", "no_lead", "no_record", "no_start_time"}
     for reason, count in planted["segments"].items():
         assert count >= found["excluded_segments"][reason] >= 0.8 * count, reason
-    # A segment without a label of these five labs is not looked at any further: asked for all, the counts are exact.
+    # Segments without a label of these five labs are not read, so the counts are exact only with keep_unlabelled.
     plan = f"{(chain / 'labels.toml').read_text()}[segments]\nkeep_unlabelled = true\n"
     (chain / "all.toml").write_text(plan)
     out = chain / "all"
@@ -76,7 +76,7 @@ def area(head: dict) -> float:
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
-def test_what_was_planted_is_found_at_every_horizon_and_nothing_else(chain):
+def test_only_the_coupled_heads_are_found_at_every_horizon(chain):
     heads = {head["key"]: head for head in read(chain / "evaluated" / "report.json")["heads"]}
     for horizon in ("", "_30min", "_60min", "_120min"):
         found = {key: area(heads[f"{key}{horizon}"]) for key in SOURCED}
@@ -85,8 +85,8 @@ def test_what_was_planted_is_found_at_every_horizon_and_nothing_else(chain):
         assert low < 0.5 < high, horizon
         assert heads[f"sodium_low{horizon}"]["conclusion"] == "INCONCLUSIVE"
     now = {key: area(heads[key]) for key in SOURCED}
-    # All six here. Another processor trains to other numbers, as another seed does (six of six, the least 0.67), and
-    # one head stands on thirty patients who are positive.
+    # All six heads pass here. Another processor gives other numbers, like another seed (six of six, lowest 0.67), and
+    # one head has only thirty positive patients.
     assert sum(a > 0.65 for a in now.values()) >= 5, now
     assert min(now.values()) > 0.6, now
 
@@ -99,13 +99,13 @@ def test_the_report_has_the_baselines_the_horizons_and_the_aggregate(chain):
     assert set(report["baselines"]["summary"]) == {"demographics", "intervals", "intervals+demographics"}
     assert report["monitoring"]
     assert report["aggregate"]
-    for said in ("no medical device", "imulated"):
-        assert said in page
+    for text in ("no medical device", "imulated"):
+        assert text in page
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
-def test_the_student_keeps_heads_and_horizons_and_is_judged_on_patients_whom_nobody_met(chain):
+def test_the_student_keeps_heads_and_horizons_and_is_judged_on_unseen_patients(chain):
     outputs = read(chain / "teacher" / "outputs.json")["outputs"]
     manifest, report = read(chain / "student" / "manifest.json"), read(chain / "validated" / "validation.json")
     assert [h["key"] for h in manifest["outputs"]] == [h["key"] for h in outputs]
@@ -118,7 +118,7 @@ def test_the_student_keeps_heads_and_horizons_and_is_judged_on_patients_whom_nob
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
-def test_quantization_lost_nothing_on_these_patients(chain):
+def test_quantization_is_not_inferior_for_most_heads(chain):
     report = read(chain / "validated" / "validation.json")
     assert report["reference"]["kind"] == "float"
     link = next(found for found in report["links"] if found["name"] == "float student and int8")

@@ -1,4 +1,4 @@
-"""What the page says that the kit says, the kit says: every quoted message stands in the code."""
+"""Every message that the troubleshooting page quotes is in the code."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def quoted() -> list[str]:
 
 
 @pytest.mark.parametrize("text", quoted())
-def test_a_quoted_message_stands_in_the_code(text: str) -> None:
+def test_a_quoted_message_is_in_the_code(text: str) -> None:
     assert text in CODE
 
 

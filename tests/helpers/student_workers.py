@@ -19,7 +19,7 @@ from convert.datasets.heads import TeacherHead
 from convert.datasets.pairs import find_recordings
 from convert.distil import train as distil_train
 from convert.distil.train import Distillation, DistilPlan, windows_of_labels
-from convert.teacher.soft_labels import Crew, LabelPlan, label
+from convert.teacher.soft_labels import Crew, WindowPlan, label
 
 TINY = StudentSpec("tiny", 4, 7, 4, (Block(6, 5, 2), Block(6, 5), Block(8, 3, 2)), 8, 32 * 1024, 16 * 1024)
 HEADS = (
@@ -29,7 +29,7 @@ HEADS = (
 TRAIN = 128
 """Windows: eight batches of sixteen, which two can share."""
 
-PLAN, WINDOWS = DistilPlan(seed=3, float_epochs=2, quant_epochs=1), LabelPlan(0.6, 24)
+PLAN, WINDOWS = DistilPlan(seed=3, float_epochs=2, quant_epochs=1), WindowPlan(0.6, 24)
 
 
 class Teacher:

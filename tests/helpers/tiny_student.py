@@ -8,7 +8,7 @@ from convert.compute.students import Block, StudentSpec
 from convert.distil.run import DistilConfig
 from convert.distil.train import DistilPlan
 from convert.teacher.open import CheckpointOptions
-from convert.teacher.soft_labels import LabelPlan
+from convert.teacher.soft_labels import WindowPlan
 
 TINY = StudentSpec("tiny", 4, 7, 4, (Block(6, 5, 2), Block(6, 5), Block(8, 3, 2)), 8, 32 * 1024, 16 * 1024)
 
@@ -16,5 +16,5 @@ TINY = StudentSpec("tiny", 4, 7, 4, (Block(6, 5, 2), Block(6, 5), Block(8, 3, 2)
 def config(folder: Path, labels: Path | None = None) -> DistilConfig:
     plan = DistilPlan(seed=3, float_epochs=2, quant_epochs=1)
     return DistilConfig(
-        Path("unused"), folder, CheckpointOptions(), labels, folder, "tiny", "pupil", None, LabelPlan(2.0, 6), plan
+        Path("unused"), folder, CheckpointOptions(), labels, folder, "tiny", "pupil", None, WindowPlan(2.0, 6), plan
     )

@@ -43,7 +43,7 @@ FACES: dict[str, list[str]] = {
     "convert.prepare": ["PrepareOptions"],
     "convert.simulate": ["CohortPlan", "simulate_patient", "write_cohort"],
     "convert.stats": ["Platt", "Resampler", "Rule", "auroc", "delong_difference"],
-    "convert.teacher": ["CheckpointOptions", "brought_by", "hard_labels", "label", "open_teacher", "patients_file"],
+    "convert.teacher": ["CheckpointOptions", "hard_labels", "label", "open_teacher", "patients_file", "provenance_of"],
     "edge": ["Bundle", "Engine", "Estimate", "LabEstimate", "SourceUrl", "load_bundle", "load_model", "open_source"],
     "edge.beats": ["HeartRate", "RPeakDetector", "heart_rate_bpm"],
     "edge.bench": ["measure"],

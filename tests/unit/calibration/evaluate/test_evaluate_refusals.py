@@ -55,7 +55,7 @@ def test_outputs_must_be_described_and_match_dense(root, tmp_path, capsys):
     argv = argv_of(root, tmp_path / "e")
     argv[1] = str(folder)
     (folder / "outputs.json").unlink()
-    refused(argv, capsys, 2, "what do its outputs mean", "--outputs FILE")
+    refused(argv, capsys, 2, "are not described", "--outputs FILE")
     outputs = json.loads((root / "teacher" / "outputs.json").read_text())["outputs"]
     (tmp_path / "fewer.json").write_text(json.dumps({"outputs": outputs[1:]}))
     refused([*argv, "--outputs", str(tmp_path / "fewer.json")], capsys, 3, f"{len(outputs) - 1} outputs", "dense")

@@ -1,4 +1,4 @@
-"""``anyecg convert`` as a user meets it: output, one line an error, exit codes, and no half-written bundle."""
+"""The command ``anyecg convert``: output, one-line errors, exit codes, and no partly written bundle."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_overview(capsys: pytest.CaptureFixture[str]) -> None:
     out = capsys.readouterr().out
     assert "inspect" in out
     assert "foundation" in out
-    assert "no conversion is called 'x'" in error_of(capsys, 2, "convert", "x")
+    assert "unknown action 'x'" in error_of(capsys, 2, "convert", "x")
 
 
 @pytest.mark.parametrize(
@@ -62,7 +62,7 @@ def test_overview(capsys: pytest.CaptureFixture[str]) -> None:
     ],
 )
 @pytest.mark.parametrize("action", ["inspect", "foundation"])
-def test_files_that_are_no_checkpoint(
+def test_files_that_are_not_checkpoints(
     action: str, content: bytes, what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "c.pth").write_bytes(content)
@@ -87,7 +87,7 @@ def test_outputs_that_do_not_match_dense(tmp_path: Path, capsys: pytest.CaptureF
     assert "has 7" in line
     (tmp_path / "o.json").write_text(json.dumps({"outputs": [{"key": f"k{i}", "lab": "x"} for i in range(7)]}))
     assert "holds no recording" in error_of(capsys, 3, *argv, "--out", tmp_path / "b")
-    assert "is no folder" in error_of(capsys, 7, *argv, "--out", tmp_path / "no" / "b")
+    assert "is not a folder" in error_of(capsys, 7, *argv, "--out", tmp_path / "no" / "b")
     assert not (tmp_path / "b").exists()
 
 
@@ -101,8 +101,8 @@ def test_parity_of_the_demonstration(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert sorted(p.name for p in (tmp_path / "r").iterdir()) == ["parity.html", "parity.json"]
 
 
-def test_parity_of_things_that_do_not_belong_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "is a micro bundle" in error_of(capsys, 2, "convert", "parity", "demo", "--checkpoint", TEACHER)
+def test_parity_refuses_files_that_do_not_belong_together(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "is a bundle of the tier micro" in error_of(capsys, 2, "convert", "parity", "demo", "--checkpoint", TEACHER)
     assert "needs --checkpoint" in error_of(capsys, 2, "convert", "parity", "demo", "--original", TEACHER)
     assert "no bundle at" in error_of(capsys, 4, "convert", "parity", tmp_path / "none")
 
@@ -117,9 +117,9 @@ def test_parity_with_the_original_outputs(tmp_path: Path, capsys: pytest.Capture
     assert anyecg([*base, "--original", str(original)]) == 0
     assert "original - Keras" in capsys.readouterr().out
     other = GOLDEN / "net1d_1lead_bn.pth"
-    assert "is not the checkpoint" in error_of(capsys, 3, "convert", "parity", bundle, "--checkpoint", other)
+    assert "was not made from the checkpoint" in error_of(capsys, 3, "convert", "parity", bundle, "--checkpoint", other)
     np.savez(tmp_path / "x.npz", x=np.zeros((2, 1, 5000), np.float32))
-    assert "holds no x_5000" in error_of(capsys, 3, *base, "--original", tmp_path / "x.npz")
+    assert "has no x_5000" in error_of(capsys, 3, *base, "--original", tmp_path / "x.npz")
     with np.load(original) as z:
         np.savez(tmp_path / "y.npz", x_5000=z["x_5000"], logits_5000=z["logits_5000"] + 0.01)
     assert "original and Keras differ" in error_of(capsys, 1, *base, "--original", tmp_path / "y.npz")

@@ -1,4 +1,4 @@
-"""The command that makes the demonstration: stages, kills, the same bytes. Imports TensorFlow (slow)."""
+"""`anyecg train-demo`: its stages, interrupted runs and reproducible bytes. Imports TensorFlow (slow)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TINY = DemoConfig(100, 2, 17.0, "tiny", 2, 6, "nano", 1, 1)
 
 
 class Stopped(BaseException):
-    """As Ctrl-C."""
+    """Stands for Ctrl-C."""
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
@@ -41,7 +41,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 
 def stop_at(monkeypatch, owner, name, call):
-    """Lets ``name`` run until its ``call``-th time, which raises."""
+    """Patch ``name`` so that its ``call``-th call raises `Stopped`."""
     real, count = getattr(owner, name), [0]
 
     def replacement(*args, **options):
@@ -54,7 +54,7 @@ def stop_at(monkeypatch, owner, name, call):
 
 
 @pytest.mark.slow
-def test_the_whole_recipe_and_the_same_bytes_wherever_it_is_stopped(tmp_path, monkeypatch):
+def test_a_stopped_recipe_resumes_with_the_same_bytes(tmp_path, monkeypatch):
     report = train_demo(tmp_path / "whole", tmp_path / "w1", TINY, None)
     bundle = load_bundle(tmp_path / "whole")
     assert self_test(bundle, load_model(bundle, "litert-reference")) == 0
@@ -72,7 +72,7 @@ def test_the_whole_recipe_and_the_same_bytes_wherever_it_is_stopped(tmp_path, mo
     checkpoint = tmp_path / "w1" / "teacher-tiny-2.pth"
     assert read_checkpoint(checkpoint).tensors["dense.weight"].shape[0] == len(demo_heads())
     stops = [(demo_teacher, "save_state", 2), (distil_train, "save_state", 2)]
-    # The first run labelled in processes of its own, this one does not: it must make no difference.
+    # The first run labelled in several processes. This one labels in one process; the bytes must be the same.
     monkeypatch.setattr(teacher_labels, "WORTHWHILE", 1000)
     for owner, name, call in stops:
         with monkeypatch.context() as patch:
@@ -90,13 +90,13 @@ def test_the_whole_recipe_and_the_same_bytes_wherever_it_is_stopped(tmp_path, mo
         train_demo(tmp_path / "other", tmp_path / "w2", DemoConfig(101, 2, 17.0, "tiny", 2, 6, "nano", 1, 1), None)
 
 
-def test_a_work_folder_knows_simulator_and_patients():
+def test_a_work_folder_is_bound_to_the_simulator_and_the_patients():
     found = probe(DataConfig(100, 2, 16.0))
     assert found == probe(DataConfig(100, 2, 16.0))
     assert found["first_patient"] != probe(DataConfig(100, 3, 16.0))["first_patient"]
 
 
-def test_varied_ecgs_follow_the_seed_and_never_judge():
+def test_varied_ecgs_follow_the_seed_and_are_for_training_only():
     one = varied_ecg(1, 3, 12.0)
     assert one.shape == (6000,)
     np.testing.assert_array_equal(one, varied_ecg(1, 3, 12.0))
@@ -110,15 +110,15 @@ def test_varied_ecgs_follow_the_seed_and_never_judge():
     assert {r.size for r in patients} != {r.size for r in simulated_patients(2, [4, 9], 12.0)}
 
 
-def test_shares_leave_most_for_training():
+def test_most_patients_are_in_the_training_part():
     parts = split(1000, 1)
     assert len(parts["train"]) > 500
     assert min(map(len, parts.values())) == 40
 
 
 @pytest.mark.slow
-def test_a_killed_process_goes_on(tmp_path):
-    """kill -9 at several moments, then to the end: the same bytes as in one go."""
+def test_a_killed_process_resumes(tmp_path):
+    """A run that is killed with SIGKILL several times gives the same bytes as an uninterrupted run."""
 
     def command(out: str, work: str) -> list[str]:
         code = "import sys; from convert.cli.train_demo import main\n"

@@ -1,4 +1,4 @@
-"""From a teacher to a student's bundle. Imports TensorFlow (slow); trainings are of a few steps."""
+"""Distillation of a student's bundle from a teacher, with trainings of a few steps. Imports TensorFlow (slow)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from convert.distil.run import distil, recordings_of, split_patients
 from convert.distil.train import DistilPlan, DistilTrainer
 from convert.teacher.open import CheckpointOptions, open_teacher
 from convert.teacher.patients import hashes
-from convert.teacher.soft_labels import LabelPlan, label
+from convert.teacher.soft_labels import WindowPlan, label
 from edge.bundle.reader import load_bundle
 from edge.model import load_model, self_test
 from firmware_bridge.errors import AnyEcgError, CheckFailedError, InputError, OutputError, UsageError
@@ -55,19 +55,19 @@ def files_of(bundle: Path) -> dict[str, bytes]:
 
 
 class Stopped(BaseException):
-    """As Ctrl-C."""
+    """Stands for Ctrl-C."""
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    """Laboratory results of the eight patients."""
+    """Return a folder with laboratory results of the eight patients."""
     lab = tmp_path_factory.mktemp("lab")
     rows = [f"p{i:02d},{i % 2},{4.0 + i / 10}" for i in range(8)]
     (lab / "labels.csv").write_text("\n".join(["record,potassium_high,potassium", *rows]) + "\n")
     return lab
 
 
-def test_a_student_from_end_to_end(folder, lab, tmp_path, tiny):
+def test_a_distillation_makes_a_complete_bundle(folder, lab, tmp_path, tiny):
     report = distil(tmp_path / "whole", tmp_path / "w1", MomentsTeacher(), config(folder, lab), None)
     bundle = load_bundle(tmp_path / "whole")
     assert self_test(bundle, load_model(bundle, "litert")) <= 1
@@ -77,7 +77,7 @@ def test_a_student_from_end_to_end(folder, lab, tmp_path, tiny):
     assert "median_correlation_ptq" in report["summary"]
     assert report["split"]["patients"] == 8
     assert report["elsewhere"]["recordings"] == 8
-    assert report["elsewhere"]["windows"] == 16, "one every five seconds, whatever the training took"
+    assert report["elsewhere"]["windows"] == 16, "a hop of five seconds, independent of the training windows"
     assert {h["basis"] for h in report["heads"].values()} == {"teacher"}
     raw = json.loads((tmp_path / "whole" / "manifest.json").read_text())
     assert raw["teacher"] == {"name": "moments", "sha256": "0" * 64}
@@ -85,8 +85,8 @@ def test_a_student_from_end_to_end(folder, lab, tmp_path, tiny):
 
 
 @pytest.mark.slow
-def test_the_same_bytes_after_a_kill(folder, lab, tmp_path, tiny, monkeypatch):
-    """In the fast tier: a training that was killed (test_quantize.py), labels that were (test_teacher_labels.py)."""
+def test_an_interrupted_distillation_gives_the_same_bytes(folder, lab, tmp_path, tiny, monkeypatch):
+    """The fast tests cover an interrupted training (test_quantize.py) and labelling (test_teacher_labels.py)."""
     distil(tmp_path / "whole", tmp_path / "w1", MomentsTeacher(), config(folder, lab), None)
     epochs = []
     run_epoch = DistilTrainer.run_epoch
@@ -104,18 +104,18 @@ def test_the_same_bytes_after_a_kill(folder, lab, tmp_path, tiny, monkeypatch):
     teacher = MomentsTeacher()
     distil(tmp_path / "killed", tmp_path / "w2", teacher, config(folder, lab), None)
     assert teacher.calls == 0
-    assert epochs == [0, 1, 1, 0], "one float epoch was kept, then the second and the quantized one were run"
+    assert epochs == [0, 1, 1, 0], "the first float epoch was kept, and only the other two epochs ran"
     assert files_of(tmp_path / "killed") == files_of(tmp_path / "whole")
 
 
-def test_further_folders_and_varied_ecgs_are_nobody_else(folder, tmp_path):
+def test_patients_of_further_folders_and_varied_ecgs_are_separate(folder, tmp_path):
     found = recordings_of(replace(config(folder), data=(folder, folder), varied=2))
     assert [r.name for r in found[:8]] == [f"p{i:02d}" for i in range(8)]
     assert [r.patient for r in found[8:16]] == [f"2-data/p{i:02d}" for i in range(8)]
     assert [r.training_only for r in found] == [False] * 16 + [True] * 2
-    assert hashes(found[8:16]) == hashes(find_recordings(folder)), "whoever judges that folder later knows them again"
+    assert hashes(found[8:16]) == hashes(find_recordings(folder)), "a later judgement recognises the patients"
     some = [*found[:2], *found[8:10], *found[16:]]
-    labels = label(tmp_path, some, MomentsTeacher(), LabelPlan(2.0, 2), None)
+    labels = label(tmp_path, some, MomentsTeacher(), WindowPlan(2.0, 2), None)
     parts = split_patients(some, labels, 1)
     assert set(labels.recording[parts["train"]]) >= {4, 5}
     assert not {4, 5} & {
@@ -123,7 +123,7 @@ def test_further_folders_and_varied_ecgs_are_nobody_else(folder, tmp_path):
     }
 
 
-def test_a_disk_that_is_full_leaves_no_bundle(folder, tmp_path, tiny, monkeypatch):
+def test_a_full_disk_leaves_no_bundle(folder, tmp_path, tiny, monkeypatch):
     def full(path, state):
         raise OutputError(f"cannot write {path}: No space left on device")
 
@@ -133,13 +133,13 @@ def test_a_disk_that_is_full_leaves_no_bundle(folder, tmp_path, tiny, monkeypatc
     assert not (tmp_path / "out").exists()
 
 
-def test_what_does_not_fit_is_refused_and_says_why():
+def test_a_student_that_is_too_large_is_refused_with_the_reason():
     with pytest.raises(CheckFailedError, match=r"nano student with 900 outputs takes .* bytes of flash, .* more than"):
         check_fits(PRESETS["nano"], 900)
     small = StudentSpec("wee", 16, 7, 1, (Block(24, 5, 2),), 8, 64 * 1024, 16 * 1024)
     with pytest.raises(CheckFailedError, match="takes an arena of"):
         check_fits(small, 3)
-    with pytest.raises(CheckFailedError, match="holds SOFTMAX"):
+    with pytest.raises(CheckFailedError, match="has the operations SOFTMAX"):
         check_budget(TINY, Exported(b"", 1.0, 0, (1,), ("CONV_2D", "SOFTMAX")), 1)
 
 
@@ -154,7 +154,7 @@ def _trainer(heads, scaling, features):
     return DistilTrainer(TINY, heads, scaling, phase, start(weights), 0)
 
 
-def test_the_loss_is_nothing_for_the_teacher_itself_and_counts_heads_alike():
+def test_the_loss_is_zero_for_the_teacher_and_weights_all_heads_equally():
     rng = np.random.default_rng(0)
     heads = (P, TeacherHead("rare", "sodium", None, "1", "probability", "low"), V)
     logits = (rng.standard_normal((500, 3)) * [0.1, 1.0, 0.4] + [0.0, -6.0, 4.2]).astype(np.float32)
@@ -173,7 +173,7 @@ def test_the_loss_is_nothing_for_the_teacher_itself_and_counts_heads_alike():
 
     perfect = np.concatenate([z, features], axis=1)
     assert abs(loss(perfect)) < 1e-4
-    # A head that says its mean only loses the same, however small its logits and however rare its condition.
+    # A constant head has the same loss, however small its logits are and however rare its condition is.
     lost = []
     for j in range(2):
         poor = perfect.copy()
@@ -183,7 +183,7 @@ def test_the_loss_is_nothing_for_the_teacher_itself_and_counts_heads_alike():
     poor = perfect.copy()
     poor[:, 3:] += 1.0
     assert 0.05 < loss(poor) < 1.0
-    # Hard labels count where they are known, and only there.
+    # Hard labels count only where they are known.
     hard = target.copy()
     hard[:, 3] = (logits[:, 0] > 0).astype(np.float32)
     assert loss(perfect, hard) > 0.01
@@ -194,7 +194,7 @@ def test_the_loss_is_nothing_for_the_teacher_itself_and_counts_heads_alike():
     assert loss(wrong, hard) > loss(right, hard)
 
 
-def test_a_teacher_without_features_teaches_its_outputs():
+def test_a_teacher_without_features_trains_with_its_outputs_only():
     scaling = scaling_of(HEADS, np.float32([[0.0, 4.0], [1.0, 5.0]]), np.empty((2, 0), np.float32))
     trainer = _trainer(HEADS, scaling, 0)
     outputs, _ = trainer._logits(trainer._tf.zeros((3, 1, 1250, 1)), None)
@@ -205,18 +205,18 @@ def test_a_teacher_without_features_teaches_its_outputs():
 
 def test_patients_are_never_in_two_parts(folder, tmp_path):
     recordings = find_recordings(folder)
-    labels = label(tmp_path, recordings, MomentsTeacher(), LabelPlan(2.0, 3), None)
+    labels = label(tmp_path, recordings, MomentsTeacher(), WindowPlan(2.0, 3), None)
     parts = split_patients(recordings, labels, 1)
     seen = [set(labels.recording[rows]) for rows in parts.values()]
     assert all(seen)
     assert sum(map(len, seen)) == len(set().union(*seen)) == 8
-    labels3 = label(tmp_path / "three", recordings[:3], MomentsTeacher(), LabelPlan(2.0, 3), None)
-    with pytest.raises(InputError, match="3 patients only"):
+    labels3 = label(tmp_path / "three", recordings[:3], MomentsTeacher(), WindowPlan(2.0, 3), None)
+    with pytest.raises(InputError, match="only 3 patients"):
         split_patients(recordings[:3], labels3, 1)
 
 
 def _part(n: int, seed: int, labelled: bool) -> Part:
-    """Two windows a case; the student is the teacher, standardised, with some noise."""
+    """Return two windows for each case; the student is the standardised teacher with some noise."""
     rng = np.random.default_rng(seed)
     truth = rng.standard_normal(n)
     teacher = np.repeat(np.stack([2 * truth + 1, 0.5 * truth + 4.2], axis=1), 2, axis=0)
@@ -257,7 +257,7 @@ def test_calibration_maps_back_to_the_laboratory_or_to_the_teacher(labelled):
     assert found["potassium_high"]["correlation_int8"] > 0.98
 
 
-def test_too_few_cases_keep_the_designed_line():
+def test_too_few_cases_keep_the_default_calibration():
     entries = calibrate((P, V), SCALING, _part(3, 0, True), 0)
     assert (entries["potassium_high"]["a"], entries["potassium_high"]["b"]) == (2.0, 1.0)
     assert entries["potassium"]["slope"] == pytest.approx(0.5)
@@ -280,7 +280,7 @@ def _net(leads: int = 1) -> Net1D:
     return Net1D(leads, 8, 1.0, (8, 16), (1, 1), 16, 2, 8, 3)
 
 
-def test_a_checkpoint_teaches_through_litert_what_keras_says(checkpoint, tmp_path):
+def test_a_checkpoint_in_litert_gives_the_outputs_of_keras(checkpoint, tmp_path):
     from convert.checkpoint.load import net1d_from_checkpoint
     from edge.frontend.ecgfounder import EcgFounderFrontEnd
 
@@ -309,7 +309,7 @@ def _run(*args: object) -> AnyEcgError:
     return caught.value
 
 
-def test_bad_input_is_one_line_and_leaves_nothing(checkpoint, folder, tmp_path):
+def test_bad_input_gives_a_one_line_error_and_leaves_no_files(checkpoint, folder, tmp_path):
     out, outputs = tmp_path / "bundle", _outputs(tmp_path / "o.json", 3)
     common = ["--data", folder, "--out", out, "--preset", "nano"]
     pointer = tmp_path / "pointer.pth"
@@ -319,16 +319,16 @@ def test_bad_input_is_one_line_and_leaves_nothing(checkpoint, folder, tmp_path):
     cut = tmp_path / "cut.pth"
     cut.write_bytes(checkpoint.read_bytes()[:-500])
     cases = [
-        (UsageError, "what do its outputs mean", [checkpoint, *common]),
+        (UsageError, "are not described", [checkpoint, *common]),
         (InputError, "no teacher at", [tmp_path / "none.pth", *common]),
-        (UsageError, "belong to a checkpoint", [folder, *common, "--outputs", outputs]),
+        (UsageError, "are for checkpoints", [folder, *common, "--outputs", outputs]),
         (InputError, "LFS", [pointer, *common, "--outputs", outputs]),
         (InputError, "", [cut, *common, "--outputs", outputs]),
         (InputError, "12 leads", [wide, *common, "--outputs", outputs]),
         (InputError, "2 outputs", [checkpoint, *common, "--outputs", _outputs(tmp_path / "o2.json", 2)]),
         (UsageError, "epoch", [checkpoint, *common, "--outputs", outputs, "--float-epochs", 0]),
         (UsageError, "preset", [checkpoint, "--data", folder, "--out", out, "--preset", "huge"]),
-        (UsageError, "recording gives", [checkpoint, *common, "--outputs", outputs, "--windows", 0]),
+        (UsageError, "--windows 1 to 100000", [checkpoint, *common, "--outputs", outputs, "--windows", 0]),
         (InputError, "no data folder", [checkpoint, "--data", tmp_path / "no", "--out", out, "--outputs", outputs]),
     ]
     for kind, text, args in cases:
@@ -342,10 +342,10 @@ def test_bad_input_is_one_line_and_leaves_nothing(checkpoint, folder, tmp_path):
     assert [p.name for p in out.iterdir()] == ["diary.txt"]
 
 
-def test_a_bundle_of_the_micro_tier_is_no_teacher(tmp_path):
+def test_a_bundle_of_the_micro_tier_is_not_a_teacher(tmp_path):
     from edge.bundle.reader import demo_bundle_path
 
-    with pytest.raises(InputError, match="micro tier"):
+    with pytest.raises(InputError, match="tier micro"):
         open_teacher(demo_bundle_path(), CheckpointOptions(), tmp_path)
     heads = heads_of_bundle(load_bundle("demo"))
     assert heads[-1].is_value
@@ -354,7 +354,7 @@ def test_a_bundle_of_the_micro_tier_is_no_teacher(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_foundation_bundle_teaches_what_its_checkpoint_does(checkpoint, folder, tmp_path, tiny):
+def test_a_foundation_bundle_labels_like_its_checkpoint(checkpoint, folder, tmp_path, tiny):
     from convert.foundation.run import FoundationConfig, convert_foundation
 
     outputs = _outputs(tmp_path / "o.json", 3)
@@ -375,7 +375,7 @@ def test_a_foundation_bundle_teaches_what_its_checkpoint_does(checkpoint, folder
     for window in (w.raw for r in find_recordings(folder)[:3] for w in chosen_windows(r, 5.0, 2)[0]):
         shown = slope * bundle.label(window)[0] + offset
         assert np.all(np.abs(shown - real.label(window)[0]) < 16 * step * slope)
-    # A teacher without features trains a student, too.
+    # A teacher without features can also train a student.
     short = replace(config(folder), plan=DistilPlan(seed=3, float_epochs=1, quant_epochs=1), compare=None)
     distil(tmp_path / "s", tmp_path / "w", bundle, short, None)
     assert [h.key for h in load_bundle(tmp_path / "s").manifest.outputs] == [h.key for h in real.heads]

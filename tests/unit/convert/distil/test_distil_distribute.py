@@ -1,4 +1,4 @@
-"""A student trained by several replicas learns what one learns with the same batch. Imports TensorFlow (slow)."""
+"""Several replicas train the same student as one replica with the same batch. Imports TensorFlow (slow)."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from helpers.tf_cluster import described
 
 WORKER = Path(student_workers.__file__)
 TOLERANCE, FLIPPED = 1e-4, 2e-3
-"""Relative, of a loss. Measured: 2e-5 in float; 2e-4 where a fake-quantized value fell to the next step, else 2e-5."""
+"""Relative tolerance of a loss. Measured: 2e-5, or 2e-4 where a fake-quantized value moved to the next step."""
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,7 @@ def ended(process: subprocess.Popen[str], seconds: float = 300.0) -> tuple[int, 
     try:
         out, err = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
-        # TensorFlow answers SIGTERM itself.
+        # TensorFlow handles SIGTERM itself.
         process.kill()
         out, err = process.communicate()
     return process.returncode, out, err
@@ -80,11 +80,11 @@ def check_same(found: dict, alone: dict) -> None:
     assert steps[in_float:].max() < FLIPPED, steps
     assert np.median(steps[in_float:]) < TOLERANCE, steps
     assert epochs.max() < 5 * TOLERANCE, epochs
-    assert alone["epochs"][1] < alone["epochs"][0], "nothing was learnt"
+    assert alone["epochs"][1] < alone["epochs"][0], "the training changed nothing"
 
 
 @pytest.mark.slow
-def test_two_devices_of_one_process_learn_what_one_does(labelled, data, tmp_path):
+def test_two_devices_of_one_process_train_like_one(labelled, data, tmp_path):
     process = start_worker([WORKER, labelled, data, tmp_path / "two.json", "mirrored"])
     code, _, err = ended(process)
     assert code == 0, err[-2000:]
@@ -94,7 +94,7 @@ def test_two_devices_of_one_process_learn_what_one_does(labelled, data, tmp_path
 
 
 @pytest.mark.slow
-def test_two_workers_learn_what_one_does_with_twice_the_batch(labelled, data, tmp_path):
+def test_two_workers_train_like_one_with_twice_the_batch(labelled, data, tmp_path):
     numbers = ports(2)
     both = [start_worker([WORKER, labelled, data, tmp_path / f"{i}.json"], described(i, numbers)) for i in (0, 1)]
     for process in both:
@@ -111,7 +111,7 @@ def test_two_workers_learn_what_one_does_with_twice_the_batch(labelled, data, tm
 
 
 class FakeReplicas:
-    """Who takes part, without TensorFlow."""
+    """Return replicas without TensorFlow."""
 
     def __init__(self, count: int, worker: int) -> None:
         self.count, self.worker, self.workers, self.chief = count, worker, count, worker == 0
@@ -133,7 +133,7 @@ def distillation(labelled, data, replicas) -> Distillation:
     return Distillation(TINY, HEADS, windows, windows, labelled, PLAN, None, "k", replicas)
 
 
-def test_the_rows_of_all_workers_are_the_batch_of_one(labelled, data):
+def test_the_rows_of_all_workers_make_up_the_batch(labelled, data):
     alone = distillation(labelled, data, Replicas())
     scaling = scaling_of(HEADS, alone.train.logits(), alone.train.labels.features)
     batches = [batch[0] for batch in alone._batches(scaling, [3, 1, 0])]
@@ -146,13 +146,13 @@ def test_the_rows_of_all_workers_are_the_batch_of_one(labelled, data):
     for i, (x, y) in enumerate(batches):
         np.testing.assert_array_equal(np.concatenate([shares[w][i][w][0] for w in (0, 1)]), x)
         np.testing.assert_array_equal(np.concatenate([shares[w][i][w][1] for w in (0, 1)]), y)
-    # A batch that cannot be shared evenly becomes smaller, and its state is another's.
+    # A batch that cannot be divided evenly becomes smaller, and its state has another name.
     assert distillation(labelled, data, FakeReplicas(size - 1, 0))._batch() == size - 1
     with pytest.raises(UsageError, match="start fewer"):
         distillation(labelled, data, FakeReplicas(size + 1, 0))._batch()
 
 
-def test_what_was_drawn_disturbs_as_its_source_does():
+def test_recorded_random_numbers_disturb_like_their_generator():
     context = np.random.default_rng(1).standard_normal(6112)
     every = Wearable(*[0.5] * 8)
     one, two = np.random.default_rng(7), np.random.default_rng(7)
@@ -171,7 +171,7 @@ def test_the_chief_goes_first():
     workers.farewell(None, 1)
 
 
-def test_a_worker_that_is_gone_is_one_line_and_other_faults_stay():
+def test_a_lost_worker_gives_a_one_line_error_and_other_faults_pass_through():
     tf = Replicas()._tf
     two = SimpleNamespace(workers=2, chief=True, barrier=None)
     with pytest.raises(LinkError, match="another worker is gone"), workers.together(two):
@@ -189,7 +189,7 @@ def test_a_worker_that_is_gone_is_one_line_and_other_faults_stay():
         workers.farewell(SimpleNamespace(chief=False, barrier=gone), 3)
 
 
-def test_all_begin_with_the_chiefs_state():
+def test_all_workers_start_with_the_state_of_the_chief():
     mine = start({"a": np.ones((2, 3), np.float32), "b": np.float32(4.0) * np.ones((), np.float32)})
     sent = iter([np.arange(4 * 7, dtype=np.float32), np.array([5.0, 0.25])])
     found = agreed(SimpleNamespace(workers=2, chiefs=lambda array: next(sent)), mine)
@@ -201,13 +201,13 @@ def test_all_begin_with_the_chiefs_state():
     assert agreed(SimpleNamespace(workers=1), mine) is mine
 
 
-def test_workers_meet_and_who_does_not_come_is_named(monkeypatch):
+def test_a_missing_worker_is_named_at_the_rendezvous(monkeypatch):
     one, two = (f"127.0.0.1:{n}" for n in ports(2))
     servers = []
 
     def come(me):
         meet([one, two], me)
-        # As TensorFlow's server does at once.
+        # As TensorFlow's server does immediately.
         servers.append(socket.create_server(("", int([one, two][me].rpartition(":")[2]))))
 
     both = [threading.Thread(target=come, args=(me,), daemon=True) for me in (0, 1)]
@@ -229,7 +229,7 @@ def test_workers_meet_and_who_does_not_come_is_named(monkeypatch):
         meet([one, two], 0)
 
 
-def test_a_malformed_description_is_one_line(tmp_path, monkeypatch):
+def test_a_malformed_tf_config_gives_a_one_line_error(tmp_path, monkeypatch):
     argv = [str(tmp_path / "t.pth"), "--data", str(tmp_path), "--out", str(tmp_path / "b")]
     for text in ("{", '{"cluster": {"worker": ["a:1", "b:70000"]}, "task": {"type": "worker", "index": 0}}'):
         monkeypatch.setenv("TF_CONFIG", text)

@@ -1,4 +1,4 @@
-"""`anyecg finetune`: what is written is what was trained, whatever interrupts it and however many share the work."""
+"""`anyecg finetune`: the written teacher is the trained network, also after interruptions and with several workers."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def some(prepared: PreparedDataset) -> np.ndarray:
     return Reader(prepared).segments(all_rows(prepared, "val").take(slice(0, 5)))
 
 
-def test_what_is_written_belongs_together(prepared, trained):
+def test_the_output_files_belong_together(prepared, trained):
     out, report = trained
     assert json.loads((out / "finetune.json").read_text()) == json.loads(json.dumps(report))
     assert len(report["history"]) == 3
@@ -90,7 +90,7 @@ def test_what_is_written_belongs_together(prepared, trained):
     assert (out / "loss.svg").read_text().lstrip().startswith("<?xml")
 
 
-def test_both_files_hold_the_same_network(prepared, trained):
+def test_both_files_have_the_same_network(prepared, trained):
     out, _ = trained
     pth = net1d_from_checkpoint(out / "teacher.pth", use_bn=True)
     kept = read_keras_teacher(out / "teacher.keras")
@@ -102,7 +102,7 @@ def test_both_files_hold_the_same_network(prepared, trained):
     assert kept.facts == {"stride": 2, "use_bn": 1}
 
 
-def test_values_come_out_in_the_units_of_the_laboratory(prepared, trained):
+def test_values_are_in_the_units_of_the_laboratory(prepared, trained):
     out, _ = trained
     rows = all_rows(prepared, "train")
     logits = np.asarray(
@@ -114,12 +114,12 @@ def test_values_come_out_in_the_units_of_the_laboratory(prepared, trained):
             assert head.key != "sodium_value" or 100 < np.median(logits[:, j]) < 180
 
 
-def test_probabilities_are_as_common_as_the_outcome_although_positives_count_more(prepared, tmp_path):
-    """With nothing to learn, what remains is the prior; the weight of the positives must not be in it."""
+def test_probabilities_match_the_prevalence_although_positives_count_more(prepared, tmp_path):
+    """With nothing to learn, the network outputs the prior, without the weight of the positives."""
     still = InitOptions("scratch", "tiny", use_bn=False)
     options = FinetuneOptions(still, epochs=5, patience=1, batch=16, rate=0.0, decay=0.0, most_positive_weight=10.0)
     report = finetune(prepared, tmp_path / "t", options, Replicas(), None)
-    assert len(report["history"]) == 2, "an epoch without a better score was one too many"
+    assert len(report["history"]) == 2, "the training ended after one epoch without a better score"
     tensors = read_checkpoint(tmp_path / "t" / "teacher.pth").tensors
     for j, head in enumerate(prepared.heads):
         counts = next(h for h in prepared.manifest["heads"] if h["key"] == head.key)["counts"]["train"]
@@ -129,7 +129,7 @@ def test_probabilities_are_as_common_as_the_outcome_although_positives_count_mor
 
 
 @pytest.mark.slow
-def test_passes_change_memory_not_results(prepared, tmp_path):
+def test_passes_change_the_memory_and_not_the_results(prepared, tmp_path):
     plain = FinetuneOptions(InitOptions("scratch", "tiny", use_bn=False), epochs=1, batch=16, rate=3e-3)
     finetune(prepared, tmp_path / "one", plain, Replicas(), None)
     cut = FinetuneOptions(plain.init, epochs=1, batch=16, rate=3e-3, passes=4)
@@ -154,7 +154,7 @@ def test_passes_change_memory_not_results(prepared, tmp_path):
     ],
 )
 def test_the_golden_checkpoints_are_fine_tuned(prepared, tmp_path, mode, name):
-    """ECGFounder's own numbers go in; its names and shapes come out, and a probe leaves the trunk to the bit."""
+    """The output has the names and shapes of ECGFounder's checkpoint, and a probe does not change the trunk."""
     init = InitOptions(str(GOLDEN / f"{name}.pth"), use_bn=name.endswith("_bn"))
     options = FinetuneOptions(init, mode=mode, epochs=1, batch=16, segments_per_visit=1, val_segments=8)
     report = finetune(prepared, tmp_path / "t", options, Replicas(), None)
@@ -182,7 +182,7 @@ def test_the_golden_checkpoints_are_fine_tuned(prepared, tmp_path, mode, name):
     assert all(d < 1e-4 for d in report["read_back"].values())
 
 
-def test_a_twelve_lead_checkpoint_is_its_one_lead_where_the_others_are_zero(prepared, tmp_path):
+def test_one_lead_of_a_twelve_lead_checkpoint_is_used(prepared, tmp_path):
     from convert.finetune.init import open_start
 
     path = GOLDEN / "net1d_12lead_ratio_half.pth"
@@ -214,8 +214,8 @@ def command(prepared: PreparedDataset, out: Path, *more: str) -> list[str]:
 
 
 @pytest.mark.parametrize("number", [pytest.param(signal.SIGKILL, marks=pytest.mark.slow), signal.SIGTERM])
-def test_a_killed_run_ends_with_the_same_bytes(prepared, trained, tmp_path, number):
-    # A busy machine may let it end before this process is awake again: then another one is killed.
+def test_a_killed_run_resumes_with_the_same_bytes(prepared, trained, tmp_path, number):
+    # On a busy machine a run may end before it is killed; then another one is started.
     for attempt in range(5):
         out = tmp_path / f"again-{attempt}"
         argv = [*command(prepared, out, "--quiet"), "--save-minutes", "0"]
@@ -228,14 +228,14 @@ def test_a_killed_run_ends_with_the_same_bytes(prepared, trained, tmp_path, numb
         if not (out / "finetune.json").is_file():
             break
     else:
-        pytest.fail("each run was over before it was killed: nothing was shown")
+        pytest.fail("every run ended before it was killed, so the test shows nothing")
     assert code == (143 if number == signal.SIGTERM else -number)
     finetune(prepared, out, QUICK, Replicas(), None)
     for name in ("teacher.pth", "finetune.json", "loss.csv", "outputs.json"):
         assert (out / name).read_bytes() == (trained[0] / name).read_bytes(), name
 
 
-def test_a_finished_run_is_not_made_again_and_not_overwritten(prepared, trained, tmp_path, capsys):
+def test_a_finished_run_is_neither_repeated_nor_overwritten(prepared, trained, tmp_path, capsys):
     out, report = trained
     stamp = (out / "teacher.pth").stat().st_mtime_ns
     assert finetune(prepared, out, QUICK, Replicas(), None)["key"] == report["key"]
@@ -256,7 +256,7 @@ def test_a_state_of_another_run_is_refused(prepared, trained, tmp_path):
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])
 @pytest.mark.parametrize("mode", ["full", "probe"])
-def test_half_precision_learns_and_writes_float32(prepared, trained, tmp_path, precision, mode):
+def test_half_precision_trains_and_writes_float32(prepared, trained, tmp_path, precision, mode):
     init = InitOptions(str(trained[0])) if mode == "probe" else TINY
     options = FinetuneOptions(init, mode=mode, epochs=2, batch=16, rate=3e-3, precision=precision)
     report = finetune(prepared, tmp_path / "t", options, Replicas(), None)
@@ -270,14 +270,14 @@ def test_half_precision_learns_and_writes_float32(prepared, trained, tmp_path, p
 
 @pytest.mark.slow
 @pytest.mark.parametrize("bn", ["on", "off"])
-def test_two_workers_do_what_one_does_with_twice_the_batch(prepared, tmp_path, bn):
+def test_two_workers_train_like_one_with_twice_the_batch(prepared, tmp_path, bn):
     more = ["--bn", bn, "--quiet", "--clip", "0.5"]
     subprocess.run(command(prepared, tmp_path / "one", *more), check=True)
     hosts = [f"127.0.0.1:{port}" for port in ports(2)]
     workers = []
     for index in range(2):
-        told = json.dumps({"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}})
-        environment = {**os.environ, "TF_CONFIG": told}
+        description = json.dumps({"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}})
+        environment = {**os.environ, "TF_CONFIG": description}
         workers.append(subprocess.Popen(command(prepared, tmp_path / "two", *more), env=environment))
     assert [w.wait(500) for w in workers] == [0, 0]
     one, two = losses(tmp_path / "one"), losses(tmp_path / "two")
@@ -306,22 +306,22 @@ finetune(PreparedDataset(sys.argv[1]), Path(sys.argv[2]), options, replicas, Non
 
 
 @pytest.mark.slow
-def test_two_devices_of_one_machine_do_what_one_does(prepared, trained, tmp_path):
+def test_two_devices_of_one_machine_train_like_one(prepared, trained, tmp_path):
     subprocess.run([sys.executable, "-c", MIRRORED, str(prepared.folder), str(tmp_path / "two")], check=True)
     np.testing.assert_allclose(losses(tmp_path / "two"), losses(trained[0]), rtol=1e-5)
 
 
 @pytest.mark.slow
-def test_a_worker_that_is_lost_ends_the_others_in_one_line_and_nothing_is_lost(prepared, tmp_path):
+def test_a_lost_worker_ends_the_others_with_a_one_line_error_and_keeps_the_states(prepared, tmp_path):
     hosts = [f"127.0.0.1:{port}" for port in ports(2)]
     more = ["--epochs", "500", "--patience", "500", "--save-minutes", "0"]
     workers = []
     for index in range(2):
-        told = json.dumps({"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}})
+        description = json.dumps({"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}})
         workers.append(
             subprocess.Popen(
                 command(prepared, tmp_path / "t", *more),
-                env={**os.environ, "TF_CONFIG": told},
+                env={**os.environ, "TF_CONFIG": description},
                 stderr=subprocess.PIPE,
                 text=True,
             )
@@ -330,10 +330,10 @@ def test_a_worker_that_is_lost_ends_the_others_in_one_line_and_nothing_is_lost(p
     while not state.is_file() and workers[0].poll() is None:
         time.sleep(0.05)
     workers[1].kill()
-    _, said = workers[0].communicate(timeout=500)
+    _, err = workers[0].communicate(timeout=500)
     workers[1].communicate()
     assert workers[0].returncode == 5
-    assert said.strip().splitlines()[-1].startswith("anyecg: another worker is gone")
+    assert err.strip().splitlines()[-1].startswith("anyecg: another worker is gone")
     from convert.finetune.step import load_progress
 
     key = json.loads(np.load(state)["facts"].tobytes())["key"]
@@ -341,7 +341,7 @@ def test_a_worker_that_is_lost_ends_the_others_in_one_line_and_nothing_is_lost(p
 
 
 def test_tensorboard_reads_the_log(trained):
-    """The event file's own framing: length, checksum, record, checksum."""
+    """Read the framing of the event file: length, checksum, record, checksum."""
     (path,) = (trained[0] / "tensorboard").glob("events.out.tfevents.*")
     data, tags, at = path.read_bytes(), b"", 0
     while at < len(data):
@@ -353,7 +353,7 @@ def test_tensorboard_reads_the_log(trained):
         assert tag in tags
 
 
-def test_nobody_it_has_seen_is_unknown_later(prepared, trained):
+def test_all_seen_patients_are_listed(prepared, trained):
     listed = json.loads((trained[0] / "patients.json").read_text())
     assert set(listed["parts"]) == {"train", "val"}
     assert all(listed["parts"].values())
@@ -361,7 +361,7 @@ def test_nobody_it_has_seen_is_unknown_later(prepared, trained):
 
 
 def test_a_probe_needs_a_checkpoint():
-    with pytest.raises(UsageError, match="checkpoint to probe"):
+    with pytest.raises(UsageError, match="probe needs a checkpoint"):
         FinetuneOptions(TINY, mode="probe")
 
 
@@ -382,19 +382,19 @@ def test_settings_are_checked(bad):
 
 
 @pytest.mark.slow
-def test_a_training_that_diverges_says_so(prepared, tmp_path):
+def test_a_diverging_training_gives_an_error(prepared, tmp_path):
     options = FinetuneOptions(TINY, epochs=3, batch=16, rate=1e30, augmentation=Augmentation())
     with pytest.raises(InputError, match="diverged"):
         finetune(prepared, tmp_path / "t", options, Replicas(), None)
 
 
 def test_more_passes_than_segments_are_refused(prepared, tmp_path):
-    with pytest.raises(InputError, match="fewer than"):
+    with pytest.raises(InputError, match="too few for"):
         finetune(prepared, tmp_path / "t", FinetuneOptions(TINY, passes=100_000), Replicas(), None)
 
 
 @pytest.mark.parametrize(
-    ("change", "code", "says"),
+    ("change", "code", "expected"),
     [
         (["--data", "nowhere"], 3, "not a prepared data set"),
         (["--init", "nowhere.pth"], 3, "no such checkpoint: nowhere.pth"),
@@ -404,20 +404,20 @@ def test_more_passes_than_segments_are_refused(prepared, tmp_path):
         (["--lead", "V9"], 2, "V9"),
     ],
 )
-def test_wrong_input_is_one_line(prepared, tmp_path, capsys, monkeypatch, change, code, says):
+def test_wrong_input_gives_a_one_line_error(prepared, tmp_path, capsys, monkeypatch, change, code, expected):
     monkeypatch.chdir(tmp_path)
     given = ["--init", "scratch", "--data", str(prepared.folder), "--out", "t", "--quiet", *change]
     try:
         found = main(["finetune", *given])
     except SystemExit as error:
         found = error.code
-    said = capsys.readouterr().err
+    err = capsys.readouterr().err
     assert found == code
-    assert says in said
-    assert "Traceback" not in said
+    assert expected in err
+    assert "Traceback" not in err
 
 
-def test_a_full_disk_is_one_line_and_the_states_stay(prepared, tmp_path, monkeypatch):
+def test_a_full_disk_gives_a_one_line_error_and_keeps_the_states(prepared, tmp_path, monkeypatch):
     import convert.finetune.export as export
     from firmware_bridge.errors import OutputError
 
@@ -433,7 +433,7 @@ def test_a_full_disk_is_one_line_and_the_states_stay(prepared, tmp_path, monkeyp
     assert (tmp_path / "t" / "teacher.pth").is_file()
 
 
-def test_a_keras_teacher_is_taken_wherever_a_checkpoint_is(trained, prepared, tmp_path, capsys):
+def test_a_keras_teacher_is_accepted_in_place_of_a_checkpoint(trained, prepared, tmp_path, capsys):
     out, _ = trained
     assert main(["convert", "inspect", str(out / "teacher.keras")]) == 0
     kept = capsys.readouterr().out
@@ -450,7 +450,7 @@ def test_a_keras_teacher_is_taken_wherever_a_checkpoint_is(trained, prepared, tm
 
 
 def forward_by_torch(torch, state: dict, x, *, use_bn: bool, groups_width: int, kernel: int, stride: int = 2):
-    """ECGFounder's network from a state dict alone, by its key layout; written for this test."""
+    """ECGFounder's network in PyTorch, built from a state dict by the layout of its keys."""
     f = torch.nn.functional
 
     def same(y, name, step, groups=1):

@@ -1,4 +1,4 @@
-"""The parts of a training: batches that depend on seed and epoch alone, masks, weights, schedule, augmentation."""
+"""The parts of a training: batches that depend on seed and epoch only, masks, weights, schedule, augmentation."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def rows_of(counts: list[int]) -> Rows:
 
 
 @given(st.lists(st.integers(0, 40), min_size=1, max_size=12).filter(any), st.integers(0, 9), st.integers(1, 50))
-def test_an_epoch_takes_every_segment_once_in_another_order(counts, epoch, pool):
+def test_an_epoch_reads_every_segment_once_in_random_order(counts, epoch, pool):
     import convert.finetune.batches as module
 
     rows = rows_of(counts)
@@ -45,7 +45,7 @@ def test_epochs_differ():
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=80), st.integers(1, 6), st.integers(1, 40))
-def test_judged_segments_are_spread_over_visits(visits, per_visit, most):
+def test_validation_segments_are_spread_over_visits(visits, per_visit, most):
     visit = np.array(visits)
     rows = rows_of([len(visit)])
     kept = spread_rows(rows, visit, per_visit, 10**9).row
@@ -58,7 +58,7 @@ def test_judged_segments_are_spread_over_visits(visits, per_visit, most):
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=80), st.integers(0, 6), st.integers(0, 3))
-def test_drawn_segments_are_so_many_of_each_visit(visits, per_visit, epoch):
+def test_the_same_number_of_segments_is_drawn_from_each_visit(visits, per_visit, epoch):
     visit = np.array(visits)
     rows = rows_of([len(visit)])
     kept = drawn_rows(rows, visit, per_visit, [1, epoch]).row
@@ -92,7 +92,7 @@ def only(**chance: float) -> Augmentation:
 
 
 @pytest.mark.parametrize("strength", [0.5, 1.0])
-def test_each_augmentation_does_what_it_says(strength):
+def test_each_augmentation_has_its_effect(strength):
     x = segment()
     for seed in range(30):
         rng = partial(np.random.default_rng, seed)
@@ -114,8 +114,8 @@ def test_each_augmentation_does_what_it_says(strength):
     np.testing.assert_array_equal(x, segment())
 
 
-def test_another_form_keeps_the_intervals():
-    """Two pulses change their form alike, and stay as far apart."""
+def test_a_change_of_shape_keeps_the_intervals():
+    """Two pulses change their shape in the same way, and keep their distance."""
     x = np.zeros(5000, np.float32)
     x[[1000, 1400]] = 10.0
     y = augment(x, np.random.default_rng(4), only(shape=1.0), 1.0)
@@ -126,7 +126,7 @@ def test_another_form_keeps_the_intervals():
     assert np.corrcoef(x, y)[0, 1] < 0.999
 
 
-def test_the_size_of_another_form_is_kept():
+def test_the_size_of_a_change_of_shape_is_limited():
     x = segment()
 
     def change(size: float) -> float:
@@ -136,7 +136,7 @@ def test_the_size_of_another_form_is_kept():
     assert change(0.0) < 1e-6
     assert change(0.0) < change(0.5) < change(1.0) < change(2.0)
     for size in (-0.1, 4.1, float("nan")):
-        with pytest.raises(UsageError, match="form of size"):
+        with pytest.raises(UsageError, match="--reshape-size is"):
             only(shape=1.0, shape_size=size)
 
 
@@ -174,7 +174,7 @@ def weights_of(heads: int, **changed):
     return HeadWeights(*(given[name] for name in ("known", "positive", "prior", "is_value")))
 
 
-def test_what_nobody_knows_costs_nothing_and_moves_nothing():
+def test_unknown_labels_have_no_loss_and_no_gradient():
     tf = pytest.importorskip("tensorflow")
     from convert.finetune.loss import segment_losses
 
@@ -202,7 +202,7 @@ def test_large_errors_of_values_count_linearly():
 
 @given(st.floats(0.01, 0.6), st.floats(1.0, 50.0))
 def test_the_shift_of_a_weighted_logit_is_its_logarithm(p, weight):
-    """The best constant of a weighted cross-entropy, less the shift, is the log-odds of the outcome."""
+    """The best constant of a weighted cross-entropy, minus the shift, is the log-odds of the outcome."""
     pytest.importorskip("tensorflow")
     weights = weights_of(1, positive=np.array([weight], np.float32), prior=np.array([p], np.float32))
     logits = np.linspace(-8, 8, 16001)

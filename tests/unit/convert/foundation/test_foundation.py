@@ -1,4 +1,4 @@
-"""Conversion of a small teacher end to end: the bundle runs, the gate judges, fallbacks help, nothing half is left."""
+"""Conversion of a small teacher: the bundle runs, the gate judges, fallbacks help, and no partial bundle is left."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_the_bundle_verifies_and_runs(
     assert any(e.get("labs") for e in estimates)
 
 
-def test_the_bundle_says_what_it_is(converted: Path) -> None:
+def test_the_manifest_describes_the_bundle(converted: Path) -> None:
     bundle = load_bundle(converted)
     m = bundle.manifest
     assert (m.tier, m.front_end.name, m.front_end.clamp) == ("foundation", "ecgfounder/1", 16.0)
@@ -91,14 +91,14 @@ def test_the_same_windows_reach_the_model_as_in_the_runtime(converted: Path, rec
 
 
 def test_layers_keep_their_signal(converted: Path) -> None:
-    # The product of the squeeze-and-excitation had the range of the sum behind it before ranges were measured here.
+    # TensorFlow's calibrator gave the product of the squeeze-and-excitation the range of the following sum.
     layers = json.loads((converted / "validation" / "parity.json").read_text())["layers"]
     scaled = [row["sqnr_db"] for row in layers if "se_scale" in row["name"]]
     assert scaled
     assert min(scaled) > 25.0
 
 
-def test_a_shut_gate_is_an_error_and_leaves_nothing(
+def test_a_shut_gate_is_an_error_and_leaves_no_bundle(
     tmp_path: Path, recordings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "gates.toml").write_text("[gate]\nflat_odds_factor = 1.0000001\n")
@@ -117,7 +117,7 @@ def test_a_shut_gate_is_an_error_and_leaves_nothing(
 
 
 def outlier_teacher(path: Path) -> Path:
-    """A teacher with one channel so loud that per-tensor int8 activations lose the others."""
+    """Return a teacher with one channel so large that per-tensor int8 activations lose the others."""
     tensors = {k: v.copy() for k, v in read_checkpoint(TEACHER).tensors.items()}
     block = "stage_list.1.block_list.0"
     tensors[f"{block}.conv1.conv.bias"][0] = 300.0
@@ -128,7 +128,7 @@ def outlier_teacher(path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_fallbacks_rescue_a_teacher_that_int8_loses(tmp_path: Path, recordings: Path) -> None:
+def test_fallbacks_convert_a_teacher_that_int8_cannot(tmp_path: Path, recordings: Path) -> None:
     config = FoundationConfig(
         outlier_teacher(tmp_path / "t.pth"), outputs_file(tmp_path), recordings, tmp_path / "b", evaluation_windows=24
     )
@@ -141,7 +141,7 @@ def test_fallbacks_rescue_a_teacher_that_int8_loses(tmp_path: Path, recordings: 
     assert self_test(bundle, load_model(bundle)) <= 1
 
 
-def test_disk_full_leaves_the_old_bundle(converted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_keeps_the_old_bundle(converted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from convert.bundle import writer as bundle_writer
 
     def full(*_: object) -> None:
@@ -169,7 +169,7 @@ def test_gate_opens_for_small_and_shuts_for_large_differences() -> None:
     assert judge(heads(3), a, a + 0.01 * rng.standard_normal(a.shape), GATE).ok
     noisy = a + [0, 0, 1.0] * rng.standard_normal(a.shape)
     verdict = judge(heads(3), a, noisy, GATE)
-    assert not verdict.ok
+    assert verdict.reason == "loss"
     assert all(fault.startswith(("h2", "median")) for fault in verdict.faults)
 
 
@@ -186,7 +186,7 @@ def test_gate_judges_flat_heads_by_odds() -> None:
     assert any("odds change by 1.22" in fault for fault in bad.faults)
 
 
-def test_gate_takes_a_dead_head_for_a_lost_one() -> None:
+def test_gate_shuts_for_a_dead_head() -> None:
     a = np.random.default_rng(0).standard_normal((40, 1))
     assert not judge(heads(1, "value"), a, np.zeros_like(a), GATE).ok
 
@@ -197,7 +197,15 @@ def test_gate_never_opens_on_nan(value: float) -> None:
     b = a.copy()
     b[3, 1] = value
     for pair in ((a, b), (b, a), (b, b)):
-        assert judge(heads(2), *pair, GATE).faults == ("NaN or infinity in the outputs",)
+        verdict = judge(heads(2), *pair, GATE)
+        assert verdict.reason == "not_finite"
+        assert verdict.faults == ("NaN or infinity in the outputs",)
+
+
+def test_gate_reports_a_head_named_nan_as_an_ordinary_loss() -> None:
+    a = np.random.default_rng(0).standard_normal((40, 1))
+    verdict = judge([HeadName("NaN_high", "probability")], a, a + 1.0, GATE)
+    assert verdict.reason == "loss"
 
 
 # Scales, outputs, recordings -----------------------------------------------------------------------------------------
@@ -228,7 +236,7 @@ def test_input_scale_rounds_as_the_runtime() -> None:
         ('{"outputs": [{"key": "a", "lab": "x", "evidence": {"auroc": 0.7}}]}', "evidence needs a tier"),
     ],
 )
-def test_outputs_files_that_are_wrong(tmp_path: Path, text: str, what: str) -> None:
+def test_wrong_outputs_files_are_refused(tmp_path: Path, text: str, what: str) -> None:
     (tmp_path / "o.json").write_text(text)
     with pytest.raises(InputError, match=what):
         read_outputs(tmp_path / "o.json")
@@ -251,7 +259,7 @@ def test_recordings_are_found_and_shared(recordings: Path) -> None:
     np.testing.assert_array_equal(found.raw(), again.raw())
 
 
-def test_no_usable_recording(tmp_path: Path) -> None:
+def test_a_folder_without_usable_recordings_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no such folder"):
         collect_windows(tmp_path / "no", 4)
     with pytest.raises(InputError, match="holds no recording"):
@@ -269,10 +277,10 @@ def test_twelve_leads_are_refused(tmp_path: Path, recordings: Path) -> None:
         convert_foundation(config)
 
 
-def test_a_place_that_is_no_bundle_is_found_at_once(tmp_path: Path, recordings: Path) -> None:
+def test_an_output_folder_that_is_not_a_bundle_is_refused_early(tmp_path: Path, recordings: Path) -> None:
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "thesis.doc").write_text("x")
-    for out, what in ((tmp_path / "b", "is not a bundle"), (tmp_path / "no" / "b", "is no folder")):
+    for out, what in ((tmp_path / "b", "is not a bundle"), (tmp_path / "no" / "b", "is not a folder")):
         with pytest.raises(OutputError, match=what):
             convert_foundation(FoundationConfig(TEACHER, outputs_file(tmp_path), recordings, out))
     assert foundation.GOLDEN_WINDOWS >= 4

@@ -1,4 +1,4 @@
-"""A teacher's heads calibrated on laboratory results; the model is a stand-in that knows the answer."""
+"""Calibration of a teacher's heads on laboratory results, with a stand-in model that knows the answer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from convert.datasets.pairs import find_recordings
 from convert.foundation import calibrate as foundation_calibrate
 from convert.foundation.calibrate import Results, calibrated
 from convert.teacher.patients import FILE, hashes, read_patients
-from convert.teacher.soft_labels import LabelPlan, label
+from convert.teacher.soft_labels import WindowPlan, label
 from firmware_bridge.errors import InputError
 from helpers.moments_teacher import HEADS, MomentsTeacher, write_folder
 
@@ -33,11 +33,11 @@ def contents(monkeypatch):
 
 def test_heads_with_enough_results_are_fitted_on_one_half_and_judged_on_the_other(contents, tmp_path):
     data = write_folder(tmp_path / "data", 6 * MIN_CASES)
-    labels = label(tmp_path / "w", find_recordings(data), MomentsTeacher(), LabelPlan(), None)
+    labels = label(tmp_path / "w", find_recordings(data), MomentsTeacher(), WindowPlan(), None)
     usable = np.unique(labels.recording)
     n = len(usable)
     rank = np.argsort(np.argsort([labels.logits[labels.recording == i, 0].mean() for i in usable]))
-    # High where the teacher says so, but for every fifth, so that nobody is sure.
+    # The label follows the teacher except for every fifth patient, so that no head is certain.
     high = (rank >= n // 2) ^ (np.arange(n) % 5 == 0)
     rows = [f"p{i:02d},{int(h)}" for i, h in zip(usable, high, strict=True)]
     (data / "labels.csv").write_text("\n".join([f"record,{P.key}", *rows]) + "\n")
@@ -61,26 +61,26 @@ def test_heads_with_enough_results_are_fitted_on_one_half_and_judged_on_the_othe
     assert report["uncalibrated"] == [V.key]
 
 
-def test_whom_the_teacher_met_are_kept_apart(contents, tmp_path):
+def test_patients_that_the_teacher_has_seen_are_kept_apart(contents, tmp_path):
     data = write_folder(tmp_path / "data", 12)
     (data / "labels.csv").write_text("\n".join([f"record,{P.key}", *(f"p{i:02d},{i % 2}" for i in range(12))]) + "\n")
     recordings = find_recordings(data)
-    met = {"teacher_train": hashes(recordings[:6]), "teacher_val": hashes(recordings[6:9])}
-    found = calibrated(contents, HEADS, Results(data, data, patients=met), None)
+    seen = {"teacher_train": hashes(recordings[:6]), "teacher_val": hashes(recordings[6:9])}
+    found = calibrated(contents, HEADS, Results(data, data, patients=seen), None)
     (tmp_path / "validation").mkdir()
     (tmp_path / FILE).write_bytes(found.extra[FILE])
     parts = read_patients(tmp_path)
-    assert {name: parts[name] for name in met} == met
+    assert {name: parts[name] for name in seen} == seen
     assert parts["calibration"]
-    assert parts["calibration"] <= met["teacher_val"]
+    assert parts["calibration"] <= seen["teacher_val"]
     assert parts["test"]
     assert parts["test"] <= hashes(recordings[9:])
-    with pytest.raises(InputError, match=r"every patient of .* trained the teacher"):
+    with pytest.raises(InputError, match=r"trained on every patient of"):
         calibrated(contents, HEADS, Results(data, data, patients={"teacher_train": hashes(recordings)}), None)
 
 
-def test_a_single_patient_calibrates_nothing(contents, tmp_path):
+def test_one_patient_is_not_enough_for_a_calibration(contents, tmp_path):
     data = write_folder(tmp_path / "data", 2)
     (data / "labels.csv").write_text(f"record,{P.key}\np00,1\n")
-    with pytest.raises(InputError, match="single patient"):
+    with pytest.raises(InputError, match="results of one patient"):
         calibrated(contents, HEADS, Results(data, data), None)

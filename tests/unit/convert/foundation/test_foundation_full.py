@@ -26,7 +26,7 @@ MAX_BUNDLE_BYTES = 33_000_000
 
 
 def torch_like(spec: Net1DSpec) -> dict[str, np.ndarray]:
-    """Weights as PyTorch begins: uniform within one over the root of the inputs."""
+    """Return weights as PyTorch initialises them: uniform within 1 / sqrt(inputs)."""
     rng = np.random.default_rng(0)
     out: dict[str, np.ndarray] = {}
     bound = 1.0
@@ -42,13 +42,13 @@ def torch_like(spec: Net1DSpec) -> dict[str, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def converted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, int]:
-    """The bundle, what the conversion printed, and the memory that it took (bytes)."""
+    """Return the bundle, the output of the conversion, and its peak memory in bytes."""
     tmp_path = tmp_path_factory.mktemp("full")
     write_checkpoint(tmp_path / "full.pth", torch_like(Net1DSpec(n_classes=108)))
     heads = [{"key": f"h{i}", "lab": "x", "kind": "probability"} for i in range(108)]
     (tmp_path / "o.json").write_text(json.dumps({"outputs": heads}))
     data = write_recordings(tmp_path / "recordings")
-    # Not getrusage: a child process begins with the peak of the process that started it.
+    # Not getrusage: a child process inherits the peak of its parent.
     code = (
         "import sys; from edge.process import budget; from edge.cli.main import main; rc = main(sys.argv[1:]);"
         "print('peak', budget.peak_rss_mib()); sys.exit(rc)"
@@ -81,5 +81,5 @@ def test_a_device_runs_it_within_its_budgets(converted: tuple[Path, str, int]) -
     assert memory["growth_mib"] <= budget.RSS_GROWTH_MIB_24H
     loaded = load(bundle)
     share = min(bench._added(loaded)[0].value for _ in range(3))
-    # Half as much again: processors differ in how much faster they are at int8 networks than at anything else.
+    # Half as much again, because processors differ in their speed-up for int8 networks.
     assert share <= 1.5 * budget.ADDED_SHARE

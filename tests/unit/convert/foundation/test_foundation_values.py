@@ -1,4 +1,4 @@
-"""A teacher whose values stand in the laboratory's unit, through conversion, parity, estimate and calibration."""
+"""A teacher with values in the unit of the laboratory, through conversion, parity, estimate and calibration."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from firmware_bridge.errors import BundleError
 GOLDEN = Path(__file__).parents[3] / "golden" / "data"
 TEACHER = GOLDEN / "net1d_1lead.pth"
 VALUES = {2: ("glucose", "mg/dL", 110.0, 30.0), 5: ("sodium", "mmol/L", 139.0, 3.0), 6: ("pH", "1", 7.4, 0.05)}
-"""Column of the golden teacher: lab, unit, mean and spread of what it says."""
+"""Column of the golden teacher by lab: unit, mean and standard deviation of its output."""
 
 
 def outputs_file(folder: Path) -> Path:
@@ -65,9 +65,10 @@ def windows(recordings: Path) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory: pytest.TempPathFactory, windows: np.ndarray) -> Path:
-    """The golden network with heads that hear what it says of patients, and values as the laboratory writes them.
+    """Return the golden network with heads that vary between patients, and values in the unit of the laboratory.
 
-    Random rows of ``dense`` would hear little but rounding: patients move its features along a line or two.
+    Random rows of ``dense`` would show little more than rounding, because the features of patients vary in only one or
+    two directions.
     """
     folder = tmp_path_factory.mktemp("teacher")
     outputs_file(folder)
@@ -103,7 +104,7 @@ def converted(
     return folder / "bundle", convert_foundation(config)
 
 
-def test_a_teacher_with_values_passes_its_gate_and_loses_nothing(
+def test_a_teacher_with_values_passes_its_gate(
     converted: tuple[Path, FoundationResult], teacher: Path, windows: np.ndarray
 ) -> None:
     folder, result = converted
@@ -124,7 +125,9 @@ def test_a_teacher_with_values_passes_its_gate_and_loses_nothing(
         assert np.abs(raw - truth)[[i for i in range(7) if i not in VALUES]].max() < 0.5
 
 
-def test_the_device_shows_the_laboratorys_unit(converted: tuple[Path, FoundationResult], windows: np.ndarray) -> None:
+def test_the_device_shows_the_unit_of_the_laboratory(
+    converted: tuple[Path, FoundationResult], windows: np.ndarray
+) -> None:
     bundle = load_bundle(converted[0])
     estimator, model = Estimator(bundle), load_model(bundle, "litert")
     for k, window in enumerate(np.rint(windows / bundle.manifest.input.scale).astype(np.int8)):
@@ -141,7 +144,7 @@ def parity(converted: tuple[Path, FoundationResult], teacher: Path) -> ParityRep
     return run_parity(str(converted[0]), teacher, None, None, 8, None)
 
 
-def test_parity_tells_differences_of_values_in_their_unit(
+def test_parity_shows_differences_of_values_in_their_unit(
     converted: tuple[Path, FoundationResult], parity: ParityReport, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = converted[0]
@@ -170,14 +173,14 @@ def report_step(folder: Path) -> float:
 def test_original_outputs_are_compared_in_the_models_scale(
     converted: tuple[Path, FoundationResult], teacher: Path, windows: np.ndarray, tmp_path: Path
 ) -> None:
-    said = outputs_of(teacher / "teacher.pth", windows[:4])
-    np.savez(tmp_path / "o.npz", x=windows[:4, None], logits=said)
+    logits = outputs_of(teacher / "teacher.pth", windows[:4])
+    np.savez(tmp_path / "o.npz", x=windows[:4, None], logits=logits)
     report = run_parity(str(converted[0]), teacher, None, tmp_path / "o.npz", 4, None)
     assert [link.before for link in report.links][:2] == ["original", "keras"]
     assert report.ok
 
 
-def test_a_calibration_fitted_anew_does_not_move_the_parity(
+def test_a_new_calibration_does_not_change_the_parity(
     converted: tuple[Path, FoundationResult], teacher: Path, parity: ParityReport, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from convert.cli import parity as parity_cli
@@ -191,7 +194,7 @@ def test_a_calibration_fitted_anew_does_not_move_the_parity(
 # The scaling itself --------------------------------------------------------------------------------------------------
 
 
-def test_values_lie_within_what_the_logits_take() -> None:
+def test_values_are_within_the_range_of_the_logits() -> None:
     rng = np.random.default_rng(0)
     outputs = np.column_stack([rng.normal(-4.0, 2.0, 48), rng.normal(110.0, 30.0, 48), rng.normal(139.0, 3.0, 48)])
     scaling = scaling_of([False, True, True], outputs)
@@ -200,7 +203,7 @@ def test_values_lie_within_what_the_logits_take() -> None:
     low, high = min(z[:, 0].min(), 0.0), max(z[:, 0].max(), 0.0)
     assert low - 1e-9 <= scaling.room[0] < scaling.room[1] <= high + 1e-9
     assert z[:, 1:].std(axis=0) == pytest.approx(scaling.spread, rel=1e-4)
-    # Whatever sets the range of the logits, a value has some steps, and makes none coarser.
+    # A value has some steps and does not make the step coarser, whatever the range of the logits is.
     for spread in (1e-6, 1.0, 20.0):
         low = np.column_stack([rng.normal(-4.0, spread, 48), rng.normal(2.0, spread, 48), outputs[:, 1]])
         found = scaling_of([False, False, True], low)
@@ -211,19 +214,19 @@ def test_values_lie_within_what_the_logits_take() -> None:
     np.testing.assert_allclose(back, outputs, rtol=1e-12)
 
 
-def test_the_folded_checkpoint_says_the_same(teacher: Path, windows: np.ndarray, tmp_path: Path) -> None:
+def test_the_folded_checkpoint_gives_the_same_outputs(teacher: Path, windows: np.ndarray, tmp_path: Path) -> None:
     checkpoint = read_checkpoint(teacher / "teacher.pth")
-    said = outputs_of(checkpoint.path, windows[:3])
+    logits = outputs_of(checkpoint.path, windows[:3])
     scaling = scaling_of([i in VALUES for i in range(7)], outputs_of(checkpoint.path, windows))
     folded = scaling.folded(checkpoint)
     for i in set(range(7)) - set(VALUES):
         np.testing.assert_array_equal(folded.tensors["dense.weight"][i], checkpoint.tensors["dense.weight"][i])
     assert folded.tensors["dense.bias"].dtype == np.float32
     write_checkpoint(tmp_path / "f.pth", dict(folded.tensors))
-    np.testing.assert_allclose(outputs_of(tmp_path / "f.pth", windows[:3]), scaling.to_model(said), atol=2e-4)
+    np.testing.assert_allclose(outputs_of(tmp_path / "f.pth", windows[:3]), scaling.to_model(logits), atol=2e-4)
 
 
-def test_what_needs_no_scaling_gets_none() -> None:
+def test_probabilities_are_not_scaled() -> None:
     outputs = np.random.default_rng(0).standard_normal((12, 2))
     assert not scaling_of([False, False], outputs).any
     broken = outputs.copy()
@@ -234,7 +237,7 @@ def test_what_needs_no_scaling_gets_none() -> None:
     assert unscaled(7).folded(checkpoint) is checkpoint
 
 
-def test_dead_and_lonely_values() -> None:
+def test_constant_and_single_values() -> None:
     dead = np.column_stack([np.full(12, 7.4), np.zeros(12)])
     scaling = scaling_of([True, True], dead)
     assert all(line.scale > 0.0 for line in scaling.lines)
@@ -244,7 +247,7 @@ def test_dead_and_lonely_values() -> None:
 
 @pytest.mark.parametrize("entry", [{}, {"centre": 1.0}, {"centre": 1.0, "scale": 0.0}, {"centre": "1", "scale": 1.0},
                                    {"centre": float("nan"), "scale": 1.0}, 3])  # fmt: skip
-def test_a_manifest_that_no_conversion_wrote(converted: tuple[Path, FoundationResult], entry: object) -> None:
+def test_an_invalid_manifest_is_refused(converted: tuple[Path, FoundationResult], entry: object) -> None:
     outputs = load_bundle(converted[0]).manifest.outputs
     with pytest.raises(BundleError, match=r"conversion\.values\.glucose_value"):
         scaling_of_bundle({"conversion": {"values": {"glucose_value": entry}}}, outputs, 7)
@@ -255,7 +258,7 @@ def test_a_manifest_that_no_conversion_wrote(converted: tuple[Path, FoundationRe
     assert scaling_of_bundle(stated, outputs, 7).lines[2] == line
 
 
-def test_heads_are_calibrated_from_what_the_model_gives(
+def test_heads_are_calibrated_from_the_outputs_of_the_model(
     converted: tuple[Path, FoundationResult], teacher: Path
 ) -> None:
     entries = json.loads((converted[0] / "calibration.json").read_text())["heads"]

@@ -240,7 +240,7 @@ def test_a_recording_without_a_clock_has_no_label(cohort, tmp_path):
         lines = header.read_text().splitlines()
         header.write_text("\n".join([" ".join(lines[0].split()[:4]), *lines[1:]]) + "\n")
     recordings = find_recordings(root)
-    with pytest.raises(InputError, match="no label of any output"):
+    with pytest.raises(InputError, match="has no label for any window and output"):
         labels_at(root, [head("k", "potassium", None)], recordings, np.zeros(1, np.int32), np.zeros(1))
 
 

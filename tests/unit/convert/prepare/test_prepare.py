@@ -74,7 +74,7 @@ def test_segments_are_those_of_the_front_end(cohort, prepared):
     assert seen > 5
 
 
-def test_manifest_says_what_is_there(prepared):
+def test_manifest_matches_the_shards(prepared):
     prepared.verify()
     m = prepared.manifest
     total = sum(m["segments"].values())
@@ -97,7 +97,7 @@ def test_manifest_says_what_is_there(prepared):
 
 @pytest.fixture(scope="module")
 def dirty(tmp_path_factory) -> tuple[dict, dict, dict]:
-    """What a dirty cohort has more than the same one clean, and what was planted."""
+    """Return the summaries of a clean and of a dirty cohort with the same patients, and the planted dirt."""
     root = tmp_path_factory.mktemp("dirt")
     (root / "labels.toml").write_text(
         "[heads]\nmin_values = 1\nmin_positives = 1\n[segments]\nkeep_unlabelled = true\n"
@@ -120,9 +120,9 @@ def dirty(tmp_path_factory) -> tuple[dict, dict, dict]:
         ("notes", lambda s: s["lab_rows"]["notes"]),
     ],
 )
-def test_every_planted_dirt_is_counted_exactly(dirty, where, place):
-    clean, soiled, planted = dirty
-    grown = {k: place(soiled).get(k, 0) - place(clean).get(k, 0) for k in {*place(clean), *place(soiled)}}
+def test_all_planted_dirt_is_counted_exactly(dirty, where, place):
+    clean, with_dirt, planted = dirty
+    grown = {k: place(with_dirt).get(k, 0) - place(clean).get(k, 0) for k in {*place(clean), *place(with_dirt)}}
     assert {k: n for k, n in grown.items() if n} == {k: n for k, n in planted[where].items() if n}
 
 
@@ -138,7 +138,7 @@ def test_dirt_of_every_kind_is_planted(dirty):
 
 
 def test_an_interrupted_run_ends_with_the_same_bytes(cohort, labels, prepared, tmp_path, monkeypatch):
-    """Stopped before any of its renames, again and again."""
+    """Stop a run before one of its renames, and resume it, until it completes."""
     out = tmp_path / "again"
     argv = ["prepare", "--mcmed", str(cohort), "--labels", str(labels), "--out", str(out), "--quiet"]
     replace = Path.replace
@@ -147,7 +147,7 @@ def test_an_interrupted_run_ends_with_the_same_bytes(cohort, labels, prepared, t
     class PowerCutError(BaseException):
         pass
 
-    def falter(self, target):
+    def fail_at_countdown(self, target):
         nonlocal countdown
         countdown -= 1
         if countdown == 0:
@@ -155,9 +155,9 @@ def test_an_interrupted_run_ends_with_the_same_bytes(cohort, labels, prepared, t
         return replace(self, target)
 
     steps, finished = 0, False
-    monkeypatch.setattr(Path, "replace", falter)
+    monkeypatch.setattr(Path, "replace", fail_at_countdown)
     while not finished:
-        # Before each of a shard's three renames, and then behind a whole one, so that it comes to an end.
+        # Stop before each of the three renames of a shard, and later ones, so that every round completes some shards.
         countdown, steps = steps % 5 + 1, steps + 1
         assert steps < 60
         try:
@@ -165,7 +165,7 @@ def test_an_interrupted_run_ends_with_the_same_bytes(cohort, labels, prepared, t
             finished = True
         except PowerCutError:
             if (out / "shards").exists():
-                (out / "shards" / ".train-00000.dead.part").write_bytes(b"left by a kill")
+                (out / "shards" / ".train-00000.dead.part").write_bytes(b"left by an interrupted run")
     assert steps > 5
     assert files_of(out) == files_of(prepared.folder)
 
@@ -196,7 +196,7 @@ def test_threads_give_the_same_bytes_and_dask_is_not_needed(cohort, labels, prep
         assert "anyecg-edge[cluster]" in capsys.readouterr().err
 
 
-def test_no_cluster_is_one_line(cohort, labels, tmp_path, capsys, monkeypatch):
+def test_a_missing_cluster_gives_a_one_line_error(cohort, labels, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("convert.compute.schedule.CONNECT_S", 0.3)
     argv = ["prepare", "--mcmed", str(cohort), "--labels", str(labels), "--out", str(tmp_path / "x"), "--quiet"]
     assert main([*argv, "--scheduler", "tcp://127.0.0.1:9"]) == 5
@@ -204,8 +204,8 @@ def test_no_cluster_is_one_line(cohort, labels, tmp_path, capsys, monkeypatch):
     assert main([*argv, "--scheduler", "slurm"]) == 2
 
 
-def test_the_page_is_true(tmp_path):
-    """The commands of docs/prepare.md run; every reason that can be counted and every setting stands there."""
+def test_the_page_matches_the_code(tmp_path):
+    """The commands of docs/prepare.md work, and the page lists every reason and every setting."""
     page = (Path(__file__).resolve().parents[4] / "docs" / "prepare.md").read_text()
     script = re.search(r"```sh\n(.*?)```", page, re.DOTALL)
     assert script is not None

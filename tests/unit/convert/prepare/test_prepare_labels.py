@@ -1,4 +1,4 @@
-"""Labels of segments: units, limits, censored values and pairing, against the rules written out one by one."""
+"""Labels of segments: units, limits, censored values and pairing, compared with the rules written out directly."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from convert.labels.plan import Pairing, candidate_heads, parse_plan
 
 
 def rows(*given_rows: tuple) -> np.ndarray:
-    """Rows of (lab, sign, order minute, result minute, value, low, high)."""
+    """Return rows of (lab, sign, order minute, result minute, value, low, high)."""
     return np.array([(1, lab, s, 60.0 * o, 60.0 * r, v, lo, hi) for lab, s, o, r, v, lo, hi in given_rows], dtype=ROW)
 
 
@@ -25,7 +25,7 @@ NAN = math.nan
 
 
 @pytest.mark.parametrize(
-    ("sign", "value", "low", "high", "says"),
+    ("sign", "value", "low", "high", "expected"),
     [
         (0, 4.0, 3.5, 5.0, (0, 0, 0)),
         (0, 3.4, 3.5, 5.0, (1, 0, 1)),
@@ -46,9 +46,9 @@ NAN = math.nan
         (0, 9.0, NAN, NAN, (UNKNOWN, UNKNOWN, UNKNOWN)),
     ],
 )
-def test_labels_are_those_of_the_rows_own_range(sign, value, low, high, says):
+def test_labels_follow_the_reference_range_of_the_row(sign, value, low, high, expected):
     one = rows((0, sign, 0, 1, value, low, high))
-    assert tuple(int(abnormal(one, d)[0]) for d in ("low", "high", "abnormal")) == says
+    assert tuple(int(abnormal(one, d)[0]) for d in ("low", "high", "abnormal")) == expected
 
 
 minutes = st.integers(0, 400)
@@ -59,7 +59,7 @@ minutes = st.integers(0, 400)
     times=st.lists(st.tuples(minutes, st.integers(0, 200)), max_size=5),
     before=st.integers(0, 90),
 )
-def test_pairing_is_the_rule(starts, times, before):
+def test_pairing_follows_the_rule(starts, times, before):
     start_s = 60.0 * np.array(starts, dtype=float)
     results = rows(*((0, 0, o, o + wait, 1.0, NAN, NAN) for o, wait in times))
     for i, row in enumerate(paired(start_s, results, Pairing(before_min=before))):
@@ -81,7 +81,7 @@ PLAN = parse_plan(
 
 
 @pytest.mark.parametrize(
-    ("results", "says"),
+    ("results", "expected"),
     [
         ([], UNKNOWN),
         ([(20.0, 4.0)], 0),
@@ -93,15 +93,15 @@ PLAN = parse_plan(
         ([(20.0, 4.0), (40.0, 6.0)], 0),
     ],
 )
-def test_a_horizon_begins_behind_the_segment_and_includes_its_end(results, says):
-    """(0, 30] minutes after the last sample of a segment that begins at 0."""
+def test_a_horizon_starts_after_the_segment_and_includes_its_end(results, expected):
+    """The horizon is (0, 30] minutes after the last sample of a segment that starts at 0."""
     heads = candidate_heads(PLAN)
     assert [h.key for h in heads] == ["potassium_high", "potassium_high_30min", "potassium_value"]
     found = label_visit(np.array([0.0]), rows(*((0, 0, t, t, v, 3.5, 5.0) for t, v in results)), PLAN, heads)
-    assert int(found.binary[0, 1]) == says
+    assert int(found.binary[0, 1]) == expected
 
 
-def test_a_censored_value_is_no_regression_target():
+def test_a_censored_value_is_not_a_regression_target():
     heads = candidate_heads(PLAN)
     found = label_visit(np.array([0.0]), rows((0, 1, 10, 20, 8.0, 3.5, 5.0)), PLAN, heads)
     assert found.binary[0, 0] == 1
@@ -125,7 +125,7 @@ def test_units(lab, unit, factor):
 def test_every_lab_knows_its_own_unit_and_conversions_agree():
     for lab in catalogue().values():
         assert factor_to_catalogue(lab, lab.unit, {}) == 1.0
-    # mmol/L to mg/dL and back by the molar masses of the periodic table, in g/mol.
+    # mmol/L to mg/dL and back with the molar masses, in g/mol.
     for lab, mass in (("calcium", 40.078), ("magnesium", 24.305), ("phosphate", 30.974), ("glucose", 180.16),
                       ("bun", 28.014)):  # fmt: skip
         assert factor_to_catalogue(catalogue()[lab], "mmol/L", {}) == pytest.approx(mass / 10, rel=1e-4)

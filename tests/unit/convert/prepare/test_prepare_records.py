@@ -1,4 +1,4 @@
-"""A folder of WFDB or EDF recordings with a CSV of results, by the same path."""
+"""`anyecg prepare` on a folder of WFDB or EDF recordings with a CSV of results."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_wfdb_with_times_and_without(folder, capsys):
     data = PreparedDataset(folder.parent / "out")
     (shard,) = data.shards("train")
     of = {name: np.flatnonzero(shard.patient == f"p-{name}") for name in ("r0", "r1", "r2", "gap", "brief", "slow")}
-    # Segments whose middle is at 5, 15, 25 s; the result came at 22 s.
+    # The middles of the segments are at 5, 15 and 25 s; the result was reported at 22 s.
     assert {name: len(found) for name, found in of.items()} == {
         "r0": 2,
         "r1": 2,
@@ -98,7 +98,7 @@ def test_edf(folder, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("table", "says"),
+    ("table", "expected"),
     [
         ("", "empty"),
         ("record,patient\n", "lacks the column name, value, unit"),
@@ -109,14 +109,14 @@ def test_edf(folder, tmp_path):
         (HEAD + "a/r0,p,K,1,mmol/L,,,,,\na/r0,q,K,1,mmol/L,,,,,\n", "two patients"),
     ],
 )
-def test_bad_tables(folder, capsys, table, says):
+def test_bad_tables_are_refused(folder, capsys, table, expected):
     assert run(folder, table) == 3
     err = capsys.readouterr().err
-    assert says in err
+    assert expected in err
     assert err.count("\n") == 1
 
 
-def test_without_a_column_part_patients_are_spread_by_their_identifier():
+def test_without_a_part_column_patients_are_split_by_a_hash_of_their_identifier():
     parts = [part_of(f"patient {i}") for i in range(2000)]
     assert [round(parts.count(p) / 2000, 1) for p in ("train", "val", "test")] == [0.8, 0.1, 0.1]
     assert parts == [part_of(f"patient {i}") for i in range(2000)]

@@ -1,4 +1,4 @@
-"""What `anyecg prepare` refuses, each in one line with its exit code, and what it says."""
+"""`anyecg prepare` refuses bad input with a one-line message and the right exit code."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def refused(capsys, code: int, *argv: str) -> str:
     return err
 
 
-def test_a_wrong_folder_says_what_was_expected_where(tmp_path, capsys):
+def test_a_wrong_folder_lists_the_expected_files(tmp_path, capsys):
     out = str(tmp_path / "out")
     assert "does not exist" in refused(capsys, 3, "--mcmed", str(tmp_path / "none"), "--out", out)
     (tmp_path / "empty").mkdir()
@@ -47,11 +47,11 @@ def test_a_wrong_folder_says_what_was_expected_where(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(("keep", "says"), [(0, "is empty"), (1, "no rows")])
-def test_an_empty_table_of_results(cohort, tmp_path, capsys, keep, says):
+@pytest.mark.parametrize(("keep", "expected"), [(0, "is empty"), (1, "no rows")])
+def test_an_empty_table_of_results(cohort, tmp_path, capsys, keep, expected):
     lines = (cohort / "labs.csv").read_text().splitlines(keepends=True)
     (cohort / "labs.csv").write_text("".join(lines[:keep]))
-    assert says in refused(capsys, 3, "--mcmed", str(cohort), "--out", str(tmp_path / "out"))
+    assert expected in refused(capsys, 3, "--mcmed", str(cohort), "--out", str(tmp_path / "out"))
 
 
 def test_a_missing_column_is_named(cohort, tmp_path, capsys):
@@ -75,7 +75,7 @@ def test_unknown_units_are_listed_and_never_guessed(cohort, tmp_path, capsys):
     assert "ignored_unit" in capsys.readouterr().out
 
 
-def test_a_corrupt_signal_stops_unless_it_is_left_out(cohort, tmp_path, capsys):
+def test_a_corrupt_signal_stops_the_run_unless_it_is_skipped(cohort, tmp_path, capsys):
     path = min(cohort.glob("waveforms/*/*/II/*.dat"))
     path.write_bytes(path.read_bytes()[:-1000])
     argv = ("--mcmed", str(cohort), "--out", str(tmp_path / "out"))
@@ -104,7 +104,7 @@ def test_a_patient_in_two_parts_is_refused(cohort, tmp_path, capsys):
     assert f"patient {mrn} is in both" in refused(capsys, 3, *argv)
 
 
-def test_a_folder_of_something_else_is_not_touched(cohort, tmp_path, capsys):
+def test_a_folder_with_other_files_is_not_touched(cohort, tmp_path, capsys):
     out = tmp_path / "out"
     out.mkdir()
     (out / "thesis.doc").write_text("dear")
@@ -116,7 +116,7 @@ def test_a_folder_of_something_else_is_not_touched(cohort, tmp_path, capsys):
     assert "another data set" in refused(capsys, 2, *argv, "--split", "chrono")
 
 
-def test_a_full_disk_is_one_line(cohort, tmp_path):
+def test_a_full_disk_gives_a_one_line_error(cohort, tmp_path):
     code = (
         "import resource, sys; resource.setrlimit(resource.RLIMIT_FSIZE, (15000, 15000));"
         "from edge.cli.main import main; sys.exit(main(sys.argv[1:]))"
@@ -130,7 +130,7 @@ def test_a_full_disk_is_one_line(cohort, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "says"),
+    ("text", "expected"),
     [
         ("[pairing]\nmodes = 'x'", "unknown key modes"),
         ("pears = 1", "unknown key pears"),
@@ -153,10 +153,10 @@ def test_a_full_disk_is_one_line(cohort, tmp_path):
         ("=", "not valid TOML"),
     ],
 )
-def test_label_files_are_checked(text, says):
+def test_label_files_are_checked(text, expected):
     with pytest.raises(InputError, match=r"l\.toml") as caught:
         parse_plan(text, "l.toml")
-    assert says in str(caught.value)
+    assert expected in str(caught.value)
 
 
 def test_label_files_that_cannot_be_read(tmp_path):
@@ -168,7 +168,7 @@ def test_label_files_that_cannot_be_read(tmp_path):
 
 
 def test_the_default_label_file_states_the_defaults():
-    """What the package's file says and what holds without one are the same."""
+    """The label file in the package gives the same plan as an empty label file."""
     plan, bare = read_plan(None), parse_plan("", "l.toml")
     assert (plan.pairing, plan.heads, plan.segments) == (bare.pairing, bare.heads, bare.segments)
     assert [lab.key for lab in plan.labs] == [lab.key for lab in bare.labs]

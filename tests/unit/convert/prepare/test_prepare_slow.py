@@ -1,4 +1,4 @@
-"""`anyecg prepare` at length: killed for real, on a cluster that loses a worker, and its memory."""
+"""`anyecg prepare` in long runs: killed processes, a cluster that loses a worker, and memory."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def wanted(cohort, tmp_path_factory) -> dict[str, bytes]:
 
 def test_kills_at_random_moments_change_no_byte(cohort, wanted, tmp_path):
     out, rng, kills = tmp_path / "p", random.Random(5), 0
-    # A long way from the start, so that the interpreter's own start does not take all the kills.
+    # Wait until the run has started, so that not every kill hits the start of the interpreter.
     for _ in range(12):
         process = subprocess.Popen(command(cohort, out, "--scheduler", rng.choice(["none", "threads:2"])),
                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
@@ -66,7 +66,7 @@ def test_kills_at_random_moments_change_no_byte(cohort, wanted, tmp_path):
 
 def test_a_worker_that_dies_loses_and_doubles_nothing(cohort, wanted, tmp_path):
     out = tmp_path / "p"
-    # The paths are those of this folder, and the workers stand in another.
+    # The paths are relative to this folder, and the workers have another working directory.
     argv = command(cohort, Path(os.path.relpath(out, cohort.parent)), "--scheduler")
     argv[argv.index("--mcmed") + 1] = cohort.name
     with cluster(tmp_path, 2) as (address, workers, _):
@@ -77,15 +77,15 @@ def test_a_worker_that_dies_loses_and_doubles_nothing(cohort, wanted, tmp_path):
         running = run.poll() is None or (run.returncode, run.communicate()[1])
         workers[0].kill()
         _, err = run.communicate(timeout=300)
-        assert running is True, "it was over before the worker died"
+        assert running is True, "the run ended before the worker was killed"
         assert run.returncode == 0, err
     assert files_of(out) == wanted
     PreparedDataset(out).verify()
 
 
 def test_memory_does_not_grow_with_the_data(tmp_path):
-    """Ten patients and three hundred, the same shards."""
-    # Not getrusage: a child process begins with the peak of the process that started it.
+    """Peak memory is the same for ten and for three hundred patients, with shards of the same size."""
+    # Not getrusage: a child process inherits the peak of its parent.
     code = (
         "import sys; from edge.process import budget; from edge.cli.main import main; rc = main(sys.argv[1:]);"
         "print('peak', budget.peak_rss_mib()); sys.exit(rc)"
@@ -109,7 +109,7 @@ def test_the_benchmark_holds():
 
 
 SBATCH = """#!{python}
-# What the recipe asks of SLURM: a job is started and has a number.
+# The part of SLURM that the recipe needs: start a job and print its number.
 import subprocess, sys
 job = subprocess.Popen(["bash", sys.argv[-1]], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                        stderr=subprocess.DEVNULL, start_new_session=True)
@@ -123,8 +123,8 @@ for job in sys.argv[1:]:
 """
 
 
-def test_the_slurm_page_is_true(cohort, wanted, tmp_path):
-    """The page's script and commands, with a queue that starts every job at once."""
+def test_the_slurm_page_matches_the_code(cohort, wanted, tmp_path):
+    """The script and the commands of the page work with a queue that starts every job at once."""
     pytest.importorskip("dask_jobqueue", reason="dask-jobqueue is not installed")
     page = (Path(__file__).resolve().parents[4] / "docs" / "prepare-slurm.md").read_text()
     program = re.search(r"```python\n(.*?)```", page, re.DOTALL)
@@ -138,7 +138,7 @@ def test_the_slurm_page_is_true(cohort, wanted, tmp_path):
         (tmp_path / name).write_text(text.format(python=sys.executable))
         (tmp_path / name).chmod(0o755)
     env = {**os.environ, "PATH": f"{tmp_path}:{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    with (tmp_path / "said").open("w") as said:
-        done = subprocess.run(["bash", "-c", script[1]], cwd=tmp_path, env=env, timeout=300, stdout=said, stderr=said)
-    assert done.returncode in (0, 143), (tmp_path / "said").read_text()
+    with (tmp_path / "log").open("w") as log:
+        done = subprocess.run(["bash", "-c", script[1]], cwd=tmp_path, env=env, timeout=300, stdout=log, stderr=log)
+    assert done.returncode in (0, 143), (tmp_path / "log").read_text()
     assert files_of(tmp_path / "prepared") == wanted

@@ -1,4 +1,4 @@
-"""The simulated cohort: the same for a seed, hard to read where it should be, impossible to read for sodium."""
+"""The simulated cohort: reproducible from its seed, with labs that are hard to predict, and sodium impossible."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from convert.cli import simulate as cli_simulate
 from convert.datasets.labcatalogue import catalogue
 from convert.datasets.mcmed import McMedDataset
 from convert.demo.oracle import HEADS, is_abnormal, oracle_auroc
-from convert.simulate.cohort import MOST_VISITS, draw_visit, visits_of
+from convert.simulate.cohort import MAX_VISITS, draw_visit, visits_of
 from convert.simulate.couplings import COUPLINGS, LIMITS, couple, markdown
 from convert.simulate.patient import FS_HZ, SIMULATOR_VERSION, simulate_patient
 from convert.simulate.write import CohortPlan, csn_of, mrn_of, write_cohort
@@ -43,8 +43,8 @@ def test_a_patient_is_a_function_of_seed_and_index() -> None:
     assert not np.array_equal(other.ecg_mv, b.ecg_mv)
 
 
-def test_a_seed_still_gives_the_patient_it_gave() -> None:
-    """Whoever changes these values raises SIMULATOR_VERSION: trained bundles and caches name a seed."""
+def test_a_seed_still_gives_the_same_patient() -> None:
+    """A change of these values needs a new SIMULATOR_VERSION, because trained bundles and caches name a seed."""
     patient = simulate_patient(1, 0, 10.0)
     assert SIMULATOR_VERSION == 2
     labs = [patient.labs[key] for key in ("potassium", "calcium", "hemoglobin", "sodium")]
@@ -69,7 +69,7 @@ def test_every_ecg_is_finite_and_in_range() -> None:
 
 
 @pytest.mark.parametrize("bad", [(-1, 0, 10.0), (0, -1, 10.0), (0, 0, 0.0), (0, 0, math.nan), (0, 0, 1e9)])
-def test_impossible_requests(bad: tuple[int, int, float]) -> None:
+def test_impossible_requests_are_refused(bad: tuple[int, int, float]) -> None:
     with pytest.raises(UsageError):
         simulate_patient(*bad)
 
@@ -85,7 +85,7 @@ def test_sourced_slopes_are_the_published_ones() -> None:
     assert moved(magnesium=2.05 + 0.1 * 2.4305).qtc_ms - moved().qtc_ms == pytest.approx(0.72, abs=0.02)
 
 
-def test_potassium_moves_what_it_should() -> None:
+def test_potassium_changes_its_features() -> None:
     high, low, normal = moved(potassium=6.8), moved(potassium=2.6), moved()
     assert high.t_mv > 1.5 * normal.t_mv
     assert high.t_ms < 0.8 * normal.t_ms
@@ -97,18 +97,18 @@ def test_potassium_moves_what_it_should() -> None:
     assert low.qtc_ms > normal.qtc_ms
 
 
-def test_low_calcium_lengthens_st_and_leaves_t_alone() -> None:
+def test_low_calcium_lengthens_st_and_does_not_change_t() -> None:
     low = moved(calcium=7.0)
     assert low.qtc_ms > moved().qtc_ms + 20
     assert (low.t_ms, low.t_mv, low.qrs_ms) == (moved().t_ms, moved().t_mv, moved().qrs_ms)
 
 
-def test_sodium_does_nothing() -> None:
+def test_sodium_has_no_effect() -> None:
     assert moved(sodium=110.0) == moved()
     assert "sodium" not in {row.lab for row in COUPLINGS}
 
 
-def test_what_has_no_source_says_so() -> None:
+def test_couplings_without_a_source_are_marked() -> None:
     for row in COUPLINGS:
         assert row.source or row.arbitrary, row
         assert row.lab in catalogue()
@@ -121,7 +121,7 @@ def test_the_document_has_the_table_of_the_code() -> None:
     assert markdown() in document.read_text(encoding="utf-8")
 
 
-def test_missing_labs_do_nothing_and_extremes_stay_in_range() -> None:
+def test_missing_labs_have_no_effect_and_extremes_stay_in_range() -> None:
     assert couple(EcgParams(), {"potassium": math.nan}) == EcgParams()
     wild = moved(potassium=12.0, calcium=3.0, glucose=5.0, hemoglobin=2.0, free_t4=20.0, magnesium=10.0)
     for feature, (low, high) in LIMITS.items():
@@ -138,7 +138,7 @@ def test_abnormal_values_are_frequent_enough_to_train_on() -> None:
     assert set(visits[0].labs) <= set(catalogue())
 
 
-def test_sodium_is_independent_of_everything_that_acts() -> None:
+def test_sodium_is_independent_of_all_labs_with_an_effect() -> None:
     visits = [draw_visit(2, i) for i in range(3000)]
     sodium = [v.labs["sodium"] for v in visits]
     for key in ("potassium", "calcium", "magnesium", "glucose", "hemoglobin", "free_t4", "creatinine"):
@@ -151,7 +151,7 @@ def test_sodium_is_independent_of_everything_that_acts() -> None:
 
 @pytest.mark.slow
 def test_oracle_finds_potassium_and_not_sodium() -> None:
-    """Small scale; docs/simulator.md has the numbers of a large one."""
+    """A small cohort; docs/simulator.md has the figures of a large one."""
     found = {(r.lab, r.direction): r.auroc for r in oracle_auroc(1500, 11)}
     assert 0.72 < found["potassium", "low"] < 0.93
     assert 0.72 < found["potassium", "high"] < 0.93
@@ -165,17 +165,17 @@ def test_oracle_finds_potassium_and_not_sodium() -> None:
 def test_identifiers_are_unique() -> None:
     n = 20_000
     assert len({mrn_of(i) for i in range(n)}) == n
-    assert len({csn_of(i, v) for i in range(n) for v in range(MOST_VISITS)}) == MOST_VISITS * n
+    assert len({csn_of(i, v) for i in range(n) for v in range(MAX_VISITS)}) == MAX_VISITS * n
 
 
-def test_patients_come_as_often_as_asked_for() -> None:
-    # By seed, so that the patients of cohorts which were made before do not change.
+def test_patients_have_the_requested_number_of_visits() -> None:
+    # The default must not change the patients of earlier cohorts.
     assert [visits_of(9, i) for i in range(40)] == [1 + (visits_of(9, i, 1.0 / 0.88) > 1) for i in range(40)]
     for mean in (1.0, 1.68, 3.0):
         counts = [visits_of(9, i, mean) for i in range(4000)]
-        # A geometric count has the variance mean * (mean - 1); five standard errors.
+        # A geometric count has the variance mean * (mean - 1); the tolerance is five standard errors.
         assert abs(np.mean(counts) - mean) <= 5 * math.sqrt(mean * (mean - 1) / len(counts)) + 0.02, mean
-    assert max(visits_of(9, i, 4.0) for i in range(4000)) == MOST_VISITS
+    assert max(visits_of(9, i, 4.0) for i in range(4000)) == MAX_VISITS
 
 
 def test_many_visits_are_written_and_split_by_patient(tmp_path: Path) -> None:
@@ -208,16 +208,16 @@ def test_the_same_bytes_for_a_seed(tmp_path: Path) -> None:
     assert "not people" in (tmp_path / "a" / "NOTICE").read_text(encoding="utf-8")
 
 
-def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_with_files_is_not_touched(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("mine", encoding="utf-8")
     with pytest.raises(OutputError, match="not empty"):
         write_cohort(CohortPlan(1, 1, 10.0), tmp_path)
-    with pytest.raises(OutputError, match="no folder"):
+    with pytest.raises(OutputError, match="is not a folder"):
         write_cohort(CohortPlan(1, 1, 10.0), tmp_path / "mine.txt")
     assert [p.name for p in tmp_path.iterdir()] == ["mine.txt"]
 
 
-def test_nothing_half_written_stays(tmp_path: Path) -> None:
+def test_no_partial_cohort_remains(tmp_path: Path) -> None:
     def stop(done: int) -> None:
         raise KeyboardInterrupt
 
@@ -233,13 +233,13 @@ def test_nothing_half_written_stays(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("bad", [(0, 1, 20.0), (1, -1, 20.0), (1, 1, 1.0), (10**9, 1, 20.0), (1, 1, math.nan)])
-def test_impossible_plans(bad: tuple[int, int, float]) -> None:
+def test_impossible_plans_are_refused(bad: tuple[int, int, float]) -> None:
     with pytest.raises(UsageError):
         CohortPlan(*bad)
 
 
-def test_more_than_the_disk_holds(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="MB free"):
+def test_a_cohort_larger_than_the_disk_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="MiB free"):
         write_cohort(CohortPlan(400_000, 1, 86400.0), tmp_path / "out")
     assert list(tmp_path.iterdir()) == []
 

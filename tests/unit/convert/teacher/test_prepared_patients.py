@@ -1,4 +1,4 @@
-"""Whoever is in a prepared data set has the hash that bundles know them by."""
+"""Patients have the same hash in a prepared data set and in bundles."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LABELS = "[heads]\nmin_values = 1\nmin_positives = 1\n[segments]\nkeep_unlabelle
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("whose")
+    folder = tmp_path_factory.mktemp("patients")
     write_cohort(CohortPlan(patients=12, seed=5, seconds=20.0), folder / "cohort")
     (folder / "labels.toml").write_text(LABELS)
     return folder
@@ -37,9 +37,9 @@ def prepared(root) -> PreparedDataset:
 
 
 def of_recordings(folder: Path, dataset: PreparedDataset, part: str) -> frozenset[bytes]:
-    """The hashes that a bundle distilled from, or validated on, the same patients would have."""
-    theirs = {int(v) for shard in dataset.shards(part) for v in shard.visit}
-    return hashes(r for r in find_recordings(folder) if r.visit in theirs)
+    """Return the hashes of a bundle that was distilled from, or validated on, the same patients."""
+    visits = {int(v) for shard in dataset.shards(part) for v in shard.visit}
+    return hashes(r for r in find_recordings(folder) if r.visit in visits)
 
 
 @pytest.mark.parametrize("part", ["train", "val", "test"])
@@ -49,8 +49,8 @@ def test_simulated_patients_have_the_hashes_of_their_recordings(root, prepared, 
     assert len(found) == len({p for s in prepared.shards(part) for p in s.patient.tolist()})
 
 
-def test_real_patients_are_known_by_their_number(root, prepared, tmp_path):
-    """Without the simulator's note the same tables are real ones."""
+def test_real_patients_are_identified_by_their_number(root, prepared, tmp_path):
+    """Without the simulator's note, the same tables count as real."""
     shutil.copytree(root / "cohort", tmp_path / "real")
     (tmp_path / "real" / "NOTICE").unlink()
     argv = ["--mcmed", str(tmp_path / "real"), "--labels", str(root / "labels.toml"), "--out", str(tmp_path / "p")]
@@ -61,7 +61,7 @@ def test_real_patients_are_known_by_their_number(root, prepared, tmp_path):
     assert not prepared_hashes(real, "train") & prepared_hashes(prepared, "train")
 
 
-def test_recordings_of_a_folder_are_known_by_name_and_size(root, tmp_path):
+def test_recordings_of_a_folder_are_identified_by_name_and_size(root, tmp_path):
     folder, table = tmp_path / "records", tmp_path / "labs.csv"
     folder.mkdir()
     rows = [["record", "patient", "name", "value", "unit", "low", "high", "part"]]
@@ -85,5 +85,5 @@ def test_recordings_of_a_folder_are_known_by_name_and_size(root, tmp_path):
 def test_data_of_an_older_version_are_refused(prepared, tmp_path):
     manifest = {k: v for k, v in prepared.manifest.items() if k != "origin"}
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(InputError, match="does not say whose recordings"):
+    with pytest.raises(InputError, match="does not say where the recordings"):
         prepared_hashes(PreparedDataset(tmp_path), "train")

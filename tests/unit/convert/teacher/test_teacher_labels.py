@@ -1,4 +1,4 @@
-"""Windows for teacher and student, shards that survive kills, disturbances, and hard labels."""
+"""Windows for teacher and student, shards after interrupted runs, disturbances, and hard labels."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from convert.simulate.patient import simulate_patient
 from convert.simulate.wearable import PATCH_RATES_HZ, Wearable, disturb, through_rate
 from convert.simulate.write import CohortPlan, write_cohort
 from convert.teacher.hard_labels import hard_labels
-from convert.teacher.soft_labels import LabelPlan, label
+from convert.teacher.soft_labels import WindowPlan, label
 from edge.frontend.stream import StreamFilter, window_input_int8
 from edge.grid.timeline import Timeline, Uniform
 from firmware_bridge.errors import InputError, OutputError, UsageError
@@ -48,8 +48,8 @@ def cohort(tmp_path_factory):
     return out
 
 
-def test_student_and_teacher_see_the_same_ten_seconds(folder):
-    """The context gives the running filter's bits, and the teacher's samples are those under the student's."""
+def test_student_and_teacher_read_the_same_ten_seconds(folder):
+    """The context gives the same bits as the running filter, and teacher and student read the same samples."""
     recording = find_recordings(folder)[0]
     windows = list(windows_of(recording.items(), 1.0))
     assert len(windows) >= 10
@@ -67,14 +67,14 @@ def test_student_and_teacher_see_the_same_ten_seconds(folder):
         assert np.array_equal(student_stream(window.context), stream[first : first + 1250])
         at = round((window.start_s - start_s) * 500)
         assert np.array_equal(window.raw, raw[at : at + 5000])
-    # An impulse of the teacher's signal lies at the same instant of the student's.
+    # An impulse is at the same time in the teacher's and in the student's window.
     context = np.zeros(CONTEXT_SAMPLES)
     context[MARGIN + 4 * 700] = 1.0
     assert int(np.argmax(student_stream(context))) == 700
 
 
 def test_the_grid_of_the_device_gives_the_same_student_windows(folder):
-    """A patch is filtered on a 250 Hz grid, here on 500 Hz: the int8 windows differ by a rounding at most."""
+    """A patch filters on a 250 Hz grid, this code on 500 Hz: the int8 windows differ by rounding only."""
     recording = find_recordings(folder)[1]
     window = next(windows_of(recording.items(), 1.0))
     timeline, device = Timeline(250), StreamFilter(250)
@@ -86,12 +86,12 @@ def test_the_grid_of_the_device_gives_the_same_student_windows(folder):
     stream = np.concatenate(parts)
     shift = (window.start_s - start_s - 1.112) * 125
     ours = window_input_int8(student_stream(window.context)).astype(int)
-    theirs = window_input_int8(stream[round(shift) : round(shift) + 1250]).astype(int)
+    on_device = window_input_int8(stream[round(shift) : round(shift) + 1250]).astype(int)
     assert abs(shift - round(shift)) < 0.5
-    assert np.corrcoef(ours, theirs)[0, 1] > (0.9999 if abs(shift - round(shift)) < 0.01 else 0.98)
+    assert np.corrcoef(ours, on_device)[0, 1] > (0.9999 if abs(shift - round(shift)) < 0.01 else 0.98)
 
 
-def test_no_window_spans_a_gap_or_stands_in_noise():
+def test_no_window_spans_a_gap_or_noise():
     ecg = simulate_patient(5, 0, 40.0).ecg_mv.astype(np.float32)
     hole = ecg.copy()
     hole[9000:9100] = np.nan
@@ -106,7 +106,7 @@ def test_no_window_spans_a_gap_or_stands_in_noise():
     assert list(windows_of(iter([block(noise)]), 1.0)) == []
 
 
-def test_few_windows_of_a_long_recording_are_spread_over_it(folder):
+def test_windows_are_spread_over_a_long_recording(folder):
     recording = find_recordings(folder)[0]
     every, _ = chosen_windows(recording, 1.0, 100)
     few, why = chosen_windows(recording, 1.0, 3)
@@ -115,8 +115,8 @@ def test_few_windows_of_a_long_recording_are_spread_over_it(folder):
     assert few[-1].start_s - few[0].start_s >= 0.5 * (every[-1].start_s - every[0].start_s)
 
 
-def test_shards_survive_a_kill_and_damage_and_end_with_the_same_bytes(folder, tmp_path):
-    recordings, plan = find_recordings(folder), LabelPlan(2.0, 4)
+def test_interrupted_and_damaged_shards_end_with_the_same_bytes(folder, tmp_path):
+    recordings, plan = find_recordings(folder), WindowPlan(2.0, 4)
     whole = label(tmp_path / "a", recordings, MomentsTeacher(), plan, None)
     assert len(whole) >= 12
     assert whole.logits.shape == (len(whole), 2)
@@ -137,7 +137,7 @@ def test_shards_survive_a_kill_and_damage_and_end_with_the_same_bytes(folder, tm
     for i, window in enumerate(originals):
         assert np.abs(whole.context(i) - window).max() <= np.ptp(window) / 65000
     shard.unlink()
-    with pytest.raises(InputError, match="altered while it was in use"):
+    with pytest.raises(InputError, match="changed during the run"):
         whole.context(len(whole) - 1)
 
 
@@ -147,14 +147,14 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 from helpers.moments_teacher import MomentsTeacher
 from convert.datasets.pairs import find_recordings
-from convert.teacher.soft_labels import LabelPlan, label
-label(Path({out!r}), find_recordings(Path({data!r})), MomentsTeacher(0.15), LabelPlan(2.0, 4), None)
+from convert.teacher.soft_labels import WindowPlan, label
+label(Path({out!r}), find_recordings(Path({data!r})), MomentsTeacher(0.15), WindowPlan(2.0, 4), None)
 """
 
 
-def test_kill_dash_nine_in_the_middle(folder, tmp_path):
+def test_a_process_killed_with_sigkill_resumes(folder, tmp_path):
     reference, out = tmp_path / "whole", tmp_path / "killed"
-    label(reference, find_recordings(folder), MomentsTeacher(), LabelPlan(2.0, 4), None)
+    label(reference, find_recordings(folder), MomentsTeacher(), WindowPlan(2.0, 4), None)
     script = KILLED.format(tests=str(Path(__file__).resolve().parents[3]), out=str(out), data=str(folder))
     root = str(Path(__file__).resolve().parents[4])
     process = subprocess.Popen([sys.executable, "-c", script], cwd=root)
@@ -165,33 +165,33 @@ def test_kill_dash_nine_in_the_middle(folder, tmp_path):
     process.wait()
     assert not (out / "labels-00001.shard").exists()
     teacher = MomentsTeacher()
-    resumed = label(out, find_recordings(folder), teacher, LabelPlan(2.0, 4), None)
+    resumed = label(out, find_recordings(folder), teacher, WindowPlan(2.0, 4), None)
     assert 0 < teacher.calls < len(resumed)
     shards = sorted(p.name for p in reference.glob("*.shard"))
     assert [(out / n).read_bytes() for n in shards] == [(reference / n).read_bytes() for n in shards]
 
 
-def test_a_work_folder_belongs_to_one_teacher_and_plan(folder, tmp_path):
+def test_a_work_folder_is_bound_to_one_teacher_and_plan(folder, tmp_path):
     recordings = find_recordings(folder)[:1]
-    label(tmp_path, recordings, MomentsTeacher(), LabelPlan(2.0, 4), None)
+    label(tmp_path, recordings, MomentsTeacher(), WindowPlan(2.0, 4), None)
     other = MomentsTeacher()
     other.identity = "1"
-    for teacher, plan in ((other, LabelPlan(2.0, 4)), (MomentsTeacher(), LabelPlan(2.0, 5))):
+    for teacher, plan in ((other, WindowPlan(2.0, 4)), (MomentsTeacher(), WindowPlan(2.0, 5))):
         with pytest.raises(UsageError, match="another teacher"):
             label(tmp_path, recordings, teacher, plan, None)
 
 
-def test_a_full_disk_is_one_line(folder):
+def test_a_full_disk_gives_a_one_line_error(folder):
     recordings = find_recordings(folder)[:1]
     with pytest.raises(OutputError):
-        label(Path("/dev/full/x"), recordings, MomentsTeacher(), LabelPlan(), None)
+        label(Path("/dev/full/x"), recordings, MomentsTeacher(), WindowPlan(), None)
 
 
-def test_no_usable_recording_says_why(tmp_path):
+def test_an_error_names_the_reason_of_an_unusable_recording(tmp_path):
     (tmp_path / "notes.csv").write_text("hello\nworld\n")
     recordings = find_recordings(tmp_path)
-    with pytest.raises(InputError, match="no usable recording among 1: notes"):
-        label(tmp_path / "w", recordings, MomentsTeacher(), LabelPlan(), None)
+    with pytest.raises(InputError, match="none of 1 recordings has a usable window; notes"):
+        label(tmp_path / "w", recordings, MomentsTeacher(), WindowPlan(), None)
     with pytest.raises(InputError, match="no usable recording"):
         find_recordings(tmp_path / "w")
     with pytest.raises(InputError, match="no data folder"):
@@ -199,7 +199,7 @@ def test_no_usable_recording_says_why(tmp_path):
 
 
 @pytest.mark.parametrize("name", [*OFF, "all"])
-def test_disturbances_leave_an_ecg_that_can_be_recognised(folder, name):
+def test_a_disturbed_ecg_is_still_recognisable(folder, name):
     context = next(windows_of(find_recordings(folder)[2].items(), 5.0)).context
     clean = student_stream(context)
     options = Wearable(**{k: 1.0 if name in (k, "all") else 0.0 for k in OFF})
@@ -224,7 +224,7 @@ def test_no_disturbance_changes_nothing(folder):
 
 
 @pytest.mark.parametrize("fs_hz", PATCH_RATES_HZ)
-def test_a_lower_rate_keeps_what_it_can_hold(fs_hz):
+def test_a_lower_rate_keeps_the_frequencies_below_its_limit(fs_hz):
     t = np.arange(CONTEXT_SAMPLES) / 500.0
     x = np.sin(2 * np.pi * 30.0 * t)
     y = through_rate(x, fs_hz, 0.0)
@@ -234,7 +234,7 @@ def test_a_lower_rate_keeps_what_it_can_hold(fs_hz):
 
 def test_labels_by_recording(folder, tmp_path):
     recordings = find_recordings(folder)
-    labels = label(tmp_path / "w", recordings, MomentsTeacher(), LabelPlan(4.0, 2), None)
+    labels = label(tmp_path / "w", recordings, MomentsTeacher(), WindowPlan(4.0, 2), None)
     table = tmp_path / "labels.csv"
     table.write_text("record,potassium_high,potassium\np01,1,6.5\np02,0,\n")
     hard = hard_labels(tmp_path, HEADS, recordings, labels)
@@ -245,9 +245,9 @@ def test_labels_by_recording(folder, tmp_path):
     for text, message in (
         ("record,potassium_high\nnobody,1\n", "line 2: the data have no record 'nobody'"),
         ("record,potassum\np01,1\n", "no output 'potassum'"),
-        ("record,potassium_high\np01,2\n", "not 0 or 1"),
+        ("record,potassium_high\np01,2\n", "expected 0 or 1"),
         ("who,potassium_high\np01,1\n", "neither a column"),
-        ("record,potassium_high\np01,\n", "no label of any output"),
+        ("record,potassium_high\np01,\n", "has no label for any window and output"),
     ):
         table.write_text(text)
         with pytest.raises(InputError, match=message):
@@ -259,7 +259,7 @@ def test_labels_by_recording(folder, tmp_path):
 def test_labels_of_a_cohort_agree_with_its_table(cohort, tmp_path):
     recordings = find_recordings(cohort)
     assert {r.patient for r in recordings} != {r.name for r in recordings}
-    labels = label(tmp_path, recordings, MomentsTeacher(), LabelPlan(5.0, 2), None)
+    labels = label(tmp_path, recordings, MomentsTeacher(), WindowPlan(5.0, 2), None)
     hard = hard_labels(cohort, HEADS, recordings, labels)
     both = ~np.isnan(hard).any(axis=1)
     assert both.sum() > len(labels) / 3
@@ -271,8 +271,8 @@ def test_labels_of_another_cohort_are_refused(cohort, tmp_path):
     other = tmp_path / "other"
     write_cohort(CohortPlan(2, 9, 20.0), other)
     recordings = find_recordings(cohort)
-    labels = label(tmp_path / "w", recordings, MomentsTeacher(), LabelPlan(5.0, 2), None)
-    with pytest.raises(InputError, match="does not know the visit"):
+    labels = label(tmp_path / "w", recordings, MomentsTeacher(), WindowPlan(5.0, 2), None)
+    with pytest.raises(InputError, match="does not have the visit"):
         hard_labels(other, HEADS, recordings, labels)
 
 

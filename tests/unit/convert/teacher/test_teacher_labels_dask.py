@@ -1,4 +1,4 @@
-"""Labelling past one process: Dask's threads and processes, and a cluster that loses a worker or its head."""
+"""Labelling with Dask: threads, processes, and a cluster that loses a worker or its scheduler."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from convert.teacher import share as teacher_share
 from convert.teacher import soft_labels as teacher_labels
 from convert.teacher.open import LiteRtTeacher, float_model
 from convert.teacher.share import SharedTeacher, share, teacher_of
-from convert.teacher.soft_labels import Crew, LabelPlan, label
+from convert.teacher.soft_labels import Crew, WindowPlan, label
 from firmware_bridge.errors import InputError, LinkError, MissingExtraError, UsageError
 from helpers.local_cluster import cluster
 from helpers.moments_teacher import HEADS, MomentsTeacher, write_folder
 
-PLAN = LabelPlan(2.0, 4)
+PLAN = WindowPlan(2.0, 4)
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def labels_of(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("scheduler", ["none", "threads:2", "processes:2"])
-def test_the_same_bytes_whoever_labels(folder, teacher, wanted, tmp_path, scheduler, monkeypatch):
+def test_every_scheduler_gives_the_same_bytes(folder, teacher, wanted, tmp_path, scheduler, monkeypatch):
     monkeypatch.chdir(folder.parent)
     work = Path(os.path.relpath(tmp_path / "w"))
     label(work, find_recordings(Path(folder.name)), teacher, PLAN, None, Crew(scheduler, tmp_path / "shared"))
@@ -62,14 +62,14 @@ def test_the_same_bytes_whoever_labels(folder, teacher, wanted, tmp_path, schedu
     assert [p.name for p in kept] == ([] if scheduler == "none" else ["teacher-5555555555555555.tflite"])
 
 
-def test_a_teacher_of_another_kind_is_handed_over_as_it_is(folder, tmp_path):
+def test_a_teacher_of_another_class_is_shared_as_it_is(folder, tmp_path):
     recordings = find_recordings(folder)
     label(tmp_path / "a", recordings, MomentsTeacher(), PLAN, None)
     label(tmp_path / "b", recordings, MomentsTeacher(), PLAN, None, Crew("threads:2"))
     assert labels_of(tmp_path / "a") == labels_of(tmp_path / "b")
 
 
-def test_a_job_says_where_the_teacher_is_and_a_thread_opens_it_once(teacher, tmp_path, monkeypatch):
+def test_a_job_carries_the_path_of_the_teacher_and_a_thread_opens_it_once(teacher, tmp_path, monkeypatch):
     given = share(teacher, tmp_path)
     assert isinstance(given, SharedTeacher)
     assert len(pickle.dumps(given)) < 2000 < len(teacher.given[0])
@@ -86,7 +86,7 @@ def test_a_job_says_where_the_teacher_is_and_a_thread_opens_it_once(teacher, tmp
     other.start()
     other.join()
     assert len(opened) == len(set(opened)) == 2
-    # What lies there is another teacher's, or damaged: it is written anew, and nobody labels with what is not his.
+    # The file belongs to another teacher or is damaged: it is written again, and no worker uses the wrong model.
     given.path.write_bytes(given.path.read_bytes()[:-1])
     teacher_share._model.cache_clear()
     with pytest.raises(InputError, match="does not find the teacher"):
@@ -96,8 +96,8 @@ def test_a_job_says_where_the_teacher_is_and_a_thread_opens_it_once(teacher, tmp
     assert teacher_of(given) is first
 
 
-def test_a_shard_that_shows_up_late_is_waited_for(folder, teacher, wanted, tmp_path, monkeypatch):
-    """As NFS does: made elsewhere, and not there yet."""
+def test_the_run_waits_for_a_shard_that_appears_late(folder, teacher, wanted, tmp_path, monkeypatch):
+    """As on NFS: another machine has made the shard, and it is not visible yet."""
     monkeypatch.setattr(teacher_labels, "LOOK_S", 0.05)
 
     def late(jobs, scheduler, make):
@@ -113,7 +113,7 @@ def test_a_shard_that_shows_up_late_is_waited_for(folder, teacher, wanted, tmp_p
     assert labels_of(tmp_path) == wanted
 
 
-def test_what_cannot_be_is_one_line(folder, teacher, tmp_path, monkeypatch):
+def test_impossible_options_give_a_one_line_error(folder, teacher, tmp_path, monkeypatch):
     monkeypatch.setattr("convert.compute.schedule.CONNECT_S", 0.3)
     recordings = find_recordings(folder)
     with pytest.raises(LinkError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9"):
@@ -129,7 +129,7 @@ def test_what_cannot_be_is_one_line(folder, teacher, tmp_path, monkeypatch):
             label(tmp_path, recordings, teacher, PLAN, None, Crew(scheduler))
 
 
-def test_a_worker_process_that_is_killed_is_one_line(folder, tmp_path):
+def test_a_killed_worker_process_gives_a_one_line_error(folder, tmp_path):
     with pytest.raises(LinkError, match="was killed"):
         label(tmp_path, find_recordings(folder), KilledTeacher(), PLAN, None, Crew("processes:1"))
 
@@ -140,7 +140,7 @@ class KilledTeacher(MomentsTeacher):
 
 
 def after(folder: Path, shards: int, act) -> threading.Thread:
-    """Does something as soon as a folder has so many shards."""
+    """Call a function as soon as a folder has a number of shards."""
 
     def watch():
         deadline = time.monotonic() + 120
@@ -178,12 +178,12 @@ def test_a_worker_that_dies_loses_and_doubles_nothing(long, teacher, tmp_path):
         killer.join()
         assert workers[0].poll() is not None
         assert workers[1].poll() is None
-    assert left[0] > 8, "it was nearly over before the worker died"
+    assert left[0] > 8, "the run was nearly over before the worker was killed"
     assert labels_of(out) == whole
 
 
 @pytest.mark.slow
-def test_a_scheduler_that_dies_is_one_line_and_what_is_done_is_kept(long, teacher, tmp_path):
+def test_a_scheduler_that_dies_gives_a_one_line_error_and_finished_shards_are_kept(long, teacher, tmp_path):
     recordings = find_recordings(long)
     standing = tmp_path / "elsewhere"
     standing.mkdir()

@@ -1,4 +1,4 @@
-"""From a training's folder to a judged student: outputs, plan and patients travel with it, over data with dirt."""
+"""From the folder of a training to a judged student, on data with dirt: outputs, plan and patients are passed on."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from convert.labels.travelling_plan import plan_file, read_bundle_plan
 from convert.simulate.dirt import plant_dirt
 from convert.simulate.write import CohortPlan, write_cohort
 from convert.teacher.patients import hashes, patients_file, read_patients
-from convert.teacher.place import brought_by
+from convert.teacher.place import provenance_of
 from edge.bundle.reader import load_bundle
 from firmware_bridge.errors import InputError
 from helpers.tiny_student import TINY
@@ -44,7 +44,7 @@ PLAN = parse_plan("[labs.potassium]\n[labs.hemoglobin]\n", "labels.toml")
 
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory) -> Path:
-    """With every dirt of the simulator, and a header, a signal and a file that are damaged."""
+    """Return a cohort with all dirt of the simulator, and with a damaged header, signal and file."""
     root = tmp_path_factory.mktemp("story") / "cohort"
     write_cohort(CohortPlan(40, 8, 24.0), root)
     plant_dirt(root, 8)
@@ -57,7 +57,7 @@ def cohort(tmp_path_factory) -> Path:
 
 
 def teacher_folder(folder: Path, cohort: Path) -> Path:
-    """What a training leaves, of a network with random weights."""
+    """Return the output folder of a training, for a network with random weights."""
     folder.mkdir()
     net = Net1D(1, 8, 1.0, (8, 16), (1, 1), 16, 4, 8, len(OUTPUTS))
     write_checkpoint(folder / "teacher.pth", to_tensors(net), facts={"epoch": 1, "stride": 4, "use_bn": 1})
@@ -65,8 +65,8 @@ def teacher_folder(folder: Path, cohort: Path) -> Path:
     (folder / "labels.json").write_bytes(plan_file(PLAN))
     data, recordings = McMedDataset(cohort), find_recordings(cohort)
     split = {part: set(data.split(part)) for part in ("train", "val")}
-    met = {part: hashes(r for r in recordings if r.visit in some) for part, some in split.items()}
-    (folder / "patients.json").write_bytes(patients_file(met))
+    seen = {part: hashes(r for r in recordings if r.visit in some) for part, some in split.items()}
+    (folder / "patients.json").write_bytes(patients_file(seen))
     return folder
 
 
@@ -90,25 +90,25 @@ def judged(bundle: Path, cohort: Path, out: Path, **more) -> dict:
     return validate(ValidateOptions(str(bundle), cohort, out, **given), None)
 
 
-def test_the_student_keeps_plan_outputs_and_whom_its_teacher_met(student, teacher):
+def test_the_student_keeps_plan_outputs_and_patients_of_its_teacher(student, teacher):
     bundle = load_bundle(student)
     assert [(h.key, h.horizon_min) for h in bundle.manifest.outputs] == [
         (o["key"], o.get("horizon_min")) for o in OUTPUTS
     ]
     assert read_bundle_plan(student) == PLAN
-    parts, met = read_patients(student), brought_by(teacher).patients
-    assert parts["teacher_train"] == met["teacher_train"]
-    assert parts["teacher_val"] == met["teacher_val"]
+    parts, seen = read_patients(student), provenance_of(teacher).patients
+    assert parts["teacher_train"] == seen["teacher_train"]
+    assert parts["teacher_val"] == seen["teacher_val"]
     assert all(parts[name] for name in ("train", "validation", "calibration", "test"))
-    assert not parts["test"] & (met["teacher_train"] | met["teacher_val"])
-    assert not parts["calibration"] & met["teacher_train"]
-    assert parts["train"] <= met["teacher_train"]
+    assert not parts["test"] & (seen["teacher_train"] | seen["teacher_val"])
+    assert not parts["calibration"] & seen["teacher_train"]
+    assert parts["train"] <= seen["teacher_train"]
     skipped = dict(json.loads((student / "validation" / "report.json").read_text())["skipped"])
     assert sum("not a usable WFDB header" in why for why in skipped.values()) == 1
     assert sum("truncated" in why or "cannot read" in why for why in skipped.values()) == 2
 
 
-def test_it_is_judged_by_the_plan_it_brings_on_patients_whom_nobody_met(student, cohort, tmp_path):
+def test_it_is_judged_with_its_own_plan_on_unseen_patients(student, cohort, tmp_path):
     report = judged(student, cohort, tmp_path)
     header = report["header"]
     assert header["labels"]["said_by"] == "bundle"
@@ -131,7 +131,7 @@ def _written(path: Path, plan) -> Path:
 
 
 @pytest.mark.parametrize("split", ["val", "all"])
-def test_whom_the_teacher_met_do_not_judge_the_student(student, cohort, tmp_path, split):
+def test_patients_that_the_teacher_has_seen_do_not_judge_the_student(student, cohort, tmp_path, split):
     with pytest.raises(InputError, match="are in part 'teacher_"):
         judged(student, cohort, tmp_path, split=split)
     with pytest.raises(InputError, match=r"trained the teacher of|'teacher_val' of"):
@@ -140,48 +140,48 @@ def test_whom_the_teacher_met_do_not_judge_the_student(student, cohort, tmp_path
     zipped = shutil.make_archive(str(tmp_path / "zipped"), "zip", student)
     with pytest.raises(InputError, match="are in part 'teacher_"):
         judged(Path(zipped), cohort, tmp_path, split=split)
-    assert brought_by(Path(zipped)) == brought_by(student)
+    assert provenance_of(Path(zipped)) == provenance_of(student)
 
 
-def test_without_patients_new_to_the_teacher_there_is_no_student(cohort, tmp_path, monkeypatch):
+def test_without_unseen_patients_there_is_no_student(cohort, tmp_path, monkeypatch):
     folder = teacher_folder(tmp_path / "t", cohort)
-    everybody = hashes(find_recordings(cohort))
-    (folder / "patients.json").write_bytes(patients_file({"train": everybody, "val": frozenset()}))
+    all_patients = hashes(find_recordings(cohort))
+    (folder / "patients.json").write_bytes(patients_file({"train": all_patients, "val": frozenset()}))
     monkeypatch.setitem(PRESETS, "tiny", TINY)
     words = [folder, "--data", cohort, "--out", tmp_path / "b", "--preset", "tiny", "--windows", 1]
-    with pytest.raises(InputError, match="every patient of the data trained the teacher"):
+    with pytest.raises(InputError, match="the teacher has seen every patient of the data"):
         micro_main([str(w) for w in words])
     assert not (tmp_path / "b").exists()
 
 
-def test_what_a_checkpoint_says_of_itself_is_believed_and_flags_win(teacher, capsys):
+def test_facts_of_a_checkpoint_are_used_and_flags_override_them(teacher, capsys):
     assert inspect([str(teacher)]) == 0
-    said = capsys.readouterr().out
-    assert "stride 4 (as the file says)" in said
-    assert "normalised  yes" in said
+    out = capsys.readouterr().out
+    assert "stride 4 (as the file says)" in out
+    assert "normalised  yes" in out
     assert inspect([str(teacher / "teacher.pth"), "--stride", "2", "--bn", "off"]) == 0
-    said = capsys.readouterr().out
-    assert "stride 2" in said
-    assert "unused" in said
+    out = capsys.readouterr().out
+    assert "stride 2" in out
+    assert "unused" in out
 
 
 @pytest.mark.slow
-def test_a_whole_teacher_keeps_the_same_and_teaches_by_it(cohort, teacher, tmp_path):
+def test_a_converted_teacher_keeps_them_and_passes_them_on(cohort, teacher, tmp_path):
     from convert.cli.convert import foundation
 
     words = [teacher, "--data", cohort, "--labels", cohort, "--out", tmp_path / "f", "--accept-loss"]
     assert foundation([str(w) for w in [*words, "--calibration-windows", 12, "--evaluation-windows", 16]]) == 0
-    met, parts = brought_by(teacher).patients, read_patients(tmp_path / "f")
+    seen, parts = provenance_of(teacher).patients, read_patients(tmp_path / "f")
     assert read_bundle_plan(tmp_path / "f") == PLAN
-    assert parts["teacher_train"] == met["teacher_train"]
+    assert parts["teacher_train"] == seen["teacher_train"]
     assert parts["calibration"]
-    assert parts["calibration"] <= met["teacher_val"]
-    assert not parts["test"] & (met["teacher_train"] | met["teacher_val"])
+    assert parts["calibration"] <= seen["teacher_val"]
+    assert not parts["test"] & (seen["teacher_train"] | seen["teacher_val"])
     assert json.loads((tmp_path / "f" / "manifest.json").read_text())["network"] == {"stride": 4, "use_bn": True}
     words = [tmp_path / "f", "--data", cohort, "--out", tmp_path / "out", "--hop", 5, "--robustness", 0]
     assert validate_main([str(w) for w in [*words, "--resamples", 100, "--quiet"]]) == 0
     with pytest.raises(InputError, match="teacher_val"):
         validate_main([str(w) for w in [*words, "--split", "val", "--quiet"]])
-    found = brought_by(tmp_path / "f")
+    found = provenance_of(tmp_path / "f")
     assert found.plan == PLAN
     assert set(found.patients) == {"teacher_train", "teacher_val", "teacher_calibration"}
