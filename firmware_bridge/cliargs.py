@@ -1,4 +1,4 @@
-"""Argument parsing whose complaints are one line, as every other error's."""
+"""Command-line parsing that reports a wrong argument in one line, like every other error."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from firmware_bridge.errors import UsageError
 
 
 class OneLineParser(argparse.ArgumentParser):
-    """An argument parser without abbreviations that raises what it complains of."""
+    """An argument parser without abbreviations that raises `UsageError` instead of exiting."""
 
     def __init__(self, prog: str, description: str, epilog: str = "") -> None:
         super().__init__(prog=prog, description=description, epilog=epilog, allow_abbrev=False)
 
     def error(self, message: str) -> NoReturn:
-        """Raises the complaint instead of printing usage and leaving.
+        """Raise the error instead of printing the usage and exiting.
 
         Raises:
             UsageError: Always.

@@ -1,21 +1,20 @@
-"""The one tree of errors, with the exit code of each branch.
+"""The tree of errors, with the exit code of each branch.
 
 ::
 
     AnyEcgError                 1   a check or gate failed; base of all
     ├── UsageError              2   wrong flag, URL or config value
     ├── InputError              3   a recording or data set cannot be read or used
-    ├── BundleError             4   a bundle is not what it says
+    ├── BundleError             4   a bundle is not valid
     ├── LinkError               5   a device or transport cannot be reached or opened
-    │   ├── LocalProtocolError      we would have sent what the protocol forbids
+    │   ├── LocalProtocolError      the caller asked for something that the protocol forbids
     │   └── RemoteProtocolError     the device sent what the protocol forbids
     ├── MissingExtraError       6   an optional library is not installed
     │   └── MissingPackageError     the same where no extra names the library
     └── OutputError             7   results cannot be written (disk full, no permission)
 
-Ctrl-C ends with 130 and SIGTERM with 143, after everything received is flushed and the summary printed. A fault of the
-program itself ends with 70 and one line that says where the details were written. ``docs/exit-codes.md`` has the same
-table for users.
+Ctrl-C ends with 130 and SIGTERM with 143, after everything received is flushed and the summary printed. An internal
+error ends with 70 and one line that names the file with the details. ``docs/exit-codes.md`` has the same table.
 """
 
 from __future__ import annotations
@@ -24,17 +23,17 @@ from typing import ClassVar
 
 EXIT_OK = 0
 EXIT_INTERNAL = 70
-"""EX_SOFTWARE of sysexits.h: a fault of this program, not of its input."""
+"""EX_SOFTWARE of sysexits.h: an error in this program, not in its input."""
 EXIT_SIGINT = 130
 EXIT_SIGTERM = 143
 
 
 class AnyEcgError(Exception):
-    """Base of every error that a user can meet.
+    """Base of every error that a user can see.
 
     Args:
         what: One line: what happened, to what.
-        fix: One line: what to do about it; empty where nothing helps.
+        fix: One line: what to do about it; empty if nothing helps.
     """
 
     exit_code: ClassVar[int] = 1
@@ -88,8 +87,8 @@ class MissingExtraError(AnyEcgError):
     """An optional library is not installed.
 
     Args:
-        feature: What needed it.
-        extra: The extra of ``anyecg-edge`` that brings it.
+        feature: Feature that needs the library.
+        extra: Extra of ``anyecg-edge`` that installs it.
     """
 
     exit_code = 6
@@ -100,16 +99,16 @@ class MissingExtraError(AnyEcgError):
         self.extra = extra
 
     def __reduce__(self) -> tuple[type[MissingExtraError], tuple[str, str]]:
-        """So that it comes back whole from another process: its message is made of its arguments."""
+        """Pickle the error by its own arguments, from which its message is built."""
         return type(self), (self.feature, self.extra)
 
 
 class MissingPackageError(MissingExtraError):
-    """A library that no extra names is not installed.
+    """A library that belongs to no extra is not installed.
 
     Args:
-        feature: What needed it.
-        package: The package that brings it.
+        feature: Feature that needs the library.
+        package: Name of the package to install.
     """
 
     def __init__(self, feature: str, package: str) -> None:
@@ -119,7 +118,7 @@ class MissingPackageError(MissingExtraError):
         self.package = package
 
     def __reduce__(self) -> tuple[type[MissingPackageError], tuple[str, str]]:
-        """So that it comes back whole from another process: its message is made of its arguments."""
+        """Pickle the error by its own arguments, from which its message is built."""
         return type(self), (self.feature, self.package)
 
 

@@ -1,7 +1,7 @@
 """Package faces that load their modules on first use.
 
-``import edge.bundle`` must not load numpy, and ``edge.bundle.load_bundle`` must work all the same: a face names its
-public objects and the module of each, and loads a module when one of its names is first asked for (PEP 562).
+``import edge.bundle`` must not load numpy, yet ``edge.bundle.load_bundle`` must work. So a face names its public
+objects and the module of each, and loads a module on the first access to one of its names (PEP 562).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["lazy_face"]
 
 
 def lazy_face(package: str, modules: Mapping[str, str]) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
-    """Makes the ``__getattr__`` and ``__dir__`` of a package.
+    """Return the ``__getattr__`` and ``__dir__`` of a package.
 
     Args:
         package: The package's ``__name__``.
@@ -29,7 +29,7 @@ def lazy_face(package: str, modules: Mapping[str, str]) -> tuple[Callable[[str],
         if module is None:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         value: object = getattr(importlib.import_module(f".{module}", package), name)
-        # The next access finds the object itself and does not come here.
+        # The next access finds the object itself and does not reach this function.
         setattr(sys.modules[package], name, value)
         return value
 

@@ -1,15 +1,15 @@
-"""The kit's own raw recording (``.aer``): every byte of a link as it arrived, so that a session can be lived again.
+"""The kit's own raw recording (``.aer``): every byte of a link as it arrived, so that a session can be replayed.
 
-Append-only and without a footer: what was written is readable whatever happened afterwards. Little-endian::
+Append-only and without a footer: whatever was written stays readable. Little-endian::
 
     magic    8   "AECGRAW1"
     length   4   of the header, u32, at most 64 KiB
     header   n   JSON, UTF-8: device, url, session, wall and monotonic clock at the start
     crc32    4   of the header
-    record*      arrival_ns i64, kind u8, channel u8, 0 u16, length u32, payload, crc32 u32 over all before it
+    record*      arrival_ns i64, kind u8, channel u8, 0 u16, length u32, payload, crc32 u32 of all before it
 
-Kinds: 0 bytes received, 1 event of the link (JSON), 2 name of a channel (channel 0 is ``data``), 3 bytes sent. A file
-cut short anywhere is read up to its last whole record. ``docs/wire-protocol.md`` describes it for other readers.
+Kinds: 0 received bytes, 1 link event (JSON), 2 name of a channel (channel 0 is ``data``), 3 sent bytes. A truncated
+file is read up to its last whole record. ``docs/wire-protocol.md`` describes the format for other readers.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ MAGIC = b"AECGRAW1"
 """First bytes of a recording; the digit is the version."""
 SUFFIX = ".aer"
 HEADER_MAX = 1 << 16
-"""Longest header that is read."""
+"""Longest header that is read, bytes."""
 PAYLOAD_MAX = 1 << 16
-"""Longest payload; longer pieces are cut in two when they are written."""
+"""Longest payload, bytes; longer data are split when written."""
 SYNC_S = 2.0
-"""Longest time that written records wait for the disk."""
+"""Longest time between a write and the sync to the disk."""
 _HEAD = struct.Struct("<qBBHI")
 _U32 = struct.Struct("<I")
 _RECEIVED, _EVENT, _CHANNEL, _SENT = range(4)
@@ -46,16 +46,16 @@ _RECEIVED, _EVENT, _CHANNEL, _SENT = range(4)
 
 @dataclass(frozen=True, slots=True)
 class RawLogHeader:
-    """What a recording says of itself.
+    """The header of a recording.
 
     Attributes:
-        device: Name of the device whose decoder reads the bytes.
+        device: Name of the device that decodes the bytes.
         url: Source URL that was recorded.
         session: Identifier of the session.
-        start_unix_ns: Wall clock at the start.
+        start_unix_ns: Wall clock at the start, nanoseconds since 1970.
         start_monotonic_ns: Host monotonic clock at the start, the clock of every ``arrival_ns``.
-        host_clock: ``False`` where ``arrival_ns`` was derived from signal time (a simulation at full speed).
-        extra: Anything else.
+        host_clock: ``False`` if ``arrival_ns`` was derived from signal time (a simulation at full speed).
+        extra: Any other JSON fields.
     """
 
     device: str
@@ -68,22 +68,22 @@ class RawLogHeader:
 
 
 class RawLogWriter:
-    """Writes a recording. Each call hands its records to the system at once: they outlive a killed process.
+    """Writes a recording. Each call passes its records to the operating system: they survive a killed process.
 
-    A thread of its own syncs to the disk every two seconds, because that may block for long on an SD card.
+    A separate thread syncs to the disk every two seconds, because a sync may block for long on an SD card.
 
     Args:
-        path: Where to; must not exist yet (a recording is never overwritten).
-        header: What stands at its head.
+        path: File to create; it must not exist (a recording is never overwritten).
+        header: Header of the recording.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: The file cannot be written.
     """
 
     def __init__(self, path: Path, header: RawLogHeader) -> None:
         self.path = path
         self.dropped = 0
-        """Records that came after the disk had failed."""
+        """Records that arrived after the disk failed."""
         self._channels = {DATA_CHANNEL: 0}
         self._failed = False
         self._dirty = threading.Event()
@@ -103,10 +103,10 @@ class RawLogWriter:
         self._thread.start()
 
     def item(self, item: TransportItem) -> None:
-        """Appends bytes received or an event of the link.
+        """Append received bytes or a link event.
 
         Raises:
-            OutputError: The disk failed just now. Said once; later records are counted in ``dropped``.
+            OutputError: The disk failed just now. Raised once; later records are counted in ``dropped``.
         """
         if isinstance(item, RawChunk):
             self._bytes(_RECEIVED, item.arrival_ns, item.channel, item.data)
@@ -117,7 +117,7 @@ class RawLogWriter:
             self._write(_record(item.arrival_ns, _EVENT, 0, payload), records=1)
 
     def sent(self, arrival_ns: int, data: bytes, channel: str = DATA_CHANNEL) -> None:
-        """Appends bytes that the host sent; a reader shows them to people and never feeds them to a decoder.
+        """Append bytes that the host sent; a reader can show them and never passes them to a decoder.
 
         Raises:
             OutputError: As in ``item``.
@@ -125,10 +125,10 @@ class RawLogWriter:
         self._bytes(_SENT, arrival_ns, channel, data)
 
     def close(self) -> None:
-        """Syncs and closes. May be called twice.
+        """Sync and close. May be called twice.
 
         Raises:
-            OutputError: The last sync failed and nothing was said before.
+            OutputError: The last sync failed and no error was raised before.
         """
         if self._fd < 0:
             return
@@ -163,7 +163,7 @@ class RawLogWriter:
             while rest:
                 rest = rest[os.write(self._fd, rest) :]
         except OSError as error:
-            # Said once: whoever goes on after that loses the recording and not the session.
+            # Raised once: a caller that continues loses the recording, not the session.
             self._failed = True
             self.dropped += records
             # Half a record would be read as damage; without it the file simply ends.
@@ -179,38 +179,38 @@ class RawLogWriter:
             self._dirty.clear()
             if self._stop.wait(SYNC_S):
                 return
-            # A failing disk shows at the next write, where there is somebody to tell.
+            # A failing disk shows at the next write, where a caller can handle it.
             with suppress(OSError):
                 os.fsync(self._fd)
 
 
 class RawLogReader:
-    """Reads a recording, in bounded memory, trusting nothing in it.
+    """Reads a recording in bounded memory, without trusting its content.
 
     Args:
-        path: The recording.
+        path: File to read.
 
     Raises:
-        InputError: It is none, its head is damaged, or it is newer than this program.
+        InputError: The file is not a recording, its header is damaged, or its version is newer than this program.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self.damage = ""
-        """After ``items`` has ended: why reading stopped before the end of the file; empty where it did not."""
+        """Why reading stopped before the end of the file, set when ``items`` has ended; empty if it did not."""
         self._channels = {0: DATA_CHANNEL}
         with _open(path) as file:
             self.header = self._read_header(file)
             self._start = file.tell()
 
     def items(self, *, sent: bool = False) -> Iterator[TransportItem]:
-        """Every whole record in order.
+        """Yield every whole record in order.
 
         Args:
-            sent: Also gives what the host sent, on channels named ``>name``.
+            sent: Also yield what the host sent, on channels named ``>name``.
 
         Raises:
-            InputError: The file vanished or cannot be read any more.
+            InputError: The file disappeared or cannot be read any more.
         """
         with _open(self.path) as file:
             total = os.fstat(file.fileno()).st_size
@@ -226,7 +226,7 @@ class RawLogReader:
             except OSError as error:
                 raise InputError(f"{self.path} cannot be read: {error.strerror or error}") from error
             if at < total:
-                self.damage = f"{total - at} bytes from byte {at} on are cut short or damaged and were left out"
+                self.damage = f"{total - at} bytes from byte {at} on are truncated or damaged and were skipped"
 
     def _next(self, file: BinaryIO) -> tuple[int, int, int, bytes] | None:
         head = file.read(_HEAD.size)
@@ -253,7 +253,7 @@ class RawLogReader:
             self._channels[number] = payload.decode("utf-8", "replace")[:255]
         elif kind == _SENT and sent:
             return RawChunk(arrival_ns, f">{name}", payload)
-        # Other kinds come from a later version that thought them harmless to skip.
+        # Other kinds come from a later version that considered them safe to skip.
         return None
 
     def _read_header(self, file: BinaryIO) -> RawLogHeader:
@@ -261,22 +261,22 @@ class RawLogReader:
         if magic[:-1] == MAGIC[:-1] and magic[-1:] != MAGIC[-1:]:
             raise InputError(f"{self.path} is a raw recording of a newer version", "update anyecg-edge")
         if magic != MAGIC:
-            what = "is empty" if not magic else "is no raw recording"
+            what = "is empty" if not magic else "is not a raw recording"
             raise InputError(f"{self.path} {what}", f"a recording made with record: starts with {MAGIC.decode()}")
         size = file.read(_U32.size)
         length = _U32.unpack(size)[0] if len(size) == _U32.size else HEADER_MAX + 1
         text = file.read(length) if length <= HEADER_MAX else b""
         crc = file.read(_U32.size)
         if not text or crc != _U32.pack(zlib.crc32(text)):
-            raise InputError(f"the head of {self.path} is cut short or damaged")
+            raise InputError(f"the header of {self.path} is truncated or damaged")
         try:
             return _header_from(json.loads(text))
         except (ValueError, ArithmeticError, KeyError, TypeError, RecursionError) as error:
-            raise InputError(f"the head of {self.path} is not what it should be: {error}") from error
+            raise InputError(f"the header of {self.path} is not valid: {error}") from error
 
 
 def is_rawlog(path: Path) -> bool:
-    """Whether a file starts like a raw recording, of any version."""
+    """Return whether a file starts like a raw recording, of any version."""
     try:
         with path.open("rb") as file:
             return file.read(len(MAGIC))[:-1] == MAGIC[:-1]
@@ -311,7 +311,7 @@ def _header_json(header: RawLogHeader) -> dict[str, object]:
 
 def _header_from(value: object) -> RawLogHeader:
     if not isinstance(value, dict):
-        raise TypeError("no JSON object")
+        raise TypeError("not a JSON object")
     known = ("device", "url", "session", "start_unix_ns", "start_monotonic_ns", "host_clock")
     return RawLogHeader(
         device=str(value["device"])[:200],
@@ -336,8 +336,11 @@ def _open(path: Path) -> BinaryIO:
 def _output_error(path: Path, error: OSError) -> OutputError:
     fixes = {
         errno.EEXIST: (f"{path} exists already; a recording is never overwritten", "choose another name"),
-        errno.ENOSPC: (f"the disk is full: recording to {path} ended", "free some space; what was written is whole"),
-        errno.EACCES: (f"no permission to write {path}", "choose a folder that is yours"),
+        errno.ENOSPC: (
+            f"the disk is full: recording to {path} ended",
+            "free some space; the recording so far is valid",
+        ),
+        errno.EACCES: (f"no permission to write {path}", "choose a folder that you own"),
         errno.ENOENT: (f"the folder of {path} does not exist", "create it first"),
     }
     what, fix = fixes.get(error.errno or 0, (f"{path} cannot be written: {error.strerror or error}", ""))

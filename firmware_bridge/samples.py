@@ -1,7 +1,7 @@
-"""What a device decoder hands on: blocks of samples and events of the link.
+"""The output of a device decoder: blocks of samples and link events.
 
-These two types are the only things that cross from ``firmware_bridge`` to ``edge``. The block carries the truth about
-its samples (unit, scale, clock, loss), so that no later stage has to guess.
+These two types are all that passes from ``firmware_bridge`` to ``edge``. A block states everything about its samples
+(unit, scale, clock, loss), so that no later stage has to guess.
 """
 
 from __future__ import annotations
@@ -25,17 +25,18 @@ class SampleBlock:
     """A run of consecutive samples of one lead, as the device sent it.
 
     Attributes:
-        samples: Shape ``(n,)``, ``int32`` for counts or ``float32`` for values that the device scaled itself.
+        samples: Samples, shape ``(n,)``; ``int32`` for counts or ``float32`` for values that the device scaled itself.
         unit: ``"mV"`` or ``"counts"``. Counts become millivolts only through ``lsb_mv``.
-        lsb_mv: Millivolts per count; ``None`` where the scale is unknown (such a block never feeds a model that
-            reads amplitude).
-        fs_hz: Nominal sampling rate. The true rate is measured from ``device_time_ns``.
+        lsb_mv: Millivolts per count; ``None`` if the scale is unknown (such a block never feeds a model that reads
+            amplitude).
+        fs_hz: Nominal sampling rate, Hz. The true rate is measured from ``device_time_ns``.
         device_time_ns: Device clock at the **last** sample of the block; ``None`` for a device without a clock.
         arrival_ns: Host monotonic clock when the last byte of the block arrived.
-        seq: The device's own frame number, unwrapped where the decoder can; ``None`` where there is none.
+        seq: The device's own frame number, unwrapped if the decoder can; ``None`` if there is none.
         lost: Samples known to be missing just before this block.
-        lead_off: The device reports an electrode without contact.
-        resent: Sent again on request, long after it was measured: its arrival says nothing of the device's clock.
+        lead_off: Whether the device reports an electrode without contact.
+        resent: Whether the block was sent again on request, long after it was measured, so that its arrival time says
+            nothing about the device's clock.
     """
 
     samples: NDArray[np.int32] | NDArray[np.float32]
@@ -57,21 +58,21 @@ class LinkEventKind(StrEnum):
     """What happened on the link, apart from samples arriving."""
 
     CONNECTED = "connected"
-    """The transport is open; nothing was decoded yet."""
+    """The transport is open; nothing has been decoded yet."""
     HELLO = "hello"
-    """The device described itself; ``data`` holds what it said."""
+    """The device described itself; ``data`` holds the description."""
     DISCONNECTED = "disconnected"
-    """The transport is gone; ``detail`` says why. Reconnection follows by itself on a live source."""
+    """The transport is gone; ``detail`` says why. A live source reconnects automatically."""
     STALLED = "stalled"
-    """The link is open and no data came for longer than the stall limit."""
+    """The link is open but no data arrived for longer than the stall limit."""
     RESTARTED = "restarted"
-    """The device rebooted: its clock and counters began anew. A segment ends here."""
+    """The device rebooted: its clock and counters restarted. A segment ends here."""
     CORRUPT = "corrupt"
-    """Bytes were thrown away (bad checksum, impossible length); ``data["bytes"]`` counts them."""
+    """Bytes were discarded (bad checksum, impossible length); ``data["bytes"]`` counts them."""
     REFUSED = "refused"
     """The device answered a command with an error; ``detail`` explains it."""
     INFO = "info"
-    """Worth showing, changes nothing (battery, firmware text)."""
+    """Information for the user, without effect on the data (battery, firmware text)."""
     END = "end"
     """A finite source (a recording) has no more data."""
 
@@ -83,8 +84,8 @@ class LinkEvent:
     Attributes:
         kind: What happened.
         arrival_ns: Host monotonic clock.
-        detail: One sentence for a person.
-        data: Named facts for code (JSON-able values only).
+        detail: One sentence for the user.
+        data: Named facts for code (JSON values only).
     """
 
     kind: LinkEventKind

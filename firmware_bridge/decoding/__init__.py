@@ -1,4 +1,4 @@
-"""Pieces that decoders share: cutting, timing, loss, and the wire formats of one maker."""
+"""Parts that decoders share: framing, timing, loss detection, and the wire formats of each manufacturer."""
 
 from __future__ import annotations
 

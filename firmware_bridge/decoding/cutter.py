@@ -1,8 +1,8 @@
-"""Cuts frames out of a byte stream whose frames carry no checksum; what lies between them is counted, not kept.
+"""Finds frames in a byte stream whose frames carry no checksum; bytes between frames are counted and discarded.
 
-A frame is told by its shape alone, so how much shape is asked for depends on what came before: directly behind a sound
-frame, or behind nothing but text, its own shape will do; behind thrown-away bytes a decoder may ask that the next frame
-follows where it should. What is decided never depends on how the stream was cut into pieces.
+A frame is recognised by its shape alone, so the check depends on what came before it. Directly after a valid frame, or
+after text only, the frame's own shape is enough; after discarded bytes a decoder may require the next frame to follow
+in the expected place. The result never depends on how the stream was split into pieces.
 """
 
 from __future__ import annotations
@@ -11,30 +11,30 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 MORE = 0
-"""A frame may begin here; more bytes are needed to tell."""
+"""A frame may begin here; more bytes are needed to decide."""
 NO = -1
 """No frame begins here."""
 REPORT_EVERY = 4096
-"""Bytes without a frame after which that is said (at 115200 baud a third of a second)."""
+"""Bytes without a frame after which this is reported (at 115200 baud a third of a second)."""
 SAMPLE_MAX = 160
-"""So many thrown-away bytes are kept to be shown."""
+"""Discarded bytes that are kept to be shown to the user."""
 _TEXT = bytes([9, 10, 13, *range(32, 127)])
 
 Fit = Callable[[bytes, int, bool, int], int]
 """``fit(buffer, at, trusted, last)``: size of the frame that begins at ``at``, or `MORE`, or `NO`.
 
-``trusted``: it stands directly behind a sound frame, or only text lies between. ``last``: last byte of the frame
-before; -1 where there is none. It holds no state and looks at no more than a bounded number of bytes.
+``trusted``: the position follows a valid frame directly, or only text lies between. ``last``: last byte of the frame
+before; -1 if there is none. The function has no state and reads only a bounded number of bytes.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Whole frames of one size and one head, one directly behind the other.
+    """Whole frames of the same size and head, one directly after the other.
 
     Attributes:
-        data: Their bytes.
-        size: Bytes of each.
+        data: The bytes of all frames.
+        size: Bytes of each frame.
     """
 
     data: bytes
@@ -43,12 +43,12 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Junk:
-    """Bytes that belong to no frame. It stands before the run that follows it.
+    """Bytes that belong to no frame, reported before the run that follows them.
 
     Attributes:
-        size: How many.
-        text: Their beginning, where all of them are printable (a blank where they are only empty lines); else empty.
-        first: No frame came before on this connection.
+        size: Number of bytes.
+        text: The beginning of the bytes if all are printable (a blank for empty lines only); else empty.
+        first: Whether no frame came before on this connection.
     """
 
     size: int
@@ -57,27 +57,27 @@ class Junk:
 
 
 class Heap:
-    """What is thrown away of a stream: counted, a little of it kept to be shown.
+    """The discarded bytes of a stream: counted, with a short sample to show.
 
     Attributes:
-        clean: Nothing was thrown away since the last frame, or only text.
-        first: No frame came yet on this connection.
+        clean: Whether nothing but text was discarded since the last frame.
+        first: Whether no frame has arrived yet on this connection.
     """
 
     def __init__(self) -> None:
         self.fresh()
 
     def fresh(self) -> None:
-        """A connection begins."""
+        """Start a new connection."""
         self.clean, self.first = True, True
         self._size, self._sample, self._printable = 0, b"", True
 
     def frame(self) -> None:
-        """A frame was found; what lay before it has been taken."""
+        """Record that a frame was found; the bytes before it have been taken."""
         self.clean, self.first = True, False
 
-    def throw(self, piece: bytes) -> list[Junk]:
-        """Throws bytes away; gives what it is time to tell."""
+    def discard(self, piece: bytes) -> list[Junk]:
+        """Discard bytes; return the reports that are due."""
         out: list[Junk] = []
         while piece:
             part, piece = piece[: REPORT_EVERY - self._size], piece[REPORT_EVERY - self._size :]
@@ -90,7 +90,7 @@ class Heap:
         return out
 
     def take(self) -> list[Junk]:
-        """What was thrown away since this was last asked; nothing or one."""
+        """Return what was discarded since the last call: an empty list or one report."""
         if not self._size:
             return []
         text = " ".join(self._sample.decode("ascii").split()) if self._printable else ""
@@ -103,12 +103,12 @@ class Heap:
 
 
 class Cutter:
-    """Frames of a stream that may be cut anywhere.
+    """Finds frames in a stream that may be split anywhere.
 
     Args:
-        fit: Tells where a frame is.
+        fit: Function that decides whether a frame begins at a position.
         start: First bytes of every frame.
-        head: Bytes at the beginning of a frame that are the same in a whole `Run`.
+        head: Number of bytes at the beginning of a frame that are the same throughout a `Run`.
     """
 
     def __init__(self, fit: Fit, start: bytes, head: int) -> None:
@@ -120,7 +120,7 @@ class Cutter:
         self._heap = Heap()
 
     def feed(self, data: bytes) -> list[Run | Junk]:
-        """Takes bytes; gives runs of frames, and what was thrown away before each."""
+        """Process bytes; return runs of frames, each after the discarded bytes before it."""
         buffer = self._held + data
         at, out = 0, list[Run | Junk]()
         while True:
@@ -130,7 +130,7 @@ class Cutter:
                 at = self._run(buffer, at, size, out)
             elif size == NO:
                 found = self._next(buffer, at + 1)
-                out += self._heap.throw(buffer[at:found])
+                out += self._heap.discard(buffer[at:found])
                 at = found
             else:
                 break
@@ -138,8 +138,8 @@ class Cutter:
         return out
 
     def reset(self) -> list[Run | Junk]:
-        """The stream ended or breaks off: a half frame is thrown away, and what follows begins anew."""
-        out: list[Run | Junk] = [*self._heap.throw(self._held), *self._heap.take()]
+        """End the stream: discard an incomplete frame, and start afresh with the next bytes."""
+        out: list[Run | Junk] = [*self._heap.discard(self._held), *self._heap.take()]
         self._held, self._last = b"", -1
         self._heap.fresh()
         return out
@@ -157,7 +157,7 @@ class Cutter:
         return at
 
     def _next(self, buffer: bytes, at: int) -> int:
-        """Where a frame may begin at the earliest, ``at`` or behind."""
+        """Return the first position, ``at`` or later, at which a frame may begin."""
         found = buffer.find(self._start, at)
         if found >= 0:
             return found

@@ -1,4 +1,4 @@
-"""Bluetooth's heart rate measurement (characteristic 0x2A37), which many straps send beside their own service."""
+"""Bluetooth's heart rate measurement (characteristic 0x2A37), which many straps send next to their own service."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class HeartRate:
-    """One notification.
+    """One notification of the heart rate service.
 
     Attributes:
-        bpm: Beats a minute.
-        contact: Whether the electrodes touch skin; ``None`` where the strap does not tell.
+        bpm: Heart rate, beats per minute.
+        contact: Whether the electrodes touch skin; ``None`` if the strap does not report it.
         rr_ms: Beat-to-beat intervals since the last notification, oldest first, in milliseconds.
     """
 
@@ -21,7 +21,7 @@ class HeartRate:
 
 
 def parse_heart_rate(data: bytes) -> HeartRate | None:
-    """Reads a notification; ``None`` where it is cut short.
+    """Parse a notification; return ``None`` if it is truncated.
 
     Source: Bluetooth SIG, Heart Rate Service 1.0, section 3.1: flags, rate, energy, intervals of 1/1024 s.
     """

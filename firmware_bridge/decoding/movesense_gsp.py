@@ -1,8 +1,8 @@
 """Movesense's GATT sensor data protocol: commands, answers and ECG payloads, as pure functions.
 
 Sources: movesense.com/docs/esw/gatt_sensordata_protocol (GD-77); sensein/movesense-py@800da2a ``src/movesense``; the
-sample firmware ``gatt_sensordata_app`` of movesense-device-lib, whose older versions answer HELLO with a word and send
-a status with its bytes swapped.
+sample firmware ``gatt_sensordata_app`` of movesense-device-lib. Older versions of that firmware answer HELLO with a
+word and send the two bytes of a status swapped.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ RESULT, DATA, DATA_PART_2, DATA_PART_3 = 1, 2, 3, 4
 """First byte of a notification."""
 
 RATES_HZ = (125, 128, 200, 250, 256, 500, 512)
-"""What ``/Meas/ECG/{rate}`` takes."""
+"""Sampling rates that ``/Meas/ECG/{rate}`` accepts, Hz."""
 SAMPLES = 16
-"""Samples of a notification, at every rate."""
+"""Samples per notification, at every rate."""
 RAW_BYTES, MV_BYTES = 4 + 4 * SAMPLES, 4 + 2 * SAMPLES
 """Sizes of an ECG payload: time, then 32-bit counts (or floats), or 16-bit microvolts."""
 RAW_LSB_MV = 0.000381469726563
 MV_LSB_MV = 0.001
 _RAW_LIMIT = 1 << 24
-"""Counts are 18 bits wide; what is larger read as an integer is a float of millivolts."""
+"""Counts are 18 bits wide; a larger integer is in fact a float of millivolts."""
 
 STATUS: Mapping[int, tuple[str, str]] = {
-    400: ("bad request", "this firmware does not take that path: update it with the Movesense app"),
+    400: ("bad request", "this firmware does not accept that path: update it with the Movesense app"),
     403: ("forbidden", "pair the sensor, or reset it with the Movesense app"),
-    404: ("not found", "this firmware has no such ECG resource: update it with the Movesense app, or ask another rate"),
-    409: ("conflict", "its ECG runs at another rate for the logger or another client: stop that, or ask for its rate"),
+    404: ("not found", "this firmware has no such ECG resource: update it with the Movesense app, or use another rate"),
+    409: ("conflict", "its ECG runs at another rate for the logger or another client: stop that, or request its rate"),
     413: ("too large", "update the firmware with the Movesense app"),
     415: ("not supported", "update the firmware with the Movesense app"),
     423: ("locked", "stop the logger of the sensor with the Movesense app"),
     500: ("error in the sensor", "take the battery out and put it back"),
     501: ("not implemented", "this firmware has no ECG: install one with GATT sensor data"),
-    503: ("not available now", "wait for the sensor to start, or take it off and on again"),
+    503: ("not available now", "wait until the sensor has started, or take it off and put it on again"),
     507: ("no free subscription", "disconnect other clients, or take the battery out and put it back"),
 }
-"""What each status above 399 means and what to do."""
+"""Meaning of each status above 399, and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +61,12 @@ class Result:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EcgPayload:
-    """ECG of one notification.
+    """The ECG payload of one notification.
 
     Attributes:
-        time_ms: Milliseconds since boot at the first sample, 32 bits.
-        samples: Shape ``(16,)``.
-        lsb_mv: Millivolts per count; ``None`` where the samples are millivolts.
+        time_ms: Device clock at the first sample, milliseconds since boot, 32 bits.
+        samples: Counts or millivolts, shape ``(16,)``.
+        lsb_mv: Millivolts per count; ``None`` if the samples are millivolts.
     """
 
     time_ms: int
@@ -75,17 +75,17 @@ class EcgPayload:
 
 
 def subscribe(ref: int, path: str) -> bytes:
-    """The command that subscribes to a resource."""
+    """Encode the command that subscribes to a resource."""
     return bytes((SUBSCRIBE, ref)) + path.encode("ascii")
 
 
 def ecg_path(rate_hz: int, *, millivolts: bool) -> str:
-    """The ECG's resource."""
+    """Return the path of the ECG resource."""
     return f"/Meas/ECG/{rate_hz}/mV" if millivolts else f"/Meas/ECG/{rate_hz}"
 
 
 def parse_status(data: bytes) -> int | None:
-    """Reads a status of one or two bytes; ``None`` where there is none."""
+    """Parse a status of one or two bytes; return ``None`` if there is none."""
     if not data:
         return None
     status = int.from_bytes(data[:2], "little")
@@ -94,7 +94,7 @@ def parse_status(data: bytes) -> int | None:
 
 
 def parse_hello(payload: bytes) -> dict[str, object]:
-    """Reads what a sensor says of itself: protocol version, then texts that end in NUL, the serial number first."""
+    """Parse the sensor's self-description: protocol version, then NUL-terminated texts, the serial number first."""
     version = payload[0] if payload and payload[0] < 0x20 else None
     body = payload if version is None else payload[1:]
     texts = [part.decode("utf-8", "replace") for part in body.split(b"\0")[:16] if part]
@@ -103,7 +103,7 @@ def parse_hello(payload: bytes) -> dict[str, object]:
 
 
 def parse_ecg(payload: bytes) -> EcgPayload | None:
-    """Reads an ECG payload, told by its size; ``None`` where it is none."""
+    """Parse an ECG payload, recognised by its size; return ``None`` for anything else."""
     if len(payload) not in {RAW_BYTES, MV_BYTES}:
         return None
     time_ms = int.from_bytes(payload[:4], "little")
@@ -112,10 +112,10 @@ def parse_ecg(payload: bytes) -> EcgPayload | None:
     counts = np.frombuffer(payload, "<i4", offset=4)
     if int(counts.max()) < _RAW_LIMIT and int(counts.min()) > -_RAW_LIMIT:
         return EcgPayload(time_ms, counts.astype(np.int32), RAW_LSB_MV)
-    # Some firmware sends /mV as the floats that its documentation names.
+    # Some firmware sends /mV as floats, as its documentation says.
     return EcgPayload(time_ms, np.frombuffer(payload, "<f4", offset=4).astype(np.float32), None)
 
 
 def ecg_payload(time_ms: int, samples: NDArray[np.int32], *, millivolts: bool) -> bytes:
-    """An ECG payload as the sensor sends it. For virtual devices and tests."""
+    """Encode an ECG payload as the sensor does. For virtual devices and tests."""
     return (time_ms % (1 << 32)).to_bytes(4, "little") + samples.astype("<i2" if millivolts else "<i4").tobytes()

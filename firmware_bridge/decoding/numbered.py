@@ -1,4 +1,4 @@
-"""Frame numbers that wrap: unwrapped, and how many are missing before each frame."""
+"""Frame numbers that wrap around: unwraps them and counts the missing frames."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 
 class Numbered:
-    """Counts through a number of few bits.
+    """Follows a frame counter of a few bits.
 
     Args:
-        modulus: Numbers run from 0 to one less.
+        modulus: Frame numbers run from 0 to ``modulus - 1``.
     """
 
     def __init__(self, modulus: int) -> None:
@@ -20,21 +20,21 @@ class Numbered:
         self._last: int | None = None
 
     def forget(self) -> None:
-        """What follows does not continue what came before."""
+        """Forget the last number: the next frame does not continue the sequence."""
         self._last = None
 
     def place(
         self, numbers: NDArray[np.integer[Any]], damaged: float = 0.0
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Places frames behind those before.
+        """Unwrap the numbers of consecutive frames.
 
         Args:
-            numbers: Of each frame, in order; shape ``(n,)``, at least one.
-            damaged: Frames whose bytes came damaged just before the first of these. Of all counts of missing frames
-                that the numbers allow, the nearest to it is taken.
+            numbers: Frame numbers in order; shape ``(n,)``, at least one.
+            damaged: Frames that arrived damaged just before the first of these. Of all possible counts of missing
+                frames the one nearest to it is chosen.
 
         Returns:
-            Unwrapped numbers and missing frames before each, both ``int64`` of shape ``(n,)``.
+            Unwrapped numbers, and the missing frames before each, both ``int64`` of shape ``(n,)``.
         """
         steps = np.empty(len(numbers), np.int64)
         steps[1:] = (numbers[1:].astype(np.int64) - numbers[:-1] - 1) % self._modulus
@@ -44,15 +44,15 @@ class Numbered:
         return unwrapped, steps
 
     def follow(self, number: int, count: int, damaged: float = 0.0) -> tuple[int, int]:
-        """Places frames whose numbers follow each other; the same as `place`, without arrays.
+        """Unwrap the numbers of frames without a gap between them; the same as `place`, without arrays.
 
         Args:
-            number: Of the first.
-            count: How many there are.
-            damaged: As for `place`.
+            number: Number of the first frame.
+            count: Number of frames.
+            damaged: As in `place`.
 
         Returns:
-            Unwrapped number of the first, and missing frames before it.
+            Unwrapped number of the first frame, and the missing frames before it.
         """
         missing = 0
         if self._last is None:

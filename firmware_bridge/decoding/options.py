@@ -1,4 +1,4 @@
-"""Options of decoders, which come as text from URLs."""
+"""Options of decoders, given as text in URLs."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Sequence
 
 from firmware_bridge.errors import UsageError
 
-LSB_MV_OPTION = "millivolts per count as measured with this very device; without it no millivolts are claimed"
-"""What the option ``lsb_mv`` of devices of unknown scale means."""
+LSB_MV_OPTION = "millivolts per count as measured with this particular board; without it the unit stays counts"
+"""Meaning of the option ``lsb_mv`` of devices with an unknown scale."""
 
 NUMBER_MAX = 10
-"""Digits; a longer number is a mistake."""
+"""Digits of an option's value; a longer number is a mistake."""
 
 
 def choice(name: str, text: str, allowed: Sequence[int]) -> int:
-    """One of some whole numbers.
+    """Parse one of a few whole numbers.
 
     Raises:
-        UsageError: It is none of them; the message lists them.
+        UsageError: The text is not one of them; the message lists them.
     """
     value = int(text) if text.isascii() and text.isdigit() and len(text) < NUMBER_MAX else None
     if value is None or value not in allowed:
@@ -27,10 +27,10 @@ def choice(name: str, text: str, allowed: Sequence[int]) -> int:
 
 
 def number(name: str, text: str, low: float, high: float) -> float:
-    """A finite number.
+    """Parse a finite number.
 
     Raises:
-        UsageError: It is none, or outside ``low`` to ``high``.
+        UsageError: The text is not a number from ``low`` to ``high``.
     """
     try:
         value = float(text)
@@ -42,18 +42,18 @@ def number(name: str, text: str, low: float, high: float) -> float:
 
 
 def sampling_rate(text: str) -> float:
-    """Samples a second, such as an ECG stream may have.
+    """Parse a sampling rate that an ECG stream may have, Hz.
 
     Raises:
-        UsageError: It is none.
+        UsageError: The text is not such a rate.
     """
     return number("rate", text, 60.0, 4000.0)
 
 
 def scale(text: str | None) -> float | None:
-    """Millivolts per count; ``None`` where they are not given.
+    """Parse millivolts per count; return ``None`` if the option is absent.
 
     Raises:
-        UsageError: It is no positive number.
+        UsageError: The text is not a positive number.
     """
     return None if text is None else number("lsb_mv", text, 1e-12, 1e3)

@@ -1,4 +1,4 @@
-"""Events of the kit's own patch in words."""
+"""Link events of the kit's own patch, worded for the user."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from firmware_bridge.wire.framing import FrameError
 from firmware_bridge.wire.messages import Ack, AckCode, Hello, HelloTag, MessageType
 
 
-def thrown_away(error: FrameError, arrival_ns: int, why: str = "") -> LinkEvent:
-    """Bytes that were no frame. Before the first sound frame they are boot text, later they are damage."""
+def discarded(error: FrameError, arrival_ns: int, why: str = "") -> LinkEvent:
+    """Return the event for bytes that are not a frame: boot text before the first valid frame, damage later."""
     data: dict[str, object] = {"bytes": error.size, "fault": str(error.fault)}
     if not error.synced:
         return LinkEvent(
             LinkEventKind.INFO, arrival_ns, f"{error.size} bytes before the first frame (boot text?)", data
         )
-    return LinkEvent(LinkEventKind.CORRUPT, arrival_ns, f"{error.size} bytes thrown away: {why or error.fault}", data)
+    return LinkEvent(LinkEventKind.CORRUPT, arrival_ns, f"{error.size} bytes discarded: {why or error.fault}", data)
 
 
 def refusal(ack: Ack, arrival_ns: int) -> list[LinkItem]:
-    """What a person should know of an answer: nothing where the command was obeyed."""
+    """Return the event that reports a refused command; an empty list if the patch accepted it."""
     if ack.code == AckCode.OK:
         return []
     command = next((kind.name for kind in MessageType if kind == ack.command), str(ack.command))
@@ -28,10 +28,10 @@ def refusal(ack: Ack, arrival_ns: int) -> list[LinkItem]:
 
 
 def hello_event(hello: Hello, arrival_ns: int) -> LinkEvent:
-    """The patch has described itself."""
+    """Return the event that describes the patch, from its HELLO."""
     kind = hello.texts.get(HelloTag.KIND, "anyecg patch")
     name = hello.texts.get(HelloTag.DEVICE_ID, "")
-    scale = "scale unknown" if hello.lsb_mv is None else f"{hello.lsb_mv * 1000:g} µV a count"
+    scale = "scale unknown" if hello.lsb_mv is None else f"{hello.lsb_mv * 1000:g} µV per count"
     data: dict[str, object] = {
         "kind": kind,
         "device_id": name,

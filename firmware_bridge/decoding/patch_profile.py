@@ -1,4 +1,4 @@
-"""What there is to know of the kit's own patch before a byte arrives, and its GATT service."""
+"""The description of the kit's own patch, and its GATT service."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from firmware_bridge.items import DATA_CHANNEL
 from firmware_bridge.wire.messages import HelloRequest, Stop, encode
 
 SERVICE = "4bab0001-c459-43ce-8877-c8f5db7b4fdd"
-"""The GATT service of the patch; the base was drawn at random. It is advertised."""
+"""The GATT service of the patch, with a random base UUID. The patch advertises it."""
 DATA = "4bab0002-c459-43ce-8877-c8f5db7b4fdd"
-"""Notifies the bytes that a serial port would carry, cut anywhere."""
+"""Notifies the bytes that a serial port would carry, split anywhere."""
 COMMAND = "4bab0003-c459-43ce-8877-c8f5db7b4fdd"
-"""Takes the host's bytes, cut anywhere, written without response."""
+"""Receives the host's bytes, split anywhere, as writes without response."""
 
 PROFILE = DeviceProfile(
     name="anyecg_patch",
@@ -21,7 +21,7 @@ PROFILE = DeviceProfile(
     scale="reported",
     band_hz=None,
     clock="tick counter of the patch, on every frame",
-    loss_detection="sample index on every frame: exact, whatever was lost",
+    loss_detection="sample index on every frame: always exact",
     start=(Write(b"\x00" + encode(HelloRequest())),),
     stop=(Write(encode(Stop())),),
     baud=115_200,

@@ -1,7 +1,8 @@
 """Polar's delta frames: a reference sample, then blocks of differences packed least significant bit first.
 
-The rule is polarofficial/polar-ble-sdk's ``BlePMDClient.parseDeltaFramesAll``: values wrap at 32 bits, every block
-begins on a byte. Others unpack most significant bit first, which is right only where differences are eight bits wide.
+The rule is that of polarofficial/polar-ble-sdk's ``BlePMDClient.parseDeltaFramesAll``: values wrap at 32 bits, every
+block begins on a byte boundary. Other projects unpack most significant bit first, which is right for eight-bit
+differences only.
 """
 
 from __future__ import annotations
@@ -10,19 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_BITS = 32
-"""Widest difference, and widest reference sample."""
+"""Largest width of a difference and of a reference sample, bits."""
 
 
 def decode_delta(content: bytes, channels: int, resolution_bits: int) -> NDArray[np.int32] | None:
-    """Unpacks the content of a compressed frame.
+    """Decode the content of a compressed frame.
 
     Args:
-        content: What follows the ten bytes of the frame's head.
-        channels: Values in a sample, at least one.
-        resolution_bits: Width of the reference sample's values, 1 to 32; they take whole bytes.
+        content: The bytes after the ten-byte head of the frame.
+        channels: Values per sample, at least one.
+        resolution_bits: Width of the reference sample's values, 1 to 32; each occupies whole bytes.
 
     Returns:
-        Shape ``(n, channels)``, ``n >= 1``; ``None`` where the bytes are no delta frame.
+        Values, shape ``(n, channels)``, ``n >= 1``; ``None`` if the bytes are not a delta frame.
     """
     width = -(-resolution_bits // 8)
     offset = width * channels
@@ -40,7 +41,7 @@ def decode_delta(content: bytes, channels: int, resolution_bits: int) -> NDArray
             return None
         parts.append(_differences(packed, bits, count * channels).reshape(count, channels))
         offset += 2 + size
-    # Two's complement of 32 bits, as the sensor's own arithmetic; a sum of 64 bits cannot overflow in one frame.
+    # 32-bit two's complement, as in the sensor's own arithmetic; a 64-bit sum cannot overflow in one frame.
     wrapped: NDArray[np.int32] = np.cumsum(np.concatenate(parts), axis=0).astype(np.uint32).view(np.int32)
     return wrapped
 
@@ -50,7 +51,7 @@ def _differences(packed: bytes, bits: int, count: int) -> NDArray[np.int64]:
         return np.zeros(count, dtype=np.int64)
     flat = np.unpackbits(np.frombuffer(packed, dtype=np.uint8), bitorder="little")[: bits * count]
     weights = np.left_shift(np.int64(1), np.arange(bits, dtype=np.int64))
-    # The top bit of two's complement counts negative: that is the sign extension.
+    # In two's complement the top bit has negative weight: this is the sign extension.
     weights[-1] = -weights[-1]
     values: NDArray[np.int64] = (flat.reshape(count, bits).astype(np.int64) * weights).sum(axis=1)
     return values

@@ -25,20 +25,20 @@ BATTERY = "00002a19-0000-1000-8000-00805f9b34fb"
 ECG = 0
 """Measurement type of the electrocardiogram."""
 TYPE_MASK = 0x3F
-"""Bits of a measurement type; the two above tell recordings apart."""
+"""Mask of the measurement type; the two bits above distinguish recordings."""
 GET_SETTINGS, START, STOP = 1, 2, 3
 """Commands of the control point."""
 QUERY_ECG = bytes((GET_SETTINGS, ECG))
-"""Asks which settings the electrocardiogram offers."""
+"""Requests the settings that the electrocardiogram offers."""
 STOP_ECG = bytes((STOP, ECG))
 RESPONSE, FEATURES, STOPPED = 0xF0, 0x0F, 0x01
-"""First byte of what the control point sends: an answer, what it can measure (read), a measurement that it ended."""
+"""First byte of a control point message: a response, the features (when read), or the end of a measurement."""
 
 RATE, RESOLUTION, RANGE, RANGE_MILLI, CHANNELS, FACTOR, SECURITY = range(7)
 """Types of a setting."""
 _SIZES = {RATE: 2, RESOLUTION: 2, RANGE: 2, RANGE_MILLI: 4, CHANNELS: 1, FACTOR: 4, SECURITY: 16}
 DEFAULT_SETTINGS: Mapping[int, tuple[int, ...]] = {RATE: (130,), RESOLUTION: (14,)}
-"""What a real H10 offers."""
+"""The settings that a real H10 offers."""
 
 OK, ALREADY, INVALID_MTU = 0, 6, 10
 _UPDATE = "update the firmware of the strap with the Polar app"
@@ -55,7 +55,7 @@ STATUS: Mapping[int, tuple[str, str]] = {
     9: ("invalid range", _UPDATE),
     INVALID_MTU: ("the MTU of the connection is too small", _NEED_MTU),
     11: ("invalid number of channels", _UPDATE),
-    12: ("invalid state", "end recordings on the strap, disconnect other apps, then take it off and on again"),
+    12: ("invalid state", "end recordings on the strap, disconnect other apps, then take it off and put it on again"),
     13: ("the device is in its charger", "take it out of the charger"),
     14: ("the disk of the device is full", "delete its recordings with the Polar app"),
     15: ("invalid derived setting", _UPDATE),
@@ -63,14 +63,14 @@ STATUS: Mapping[int, tuple[str, str]] = {
     17: ("invalid derived setting", _UPDATE),
     18: ("invalid derived setting", _UPDATE),
 }
-"""What each error of the control point means and what to do, by its code."""
+"""Meaning of each error of the control point and what to do, by error code."""
 FINAL = frozenset({2, 3, INVALID_MTU})
-"""Errors that no second try mends on this connection."""
+"""Errors that a retry on the same connection cannot fix."""
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer of the control point."""
+    """A response of the control point."""
 
     command: int
     kind: int
@@ -81,14 +81,14 @@ class Response:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A data frame.
+    """A data frame of a measurement.
 
     Attributes:
         kind: Measurement type.
-        time_ns: Nanoseconds since 2000-01-01 by the device's clock, at the last sample.
+        time_ns: Device clock at the last sample, nanoseconds since 2000-01-01.
         frame_type: Layout of the samples.
-        compressed: They are a delta frame.
-        content: The samples.
+        compressed: Whether the content is a delta frame.
+        content: The encoded samples.
     """
 
     kind: int
@@ -99,23 +99,23 @@ class Frame:
 
 
 def parse_response(data: bytes) -> Response | None:
-    """Reads an answer of the control point; ``None`` where it is none or is cut short."""
+    """Parse a response of the control point; return ``None`` for anything else and for a truncated one."""
     if len(data) < 4 or data[0] != RESPONSE:
         return None
-    # Errors may end after the status; a real H10 at MTU 23 says F0 00 01 0A.
+    # An error response may end after the status; a real H10 at MTU 23 sends F0 00 01 0A.
     return Response(data[1], data[2] & TYPE_MASK, data[3], len(data) > 4 and data[4] != 0, data[5:])
 
 
 def parse_settings(params: bytes) -> dict[int, tuple[int, ...]] | None:
-    """Reads a list of settings: type, count, values.
+    """Parse a list of settings: type, count, values.
 
     Returns:
-        Values by type (a factor as the bits of its float); ``None`` where the list is cut, or has a type whose width
-        nobody knows.
+        Values by type (a factor as the bits of its float); ``None`` if the list is truncated or has a type of
+        unknown width.
     """
     out: dict[int, tuple[int, ...]] = {}
     at = 0
-    # The start answer of a real H10 has one byte that is no list.
+    # The start response of a real H10 has one extra byte that is not part of a list.
     while at < len(params) and len(params) > 1:
         size = _SIZES.get(params[at])
         count = params[at + 1] if at + 1 < len(params) else 0
@@ -129,14 +129,14 @@ def parse_settings(params: bytes) -> dict[int, tuple[int, ...]] | None:
 
 
 def factor_of(settings: Mapping[int, tuple[int, ...]]) -> float:
-    """By how much values are to be multiplied; one where the device says nothing sensible."""
+    """Return the factor by which values are multiplied; 1 if the device reports no sensible one."""
     bits = settings.get(FACTOR, ())
     factor = float(struct.unpack("<f", bits[0].to_bytes(4, "little"))[0]) if bits else 1.0
     return factor if 0.0 < abs(factor) < 1e6 else 1.0
 
 
 def start_command(settings: Mapping[int, tuple[int, ...]], kind: int = ECG) -> bytes:
-    """The command that starts a measurement with the largest of every setting on offer, as Polar's SDK does."""
+    """Encode the command that starts a measurement with the largest value of every setting, as Polar's SDK does."""
     out = bytearray((START, kind))
     for setting in sorted(settings):
         if setting not in {FACTOR, SECURITY} and settings[setting]:
@@ -145,7 +145,7 @@ def start_command(settings: Mapping[int, tuple[int, ...]], kind: int = ECG) -> b
 
 
 def parse_frame(data: bytes) -> Frame | None:
-    """Reads the head of a data frame; ``None`` where it is cut short or its time is beyond the year 2292."""
+    """Parse the head of a data frame; return ``None`` if it is truncated or its time is beyond the year 2292."""
     if len(data) < 10 or data[8] >= 0x80:
         return None
     time_ns = int.from_bytes(data[1:9], "little")
@@ -153,15 +153,15 @@ def parse_frame(data: bytes) -> Frame | None:
 
 
 def ecg_uv(frame: Frame, resolution_bits: int = 14, factor: float = 1.0) -> NDArray[np.int32] | None:
-    """Samples of an ECG frame.
+    """Decode the samples of an ECG frame.
 
     Args:
-        frame: Of type ``ECG``. Layouts 0 to 3 are those of the SDK's ``EcgData.kt``; an H10 sends 0.
-        resolution_bits: As the device reported; for compressed frames.
-        factor: As the device reported; for compressed frames.
+        frame: A frame of type ``ECG``. Layouts 0 to 3 are those of the SDK's ``EcgData.kt``; an H10 sends 0.
+        resolution_bits: Resolution that the device reported; for compressed frames.
+        factor: Factor that the device reported; for compressed frames.
 
     Returns:
-        Microvolts, at least one; ``None`` where the frame has another layout or is cut.
+        Microvolts, at least one sample; ``None`` if the frame has another layout or is truncated.
     """
     if frame.compressed:
         values = decode_delta(frame.content, 1, min(resolution_bits, MAX_BITS)) if frame.frame_type == 0 else None
@@ -174,7 +174,7 @@ def ecg_uv(frame: Frame, resolution_bits: int = 14, factor: float = 1.0) -> NDAr
         return None
     raw = np.frombuffer(frame.content, dtype=np.uint8).reshape(-1, size)
     wide = np.zeros((len(raw), 4), dtype=np.uint8)
-    # Left-aligned in four bytes, so that the shift back extends the sign.
+    # Left-aligned in four bytes, so that shifting back extends the sign.
     wide[:, 1:] = raw[:, :3]
     signed: NDArray[np.int32] = wide.view("<i4")[:, 0] >> 8
     if frame.frame_type == 1:
@@ -185,6 +185,6 @@ def ecg_uv(frame: Frame, resolution_bits: int = 14, factor: float = 1.0) -> NDAr
 
 
 def ecg_frame(time_ns: int, samples_uv: NDArray[np.int32]) -> bytes:
-    """A data frame as an H10 sends it: type 0, three bytes a sample. For virtual devices and tests."""
+    """Encode a data frame as an H10 does: type 0, three bytes per sample. For virtual devices and tests."""
     body = np.ascontiguousarray(samples_uv, dtype="<i4").view(np.uint8).reshape(-1, 4)[:, :3].tobytes()
     return bytes((ECG,)) + time_ns.to_bytes(8, "little") + b"\x00" + body

@@ -1,7 +1,7 @@
 """ProtoCentral's packet format, and decoders of the boards that send it: ``0A FA lenL lenH type payload f1 0B``.
 
-There is no checksum, and ``f1`` differs between boards, so a frame is believed for its head, its last byte, and because
-no other frame begins inside it (which is what a frame cut short looks like). Sources:
+The format has no checksum, and ``f1`` differs between boards. So a frame is accepted by its head and last byte, and
+only if no other frame begins inside it (which is what a truncated frame looks like). Sources:
 Protocentral/protocentral_healthypi_v4@030856e,
 Protocentral/protocentral_healthypi5_zephyr@2c8eb00:app/src/data_module.c,
 Protocentral/protocentral-ads1292r-arduino@9a75cf6:examples/02.OpenView/02.OpenView.ino,
@@ -23,13 +23,13 @@ from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem
 START = b"\x0a\xfa"
 STOP = 0x0B
 LENGTH_MAX = 64
-"""Longest payload that is believed; the longest known one has 50 bytes."""
+"""Longest payload that is accepted, bytes; the longest known one has 50."""
 OVERHEAD = 7
-"""Bytes of a frame beside its payload."""
+"""Bytes of a frame besides its payload."""
 HEAD = 5
 """Bytes before the payload."""
 NOTIFICATION_MAX = 512
-"""Longest notification that is believed (the longest attribute that Bluetooth allows)."""
+"""Longest notification that is accepted, bytes (the longest attribute that Bluetooth allows)."""
 ECG_SERVICE = "00001122-0000-1000-8000-00805f9b34fb"
 ECG_CHARACTERISTIC = "00001424-0000-1000-8000-00805f9b34fb"
 
@@ -38,15 +38,15 @@ Kind = tuple[int, int]
 
 
 def head(kind: Kind) -> bytes:
-    """First five bytes of a frame of that kind."""
+    """Return the first five bytes of a frame of that kind."""
     return START + bytes((kind[1], 0, kind[0]))
 
 
 class Framing:
-    """Tells frames from what is none.
+    """Decides where a frame begins.
 
     Args:
-        kinds: Known kinds -> payload lengths that also occur although the head says otherwise.
+        kinds: Known kinds -> payload lengths that also occur although the head states another.
     """
 
     def __init__(self, kinds: Mapping[Kind, tuple[int, ...]]) -> None:
@@ -54,7 +54,7 @@ class Framing:
         self._short = {head(kind): {n + OVERHEAD for n in short} for kind, short in kinds.items() if short}
 
     def fit(self, buffer: bytes, at: int, trusted: bool, last: int) -> int:
-        """See `firmware_bridge.decoding.cutter.Fit`."""
+        """Implement `firmware_bridge.decoding.cutter.Fit`."""
         del trusted, last
         known = buffer[at : at + HEAD]
         if len(known) < HEAD:
@@ -73,10 +73,10 @@ class Framing:
 
 
 class ProtoCentralDecoder(StreamDecoder):
-    """Frames of ProtoCentral boards; what the kinds mean is said by subclasses.
+    """Decodes the frames of ProtoCentral boards; subclasses interpret the payloads.
 
     Args:
-        blocks: Rate and scale.
+        blocks: Builds blocks of the board's rate and scale.
         kinds: See `Framing`.
     """
 
@@ -93,13 +93,13 @@ class ProtoCentralDecoder(StreamDecoder):
         return self._payloads(kind, run, arrival_ns)
 
     def _payloads(self, kind: Kind, run: Run, arrival_ns: int) -> list[LinkItem]:
-        """What follows from whole frames of a known kind."""
+        """Decode whole frames of a known kind."""
         raise NotImplementedError
 
     def _unnumbered(
         self, samples: NDArray[np.int32], run: Run, arrival_ns: int, lead_off: NDArray[np.bool_] | None = None
     ) -> list[LinkItem]:
-        """Blocks of frames that carry neither number nor time: loss is guessed from bytes that were thrown away."""
+        """Make blocks of frames without number or time: the loss is estimated from the discarded bytes."""
         frames = len(run.data) // run.size
         lost = self._guess(run.size, len(samples) // frames)
         self._samples(len(samples), lost)
@@ -112,16 +112,16 @@ class ProtoCentralDecoder(StreamDecoder):
 
 
 def column(run: Run, offset: int, kind: str, count: int = 1) -> NDArray[np.int32]:
-    """Values at one place of every frame.
+    """Extract the values at one position of every frame.
 
     Args:
         run: Whole frames.
-        offset: Bytes from the beginning of a frame.
-        kind: numpy's name of the type, such as ``"<i2"``.
-        count: Values behind each other in a frame.
+        offset: Position in bytes from the beginning of a frame.
+        kind: NumPy type string, such as ``"<i2"``.
+        count: Consecutive values in a frame.
 
     Returns:
-        Shape ``(frames * count,)``, ``int32``, a copy.
+        A copy of the values, ``int32`` of shape ``(frames * count,)``.
     """
     one = _layout(offset, kind, count, run.size)
     return np.frombuffer(run.data, one)["v"].astype(np.int32).reshape(-1)
@@ -133,7 +133,7 @@ def _layout(offset: int, kind: str, count: int, size: int) -> np.dtype[np.void]:
 
 
 def notification(blocks: Blocks, data: bytes, arrival_ns: int) -> LinkItem:
-    """A block of one notification of the ECG characteristic: little-endian ``int32``, without number or time.
+    """Decode a notification of the ECG characteristic: little-endian ``int32``, without number or time.
 
     Source: Protocentral/protocentral_healthypi5_zephyr@03636bd:app/src/ble_module.c, ``ble_ecg_notify``.
     """

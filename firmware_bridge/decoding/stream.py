@@ -1,7 +1,7 @@
-"""What decoders of simple byte streams share: events for what was thrown away, counts, and blocks of samples.
+"""What decoders of simple byte streams share: events for discarded bytes, counters, and blocks of samples.
 
-Frames of these devices hold one or a few samples; those of one piece of the stream become one block as long as nothing
-is missing between them. So the borders of blocks follow how the stream was cut; samples, losses and events do not.
+Frames of these devices hold one or a few samples. Frames of one piece of the stream become one block as long as nothing
+is missing between them. So the block borders depend on how the stream was split; samples, losses and events do not.
 """
 
 from __future__ import annotations
@@ -21,26 +21,26 @@ from firmware_bridge.items import DATA_CHANNEL
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem, SampleBlock
 
 TEXT_MIN = 8
-"""Fewer printable bytes in the middle of a stream are damage, not text."""
+"""Fewer printable bytes than this in the middle of a stream are damage, not text."""
 TEXTS_MAX = 3
-"""So many texts in the middle of a stream are shown; a sketch that prints now and then would fill a disk."""
+"""Texts shown in the middle of a stream, at most; a sketch that prints repeatedly would fill a disk."""
 RESTART_WORDS = ("boot", "firmware", "initiali", "initili", "is ready", "rst:", "setting up", "starts in")
-"""What boards say when they start ("initili" is ProtoCentral's spelling; "rst:" an ESP32's)."""
+"""Words that boards print when they start ("initili" is ProtoCentral's spelling; "rst:" an ESP32's)."""
 WRONG_MIN = 1024
-"""So many bytes without a frame are more than the rest of one and a greeting."""
+"""Bytes without a frame that are too many for the rest of a frame and a greeting."""
 
 RATE_AFTER_S = 60.0
-"""So long the arrival of samples is watched before their rate is judged; pieces wait up to some tenths of a second."""
+"""Time over which the arrival of samples is measured before the rate is judged; pieces may wait tenths of a second."""
 RATE_TOLERANCE = 0.02
-"""Crystals and resonators are better than that; a rate that nobody counted is worse."""
+"""Relative rate error that is reported: crystals and resonators are better; a rate never measured is often worse."""
 
 
 class Blocks:
-    """Makes blocks of one unit, scale and rate.
+    """Builds blocks of one unit, scale and rate.
 
     Args:
-        fs_hz: Nominal rate.
-        lsb_mv: Millivolts a count; ``None`` where unknown.
+        fs_hz: Nominal sampling rate, Hz.
+        lsb_mv: Millivolts per count; ``None`` if unknown.
     """
 
     def __init__(self, fs_hz: float, lsb_mv: float | None) -> None:
@@ -57,7 +57,7 @@ class Blocks:
         lead_off: bool = False,
         device_time_ns: int | None = None,
     ) -> SampleBlock:
-        """One block; ``samples`` is ``int32``, shape ``(n,)``."""
+        """Build one block; ``samples`` is ``int32``, shape ``(n,)``."""
         return SampleBlock(samples, "counts", self.lsb_mv, self.fs_hz, device_time_ns, arrival_ns, seq, lost, lead_off)
 
     def cut(
@@ -68,14 +68,14 @@ class Blocks:
         lead_off: NDArray[np.bool_],
         seq: NDArray[np.int64] | None = None,
     ) -> list[LinkItem]:
-        """Blocks of samples, cut where some are missing and where contact changes.
+        """Build blocks, split where samples are missing and where the contact changes.
 
         Args:
-            samples: Shape ``(n,)``, at least one.
-            arrival_ns: Of all of them.
-            lost: Shape ``(n,)``, samples missing before each.
-            lead_off: Shape ``(n,)``.
-            seq: Shape ``(n,)``, the device's unwrapped number of each.
+            samples: Counts, shape ``(n,)``, at least one.
+            arrival_ns: Arrival time of all samples, host monotonic clock.
+            lost: Samples missing before each, shape ``(n,)``.
+            lead_off: Whether an electrode is off, for each sample, shape ``(n,)``.
+            seq: The device's unwrapped number of each sample, shape ``(n,)``.
         """
         change = lost[1:] > 0
         change |= lead_off[1:] != lead_off[:-1]
@@ -93,10 +93,10 @@ class Blocks:
 
 
 class RateCheck:
-    """Says once a connection when samples of a device without a clock come at another rate than the given one.
+    """Reports once per connection that samples of a device without a clock arrive at another rate than the given one.
 
     Args:
-        fs_hz: The given rate.
+        fs_hz: The given sampling rate, Hz.
     """
 
     def __init__(self, fs_hz: float) -> None:
@@ -104,15 +104,15 @@ class RateCheck:
         self.fresh()
 
     def fresh(self) -> None:
-        """A connection begins."""
+        """Start a new connection."""
         self._begin_ns: int | None = None
         self._samples = 0
         self._said = False
 
     def push(self, samples: int, arrival_ns: int) -> list[LinkItem]:
-        """Takes how many samples came and when; missing ones count."""
+        """Record how many samples arrived and when; missing ones count too."""
         if self._begin_ns is None:
-            # What came at once with the first had waited somewhere.
+            # Samples that arrive together with the first were buffered somewhere.
             self._begin_ns = arrival_ns
             return []
         self._samples += samples
@@ -123,19 +123,19 @@ class RateCheck:
         measured_hz = self._samples / took_s
         if abs(measured_hz / self._fs_hz - 1.0) <= RATE_TOLERANCE:
             return []
-        detail = f"samples come at {measured_hz:.1f} Hz, not {self._fs_hz:g}: add rate={measured_hz:.1f} to the URL"
+        detail = f"samples arrive at {measured_hz:.1f} Hz, not {self._fs_hz:g}: add rate={measured_hz:.1f} to the URL"
         return [LinkEvent(LinkEventKind.INFO, arrival_ns, detail, {"measured_hz": round(measured_hz, 3)})]
 
 
 class FrameCutter(Protocol):
-    """What `StreamDecoder` needs of a cutter; `Cutter` is one."""
+    """The interface that `StreamDecoder` needs of a cutter; `Cutter` implements it."""
 
     def feed(self, data: bytes) -> list[Run | Junk]:
-        """Takes bytes; gives runs of frames, and what was thrown away before each."""
+        """Process bytes; return runs of frames, each after the discarded bytes before it."""
         ...
 
     def reset(self) -> list[Run | Junk]:
-        """The stream breaks off; what follows begins anew."""
+        """End the stream; start afresh with the next bytes."""
         ...
 
 
@@ -143,7 +143,7 @@ class StreamDecoder(ABC):
     """A session with a device that sends frames of a known shape without a checksum.
 
     Args:
-        cutter: Tells frames from what is none.
+        cutter: Finds the frames in the stream.
     """
 
     def __init__(self, cutter: FrameCutter) -> None:
@@ -151,18 +151,18 @@ class StreamDecoder(ABC):
         self._count: Counter[str] = Counter()
         self._out: list[Write] = []
         self._junk_bytes = 0
-        """Thrown away since the last sample, text not counted."""
+        """Bytes discarded since the last sample, text not counted."""
         self._texts = 0
-        """Seen in the middle of the stream on this connection."""
+        """Texts seen in the middle of the stream on this connection."""
 
     def feed(self, data: bytes, arrival_ns: int, channel: str = DATA_CHANNEL) -> list[LinkItem]:
-        """Takes bytes as they came; gives blocks and events in order. Never raises."""
+        """Decode received bytes; return blocks and events in order. Never raises."""
         if channel != DATA_CHANNEL:
             return self._other(data, arrival_ns, channel)
         return self._items(self._cutter.feed(data), arrival_ns)
 
     def link(self, event: LinkEvent) -> list[LinkItem]:
-        """Takes an event of the transport."""
+        """Handle an event of the transport."""
         if event.kind is LinkEventKind.CONNECTED:
             self._out = list(self._hello())
         if event.kind not in {LinkEventKind.DISCONNECTED, LinkEventKind.STALLED, LinkEventKind.END}:
@@ -173,37 +173,37 @@ class StreamDecoder(ABC):
         return out
 
     def writes(self) -> list[Write]:
-        """What is to be sent now; handed out once."""
+        """Return the pending writes and clears them."""
         out, self._out = self._out, []
         return out
 
     def counters(self) -> dict[str, int]:
-        """Counts since the decoder was made; keys that never counted are absent."""
+        """Return the counters since the decoder was created; counters that are zero are absent."""
         return dict(self._count)
 
     @abstractmethod
     def _frames(self, run: Run, arrival_ns: int) -> list[LinkItem]:
-        """What follows from whole frames."""
+        """Decode whole frames."""
 
     def _forget(self) -> None:  # noqa: B027  most devices have nothing to forget
-        """The connection ended: what comes next does not continue what came before."""
+        """Forget the sequence: the connection ended, and the next frame does not continue it."""
 
     def _hello(self) -> Iterable[Write]:
-        """What a new connection begins with."""
+        """Return the writes that start a new connection."""
         return ()
 
     def _other(self, data: bytes, arrival_ns: int, channel: str) -> list[LinkItem]:
-        """Bytes of another channel."""
+        """Decode bytes of another channel."""
         del arrival_ns, channel
         self._count["foreign_channel_bytes"] += len(data)
         return []
 
     def _guess(self, size: int, samples: int) -> int:
-        """Samples that the bytes thrown away since it was last asked may have held; 0 where there were none.
+        """Estimate the samples that the bytes discarded since the last call held; 0 if there were none.
 
         Args:
-            size: Bytes of a frame.
-            samples: Samples in it.
+            size: Bytes per frame.
+            samples: Samples per frame.
         """
         junk, self._junk_bytes = self._junk_bytes, 0
         return max(1, round(junk / size)) * samples if junk else 0
@@ -220,10 +220,10 @@ class StreamDecoder(ABC):
                 self._count["frames"] += len(item.data) // item.size
                 out += self._frames(item, arrival_ns)
             else:
-                out += self._thrown_away(item, arrival_ns)
+                out += self._discarded(item, arrival_ns)
         return out
 
-    def _thrown_away(self, junk: Junk, arrival_ns: int) -> list[LinkItem]:
+    def _discarded(self, junk: Junk, arrival_ns: int) -> list[LinkItem]:
         if junk.text.isspace():
             self._count["text_bytes"] += junk.size
             return []
@@ -239,23 +239,23 @@ class StreamDecoder(ABC):
         if restarted:
             self._count["restarts"] += 1
             self._forget()
-            detail = f"the device says what it says when it starts: {junk.text[:80]!r}"
+            detail = f"the device printed its start-up text: {junk.text[:80]!r}"
             out.append(LinkEvent(LinkEventKind.RESTARTED, arrival_ns, detail, {"text": junk.text}))
         return out
 
 
 def junk_event(junk: Junk, arrival_ns: int, count: Counter[str]) -> LinkEvent:
-    """The event for thrown-away bytes, counted in ``count``."""
+    """Return the event for discarded bytes, counted in ``count``."""
     data: dict[str, object] = {"bytes": junk.size}
     if junk.text:
         count["text_bytes"] += junk.size
         data["text"] = junk.text
-        return LinkEvent(LinkEventKind.INFO, arrival_ns, f"the device says {junk.text[:80]!r}", data)
+        return LinkEvent(LinkEventKind.INFO, arrival_ns, f"the device printed {junk.text[:80]!r}", data)
     count["corrupt_bytes"] += junk.size
     if junk.first and junk.size < WRONG_MIN:
         return LinkEvent(LinkEventKind.INFO, arrival_ns, f"{junk.size} bytes before the first frame", data)
     if junk.first:
-        detail = f"{junk.size} bytes and no frame in them: another kind of device, or another baud rate?"
+        detail = f"{junk.size} bytes without a frame: another kind of device, or another baud rate?"
     else:
-        detail = f"{junk.size} bytes thrown away: they are no frame"
+        detail = f"{junk.size} bytes discarded: not a frame"
     return LinkEvent(LinkEventKind.CORRUPT, arrival_ns, detail, data)

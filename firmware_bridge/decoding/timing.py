@@ -1,8 +1,8 @@
-"""How many samples are missing between two frames, told from the device's own clock.
+"""Counts the samples missing between two frames from the device's own clock.
 
-A frame says how many samples it has and when the last of them was taken. What is missing is the time that went by, in
-sample periods, less the samples that came. The true period is measured on the way: a strap that runs at 130.34 Hz and
-is counted at 130 Hz would lose one sample every six frames that never was one.
+A frame has a number of samples and the time of its last one. The missing samples are the elapsed time in sample periods
+minus the samples received. The true period is measured on the way: without that, a strap that runs at 130.34 Hz but is
+counted at 130 Hz would appear to lose one sample every six frames.
 """
 
 from __future__ import annotations
@@ -12,45 +12,45 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 WINDOW_FRAMES = 512
-"""Frames over which the period is measured: five minutes of a Polar H10."""
+"""Frames over which the period is measured: about five minutes of a Polar H10."""
 RATE_TOLERANCE = 0.025
-"""The part by which a true rate may differ from the nominal one (Polar promises 2 %)."""
+"""Relative difference allowed between true and nominal rate (Polar promises 2 %)."""
 RATE_FLOOR = 2e-5
-"""Uncertainty of a measured rate that no longer baseline removes: crystals drift with temperature."""
+"""Uncertainty of a measured rate that a longer baseline cannot reduce: crystals drift with temperature."""
 NOTHING_LOST = 0.7
-"""Samples that a frame may be late before anything is missing: no loss is far more likely than a loss of one."""
+"""Samples by which a frame may be late before anything counts as missing: no loss is far likelier than one sample."""
 SCATTER_FACTOR = 7.0
-"""A frame is no later by chance than so many mean deviations (5.6 standard deviations of a normal distribution)."""
+"""Mean deviations by which a frame can be late by chance (5.6 standard deviations of a normal distribution)."""
 SCATTER_FRAMES = 64
-"""Frames over which that mean is formed."""
+"""Frames over which the mean deviation is averaged."""
 SCATTER_DOUBT = 0.2
-"""Samples by which the rate may be wrong over a frame whose deviation still counts as scatter."""
+"""Rate error over a frame, in samples, up to which its deviation still counts as jitter."""
 PHASE_FRAMES = 8
 """Frames over which the jitter of single timestamps is averaged."""
 MAX_GAP_NS = 7 * 86_400 * 10**9
-"""A clock that goes on further than this is another clock."""
+"""A step of the device clock longer than this means another clock."""
 DISAGREE_NS = 30 * 10**9
-"""A clock that went on so much more than the host's was set (the rule of al-bashkir/polar-h10, docs)."""
+"""A clock that advanced this much more than the host's was set (the rule of al-bashkir/polar-h10, docs)."""
 
 
 class Verdict(StrEnum):
-    """What a frame's time says."""
+    """What the time of a frame shows."""
 
     NEXT = "next"
-    """It follows; ``lost`` samples are missing before it."""
+    """The frame continues the stream; ``lost`` samples are missing before it."""
     REPEATED = "repeated"
-    """The time of the frame before: the frame came twice."""
+    """The time equals that of the frame before: the frame was received twice."""
     RESTARTED = "restarted"
-    """The clock went back, or further than can be: it began anew or was set."""
+    """The clock went back, or too far ahead: it restarted or was set."""
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """Where a frame belongs.
+    """The position of a frame in the stream.
 
     Attributes:
-        verdict: What its time says.
-        lost: Samples missing just before it; zero unless it follows.
+        verdict: What the time of the frame shows.
+        lost: Samples missing just before it; 0 unless the frame continues the stream.
     """
 
     verdict: Verdict
@@ -58,14 +58,14 @@ class Placed:
 
 
 class FrameTimes:
-    """Follows the frames of one stream.
+    """Follows the frame times of one stream.
 
     Args:
-        fs_hz: Nominal rate.
-        jitter_ns: How far a single timestamp may be off, resolution included; what is seen beyond it is learnt.
+        fs_hz: Nominal sampling rate, Hz.
+        jitter_ns: Possible error of a single timestamp, resolution included; larger jitter is measured and added.
 
     Attributes:
-        period_ns: Sample period as measured so far.
+        period_ns: Sample period measured so far.
     """
 
     def __init__(self, fs_hz: float, jitter_ns: int) -> None:
@@ -84,26 +84,26 @@ class FrameTimes:
 
     @property
     def fs_hz(self) -> float:
-        """The true rate as measured so far."""
+        """Return the true sampling rate measured so far, Hz."""
         return 1e9 / self.period_ns
 
     def interrupt(self) -> None:
-        """The link was down: the next frame need not begin a whole number of frames later."""
+        """Record that the link was down: the next frame need not begin a whole number of frames later."""
         self._broken = True
 
     def resume(self, other: FrameTimes) -> None:
-        """Goes on where another left off that had a wrong nominal rate; what it measured of the rate is not kept."""
+        """Continue where another instance with a wrong nominal rate stopped; its measured rate is not kept."""
         self._last, self._broken = other._last, other._broken
         if self._last is not None:
             self._begin(self._last[0])
 
     def place(self, count: int, time_ns: int, arrival_ns: int) -> Placed:
-        """Takes the next frame.
+        """Place the next frame.
 
         Args:
-            count: Its samples, at least one.
-            time_ns: Device clock at its last sample.
-            arrival_ns: Host clock; only tells a clock that was set from a long gap.
+            count: Samples in the frame, at least one.
+            time_ns: Device clock at the last sample.
+            arrival_ns: Host clock; used only to distinguish a clock that was set from a long gap.
         """
         last, broken = self._last, self._broken
         if last is not None and time_ns == last[0]:
@@ -129,7 +129,7 @@ class FrameTimes:
         doubt = self._uncertainty * gone_ns / self.period_ns
         margin = min(max(NOTHING_LOST, SCATTER_FACTOR * self._scatter_ns / self.period_ns), 0.45 * count) + doubt
         if error < -margin:
-            # Less time than samples: the period was measured wrong, or the clock was set back a little.
+            # Less time than samples: the measured period was wrong, or the clock was set back slightly.
             self.period_ns, self._uncertainty = self._nominal_ns, RATE_TOLERANCE
             self._begin(time_ns)
             return Placed(Verdict.NEXT)
@@ -137,7 +137,7 @@ class FrameTimes:
         self._index += count + lost
         residual_ns = late_ns - lost * self.period_ns
         if lost and doubt > NOTHING_LOST:
-            # Counted as well as can be, yet not well enough to measure the rate across it.
+            # The count is the best available, but too uncertain to measure the rate across the gap.
             self._begin(time_ns)
             return Placed(Verdict.NEXT, lost)
         if doubt < SCATTER_DOUBT:
@@ -161,23 +161,26 @@ class FrameTimes:
 
 
 def other_clock(gone_ns: int, arrived_ns: int, *, broken: bool) -> bool:
-    """Whether a device's clock was set or began anew, though it did not go back.
+    """Return whether a device's clock was set or restarted, although it did not go back.
 
     Args:
-        gone_ns: How far the device's clock went on between two frames.
-        arrived_ns: How far the host's did.
-        broken: The link was down in between.
+        gone_ns: Time that passed on the device's clock between two frames.
+        arrived_ns: Time that passed on the host's clock.
+        broken: Whether the link was down in between.
     """
     if gone_ns > MAX_GAP_NS:
         return True
-    # Host times that stand still are no evidence; a host that read late is one only after the link was down.
+    # Equal host times are no evidence; late host times are plausible only after the link was down.
     return arrived_ns > 0 and (
         gone_ns - arrived_ns > DISAGREE_NS + arrived_ns // 100 or (broken and arrived_ns - gone_ns > DISAGREE_NS)
     )
 
 
 def _missing(error: float, margin: float, whole: int) -> int:
-    """Samples missing where a frame is ``error`` sample periods late; ``whole`` is the size of frames, if constant."""
+    """Return the missing samples of a frame that is ``error`` sample periods late.
+
+    ``whole`` is the size of frames if it is constant.
+    """
     if error <= margin:
         return 0
     if whole:

@@ -1,7 +1,7 @@
 """Zephyr's framing and the packets of a BioHarness: ``02 id length payload crc 03|06|15``.
 
 Source: jpaalasm/zephyr-bt@c7cae8a ``src/zephyr`` (BSD), checked against its two-minute capture. The lifesign (id 23)
-and the battery in the summary are named in a second public driver of the device, and are in that capture too.
+and the battery level in the summary come from a second public driver of the device, and occur in that capture too.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ STX = b"\x02"
 ETX, ACK, NAK = 0x03, 0x06, 0x15
 PAYLOAD_MAX = 128
 OVERHEAD = 5
-"""Bytes of a frame around its payload."""
+"""Bytes of a frame besides its payload."""
 REPORT_EVERY = 256
-"""Thrown-away bytes that are told at once; fewer wait for the next sound frame."""
+"""Discarded bytes that are reported at once; fewer are reported with the next valid frame."""
 
 SUMMARY, ECG, LIFESIGN, GENERAL = 0x2B, 0x22, 0x23, 0x20
-"""Packets that the device sends by itself."""
+"""Packets that the device sends unprompted."""
 SET_ECG, SET_SUMMARY = 0x16, 0xBD
-"""Commands: ECG waveform on or off; seconds between two summaries."""
+"""Commands: switch the ECG waveform on or off; set the seconds between two summaries."""
 
 ECG_SAMPLES = 63
 ECG_BYTES = 88
 DAY_MS = 86_400_000
 _EPOCH = date(2000, 1, 1)
 _YEARS = range(1990, 2200)
-"""What else a date says is damage."""
+"""Plausible years; a date outside them is damage."""
 _BITS = 10
 _OFFSET = 512
 _WEIGHTS: NDArray[np.int32] = np.left_shift(1, np.arange(_BITS)).astype(np.int32)
@@ -50,7 +50,7 @@ _CRC = _table()
 
 
 def crc8(payload: bytes) -> int:
-    """Checksum of a payload; the rest of the frame is not covered."""
+    """Return the checksum of a payload; it does not cover the rest of the frame."""
     crc, table = 0, _CRC
     for byte in payload:
         crc = table[crc ^ byte]
@@ -58,7 +58,7 @@ def crc8(payload: bytes) -> int:
 
 
 def encode(kind: int, payload: bytes = b"", end: int = ETX) -> bytes:
-    """A whole frame."""
+    """Encode a whole frame."""
     return STX + bytes((kind, len(payload))) + payload + bytes((crc8(payload), end))
 
 
@@ -70,7 +70,7 @@ SIGN_OF_LIFE = encode(LIFESIGN)
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A sound frame."""
+    """A valid frame."""
 
     kind: int
     payload: bytes
@@ -79,11 +79,11 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Junk:
-    """Bytes that are no frame.
+    """Bytes that are not a frame.
 
     Attributes:
-        size: How many.
-        synced: A sound frame came before on this connection.
+        size: Number of bytes.
+        synced: Whether a valid frame came before on this connection.
     """
 
     size: int
@@ -91,7 +91,7 @@ class Junk:
 
 
 class FrameFinder:
-    """Finds frames in a stream that may be cut and damaged anywhere. Holds at most one frame's bytes."""
+    """Finds frames in a stream that may be split and damaged anywhere. Holds at most one frame's bytes."""
 
     def __init__(self) -> None:
         self._held = b""
@@ -99,13 +99,13 @@ class FrameFinder:
         self._synced = False
 
     def feed(self, data: bytes) -> list[Frame | Junk]:
-        """Takes bytes; gives frames, and before each what was thrown away."""
+        """Process bytes; return frames, and before each the bytes that were discarded."""
         return self._find(self._held + data, ended=False)
 
     def reset(self) -> list[Frame | Junk]:
-        """The stream ends: what waits for its rest is searched for whole frames and thrown away."""
+        """End the stream: search an incomplete frame for valid frames, then discard it."""
         out = self._find(self._held, ended=True)
-        out += self._tell()
+        out += self._report()
         self._held, self._synced = b"", False
         return out
 
@@ -116,34 +116,34 @@ class FrameFinder:
             start = data.find(STX, at)
             if start != at:
                 start = len(data) if start < 0 else start
-                self._throw(start - at, out)
+                self._discard(start - at, out)
                 at = start
                 continue
             size = OVERHEAD + data[at + 2] if at + 2 < len(data) else OVERHEAD
             if size > OVERHEAD + PAYLOAD_MAX or (at + size > len(data) and ended):
-                self._throw(1, out)
+                self._discard(1, out)
                 at += 1
             elif at + size > len(data):
                 break
             elif data[at + size - 1] in {ETX, ACK, NAK} and crc8(data[at + 3 : at + size - 2]) == data[at + size - 2]:
-                out += self._tell()
+                out += self._report()
                 self._synced = True
                 out.append(Frame(data[at + 1], data[at + 3 : at + size - 2], data[at + size - 1]))
                 at += size
             else:
-                # Only the first byte is given up: a sound frame may begin inside what looked like one.
-                self._throw(1, out)
+                # Discard only the first byte: a valid frame may begin inside what looked like one.
+                self._discard(1, out)
                 at += 1
         self._held = data[at:]
         return out
 
-    def _throw(self, size: int, out: list[Frame | Junk]) -> None:
+    def _discard(self, size: int, out: list[Frame | Junk]) -> None:
         self._junk += size
         while self._junk >= REPORT_EVERY:
             self._junk -= REPORT_EVERY
             out.append(Junk(REPORT_EVERY, self._synced))
 
-    def _tell(self) -> list[Frame | Junk]:
+    def _report(self) -> list[Frame | Junk]:
         size, self._junk = self._junk, 0
         return [Junk(size, self._synced)] if size else []
 
@@ -154,8 +154,8 @@ class EcgPacket:
 
     Attributes:
         seq: Number of the packet, 0 to 255.
-        time_ms: Clock of the device at the first sample, in milliseconds since 2000-01-01.
-        samples: Shape ``(63,)``, counts around zero.
+        time_ms: Device clock at the first sample, milliseconds since 2000-01-01.
+        samples: Counts around zero, shape ``(63,)``.
     """
 
     seq: int
@@ -164,7 +164,7 @@ class EcgPacket:
 
 
 def parse_ecg(payload: bytes) -> EcgPacket | None:
-    """Reads an ECG waveform packet; ``None`` where it cannot be one."""
+    """Parse an ECG waveform packet; return ``None`` if the payload is not one."""
     if len(payload) != ECG_BYTES:
         return None
     time_ms = parse_time_ms(payload[1:9])
@@ -176,7 +176,7 @@ def parse_ecg(payload: bytes) -> EcgPacket | None:
 
 
 def ecg_payload(seq: int, day: date, ms_of_day: int, samples: NDArray[np.int32]) -> bytes:
-    """An ECG waveform packet's payload, as the device makes it. For virtual devices and tests."""
+    """Encode the payload of an ECG waveform packet. For virtual devices and tests."""
     head = bytes((seq % 256,)) + day.year.to_bytes(2, "little") + bytes((day.month, day.day))
     values = (samples + _OFFSET).astype(np.int64)
     bits = (values[:, None] >> np.arange(_BITS)) & 1
@@ -185,9 +185,9 @@ def ecg_payload(seq: int, day: date, ms_of_day: int, samples: NDArray[np.int32])
 
 
 def parse_time_ms(data: bytes) -> int | None:
-    """Reads year, month, day and milliseconds of the day; ``None`` where the last are impossible.
+    """Parse year, month, day and milliseconds of the day; return ``None`` if the last are impossible.
 
-    A date that is none (a clock that was never set) counts as 2000-01-01.
+    An invalid date (a clock that was never set) counts as 2000-01-01.
     """
     ms_of_day = int.from_bytes(data[4:8], "little")
     if ms_of_day >= DAY_MS:
@@ -200,7 +200,7 @@ def parse_time_ms(data: bytes) -> int | None:
 
 
 def parse_summary(payload: bytes) -> dict[str, object] | None:
-    """Reads heart rate, respiration and battery of a summary; ``None`` where it is too short.
+    """Parse heart rate, respiration and battery of a summary; return ``None`` if it is too short.
 
     Values that the device marks as invalid are ``None``.
     """

@@ -1,8 +1,8 @@
-"""Which patches are known. One file a device; each is loaded only when it is asked for.
+"""The known devices: one file per device, loaded only when the device is used.
 
 To add a device, write ``firmware_bridge/devices/<name>.py`` with a module-level ``DEVICE = Device(profile, decoder)``;
-the file is the registration (one that starts with ``_`` is a helper). A decoder is sans-IO: it is fed bytes and events
-of the link, and says what it wants sent.
+the file is the registration (a name that starts with ``_`` marks a helper). A decoder is sans-IO: it receives bytes and
+link events, and returns what it wants to send.
 """
 
 from __future__ import annotations
@@ -32,36 +32,36 @@ class Write:
 
 
 class Decoder(Protocol):
-    """One session with one device; sans-IO, and the same bytes always give the same items."""
+    """One session with one device; sans-IO. The same bytes always give the same items."""
 
     def feed(self, data: bytes, arrival_ns: int, channel: str = DATA_CHANNEL) -> list[LinkItem]:
-        """Takes bytes as they came, cut anywhere. Never raises, whatever they are."""
+        """Decode received bytes, split anywhere. Never raises, whatever they are."""
         ...
 
     def link(self, event: LinkEvent) -> list[LinkItem]:
-        """Takes an event of the transport: half frames end at DISCONNECTED, held samples are accounted for at END."""
+        """Handle an event of the transport: DISCONNECTED ends an incomplete frame, END releases held samples."""
         ...
 
     def writes(self) -> list[Write]:
-        """What is to be sent now, in order; handed out once. Not used where bytes come from a recording."""
+        """Return the pending writes in order and clears them. Not used for bytes from a recording."""
         ...
 
     def counters(self) -> dict[str, int]:
-        """Everything that was counted since the decoder was made (frames, lost samples, thrown-away bytes)."""
+        """Return all counters since the decoder was created (frames, lost samples, discarded bytes)."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class BleProfile:
-    """Where a device's bytes are on Bluetooth Low Energy. UUIDs are 128-bit text in lower case.
+    """The GATT side of a device on Bluetooth Low Energy. UUIDs are 128-bit text in lower case.
 
     Attributes:
-        service: The GATT service that it streams by.
-        notify: Channel name -> characteristic that is subscribed, in this order (control points before data).
-        write: Channel name -> characteristic that takes what the decoder wants sent on that channel.
-        advertised: Service UUIDs by which a scan knows it.
-        name_prefixes: Beginnings of local names by which a scan knows it.
-        min_mtu: ATT MTU below which it cannot stream, or not whole.
+        service: The GATT service that streams the data.
+        notify: Channel name -> characteristic to subscribe to, in this order (control points before data).
+        write: Channel name -> characteristic that receives the decoder's writes on that channel.
+        advertised: Service UUIDs by which a scan recognises the device.
+        name_prefixes: Beginnings of local names by which a scan recognises the device.
+        min_mtu: Smallest ATT MTU at which the device streams completely, bytes.
         write_response: Whether writes are acknowledged.
     """
 
@@ -76,26 +76,25 @@ class BleProfile:
 
 @dataclass(frozen=True, slots=True)
 class DeviceProfile:
-    """What a person and the runtime should know about a device before a byte arrives.
+    """Description of a kind of device, known before a byte arrives.
 
     Attributes:
-        name: As in URLs and ``get``.
-        title: For people.
-        transports: URL schemes it can be reached over.
-        fs_hz: Sampling rates it offers; empty where any may come and the device tells.
-        scale: How millivolts are known: ``"reported"`` by the device, ``"fixed"`` by its documents, or ``"unknown"``
-            until calibrated.
-        band_hz: Pass band of its front end; ``None`` where the device tells or nobody knows.
-        clock: Which clock its samples carry.
-        loss_detection: How missing samples are found.
-        start: Sent to make it stream, after its transport is open (``channel, bytes``); decoders may add to it.
-        stop: Sent before closing.
+        name: Name in URLs and for ``get``.
+        title: Name for the user.
+        transports: URL schemes over which the device can be reached.
+        fs_hz: Sampling rates that it offers, Hz; empty if any rate is possible and the device reports it.
+        scale: Source of the scale: ``"reported"`` by the device, ``"fixed"`` by its documents, or ``"unknown"`` until
+            calibrated.
+        band_hz: Pass band of its analog front end, Hz; ``None`` if the device reports it or it is unknown.
+        clock: Clock that its samples carry, described for the user.
+        loss_detection: Method that finds missing samples, described for the user.
+        start: Writes that start the stream once the transport is open (``channel, bytes``); decoders may add to it.
+        stop: Writes sent before closing.
         baud: Usual serial rate; ``None`` without a serial side.
-        usb: USB vendor and product ids by which a scan may know it (often those of a common serial chip).
+        usb: USB vendor and product ids by which a scan may recognise it (often those of a common serial chip).
         ble: Its GATT side; ``None`` without one.
-        options: Keyword arguments that its decoder takes, name -> what it means, for URLs (``?rate=250``). Values
-            come as text.
-        notes: Caveats to be shown (licence, unverified scale).
+        options: Keyword arguments of its decoder, name -> meaning, for URLs (``?rate=250``). Values are text.
+        notes: Caveats to show to the user (licence, unverified scale).
     """
 
     name: str
@@ -117,10 +116,10 @@ class DeviceProfile:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A known device: its profile, and a maker of decoders.
+    """A known device: its description, and a factory of decoders.
 
-    ``decoder()`` works for every device; keyword arguments are those that ``profile.options`` names, as text. A wrong
-    value is a ``UsageError`` that says which there are.
+    ``decoder()`` works for every device; the keyword arguments are those that ``profile.options`` names, as text. A
+    wrong value raises a ``UsageError`` that lists the allowed ones.
     """
 
     profile: DeviceProfile
@@ -128,15 +127,15 @@ class Device:
 
 
 def names() -> tuple[str, ...]:
-    """Names of the known devices, sorted."""
+    """Return the names of the known devices, sorted."""
     return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name[0] != "_"))
 
 
 def get(name: str) -> Device:
-    """The device of that name (``-`` and ``_`` are the same, case does not matter).
+    """Return the device of that name (``-`` and ``_`` are the same, case does not matter).
 
     Raises:
-        UsageError: There is none; the message lists those there are.
+        UsageError: No device has that name; the message lists the known ones.
     """
     module = name.strip().lower().replace("-", "_")
     if module not in names():
@@ -145,14 +144,14 @@ def get(name: str) -> Device:
 
 
 def decode_item(decoder: Decoder, item: TransportItem) -> list[LinkItem]:
-    """What follows from one item of a transport or of a raw recording: the one way for both, so that they agree.
+    """Decode one item of a transport or of a raw recording: both use this function, so that they agree.
 
     Args:
-        decoder: The session.
-        item: Bytes, or an event of the link.
+        decoder: Decoder of the session.
+        item: Received bytes, or an event of the link.
 
     Returns:
-        The event itself first (where it is one), then what the decoder makes of it.
+        The event itself first (if the item is one), then the decoder's items.
     """
     if isinstance(item, RawChunk):
         return decoder.feed(item.data, item.arrival_ns, item.channel)

@@ -1,8 +1,8 @@
-"""AD8232 or any other front end whose microcontroller prints its converter's values as text, a line each. Sans-IO.
+"""AD8232 or any other front end whose microcontroller prints the converter's values as text, one line per sample.
 
-Source: sparkfun/AD8232_Heart_Rate_Monitor (9600 baud, one decimal value and CR LF a sample, ``!`` where an electrode is
-off). Several columns are taken apart at commas, semicolons and blanks; ``name:value`` is taken for its value. What
-comes before the first end of a line is dropped: it may be half a line.
+Sans-IO. Source: sparkfun/AD8232_Heart_Rate_Monitor (9600 baud, one decimal value and CR LF per sample, ``!`` while an
+electrode is off). Columns are separated by commas, semicolons or blanks; of ``name:value`` only the value is read. Text
+before the first end of a line is discarded, since it may be half a line.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from firmware_bridge.items import DATA_CHANNEL
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem
 
 RATE = "190"
-"""What 9600 baud carries in lines of three digits; the sketch itself keeps no clock."""
+"""Lines of three digits per second at 9600 baud; the sketch itself does not time its samples."""
 LINE_MAX = 200
-"""Bytes; a longer line is damage."""
+"""Longest line in bytes; a longer one is damage."""
 COLUMNS = tuple(range(1, 33))
 UNITS = {"ms": 1_000_000, "us": 1_000, "s": 1_000_000_000}
 """Units of the time column -> nanoseconds."""
 STEP_MAX_NS = 3_600_000_000_000
-"""A longer step of the time column is another clock."""
+"""A longer step of the time column means another clock."""
 WRAP = 1 << 32
-"""``millis()`` and ``micros()`` of an Arduino begin again here."""
+"""``millis()`` and ``micros()`` of an Arduino wrap to 0 here."""
 VALUE_MAX = 2**31 - 1
 _SEPARATORS = bytes.maketrans(b",;\t", b"   ")
 _DIGITS = b"0123456789 \r\n"
@@ -49,11 +49,11 @@ class TextDecoder:
     """One session with one board.
 
     Args:
-        rate: Samples (lines) a second, as text.
-        column: Which column holds the ECG, from 1, as text.
-        time: Which column holds a time, from 1, as text; ``None``: none does.
-        time_unit: Of that column: ``ms``, ``us`` or ``s``.
-        lsb_mv: Millivolts a count, as text.
+        rate: Samples (lines) per second, as text.
+        column: Number of the column with the ECG, from 1, as text.
+        time: Number of the column with a time, from 1, as text; ``None`` for none.
+        time_unit: Unit of that column: ``ms``, ``us`` or ``s``.
+        lsb_mv: Millivolts per count, as text.
     """
 
     def __init__(
@@ -74,13 +74,13 @@ class TextDecoder:
         self._heap = Heap()
         self._check = RateCheck(self._blocks.fs_hz)
         self._last: int | None = None
-        """Time column of the sample before, in nanoseconds without wrapping."""
+        """Time column of the last sample, in nanoseconds, unwrapped."""
         self._begin()
 
     def _begin(self) -> None:
         self._held = b""
         self._dropping = True
-        """Everything up to the next end of a line is thrown away."""
+        """Whether everything up to the next end of a line is discarded."""
         self._bad = 0
         """Damaged lines since the last sample."""
         self._last = None
@@ -88,7 +88,7 @@ class TextDecoder:
         self._check.fresh()
 
     def feed(self, data: bytes, arrival_ns: int, channel: str = DATA_CHANNEL) -> list[LinkItem]:
-        """Takes bytes as they came; gives blocks and events in order. Never raises."""
+        """Decode received bytes; return blocks and events in order. Never raises."""
         if channel != DATA_CHANNEL:
             self._count["foreign_channel_bytes"] += len(data)
             return []
@@ -97,20 +97,20 @@ class TextDecoder:
         if end:
             if self._dropping:
                 half, _end, text = (text + end).partition(b"\n")
-                self._throw(half, arrival_ns, out)
+                self._discard(half, arrival_ns, out)
                 self._dropping = False
             self._lines(text, arrival_ns, out)
         if not self._dropping and len(rest) > LINE_MAX:
             self._bad += 1
             self._dropping = True
         if self._dropping:
-            self._throw(rest, arrival_ns, out)
+            self._discard(rest, arrival_ns, out)
             rest = b""
         self._held = rest
         return out
 
     def link(self, event: LinkEvent) -> list[LinkItem]:
-        """Takes an event of the transport."""
+        """Handle an event of the transport."""
         if event.kind not in {LinkEventKind.DISCONNECTED, LinkEventKind.STALLED, LinkEventKind.END}:
             return []
         out: list[LinkItem] = [junk_event(junk, event.arrival_ns, self._count) for junk in self._heap.take()]
@@ -118,20 +118,20 @@ class TextDecoder:
         return out
 
     def writes(self) -> list[Write]:
-        """Nothing is ever sent."""
+        """Return nothing: the board receives no commands."""
         return []
 
     def counters(self) -> dict[str, int]:
-        """Counts since the decoder was made; keys that never counted are absent."""
+        """Return the counters since the decoder was created; counters that are zero are absent."""
         return dict(self._count)
 
-    def _throw(self, piece: bytes, arrival_ns: int, out: list[LinkItem]) -> None:
-        out += [junk_event(junk, arrival_ns, self._count) for junk in self._heap.throw(piece)]
+    def _discard(self, piece: bytes, arrival_ns: int, out: list[LinkItem]) -> None:
+        out += [junk_event(junk, arrival_ns, self._count) for junk in self._heap.discard(piece)]
 
     def _lines(self, text: bytes, arrival_ns: int, out: list[LinkItem]) -> None:
         lines = text.split(b"\n")
         if self._time is None and self._column == 0 and not text.translate(None, _DIGITS):
-            # Nothing but digits, as almost always: no line needs to be looked at by itself.
+            # Digits only, as almost always: no line needs a check of its own.
             words = [word for line in lines if (word := line.strip())]
             if all(len(word) < 10 and word.isdigit() for word in words):
                 self._block([int(word) for word in words], None, arrival_ns, out)
@@ -147,14 +147,14 @@ class TextDecoder:
                 pending, shared = [], None
             if sample is None:
                 self._bad += bool(line.translate(None, _PRINTABLE)) or len(line) > LINE_MAX
-                self._throw(line, arrival_ns, out)
+                self._discard(line, arrival_ns, out)
             else:
                 shared = sample
                 pending.append(sample.value)
         self._block(pending, shared, arrival_ns, out)
 
     def _line(self, line: bytes) -> _Line | None:
-        """What a line says; ``None`` where it is no sample."""
+        """Parse a line; return ``None`` if it is not a sample."""
         if len(line) > LINE_MAX or b"\r" in line.rstrip(b"\r"):
             return None
         words = line.translate(_SEPARATORS).split()
@@ -179,7 +179,7 @@ class TextDecoder:
         return None if time is None or not 0 <= time < WRAP * 1000 else round(time * self._tick_ns)
 
     def _block(self, values: list[int], last: _Line | None, arrival_ns: int, out: list[LinkItem]) -> None:
-        """A block of lines alike; ``last`` says in what, and when the last of them was taken."""
+        """Make a block of lines of the same kind; ``last`` is the last of them, with its time."""
         if not values:
             return
         out += [junk_event(junk, arrival_ns, self._count) for junk in self._heap.take()]
@@ -202,7 +202,7 @@ class TextDecoder:
             out += self._check.push(len(values) + lost, arrival_ns)
 
     def _placed(self, time_ns: int, arrival_ns: int, out: list[LinkItem]) -> tuple[int, int]:
-        """The time without wrapping, and the samples missing before it."""
+        """Return the unwrapped time, and the samples missing before it."""
         if self._last is None:
             return time_ns, 0
         wrap_ns = WRAP * self._tick_ns
@@ -234,25 +234,25 @@ DEVICE = Device(
         band_hz=None,
         clock="none, or a column of the text (option time)",
         loss_detection=(
-            "none without a time column: a line that came damaged counts as one sample, a line that never came is not "
-            "seen; with a time column (option time) what is missing follows from it"
+            "none without a time column: a damaged line counts as one sample, and a line that never arrived is not "
+            "noticed; with a time column (option time) the number of missing samples follows from the time"
         ),
         baud=9600,
         options={
-            "rate": "lines a second (default 190, what 9600 baud carries); count them, the usual sketch keeps no clock",
-            "column": "which column holds the ECG, from 1 (default 1)",
-            "time": "which column holds a time, from 1 (default: none does)",
+            "rate": "lines per second (default 190, the maximum at 9600 baud); measure it, the sketch has no timer",
+            "column": "number of the column with the ECG, from 1 (default 1)",
+            "time": "number of the column with a time, from 1 (default: none)",
             "time_unit": "ms (default), us or s",
             "lsb_mv": LSB_MV_OPTION,
         },
         notes=(
             (
-                "its scale depends on the converter's bits and reference and on the board's gain: counts, until it is "
-                "calibrated (option lsb_mv)"
+                "the scale depends on the converter's resolution and reference and on the board's gain: the unit "
+                "is counts until the board is calibrated (option lsb_mv)"
             ),
             "the pass band is set by parts on the board: often 0.5 to 40 Hz, so ST segments cannot be trusted",
         ),
     ),
     decoder=TextDecoder,
 )
-"""Registration; see ``firmware_bridge.devices``."""
+"""Registration of this device; see ``firmware_bridge.devices``."""

@@ -1,4 +1,4 @@
-"""ProtoCentral ADS1292R board behind an Arduino with the OpenView sketch: one filtered sample a frame. Sans-IO.
+"""ProtoCentral ADS1292R board behind an Arduino with the OpenView sketch: one filtered sample per frame. Sans-IO.
 
 Sources: Protocentral/protocentral-ads1292r-arduino@9a75cf6:examples/02.OpenView/02.OpenView.ino (type 2, 8 bytes: ECG,
 respiration, beats, breaths, each i16; all zero where an electrode is off), and the older sketch @a0c0d20:examples/
@@ -42,17 +42,17 @@ DEVICE = Device(
         scale="unknown",
         band_hz=None,
         clock="none: samples are counted",
-        loss_detection="none in the protocol: only damage to the bytes is seen, and how much it hit is a guess",
+        loss_detection="none in the protocol: only damaged bytes are noticed; the samples in them are estimated",
         baud=57_600,
         options={"lsb_mv": LSB_MV_OPTION},
         notes=(
             (
-                "the sketch filters and shortens to 16 bits before it sends: its scale is documented nowhere; counts, "
-                "until it is calibrated (option lsb_mv)"
+                "the sketch filters and rounds to 16 bits before it sends: its scale is not documented; the unit is "
+                "counts until the board is calibrated (option lsb_mv)"
             ),
-            "the older sketch (20-byte payload) does not tell when an electrode is off",
+            "the older sketch (20-byte payload) does not report when an electrode is off",
         ),
     ),
     decoder=Ads1292rDecoder,
 )
-"""Registration; see ``firmware_bridge.devices``."""
+"""Registration of this device; see ``firmware_bridge.devices``."""

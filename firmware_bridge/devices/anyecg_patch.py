@@ -1,12 +1,12 @@
 """The kit's own patch: decoder of the protocol in ``docs/wire-protocol.md``, version 1. Sans-IO.
 
-Samples that come before the patch has described itself (HELLO) are **held back**, a bounded number of them, while a
-HELLO is asked for: a wrong rate or scale would spoil what follows, and a late sample spoils nothing. They are released
-in order as soon as the description is there, and counted where it never comes. The index in every DATA frame makes loss
-exact; the boot byte in it tells a frame that comes late from a patch that began anew.
+Samples that arrive before the patch has described itself (HELLO) are **held back**, up to a limit, while the decoder
+requests a HELLO: a wrong rate or scale would spoil the results, a late sample would not. They are released in order as
+soon as the description arrives, and counted if it never does. The index in every DATA frame makes the loss exact; its
+boot byte distinguishes a late frame from a restarted patch.
 
-A patch that keeps its newest samples (``Hello.ring_samples``) is asked for what is missing, and what came after it
-waits until the hole is closed or given up (``_backfill.py``); for every other patch nothing waits.
+A patch that keeps its newest samples (``Hello.ring_samples``) is asked to resend what is missing, and later samples
+wait until the hole is closed or given up (``decoding/backfill.py``); for every other patch nothing waits.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from collections import Counter, deque
 from dataclasses import replace
 
 from firmware_bridge.decoding.backfill import Backfill, Frame, without_first
-from firmware_bridge.decoding.patch_events import hello_event, refusal, thrown_away
+from firmware_bridge.decoding.patch_events import discarded, hello_event, refusal
 from firmware_bridge.decoding.patch_profile import PROFILE
 from firmware_bridge.devices import Device, Write
 from firmware_bridge.items import DATA_CHANNEL
@@ -42,15 +42,15 @@ from firmware_bridge.wire.messages import (
 )
 
 HELD_MAX = 512
-"""DATA frames kept while HELLO is missing: half a minute at 250 Hz in short frames, at most 130 KB."""
+"""DATA frames held while HELLO is missing: half a minute at 250 Hz in short frames, at most 130 KB."""
 ASK_EVERY = 64
-"""Held frames between two requests for HELLO (the request itself may get lost)."""
+"""Held frames between two requests for HELLO (a request may be lost)."""
 OLD_WINDOW = 4096
-"""A frame at most this many samples behind is late or doubled and is dropped; further behind the patch began anew."""
+"""A frame at most this many samples behind is late or a duplicate and is dropped; further behind: a restart."""
 OLD_RUN_MAX = 8
-"""So many frames in a row behind, each following the other, are no late ones: the patch began anew."""
+"""Consecutive frames behind the stream after which they are not late: the patch restarted."""
 RATE_TOLERANCE = 50
-"""One part in so many that a true rate may differ from the nominal one (Polar's own specification: 2 %)."""
+"""Relative difference allowed between true and nominal rate, as 1/N (Polar's own specification: 2 %)."""
 _HALF = 1 << 31
 _WRAP = 1 << 32
 _NS = 1_000_000_000
@@ -77,20 +77,20 @@ class PatchDecoder:
         self._count: Counter[str] = Counter()
 
     def feed(self, data: bytes, arrival_ns: int, channel: str = DATA_CHANNEL) -> list[LinkItem]:
-        """Takes bytes as they came; gives blocks and events in order. Never raises."""
+        """Decode received bytes; return blocks and events in order. Never raises."""
         if channel != DATA_CHANNEL:
             self._count["foreign_channel_bytes"] += len(data)
             return []
         out: list[LinkItem] = []
         for item in self._frames.feed(data):
             if isinstance(item, FrameError):
-                out.append(thrown_away(item, arrival_ns))
+                out.append(discarded(item, arrival_ns))
             else:
                 out += self._frame(item, arrival_ns)
         return out
 
     def link(self, event: LinkEvent) -> list[LinkItem]:
-        """Takes an event of the transport."""
+        """Handle an event of the transport."""
         out: list[LinkItem] = []
         if event.kind is LinkEventKind.CONNECTED:
             self._announced = self._streaming = False
@@ -100,24 +100,24 @@ class PatchDecoder:
             self._writes = [Write(b"\x00" + encode(HelloRequest()))]
         elif event.kind in {LinkEventKind.DISCONNECTED, LinkEventKind.STALLED, LinkEventKind.END}:
             cut = self._frames.reset()
-            out += [thrown_away(e, event.arrival_ns, "connection ended") for e in cut if isinstance(e, FrameError)]
+            out += [discarded(e, event.arrival_ns, "connection ended") for e in cut if isinstance(e, FrameError)]
         if event.kind is LinkEventKind.END:
             out += self._give_up_all(event.arrival_ns)
         if event.kind is LinkEventKind.END and self._held:
             missed = sum(len(data.samples) for _header, data, _arrival in self._held)
             self._held.clear()
             self._count["unplaced_samples"] += missed
-            detail = f"{missed} samples came without a description of the patch (HELLO) and could not be used"
+            detail = f"{missed} samples arrived without a description of the patch (HELLO) and could not be used"
             out.append(LinkEvent(LinkEventKind.CORRUPT, event.arrival_ns, detail, {"samples": missed, "bytes": 0}))
         return out
 
     def writes(self) -> list[Write]:
-        """What is to be sent now; handed out once."""
+        """Return the pending writes and clears them."""
         out, self._writes = self._writes, []
         return out
 
     def counters(self) -> dict[str, int]:
-        """Counts since the decoder was made; keys that never counted are absent."""
+        """Return the counters since the decoder was created; counters that are zero are absent."""
         framing = {
             "frames": self._frames.frames,
             "corrupt_frames": self._frames.errors,
@@ -166,7 +166,7 @@ class PatchDecoder:
         if isinstance(message, Ack):
             self._sequence(header)
             return [*refusal(message, arrival_ns), *self._answered(message, arrival_ns)]
-        # A host's message coming back: the line echoes.
+        # A host's message received back: the line echoes.
         self._count["echoed"] += 1
         return []
 
@@ -176,7 +176,7 @@ class PatchDecoder:
             return self._refuse_version(WrongVersion(hello.proto_min), arrival_ns)
         known = self._hello
         same_boot = known is not None and (
-            # One boot id in 256 shares its low byte: then the index gave the restart away, before this HELLO could.
+            # One boot id in 256 shares its low byte: then the index revealed the restart before this HELLO.
             known.boot_id == hello.boot_id or (self._inferred and known.boot_id & 0xFF == hello.boot_id & 0xFF)
         )
         if known is not None and (not same_boot or _settings(known) != _settings(hello)):
@@ -196,7 +196,7 @@ class PatchDecoder:
             self._announced = True
         out += self._release()
         if not self._streaming:
-            # Also the repetition after a START that got lost: an idle patch says HELLO once a second.
+            # Also the retry after a lost START: an idle patch sends HELLO once a second.
             self._writes.append(Write(encode(Start())))
         return out
 
@@ -217,7 +217,7 @@ class PatchDecoder:
         if self._since_ask % ASK_EVERY == 0:
             self._writes.append(Write(encode(HelloRequest())))
         if self._since_ask == 0:
-            detail = "samples of a patch that has not described itself yet are held back; HELLO was asked for"
+            detail = "the patch has not described itself yet: samples are held back and HELLO was requested"
             out.append(LinkEvent(LinkEventKind.INFO, arrival_ns, detail, {"hello_missing": True}))
         self._since_ask += 1
         self._held.append((header, data, arrival_ns))
@@ -238,7 +238,7 @@ class PatchDecoder:
                 self._count["old_frames"] += 1
                 return self._proceed(arrival_ns, hello)
             out += self._give_up_all(arrival_ns)
-            out.append(self._restart(arrival_ns, "the patch began its sample count anew", expected=None))
+            out.append(self._restart(arrival_ns, "the patch restarted its sample count", expected=None))
             self._inferred = True
             expected, lost = data.index, 0
         self._old_run = (0, -1)
@@ -254,7 +254,7 @@ class PatchDecoder:
         return [*out, *self._proceed(arrival_ns, hello)]
 
     def _proceed(self, arrival_ns: int, hello: Hello) -> list[LinkItem]:
-        """Gives what waits no longer; asks for what is missing before the rest."""
+        """Return the frames that need not wait any longer; request what is missing before the rest."""
         out: list[LinkItem] = []
         while self._ahead and self._expected is not None:
             taken = self._ahead.take(self._expected)
@@ -291,7 +291,7 @@ class PatchDecoder:
         return self._proceed(arrival_ns, self._hello)
 
     def _give_up_all(self, arrival_ns: int) -> list[LinkItem]:
-        """Everything that waits, with what is missing between it: nothing more will come."""
+        """Return everything that waits, with the gaps in it: nothing more will arrive."""
         out: list[LinkItem] = []
         if self._ahead and self._hello is not None:
             self._ahead.give_up(everything=True)
@@ -341,7 +341,7 @@ class PatchDecoder:
         return behind <= OLD_WINDOW and run < OLD_RUN_MAX
 
     def _unwrap(self, index: int, tick: int, arrival_ns: int, hello: Hello) -> int | None:
-        """The tick without wrapping; ``None`` where it does not fit what was seen before."""
+        """Unwrap the tick; return ``None`` if it does not fit the ticks before it."""
         if self._line is None:
             return tick
         last_index, last_tick, last_arrival_ns = self._line
@@ -382,4 +382,4 @@ def _settings(hello: Hello) -> tuple[float, float | None, int]:
 
 
 DEVICE = Device(profile=PROFILE, decoder=PatchDecoder)
-"""Registration; see ``firmware_bridge.devices``."""
+"""Registration of this device; see ``firmware_bridge.devices``."""

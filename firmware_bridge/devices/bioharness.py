@@ -1,7 +1,7 @@
 """Zephyr BioHarness 3 over its serial Bluetooth link: ECG waveform packets. Sans-IO.
 
-Packets carry a number of eight bits and a time of day. The number says how many are missing, the time how often it went
-round meanwhile; single times are off by up to 7 ms in the public capture and are not trusted further.
+Packets carry an eight-bit number and a time of day. The number shows how many packets are missing, the time how often
+the number wrapped meanwhile. Single times are off by up to 7 ms in the public capture, so they are used for that only.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem, SampleBl
 
 FS_HZ = 250.0
 PACKET_MS = 252
-"""63 samples."""
+"""Duration of a packet: 63 samples."""
 NUMBERS = 256
 FIT_MS = 1_000
-"""How far times and numbers may disagree: beyond the jitter, far below a round of numbers (64.5 s)."""
+"""Allowed difference between time and number: more than the jitter, far less than one wrap of the number (64.5 s)."""
 DRIFT = 2_000
-"""One part in so many is added to that for a long gap."""
+"""Part of a long gap that is added to that tolerance, as 1/N."""
 RETRY_NS = 10 * 10**9
-"""Frames but no ECG for so long: it is asked for again."""
+"""Time with frames but without ECG after which the ECG is requested again."""
 SHOW_NS = 60 * 10**9
-"""A summary is shown at most this often."""
+"""Shortest time between two summaries shown."""
 NO_FRAME_BYTES = 2_048
 """Bytes without a frame after which another baud rate is suggested."""
 _MS = 1_000_000
@@ -36,10 +36,10 @@ class BioHarnessDecoder:
     """One session with one strap, over any number of connections.
 
     Args:
-        lsb_mv: Millivolts a count, as text.
+        lsb_mv: Millivolts per count, as text.
 
     Raises:
-        UsageError: It is no number.
+        UsageError: ``lsb_mv`` is not a number.
     """
 
     def __init__(self, lsb_mv: str | None = None) -> None:
@@ -57,14 +57,14 @@ class BioHarnessDecoder:
         self._count: Counter[str] = Counter()
 
     def feed(self, data: bytes, arrival_ns: int, channel: str = DATA_CHANNEL) -> list[LinkItem]:
-        """Takes bytes as they came; gives blocks and events in order. Never raises."""
+        """Decode received bytes; return blocks and events in order. Never raises."""
         if channel != DATA_CHANNEL:
             self._count["foreign_channel_bytes"] += len(data)
             return []
         return self._items(self._frames.feed(data), arrival_ns)
 
     def link(self, event: LinkEvent) -> list[LinkItem]:
-        """Takes an event of the transport."""
+        """Handle an event of the transport."""
         if event.kind is LinkEventKind.CONNECTED:
             self._writes.clear()
             self._connected = True
@@ -76,13 +76,13 @@ class BioHarnessDecoder:
         return out
 
     def writes(self) -> list[Write]:
-        """What is to be sent now; handed out once."""
+        """Return the pending writes and clears them."""
         out = list(self._writes)
         self._writes.clear()
         return out
 
     def counters(self) -> dict[str, int]:
-        """Counts since the decoder was made; keys that never counted are absent."""
+        """Return the counters since the decoder was created; counters that are zero are absent."""
         return dict(self._count)
 
     def _ask(self, arrival_ns: int) -> None:
@@ -105,10 +105,10 @@ class BioHarnessDecoder:
         self._stray += junk.size
         facts: dict[str, object] = {"bytes": junk.size, "fault": "no frame"}
         if junk.synced:
-            return LinkEvent(LinkEventKind.CORRUPT, arrival_ns, f"{junk.size} bytes thrown away: no frame", facts)
+            return LinkEvent(LinkEventKind.CORRUPT, arrival_ns, f"{junk.size} bytes discarded: not a frame", facts)
         if self._stray < NO_FRAME_BYTES:
             return LinkEvent(LinkEventKind.INFO, arrival_ns, f"{junk.size} bytes before the first frame", facts)
-        detail = f"{self._stray} bytes and no frame in them: another kind of device, or another baud rate?"
+        detail = f"{self._stray} bytes without a frame: another kind of device, or another baud rate?"
         return LinkEvent(LinkEventKind.CORRUPT, arrival_ns, detail, facts)
 
     def _frame(self, frame: zephyr.Frame, arrival_ns: int) -> list[LinkItem]:
@@ -120,7 +120,7 @@ class BioHarnessDecoder:
         if frame.kind == zephyr.SUMMARY and frame.payload:
             return self._summary(frame.payload, arrival_ns)
         if frame.kind == zephyr.LIFESIGN:
-            # The device asks whether anybody is there, and hangs up on silence.
+            # The device checks for a host, and disconnects if nothing answers.
             self._writes.append(Write(zephyr.SIGN_OF_LIFE))
         elif frame.end == zephyr.NAK:
             self._count["refusals"] += 1
@@ -158,7 +158,7 @@ class BioHarnessDecoder:
             return []
         if lost is None:
             self._count["restarts"] += 1
-            out.append(LinkEvent(LinkEventKind.RESTARTED, arrival_ns, "the clock of the BioHarness began anew"))
+            out.append(LinkEvent(LinkEventKind.RESTARTED, arrival_ns, "the clock of the BioHarness restarted"))
         elif not self._announced:
             out.append(self._hello(arrival_ns))
         self._announced, self._broken = True, False
@@ -182,12 +182,12 @@ class BioHarnessDecoder:
         return out
 
     def _hello(self, arrival_ns: int) -> LinkEvent:
-        known = "scale unknown" if self._lsb_mv is None else f"{self._lsb_mv * 1000:g} µV a count"
+        known = "scale unknown" if self._lsb_mv is None else f"{self._lsb_mv * 1000:g} µV per count"
         facts: dict[str, object] = {"kind": "BioHarness", "fs_hz": FS_HZ, "lsb_mv": self._lsb_mv, "sample_bits": 10}
         return LinkEvent(LinkEventKind.HELLO, arrival_ns, f"BioHarness, {FS_HZ:g} Hz, {known}", facts)
 
     def _on_one_calendar(self, packet: zephyr.EcgPacket, arrival_ns: int) -> int:
-        """The packet's time, where the date changes a packet too early or too late, or is lost, on the same days."""
+        """Return the packet's time, corrected for a date that changes a packet too early or late, or is lost."""
         time_ms = packet.time_ms + self._day_ms
         if self._last is None:
             return time_ms
@@ -200,7 +200,7 @@ class BioHarnessDecoder:
         return time_ms
 
     def _lost(self, seq: int, time_ms: int, arrival_ns: int) -> int | None:
-        """Samples missing before a packet; -1 for a packet that comes twice, ``None`` for another clock."""
+        """Return the samples missing before a packet; -1 for a duplicate, ``None`` for another clock."""
         if self._last is None:
             return 0
         step = (seq - self._last[0]) % NUMBERS
@@ -216,7 +216,7 @@ class BioHarnessDecoder:
             return (packets - 1) * zephyr.ECG_SAMPLES
         if not self._broken:
             return None
-        # The numbers began anew with the connection: then only the time is left.
+        # The numbers restarted with the connection: then only the time counts.
         return max(0, round(gone_ms / 4) - zephyr.ECG_SAMPLES)
 
 
@@ -235,11 +235,11 @@ DEVICE = Device(
         baud=115_200,
         options={"lsb_mv": LSB_MV_OPTION},
         notes=(
-            "its scale is not confirmed (one public driver takes 0.025 mV a count, the device's own summary another)",
-            "counts, until it is calibrated (option lsb_mv)",
+            "its scale is not confirmed: one public driver uses 0.025 mV per count, the device's summary another",
+            "the unit is counts until the strap is calibrated (option lsb_mv)",
             "pair it with bluetoothctl and bind its serial port first (rfcomm bind)",
         ),
     ),
     decoder=BioHarnessDecoder,
 )
-"""Registration; see ``firmware_bridge.devices``."""
+"""Registration of this device; see ``firmware_bridge.devices``."""

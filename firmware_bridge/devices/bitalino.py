@@ -1,8 +1,8 @@
 """BITalino (r)evolution on a serial port or a Bluetooth serial link (RFCOMM). Sans-IO.
 
-Source: BITalinoWorld/revolution-python-api@185af21:bitalino.py (``start``, ``read``, ``version``). A frame has no
-start: its last byte holds a number of four bits and a CRC of four, and the values lie before it, read from the end.
-Four sound frames in a row, whose numbers follow each other, tell where frames are and how long they are.
+Source: BITalinoWorld/revolution-python-api@185af21:bitalino.py (``start``, ``read``, ``version``). A frame has no start
+marker: its last byte holds a four-bit number and a four-bit CRC, and the values lie before it, read from the end.
+Four valid frames in a row with consecutive numbers show the position and length of the frames.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ from firmware_bridge.items import DATA_CHANNEL
 from firmware_bridge.samples import LinkItem
 
 RATES = {1000: 3, 100: 2}
-"""Rates that an ECG can be read at -> their codes; the board also knows 10 and 1."""
+"""Sampling rates usable for an ECG -> their codes; the board also supports 10 and 1 Hz."""
 INPUTS = (1, 2, 3, 4, 5, 6)
 SIZES = {3: 1, 4: 2, 6: 3, 7: 4, 8: 6}
-"""Bytes of a frame -> values in it (eight bytes hold five or six, in the same places), smaller ones first."""
+"""Bytes per frame -> values in it (eight bytes hold five or six, in the same places), smaller ones first."""
 NUMBERS = 16
 SURE = 4
-"""Sound frames in a row that are believed where nothing came before: 28 bits would have to be right by chance."""
+"""Valid frames in a row that count as synchronised: 28 bits would have to match by chance."""
 STOP, VERSION = b"\x00", b"\x07"
 GREETING = b"BITalino"
 
 
 def frame_size(values: int) -> int:
-    """Bytes of a frame with so many values."""
+    """Return the bytes of a frame with that many values."""
     return -(-(12 + 10 * values) // 8) if values <= 4 else -(-(52 + 6 * (values - 4)) // 8)
 
 
 def _remainders() -> NDArray[np.uint8]:
-    """CRC of one byte that so many bytes follow; shape ``(8, 256)``. The CRC is linear: a frame's is their sum."""
+    """CRC of one byte followed by 0 to 7 others; shape ``(8, 256)``. A frame's CRC is their XOR (it is linear)."""
     table = np.zeros((max(SIZES), 256), np.uint8)
     for follow in range(max(SIZES)):
         for byte in range(256):
@@ -51,14 +51,14 @@ def _remainders() -> NDArray[np.uint8]:
 
 
 CRC = _remainders()
-"""``x^4 + x + 1`` over the frame, the CRC's own four bits taken as zero."""
+"""CRC polynomial ``x^4 + x + 1`` over the frame, with the CRC's own four bits as zero."""
 
 
 _CRC_LISTS = [row.tolist() for row in CRC]
 
 
 def crc_of(frame: bytes) -> int:
-    """CRC of one frame; the same as `crc`, without arrays."""
+    """Return the CRC of one frame; the same as `crc`, without arrays."""
     size = len(frame)
     out: int = _CRC_LISTS[0][frame[-1] & 0xF0]
     for at in range(size - 1):
@@ -67,7 +67,7 @@ def crc_of(frame: bytes) -> int:
 
 
 def crc(rows: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """CRC of each frame; ``rows`` has shape ``(n, size)``."""
+    """Return the CRC of each frame; ``rows`` has shape ``(n, size)``."""
     size = rows.shape[1]
     out = CRC[0][rows[:, -1] & 0xF0]
     for at in range(size - 1):
@@ -76,15 +76,15 @@ def crc(rows: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 _PLACES = ((-2, 6, 0x0F, -3, 2), (-3, 8, 0x03, -4, 0), (-5, 2, 0xFF, -6, 6), (-6, 4, 0x3F, -7, 4), (-7, 2, 0x0F, -8, 6))
-"""Of the first five values: byte with the upper bits, their shift and mask, byte with the lower bits, their shift."""
+"""For the first five values: byte with the upper bits, their shift and mask, byte with the lower bits, their shift."""
 
 
 def value(frame: bytes, which: int) -> int:
-    """One value of a frame, unsigned: ten bits, or six of the fifth and sixth.
+    """Return one value of a frame, unsigned: ten bits, or six for the fifth and sixth.
 
     Args:
-        frame: Its bytes.
-        which: 0 to 5.
+        frame: The bytes of the frame.
+        which: Index of the value, 0 to 5.
     """
     if which == len(_PLACES):
         return frame[-8] & 0x3F
@@ -93,7 +93,7 @@ def value(frame: bytes, which: int) -> int:
 
 
 def values(rows: NDArray[np.uint8], which: int) -> NDArray[np.int32]:
-    """One value of each frame; `value` for arrays of shape ``(n, size)``."""
+    """Return one value of each frame; `value` for arrays of shape ``(n, size)``."""
     if which == len(_PLACES):
         return (rows[:, -8] & 0x3F).astype(np.int32)
     high, left, mask, low, right = _PLACES[which]
@@ -102,7 +102,7 @@ def values(rows: NDArray[np.uint8], which: int) -> NDArray[np.int32]:
 
 
 def _chain(whole: NDArray[np.uint8], size: int) -> int:
-    """First place with `SURE` frames of that size behind each other; -1 where there is none."""
+    """Return the first position of `SURE` consecutive frames of that size; -1 if there is none."""
     places = len(whole) - SURE * size + 1
     if places <= 0:
         return -1
@@ -118,10 +118,10 @@ def _chain(whole: NDArray[np.uint8], size: int) -> int:
 
 
 class _ChainCutter:
-    """Frames that have no start, told by CRC and number.
+    """Finds frames without a start marker by CRC and number.
 
     Args:
-        size: Bytes of a frame; ``None`` where the stream has to tell.
+        size: Bytes per frame; ``None`` to find the size from the stream.
     """
 
     def __init__(self, size: int | None) -> None:
@@ -132,7 +132,7 @@ class _ChainCutter:
         self._heap = Heap()
 
     def feed(self, data: bytes) -> list[Run | Junk]:
-        """See `firmware_bridge.decoding.stream.FrameCutter`."""
+        """Implement `firmware_bridge.decoding.stream.FrameCutter`."""
         buffer, out = self._held + data, list[Run | Junk]()
         at = 0
         while True:
@@ -147,7 +147,7 @@ class _ChainCutter:
         return out
 
     def reset(self) -> list[Run | Junk]:
-        """See `firmware_bridge.decoding.stream.FrameCutter`. A short end that is nothing but sound frames counts."""
+        """Implement `firmware_bridge.decoding.stream.FrameCutter`; a short end of valid frames only is decoded."""
         out: list[Run | Junk] = []
         left = self._held
         for size in self._sizes:
@@ -158,13 +158,13 @@ class _ChainCutter:
                     out += [*self._heap.take(), Run(left, size)]
                     left = b""
                     break
-        out += [*self._heap.throw(left), *self._heap.take()]
+        out += [*self._heap.discard(left), *self._heap.take()]
         self._held, self._locked = b"", 0
         self._heap.fresh()
         return out
 
     def _follow(self, buffer: bytes, at: int, out: list[Run | Junk]) -> int:
-        """Takes frames where they should be, as long as they are sound."""
+        """Read frames at their expected positions as long as they are valid."""
         size = self._locked
         count = (len(buffer) - at) // size
         if count == 1:
@@ -183,7 +183,7 @@ class _ChainCutter:
         return at + count * size
 
     def _next(self, buffer: bytes, at: int, out: list[Run | Junk]) -> int:
-        """`_follow` for a single frame, as it comes on a quiet machine: without arrays."""
+        """Implement `_follow` for a single frame, the usual case on an idle machine, without arrays."""
         frame = buffer[at : at + self._locked]
         if frame[-1] != (self._expected << 4 | crc_of(frame)):
             self._locked = 0
@@ -194,10 +194,10 @@ class _ChainCutter:
         return at + len(frame)
 
     def _search(self, buffer: bytes, at: int, out: list[Run | Junk]) -> int:
-        """Finds where sound frames begin.
+        """Find the position where valid frames begin.
 
-        A place is judged size by size, smaller ones first, so that the verdict never depends on bytes behind those
-        that it rests on: a stream gives the same frames however it comes.
+        The sizes are tried in turn at each position, smaller ones first, so that the result does not depend on later
+        bytes: a stream gives the same frames however it is split.
         """
         whole = np.frombuffer(buffer, np.uint8, offset=at)
         found = {size: first for size in self._sizes if (first := _chain(whole, size)) >= 0}
@@ -205,7 +205,7 @@ class _ChainCutter:
         first = min(found.values(), default=judged)
         if first > judged:
             first, found = judged, {}
-        out += self._heap.throw(buffer[at : at + first])
+        out += self._heap.discard(buffer[at : at + first])
         at += first
         if found:
             self._locked = next(size for size in self._sizes if found.get(size) == first)
@@ -224,9 +224,9 @@ class BitalinoDecoder(StreamDecoder):
 
     Args:
         channel: Analog input with the electrode, 1 to 6, as text.
-        channels: All inputs that are acquired, such as ``"123"``; only ``channel`` where not given.
-        rate: Samples a second, as text.
-        lsb_mv: Millivolts a count, as text.
+        channels: All inputs that are acquired, such as ``"123"``; ``None`` for ``channel`` only.
+        rate: Sampling rate, Hz, as text.
+        lsb_mv: Millivolts per count, as text.
     """
 
     def __init__(
@@ -239,10 +239,10 @@ class BitalinoDecoder(StreamDecoder):
         self._blocks = Blocks(float(self._rate), scale(lsb_mv))
         self._numbered = Numbered(NUMBERS)
         self._seen: bytes | None = None
-        """Last bytes while the greeting is waited for."""
+        """Last bytes received before the greeting is complete."""
 
     def feed(self, data: bytes, arrival_ns: int, channel: str = DATA_CHANNEL) -> list[LinkItem]:
-        """Takes bytes as they came; gives blocks and events in order. Never raises."""
+        """Decode received bytes; return blocks and events in order. Never raises."""
         if self._seen is not None and channel == DATA_CHANNEL:
             self._seen += data
             if b"\n" in self._seen.partition(GREETING)[2]:
@@ -254,7 +254,7 @@ class BitalinoDecoder(StreamDecoder):
 
     def _hello(self) -> Iterable[Write]:
         self._seen = b""
-        # The board takes commands slowly; its answer to the last of these says that it is ready to start.
+        # The board processes commands slowly; its answer to the last of these shows that it is ready to start.
         return (Write(STOP), Write(bytes((RATES[self._rate] << 6 | 3,))), Write(VERSION))
 
     def _forget(self) -> None:
@@ -277,7 +277,7 @@ class BitalinoDecoder(StreamDecoder):
         return self._blocks.cut(samples, arrival_ns, lost, np.zeros(len(samples), np.bool_), number)
 
     def _place(self, size: int) -> int:
-        """Which value of a frame is the electrode's."""
+        """Return which value of a frame is the electrode's."""
         if size == frame_size(len(self._inputs)):
             return self._inputs.index(self._input)
         return min(self._input, SIZES[size]) - 1
@@ -288,7 +288,7 @@ def _inputs(text: str | None, wanted: int) -> tuple[int, ...]:
         return (wanted,)
     inputs = tuple(sorted({int(c) for c in text if c in "123456"}))
     if len(inputs) != len(text) or wanted not in inputs:
-        raise UsageError(f"channels={text!r} is not possible", f"some of the digits 1 to 6, {wanted} among them")
+        raise UsageError(f"channels={text!r} is not possible", f"use some of the digits 1 to 6, including {wanted}")
     return inputs
 
 
@@ -302,23 +302,23 @@ DEVICE = Device(
         band_hz=None,
         clock="none: samples are counted",
         loss_detection=(
-            "frame number of four bits and a CRC of four: exact up to 15 frames in a row (15 ms at 1000 Hz); beyond, "
-            "whole multiples of 16 are only seen where their bytes came damaged"
+            "four-bit frame number and four-bit CRC: exact up to 15 frames in a row (15 ms at 1000 Hz); beyond that, "
+            "whole multiples of 16 are noticed only if their bytes arrived damaged"
         ),
         stop=(Write(STOP),),
         baud=115_200,
         options={
             "channel": "analog input with the electrode, 1 to 6 (default 1; the ECG sensor of the Board kit is on 2)",
-            "channels": "all inputs that are acquired, such as 123 (default: only channel; a recording tells itself)",
-            "rate": "samples a second: 1000 (default) or 100",
+            "channels": "all inputs that are acquired, such as 123 (default: only channel; a recording shows its own)",
+            "rate": "samples per second: 1000 (default) or 100",
             "lsb_mv": LSB_MV_OPTION,
         },
         notes=(
             "bind its Bluetooth serial port first (rfcomm bind 0 ADDRESS), then read serial:/dev/rfcomm0",
-            "millivolts depend on the sensor that is plugged in: counts, until it is calibrated (option lsb_mv)",
-            "the fifth and sixth of the acquired inputs have six bits only: too coarse for an ECG",
+            "millivolts depend on the connected sensor: the unit is counts until it is calibrated (option lsb_mv)",
+            "the fifth and sixth of the acquired inputs have only six bits: too coarse for an ECG",
         ),
     ),
     decoder=BitalinoDecoder,
 )
-"""Registration; see ``firmware_bridge.devices``."""
+"""Registration of this device; see ``firmware_bridge.devices``."""

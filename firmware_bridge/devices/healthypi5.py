@@ -26,11 +26,11 @@ from firmware_bridge.samples import LinkItem, SampleBlock
 FS_HZ = 128.0
 EIGHT: Kind = (3, 50)
 SHORT = (34, 38, 42, 46)
-"""Lengths that type 3 also comes in although its head says 50: the eight ECG samples and fewer of bio-impedance."""
+"""Payload lengths of type 3 besides the 50 in its head: the eight ECG samples and fewer of bio-impedance."""
 ONE: Kind = (2, 22)
 PPG: Kind = (4, 19)
 ECG_CHANNEL = "ecg"
-"""Channel of the ECG characteristic: its bytes have another layout than those on USB."""
+"""Channel of the ECG characteristic, whose layout differs from that on USB."""
 
 
 class HealthyPi5Decoder(ProtoCentralDecoder):
@@ -66,8 +66,8 @@ DEVICE = Device(
         band_hz=None,
         clock="none: samples are counted",
         loss_detection=(
-            "none in the protocol: on USB only damage to the bytes is seen, and how much it hit is a guess; on "
-            "Bluetooth the firmware drops notifications when it is busy and nothing tells"
+            "none in the protocol: on USB only damaged bytes are noticed, the samples in them are estimated; "
+            "on Bluetooth the firmware drops notifications when it is busy, and the protocol does not show it"
         ),
         baud=115_200,
         usb=((0x4440, 0x0001),),
@@ -80,15 +80,12 @@ DEVICE = Device(
         options={"lsb_mv": LSB_MV_OPTION},
         notes=(
             (
-                "its scale is derived from the driver's source only (3.725e-7 mV a count: code * 256 at gain 80) and "
-                "not confirmed: counts, until it is calibrated (option lsb_mv)"
+                "its scale comes from the driver's source only (3.725e-7 mV per count: code * 256 at gain 80) and is "
+                "not confirmed: the unit is counts until the board is calibrated (option lsb_mv)"
             ),
-            (
-                "USB is to be preferred: over Bluetooth a public firmware leaves out every ninth sample, and nothing "
-                "in the protocol shows it"
-            ),
+            "prefer USB: over Bluetooth a public firmware omits every ninth sample without any sign of it",
         ),
     ),
     decoder=HealthyPi5Decoder,
 )
-"""Registration; see ``firmware_bridge.devices``."""
+"""Registration of this device; see ``firmware_bridge.devices``."""

@@ -1,4 +1,4 @@
-"""ProtoCentral HealthyPi Move (watch): little-endian ``int32`` in notifications, nothing else. Sans-IO.
+"""ProtoCentral HealthyPi Move (watch): notifications of little-endian ``int32`` samples only. Sans-IO.
 
 Sources: Protocentral/healthypi-move-fw@d1431f3:app/src/ble_module.c; its name: @04b7ec1:app/prj.conf.
 """
@@ -25,7 +25,7 @@ class HealthyPiMoveDecoder:
         self._count: Counter[str] = Counter()
 
     def feed(self, data: bytes, arrival_ns: int, channel: str = DATA_CHANNEL) -> list[LinkItem]:
-        """Takes one notification. Never raises."""
+        """Decode one notification. Never raises."""
         if channel != DATA_CHANNEL:
             self._count["foreign_channel_bytes"] += len(data)
             return []
@@ -38,16 +38,16 @@ class HealthyPiMoveDecoder:
         return [item]
 
     def link(self, event: LinkEvent) -> list[LinkItem]:
-        """Takes an event of the transport; nothing is held between notifications."""
+        """Handle an event of the transport; nothing is held between notifications."""
         del event
         return []
 
     def writes(self) -> list[Write]:
-        """Nothing is ever sent: subscribing starts the stream."""
+        """Return nothing: subscribing starts the stream."""
         return []
 
     def counters(self) -> dict[str, int]:
-        """Counts since the decoder was made; keys that never counted are absent."""
+        """Return the counters since the decoder was created; counters that are zero are absent."""
         return dict(self._count)
 
 
@@ -70,15 +70,15 @@ DEVICE = Device(
         options={"lsb_mv": LSB_MV_OPTION},
         notes=(
             (
-                "its scale is derived from the driver's source only (7.45e-7 mV a count at gain 40) and not confirmed: "
-                "counts, until it is calibrated (option lsb_mv)"
+                "its scale comes from the driver's source only (7.45e-7 mV per count at gain 40) and is not confirmed: "
+                "the unit is counts until the watch is calibrated (option lsb_mv)"
             ),
             (
-                "it streams while an ECG is taken on the watch: start that there, its command service asks for "
-                "authenticated pairing"
+                "it streams only while the watch takes an ECG: start the ECG on the watch, since its command "
+                "service requires authenticated pairing"
             ),
         ),
     ),
     decoder=HealthyPiMoveDecoder,
 )
-"""Registration; see ``firmware_bridge.devices``."""
+"""Registration of this device; see ``firmware_bridge.devices``."""

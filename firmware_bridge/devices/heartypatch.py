@@ -3,7 +3,7 @@
 Sources: patchinc/heartypatch@1fca119:python/heartypatch_downloader_protocol3.py and
 patchinc/heartypatch@2eefbf7:firmware/heartypatch-stream-tcp/main/max30003.c (type 3, 48 bytes: number u32, seconds u32,
 microseconds u32, R-R ms u32, ECG 8 * i32). The number begins at 0 with each connection, and again when the chip's FIFO
-ran over; then the device's clock tells how much is missing.
+overflowed; then the device's clock shows how much is missing.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ from firmware_bridge.devices import Device, DeviceProfile
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem
 
 RATES = (128, 256, 512)
-"""Build options of the firmware."""
+"""Sampling rates that the firmware can be built for, Hz."""
 DATA: Kind = (3, 48)
 SAMPLES = 8
 NUMBERS = 1 << 32
 TIME_MAX_S = 3600.0
-"""A gap longer than this, by the device's clock, is another clock (it begins at 1970 when the device starts)."""
+"""A gap longer than this, by the device's clock, means another clock (it begins at 1970 when the device starts)."""
 SLACK_S = 1.0
-"""Number and clock may differ so far about what is missing before the number is not believed."""
+"""Allowed difference between number and clock about what is missing before the number is not trusted."""
 CHECK_FRAMES = 64
-"""Packets after which the real rate is compared with the one that was given."""
+"""Packets after which the measured rate is compared with the given one."""
 _HEADER = struct.Struct("<III")
-"""Number, seconds, microseconds."""
+"""Layout of number, seconds and microseconds."""
 
 
 class HeartyPatchDecoder(ProtoCentralDecoder):
     """One session with one patch.
 
     Args:
-        rate: Samples a second that its firmware was built for, as text.
-        lsb_mv: Millivolts a count, as text.
+        rate: Sampling rate that its firmware was built for, Hz, as text.
+        lsb_mv: Millivolts per count, as text.
     """
 
     def __init__(self, rate: str = "128", lsb_mv: str | None = None) -> None:
@@ -79,7 +79,7 @@ class HeartyPatchDecoder(ProtoCentralDecoder):
         self._check(number, time_ns, lost, arrival_ns, out)
 
     def _missing(self, number: int, time_ns: int, arrival_ns: int, out: list[LinkItem]) -> int:
-        """Samples missing before a packet that does not repeat the last one."""
+        """Return the samples missing before a packet that does not repeat the last one."""
         step = (number - (self._number or 0) + NUMBERS // 2) % NUMBERS - NUMBERS // 2
         gone_s = (time_ns - self._time_ns) * 1e-9
         per_packet_s = SAMPLES / self._blocks.fs_hz
@@ -88,15 +88,15 @@ class HeartyPatchDecoder(ProtoCentralDecoder):
             if step == 1:
                 return 0  # its clock was set
             self._count["restarts"] += 1
-            out.append(LinkEvent(LinkEventKind.RESTARTED, arrival_ns, "the patch restarted: its clock began anew"))
+            out.append(LinkEvent(LinkEventKind.RESTARTED, arrival_ns, "the patch restarted: its clock was reset"))
             return 0
         if step == 1 or (step > 0 and abs(gone_s - step * per_packet_s) <= SLACK_S + 0.02 * gone_s):
             return (step - 1) * SAMPLES
-        # Its number began anew, or is damaged: the clock goes on and tells.
+        # Its number restarted or is damaged: the clock continues and shows the loss.
         lost = max(0, round((gone_s / per_packet_s - 1) * SAMPLES))
         self._begin = None
         self._count["overruns"] += 1
-        detail = f"the patch lost samples (its FIFO ran over): {lost} by its clock"
+        detail = f"the patch lost samples (its FIFO overflowed): {lost} by its clock"
         out.append(LinkEvent(LinkEventKind.INFO, arrival_ns, detail, {"samples": lost}))
         return lost
 
@@ -112,7 +112,8 @@ class HeartyPatchDecoder(ProtoCentralDecoder):
             measured = frames * SAMPLES / max((time_ns - self._begin[1]) * 1e-9, 1e-3)
             nearest = min(RATES, key=lambda r: abs(math.log(r / measured)))
             if nearest != self._blocks.fs_hz:
-                detail = f"samples come at {measured:.0f} Hz, not {self._blocks.fs_hz:g}: add rate={nearest} to the URL"
+                rates = f"{measured:.0f} Hz, not {self._blocks.fs_hz:g}"
+                detail = f"samples arrive at {rates}: add rate={nearest} to the URL"
                 out.append(LinkEvent(LinkEventKind.INFO, arrival_ns, detail, {"measured_hz": round(measured, 3)}))
 
 
@@ -124,25 +125,25 @@ DEVICE = Device(
         fs_hz=tuple(float(r) for r in RATES),
         scale="unknown",
         band_hz=None,
-        clock="microseconds when a packet was built, just after its last sample; begins anew when the patch starts",
+        clock="microseconds when a packet was built, just after its last sample; restarts with the patch",
         loss_detection=(
-            "packet number: exact; where the number begins anew because the chip's FIFO ran over, the device's clock "
-            "tells, to a few samples"
+            "packet number: exact; if the number restarts because the chip's FIFO overflowed, the device's clock shows "
+            "the loss to within a few samples"
         ),
         baud=115_200,
         options={
-            "rate": "samples a second that its firmware was built for: 128 (default), 256 or 512",
+            "rate": "sampling rate that its firmware was built for: 128 (default), 256 or 512",
             "lsb_mv": LSB_MV_OPTION,
         },
         notes=(
             "it listens on TCP port 4567",
             (
-                "its scale is derived from the driver's source only (2.33e-8 mV a count: code << 14 at gain 20) and "
-                "not confirmed: counts, until it is calibrated (option lsb_mv)"
+                "its scale comes from the driver's source only (2.33e-8 mV per count: code << 14 at gain 20) and is "
+                "not confirmed: the unit is counts until the patch is calibrated (option lsb_mv)"
             ),
-            "its rate is a build option of the firmware and not in the packets: give it (option rate)",
+            "its rate is a build option of the firmware and not in the packets: state it (option rate)",
         ),
     ),
     decoder=HeartyPatchDecoder,
 )
-"""Registration; see ``firmware_bridge.devices``."""
+"""Registration of this device; see ``firmware_bridge.devices``."""

@@ -1,7 +1,7 @@
-"""ProtoCentral MAX30003 board behind an Arduino with the OpenView sketch: one sample a frame, about 125. Sans-IO.
+"""ProtoCentral MAX30003 board behind an Arduino with the OpenView sketch: one sample per frame, about 125 Hz. Sans-IO.
 
 Source: Protocentral/protocentral_max30003@343ad18:examples/Example1-ECG-stream-Openview (type 2, 17 bytes: five unused,
-ECG i32, R-R u16, 0, beats u16, 0); the sketch reads the chip after every ``delay(8)``, so its rate is its own.
+ECG i32, R-R u16, 0, beats u16, 0). The sketch reads the chip after every ``delay(8)``, so its rate is not the chip's.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class Max30003Decoder(ProtoCentralDecoder):
     """One session with one board.
 
     Args:
-        rate: Samples a second as the board really sends them.
-        lsb_mv: Millivolts a count, as text.
+        rate: Frames per second that the board really sends, as text.
+        lsb_mv: Millivolts per count, as text.
     """
 
     def __init__(self, rate: str = FS_HZ, lsb_mv: str | None = None) -> None:
@@ -48,20 +48,20 @@ DEVICE = Device(
         scale="unknown",
         band_hz=(0.5, 40.0),
         clock="none: samples are counted",
-        loss_detection="none in the protocol: only damage to the bytes is seen, and how much it hit is a guess",
+        loss_detection="none in the protocol: only damaged bytes are noticed; the samples in them are estimated",
         baud=57_600,
         options={
-            "rate": "frames a second that really come (default 125); count them, the sketch does not keep a clock",
+            "rate": "frames per second that really arrive (default 125); measure it, the sketch has no timer",
             "lsb_mv": LSB_MV_OPTION,
         },
         notes=(
             (
-                "the sketch polls the chip (128 samples a second) between delays: samples are doubled or left out, and "
-                "nothing tells"
+                "the sketch polls the chip (128 samples per second) between delays: samples are repeated or omitted, "
+                "and the protocol does not show it"
             ),
-            "its scale is not confirmed: counts, until it is calibrated (option lsb_mv)",
+            "its scale is not confirmed: the unit is counts until the board is calibrated (option lsb_mv)",
         ),
     ),
     decoder=Max30003Decoder,
 )
-"""Registration; see ``firmware_bridge.devices``."""
+"""Registration of this device; see ``firmware_bridge.devices``."""

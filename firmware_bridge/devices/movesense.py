@@ -1,8 +1,8 @@
 """Movesense sensor: electrocardiogram over its GATT sensor data protocol. Sans-IO.
 
-One ``feed`` is one notification. The time in a notification is taken for that of its first sample, as Movesense says of
-its other sensors; of the ECG no text says it. The rate is that which was asked for, until the times say another: a
-recording made elsewhere tells by itself.
+One ``feed`` is one notification. The time in a notification is taken as that of its first sample, as Movesense
+documents for its other sensors; for the ECG it is undocumented. The rate is the requested one until the times show
+another, as in a recording made with other software.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from firmware_bridge.items import DATA_CHANNEL
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem, SampleBlock
 
 HELLO_REF, ECG_REF = 1, 2
-"""References that this kit gives its requests; the sensor repeats them in its answers."""
+"""Reference numbers of the kit's requests; the sensor repeats them in its answers."""
 FORMATS = ("auto", "mv", "raw")
 NO_SUCH_PATH = frozenset({400, 404, 501})
-"""Answers to ``/mV`` by firmware older than 2.3."""
+"""Statuses with which firmware older than 2.3 answers ``/mV``."""
 JITTER_NS = 1_500_000
 """Times are whole milliseconds."""
 STEP_TOLERANCE_MS = 2
-"""How far one step may be from 16 samples at a rate that explains it."""
+"""Allowed difference between one step and 16 samples at a rate that explains it, milliseconds."""
 UNSURE_MAX = 3
-"""Frames that wait where the first steps fit another rate than the one asked for."""
+"""Frames that wait if the first steps fit another rate than the requested one."""
 UNSURE_AGREED_MAX = 12
-"""The same where the sensor agreed to that rate: then it is more likely that every second notification got lost."""
+"""The same if the sensor accepted that rate: a loss of every second notification is then more likely."""
 SURE_FRAMES = 64
 """Frames after which the measured rate may correct a neighbouring nominal one (500 and 512 Hz differ by 2.4 %)."""
 _WRAP = 1 << 32
@@ -47,11 +47,11 @@ class MovesenseDecoder:
     """One session with one sensor, over any number of connections and boots.
 
     Args:
-        rate: Sampling rate to ask for, in Hz.
+        rate: Sampling rate to request, Hz, as text.
         format: ``"mv"`` for ``/mV`` (firmware 2.3 or newer), ``"raw"``, or ``"auto"`` for the first that works.
 
     Raises:
-        UsageError: There is no such rate or format.
+        UsageError: The rate or format does not exist.
     """
 
     def __init__(self, rate: str = "250", format: str = "auto") -> None:  # noqa: A002 - the name is the URL's key
@@ -73,12 +73,12 @@ class MovesenseDecoder:
         self._count: Counter[str] = Counter()
 
     def feed(self, data: bytes, arrival_ns: int, channel: str = DATA_CHANNEL) -> list[LinkItem]:
-        """Takes one notification; gives blocks and events in order. Never raises."""
+        """Decode one notification; return blocks and events in order. Never raises."""
         if channel != DATA_CHANNEL:
             self._count["foreign_channel_bytes"] += len(data)
             return []
         if len(data) < 2:
-            return self._corrupt(len(data), "a notification is cut short", arrival_ns)
+            return self._corrupt(len(data), "a notification is truncated", arrival_ns)
         kind, ref, body = data[0], data[1], data[2:]
         if kind == gsp.RESULT or (ref == HELLO_REF and kind == gsp.DATA):
             return self._result(ref, body, arrival_ns)
@@ -89,7 +89,7 @@ class MovesenseDecoder:
         return self._corrupt(len(data), f"a notification of unknown kind {kind}", arrival_ns)
 
     def link(self, event: LinkEvent) -> list[LinkItem]:
-        """Takes an event of the transport."""
+        """Handle an event of the transport."""
         if event.kind is LinkEventKind.CONNECTED:
             self._writes.clear()
             self._agreed = False
@@ -111,13 +111,13 @@ class MovesenseDecoder:
         return out
 
     def writes(self) -> list[Write]:
-        """What is to be sent now; handed out once."""
+        """Return the pending writes and clears them."""
         out = list(self._writes)
         self._writes.clear()
         return out
 
     def counters(self) -> dict[str, int]:
-        """Counts since the decoder was made; keys that never counted are absent."""
+        """Return the counters since the decoder was created; counters that are zero are absent."""
         return dict(self._count)
 
     def _subscribe(self) -> None:
@@ -127,7 +127,7 @@ class MovesenseDecoder:
     def _corrupt(self, size: int, detail: str, arrival_ns: int) -> list[LinkItem]:
         self._count["corrupt_frames"] += 1
         facts: dict[str, object] = {"bytes": size, "fault": "malformed"}
-        return [LinkEvent(LinkEventKind.CORRUPT, arrival_ns, f"{detail}; it was thrown away", facts)]
+        return [LinkEvent(LinkEventKind.CORRUPT, arrival_ns, f"{detail}; it was discarded", facts)]
 
     def _result(self, ref: int, body: bytes, arrival_ns: int) -> list[LinkItem]:
         if ref == HELLO_REF:
@@ -147,7 +147,7 @@ class MovesenseDecoder:
         if self._auto and self._millivolts and status in NO_SUCH_PATH:
             self._millivolts = False
             self._subscribe()
-            detail = f"{path} is not known to this firmware (older than 2.3); raw counts are used"
+            detail = f"this firmware (older than 2.3) does not know {path}; raw counts are used"
             return [LinkEvent(LinkEventKind.INFO, arrival_ns, detail, {"code": status})]
         self._count["refusals"] += 1
         what, fix = gsp.STATUS.get(status, (f"status {status}", "update the firmware with the Movesense app"))
@@ -157,7 +157,7 @@ class MovesenseDecoder:
     def _first(self, ref: int, body: bytes, arrival_ns: int) -> list[LinkItem]:
         out: list[LinkItem] = []
         if self._part is not None and self._part[0] == ECG_REF:
-            out = self._corrupt(len(self._part[1]), "the second half of a notification never came", arrival_ns)
+            out = self._corrupt(len(self._part[1]), "the second half of a notification never arrived", arrival_ns)
         elif self._part is not None:
             self._count["other_frames"] += 1
         self._part = None
@@ -180,7 +180,7 @@ class MovesenseDecoder:
                 return []
             return self._corrupt(len(body), "the first half of a notification is missing", arrival_ns)
         whole = before[1] + body
-        # Counts in parts of 18 bytes (MTU 23) pass through the size of a whole payload of microvolts.
+        # Counts in parts of 18 bytes (MTU 23) reach the size of a whole payload of microvolts on the way.
         short = len(whole) == gsp.MV_BYTES and ref == ECG_REF and not self._millivolts
         payload = None if short else gsp.parse_ecg(whole)
         if payload is not None:
@@ -207,7 +207,7 @@ class MovesenseDecoder:
         if not self._held and (_fits(step, self._rate_hz) or _guess([step]) is None):
             self._sure = _fits(step, self._rate_hz)
             return self._place(frame)
-        # The step fits another rate: what was asked for may not be what this recording holds.
+        # The step fits another rate: this recording may not hold the requested one.
         self._held.append(frame)
         if len(self._held) < (UNSURE_AGREED_MAX if self._agreed else UNSURE_MAX):
             return []
@@ -218,7 +218,7 @@ class MovesenseDecoder:
         return self._settle(self._rate_hz if own or other is None else other)
 
     def _settle(self, rate_hz: int) -> list[LinkItem]:
-        """Gives out what waited, at the rate that explains it."""
+        """Return the frames that waited, at the rate that explains them."""
         held, self._held, self._sure = self._held, [], True
         out: list[LinkItem] = []
         if rate_hz != self._rate_hz and held:
@@ -228,7 +228,7 @@ class MovesenseDecoder:
         return out
 
     def _correct(self, rate_hz: int, arrival_ns: int) -> LinkEvent:
-        detail = f"the sensor samples at {rate_hz} Hz, not at {self._rate_hz} Hz, by its own times"
+        detail = f"the sensor samples at {rate_hz} Hz, not at {self._rate_hz} Hz, according to its clock"
         self._rate_hz = rate_hz
         old, self._times = self._times, FrameTimes(rate_hz, JITTER_NS)
         self._times.resume(old)
@@ -246,7 +246,7 @@ class MovesenseDecoder:
         if placed.verdict is Verdict.RESTARTED:
             self._count["restarts"] += 1
             self._frames = 0
-            out.append(LinkEvent(LinkEventKind.RESTARTED, frame.arrival_ns, "the sensor booted: its clock began anew"))
+            out.append(LinkEvent(LinkEventKind.RESTARTED, frame.arrival_ns, "the sensor booted: its clock restarted"))
         self._frames += 1
         if self._frames == SURE_FRAMES:
             nearest = min(gsp.RATES_HZ, key=lambda rate: abs(rate - self._times.fs_hz))
@@ -274,7 +274,7 @@ def _fits(step_ms: int, rate_hz: int) -> bool:
 
 
 def _guess(steps_ms: list[int]) -> int | None:
-    """The rate that explains most of the steps as one frame each; ``None`` where none explains any."""
+    """Return the rate at which most of the steps are one frame each; ``None`` if no rate explains any."""
     fitting = {rate: [step for step in steps_ms if _fits(step, rate)] for rate in gsp.RATES_HZ}
     most = max(len(found) for found in fitting.values())
     if most == 0:
@@ -292,7 +292,7 @@ DEVICE = Device(
         scale="fixed",
         band_hz=None,
         clock="milliseconds since boot on every frame",
-        loss_detection="device time against the number of samples: exact for lost notifications",
+        loss_detection="device time compared with the number of samples: exact for lost notifications",
         stop=(Write(bytes((gsp.UNSUBSCRIBE, ECG_REF))),),
         ble=BleProfile(
             service=gsp.SERVICE,
@@ -308,9 +308,9 @@ DEVICE = Device(
         },
         notes=(
             "its pass band depends on its configuration (/Meas/ECG/Config), which is not read",
-            "its times are taken for those of the first sample of 16, which no text confirms: up to 15 samples off",
+            "a frame's time is taken as that of its first sample, which is undocumented: up to 15 samples off",
         ),
     ),
     decoder=MovesenseDecoder,
 )
-"""Registration; see ``firmware_bridge.devices``."""
+"""Registration of this device; see ``firmware_bridge.devices``."""

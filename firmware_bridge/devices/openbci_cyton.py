@@ -2,7 +2,7 @@
 
 Sources: brainflow-dev/brainflow@1050c9e:src/board_controller/openbci/cyton.cpp (33 bytes: A0, number u8, 8 * i24
 big-endian, 6 auxiliary bytes, C0 to C6), and OpenBCI/Documentation: website/docs/Cyton (commands; text up to ``$$$``
-when the board is ready; 4.5 V / gain / (2^23 - 1) a count).
+when the board is ready; 4.5 V / gain / (2^23 - 1) per count).
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ SIZE = 33
 NUMBERS = 256
 CHANNELS = tuple(range(1, 9))
 GAINS = (1, 2, 4, 6, 8, 12, 24)
-"""Amplifications of the ADS1299, in the order of their codes."""
+"""Gains of the ADS1299, in the order of their codes."""
 REFERENCE_MV = 4500.0
 PROMPT = b"$$$"
-"""The board is ready for a command."""
+"""Prompt that shows that the board is ready for a command."""
 
 
 def _fit(buffer: bytes, at: int, trusted: bool, last: int) -> int:
@@ -45,7 +45,7 @@ def _fit(buffer: bytes, at: int, trusted: bool, last: int) -> int:
         return NO
     if trusted and last in {-1, stop}:
         return SIZE
-    # One byte at each end is little: the next frame has to be where it should, with the next number.
+    # One byte at each end is weak evidence: the next frame must be in its place, with the next number.
     if len(buffer) < end + 2:
         return MORE
     return SIZE if buffer[end] == START and buffer[end + 1] == (buffer[at + 1] + 1) % NUMBERS else NO
@@ -55,8 +55,8 @@ class CytonDecoder(StreamDecoder):
     """One session with one board.
 
     Args:
-        channel: The channel that the electrode is on, 1 to 8, as text.
-        gain: Amplification of that channel, as text; it is also set on the board.
+        channel: Channel with the electrode, 1 to 8, as text.
+        gain: Gain of that channel, as text; it is also set on the board.
     """
 
     def __init__(self, channel: str = "1", gain: str = "24") -> None:
@@ -66,10 +66,10 @@ class CytonDecoder(StreamDecoder):
         self._blocks = Blocks(FS_HZ, REFERENCE_MV / self._gain / (2**23 - 1))
         self._numbered = Numbered(NUMBERS)
         self._seen: bytes | None = None
-        """Last bytes while the prompt is waited for."""
+        """Last bytes received before the prompt is complete."""
 
     def feed(self, data: bytes, arrival_ns: int, channel: str = DATA_CHANNEL) -> list[LinkItem]:
-        """Takes bytes as they came; gives blocks and events in order. Never raises."""
+        """Decode received bytes; return blocks and events in order. Never raises."""
         if self._seen is not None and channel == DATA_CHANNEL:
             self._seen += data
             if PROMPT in self._seen:
@@ -81,11 +81,11 @@ class CytonDecoder(StreamDecoder):
 
     def _hello(self) -> Iterable[Write]:
         self._seen = b""
-        # A reset also ends a stream that still runs, and puts every gain back to 24.
+        # A reset also ends a running stream, and sets every gain back to 24.
         return (Write(b"v"),)
 
     def _setting(self) -> bytes:
-        """Channel on, gain, normal input, in the bias, SRB2 on, SRB1 off."""
+        """Return the command: channel on, gain, normal input, in the bias, SRB2 on, SRB1 off."""
         return f"x{self._channel}0{GAINS.index(self._gain)}0110X".encode()
 
     def _forget(self) -> None:
@@ -95,7 +95,7 @@ class CytonDecoder(StreamDecoder):
         junk, self._junk_bytes = self._junk_bytes, 0
         at = 2 + 3 * (self._channel - 1)
         if len(run.data) == SIZE:
-            # As on a quiet machine, where each frame is read as it comes.
+            # As on an idle machine, which reads each frame as it arrives.
             seq, gone = self._numbered.follow(run.data[1], 1, junk / SIZE)
             self._samples(1, gone)
             value = int.from_bytes(run.data[at : at + 3], "big", signed=True)
@@ -121,8 +121,8 @@ DEVICE = Device(
         band_hz=None,
         clock="none: samples are counted",
         loss_detection=(
-            "sample number of eight bits: exact up to 255 samples (one second) in a row; beyond, whole multiples of "
-            "256 are only seen where their bytes came damaged"
+            "eight-bit sample number: exact up to 255 samples (one second) in a row; beyond that, whole multiples of "
+            "256 are noticed only if their bytes arrived damaged"
         ),
         start=(Write(b"b"),),
         stop=(Write(b"s"),),
@@ -130,14 +130,14 @@ DEVICE = Device(
         usb=((0x0403, 0x6015),),
         options={
             "channel": "the channel with the electrode, 1 to 8 (default 1)",
-            "gain": "amplification of that channel: 1, 2, 4, 6, 8, 12 or 24 (default 24); it is set on the board",
+            "gain": "gain of that channel: 1, 2, 4, 6, 8, 12 or 24 (default 24); it is set on the board",
         },
         notes=(
-            "its converter passes from 0 Hz: the electrodes' offset is in the signal",
+            "its converter passes from 0 Hz: the signal includes the electrodes' offset",
             "with a Daisy module the frames alternate between two boards: not supported",
-            "use it on battery only, never with a charger or a mains-powered computer on the same electrodes",
+            "use it on battery power only, never with a charger or a mains-powered computer on the same electrodes",
         ),
     ),
     decoder=CytonDecoder,
 )
-"""Registration; see ``firmware_bridge.devices``."""
+"""Registration of this device; see ``firmware_bridge.devices``."""

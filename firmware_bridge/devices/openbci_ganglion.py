@@ -2,10 +2,10 @@
 
 Sources: brainflow-dev/brainflow@015427e:src/board_controller/openbci/ganglion_native_v3.cpp, ``..._v2.cpp``,
 ``ganglion_native.cpp`` (characteristics) and utils/custom_cast.h; OpenBCI/Documentation, Ganglion data format (the sign
-of a packed number stands in its lowest bit); openbci-archive/OpenBCI_NodeJS_Ganglion@605b59d:test (vectors).
+of a packed number is its lowest bit); openbci-archive/OpenBCI_NodeJS_Ganglion@605b59d:test (vectors).
 
-Firmware 3 sends values: ids 0-99 of 18 bits (the upper of 24), 100-199 of 19. Firmware 2 sends differences to the value
-before, ids 1-100 and 101-200, and once a round (id 0) one sample whole, from which decoding begins after every loss.
+Firmware 3 sends values: ids 0-99 of 18 bits (the upper of 24), 100-199 of 19. Firmware 2 sends differences from the
+previous value, ids 1-100 and 101-200, and once per round (id 0) one whole sample, where decoding resumes after a loss.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem
 FS_HZ = 200.0
 SIZE = 20
 PAIR = 2
-"""Samples in a packed notification."""
+"""Samples per packed notification."""
 IDS = 100
-"""Packed ids of one kind."""
+"""Packed ids of one width."""
 CHANNELS = (1, 2, 3, 4)
 FIRMWARES = (2, 3)
 LSB_MV = 1.2e3 / (8388607.0 * 1.5 * 51.0)
 """1.2 V reference, gains 1.5 and 51, 24 bits (brainflow: ``eeg_scale``)."""
 IMPEDANCE, TEXT_PART, TEXT_END = range(201, 206), 206, 207
 TEXT_MAX = 1000
-"""Characters of a message that are kept."""
+"""Characters of a message that are kept, at most."""
 ROUND = 1 + PAIR * IDS
-"""Samples of firmware 2 from one whole sample to the next."""
+"""Samples of firmware 2 between two whole samples."""
 
 
 def unpack(data: bytes, bits: int, channel: int) -> tuple[int, int]:
-    """One channel's two numbers of the eight that a notification packs, most significant bit first.
+    """Unpack one channel's two numbers of the eight in a notification, most significant bit first.
 
     Args:
-        data: Notification; behind its first byte channels 1 to 4 of the first sample, then of the second.
-        bits: Of each number, 18 or 19.
-        channel: From 0.
+        data: Notification; after its first byte channels 1 to 4 of the first sample, then of the second.
+        bits: Width of each number, 18 or 19.
+        channel: Index of the channel, from 0.
 
     Returns:
-        Both without a sign.
+        Both numbers, unsigned.
     """
     whole = int.from_bytes(data[1 : 1 + bits], "big")
     mask = (1 << bits) - 1
@@ -55,7 +55,7 @@ def unpack(data: bytes, bits: int, channel: int) -> tuple[int, int]:
 
 
 def difference(number: int, bits: int) -> int:
-    """A difference as firmware 2 packs it: the lowest bit is the sign, the highest belongs to the value.
+    """Decode a difference of firmware 2: the lowest bit is the sign, the highest belongs to the value.
 
     Vectors: openbci-archive/OpenBCI_NodeJS_Ganglion@605b59d:test/openBCIGanglionSample-test.js.
     """
@@ -63,9 +63,9 @@ def difference(number: int, bits: int) -> int:
 
 
 def value(number: int, bits: int) -> int:
-    """A value as firmware 3 packs it: the upper bits of a 24-bit two's complement.
+    """Decode a value of firmware 3: the upper bits of a 24-bit two's complement.
 
-    Its lowest bit repeats the sign and carries no information: 0.12 microvolt of 18 bits.
+    Its lowest bit repeats the sign and carries no information: 0.12 microvolts at 18 bits.
     """
     return (number - (1 << bits) if number >> (bits - 1) else number) << (24 - bits)
 
@@ -74,8 +74,8 @@ class GanglionDecoder:
     """One session with one board. A notification is one block of one or two samples.
 
     Args:
-        channel: The channel with the electrode, 1 to 4, as text.
-        firmware: 2 or 3, as text.
+        channel: Channel with the electrode, 1 to 4, as text.
+        firmware: Firmware version, 2 or 3, as text.
     """
 
     def __init__(self, channel: str = "1", firmware: str = "3") -> None:
@@ -85,18 +85,18 @@ class GanglionDecoder:
         self._count: Counter[str] = Counter()
         self._out: list[Write] = []
         self._position: int | None = None
-        """Samples since the first, at which the next notification should begin."""
+        """Sample index, since the first sample, at which the next notification should begin."""
         self._value: int | None = None
-        """Firmware 2: the sample before; ``None`` while differences have nothing to stand on."""
+        """Firmware 2: the sample before; ``None`` while there is no value to add differences to."""
         self._missing = 0
-        self._begun = False
-        """A sample came on this connection."""
+        self._started = False
+        """Whether a sample has arrived on this connection."""
         self._text = ""
         self._last = -1
         self._warned = False
 
     def feed(self, data: bytes, arrival_ns: int, channel: str = DATA_CHANNEL) -> list[LinkItem]:
-        """Takes one notification. Never raises."""
+        """Decode one notification. Never raises."""
         if channel != DATA_CHANNEL:
             self._count["foreign_channel_bytes"] += len(data)
             return []
@@ -108,27 +108,27 @@ class GanglionDecoder:
             return []
         if len(data) != SIZE or number > PAIR * IDS:
             self._count["corrupt_bytes"] += len(data)
-            detail = f"a notification of {len(data)} bytes is none of a Ganglion"
+            detail = f"a notification of {len(data)} bytes is not one of a Ganglion"
             return [LinkEvent(LinkEventKind.CORRUPT, arrival_ns, detail, {"bytes": len(data)})]
         self._count["frames"] += 1
         return self._differences(number, data, arrival_ns) if self._old else self._values(number, data, arrival_ns)
 
     def link(self, event: LinkEvent) -> list[LinkItem]:
-        """Takes an event of the transport."""
+        """Handle an event of the transport."""
         if event.kind is LinkEventKind.CONNECTED:
             self._out = [Write(b"b")]
         elif event.kind in {LinkEventKind.DISCONNECTED, LinkEventKind.STALLED, LinkEventKind.END}:
             self._position = self._value = None
-            self._missing, self._begun, self._text = 0, False, ""
+            self._missing, self._started, self._text = 0, False, ""
         return []
 
     def writes(self) -> list[Write]:
-        """What is to be sent now; handed out once."""
+        """Return the pending writes and clears them."""
         out, self._out = self._out, []
         return out
 
     def counters(self) -> dict[str, int]:
-        """Counts since the decoder was made; keys that never counted are absent."""
+        """Return the counters since the decoder was created; counters that are zero are absent."""
         return dict(self._count)
 
     def _values(self, number: int, data: bytes, arrival_ns: int) -> list[LinkItem]:
@@ -144,13 +144,13 @@ class GanglionDecoder:
         return out
 
     def _firmware(self, number: int, arrival_ns: int) -> list[LinkItem]:
-        """Firmware 3 goes from 99 to 0 and from 199 to 100; firmware 2 counts to 100 and 200."""
+        """Detect firmware 2: firmware 3 goes from 99 to 0 and from 199 to 100; firmware 2 counts to 100 and 200."""
         old = number == PAIR * IDS or (number == IDS and self._last == IDS - 1)
         self._last = number
         if not old or self._warned:
             return []
         self._warned = True
-        detail = "the board counts as firmware 2 does: add firmware=2 to the URL"
+        detail = "the board counts like firmware 2: add firmware=2 to the URL"
         return [LinkEvent(LinkEventKind.INFO, arrival_ns, detail, {"firmware": 2})]
 
     def _differences(self, number: int, data: bytes, arrival_ns: int) -> list[LinkItem]:
@@ -159,16 +159,16 @@ class GanglionDecoder:
         if self._position is not None:
             gone = (place - self._position) % ROUND
             if gone:
-                self._missing += gone if self._begun else 0
+                self._missing += gone if self._started else 0
                 self._value = None
         self._position = (place + count) % ROUND
         if number == 0:
             at = 1 + 3 * self._channel
             samples = [int.from_bytes(data[at : at + 3], "big", signed=True)]
         elif self._value is None:
-            # Differences to a value that never came. Before the first whole sample nothing is missing yet.
+            # Differences from a value that never arrived. Before the first whole sample nothing is missing yet.
             self._count["undecodable_samples"] += count
-            self._missing += count if self._begun else 0
+            self._missing += count if self._started else 0
             return []
         else:
             bits = 18 if number <= IDS else 19
@@ -180,7 +180,7 @@ class GanglionDecoder:
         return [self._block(np.array(samples, np.int32), arrival_ns, lost, number)]
 
     def _block(self, samples: NDArray[np.int32], arrival_ns: int, lost: int, number: int) -> LinkItem:
-        self._begun = True
+        self._started = True
         self._count["samples"] += len(samples)
         if lost:
             self._count["lost_samples"] += lost
@@ -192,11 +192,11 @@ class GanglionDecoder:
         if data[0] == TEXT_PART:
             return []
         text, self._text = " ".join(self._text.split()), ""
-        return [LinkEvent(LinkEventKind.INFO, arrival_ns, f"the device says {text[:80]!r}", {"text": text})]
+        return [LinkEvent(LinkEventKind.INFO, arrival_ns, f"the device printed {text[:80]!r}", {"text": text})]
 
 
 def _wrap(value: int) -> int:
-    """A sum of differences stays inside 32 bits whatever comes."""
+    """Wrap a sum of differences to 32 bits, whatever arrives."""
     return (value + (1 << 31)) % (1 << 32) - (1 << 31)
 
 
@@ -210,8 +210,8 @@ DEVICE = Device(
         band_hz=None,
         clock="none: samples are counted",
         loss_detection=(
-            "packet number: exact up to 199 samples (one second) in a row, whole seconds beyond are not seen; with "
-            "firmware 2 everything after a loss is missing up to the next whole sample, at most a second"
+            "packet number: exact up to 199 samples (one second) in a row, further whole seconds are not noticed; with "
+            "firmware 2 everything after a loss is missing up to the next whole sample, at most one second"
         ),
         start=(Write(b"b"),),
         stop=(Write(b"s"),),
@@ -228,10 +228,10 @@ DEVICE = Device(
             "firmware": "2 or 3 (default 3); firmware 2 packs differences, which look alike",
         },
         notes=(
-            "its converter passes from 0 Hz: the electrodes' offset is in the signal",
+            "its converter passes from 0 Hz: the signal includes the electrodes' offset",
             "its samples have 18 or 19 bits; the lowest of them only repeats the sign",
         ),
     ),
     decoder=GanglionDecoder,
 )
-"""Registration; see ``firmware_bridge.devices``."""
+"""Registration of this device; see ``firmware_bridge.devices``."""

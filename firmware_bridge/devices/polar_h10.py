@@ -1,7 +1,7 @@
 """Polar H10 chest strap: the electrocardiogram of its measurement data service (PMD). Sans-IO.
 
-One ``feed`` is one notification. A frame that is cut is thrown away whole, and its samples count as lost with the next.
-The strap's clock is trusted for loss, never for the time of day: it starts at 2019 whenever it had no power.
+One ``feed`` is one notification. A truncated frame is discarded, and its samples count as lost with the next frame. The
+strap's clock is trusted for loss, never for the time of day: it starts at 2019 after each loss of power.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ HEART_RATE_CHANNEL = "heart_rate"
 BATTERY_CHANNEL = "battery"
 
 LSB_MV = 0.001
-"""Samples are microvolts."""
+"""Millivolts per count: samples are microvolts."""
 JITTER_NS = 1_000_000
-"""Bound on a timestamp's error; real frames (see ``_polar_pmd``) scatter by 0.03 ms."""
+"""Bound on a timestamp's error; real frames (see ``decoding/polar_pmd.py``) scatter by 0.03 ms."""
 RETRY_NS = 45 * 10**9
-"""Silence after a start before it is sent again: the ECG may begin half a minute late (polar-ble-sdk#414, #424)."""
+"""Time without data after which a start is repeated: the ECG may begin 30 s late (polar-ble-sdk#414, #424)."""
 STOPS_NS = 10**9
-"""A strap that ends its stream sooner than this after a start is not started again at once."""
+"""A strap that ends its stream sooner than this after a start is not restarted at once."""
 SHOW_NS = 60 * 10**9
-"""Heart rate is shown at most this often, unless contact changes."""
+"""Shortest time between two heart rates shown, unless the contact changes."""
 MORE_MAX = 1024
-"""Bytes of an answer in parts that are kept."""
+"""Bytes that are kept of a response in parts, at most."""
 
 
 class PolarDecoder:
@@ -50,7 +50,7 @@ class PolarDecoder:
         self._count: Counter[str] = Counter()
 
     def feed(self, data: bytes, arrival_ns: int, channel: str = DATA_CHANNEL) -> list[LinkItem]:
-        """Takes one notification; gives blocks and events in order. Never raises."""
+        """Decode one notification; return blocks and events in order. Never raises."""
         if channel == DATA_CHANNEL:
             return self._data(data, arrival_ns)
         self._retry(arrival_ns)
@@ -64,7 +64,7 @@ class PolarDecoder:
         return []
 
     def link(self, event: LinkEvent) -> list[LinkItem]:
-        """Takes an event of the transport."""
+        """Handle an event of the transport."""
         if event.kind is LinkEventKind.CONNECTED:
             self._writes.clear()
             self._connected, self._refused = True, False
@@ -76,13 +76,13 @@ class PolarDecoder:
         return []
 
     def writes(self) -> list[Write]:
-        """What is to be sent now; handed out once."""
+        """Return the pending writes and clears them."""
         out = list(self._writes)
         self._writes.clear()
         return out
 
     def counters(self) -> dict[str, int]:
-        """Counts since the decoder was made; keys that never counted are absent."""
+        """Return the counters since the decoder was created; counters that are zero are absent."""
         return dict(self._count)
 
     def _ask(self, command: bytes, arrival_ns: int) -> None:
@@ -103,7 +103,7 @@ class PolarDecoder:
         samples = None if frame is None else pmd.ecg_uv(frame, resolution, pmd.factor_of(self._settings))
         if frame is None or samples is None:
             self._count["corrupt_frames"] += 1
-            detail = f"a data frame of {len(data)} bytes that is cut or of an unknown layout was thrown away"
+            detail = f"a data frame of {len(data)} bytes that is truncated or of an unknown layout was discarded"
             facts: dict[str, object] = {"bytes": len(data), "fault": "malformed"}
             return [LinkEvent(LinkEventKind.CORRUPT, arrival_ns, detail, facts)]
         placed = self._times.place(len(samples), frame.time_ns, arrival_ns)
@@ -113,7 +113,7 @@ class PolarDecoder:
         out: list[LinkItem] = []
         if placed.verdict is Verdict.RESTARTED:
             self._count["restarts"] += 1
-            out.append(LinkEvent(LinkEventKind.RESTARTED, arrival_ns, "the clock of the strap began anew"))
+            out.append(LinkEvent(LinkEventKind.RESTARTED, arrival_ns, "the clock of the strap restarted"))
         self._streaming = True
         self._count["data_frames"] += 1
         self._count["samples"] += len(samples)
@@ -180,20 +180,20 @@ class PolarDecoder:
             "sample_bits": resolution,
             "band_hz": [0.7, 40.0],
         }
-        detail = f"Polar strap, {fs_hz:g} Hz, {resolution} bits, 1 µV a count"
+        detail = f"Polar strap, {fs_hz:g} Hz, {resolution} bits, 1 µV per count"
         return [LinkEvent(LinkEventKind.HELLO, arrival_ns, detail, facts)]
 
     def _refusal(self, response: pmd.Response, arrival_ns: int) -> list[LinkItem]:
         if response.command == pmd.STOP:
             return []
         self._count["refusals"] += 1
-        # At a small MTU the strap names command and measurement the wrong way round (F0 00 01 0A).
+        # At a small MTU the strap swaps command and measurement (F0 00 01 0A).
         if pmd.ECG in {response.kind, response.command} and response.status in pmd.FINAL:
             self._refused = True
-        command = {pmd.GET_SETTINGS: "telling its settings", pmd.START: "starting the ECG"}.get(
+        command = {pmd.GET_SETTINGS: "the request for its settings", pmd.START: "starting the ECG"}.get(
             response.command, "a command"
         )
-        what, fix = pmd.STATUS.get(response.status, (f"error {response.status}", "take it off and on again"))
+        what, fix = pmd.STATUS.get(response.status, (f"error {response.status}", "take it off and put it on again"))
         facts: dict[str, object] = {"command": response.command, "code": response.status, "fix": fix}
         return [LinkEvent(LinkEventKind.REFUSED, arrival_ns, f"the strap refused {command}: {what}; {fix}", facts)]
 
@@ -212,7 +212,7 @@ class PolarDecoder:
         self._times.interrupt()
         if self._connected and arrival_ns - self._asked_ns >= STOPS_NS:
             self._ask(pmd.start_command(self._settings), arrival_ns)
-        return [LinkEvent(LinkEventKind.INFO, arrival_ns, "the strap ended its ECG stream; it is started again")]
+        return [LinkEvent(LinkEventKind.INFO, arrival_ns, "the strap ended its ECG stream; restarting it")]
 
     def _heart_rate(self, data: bytes, arrival_ns: int) -> list[LinkItem]:
         rate = parse_heart_rate(data)
@@ -250,7 +250,7 @@ DEVICE = Device(
         scale="fixed",
         band_hz=(0.7, 40.0),
         clock="nanoseconds at the last sample of every frame; restarts when the strap has been off",
-        loss_detection="device time against the number of samples: exact for lost notifications",
+        loss_detection="device time compared with the number of samples: exact for lost notifications",
         start=(Write(pmd.QUERY_ECG, CONTROL_CHANNEL),),
         stop=(Write(pmd.STOP_ECG, CONTROL_CHANNEL),),
         ble=BleProfile(
@@ -267,10 +267,10 @@ DEVICE = Device(
         ),
         notes=(
             "its front end passes 0.7 to 40 Hz: ST segments and T waves differ from those of a diagnostic recorder",
-            "it is found only while worn with wet electrodes and not connected to a phone or watch",
+            "a scan finds it only while it is worn with wet electrodes and not connected to a phone or watch",
             "Polar's SDK licence, section 3.2: not intended to be used for medical purposes",
         ),
     ),
     decoder=PolarDecoder,
 )
-"""Registration; see ``firmware_bridge.devices``."""
+"""Registration of this device; see ``firmware_bridge.devices``."""

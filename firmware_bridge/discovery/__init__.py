@@ -1,4 +1,4 @@
-"""Finding patches on Bluetooth and serial ports."""
+"""Discovery of patches on Bluetooth and serial ports."""
 
 from __future__ import annotations
 

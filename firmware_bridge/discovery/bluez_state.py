@@ -1,7 +1,7 @@
-"""What BlueZ says of itself and its adapters, as one line of JSON: ``python -m firmware_bridge.discovery.bluez_state``.
+"""Reports the state of BlueZ and its adapters as one line of JSON: ``python -m firmware_bridge.discovery.bluez_state``.
 
-A process of its own, so that a bus that does not answer cannot hold up whoever asks, and over the very library that
-bleak uses, so that its answer holds for bleak. Nothing is changed on the bus.
+It runs as a separate process, so that a bus that does not answer cannot block the caller, and it uses the same library
+as bleak, so that its answer holds for bleak. It changes nothing on the bus.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ import re
 import sys
 
 ANSWER_S = 4.0
-"""How long the bus, and then BlueZ, may take to answer."""
+"""Time limit for the bus, and then for BlueZ, to answer."""
 BLUEZ = "org.bluez"
 _MODALIAS = re.compile(r"^usb:v1D6Bp0246d([0-9A-F]{4})$")
-"""BlueZ names its release here in decimal digits read as hexadecimal: d0542 is 5.66, d0552 is 5.82."""
+"""BlueZ encodes its release here as decimal digits read as hexadecimal: d0542 is 5.66, d0552 is 5.82."""
 
 
 async def state() -> dict[str, object]:
-    """Asks the system bus.
+    """Query the system bus.
 
     Returns:
-        ``bus``: empty, or why it cannot be used; ``running``: whether BlueZ is there; ``error``: why it did not answer;
-        ``version``: as it tells itself, or empty; ``adapters``: name -> ``{"powered", "central", "address"}``.
+        ``bus``: empty, or why it cannot be used; ``running``: whether BlueZ runs; ``error``: why it did not answer;
+        ``version``: version that BlueZ reports, or empty; ``adapters``: name -> ``{"powered", "central", "address"}``.
     """
     out: dict[str, object] = {"bus": "", "running": False, "error": "", "version": "", "adapters": {}}
     try:
@@ -35,7 +35,7 @@ async def state() -> dict[str, object]:
     try:
         try:
             await asyncio.wait_for(bus.connect(), ANSWER_S)
-        except Exception as error:  # noqa: BLE001  # whatever keeps it from the bus is the answer
+        except Exception as error:  # noqa: BLE001  # any failure to reach the bus is the answer
             return out | {"bus": str(error) or type(error).__name__}
         out["running"] = bool((await _call(bus, "org.freedesktop.DBus", "NameHasOwner", "s", [BLUEZ]))[0])
         if out["running"]:

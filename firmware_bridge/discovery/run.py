@@ -1,4 +1,4 @@
-"""Patches that could be used now: Bluetooth and serial together, each with the URL that reads it."""
+"""Finds patches that can be used now: Bluetooth and serial together, each with its source URL."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from firmware_bridge.errors import AnyEcgError
 from firmware_bridge.transports.serial_ports import ROOT, SerialPort, holders, list_ports
 
 LATE_S = 90.0
-"""How much longer than asked for a Bluetooth scan may take: another program may have the adapter first."""
+"""Time that a Bluetooth scan may take beyond the requested one: another program may use the adapter first."""
 NAME_MAX = 64
-"""Characters of a name that are shown; Bluetooth allows 248 bytes of anything."""
+"""Characters of a name that are shown, at most; Bluetooth allows any 248 bytes."""
 
 CHIP_MAKERS = {0x0403: "FTDI", 0x067B: "Prolific", 0x10C4: "Silicon Labs", 0x1A86: "WCH"}
-"""USB vendors of serial chips that are in everything: the chip tells little of the device around it."""
+"""USB vendors of common serial chips: such a chip does not identify the device around it."""
 
 
 class BleSeen(Protocol):
@@ -41,16 +41,16 @@ BleScan = Callable[[float, str | None], Awaitable[Sequence[BleSeen]]]
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """Something that is here.
+    """A device that was found.
 
     Attributes:
         transport: ``ble`` or ``serial``.
-        kinds: Device kinds that it may be, as in ``device=``; empty where nothing tells.
-        name: What it calls itself, printable.
-        rssi_dbm: Signal strength; ``None`` on a cable and where it is not known.
-        url: For ``anyecg run --source``; ``None`` where the kind is not known and has to be.
-        note: What stands in the way, such as a program that has the port.
-        usb: Vendor and product id as text; empty where there is none.
+        kinds: Device kinds that it may be, as in ``device=``; empty if nothing identifies it.
+        name: The device's own name, printable.
+        rssi_dbm: Signal strength, dBm; ``None`` on a cable and if unknown.
+        url: Source URL for ``anyecg run --source``; ``None`` if the kind is unknown but required.
+        note: An obstacle, such as a program that uses the port; empty for none.
+        usb: Vendor and product id as text; empty if there is none.
     """
 
     transport: str
@@ -64,11 +64,11 @@ class Sighting:
 
 @dataclass(frozen=True, slots=True)
 class ScanResult:
-    """What a scan found.
+    """The result of a scan.
 
     Attributes:
-        sightings: Bluetooth first, strongest first; then ports by name.
-        ble_problem: Why Bluetooth was not scanned; empty where it was.
+        sightings: Bluetooth devices first, strongest first; then ports by name.
+        ble_problem: Why Bluetooth was not scanned; empty if it was.
     """
 
     sightings: tuple[Sighting, ...]
@@ -76,18 +76,18 @@ class ScanResult:
 
     @property
     def usable(self) -> tuple[Sighting, ...]:
-        """Those that have a URL."""
+        """Return the sightings that have a URL."""
         return tuple(sighting for sighting in self.sightings if sighting.url is not None)
 
 
 def scan(seconds: float, adapter: str | None = None, *, ble: BleScan | None = None, root: Path = ROOT) -> ScanResult:
-    """Looks at the serial ports, without opening them, and listens on Bluetooth.
+    """List the serial ports, without opening them, and listen on Bluetooth.
 
     Args:
-        seconds: How long to listen.
-        adapter: Such as ``hci1``; ``None`` for the default one.
-        ble: Listens in place of the real radio.
-        root: Of the file system with the ports.
+        seconds: Duration of the Bluetooth scan.
+        adapter: Bluetooth adapter, such as ``hci1``; ``None`` for the default one.
+        ble: Scanner that replaces the real radio.
+        root: Root of the file system with the ports.
     """
     problem, seen = "", []
     try:
@@ -97,7 +97,7 @@ def scan(seconds: float, adapter: str | None = None, *, ble: BleScan | None = No
     except TimeoutError:
         problem = "the Bluetooth adapter did not answer (sudo systemctl restart bluetooth)"
     except OSError as error:
-        problem = f"Bluetooth cannot be used: {error.strerror or error} (anyecg doctor says what to do)"
+        problem = f"Bluetooth cannot be used: {error.strerror or error} (run anyecg doctor)"
     return ScanResult((*seen, *(_serial(port, root) for port in list_ports(root))), problem)
 
 
@@ -121,7 +121,7 @@ def _scanner(ble: BleScan | None) -> BleScan:
 
 
 def printable(text: str) -> str:
-    """Text from a radio or a cable as it may be shown on a terminal: one line, no control characters, not long."""
+    """Make text from a radio or a cable safe for a terminal: one line, no control characters, limited length."""
     plain = "".join(c if c.isprintable() else "?" for c in text.strip())
     return plain if len(plain) <= NAME_MAX else plain[: NAME_MAX - 1] + "…"
 
@@ -132,7 +132,7 @@ def _serial(port: SerialPort, root: Path) -> Sighting:
     notes = [f"in use by {' and '.join(map(str, others))}"] if others else []
     if kinds and port.usb and port.usb[0] in CHIP_MAKERS:
         maker = CHIP_MAKERS[port.usb[0]]
-        notes.append(f"the chip is {maker}'s, as in many devices: it may be another one (device= in the URL)")
+        notes.append(f"a common chip by {maker}: it may be another device (set device= in the URL)")
     return Sighting(
         transport="serial",
         kinds=kinds,

@@ -1,14 +1,14 @@
 """One-lead ECG from the ECGSYN dynamical model, streaming, in physiological units.
 
-The model is that of McSharry et al., IEEE TBME 2003;50:289: a phase runs round the unit circle once a beat, each wave
+The model is that of McSharry et al., IEEE TBME 2003;50:289: a phase runs round the unit circle once per beat, each wave
 (P, Q, R, S, T; here also ST and U) is a Gaussian of the phase, and ``z`` follows
 
     dz/dt = -sum_i a_i dtheta_i exp(-dtheta_i^2 / 2 b_i^2) - (z - z0),    z0 = A sin(2 pi f_resp t).
 
 Two changes make it fast and measurable. The phase is known once the RR series is, so the sum is the time derivative of
 ``s``, a sum of Gaussians of the time since the R peak, and ``z = s + u`` where ``u`` obeys the linear first-order
-``du/dt = -(u + s - z0)``: ``s`` is evaluated directly and ``u`` is a one-pole recurrence, solved a block at a time.
-And ``theta_i``, ``b_i`` come per beat from milliseconds and millivolts (PR, QRS, QT, amplitudes), not as constants.
+``du/dt = -(u + s - z0)``: ``s`` is evaluated directly and ``u`` is a one-pole recurrence, solved one block at a time.
+And ``theta_i``, ``b_i`` are computed per beat from milliseconds and millivolts (PR, QRS, QT, amplitudes), not constant.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from firmware_bridge.errors import UsageError
 F64 = NDArray[np.float64]
 
 BLOCK_S = 2.0
-"""Length of the internal blocks. Fixed, so that the signal does not depend on how it is asked for."""
+"""Duration of the internal blocks, in seconds. Fixed, so that the signal does not depend on how it is requested."""
 
 LEAD_S = 0.6
-"""A beat begins at most this long before its R peak."""
+"""Longest time from the beginning of a beat to its R peak, in seconds."""
 
 TAIL_S = 1.2
-"""A beat ends at most this long after its R peak."""
+"""Longest time from an R peak to the end of its beat, in seconds."""
 
 PREMATURITY = 0.36
-"""A premature beat comes this fraction of RR early, and the pause after it is as much longer (arbitrary)."""
+"""Fraction of RR by which a premature beat is early and the pause after it longer (arbitrary)."""
 
 _LOOKAHEAD_S = 1.6
-"""Beats are placed this far past a block's end: `LEAD_S` and the prematurity of the longest RR."""
+"""Time past a block's end to which beats are placed: `LEAD_S` and the prematurity of the longest RR."""
 
 RELAXATION_PER_S = 1.0
 """The rate of the ``-(z - z0)`` term (McSharry 2003)."""
@@ -59,42 +59,42 @@ _LINES = 12
 """Sinusoids per band: enough that the RR series looks like noise and never repeats in practice."""
 
 _RR_LIMITS_S = (0.22, 2.6)
-"""Shortest and longest RR interval produced."""
+"""Shortest and longest RR interval, in seconds."""
 
 _BEATS_KEPT = 4096
-"""Beats that `EcgSynth.take_beats` can return at most; older ones are forgotten."""
+"""Beats that `EcgSynth.take_beats` can return, at most; older ones are forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
 class EcgParams:
     """One person's lead-II ECG.
 
-    Wave limits are where the steepest tangent meets the baseline, two standard deviations from a Gaussian's centre.
+    A wave's limits are where its steepest tangent meets the baseline, two standard deviations from a Gaussian's centre.
 
     Attributes:
-        hr_bpm: Mean heart rate.
-        rr_sd_ms: Standard deviation of RR in sinus rhythm.
+        hr_bpm: Mean heart rate, beats per minute.
+        rr_sd_ms: Standard deviation of RR in sinus rhythm, ms.
         lf_hf: Ratio of low- to high-frequency power of RR (ECGSYN default 0.5).
-        resp_hz: Breathing rate: high-frequency band, baseline and R modulation.
-        pr_ms: P onset to QRS onset.
-        p_mv: P amplitude; 0 for none.
-        p_ms: P duration.
-        qrs_ms: QRS onset to QRS end.
-        q_mv: Q amplitude, negative or 0.
-        r_mv: R amplitude.
-        s_mv: S amplitude, negative or 0.
-        st_mv: ST level.
-        qtc_ms: QT at RR = 1 s; at other rates Fridericia's law holds, with a lag of some beats.
-        t_mv: T amplitude; negative inverts.
-        t_ms: T duration. At a fixed QT a shorter T means a longer ST.
-        t_asymmetry: Rising part of T over its falling part (normal: above 1).
-        u_mv: U amplitude.
-        resp_mv: Amplitude of ``z0``, the breathing baseline (ECGSYN default 0.005).
+        resp_hz: Breathing rate, Hz; sets the high-frequency band, the baseline and the R modulation.
+        pr_ms: P onset to QRS onset, ms.
+        p_mv: P amplitude, mV; 0 for none.
+        p_ms: P duration, ms.
+        qrs_ms: QRS onset to QRS end, ms.
+        q_mv: Q amplitude, mV, negative or 0.
+        r_mv: R amplitude, mV.
+        s_mv: S amplitude, mV, negative or 0.
+        st_mv: ST level, mV.
+        qtc_ms: QT at RR = 1 s, ms; at other rates it follows Fridericia's formula, with a lag of some beats.
+        t_mv: T amplitude, mV; a negative value inverts T.
+        t_ms: T duration, ms. At a fixed QT a shorter T means a longer ST.
+        t_asymmetry: Rising part of T divided by its falling part (normal: above 1).
+        u_mv: U amplitude, mV.
+        resp_mv: Amplitude of ``z0``, the breathing baseline, mV (ECGSYN default 0.005).
         resp_r: Relative modulation of QRS by breathing.
         beat_jitter: Relative beat-to-beat standard deviation of P and T amplitude; a third of it for QRS.
         pvc_per_beat: Probability that a beat is a premature ventricular one.
-        af: Atrial fibrillation: no P, irregular RR, f waves.
-        f_wave_mv: Amplitude of the f waves where ``af``.
+        af: Whether the rhythm is atrial fibrillation: no P, irregular RR, f waves.
+        f_wave_mv: Amplitude of the f waves of atrial fibrillation, mV.
     """
 
     hr_bpm: float = 70.0
@@ -145,7 +145,7 @@ _LIMITS: dict[str, tuple[float, float]] = {
     "pvc_per_beat": (0.0, 1.0),
     "af": (0, 1),
 }
-"""Allowed range of each parameter; the amplitudes that are not named take -5 to 5 mV."""
+"""Allowed range of each parameter; amplitudes that are not listed allow -5 to 5 mV."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,10 +153,10 @@ class Beat:
     """Ground truth of one beat.
 
     Attributes:
-        r_time_s: Time of the R peak since the first sample.
-        kind: ``"N"`` or ``"V"`` (premature ventricular).
-        rr_s: Interval since the R peak before.
-        qt_ms: QT of this beat.
+        r_time_s: Time of the R peak since the first sample, seconds.
+        kind: ``"N"`` (normal) or ``"V"`` (premature ventricular).
+        rr_s: Interval since the R peak before, seconds.
+        qt_ms: QT of this beat, ms.
     """
 
     r_time_s: float
@@ -166,11 +166,11 @@ class Beat:
 
 
 class EcgSynth:
-    """A patient's ECG without end.
+    """An endless ECG of one patient.
 
     Args:
         params: The morphology and rhythm.
-        seed: Everything random follows from it.
+        seed: Seed of all randomness.
     """
 
     def __init__(self, params: EcgParams, seed: int) -> None:
@@ -197,11 +197,11 @@ class EcgSynth:
         """Return the next samples.
 
         Args:
-            n: How many.
-            fs_hz: Sampling rate; the first call fixes it.
+            n: Number of samples.
+            fs_hz: Sampling rate, Hz; the first call fixes it.
 
         Returns:
-            Shape ``(n,)``, millivolts. Any way of cutting a request gives the same samples, bit for bit.
+            Millivolts, shape ``(n,)``. Any way of splitting a request gives the same samples, bit for bit.
 
         Raises:
             UsageError: ``fs_hz`` is not a usable rate or differs from the first call's.
@@ -219,9 +219,9 @@ class EcgSynth:
         return np.concatenate(parts) if parts else np.zeros(0)
 
     def take_beats(self) -> list[Beat]:
-        """Return the beats made since the last call, in order.
+        """Return the beats generated since the last call, in order.
 
-        They run ahead of the samples already returned by up to one block, and the newest thousands are kept.
+        They run ahead of the returned samples by up to one block; only the newest 4096 are kept.
         """
         out = [beat for beat in self._beats if beat.r_time_s >= 0.0]
         self._beats.clear()
@@ -276,7 +276,7 @@ class EcgSynth:
         r_s = self._next_s
         rr_s = self._rr(r_s, irregular)
         if ectopic and not self._pause_s:
-            # The premature beat takes the place of the sinus beat, which comes after a compensatory pause.
+            # The premature beat replaces the sinus beat, and a compensatory pause follows.
             r_s -= PREMATURITY * rr_s
             self._pause_s = PREMATURITY * rr_s
         else:
@@ -313,7 +313,7 @@ class EcgSynth:
         for a, c, up, down in zip(amplitude, centre_s, rise_s, fall_s, strict=True):
             if a == 0.0:
                 continue
-            # Six standard deviations: what is cut off is below 2e-8 of the wave.
+            # Six standard deviations: the part cut off is below 2e-8 of the wave.
             i, k, m = np.searchsorted(tau_s, (c - 6.0 * up, c, c + 6.0 * down))
             at = slice(first - self._done + int(i), first - self._done + int(m))
             x = (tau_s[i:m] - c) * np.repeat((1.0 / up, 1.0 / down), (k - i, m - k))
@@ -344,7 +344,7 @@ QRS_ONSET = 0.42
 
 
 def _normal(p: EcgParams, qt_ms: float, jitter: F64, breath: float) -> F64:
-    """Waves of a conducted beat: rows amplitude (mV), centre, rising and falling standard deviation (s)."""
+    """Waves of a conducted beat: rows of amplitude (mV), centre, rising and falling standard deviation (s)."""
     onset = -QRS_ONSET * p.qrs_ms
     qrs_gain = breath * (1.0 + (jitter[1] - 1.0) / 3.0)
     t_fall = p.t_ms / (2.0 * (1.0 + p.t_asymmetry))

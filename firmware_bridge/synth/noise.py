@@ -1,8 +1,8 @@
-"""What a chest lead picks up besides the heart: wander, mains, muscle, motion, electrode pops, lost contact.
+"""The noise of a chest lead: baseline wander, mains, muscle, motion, electrode pops, lost contact.
 
-Each kind is a separate amplitude in `NoiseParams`. Like the ECG itself the noise is made in internal blocks of fixed
-length, so that the way it is asked for does not change it. Amplitudes and rates are arbitrary, chosen to look like
-ambulatory recordings; no source gives them for one patch.
+Each kind has its own amplitude in `NoiseParams`. Like the ECG, the noise is generated in internal blocks of fixed
+duration, so that it does not depend on how it is requested. Amplitudes and rates are arbitrary, chosen to look like
+ambulatory recordings; no source gives them for a single patch.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from firmware_bridge.errors import UsageError
 F64 = NDArray[np.float64]
 
 BLOCK_S = 4.0
-"""Length of the internal blocks."""
+"""Duration of the internal blocks, in seconds."""
 
 _WANDER_LINES = 8
-"""Sinusoids that make up the wander."""
+"""Number of sinusoids in the wander."""
 
 _CONTACT_MAX_S = 12.0
-"""Longest loss of contact."""
+"""Longest loss of contact, in seconds."""
 
 _POP_DECAY_S = 0.35
 """Time constant with which an electrode pop returns to the baseline (a high-pass of about 0.45 Hz)."""
@@ -35,16 +35,16 @@ class NoiseParams:
     """Amplitudes and rates of each kind of noise; all zero is a clean signal.
 
     Attributes:
-        wander_mv: RMS of the baseline wander, 0.03 to 0.5 Hz.
-        mains_hz: 50 or 60; 0 switches it off.
-        mains_mv: Amplitude of the fundamental; the second and third harmonic have 20 and 30 % of it.
-        muscle_mv: RMS of the muscle noise, 15 to 150 Hz, as its bursts come and go.
-        white_mv: RMS of the converter's white noise.
-        motion_per_min: Motion bursts a minute.
-        motion_mv: Typical peak of a burst, 0.7 to 9 Hz.
-        pops_per_min: Electrode pops a minute.
-        pop_mv: Typical height of a pop.
-        contact_loss_per_min: Losses of contact a minute, 0.5 to 12 s each; only noise and mains remain.
+        wander_mv: RMS of the baseline wander, 0.03 to 0.5 Hz, mV.
+        mains_hz: Mains frequency, 50 or 60 Hz; 0 switches it off.
+        mains_mv: Amplitude of the fundamental, mV; the second and third harmonic have 20 and 30 % of it.
+        muscle_mv: RMS of the muscle noise, 15 to 150 Hz, averaged over its bursts, mV.
+        white_mv: RMS of the converter's white noise, mV.
+        motion_per_min: Motion bursts per minute.
+        motion_mv: Typical peak of a burst, 0.7 to 9 Hz, mV.
+        pops_per_min: Electrode pops per minute.
+        pop_mv: Typical height of a pop, mV.
+        contact_loss_per_min: Losses of contact per minute, 0.5 to 12 s each; only noise and mains remain.
         gain_drift: Relative standard deviation of the slow change in gain.
     """
 
@@ -68,7 +68,7 @@ class NoiseParams:
 
 
 CLEAN = NoiseParams(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-"""No noise at all."""
+"""Parameters of a clean signal."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,9 +76,9 @@ class NoiseBlock:
     """Noise for a run of samples.
 
     Attributes:
-        added_mv: Shape ``(n,)``, to be added.
-        gain: Shape ``(n,)``, multiplies the ECG; 0 where contact is lost.
-        contact: Shape ``(n,)`` bool, False where contact is lost.
+        added_mv: Noise to add, shape ``(n,)``, mV.
+        gain: Factor of the ECG, shape ``(n,)``; 0 while contact is lost.
+        contact: Whether there is contact, shape ``(n,)`` bool.
     """
 
     added_mv: F64
@@ -87,11 +87,11 @@ class NoiseBlock:
 
 
 class NoiseSource:
-    """Noise without end.
+    """Endless noise.
 
     Args:
         params: Amplitudes and rates.
-        seed: Everything random follows from it.
+        seed: Seed of all randomness.
     """
 
     def __init__(self, params: NoiseParams, seed: int) -> None:
@@ -110,7 +110,7 @@ class NoiseSource:
         self._ready: deque[NoiseBlock] = deque()
 
     def generate(self, n: int, fs_hz: float) -> NoiseBlock:
-        """Return the noise for the next ``n`` samples; any way of cutting gives the same, bit for bit.
+        """Return the noise for the next ``n`` samples; any way of splitting gives the same, bit for bit.
 
         Raises:
             UsageError: ``fs_hz`` is not usable or differs from the first call's.
@@ -136,7 +136,7 @@ class NoiseSource:
         )
 
     def apply(self, ecg_mv: F64, fs_hz: float) -> F64:
-        """Return ``ecg_mv`` (shape ``(n,)``) with the next ``n`` samples' noise."""
+        """Return ``ecg_mv`` (shape ``(n,)``) with the noise of the next ``n`` samples."""
         noise = self.generate(ecg_mv.shape[0], fs_hz)
         return ecg_mv * noise.gain + noise.added_mv
 
@@ -165,7 +165,7 @@ class NoiseSource:
         gain = 1.0 + p.gain_drift * np.sqrt(2.0) * slow
         contact = self._contact()
         if not contact.all():
-            # An open electrode shows no heart, more mains and a wide slow drift.
+            # An open electrode carries no ECG, more mains and a wide slow drift.
             gain = np.where(contact, gain, 0.0)
             open_mv = 0.08 * self._rng.standard_normal(n) + 4.0 * self._mains(t_s)
             added = np.where(contact, added, added + open_mv)

@@ -1,4 +1,4 @@
-"""How bytes of a patch reach the host. A transport knows nothing of what they mean."""
+"""Transports that carry a patch's bytes to the host. A transport does not interpret the bytes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bluetooth's failures in words: what happened, what to do about it, and whether waiting may help."""
+"""Explains Bluetooth errors: what happened, what to do about it, and whether waiting may help."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from firmware_bridge.errors import MissingExtraError
 from firmware_bridge.transports._link import Trouble
 
 RESTART = "sudo systemctl restart bluetooth"
-"""What brings most adapters back that hang."""
+"""Command that recovers most adapters that hang."""
 POWER_ON = "rfkill unblock bluetooth; bluetoothctl power on"
 START_BLUEZ = "sudo apt-get install bluez; sudo systemctl enable --now bluetooth"
 
@@ -30,7 +30,7 @@ _BY_NAME: dict[str, tuple[str, str, bool, bool]] = {
     ),
     "org.freedesktop.DBus.Error.NoReply": ("BlueZ does not answer", RESTART, True, True),
     "org.freedesktop.DBus.Error.TimedOut": ("BlueZ does not answer", RESTART, True, True),
-    "org.freedesktop.DBus.Error.UnknownObject": ("the device vanished from BlueZ", "", True, False),
+    "org.freedesktop.DBus.Error.UnknownObject": ("the device disappeared from BlueZ", "", True, False),
     "org.bluez.Error.NotReady": ("the Bluetooth adapter is off", POWER_ON, True, True),
     "org.bluez.Error.InProgress": (
         "the Bluetooth adapter is busy with another scan or connection",
@@ -39,25 +39,25 @@ _BY_NAME: dict[str, tuple[str, str, bool, bool]] = {
         True,
     ),
     "org.bluez.Error.NotAvailable": ("the device is out of reach", "", True, False),
-    "org.bluez.Error.DoesNotExist": ("the device vanished from BlueZ", "", True, False),
+    "org.bluez.Error.DoesNotExist": ("the device disappeared from BlueZ", "", True, False),
 }
-"""D-Bus error -> what, fix, whether waiting may help, whether this computer is to blame."""
+"""D-Bus error -> what, fix, whether waiting may help, whether the fault lies with this computer."""
 _PAIRING = ("AuthenticationFailed", "AuthenticationRejected", "AuthenticationCanceled", "AuthenticationTimeout")
 _SECURITY_CODES = {0x05, 0x08, 0x0C, 0x0F}
-"""ATT errors that mean the same: not paired, or not well enough (Core Specification 5.2, vol. 3, part F, 3.4.1.1)."""
+"""ATT errors for a missing or too weak pairing (Core Specification 5.2, vol. 3, part F, 3.4.1.1)."""
 
 
 def missing_bleak() -> MissingExtraError:
-    """Returns the error for a Python without bleak."""
+    """Return the error for a Python without bleak."""
     return MissingExtraError("Bluetooth", "ble")
 
 
 def explained(error: BaseException, device: str) -> Trouble:
-    """Returns the trouble behind whatever bleak, dbus-fast or the socket to D-Bus raised.
+    """Return the trouble behind an exception of bleak, dbus-fast or the D-Bus socket.
 
     Args:
-        error: What was raised.
-        device: The device for people, such as ``Polar H10 at AA:BB:CC:DD:EE:FF``.
+        error: The exception.
+        device: The device as named to the user, such as ``Polar H10 at AA:BB:CC:DD:EE:FF``.
     """
     from bleak.exc import (
         BleakBluetoothNotAvailableError,
@@ -72,11 +72,11 @@ def explained(error: BaseException, device: str) -> Trouble:
     if isinstance(error, BleakBluetoothNotAvailableError):
         return _not_available(error.reason.name)
     if isinstance(error, BleakDeviceNotFoundError):
-        return Trouble(f"{device} went away before it was connected")
+        return Trouble(f"{device} disappeared before it was connected")
     if isinstance(error, BleakCharacteristicNotFoundError):
         return Trouble(
             f"{device} has no characteristic {error.char_specifier}",
-            "is it the device that the URL names? If its firmware was changed: bluetoothctl remove ADDRESS",
+            "check that the URL names the right device; if its firmware was changed: bluetoothctl remove ADDRESS",
         )
     if isinstance(error, BleakGATTProtocolError):
         if int(error.code) in _SECURITY_CODES:
@@ -92,9 +92,9 @@ def explained(error: BaseException, device: str) -> Trouble:
 
 
 def wants_pairing(device: str) -> Trouble:
-    """Returns the trouble of a device that answers only to those it is paired with."""
+    """Return the trouble of a device that answers only paired hosts."""
     fix = "add pair=1 to the URL; for a PIN: bluetoothctl, agent KeyboardOnly, default-agent, pair ADDRESS"
-    return Trouble(f"{device} wants to be paired first", fix)
+    return Trouble(f"{device} must be paired first", fix)
 
 
 def _not_available(reason: str) -> Trouble:
@@ -106,11 +106,11 @@ def _not_available(reason: str) -> Trouble:
             adapter=True,
         ),
         "NO_BLE_CENTRAL_ROLE": Trouble(
-            "the Bluetooth adapter does not do Low Energy", "plug in a Bluetooth 4.0 or newer dongle", False, True
+            "the Bluetooth adapter does not support Low Energy", "plug in a Bluetooth 4.0 or newer dongle", False, True
         ),
         "POWERED_OFF": Trouble("the Bluetooth adapter is off", POWER_ON, adapter=True),
         "DENIED_BY_SYSTEM": Trouble(
-            "D-Bus does not let this user in",
+            "D-Bus does not allow this user",
             "sudo usermod -aG bluetooth $USER and log in again; in a container set BLEAK_DBUS_AUTH_UID",
             passes=False,
             adapter=True,
@@ -123,12 +123,12 @@ def _by_name(name: str, details: str, device: str) -> Trouble:
     lower = details.lower()
     if name == "org.bluez.Error.NotPermitted" and "acquired" in lower:
         return Trouble(
-            f"another program on this computer holds the data of {device}", "end that program; it is let go by itself"
+            f"another program on this computer uses the data of {device}", "end that program; it releases the device"
         )
     if name.rpartition(".")[2] in _PAIRING or (name.startswith("org.bluez.") and "not paired" in lower):
         return wants_pairing(device)
     if "abort" in lower or "le-connection" in lower:
-        return Trouble(f"the connection to {device} broke off while it was made ({details})", _RADIO)
+        return Trouble(f"the connection to {device} was lost while it was being set up ({details})", _RADIO)
     if name.startswith("org.freedesktop.DBus.Error.Spawn"):
         return Trouble("BlueZ cannot be started", START_BLUEZ, passes=False, adapter=True)
     if name in _BY_NAME:
@@ -144,7 +144,7 @@ def _no_bus(error: OSError) -> Trouble:
         return Trouble("no permission to reach D-Bus", fix, passes=False, adapter=True)
     if isinstance(error, FileNotFoundError | ConnectionError):
         fix = "sudo apt-get install dbus bluez; in a container mount /run/dbus"
-        return Trouble("no D-Bus system bus is running here, and so no Bluetooth", fix, False, adapter=True)
+        return Trouble("no D-Bus system bus is running here, so there is no Bluetooth", fix, False, adapter=True)
     return Trouble(f"the connection to D-Bus failed: {error.strerror or error}", RESTART, adapter=True)
 
 
@@ -158,7 +158,7 @@ def _other(error: BaseException, device: str) -> Trouble:
             True,
         )
     if "device disconnected" in text or "Not connected" in text:
-        return Trouble(f"{device} broke off the connection while it was made", _RADIO)
+        return Trouble(f"the connection to {device} was lost while it was being set up", _RADIO)
     if "BlueZ >= " in text:
         return Trouble("BlueZ is too old: 5.55 or newer is needed", "update the operating system", False, adapter=True)
     kind = type(error).__name__

@@ -1,7 +1,7 @@
-"""Looking for devices on Bluetooth, one user of an adapter at a time.
+"""Scans for Bluetooth devices, with one user of an adapter at a time.
 
-BlueZ answers a second scan, or a connection during a scan, with ``InProgress``, and some adapters hang on it. So
-whoever scans or connects holds the adapter's lock: on the event loop, and between processes by a file.
+BlueZ answers a second scan, or a connection during a scan, with ``InProgress``, and some adapters then hang. So every
+scan or connection holds the adapter's lock: within the event loop, and between processes by a file.
 """
 
 from __future__ import annotations
@@ -27,28 +27,28 @@ if TYPE_CHECKING:
     from bleak.backends.scanner import AdvertisementData
 
 DEFAULT_ADAPTER = "hci0"
-"""Whose lock is taken where no adapter is named: on nearly every board it is the only one."""
+"""Adapter whose lock is taken if none is named: on nearly every board it is the only one."""
 OTHERS_S = 60.0
-"""How long another process may hold the adapter; after that its lock is not believed."""
+"""Time that another process may hold the adapter, in seconds; after that its lock is ignored."""
 OTHERS_POLL_S = 0.1
 ANSWER_S = 20.0
-"""How long BlueZ may take to begin and end a scan."""
+"""Time that BlueZ may take to begin and end a scan, in seconds."""
 NO_RSSI = -127
-"""What bleak says where BlueZ gives no signal strength."""
+"""Value that bleak returns if BlueZ gives no signal strength, dBm."""
 
 _locks: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Lock]] = WeakKeyDictionary()
 
 
 @dataclass(frozen=True, slots=True)
 class BleSighting:
-    """A device that a scan heard.
+    """A device that a scan received.
 
     Attributes:
         address: Bluetooth address, upper case.
-        name: Its local name; empty where it has none.
-        rssi: Signal strength in dBm; ``None`` where BlueZ did not say.
-        device: Name of the device kind, as ``devices.get`` takes it; ``None`` where it is not known.
-        url: Source URL that reads it; ``None`` where the kind is not known.
+        name: Local name; empty if it has none.
+        rssi: Signal strength, dBm; ``None`` if BlueZ did not report it.
+        device: Name of the device kind for ``devices.get``; ``None`` if unknown.
+        url: Source URL that reads it; ``None`` if the kind is unknown.
     """
 
     address: str
@@ -60,12 +60,12 @@ class BleSighting:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The device that was looked for.
+    """The device that `find` found.
 
     Attributes:
-        device: For bleak's client.
-        name: For people.
-        rssi: Signal strength in dBm; ``None`` where it was connected already and so was not heard.
+        device: Device object for bleak's client.
+        name: Name for the user.
+        rssi: Signal strength, dBm; ``None`` for a device that was already connected and so did not advertise.
     """
 
     device: BLEDevice
@@ -74,11 +74,11 @@ class Found:
 
 
 async def scan_ble(seconds: float, adapter: str | None = None) -> list[BleSighting]:
-    """Listens for a while and tells what was heard, strongest first.
+    """Scan for a while; return the devices received, strongest first.
 
     Args:
-        seconds: How long.
-        adapter: Such as ``hci1``; ``None`` for the first that is on.
+        seconds: Duration of the scan.
+        adapter: Bluetooth adapter, such as ``hci1``; ``None`` for the first that is on.
 
     Raises:
         LinkError: Bluetooth cannot be used; the message says what to do.
@@ -105,7 +105,7 @@ async def scan_ble(seconds: float, adapter: str | None = None) -> list[BleSighti
 
 @contextlib.asynccontextmanager
 async def adapter_turn(adapter: str | None) -> AsyncIterator[None]:
-    """Holds an adapter for one scan or one connection."""
+    """Hold an adapter's lock for one scan or one connection."""
     name = adapter or DEFAULT_ADAPTER
     locks = _locks.setdefault(asyncio.get_running_loop(), {})
     async with locks.setdefault(name, asyncio.Lock()):
@@ -120,17 +120,17 @@ async def adapter_turn(adapter: str | None) -> AsyncIterator[None]:
 async def find(
     profile: BleProfile, *, address: str | None, name: str | None, adapter: str | None, seconds: float
 ) -> Found | None:
-    """Looks for a device until it is heard or the time is over; the scan has ended when this returns.
+    """Scan for a device until it is received or the time is over; the scan has ended when this returns.
 
-    A device that this computer is connected to already does not advertise. Such a one (of another program, or left
-    over by one that was killed) is taken when nothing was heard.
+    A device that is already connected to this computer does not advertise. Such a device (connected by another
+    program, or by one that was killed) is returned if the scan finds nothing.
 
     Args:
-        profile: By which it is known where neither address nor name is given.
+        profile: Identifies the device if neither address nor name is given.
         address: Bluetooth address in upper case.
-        name: Its local name; case does not matter.
-        adapter: Such as ``hci1``.
-        seconds: How long to listen.
+        name: Local name; case does not matter.
+        adapter: Bluetooth adapter, such as ``hci1``.
+        seconds: Duration of the scan.
     """
     wanted = _matcher(profile, address, name)
     heard: asyncio.Future[Found] = asyncio.get_running_loop().create_future()
@@ -149,7 +149,7 @@ async def find(
 
 
 def kind_of(name: str, uuids: frozenset[str]) -> str | None:
-    """Name of the device kind that advertises so; ``None`` where none does."""
+    """Return the name of the device kind with that advertisement; ``None`` if there is none."""
     for kind in devices.names():
         ble = devices.get(kind).profile.ble
         if ble is not None and _of_kind(ble, name, uuids):
@@ -206,7 +206,7 @@ def _bleak_scanner() -> type[BleakScanner]:
 
 
 async def _claim(adapter: str) -> int | None:
-    """The adapter's lock between processes: best effort, and let go by the system when its holder dies."""
+    """Take the adapter's lock between processes: best effort; the system releases it when its holder dies."""
     folder = os.environ.get("XDG_RUNTIME_DIR")
     if not folder:
         return None

@@ -1,4 +1,4 @@
-"""What every transport on the event loop shares: a bounded queue, pauses that grow, and connecting again for ever."""
+"""What all transports on the event loop share: a bounded queue, growing pauses, and reconnection until closed."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from firmware_bridge.items import RawChunk, TransportItem
 from firmware_bridge.samples import LinkEvent, LinkEventKind
 
 QUEUE_BYTES = 1 << 20
-"""What may wait for whoever reads: over a minute of the fastest patch. What comes after it is dropped and counted."""
+"""Bytes that may wait for the reader: over a minute of the fastest patch. Further bytes are dropped and counted."""
 CHUNK_COST = 128
-"""What a chunk counts for beyond its bytes, so that many tiny ones are bounded too."""
+"""Bytes that a chunk counts beyond its length, so that many small ones are bounded too."""
 STALL_S = 15.0
-"""A link without data for so long is given up and opened again."""
+"""Time without data after which a link is closed and opened again."""
 JITTER = 0.25
-"""Part of a pause that varies with the device's name, so that several programs do not try in step."""
+"""Part of a pause that varies with the device's name, so that several programs do not retry in step."""
 CLOSE_STEP_S = 0.25
-"""How long one cancellation may take to show."""
+"""Time for one cancellation to take effect, in seconds."""
 CLOSE_S = 4.0
-"""How long closing may take; a wedged adapter must not hold back the end of a run."""
+"""Time that closing may take, in seconds; a hanging adapter must not delay the end of a run."""
 
 
 @dataclass(eq=False)
-class Trouble(Exception):  # noqa: N818 - passes inside the transports; users meet a LinkError made of it
+class Trouble(Exception):  # noqa: N818 - stays inside the transports; users see the LinkError made of it
     """Why a link cannot be opened.
 
     Attributes:
         what: What happened, to what.
         fix: What to do about it.
-        passes: Waiting may help.
-        adapter: The fault lies on this computer's side, not with the device.
+        passes: Whether waiting may help.
+        adapter: Whether the fault lies with this computer, not the device.
     """
 
     what: str
@@ -50,12 +50,12 @@ class Trouble(Exception):  # noqa: N818 - passes inside the transports; users me
 
 
 class Backoff:
-    """Pauses that double. Their jitter comes from the name and the number of the pause: the same in every run.
+    """Pauses that double. Their jitter derives from the name and the pause's number: the same in every run.
 
     Args:
-        name: Whose pauses they are.
-        first_s: The first, in seconds.
-        longest_s: The longest.
+        name: Name of the device or port.
+        first_s: First pause, seconds.
+        longest_s: Longest pause, seconds.
     """
 
     def __init__(self, name: str, first_s: float, longest_s: float) -> None:
@@ -64,7 +64,7 @@ class Backoff:
         self._count = 0
 
     def next_s(self) -> float:
-        """The next pause in seconds."""
+        """Return the next pause in seconds."""
         pause_s = self._now_s
         self._now_s = min(pause_s * 2, self._longest_s)
         self._count += 1
@@ -72,16 +72,16 @@ class Backoff:
         return pause_s * (1.0 - JITTER + 2.0 * JITTER * part)
 
     def reset(self) -> None:
-        """Begins with the first pause again."""
+        """Start with the first pause again."""
         self._now_s = self._first_s
 
 
 class ItemQueue:
-    """A bounded queue on one event loop. Events always pass; bytes beyond the bound are dropped and reported.
+    """A bounded queue on one event loop. Events always pass; bytes beyond the limit are dropped and reported.
 
     Args:
-        where: What the bytes come from, for the report.
-        limit: Bytes that may wait, each chunk counting ``CHUNK_COST`` more.
+        where: Source of the bytes, for the report.
+        limit: Bytes that may wait; each chunk counts ``CHUNK_COST`` more.
     """
 
     def __init__(self, where: str, limit: int = QUEUE_BYTES) -> None:
@@ -92,7 +92,7 @@ class ItemQueue:
         self._ended = False
 
     def put(self, item: TransportItem) -> None:
-        """Appends; never waits."""
+        """Append an item; never waits."""
         if isinstance(item, RawChunk):
             cost = len(item.data) + CHUNK_COST
             if self._waiting + cost > self._limit:
@@ -105,13 +105,13 @@ class ItemQueue:
         self._arrived.set()
 
     def end(self) -> None:
-        """Nothing follows."""
+        """Mark the end: nothing follows."""
         self._report()
         self._ended = True
         self._arrived.set()
 
     async def items(self) -> AsyncIterator[TransportItem]:
-        """Everything in order, until the end."""
+        """Yield all items in order, until the end."""
         while True:
             while self._items:
                 item = self._items.popleft()
@@ -137,14 +137,14 @@ class ItemQueue:
 
 
 class Reconnecting(abc.ABC):
-    """Opens, listens, closes and begins again, until it is closed. Nothing is opened before ``stream`` is iterated.
+    """Opens a link, listens, closes it and reopens it, until it is closed. Opens nothing before ``stream`` is iterated.
 
     Args:
-        where: What is reached, for people.
-        wait: Wait for a device that is not there. ``False``: it is an error at the start; later on, a lost device is
-            waited for in either case.
-        stall_s: Seconds without data until a link is opened again.
-        backoff_s: First and longest pause between two attempts.
+        where: Name of the peer, for the user.
+        wait: Whether to wait for a missing device at the start. ``False`` makes it an error; later on, the transport
+            waits for a lost device in either case.
+        stall_s: Seconds without data after which the link is reopened.
+        backoff_s: First and longest pause between two attempts, seconds.
     """
 
     def __init__(self, where: str, *, wait: bool, stall_s: float, backoff_s: tuple[float, float]) -> None:
@@ -156,10 +156,10 @@ class Reconnecting(abc.ABC):
         self._said = ""
 
     async def stream(self) -> AsyncIterator[TransportItem]:
-        """Everything that arrives, until ``close``.
+        """Yield everything that arrives, until ``close``.
 
         Raises:
-            LinkError: It cannot be opened at the start, and waiting would not help or was not wanted.
+            LinkError: The link cannot be opened at the start, and waiting would not help or is disabled.
         """
         if self._closed:
             return
@@ -170,35 +170,35 @@ class Reconnecting(abc.ABC):
             await self._task
 
     async def close(self) -> None:
-        """Ends ``stream`` and frees the device."""
+        """End ``stream`` and release the device."""
         self._closed = True
         if self._task is None:
             return
         deadline_s = time.monotonic() + CLOSE_S
         while not self._task.done() and time.monotonic() < deadline_s:
-            # Again and again: a library below may swallow a cancellation that comes at the wrong moment.
+            # Repeatedly: a library below may swallow a cancellation that comes at the wrong moment.
             if not self._ending:
                 self._task.cancel()
             await asyncio.wait({self._task}, timeout=CLOSE_STEP_S)
 
     @abc.abstractmethod
     async def _connect(self) -> LinkEvent:
-        """Opens the link and gives its CONNECTED event.
+        """Open the link and return its CONNECTED event.
 
         Raises:
-            Trouble: It cannot be opened now.
+            Trouble: The link cannot be opened now.
         """
 
     @abc.abstractmethod
     async def _listen(self) -> tuple[LinkEventKind, str]:
-        """Puts what arrives into the queue until the link is lost or silent; says which, and why."""
+        """Put received bytes into the queue until the link is lost or silent; return which, and why."""
 
     @abc.abstractmethod
     async def _shut(self) -> None:
-        """Closes the link, whatever state it is in. Never raises, and never takes long."""
+        """Close the link in any state. Never raises, and never takes long."""
 
     def _escalation(self, trouble: Trouble, failures: int) -> str:
-        """What more there is to say after so many failures in a row; empty for nothing."""
+        """Return additional advice after that many failures in a row; empty for none."""
         del trouble, failures
         return ""
 

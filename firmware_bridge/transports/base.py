@@ -9,24 +9,24 @@ from firmware_bridge.items import DATA_CHANNEL, TransportItem
 
 
 class Transport(Protocol):
-    """A connection that is made again for ever, until it is closed.
+    """A connection that reconnects until it is closed.
 
-    Events that a transport sends: CONNECTED when it is open, DISCONNECTED (with the reason) when it is gone, STALLED
-    before it reconnects for lack of data, INFO for what a person should know, END when nothing will ever follow.
+    A transport sends these events: CONNECTED when it is open, DISCONNECTED (with the reason) when it is gone, STALLED
+    before it reconnects for lack of data, INFO for information to the user, END when nothing more will follow.
     """
 
     def stream(self) -> AsyncIterator[TransportItem]:
-        """Everything that arrives, until END or ``close``. Called once.
+        """Yield everything that arrives, until END or ``close``. Call it once.
 
         Raises:
-            LinkError: The device cannot be opened, and waiting would not help or was not wanted.
+            LinkError: The device cannot be opened, and waiting would not help or is disabled.
         """
         ...
 
     async def write(self, data: bytes, channel: str = DATA_CHANNEL) -> bool:
-        """Sends to the device. ``False`` where there is no connection: whoever sends repeats it at CONNECTED."""
+        """Send to the device; return ``False`` without a connection: the caller then repeats it at CONNECTED."""
         ...
 
     async def close(self) -> None:
-        """Ends ``stream`` and frees the device. May be called twice."""
+        """End ``stream`` and release the device. May be called twice."""
         ...

@@ -1,7 +1,7 @@
-"""Bluetooth Low Energy on bleak: found, connected, subscribed, and connected again for ever.
+"""Bluetooth Low Energy with bleak: finds, connects, subscribes, and reconnects until closed.
 
-Notifications only enter a bounded queue. bleak does not notice that bluetoothd died, so silence is what tells; and
-after every end of a connection the client is disconnected, for notifications arrive doubled otherwise.
+Notifications only enter a bounded queue. bleak does not notice the death of bluetoothd, so silence reveals it. After
+every end of a connection the client is disconnected, because notifications would otherwise arrive twice.
 """
 
 from __future__ import annotations
@@ -26,42 +26,42 @@ if TYPE_CHECKING:
     from bleak.backends.characteristic import BleakGATTCharacteristic
 
 SCAN_S = 10.0
-"""How long one look for the device takes; straps advertise about once a second."""
+"""Duration of one scan for the device, in seconds; straps advertise about once a second."""
 CONNECT_S = 20.0
-"""How long one connection may take, its services and subscriptions included."""
+"""Time that one connection may take, including its services and subscriptions, in seconds."""
 BACKOFF_S = (0.5, 10.0)
-"""First and longest pause between two attempts."""
+"""First and longest pause between two attempts, in seconds."""
 FIRST_DATA = 3
-"""The first data may take so many times as long as later silence: a Polar's come after up to 30 s
+"""Factor by which the first data may take longer than later silence: a Polar's arrive after up to 30 s
 (polar-ble-sdk, issues 414 and 424)."""
 WRITE_S = 5.0
-"""How long one write may take."""
+"""Time that one write may take, in seconds."""
 LEAVE_S = 3.0
-"""How long disconnecting may take."""
+"""Time that disconnecting may take, in seconds."""
 STUCK_AFTER = 5
-"""Failures in a row of this computer's side, after which its Bluetooth counts as stuck."""
+"""Failures of this computer in a row after which its Bluetooth counts as stuck."""
 _ADDRESS = re.compile(r"[0-9A-F]{2}(:[0-9A-F]{2}){5}")
 
 
 class BleTransport(Reconnecting):
-    """One device on Bluetooth, by address, by name or the first of its kind that is heard.
+    """One device on Bluetooth: by address, by name, or the first of its kind that a scan receives.
 
-    The device found first is the one that is looked for from then on: a session has one patient.
+    After the first connection it looks only for that device: a session has one patient.
 
     Args:
-        profile: Its services and characteristics.
-        title: What it is, for people.
-        address: Its Bluetooth address; ``None`` for any.
-        name: Its local name; ``None`` for any.
-        adapter: Such as ``hci1``; ``None`` for the first that is on.
-        wait: Wait for a device that is not there. ``False``: it is an error at the start.
-        pair: Pair with it if it is not yet.
-        stall_s: Seconds without data until it is connected again.
+        profile: GATT services and characteristics of the device.
+        title: Kind of device, for the user.
+        address: Bluetooth address; ``None`` for any.
+        name: Local name; ``None`` for any.
+        adapter: Bluetooth adapter, such as ``hci1``; ``None`` for the first that is on.
+        wait: Whether to wait for a missing device at the start; ``False`` makes it an error.
+        pair: Whether to pair with the device if it is not paired.
+        stall_s: Seconds without data after which it reconnects.
         backoff_s: See ``BACKOFF_S``.
         scan_s: See ``SCAN_S``.
 
     Raises:
-        UsageError: The address is none.
+        UsageError: The address is not a Bluetooth address.
     """
 
     def __init__(
@@ -80,7 +80,9 @@ class BleTransport(Reconnecting):
     ) -> None:
         address = address.upper() if address else None
         if address is not None and not _ADDRESS.fullmatch(address):
-            raise UsageError(f"{address!r} is no Bluetooth address", "it looks like A0:9E:1A:12:34:56; see anyecg scan")
+            raise UsageError(
+                f"{address!r} is not a Bluetooth address", "it looks like A0:9E:1A:12:34:56; see anyecg scan"
+            )
         label = " ".join(filter(None, (title, f"at {address}" if address else name and f"named {name!r}")))
         super().__init__(label, wait=wait, stall_s=stall_s, backoff_s=backoff_s)
         self._profile, self._address, self._name = profile, address, name
@@ -94,7 +96,7 @@ class BleTransport(Reconnecting):
         self._forgot = False
 
     async def write(self, data: bytes, channel: str = DATA_CHANNEL) -> bool:
-        """Sends; ``False`` without connection, for a channel that takes nothing, or where the device refuses."""
+        """Send; ``False`` without a connection, for a read-only channel, or if the device refuses."""
         client, uuid = self._client, self._profile.write.get(channel)
         if client is None or uuid is None or not client.is_connected:
             return False
@@ -142,7 +144,9 @@ class BleTransport(Reconnecting):
             await self._forget_once(error)
             raise explained(error, self._where) from error
         if gone.is_set():
-            raise Trouble(f"{self._where} broke off the connection at once", "bring it nearer; is a phone using it?")
+            raise Trouble(
+                f"{self._where} closed the connection at once", "bring it nearer; check that no phone is using it"
+            )
         self._address, self._where = found.device.address.upper(), _label(found)
         detail = f"{self._where} is connected" + ("" if found.rssi is None else f", signal {found.rssi} dBm")
         data = {"address": self._address, "name": found.name, "rssi": found.rssi, "mtu": mtu}
@@ -152,7 +156,7 @@ class BleTransport(Reconnecting):
         self._blamed = 0
         super()._opened(connected)
         if connected.data["rssi"] is None:
-            what = "it was connected already, by another program or by one that was killed, and is shared now"
+            what = "it was already connected, by another program or by one that was killed, and is now shared"
             self._queue.put(self._event(LinkEventKind.INFO, what))
         mtu = connected.data["mtu"]
         if isinstance(mtu, int) and mtu < self._profile.min_mtu:
@@ -171,9 +175,9 @@ class BleTransport(Reconnecting):
             left_s = until_s - time.monotonic()
             if left_s <= 0.0:
                 silent_s = time.monotonic() - (self._last_data_s or began_s)
-                return LinkEventKind.STALLED, f"no data from {self._where} for {silent_s:.0f} s; connecting again"
+                return LinkEventKind.STALLED, f"no data from {self._where} for {silent_s:.0f} s; reconnecting"
             with contextlib.suppress(TimeoutError):
-                # wait_for would swallow a cancellation that comes together with the end of the connection.
+                # wait_for would swallow a cancellation that coincides with the end of the connection.
                 async with asyncio.timeout(left_s):
                     await self._gone.wait()
                 return LinkEventKind.DISCONNECTED, f"{self._where} is gone: out of reach, taken off or switched off"
@@ -183,7 +187,7 @@ class BleTransport(Reconnecting):
         self._gone = asyncio.Event()
         if client is None:
             return
-        # Also after the device went by itself: without it the next connection hears every notification twice.
+        # Also if the device disconnected: otherwise the next connection receives every notification twice.
         with contextlib.suppress(Exception):
             async with asyncio.timeout(LEAVE_S):
                 await client.disconnect()
@@ -192,7 +196,7 @@ class BleTransport(Reconnecting):
         del failures
         self._blamed = self._blamed + 1 if trouble.adapter else 0
         times, rest = divmod(self._blamed, STUCK_AFTER)
-        # After 5, 10, 20, 40 ... failures: a board that is left alone should not fill its disk with it.
+        # After 5, 10, 20, 40 ... failures: an unattended board should not fill its disk with this message.
         if rest or not times or times & (times - 1):
             return ""
         return (
@@ -205,12 +209,12 @@ class BleTransport(Reconnecting):
             self._profile, address=self._address, name=self._name, adapter=self._adapter, seconds=self._scan_s
         )
         if found is None:
-            fix = "is it worn, charged and near? It stays hidden while a phone, watch or other computer holds it"
+            fix = "check that it is worn, charged and near, and not connected to a phone, watch or other computer"
             raise Trouble(f"{self._where} was not found", fix)
         return found
 
     async def _subscribe(self, client: BleakClient, gone: asyncio.Event) -> int | None:
-        """Subscribes in the profile's order; returns the MTU, or ``None`` where BlueZ is too old to tell."""
+        """Subscribe in the profile's order; return the MTU, or ``None`` if BlueZ is too old to report it."""
         from bleak.exc import BleakCharacteristicNotFoundError
 
         needed = {DATA_CHANNEL, *self._profile.write}
@@ -261,13 +265,13 @@ class BleTransport(Reconnecting):
 
     def _small_mtu(self, mtu: int) -> LinkEvent:
         detail = (
-            f"{self._where} agreed on {mtu} bytes a packet (MTU), it needs {self._profile.min_mtu}: its data may not "
-            "come, or be cut. Remove ExchangeMTU from [GATT] in /etc/bluetooth/main.conf, then " + RESTART
+            f"{self._where} agreed on an MTU of {mtu} bytes but needs {self._profile.min_mtu}: data may be missing or "
+            "truncated. Remove ExchangeMTU from [GATT] in /etc/bluetooth/main.conf, then " + RESTART
         )
         return self._event(LinkEventKind.INFO, detail, mtu=mtu, min_mtu=self._profile.min_mtu)
 
     async def _forget_once(self, error: Exception) -> None:
-        """Makes BlueZ read the services of a device anew (it keeps those of an older firmware); leaves bonds alone."""
+        """Make BlueZ rediscover the services of a device (it caches those of an older firmware); keep bonds."""
         from bleak.exc import BleakCharacteristicNotFoundError
 
         client = self._client

@@ -1,7 +1,7 @@
-"""Serial ports on pyserial: a reader thread, a bounded queue to the event loop, and reconnection for ever.
+"""Serial ports with pyserial: a reader thread, a bounded queue to the event loop, and reconnection until closed.
 
-pyserial's reads block, and its asyncio variants block the loop or lose the order of events, so a thread of its own
-reads and opens. It takes whatever is there at once and waits for one byte otherwise: no latency is added.
+pyserial's reads block, and its asyncio variants block the loop or lose the order of events, so a separate thread reads
+and opens. It takes all available bytes at once and otherwise waits for one byte: this adds no latency.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["BACKOFF_S", "READ_MAX", "STALL_S", "SerialTransport"]
 
 BACKOFF_S = (0.2, 10.0)
-"""First and longest pause between two attempts to open; each is twice the one before."""
+"""First and longest pause between two attempts to open, in seconds; each is twice the one before."""
 READ_MAX = 1 << 16
-"""Most bytes in one chunk."""
+"""Largest number of bytes in one chunk."""
 
 
 class SerialTransport:
@@ -38,9 +38,9 @@ class SerialTransport:
 
     Args:
         port: Name of the port.
-        baud: Rate; a pseudo-terminal and USB CDC ignore it.
-        wait: Wait for a device that is not there. ``False``: it is an error at the start; later on, a lost device is
-            waited for in either case.
+        baud: Baud rate; pseudo-terminals and USB CDC ignore it.
+        wait: Whether to wait for a missing device at the start. ``False`` makes it an error; later on, the transport
+            waits for a lost device in either case.
         stall_s: See ``STALL_S``.
         backoff_s: See ``BACKOFF_S``.
     """
@@ -61,7 +61,7 @@ class SerialTransport:
         self._backoff = Backoff(port, *backoff_s)
         self._port: serial.Serial | None = None
         self._lock = threading.Lock()
-        # Held while the port is written to or closed: the number of a closed descriptor may be another port's already.
+        # Held while the port is written to or closed: another port may already have the descriptor of a closed one.
         self._use = threading.Lock()
         self._queue: deque[TransportItem] = deque()
         self._queued_bytes = 0
@@ -74,10 +74,10 @@ class SerialTransport:
         self._ready = asyncio.Event()
 
     async def stream(self) -> AsyncIterator[TransportItem]:
-        """Everything that arrives, until ``close``.
+        """Yield everything that arrives, until ``close``.
 
         Raises:
-            LinkError: The port is in use, not permitted or no serial port at the start; or not there, without waiting.
+            LinkError: At the start the port is in use, not permitted, not a serial port, or missing without ``wait``.
         """
         self._loop = asyncio.get_running_loop()
         self._thread.start()
@@ -95,15 +95,15 @@ class SerialTransport:
             raise self._error
 
     async def write(self, data: bytes, channel: str = DATA_CHANNEL) -> bool:  # noqa: ARG002 - a port has one channel
-        """Sends; ``False`` where the port is not open or does not take it."""
+        """Send; ``False`` if the port is not open or does not accept the bytes."""
         return await asyncio.to_thread(self._write, data)
 
     async def close(self) -> None:
-        """Ends the thread and frees the port."""
+        """End the thread and release the port."""
         self._stop.set()
         port = self._port
         if port is not None:
-            # May be closing on the other side at this moment; then there is nothing to cancel.
+            # The other thread may be closing it at this moment; then there is nothing to cancel.
             with suppress(Exception):
                 port.cancel_read()
         if self._thread.is_alive():
@@ -136,7 +136,7 @@ class SerialTransport:
         try:
             self._loop.call_soon_threadsafe(self._ready.set)
         except RuntimeError:
-            # The loop is closed: nobody listens any more.
+            # The loop is closed: nothing listens any more.
             self._stop.set()
 
     def _event(self, kind: LinkEventKind, detail: str, **data: object) -> None:
@@ -144,16 +144,16 @@ class SerialTransport:
 
     def _run(self) -> None:
         try:
-            self._connect_for_ever()
+            self._reconnect_until_closed()
         except LinkError as error:
             self._error = error
-        except Exception as error:  # noqa: BLE001  # an end in silence would pass for the end of the data
+        except Exception as error:  # noqa: BLE001  # a silent end would look like the end of the data
             self._error = LinkError(f"the reader of {self._name} failed: {type(error).__name__}: {error}")
         finally:
             self._done = True
             self._wake()
 
-    def _connect_for_ever(self) -> None:
+    def _reconnect_until_closed(self) -> None:
         first, said = True, ""
         while not self._stop.is_set():
             try:
@@ -190,17 +190,17 @@ class SerialTransport:
                 if data and (waiting := min(port.in_waiting, READ_MAX)):
                     data += port.read(waiting)
             except (OSError, TypeError, ValueError) as error:
-                # SerialException is an OSError; a plain OSError(5) and the others come from a port torn away.
+                # SerialException is an OSError; a removed port raises a plain OSError(5) and others.
                 gone = f"{self._name} is gone: {gone_reason(self._name, error)}"
             if data:
                 last_s = time.monotonic()
                 self._backoff.reset()
-                # The first byte may have come before the port went, and may end a frame.
+                # The first byte may have arrived before the port went, and may end a frame.
                 self._put(RawChunk(time.monotonic_ns(), DATA_CHANNEL, data))
             if gone is not None:
                 return LinkEventKind.DISCONNECTED, gone
             if not data and time.monotonic() - last_s > self._stall_s:
-                reason = f"nothing came from {self._name} for {self._stall_s:g} s; opening it again"
+                reason = f"no data from {self._name} for {self._stall_s:g} s; reopening it"
                 return LinkEventKind.STALLED, reason
         return LinkEventKind.DISCONNECTED, f"{self._name} was closed"
 

@@ -1,4 +1,4 @@
-"""Opening a serial port so that nobody else has it and no byte waits, and saying why it cannot be opened."""
+"""Opens a serial port exclusively and with low latency, and explains why it cannot be opened."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
     import serial
 
 READ_TIMEOUT_S = 0.2
-"""How long a read waits for a byte; the reader then looks whether it should end."""
+"""Time that a read waits for a byte, in seconds; the reader then checks whether to end."""
 WRITE_TIMEOUT_S = 1.0
-"""How long a write may take; commands are short."""
+"""Time that a write may take, in seconds; commands are short."""
 PORTS_SHOWN = 5
-"""Ports that are suggested where the one that was named is not here."""
+"""Ports that are suggested if the named one does not exist."""
 _GONE = {errno.ENOENT, errno.ENODEV, errno.ENXIO, errno.EIO, errno.ENOTCONN, errno.EBADF}
 _FORBIDDEN = {errno.EACCES, errno.EPERM}
 _BUSY = {errno.EBUSY, errno.EAGAIN}
@@ -36,10 +36,10 @@ _NO_TTY = {errno.ENOTTY, errno.EISDIR, errno.EINVAL, errno.ENOTDIR, errno.ELOOP,
 
 
 def open_port(name: str, baud: int) -> serial.Serial:
-    """Opens a port for this process alone.
+    """Open a port for this process only.
 
     Raises:
-        Trouble: With the reason and what to do.
+        Trouble: The port cannot be opened; the message has the reason and what to do.
     """
     try:
         import serial
@@ -55,42 +55,42 @@ def open_port(name: str, baud: int) -> serial.Serial:
 
 
 def hints(name: str, root: Path = ROOT) -> list[str]:
-    """What a person should know of a port that was just opened, a sentence each; usually nothing."""
+    """Return hints about a port that was just opened, one sentence each; usually none."""
     out = []
     lasting = lasting_name(name, root)
     if lasting is not None:
-        out.append(f"{name} may have another number after the next plugging in; its lasting name is {lasting}")
+        out.append(f"{name} may get another number when it is plugged in again; its permanent name is {lasting}")
     timer = latency_timer(name, root)
     if timer is not None and timer[0] > SLOW_TIMER_MS:
         out.append(
-            f"the USB chip of {name} collects bytes for {timer[0]} ms: echo 1 | sudo tee {timer[1]}"
-            " (a udev rule makes it last, see docs/troubleshooting.md)"
+            f"the USB chip of {name} buffers bytes for {timer[0]} ms: echo 1 | sudo tee {timer[1]}"
+            " (a udev rule makes this permanent, see docs/troubleshooting.md)"
         )
     others = () if _is_pseudo(name) else holders(name, root)
     if others:
-        out.append(f"{name} is also open in {_listed(others)}: each gets a part of the bytes; {release(others)}")
+        out.append(f"{name} is also open in {_listed(others)}: each program gets part of the bytes; {release(others)}")
     return out
 
 
 def gone_reason(name: str, error: Exception) -> str:
-    """Why an open port gives no more, from what reading it raised."""
+    """Return why an open port fails, from the exception of a read."""
     strerror = getattr(error, "strerror", None)
     if strerror:
         return str(strerror)
     others = holders(name) if Path(name).exists() and not _is_pseudo(name) else ()
-    return f"{_listed(others)} reads it, too; {release(others)}" if others else "unplugged"
+    return f"{_listed(others)} also reads it; {release(others)}" if others else "unplugged"
 
 
 def release(others: tuple[Holder, ...]) -> str:
-    """What frees a port that others have."""
+    """Return the action that releases a port held by other programs."""
     if any("ModemManager" in holder.command for holder in others):
         return "sudo systemctl disable --now ModemManager"
     pids = " ".join(str(holder.pid) for holder in others if holder.pid)
-    return f"end it: kill {pids}" if pids else "end the program that has it"
+    return f"end it: kill {pids}" if pids else "end the program that uses it"
 
 
 def _claim(port: serial.Serial) -> None:
-    """Keeps other programs off, and asks the driver not to collect bytes for 16 ms as FTDI's does. Best effort."""
+    """Lock the port, and asks the driver not to buffer bytes for 16 ms as FTDI's does. Best effort."""
     with suppress(Exception):
         import fcntl
         import termios
@@ -110,7 +110,7 @@ def _explained(name: str, error: Exception) -> Trouble:
     if code in _BUSY:
         others = holders(name)
         who = _listed(others) if others else "another program"
-        fix = release(others) if others else f"end the program that has it; sudo fuser -v {name} shows which"
+        fix = release(others) if others else f"end the program that uses it; sudo fuser -v {name} shows which"
         return Trouble(f"{name} is in use by {who}", fix, passes=False)
     if code in _NO_TTY:
         return Trouble(f"{name} is not a serial port", _ports_here(), passes=False)
@@ -120,14 +120,14 @@ def _explained(name: str, error: Exception) -> Trouble:
 def _errno(error: BaseException) -> int | None:
     code = getattr(error, "errno", None)
     if code is None and error.__context__ is not None:
-        # A port that goes while it is being opened: pyserial keeps termios' code only in the text.
+        # A port removed while it is being opened: pyserial keeps the termios code only in the text.
         first = error.__context__.args[0] if error.__context__.args else None
         code = first if isinstance(first, int) else None
     return code
 
 
 def _is_pseudo(name: str) -> bool:
-    """Whether it is a pseudo-terminal, which is held open by whoever made it, rightly."""
+    """Return whether it is a pseudo-terminal, which its creator rightly holds open."""
     return real_path(Path(name)).startswith("/dev/pts/")
 
 
@@ -137,4 +137,4 @@ def _listed(others: tuple[Holder, ...]) -> str:
 
 def _ports_here() -> str:
     found = [port.name for port in list_ports()][:PORTS_SHOWN]
-    return f"ports here: {', '.join(found)}" if found else "connect it; no serial port is here now"
+    return f"available ports: {', '.join(found)}" if found else "connect it; there is no serial port now"

@@ -1,7 +1,7 @@
-"""Which serial ports are here, what is behind them and who has them: read from /sys, /dev and /proc, never opened.
+"""Lists the serial ports, their USB devices and their users, from /sys, /dev and /proc; opens none of them.
 
-Opening a port can reset the board behind it, so nothing here does. Every function takes the root of the file system,
-so that tests can show it any machine.
+Opening a port can reset the board behind it. Every function takes the root of the file system as an argument, so that
+tests can simulate any machine.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path("/")
-"""The machine itself."""
+"""File system root of this machine."""
 SLOW_TIMER_MS = 2
-"""A latency timer above this is felt: FTDI's default of 16 ms delays every frame by up to that."""
+"""Latency timer above which the user is warned, ms: FTDI's default of 16 ms delays every frame by up to that."""
 HOLDERS_MAX = 8
-"""Processes that are named; more than one is rare already."""
+"""Processes that are named, at most; even two are rare."""
 COMMAND_CHARS = 60
-"""Of a process's command line that are shown."""
+"""Characters of a command line that are shown."""
 PARENTS_MAX = 8
-"""Levels of /sys between a port and the USB device that it belongs to; three or four in practice."""
+"""Levels of /sys between a port and its USB device, at most; three or four in practice."""
 ON_BOARD = ("serial0", "serial1")
-"""Names that Raspberry Pi OS gives the UARTs on its pin header, as far as they are switched on."""
+"""Names that Raspberry Pi OS gives to the enabled UARTs on its pin header."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +30,10 @@ class SerialPort:
     """A serial port of this machine.
 
     Attributes:
-        device: Name that may change at the next plugging in, such as ``/dev/ttyUSB0``.
-        by_id: Name that stays with the device; ``None`` where udev made none.
-        usb: Vendor and product id; ``None`` for a UART of the board.
-        description: What the device calls itself; may be empty.
+        device: Name that may change on replugging, such as ``/dev/ttyUSB0``.
+        by_id: Name that stays with the device; ``None`` if udev made none.
+        usb: USB vendor and product id; ``None`` for a UART of the board.
+        description: The device's own description; may be empty.
     """
 
     device: str
@@ -43,7 +43,7 @@ class SerialPort:
 
     @property
     def name(self) -> str:
-        """The name to use in a URL."""
+        """Return the name to use in a URL."""
         return self.by_id or self.device
 
 
@@ -52,19 +52,19 @@ class Holder:
     """A process that has a port open.
 
     Attributes:
-        pid: Its number; 0 where it is outside of what can be seen from here (another container).
-        command: Its command line, shortened.
+        pid: Process id; 0 if the process is not visible from here (another container).
+        command: Command line, shortened.
     """
 
     pid: int
     command: str
 
     def __str__(self) -> str:
-        return f"{self.command} (pid {self.pid})" if self.pid else "a process that cannot be seen from here"
+        return f"{self.command} (pid {self.pid})" if self.pid else "a process that is not visible from here"
 
 
 def list_ports(root: Path = ROOT) -> list[SerialPort]:
-    """All ports with a USB device behind them and the UARTs of the board that are switched on, sorted by name."""
+    """Return all ports with a USB device and the enabled UARTs of the board, sorted by name."""
     by_id = _aliases(root / "dev/serial/by-id", root)
     on_board = _aliases(root / "dev", root, ON_BOARD)
     out = []
@@ -84,14 +84,14 @@ def list_ports(root: Path = ROOT) -> list[SerialPort]:
 
 
 def lasting_name(port: str, root: Path = ROOT) -> str | None:
-    """The by-id name of a port that was named otherwise; ``None`` where there is none or it is one already."""
+    """Return the by-id name of a port; ``None`` if there is none or the port has one already."""
     if "/by-id/" in port or "/by-path/" in port:
         return None
     return _aliases(root / "dev/serial/by-id", root).get(Path(real_path(root / port.lstrip("/"))).name)
 
 
 def latency_timer(port: str, root: Path = ROOT) -> tuple[int, str] | None:
-    """Milliseconds for which the USB chip collects bytes, and the file that sets it; ``None`` where it has no timer."""
+    """Return how long the USB chip buffers bytes, ms, and the file that sets it; ``None`` without a timer."""
     name = Path(real_path(root / port.lstrip("/"))).name
     path = f"sys/bus/usb-serial/devices/{name}/latency_timer"
     text = _text(root / path)
@@ -99,13 +99,13 @@ def latency_timer(port: str, root: Path = ROOT) -> tuple[int, str] | None:
 
 
 def holders(port: str, root: Path = ROOT) -> tuple[Holder, ...]:
-    """Other processes that have a port: those with a lock on it, else all that have it open and can be seen.
+    """Return other processes that use a port: those with a lock on it, else all visible ones that have it open.
 
-    Other users' open files show only to root, their locks to everybody.
+    Only root sees the open files of other users; everyone sees their locks.
     """
     real = real_path(root / port.lstrip("/"))
     try:
-        status = os.stat(real)  # noqa: PTH116 - the resolved name is at hand as text
+        status = os.stat(real)  # noqa: PTH116 - the resolved name is already text
     except OSError:
         return ()
     pids = _lockers(root, f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}")
@@ -116,7 +116,7 @@ def holders(port: str, root: Path = ROOT) -> tuple[Holder, ...]:
 
 
 def real_path(path: Path) -> str:
-    """The path without symbolic links. ``realpath`` itself raises where a link goes while it looks."""
+    """Return the path without symbolic links. ``realpath`` itself raises if a link disappears meanwhile."""
     try:
         return os.path.realpath(path)
     except OSError:
@@ -136,7 +136,7 @@ def _lockers(root: Path, inode: str) -> list[int]:
 def _has_open(process: Path, real: str) -> bool:
     for number in _names(process / "fd"):
         with suppress(OSError):
-            if os.readlink(process / "fd" / number) == real:  # noqa: PTH115 - a socket is no path
+            if os.readlink(process / "fd" / number) == real:  # noqa: PTH115 - a socket is not a path
                 return True
     return False
 
@@ -174,7 +174,7 @@ def _usb_ids(folder: Path) -> tuple[int, int] | None:
 
 def _names(folder: Path) -> list[str]:
     try:
-        return sorted(os.listdir(folder))  # noqa: PTH208 - names are what is needed
+        return sorted(os.listdir(folder))  # noqa: PTH208 - only the names are needed
     except OSError:
         return []
 

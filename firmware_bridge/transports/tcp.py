@@ -1,4 +1,4 @@
-"""TCP to a patch or a bridge that listens: connected again for ever."""
+"""TCP to a patch or a bridge that listens; reconnects until closed."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from firmware_bridge.samples import LinkEvent, LinkEventKind
 from firmware_bridge.transports._link import STALL_S, Reconnecting, Trouble
 
 CONNECT_S = 10.0
-"""How long one connection may take."""
+"""Time that one connection may take, in seconds."""
 BACKOFF_S = (0.2, 10.0)
-"""First and longest pause between two attempts."""
+"""First and longest pause between two attempts, in seconds."""
 READ_MAX = 1 << 16
-"""Most bytes in one chunk."""
+"""Largest number of bytes in one chunk."""
 WRITE_S = 5.0
-"""How long one write may take."""
+"""Time that one write may take, in seconds."""
 LEAVE_S = 1.0
-"""How long closing may take."""
+"""Time that closing may take, in seconds."""
 KEEPALIVE_S = (10, 5, 3)
-"""A silent peer is asked after so many seconds, then every so many, and is gone after so many questions."""
+"""Keep-alive: idle seconds before the first probe, seconds between probes, and probes until the peer counts as gone."""
 
 
 class TcpTransport(Reconnecting):
-    """A client of ``host:port``.
+    """A TCP client of ``host:port``.
 
     Args:
-        host: Name or address.
-        port: 1 to 65535.
-        wait: Wait for a peer that is not there. ``False``: it is an error at the start.
-        stall_s: Seconds without data until it is connected again.
+        host: Host name or IP address.
+        port: TCP port, 1 to 65535.
+        wait: Whether to wait for a missing peer at the start; ``False`` makes it an error.
+        stall_s: Seconds without data after which it reconnects.
         backoff_s: See ``BACKOFF_S``.
     """
 
@@ -54,7 +54,7 @@ class TcpTransport(Reconnecting):
         self._writer: asyncio.StreamWriter | None = None
 
     async def write(self, data: bytes, channel: str = DATA_CHANNEL) -> bool:  # noqa: ARG002 - a socket has one channel
-        """Sends; ``False`` without connection."""
+        """Send; ``False`` without a connection."""
         writer = self._writer
         if writer is None or writer.is_closing():
             return False
@@ -86,7 +86,7 @@ class TcpTransport(Reconnecting):
                     return LinkEventKind.DISCONNECTED, f"{self._where} is gone: {error.strerror}"
                 return (
                     LinkEventKind.STALLED,
-                    f"nothing came from {self._where} for {self._stall_s:g} s; connecting again",
+                    f"no data from {self._where} for {self._stall_s:g} s; reconnecting",
                 )
             except OSError as error:
                 return LinkEventKind.DISCONNECTED, f"{self._where} is gone: {error.strerror or error}"
@@ -108,18 +108,18 @@ class TcpTransport(Reconnecting):
 
     def _explained(self, error: OSError) -> Trouble:
         if isinstance(error, socket.gaierror):
-            return Trouble(f"the host {self._host!r} is not known", "check the name, or give its address")
+            return Trouble(f"the host {self._host!r} is unknown", "check the name, or use its IP address")
         if isinstance(error, TimeoutError):
-            return Trouble(f"{self._where} does not answer", "is it on, and in this network?")
+            return Trouble(f"{self._where} does not answer", "check that it is on and in this network")
         if isinstance(error, ConnectionRefusedError):
-            return Trouble(f"nothing listens at {self._where}", "start it there, or check the port")
+            return Trouble(f"nothing listens at {self._where}", "start the patch or bridge there, or check the port")
         if error.errno in {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN}:
-            return Trouble(f"no way to {self._where}", "check the network: ip route get ADDRESS")
+            return Trouble(f"there is no route to {self._where}", "check the network: ip route get ADDRESS")
         return Trouble(f"{self._where} cannot be reached: {error.strerror or error}", "check host and port")
 
 
 def _keep_alive(sock: socket.socket) -> None:
-    """Lets the system find out about a peer that lost its power. Best effort."""
+    """Enable keep-alive probes, which detect a peer that lost power. Best effort."""
     with contextlib.suppress(OSError, AttributeError):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         idle_s, every_s, times = KEEPALIVE_S

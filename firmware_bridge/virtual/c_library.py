@@ -1,4 +1,4 @@
-"""``anyecg firmware FOLDER``: copies the C side out of the installed package, ready for Arduino, PlatformIO or make."""
+"""``anyecg firmware FOLDER``: copies the C library out of the package, ready for Arduino, PlatformIO or make."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from firmware_bridge.virtual.c_patch import C_SIDE
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Command line.
+    """Run the command.
 
     Raises:
-        OutputError: The folder exists or cannot be made.
+        OutputError: The folder exists or cannot be created.
     """
     parser = OneLineParser("anyecg firmware", "copies the C library, its examples and test vectors into a new folder")
-    parser.add_argument("folder", type=Path, help="to be made, such as ~/Arduino/libraries/AnyECG")
+    parser.add_argument("folder", type=Path, help="folder to create, such as ~/Arduino/libraries/AnyECG")
     out: Path = parser.parse_args(arguments).folder
     if out.exists():
-        raise OutputError(f"{out} exists", "name a folder that does not")
+        raise OutputError(f"{out} exists", "name a folder that does not exist")
     try:
         shutil.copytree(C_SIDE, out, ignore=shutil.ignore_patterns("build", "__pycache__"))
     except shutil.Error as error:
-        # One entry a file; the first says why as well as all of them. The folder was made here: nothing half stays.
+        # One entry per file; the first explains enough. This call created the folder, so it removes a partial copy.
         shutil.rmtree(out, ignore_errors=True)
         reason = str(error.args[0][0][2]).partition("] ")[2].partition(":")[0]
         raise OutputError(f"{out} cannot be written: {reason}", "free some space or name another folder") from None
     except OSError as error:
         raise OutputError(f"{out} cannot be written: {error.strerror or error}") from None
-    sys.stdout.write(f"{out}: library, examples and vectors; `make -C {out} check` tries them here\n")
+    sys.stdout.write(f"{out}: library, examples and vectors; `make -C {out} check` tests them here\n")
     return 0

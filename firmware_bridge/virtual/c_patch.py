@@ -1,9 +1,8 @@
-"""The example patch in C as a virtual patch: compiled here, run as a process, put behind a pseudo-terminal.
+"""The example patch in C as a virtual patch: compiled here, run as a process, served on a pseudo-terminal.
 
-``python -m firmware_bridge.virtual.c_patch --link /tmp/patch`` is ``python -m firmware_bridge.virtual`` with the
-firmware's own
-code in the middle. What the fault schedule of that patch does inside, the C code has to bear from outside: here only
-``unplug`` is known, since a link that goes away is all that a wire can do to it.
+``python -m firmware_bridge.virtual.c_patch --link /tmp/patch`` runs the firmware's own code behind the port
+that ``python -m firmware_bridge.virtual`` makes. Only the fault ``unplug`` is supported: other faults happen inside the
+virtual patch, and a lost link is all that a wire can do to the C code.
 """
 
 from __future__ import annotations
@@ -30,31 +29,31 @@ from firmware_bridge.virtual.faults import FaultSchedule
 from firmware_bridge.virtual.process import STEP_S, PtyPort, add_patient, signal_of
 
 C_SIDE = Path(__file__).parents[1] / "c"
-"""Library and example, as they are installed."""
+"""Folder of the library and the example, as installed."""
 FS_HZ = 250.0
-"""Rate of the example patch."""
+"""Sampling rate of the example patch, Hz."""
 SIGNAL_S = 300.0
-"""Seconds of signal that are handed to the process, which begins them anew at their end."""
+"""Seconds of signal passed to the process, which repeats them from the start."""
 COMPILE_S = 120.0
-"""How long a compiler may take."""
+"""Time that a compiler may take, in seconds."""
 PIPE_BYTES = 4096
 
 
 def build(folder: Path) -> Path:
-    """Compiles the example patch for this machine.
+    """Compile the example patch for this machine.
 
     Args:
-        folder: Where the program is put.
+        folder: Folder for the program.
 
     Returns:
-        The program.
+        Path of the program.
 
     Raises:
-        LinkError: There is no C compiler, or it refuses; the message has its last line.
+        LinkError: There is no C compiler, or it fails; the message has its last line.
     """
     compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if not compiler:
-        raise LinkError("the patch in C needs a C compiler, and there is none", "sudo apt-get install gcc")
+        raise LinkError("the patch in C needs a C compiler, but none is installed", "sudo apt-get install gcc")
     program = folder / "patch"
     example = C_SIDE / "examples" / "patch"
     command = [compiler, "-std=c99", "-O2", f"-I{C_SIDE / 'src'}", f"-I{example}"]
@@ -68,24 +67,24 @@ def build(folder: Path) -> Path:
         raise LinkError(f"the C compiler {compiler} cannot be run: {error}") from None
     if done.returncode != 0:
         last = done.stderr.strip().splitlines()[-1:] or ["no message"]
-        raise LinkError(f"{compiler} refuses the patch: {last[0]}")
+        raise LinkError(f"{compiler} cannot compile the patch: {last[0]}")
     return program
 
 
 def microvolts(source: Signal, seconds: float = SIGNAL_S) -> NDArray[np.int32]:
-    """What the patch's converter reads, shape ``(n,)``, at 250 Hz."""
+    """Return the samples of the patch's converter in microvolts, shape ``(n,)``, at 250 Hz."""
     mv = source.generate(round(min(seconds, SIGNAL_S) * FS_HZ), FS_HZ)
     return np.clip(np.rint(mv * 1000.0), -32_768, 32_767).astype(np.int32)
 
 
 class CPatchProcess:
-    """The compiled patch, its serial line on pipes.
+    """The compiled patch, with its serial line on pipes.
 
     Args:
-        program: As ``build`` made it.
-        samples: File of its converter's samples, int32 microvolts.
+        program: Program that ``build`` made.
+        samples: File with the converter's samples, int32 microvolts.
         speed: Factor of real time.
-        seconds: Seconds of signal.
+        seconds: Duration of the signal, seconds.
     """
 
     def __init__(self, program: Path, samples: Path, speed: float, seconds: float) -> None:
@@ -102,38 +101,38 @@ class CPatchProcess:
 
     @property
     def running(self) -> bool:
-        """Whether it still measures."""
+        """Return whether it still measures."""
         return self._process.poll() is None
 
     def link(self, *, up: bool) -> None:
-        """Tells it that the link has come or gone."""
+        """Tell the process that the link is up or down."""
         with suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGUSR2 if up else signal.SIGUSR1)
 
     def write(self, data: bytes) -> None:
-        """Sends it what the host said."""
+        """Send the host's bytes to the process."""
         with suppress(BrokenPipeError):
             os.write(self._to, data)
 
     def read(self) -> bytes:
-        """What it has sent; empty where nothing waits."""
+        """Return the bytes that the process sent; empty if none wait."""
         ready, _, _ = select.select([self._from], [], [], 0)
         return os.read(self._from, PIPE_BYTES) if ready else b""
 
     def close(self) -> None:
-        """Ends it."""
+        """End the process."""
         self._process.terminate()
         self._process.communicate()
 
 
 def serve(patch: CPatchProcess, link: Path, faults: FaultSchedule, speed: float) -> None:
-    """Runs the patch behind a port until its signal ends.
+    """Run the patch behind a port until its signal ends.
 
     Args:
         patch: The process.
         link: Name of the port.
-        faults: When the link goes away (``unplug``).
-        speed: Factor of real time, that of the patch.
+        faults: Schedule of the lost links (``unplug``).
+        speed: Factor of real time; must be that of the patch.
     """
     port = PtyPort(link)
     port.plug()
@@ -158,7 +157,7 @@ def serve(patch: CPatchProcess, link: Path, faults: FaultSchedule, speed: float)
 
 
 def _pump(patch: CPatchProcess, port: PtyPort, *, plugged: bool) -> None:
-    # While the host does not read, the patch's own line is full: it drops frames, and has them in its ring.
+    # While the host does not read, the patch's line is full: it drops frames, but keeps them in its ring.
     data = b"" if port.full else patch.read()
     while data:
         port.write(data)
@@ -172,31 +171,31 @@ def _pump(patch: CPatchProcess, port: PtyPort, *, plugged: bool) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser("anyecg virtual-patch --c", __doc__.partition("\n")[0] if __doc__ else "")
     add_patient(parser)
-    parser.add_argument("--faults", default="", help="such as 'unplug@30:5'")
+    parser.add_argument("--faults", default="", help="fault schedule, such as 'unplug@30:5'")
     parser.add_argument("--speed", type=float, default=1.0, help="factor of real time")
     parser.add_argument("--seconds", type=float, default=float("inf"))
     return parser
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Command line of the patch in C.
+    """Run the virtual patch in C.
 
     Raises:
-        AnyEcgError: Anything that is wrong, in one line.
+        AnyEcgError: Any failure, in one line.
     """
     options = _parser().parse_args(arguments)
     faults = FaultSchedule.parse(options.faults)
     if faults.rates or any(span.kind != "unplug" for span in faults.spans):
-        raise UsageError("the patch in C knows only the fault unplug", "leave out --c for the others")
+        raise UsageError("the patch in C supports only the fault unplug", "omit --c for the others")
     if not (0.01 <= options.speed <= 1000.0 and options.seconds > 0.0):
-        raise UsageError("--speed is 0.01 to 1000, --seconds above 0")
+        raise UsageError("--speed must be 0.01 to 1000, --seconds above 0")
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda caught, _frame: sys.exit(128 + caught))
     options.fs = FS_HZ
     try:
         source, _fs_hz = signal_of(options)
     except ValueError as error:
-        raise UsageError(f"the virtual patch cannot be made: {error}") from None
+        raise UsageError(f"the virtual patch cannot be created: {error}") from None
     with tempfile.TemporaryDirectory(prefix="anyecg-c-patch-") as folder:
         samples = Path(folder) / "samples"
         samples.write_bytes(microvolts(source, options.seconds).tobytes())
@@ -206,7 +205,7 @@ def run(arguments: list[str] | None = None) -> int:
 
 
 def main() -> None:
-    """The same as a module: ``python -m firmware_bridge.virtual.c_patch``."""
+    """Run the module as a program: ``python -m firmware_bridge.virtual.c_patch``."""
     try:
         sys.exit(run())
     except AnyEcgError as error:

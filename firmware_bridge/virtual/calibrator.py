@@ -1,6 +1,6 @@
-"""What a virtual patch measures on the bench instead of a heart: pulses, sines, steps of sines, or shorted inputs.
+"""Test signals that a virtual patch measures instead of a heart: pulses, sines, stepped sines, or shorted inputs.
 
-A `Board` stands between the calibrator and the converter with what a real one does to the signal: an unknown gain (with
+A `Board` lies between the calibrator and the converter and alters the signal as a real one does: an unknown gain (with
 its sign), an offset, one pole at each end of its band, and noise.
 """
 
@@ -21,27 +21,27 @@ Kind = Literal["pulse", "sine", "sweep", "shorted"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 PULSE_S = 0.2
-"""Length of a calibration pulse: that of electrocardiographs."""
+"""Duration of a calibration pulse, in seconds: as in electrocardiographs."""
 PERIOD_S = 1.0
-"""Time from one pulse to the next."""
+"""Time between two pulses, in seconds."""
 LEAD_S = 0.4
-"""Time before the first pulse."""
+"""Time before the first pulse, in seconds."""
 
 SWEEP_HZ = (0.67, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 40.0)
-"""Steps of the sweep: the band of IEC 60601-2-47 with its reference of 5 Hz."""
+"""Frequencies of the sweep, Hz: the band of IEC 60601-2-47 with its reference of 5 Hz."""
 STEP_PERIODS = 5.0
-STEP_LEAST_S = 5.0
-"""A step of the sweep holds at least so many periods and seconds."""
+MIN_STEP_S = 5.0
+"""Minimum periods and seconds of one step of the sweep."""
 
 
 @dataclass(frozen=True, slots=True)
 class Calibrator:
-    """What is applied to the electrodes.
+    """The signal applied to the electrodes.
 
     Attributes:
-        kind: Which signal.
-        amplitude_mv: From its lowest to its highest value.
-        hz: Frequency of the sine; the true one.
+        kind: Name of the signal.
+        amplitude_mv: Difference between its highest and lowest value, mV.
+        hz: True frequency of the sine, Hz.
     """
 
     kind: Kind = "pulse"
@@ -52,10 +52,10 @@ class Calibrator:
         if self.kind not in KINDS:
             raise UsageError(f"the virtual patch has no signal {self.kind!r}", f"one of: ecg, {', '.join(KINDS)}")
         if not (0.0 < self.amplitude_mv <= 1000.0 and 0.01 <= self.hz <= 4000.0):
-            raise UsageError("a calibrator gives more than 0 and at most 1000 mV, at 0.01 to 4000 Hz")
+            raise UsageError("a calibrator's amplitude must be above 0 and at most 1000 mV, its rate 0.01 to 4000 Hz")
 
     def at(self, t_s: F64) -> F64:
-        """Millivolts at the electrodes at true times, shape ``(n,)``."""
+        """Return the millivolts at the electrodes at true times, shape ``(n,)``."""
         if self.kind == "shorted":
             return np.zeros_like(t_s)
         if self.kind == "pulse":
@@ -70,21 +70,21 @@ class Calibrator:
 
 
 def step_s(hz: float) -> float:
-    """Seconds that the sweep stays on one frequency: whole periods, so that the next one begins at zero."""
-    return math.ceil(max(STEP_PERIODS, STEP_LEAST_S * hz)) / hz
+    """Return the seconds that the sweep holds one frequency: whole periods, so that the next step begins at zero."""
+    return math.ceil(max(STEP_PERIODS, MIN_STEP_S * hz)) / hz
 
 
 @dataclass(frozen=True, slots=True)
 class Board:
-    """What stands between the electrodes and the converter.
+    """The electronics between the electrodes and the converter.
 
     Attributes:
-        gain: Millivolts at the converter for one at the electrodes; negative where the leads are swapped.
-        offset_mv: Added at the converter.
-        high_pass_hz: First-order corner; 0 for a direct coupling.
-        low_pass_hz: First-order corner; 0 for none.
-        noise_mv: RMS of white noise at the electrodes.
-        clock_ppm: The board samples so much faster than it says.
+        gain: Millivolts at the converter per millivolt at the electrodes; negative if the leads are swapped.
+        offset_mv: Offset added at the converter, mV.
+        high_pass_hz: First-order corner, Hz; 0 for DC coupling.
+        low_pass_hz: First-order corner, Hz; 0 for none.
+        noise_mv: RMS of white noise at the electrodes, mV.
+        clock_ppm: How much faster the board samples than its nominal rate, ppm.
     """
 
     gain: float = 1.0
@@ -99,9 +99,9 @@ class CalibratorSignal:
     """A calibrator on a board.
 
     Args:
-        calibrator: What is applied.
-        board: What becomes of it.
-        seed: Of the noise.
+        calibrator: Signal applied to the electrodes.
+        board: Board that alters it; ``None`` for an ideal one.
+        seed: Seed of the noise.
     """
 
     def __init__(self, calibrator: Calibrator, board: Board | None = None, seed: int = 1) -> None:
@@ -111,7 +111,7 @@ class CalibratorSignal:
         self._slow = self._fast = 0.0
 
     def generate(self, n: int, fs_hz: float) -> F64:
-        """The next samples, shape ``(n,)``, millivolts at the converter."""
+        """Return the next samples, shape ``(n,)``, millivolts at the converter."""
         board = self._board
         true_hz = fs_hz * (1.0 + board.clock_ppm * 1e-6)
         mv = self._calibrator.at((self._n + np.arange(n)) / true_hz)
@@ -123,7 +123,7 @@ class CalibratorSignal:
         return np.asarray(board.gain * mv + board.offset_mv)
 
     def _filtered(self, mv: F64, fs_hz: float) -> F64:
-        """One exact pole at each end; sample by sample, so that the way of cutting changes nothing."""
+        """Apply one exact pole at each end, sample by sample, so that splitting a request changes nothing."""
         slow = 1.0 - math.exp(-2.0 * math.pi * self._board.high_pass_hz / fs_hz)
         low_pass = self._board.low_pass_hz
         fast = 1.0 - math.exp(-2.0 * math.pi * low_pass / fs_hz) if low_pass > 0.0 else 1.0

@@ -8,16 +8,16 @@ from firmware_bridge.errors import AnyEcgError, LinkError
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Runs a virtual patch until it ends.
+    """Run a virtual patch until it ends.
 
     Args:
-        arguments: As on the command line; ``None`` for those of the process. ``--c`` selects the example patch in C.
+        arguments: Command-line arguments; ``None`` for those of the process. ``--c`` selects the example patch in C.
 
     Returns:
         The exit code.
 
     Raises:
-        AnyEcgError: The patch cannot be made or served; one line says why.
+        AnyEcgError: The patch cannot be created or served.
     """
     given = sys.argv[1:] if arguments is None else arguments
     if "--c" in given:
@@ -30,7 +30,7 @@ def run(arguments: list[str] | None = None) -> int:
 
 
 def main() -> None:
-    """Runs the module as a program: errors become one line on stderr and an exit code."""
+    """Run the module as a program: errors become one line on stderr and an exit code."""
     try:
         sys.exit(run())
     except AnyEcgError as error:

@@ -1,4 +1,4 @@
-"""What a virtual patch measures: a simulated patient or a recording, in millivolts."""
+"""The signal that a virtual patch measures: a simulated patient or a recording, in millivolts."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from firmware_bridge.synth.ecgsyn import EcgParams, EcgSynth
 from firmware_bridge.synth.noise import NoiseParams, NoiseSource
 
 RECORDING_MAX_BYTES = 1 << 28
-"""Largest file that is taken as a signal: a day at 250 Hz as text, with room."""
+"""Largest signal file, bytes: a day at 250 Hz as text, with room to spare."""
 NORMAL_K, NORMAL_CA = 4.2, 2.35
-"""mmol/L; a patient of whom nothing is said."""
+"""Default potassium and calcium of a patient, mmol/L."""
 
 
 class Signal(Protocol):
-    """Something that can be measured."""
+    """A signal that a patch can measure."""
 
     def generate(self, n: int, fs_hz: float) -> NDArray[np.float64]:
-        """The next samples, shape ``(n,)`` in millivolts; fewer once a recording has ended."""
+        """Return the next samples, shape ``(n,)`` in millivolts; fewer once a recording has ended."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class PatientOptions:
-    """A simulated patient in a few numbers.
+    """A simulated patient, described by a few numbers.
 
     Attributes:
-        hr_bpm: Mean heart rate.
-        potassium: mmol/L.
-        calcium: mmol/L, total.
-        noise: Factor of an ambulatory recording's usual noise; 0 for none.
-        changes: Fields of `EcgParams` to set directly, over everything else.
+        hr_bpm: Mean heart rate, beats per minute.
+        potassium: Potassium, mmol/L.
+        calcium: Total calcium, mmol/L.
+        noise: Factor of the usual noise of an ambulatory recording; 0 for none.
+        changes: Fields of `EcgParams` to set directly; they override everything else.
     """
 
     hr_bpm: float = 70.0
@@ -48,7 +48,7 @@ class PatientOptions:
     changes: tuple[tuple[str, float], ...] = ()
 
     def params(self) -> EcgParams:
-        """The ECG's shape. Sizes of the effects are the cohort simulator's rows; most are arbitrary there.
+        """Return the shape of the ECG. The effect sizes are those of the cohort simulator; most are arbitrary there.
 
         Raises:
             UsageError: A value is outside what can be simulated, or a name is unknown.
@@ -85,11 +85,11 @@ class PatientOptions:
 
 
 class PatientSignal:
-    """A simulated patient with a chest lead's noise.
+    """A simulated patient with the noise of a chest lead.
 
     Args:
         options: The patient.
-        seed: Everything random follows from it.
+        seed: Seed of all randomness.
     """
 
     def __init__(self, options: PatientOptions, seed: int) -> None:
@@ -100,7 +100,7 @@ class PatientSignal:
         self._noise = NoiseSource(dataclasses.replace(usual, **scaled), seed) if factor > 0 else None
 
     def generate(self, n: int, fs_hz: float) -> NDArray[np.float64]:
-        """The next samples, shape ``(n,)``, millivolts."""
+        """Return the next samples, shape ``(n,)``, millivolts."""
         ecg_mv = self._ecg.generate(n, fs_hz)
         return ecg_mv if self._noise is None else self._noise.apply(ecg_mv, fs_hz)
 
@@ -109,8 +109,8 @@ class RecordingSignal:
     """A recording in memory.
 
     Args:
-        mv: Shape ``(n,)``, millivolts.
-        loop: Begin anew at the end.
+        mv: Samples, shape ``(n,)``, millivolts.
+        loop: Whether to start again at the end.
     """
 
     def __init__(self, mv: NDArray[np.float64], *, loop: bool = False) -> None:
@@ -119,7 +119,7 @@ class RecordingSignal:
         self._at = 0
 
     def generate(self, n: int, fs_hz: float) -> NDArray[np.float64]:  # noqa: ARG002 - a recording has its own rate
-        """The next samples, shape ``(n,)`` or less at the end, millivolts."""
+        """Return the next samples, shape ``(n,)`` or shorter at the end, millivolts."""
         if self._loop and len(self._mv):
             take = (self._at + np.arange(n)) % len(self._mv)
             self._at += n
@@ -130,14 +130,14 @@ class RecordingSignal:
 
 
 def load_recording(path: Path, column: int = 0) -> NDArray[np.float64]:
-    """A recording of millivolts: ``.npy``, or text with commas, semicolons or blanks and an optional head line.
+    """Load a recording in millivolts: ``.npy``, or text with commas, semicolons or blanks and an optional header line.
 
     Raises:
-        InputError: It cannot be read, or holds anything but finite numbers.
+        InputError: The file cannot be read, or holds anything but finite numbers.
     """
     try:
         if path.stat().st_size > RECORDING_MAX_BYTES:
-            raise InputError(f"{path} is too large to be held in memory", f"at most {RECORDING_MAX_BYTES >> 20} MiB")
+            raise InputError(f"{path} is too large to hold in memory", f"the limit is {RECORDING_MAX_BYTES >> 20} MiB")
         if path.suffix == ".npy":
             values: NDArray[np.float64] = np.load(path, allow_pickle=False)
         else:
@@ -152,7 +152,7 @@ def load_recording(path: Path, column: int = 0) -> NDArray[np.float64]:
     if values.ndim == 2:
         values = values[:, min(column, values.shape[1] - 1)]
     if values.ndim != 1 or not values.size or values.dtype.kind not in "fiu" or not np.isfinite(values).all():
-        raise InputError(f"{path} holds no row of finite numbers")
+        raise InputError(f"{path} has no rows of finite numbers")
     return np.asarray(values, np.float64)
 
 

@@ -1,7 +1,7 @@
 """Faults of a virtual patch as one line of text: ``drop=0.01;corrupt=0.001;unplug@30:5;restart@90;drift=60``.
 
-``name=value`` is a rate for the whole run, ``name@start:length`` happens once (seconds since the start), and
-``name@start:length/period`` again every period, for runs of days.
+``name=value`` is a rate for the whole run, ``name@start:length`` an event that happens once (seconds since the start),
+and ``name@start:length/period`` one that repeats every period, for runs of days.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ RATES: dict[str, tuple[float, float, str]] = {
     "corrupt": (0.0, 1.0, "probability that one bit of a frame is flipped"),
     "double": (0.0, 1.0, "probability that a frame is sent twice"),
     "late": (0.0, 1.0, "probability that a DATA frame changes places with the next one"),
-    "noise": (0.0, 1.0, "probability that random bytes stand before a frame"),
-    "drift": (-20_000.0, 20_000.0, "ppm by which the patch's clock runs fast against the host's"),
+    "noise": (0.0, 1.0, "probability that random bytes precede a frame"),
+    "drift": (-20_000.0, 20_000.0, "ppm by which the patch's clock runs faster than the host's"),
     "rate": (-50_000.0, 50_000.0, "ppm by which the true sampling rate is above the nominal one, by the patch's clock"),
 }
 """Rates, with their lowest and highest value and meaning."""
 SPANS: dict[str, str] = {
-    "stall": "nothing is sent, sampling goes on",
-    "unplug": "the link is gone, sampling goes on",
+    "stall": "the patch sends nothing but keeps sampling",
+    "unplug": "the link is gone but the patch keeps sampling",
     "leadoff": "an electrode has no contact",
-    "saturate": "the converter is at its end",
-    "restart": "the patch is off, then boots anew (0.5 s where no length is given)",
+    "saturate": "the converter is at its limit",
+    "restart": "the patch is off, then boots (0.5 s if no length is given)",
 }
-"""Things that happen at a time, with their meaning."""
+"""Events that happen at a given time, with their meaning."""
 RESTART_S = 0.5
-"""How long a patch needs to boot."""
+"""Time that a patch needs to boot, in seconds."""
 COUNT_MAX = 200
-"""Entries in one schedule."""
+"""Entries in one schedule, at most."""
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """Something that lasts: from ``start_s`` for ``length_s``, again every ``period_s`` (infinite: once)."""
+    """An event of some duration: from ``start_s`` for ``length_s``, repeated every ``period_s`` (infinite: once)."""
 
     kind: str
     start_s: float
@@ -45,7 +45,7 @@ class Span:
     period_s: float = math.inf
 
     def active(self, time_s: float) -> bool:
-        """Whether it is on at a time."""
+        """Return whether the event is active at a time."""
         since = time_s - self.start_s
         if since < 0:
             return False
@@ -61,20 +61,20 @@ class FaultSchedule:
 
     @classmethod
     def parse(cls, text: str, now_s: float = 0.0) -> FaultSchedule:
-        """Reads the text form.
+        """Parse the text form.
 
         Args:
-            text: See the module; empty for none. Spaces are ignored.
-            now_s: Added to every start, for faults that are asked for while the patch runs.
+            text: Schedule as in the module's description; empty for none. Spaces are ignored.
+            now_s: Offset added to every start, for faults injected while the patch runs, seconds.
 
         Raises:
-            UsageError: It is wrong; the message says where and what is allowed.
+            UsageError: The text is not valid; the message says where and what is allowed.
         """
         rates: dict[str, float] = {}
         spans: list[Span] = []
         parts = [part for part in text.replace(" ", "").lower().split(";") if part]
         if len(parts) > COUNT_MAX:
-            raise UsageError(f"a fault schedule has at most {COUNT_MAX} entries, this one {len(parts)}")
+            raise UsageError(f"a fault schedule has at most {COUNT_MAX} entries, not {len(parts)}")
         for part in parts:
             if "@" in part:
                 spans.append(_span(part, now_s))
@@ -84,15 +84,15 @@ class FaultSchedule:
         return cls(rates, tuple(spans))
 
     def rate(self, name: str) -> float:
-        """A rate; 0 where it was not given."""
+        """Return a rate; 0 if it was not given."""
         return self.rates.get(name, 0.0)
 
     def active(self, kind: str, time_s: float) -> bool:
-        """Whether something of a kind is on at a time."""
+        """Return whether an event of a kind is active at a time."""
         return any(span.kind == kind and span.active(time_s) for span in self.spans)
 
     def joined(self, other: FaultSchedule) -> FaultSchedule:
-        """Both together; rates of ``other`` win."""
+        """Return both schedules together; rates of ``other`` win."""
         return FaultSchedule(self.rates | other.rates, self.spans + other.spans)
 
 
@@ -116,7 +116,7 @@ def _span(part: str, now_s: float) -> Span:
     when, slash, period = when.partition("/")
     start, colon, length = when.partition(":")
     if not colon and kind != "restart":
-        raise UsageError(f"fault {part!r} lacks its length", f"write {kind}@{start}:SECONDS")
+        raise UsageError(f"fault {part!r} has no length", f"write {kind}@{start}:SECONDS")
     span = Span(
         kind,
         _number(start, part) + now_s,
@@ -124,7 +124,7 @@ def _span(part: str, now_s: float) -> Span:
         _number(period, part) if slash else math.inf,
     )
     if span.start_s < 0 or span.length_s <= 0 or span.period_s <= span.length_s:
-        raise UsageError(f"fault {part!r} has a time that cannot be", "start >= 0, 0 < length < period")
+        raise UsageError(f"fault {part!r} has an impossible time", "start >= 0, 0 < length < period")
     return span
 
 

@@ -1,4 +1,4 @@
-"""A Movesense sensor without the sensor: answers commands and makes ECG notifications. Sans-IO."""
+"""A simulated Movesense sensor: answers commands and makes ECG notifications. Sans-IO."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from firmware_bridge.items import DATA_CHANNEL
 _PATH = re.compile(r"/?Meas/ECG/(\d+)(/mV)?", re.IGNORECASE)
 _OK, _NOT_FOUND, _CONFLICT = 200, 404, 409
 _HEADER = 3
-"""Bytes of a notification that are not its value."""
+"""Bytes of a notification besides its value."""
 
 
 class VirtualMovesense:
-    """One sensor.
+    """One simulated sensor.
 
     Args:
-        mtu: ATT MTU of the connection; longer payloads come in parts.
-        rate_error: By what part its crystal is fast.
-        has_millivolts: Whether its firmware knows ``/mV`` (2.3 or newer).
-        busy_hz: Rate at which its logger already measures, if it does; others are refused then.
+        mtu: ATT MTU of the connection, bytes; longer payloads are sent in parts.
+        rate_error: Relative error of its crystal; positive if it is fast.
+        has_millivolts: Whether its firmware supports ``/mV`` (2.3 or newer).
+        busy_hz: Rate at which its logger already measures, Hz; other rates are then refused.
 
     Attributes:
-        mtu: May be set at a new connection.
-        rate_hz: Rate of the running subscription, ``None`` without one.
+        mtu: ATT MTU, bytes; may be set for a new connection.
+        rate_hz: Rate of the running subscription, Hz; ``None`` without one.
         name: Local name in its advertisements.
     """
 
@@ -51,25 +51,25 @@ class VirtualMovesense:
 
     @property
     def gatt(self) -> BleProfile:
-        """Its service and characteristics."""
+        """Return its service and characteristics."""
         assert DEVICE.profile.ble is not None
         return DEVICE.profile.ble
 
     @property
     def lsb_mv(self) -> float:
-        """Millivolts per count of the running subscription."""
+        """Return the millivolts per count of the running subscription."""
         return gsp.MV_LSB_MV if self._millivolts else gsp.RAW_LSB_MV
 
     @property
     def clock_ms(self) -> int:
-        """Its clock at the next sample."""
+        """Return its clock at the next sample, ms."""
         return int(self._since_boot_s * 1000)
 
     def write(self, channel: str, data: bytes) -> list[tuple[str, bytes]]:
-        """Takes a command.
+        """Handle a command.
 
         Returns:
-            What it notifies in answer: channel and bytes.
+            Its notifications in answer: channel and bytes.
         """
         if channel != DATA_CHANNEL or len(data) < 2:
             return []
@@ -85,9 +85,9 @@ class VirtualMovesense:
         return [(DATA_CHANNEL, head + _OK.to_bytes(2, "little"))]
 
     def notifications(self, samples: NDArray[np.int32]) -> Iterator[tuple[str, bytes]]:
-        """Takes the next samples of the heart, in counts of the running subscription, and gives full notifications.
+        """Take the next samples of the heart, in counts of the running subscription, and yield full notifications.
 
-        Without a subscription the samples are gone; their time passes at 250 Hz.
+        Without a subscription the samples are lost; their time passes at 250 Hz.
         """
         values = np.asarray(samples, dtype=np.int32)
         if self.rate_hz is None:
@@ -101,14 +101,14 @@ class VirtualMovesense:
             yield from self._parts(payload)
 
     def disconnect(self) -> None:
-        """The connection ends, and every subscription with it; the clock goes on."""
+        """End the connection and every subscription; the clock keeps running."""
         if self.rate_hz is not None:
             self._since_boot_s += len(self._pending) / (self.rate_hz * self._true)
         self._pending = self._pending[:0]
         self.rate_hz = None
 
     def reboot(self) -> None:
-        """It boots: the clock begins anew."""
+        """Reboot the sensor: its clock restarts."""
         self.disconnect()
         self._since_boot_s = 1.0
 

@@ -1,8 +1,8 @@
-"""A virtual patch: the protocol's other side, with faults on demand and an exact account of what it did. Sans-IO.
+"""A virtual patch: the patch's side of the protocol, with faults on demand and an exact account of its work. Sans-IO.
 
-``python -m firmware_bridge.virtual`` runs one behind a pseudo-terminal (``virtual_pty.py``); ``sim:`` runs one in the
-process. A slot is one DATA frame long (0.1 s by default); everything happens at the end of a slot, so the bytes depend
-on the options and the seed alone.
+``python -m firmware_bridge.virtual`` runs one behind a pseudo-terminal (``virtual/process.py``); ``sim:`` runs one in
+the process. A slot is one DATA frame long (0.1 s by default), and everything happens at the end of a slot, so the bytes
+depend only on the options and the seed.
 """
 
 from __future__ import annotations
@@ -44,33 +44,33 @@ from firmware_bridge.wire.messages import (
 __all__ = ["Emission", "GroundTruth", "PatchConfig", "VirtualPatch"]
 
 IDLE_HELLO_S = 1.0
-"""An idle patch says HELLO this often."""
+"""Time between two HELLO messages of an idle patch, in seconds."""
 STREAM_HELLO_S = 10.0
-"""A streaming one this often, so that whoever missed a restart learns of it."""
+"""Time between two of a streaming patch, in seconds, so that a host that missed a restart learns of it."""
 STATUS_S = 60.0
-"""Time between two STATUS messages."""
+"""Time between two STATUS messages, in seconds."""
 RING_MAX_S = 86_400.0
-"""Longest memory of a virtual patch."""
+"""Longest memory of a virtual patch, in seconds of samples."""
 RESEND_BURST = 4
-"""Frames sent again for each new one: a minute is made good in 20 s, and a slow link still carries the new ones."""
+"""Frames resent per new frame: a minute is resent in 20 s, and a slow link still carries the new ones."""
 
 
 @dataclass(frozen=True, slots=True)
 class PatchConfig:
-    """What the patch is.
+    """Properties of the patch.
 
     Attributes:
-        fs_hz: Nominal sampling rate.
-        frame_s: Length of a DATA frame; shortened where it would not fit.
-        sample_bits: 16 or 24: resolution and format of its samples.
-        nv_num: Nanovolts a count, numerator; 0 hides the scale (samples then have 1000 nV).
-        nv_den: Denominator.
-        tick_hz: Rate of its clock.
-        tick_start: Its clock at the first boot, for tests of the wrap.
-        index_start: Its sample index at the first boot, for the same.
-        device_id: What it calls itself.
+        fs_hz: Nominal sampling rate, Hz.
+        frame_s: Duration of a DATA frame, seconds; shortened if it would not fit.
+        sample_bits: Resolution and format of its samples, 16 or 24.
+        nv_num: Nanovolts per count, numerator; 0 hides the scale (samples then have 1000 nV).
+        nv_den: Its denominator.
+        tick_hz: Rate of its clock, Hz.
+        tick_start: Tick of its clock at the first boot, for tests of the wrap-around.
+        index_start: Sample index at the first boot, for the same tests.
+        device_id: Identifier that it sends.
         lead: Name of its lead.
-        ring_s: Seconds of samples that it keeps, to send them again on request; 0 for none.
+        ring_s: Seconds of samples that it keeps to resend on request; 0 for none.
     """
 
     fs_hz: float = 250.0
@@ -87,23 +87,23 @@ class PatchConfig:
 
     @property
     def frame_samples(self) -> int:
-        """Samples in a DATA frame."""
+        """Return the number of samples in a DATA frame."""
         return min(max(round(self.fs_hz * self.frame_s), 1), samples_max(self.sample_format))
 
     @property
     def sample_format(self) -> SampleFormat:
-        """How samples stand on the wire."""
+        """Return the format of the samples on the wire."""
         return SampleFormat.INT16 if self.sample_bits <= 16 else SampleFormat.INT24
 
     @property
     def ring_frames(self) -> int:
-        """Frames that it keeps."""
+        """Return the number of frames that it keeps."""
         return math.ceil(self.ring_s * self.fs_hz / self.frame_samples)
 
 
 @dataclass(frozen=True, slots=True)
 class Emission:
-    """Bytes that leave the patch, or its link going (``up`` False) and coming (True), at a time since the start."""
+    """Bytes that leave the patch, or a link that goes down (``up`` False) or up (True), at a time since the start."""
 
     time_s: float
     data: bytes = b""
@@ -111,13 +111,13 @@ class Emission:
 
 
 class VirtualPatch:
-    """The patch.
+    """A patch that measures a signal and speaks the kit's protocol.
 
     Args:
-        signal: What it measures.
-        config: What it is.
-        faults: What goes wrong.
-        seed: Everything random follows from it: boot ids and faults.
+        signal: Signal to measure.
+        config: Properties of the patch.
+        faults: Schedule of its faults.
+        seed: Seed of all randomness: boot ids and faults.
     """
 
     def __init__(
@@ -130,21 +130,21 @@ class VirtualPatch:
         self.config = config or PatchConfig()
         self.truth = GroundTruth()
         self.finished = False
-        """The signal has ended."""
+        """Whether the signal has ended."""
         self._signal = signal
         self._faults = faults or FaultSchedule()
         self._rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([0x9A7C, seed])))
         if not 20.0 <= self.config.fs_hz <= 8000.0:
             raise UsageError(f"fs={self.config.fs_hz:g} is outside 20 to 8000 Hz")
         if not (0.0 < self.config.frame_s <= 10.0 and 0 <= self.config.nv_num < 1 << 32):
-            raise UsageError("a frame takes more than 0 and at most 10 s, a count 0 to 4294967295 nV")
+            raise UsageError("a frame must last more than 0 and at most 10 s, a count must be 0 to 4294967295 nV")
         if not 0.0 <= self.config.ring_s <= RING_MAX_S:
             raise UsageError(f"a patch keeps 0 to {RING_MAX_S:g} s of samples, not {self.config.ring_s:g}")
         true_fs_hz = self.config.fs_hz * (1.0 + self._faults.rate("rate") * 1e-6)
         self._ticks_per_sample = self.config.tick_hz / true_fs_hz
         drift = 1.0 + self._faults.rate("drift") * 1e-6
         self.slot_s = self.config.frame_samples / true_fs_hz / drift
-        """Length of a slot in host seconds."""
+        """Duration of a slot in host seconds."""
         self._ring = FrameRing(self.config.ring_frames)
         self._slot = 0
         self._plugged = self._powered = True
@@ -155,19 +155,19 @@ class VirtualPatch:
 
     @property
     def time_s(self) -> float:
-        """End of the last slot, host seconds since the start."""
+        """Return the end of the last slot, host seconds since the start."""
         return self._slot * self.slot_s
 
     def inject(self, text: str) -> None:
-        """Adds faults, their times counted from now.
+        """Add faults, with times counted from now.
 
         Raises:
-            UsageError: The text is wrong.
+            UsageError: The text is not valid.
         """
         self._faults = self._faults.joined(FaultSchedule.parse(text, self.time_s))
 
     def receive(self, data: bytes) -> None:
-        """Takes what the host sent; answers come with the next ``advance``."""
+        """Handle bytes from the host; answers come with the next ``advance``."""
         self.truth.host_bytes += len(data)
         if not (self._plugged and self._powered):
             return
@@ -179,14 +179,14 @@ class VirtualPatch:
                 self.truth.host_errors += 1
 
     def link_lost(self) -> None:
-        """The host is gone: nothing is sent until it asks again."""
+        """End the connection: nothing is sent until the host asks again."""
         self._streaming = False
         self._late = None
         self._ring.stop()
         self._host.reset()
 
     def advance(self, until_s: float) -> list[Emission]:
-        """Lets time pass; gives everything that leaves the patch until then, in order."""
+        """Advance the time; return everything that leaves the patch until then, in order."""
         while not self.finished and (self._slot + 1) * self.slot_s <= until_s:
             self._slot += 1
             self._one_slot(self.time_s)
@@ -194,13 +194,13 @@ class VirtualPatch:
         return out
 
     def account(self) -> dict[str, int]:
-        """The ground truth so far, as JSON-able numbers."""
+        """Return the ground truth so far, as JSON numbers."""
         return self.truth.account(self._index)
 
     def _boot(self, index: int, tick: int) -> None:
         old = getattr(self, "_boot_id", 0)
         boot_id = int(self._rng.integers(1, 1 << 32))
-        # The low byte stands in every DATA frame: firmware that keeps its last boot id makes it differ, as here.
+        # Every DATA frame carries the low byte: firmware that stores its last boot id makes it differ, as here.
         self._boot_id = boot_id ^ 1 if boot_id & 0xFF == old & 0xFF else boot_id
         self._index, self._tick0, self._index0 = index, tick, index
         self.truth.boot(index)
@@ -216,7 +216,7 @@ class VirtualPatch:
         self._power(time_s)
         count = self.config.frame_samples
         if not self._powered:
-            # Time goes on for the patient; nobody measures it.
+            # Time passes for the patient, but nothing measures.
             self.finished = len(self._signal.generate(count, self.config.fs_hz)) < count
             return
         if self._streaming and time_s >= self._next_status_s:
@@ -243,7 +243,7 @@ class VirtualPatch:
             self._late = None
             self._boot(0, 0)
             if self._plugged:
-                # What a boot loader leaves on the line, and the delimiter that closes it.
+                # Text that a boot loader leaves on the line, and the delimiter that closes it.
                 self._out.append(Emission(time_s, b"boot: anyecg virtual patch\r\n\x00"))
         self._powered = powered
 
@@ -323,7 +323,7 @@ class VirtualPatch:
                 self.truth.host_errors += 1
 
     def _send(self, message: Message, flags: Flags = Flags.NONE, tick: int | None = None) -> None:
-        """Puts a message on the wire, through the faults, and keeps the books."""
+        """Send a message through the faults, and update the account."""
         if not self._plugged or self._faults.active("stall", self.time_s):
             return
         now = tick if tick is not None else round(self.time_s * self.config.tick_hz)
@@ -363,7 +363,7 @@ class VirtualPatch:
 
     def _flipped(self, frame: bytes) -> bytes:
         out = bytearray(frame)
-        # Not in the delimiter: then the next frame would be lost as well and the account would not be exact.
+        # Not in the delimiter: the next frame would be lost as well, and the account would not be exact.
         bit = int(self._rng.integers(0, (len(frame) - 1) * 8))
         out[bit // 8] ^= 1 << bit % 8
         return bytes(out)

@@ -1,6 +1,6 @@
-"""A Polar H10 without a strap: answers its control point as a real one does, and makes its frames. Sans-IO.
+"""A simulated Polar H10: answers its control point as a real one does, and makes its frames. Sans-IO.
 
-What it says byte for byte is from captures (sources in ``firmware_bridge/decoding/polar_pmd.py``).
+Its messages are byte for byte those of captures (sources in ``firmware_bridge/decoding/polar_pmd.py``).
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from firmware_bridge.devices.polar_h10 import BATTERY_CHANNEL, CONTROL_CHANNEL, 
 from firmware_bridge.items import DATA_CHANNEL
 
 UNSET_CLOCK_NS = 599_616_000_000_000_000
-"""2019-01-01, nanoseconds since 2000: where the clock of a strap begins that had no power."""
+"""Start of a strap's clock after a loss of power: 2019-01-01, nanoseconds since 2000."""
 MAX_MTU = 232
-"""What an H10 grants at most."""
+"""Largest MTU that an H10 grants, bytes."""
 MIN_MTU = 70
-"""Below, it refuses every command."""
+"""Smallest MTU at which it accepts commands, bytes."""
 FEATURES = bytes((pmd.FEATURES, 0x05)) + bytes(15)
-"""Read from the control point: ECG and acceleration."""
+"""Features read from the control point: ECG and acceleration."""
 _SETTINGS = {
     pmd.ECG: bytes.fromhex("000182000101 0E00"),
     2: bytes.fromhex("0004 1900 3200 6400 C800 0101 1000 0203 0200 0400 0800"),
@@ -32,15 +32,15 @@ _BAD_COMMAND, _BAD_TYPE, _BAD_PARAMETER = 1, 2, 5
 
 
 class VirtualPolar:
-    """One strap.
+    """One simulated strap.
 
     Args:
-        mtu: ATT MTU of the connection.
-        rate_hz: True rate of its crystal.
-        battery_percent: What it says of its battery.
+        mtu: ATT MTU of the connection, bytes.
+        rate_hz: True sampling rate, set by its crystal, Hz.
+        battery_percent: Battery level that it reports, percent.
 
     Attributes:
-        mtu: May be set at a new connection.
+        mtu: ATT MTU, bytes; may be set for a new connection.
         streaming: Whether the ECG runs.
         name: Local name in its advertisements.
     """
@@ -58,33 +58,33 @@ class VirtualPolar:
 
     @property
     def gatt(self) -> BleProfile:
-        """Its service and characteristics."""
+        """Return its service and characteristics."""
         assert DEVICE.profile.ble is not None
         return DEVICE.profile.ble
 
     @property
     def frame_samples(self) -> int:
-        """Samples of a frame at this MTU: 73 at 232, 19 at 70."""
+        """Return the samples per frame at this MTU: 73 at 232, 19 at 70."""
         return max(0, (min(self.mtu, MAX_MTU) - 3 - 10) // 3)
 
     def read(self, channel: str) -> bytes:
-        """The value of a characteristic."""
+        """Return the value of a characteristic."""
         return {CONTROL_CHANNEL: FEATURES, BATTERY_CHANNEL: bytes((self.battery_percent,))}.get(channel, b"")
 
     def write(self, channel: str, data: bytes) -> list[tuple[str, bytes]]:
-        """Takes a command.
+        """Handle a command.
 
         Returns:
-            What it indicates or notifies in answer: channel and bytes.
+            Its indications or notifications in answer: channel and bytes.
         """
         if channel != CONTROL_CHANNEL or len(data) == 0:
             return []
         return [(CONTROL_CHANNEL, self._answer(data))]
 
     def notifications(self, samples_uv: NDArray[np.int32]) -> Iterator[tuple[str, bytes]]:
-        """Takes the next samples of the heart, in microvolts, and gives the frames that are full.
+        """Take the next samples of the heart, in microvolts, and yield the full frames.
 
-        The clock goes on whether or not the stream runs; what is measured while it does not run is not sent.
+        The clock runs in any case; samples taken while the stream is off are not sent.
         """
         values = np.asarray(samples_uv, dtype=np.int32)
         if not self.streaming:
@@ -100,25 +100,25 @@ class VirtualPolar:
 
     @property
     def clock_ns(self) -> int:
-        """Its clock at the last sample taken."""
+        """Return its clock at the last sample taken, ns."""
         return self._clock_ns + round((self._taken - 1) * 1e9 / self.rate_hz)
 
     def heart_rate(self, bpm: int, rr_ms: tuple[int, ...] = ()) -> tuple[str, bytes]:
-        """A notification of the heart rate service; as the real one, it does not tell contact."""
+        """Return a notification of the heart rate service; like a real strap, it does not report contact."""
         intervals = b"".join(round(rr * 1024 / 1000).to_bytes(2, "little") for rr in rr_ms)
         return HEART_RATE_CHANNEL, bytes((0x10, bpm)) + intervals
 
     def end_stream(self) -> tuple[str, bytes]:
-        """It ends the ECG by itself, and says so."""
+        """End the ECG from the strap's side; return its message."""
         self._stop()
         return CONTROL_CHANNEL, bytes((pmd.STOPPED, pmd.ECG))
 
     def disconnect(self) -> None:
-        """The connection ends; the clock goes on."""
+        """End the connection; the clock keeps running."""
         self._stop()
 
     def power_cycle(self) -> None:
-        """It loses power: the clock begins anew."""
+        """Cut its power: the clock restarts."""
         self._stop()
         self._taken = 0
 

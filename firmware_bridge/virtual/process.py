@@ -1,9 +1,9 @@
 """A virtual patch as a process behind a pseudo-terminal, and how to start and stop one.
 
 The port is a symbolic link with a stable name. Unplugging closes the pseudo-terminal and removes the link; replugging
-makes a new one and sets the link anew, in one step, as udev does for ``/dev/serial/by-id``. The process takes commands
-on its standard input, one a line: a fault schedule (times from now) or ``quit``. At its end it prints its account as
-one line of JSON. When its input is a pipe and ends, whoever started it is gone, and it ends too.
+makes a new one and replaces the link atomically, as udev does for ``/dev/serial/by-id``. The process reads commands on
+its standard input, one per line: a fault schedule (times from now) or ``quit``. At its end it prints its account as one
+line of JSON. If its input is a pipe that closes, its parent is gone, and it ends too.
 """
 
 from __future__ import annotations
@@ -42,20 +42,20 @@ from firmware_bridge.virtual.faults import FaultSchedule
 from firmware_bridge.virtual.patch import PatchConfig, VirtualPatch
 
 BACKLOG_MAX = 1 << 16
-"""Bytes that wait for a host that does not read; then the oldest connection's rest is thrown away with the link."""
+"""Bytes that wait for a host that does not read; what the host never reads is discarded on unplugging."""
 STEP_S = 0.005
-"""How often the process looks at its clock."""
+"""Time between two looks at the clock, in seconds."""
 DRAIN_S = 0.5
-"""How long an unplug waits for the host to read what was sent, so that the account stays exact."""
+"""Time that an unplug waits for the host to read what was sent, so that the account stays exact, in seconds."""
 READY_S = 60.0
-"""How long a start may take: 12 s were seen on a busy, emulated Cortex-A53."""
+"""Time that a start may take, in seconds: a busy, emulated Cortex-A53 needed 12 s."""
 
 
 class PtyPort:
     """A serial port made of a pseudo-terminal, under a stable name.
 
     Args:
-        link: The name; a symbolic link is made there.
+        link: Name of the port, created as a symbolic link.
     """
 
     def __init__(self, link: Path) -> None:
@@ -64,28 +64,28 @@ class PtyPort:
         self._backlog = bytearray()
 
     def plug(self) -> None:
-        """Makes a new terminal and points the name at it.
+        """Make a new terminal and points the name at it.
 
         Raises:
-            LinkError: Something that is no symbolic link has that name.
+            LinkError: The name exists and is not a symbolic link.
         """
         if self._link.exists() and not self._link.is_symlink():
-            raise LinkError(f"{self._link} exists and is no symbolic link", "choose another name for the port")
+            raise LinkError(f"{self._link} exists and is not a symbolic link", "choose another name for the port")
         self._master, self._slave = os.openpty()
         # Held open, so that the terminal stays raw (and does not echo) while no host has it.
         tty.setraw(self._slave)
         os.set_blocking(self._master, False)
-        beside = self._link.with_name(f".{self._link.name}.{os.getpid()}")
+        temporary = self._link.with_name(f".{self._link.name}.{os.getpid()}")
         with suppress(FileNotFoundError):
-            beside.unlink()
+            temporary.unlink()
         try:
-            beside.symlink_to(os.ttyname(self._slave))
-            beside.replace(self._link)
+            temporary.symlink_to(os.ttyname(self._slave))
+            temporary.replace(self._link)
         except OSError as error:
             raise LinkError(f"cannot make the port {self._link}: {error.strerror}", "its folder must exist") from None
 
     def unplug(self) -> None:
-        """Waits until the host has read what was sent, then takes the terminal away."""
+        """Wait until the host has read what was sent, then remove the terminal."""
         if self._master < 0:
             return
         end = time.monotonic() + DRAIN_S
@@ -100,13 +100,13 @@ class PtyPort:
         self._master = self._slave = -1
 
     def write(self, data: bytes) -> None:
-        """Sends, as far as the host reads."""
+        """Send as much as the host reads; the rest waits."""
         if self._master >= 0:
             self._backlog += data
             self.flush()
 
     def flush(self) -> None:
-        """Sends what waits."""
+        """Send the bytes that wait."""
         while self._backlog and self._master >= 0:
             try:
                 del self._backlog[: os.write(self._master, self._backlog)]
@@ -115,11 +115,11 @@ class PtyPort:
 
     @property
     def full(self) -> bool:
-        """Whether a host that does not read has filled everything."""
+        """Return whether the host does not read and all buffers are full."""
         return len(self._backlog) >= BACKLOG_MAX
 
     def read(self, timeout_s: float) -> bytes:
-        """What the host sent, waiting for it at most so long."""
+        """Return the bytes from the host, after waiting for at most ``timeout_s``."""
         if self._master < 0:
             time.sleep(timeout_s)
             return b""
@@ -136,13 +136,13 @@ class PtyPort:
 
 
 def serve(patch: VirtualPatch, link: Path, speed: float, seconds: float) -> None:
-    """Runs a patch behind a port until its signal, the time or the standard input ends.
+    """Run a patch behind a port until its signal, the time or the standard input ends.
 
     Args:
         patch: The patch.
         link: Name of the port.
         speed: Factor of real time.
-        seconds: Seconds of signal; infinite for no end.
+        seconds: Duration of the signal, seconds; infinite for no limit.
     """
     port = PtyPort(link)
     port.plug()
@@ -152,7 +152,7 @@ def serve(patch: VirtualPatch, link: Path, speed: float, seconds: float) -> None
     try:
         while not patch.finished and patch.time_s < seconds and commands.take():
             now_s = (time.monotonic() - start) * speed
-            # While the host does not read, the patch waits with it: a frame cut in two could not be accounted for.
+            # While the host does not read, the patch waits too: a frame cut in two could not be accounted for.
             for emission in patch.advance(now_s) if not port.full else ():
                 if emission.up is None:
                     port.write(emission.data)
@@ -174,7 +174,7 @@ def serve(patch: VirtualPatch, link: Path, speed: float, seconds: float) -> None
 
 
 class _Commands:
-    """The standard input, a command a line."""
+    """Commands on the standard input, one per line."""
 
     def __init__(self, patch: VirtualPatch) -> None:
         self._patch = patch
@@ -184,7 +184,7 @@ class _Commands:
         self._ends = self._open and stat.S_ISFIFO(os.fstat(sys.stdin.fileno()).st_mode)
 
     def take(self) -> bool:
-        """Obeys what is there; ``False`` when it is time to end."""
+        """Execute the waiting commands; return ``False`` when it is time to end."""
         if not (self._open and select.select([sys.stdin], [], [], 0)[0]):
             return True
         data = os.read(sys.stdin.fileno(), 4096)
@@ -204,14 +204,14 @@ class _Commands:
 
 
 class VirtualProcess:
-    """A virtual patch in a process of its own.
+    """A virtual patch in a separate process.
 
     Args:
-        link: Name of the port to make.
-        arguments: As on the command line of ``python -m firmware_bridge.virtual``, without ``--link``.
+        link: Name of the port to create.
+        arguments: Command-line arguments of ``python -m firmware_bridge.virtual``, without ``--link``.
 
     Raises:
-        LinkError: It did not start; the message has its reason.
+        LinkError: The process did not start; the message has its reason.
     """
 
     def __init__(self, link: Path, *arguments: str) -> None:
@@ -226,7 +226,7 @@ class VirtualProcess:
             stderr=subprocess.PIPE,
             text=True,
             env={**os.environ, "PYTHONPATH": path},
-            # Ctrl-C is meant for the program that reads; this one ends when its input does.
+            # Ctrl-C is meant for the program that reads; this one ends when its input closes.
             start_new_session=True,
         )
         self._account: dict[str, int] | None = None
@@ -239,17 +239,17 @@ class VirtualProcess:
             raise LinkError(f"the virtual patch did not start: {last[0]}")
 
     def command(self, text: str) -> None:
-        """Sends faults, their times counted from now, such as ``unplug@0:5``."""
+        """Send faults with times counted from now, such as ``unplug@0:5``."""
         assert self._process.stdin is not None
         self._process.stdin.write(text + "\n")
         self._process.stdin.flush()
 
     def wait(self, timeout_s: float = 60.0) -> dict[str, int]:
-        """Waits until the patch's own end; gives its account."""
+        """Wait until the patch ends; return its account."""
         return self._end("", timeout_s)
 
     def stop(self, timeout_s: float = 10.0) -> dict[str, int]:
-        """Ends it; gives its account (`virtual.GroundTruth`). May be called twice."""
+        """End the patch; return its account (`virtual.GroundTruth`). May be called twice."""
         return self._end("quit\n", timeout_s)
 
     def _end(self, last: str, timeout_s: float) -> dict[str, int]:
@@ -278,11 +278,11 @@ class VirtualProcess:
 
 
 def signal_of(options: argparse.Namespace) -> tuple[Signal, float]:
-    """The signal that the options of ``add_patient`` ask for, and its rate in Hz.
+    """Return the signal that the options of ``add_patient`` describe, and its sampling rate in Hz.
 
     Raises:
-        AnyEcgError: It cannot be had.
-        ValueError: A number is none, or impossible.
+        AnyEcgError: The signal cannot be created.
+        ValueError: A number is malformed or impossible.
     """
     if getattr(options, "signal", "ecg") != "ecg":
         return _calibrator(options), options.fs
@@ -305,11 +305,11 @@ def _calibrator(options: argparse.Namespace) -> Signal:
 
 
 def add_calibrator(parser: argparse.ArgumentParser) -> None:
-    """Options for a bench: what is applied instead of a heart, and what the board does to it."""
-    parser.add_argument("--signal", choices=("ecg", *KINDS), default="ecg", help="a calibrator instead of a heart")
-    parser.add_argument("--amplitude-mv", type=float, default=1.0, help="of the calibrator, lowest to highest")
-    parser.add_argument("--hz", type=float, default=10.0, help="of the calibrator's sine")
-    parser.add_argument("--board-gain", type=float, default=1.0, help="of the calibrator's board; negative: swapped")
+    """Add the options of a bench test: the signal applied instead of a heart, and the board's effect on it."""
+    parser.add_argument("--signal", choices=("ecg", *KINDS), default="ecg", help="test signal instead of a heart")
+    parser.add_argument("--amplitude-mv", type=float, default=1.0, help="calibrator: highest minus lowest value, mV")
+    parser.add_argument("--hz", type=float, default=10.0, help="calibrator: frequency of the sine, Hz")
+    parser.add_argument("--board-gain", type=float, default=1.0, help="calibrator: board gain; negative if swapped")
     parser.add_argument("--board-offset-mv", type=float, default=0.0)
     parser.add_argument("--board-highpass-hz", type=float, default=0.0)
     parser.add_argument("--board-lowpass-hz", type=float, default=0.0)
@@ -317,16 +317,16 @@ def add_calibrator(parser: argparse.ArgumentParser) -> None:
 
 
 def add_patient(parser: argparse.ArgumentParser) -> None:
-    """Options that say what is measured, and the port's name."""
-    parser.add_argument("--link", type=Path, required=True, help="name of the port to make")
-    parser.add_argument("--recording", type=Path, help="CSV or .npy of millivolts, at the patch's rate")
+    """Add the options for the signal and the port's name."""
+    parser.add_argument("--link", type=Path, required=True, help="name of the port to create")
+    parser.add_argument("--recording", type=Path, help="CSV or .npy file in millivolts, at the patch's rate")
     parser.add_argument("--column", type=int, default=0)
-    parser.add_argument("--loop", action="store_true", help="begin the recording anew at its end")
+    parser.add_argument("--loop", action="store_true", help="repeat the recording when it ends")
     parser.add_argument("--hr", type=float, default=70.0)
     parser.add_argument("--potassium", type=float, default=NORMAL_K, help="mmol/L")
     parser.add_argument("--calcium", type=float, default=NORMAL_CA, help="mmol/L")
-    parser.add_argument("--noise", type=float, default=1.0, help="factor; 0 for none")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a parameter of the ECG")
+    parser.add_argument("--noise", type=float, default=1.0, help="factor of the usual noise; 0 for none")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="ECG parameter")
     parser.add_argument("--seed", type=int, default=1)
 
 
@@ -334,23 +334,23 @@ def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser("anyecg virtual-patch", __doc__.partition("\n")[0])
     add_patient(parser)
     add_calibrator(parser)
-    parser.add_argument("--c", action="store_true", help="the example patch in C, compiled here; see docs/firmware.md")
+    parser.add_argument("--c", action="store_true", help="run the example patch in C, see docs/firmware.md")
     parser.add_argument("--fs", type=float, default=250.0, help="sampling rate, Hz")
     parser.add_argument("--bits", type=int, choices=(16, 24), default=16)
-    parser.add_argument("--nv", type=int, default=1000, help="nanovolts a count; 0 hides the scale")
-    parser.add_argument("--frame-s", type=float, default=0.1, help="seconds in a frame")
-    parser.add_argument("--ring-s", type=float, default=0.0, help="seconds it keeps to send again on request")
-    parser.add_argument("--faults", default="", help="such as 'drop=0.01;unplug@30:5;restart@90'")
+    parser.add_argument("--nv", type=int, default=1000, help="nanovolts per count; 0 hides the scale")
+    parser.add_argument("--frame-s", type=float, default=0.1, help="duration of a frame, s")
+    parser.add_argument("--ring-s", type=float, default=0.0, help="seconds of samples it keeps to resend on request")
+    parser.add_argument("--faults", default="", help="fault schedule, such as 'drop=0.01;unplug@30:5;restart@90'")
     parser.add_argument("--speed", type=float, default=1.0, help="factor of real time")
     parser.add_argument("--seconds", type=float, default=float("inf"))
     return parser
 
 
 def run(arguments: list[str] | None = None) -> int:
-    """Command line of the virtual patch.
+    """Run the virtual patch.
 
     Raises:
-        AnyEcgError: Anything that is wrong, in one line.
+        AnyEcgError: Any failure, in one line.
     """
     options = _parser().parse_args(arguments)
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -362,6 +362,6 @@ def run(arguments: list[str] | None = None) -> int:
         source, fs_hz = signal_of(options)
         config = PatchConfig(fs_hz, options.frame_s, options.bits, options.nv, ring_s=options.ring_s)
     except ValueError as error:
-        raise UsageError(f"the virtual patch cannot be made: {error}") from None
+        raise UsageError(f"the virtual patch cannot be created: {error}") from None
     serve(VirtualPatch(source, config, faults, options.seed), options.link, options.speed, options.seconds)
     return 0

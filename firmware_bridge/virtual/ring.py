@@ -1,4 +1,4 @@
-"""What a virtual patch keeps: its newest frames, to send them again; and the account of what crossed the link."""
+"""The newest frames of a virtual patch, kept to be resent, and the account of what crossed the link."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, fields
 from firmware_bridge.wire.messages import Ack, AckCode, Data, Flags, MessageType
 
 KeptFrame = tuple[Data, Flags, int]
-"""Message, flags and tick of a frame, its index unwrapped."""
+"""Message, flags and tick of a frame, with its index unwrapped."""
 _HALF = 1 << 31
 _WRAP = 1 << 32
 
@@ -19,7 +19,7 @@ class FrameRing:
     """The newest frames, sent or not.
 
     Args:
-        frames: How many; 0 for none, and requests are then refused.
+        frames: Number of frames kept; 0 for none, and requests are then refused.
     """
 
     def __init__(self, frames: int) -> None:
@@ -27,29 +27,29 @@ class FrameRing:
         self._next = self._end = 0
 
     def put(self, message: Data, flags: Flags, tick: int) -> None:
-        """Keeps a frame; the oldest one goes."""
+        """Keep a frame and drop the oldest."""
         self._kept.append((message, flags, tick))
 
     def clear(self) -> None:
-        """Forgets everything: the patch boots."""
+        """Forget everything: the patch boots."""
         self._kept.clear()
         self.stop()
 
     def stop(self) -> None:
-        """Answers no more: the host is gone or wants no more."""
+        """Stop resending: the host is gone or sent STOP."""
         self._next = self._end = 0
 
     def request(self, index: int, count: int, newest: int, *, streaming: bool) -> Ack:
-        """Takes a request for samples; it takes the place of an earlier one.
+        """Handle a request for samples; it replaces an earlier one.
 
         Args:
-            index: First sample, modulo 2**32.
-            count: How many.
-            newest: Index of the next sample that will be taken, unwrapped.
-            streaming: Whether the host has said START.
+            index: Index of the first sample, modulo 2**32.
+            count: Number of samples.
+            newest: Index of the next sample to be taken, unwrapped.
+            streaming: Whether the host has sent START.
 
         Returns:
-            The answer. Its index is the first sample that will come, or the end of the request where none will.
+            The answer. Its index is the first sample that will be sent, or the end of the request if none will.
         """
         if not self._kept.maxlen:
             return Ack(MessageType.RESEND, AckCode.UNSUPPORTED)
@@ -63,7 +63,7 @@ class FrameRing:
         return Ack(MessageType.RESEND, AckCode.OK, index=self._next)
 
     def answer(self, frames: int) -> Iterator[KeptFrame]:
-        """At most so many frames of what was asked for and is still there, oldest first."""
+        """Yield at most ``frames`` of the requested frames that are still kept, oldest first."""
         for message, flags, tick in list(self._kept):
             if frames <= 0 or message.index >= self._end:
                 return
@@ -75,7 +75,7 @@ class FrameRing:
 
 @dataclass(slots=True)
 class GroundTruth:
-    """What really happened. A sound decoder agrees with ``delivered_*``, ``lost_samples`` and ``boots_heard``."""
+    """What really happened. A correct decoder agrees with ``delivered_*``, ``lost_samples`` and ``boots_heard``."""
 
     frames_made: int = 0
     frames_dropped: int = 0
@@ -87,17 +87,17 @@ class GroundTruth:
     delivered_frames: int = 0
     delivered_samples: int = 0
     delivered_crc32: int = 0
-    """CRC-32 over all samples as int32 little-endian that were delivered before any later one, in order."""
+    """CRC-32 over all samples, as int32 little-endian, delivered before any later one, in order."""
     lost_samples: int = 0
-    """Samples missing before a frame of the same boot that was delivered later: all a receiver can know of."""
+    """Samples missing before a later delivered frame of the same boot: all that a receiver can notice."""
     resent_samples: int = 0
     """Samples that were missing and were delivered after later ones."""
     unknowable_samples: int = 0
-    """Samples lost at the end of a boot, or of the run."""
+    """Samples lost at the end of a boot or of the run."""
     leadoff_samples: int = 0
     restarts: int = 0
     boots_heard: int = 0
-    """Boots of which a HELLO was delivered: a receiver sees one restart less than that."""
+    """Boots with a delivered HELLO: a receiver sees one restart less than that."""
     unplugs: int = 0
     host_bytes: int = 0
     host_errors: int = 0
@@ -105,34 +105,34 @@ class GroundTruth:
     _missing: list[tuple[int, int]] = field(default_factory=list)
 
     def account(self, index: int) -> dict[str, int]:
-        """The numbers so far, where the next sample is ``index``."""
+        """Return the numbers so far, where ``index`` is that of the next sample."""
         out = {f.name: getattr(self, f.name) for f in fields(self) if f.name[0] != "_"}
         out["unknowable_samples"] += index - self._heard
         return out
 
     def boot(self, index: int) -> None:
-        """The sample count begins at ``index``."""
+        """Record a boot: the sample count begins at ``index``."""
         self._heard = index
         self._missing.clear()
 
     def power_off(self, index: int) -> None:
-        """What was not delivered before ``index`` is lost, and nobody can know."""
+        """Record a loss of power: undelivered samples before ``index`` are lost without a receiver noticing."""
         self.restarts += 1
         self.unknowable_samples += index - self._heard
 
     def delivered(self, data: Data | None, *, gaps_close: bool = False) -> None:
-        """A frame left the patch whole.
+        """Record a frame that left the patch undamaged.
 
         Args:
-            data: Its samples; ``None`` where it was no DATA.
-            gaps_close: The receiver waits for samples that are missing, so a late frame is not a lost one.
+            data: Its samples; ``None`` for any message but DATA.
+            gaps_close: Whether the receiver waits for missing samples, so that a late frame is not a lost one.
         """
         if data is None:
             return
         start, end = data.index, data.index + len(data.samples)
         if start < self._heard:
             if gaps_close:
-                self._made_good(start, end)
+                self._recovered(start, end)
             return
         if start > self._heard:
             self.lost_samples += start - self._heard
@@ -142,7 +142,7 @@ class GroundTruth:
         self.delivered_samples += end - start
         self.delivered_crc32 = zlib.crc32(data.samples.astype("<i4").tobytes(), self.delivered_crc32)
 
-    def _made_good(self, start: int, end: int) -> None:
+    def _recovered(self, start: int, end: int) -> None:
         for at, (low, high) in enumerate(self._missing):
             if low <= start and end <= high:
                 self._missing[at : at + 1] = [r for r in ((low, start), (end, high)) if r[0] < r[1]]

@@ -1,8 +1,8 @@
-"""Frames on a byte stream: COBS, a zero byte as delimiter, CRC-16/XMODEM. Sans-IO; never raises on what it is fed.
+"""Frames on a byte stream: COBS, a zero byte as delimiter, CRC-16/XMODEM. Sans-IO; never raises on any input.
 
 On the wire: ``COBS(body || crc16_be) 00``. A frame (body and CRC) has at most 253 bytes, so that its COBS form has
 exactly one byte more, never holds a full 254-byte group, and the whole code word stays inside the 2048 bits for which
-CRC-16 keeps its distance (Koopman's tables). A sender puts one extra ``00`` before its first frame: it closes whatever
+CRC-16 keeps its distance (Koopman's tables). A sender puts one extra ``00`` before its first frame: it closes any
 text a boot loader left on the line. Empty frames (two delimiters in a row) mean nothing.
 """
 
@@ -15,21 +15,21 @@ from enum import StrEnum
 from firmware_bridge.errors import LocalProtocolError
 
 DELIMITER = 0x00
-"""Ends every frame; COBS keeps it out of the frame itself, so a receiver is in step again at the next one."""
+"""Ends every frame; COBS keeps it out of the frame itself, so a receiver resynchronises at the next one."""
 CRC_BYTES = 2
 """CRC-16/XMODEM: polynomial 0x1021, start 0, no reflection, most significant byte first."""
 ENCODED_MAX = 254
-"""Bytes of a COBS-coded frame without its delimiter. One byte below the length that needs a second group."""
+"""Bytes of a COBS-coded frame without its delimiter: one below the length that needs a second group."""
 FRAME_MAX = ENCODED_MAX - 1
 """Bytes of a frame before COBS: body and CRC."""
 BODY_MAX = FRAME_MAX - CRC_BYTES
 """Bytes of a body: header and payload."""
 SKIP_REPORT_BYTES = 4096
-"""A stream without any delimiter (wrong baud rate, plain text) is reported each time this much was thrown away."""
+"""Bytes without any delimiter (wrong baud rate, plain text) after which they are reported and discarded."""
 
 
 class FrameFault(StrEnum):
-    """Why bytes between two delimiters are not a frame."""
+    """Reason why bytes between two delimiters are not a frame."""
 
     TOO_LONG = "too_long"
     COBS = "cobs"
@@ -39,12 +39,12 @@ class FrameFault(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FrameError:
-    """Bytes that were thrown away.
+    """Bytes that were discarded.
 
     Attributes:
-        fault: Why.
-        size: How many bytes, the delimiter not counted.
-        synced: Whether a good frame was seen before. ``False`` is what boot text looks like.
+        fault: Reason.
+        size: Number of bytes, without the delimiter.
+        synced: Whether a valid frame came before. ``False`` is typical of boot text.
     """
 
     fault: FrameFault
@@ -53,12 +53,12 @@ class FrameError:
 
 
 def crc16(data: bytes | bytearray | memoryview) -> int:
-    """CRC-16/XMODEM of some bytes (check value of ``b"123456789"`` is 0x31C3)."""
+    """Return the CRC-16/XMODEM of some bytes (check value of ``b"123456789"`` is 0x31C3)."""
     return binascii.crc_hqx(data, 0)
 
 
 def cobs_encode(frame: bytes) -> bytes:
-    """COBS form of at most 253 bytes, without a delimiter; always one byte longer (Cheshire & Baker 1999)."""
+    """Encode at most 253 bytes in COBS, without a delimiter; always one byte longer (Cheshire & Baker 1999)."""
     if len(frame) > FRAME_MAX:
         raise LocalProtocolError(f"a frame of {len(frame)} bytes is too long: at most {FRAME_MAX} are allowed")
     out = bytearray()
@@ -69,7 +69,7 @@ def cobs_encode(frame: bytes) -> bytes:
 
 
 def cobs_decode(coded: bytes | bytearray) -> bytes | None:
-    """The bytes behind a COBS form without zero bytes, or ``None`` where a code points past the end."""
+    """Decode a COBS form without zero bytes; return ``None`` if a code points past the end."""
     out = bytearray()
     at, end = 0, len(coded)
     while at < end:
@@ -84,7 +84,7 @@ def cobs_decode(coded: bytes | bytearray) -> bytes | None:
 
 
 def encode_frame(body: bytes) -> bytes:
-    """One frame ready to send, with its delimiter.
+    """Return one frame ready to send, with its delimiter.
 
     Args:
         body: Header and payload, 1 to 251 bytes.
@@ -98,11 +98,11 @@ def encode_frame(body: bytes) -> bytes:
 
 
 class FrameDecoder:
-    """Cuts a byte stream into frames. Any split of the stream gives the same results; memory is bounded.
+    """Splits a byte stream into frames. Any split of the stream gives the same results; memory is bounded.
 
     Attributes:
-        frames: Good frames so far.
-        errors: Thrown-away pieces so far.
+        frames: Number of valid frames so far.
+        errors: Number of discarded pieces so far.
         error_bytes: Bytes in them.
     """
 
@@ -116,7 +116,7 @@ class FrameDecoder:
         self._synced = False
 
     def feed(self, data: bytes) -> list[bytes | FrameError]:
-        """Takes the next bytes; gives the bodies of the frames they complete and an error for each broken one."""
+        """Decode the next bytes; return the bodies of the frames they complete and an error for each broken one."""
         out: list[bytes | FrameError] = []
         at = 0
         while True:
@@ -128,7 +128,7 @@ class FrameDecoder:
             at = end + 1
 
     def reset(self) -> list[bytes | FrameError]:
-        """Forgets a half frame, as after a lost connection; it is counted and given back as an error."""
+        """Discard an incomplete frame, as after a lost connection; it is counted and returned as an error."""
         out: list[bytes | FrameError] = []
         if self._skipping:
             self._close(out)
@@ -147,7 +147,7 @@ class FrameDecoder:
             self._held.clear()
         else:
             self._skipped += len(piece)
-        # Fixed portions, so that the report does not depend on how the bytes were cut.
+        # Fixed portions, so that the report does not depend on how the bytes were split.
         while self._skipped >= SKIP_REPORT_BYTES:
             out.append(self._fail(FrameFault.TOO_LONG, SKIP_REPORT_BYTES))
             self._skipped -= SKIP_REPORT_BYTES
@@ -167,7 +167,7 @@ class FrameDecoder:
             return self._fail(FrameFault.COBS, len(coded))
         if len(frame) <= CRC_BYTES:
             return self._fail(FrameFault.SHORT, len(coded))
-        # The remainder over body and CRC together is zero exactly when they agree.
+        # The remainder over body and CRC together is zero exactly if they agree.
         if crc16(frame) != 0:
             return self._fail(FrameFault.CRC, len(coded))
         self.frames += 1

@@ -1,4 +1,4 @@
-"""What the messages of the kit's own patch protocol say; how they stand in a frame is in ``messages``."""
+"""The messages of the kit's own patch protocol; ``messages`` defines their encoding."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SUPPORTED = (1, 1)
 
 
 class MessageType(IntEnum):
-    """Second byte of a message. Below 0x80 the patch speaks, from 0x80 the host."""
+    """Second byte of a message: below 0x80 from the patch, from 0x80 on from the host."""
 
     HELLO = 0x01
     DATA = 0x02
@@ -27,7 +27,7 @@ class MessageType(IntEnum):
     START = 0x82
     STOP = 0x83
     RESEND = 0x84
-    """Asks for samples again. A patch that keeps none answers ACK with UNSUPPORTED."""
+    """Requests samples again. A patch that keeps none answers ACK with UNSUPPORTED."""
 
 
 class Flags(IntFlag):
@@ -36,26 +36,26 @@ class Flags(IntFlag):
     NONE = 0
     LEAD_OFF = 0x01
     OVERRUN = 0x02
-    """The firmware lost samples just before this frame; the index says how many."""
+    """The firmware lost samples just before this frame; the index shows how many."""
     SATURATED = 0x04
     RESENT = 0x08
-    """An answer to RESEND."""
+    """The frame answers a RESEND."""
 
 
 class SampleFormat(IntEnum):
-    """How samples stand in DATA; two's complement, least significant byte first."""
+    """Encoding of the samples in DATA; two's complement, least significant byte first."""
 
     INT16 = 1
     INT24 = 2
 
     @property
     def width(self) -> int:
-        """Bytes a sample."""
+        """Return the bytes per sample."""
         return 2 if self is SampleFormat.INT16 else 3
 
 
 class AckCode(IntEnum):
-    """What became of a command."""
+    """Result of a command."""
 
     OK = 0
     UNSUPPORTED = 1
@@ -65,7 +65,7 @@ class AckCode(IntEnum):
 
 
 class HelloTag(IntEnum):
-    """Tags of the texts in HELLO's tail (UTF-8)."""
+    """Tags of the texts at the end of HELLO (UTF-8)."""
 
     KIND = 1
     DEVICE_ID = 2
@@ -75,7 +75,7 @@ class HelloTag(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """The nine bytes that every message starts with (the type stands in the message's class)."""
+    """The nine bytes at the start of every message (the class of the message gives the type)."""
 
     version: int = PROTOCOL
     flags: Flags = Flags.NONE
@@ -84,29 +84,29 @@ class Header:
 
 
 DEFAULT_HEADER = Header()
-"""No flags, seq and tick 0: what the host sends."""
+"""Header of the host's messages: no flags, seq and tick 0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hello:
-    """The patch describes itself: at boot, on request, and about every 10 s while it streams.
+    """Description of the patch: sent at boot, on request, and about every 10 s while it streams.
 
     Attributes:
-        boot_id: Random at each boot, so that a restart is certain.
-        tick_hz: Rate of the tick counter.
+        boot_id: Random number drawn at each boot, so that a restart is certain.
+        tick_hz: Rate of the tick counter, Hz.
         fs_num: Nominal sampling rate, numerator, Hz.
         fs_den: Its denominator.
-        nv_num: Nanovolts per count, numerator; 0 where the scale is unknown. A fraction because whole nanovolts are
-            up to 2 % off for a 24-bit converter.
+        nv_num: Nanovolts per count, numerator; 0 if the scale is unknown. A fraction, because whole nanovolts are up
+            to 2 % off for a 24-bit converter.
         nv_den: Its denominator.
-        band_low_mhz: Lower -3 dB corner of the front end in millihertz; 0 unknown.
-        band_high_mhz: Upper -3 dB corner in millihertz; 0 unknown.
+        band_low_mhz: Lower -3 dB corner of the analog front end, millihertz; 0 if unknown.
+        band_high_mhz: Upper -3 dB corner, millihertz; 0 if unknown.
         index: Index of the first sample of the next DATA frame.
-        sample_bits: Resolution of the converter.
-        proto_min: Lowest protocol version that the patch speaks.
-        proto_max: Highest.
-        texts: By tag, see ``HelloTag``; unknown tags are left out.
-        ring_samples: Newest samples that the patch keeps for RESEND; 0 where it keeps none.
+        sample_bits: Resolution of the converter, bits.
+        proto_min: Lowest protocol version that the patch supports.
+        proto_max: Highest protocol version that the patch supports.
+        texts: Texts by tag, see ``HelloTag``; unknown tags are left out.
+        ring_samples: Number of newest samples that the patch keeps for RESEND; 0 if it keeps none.
     """
 
     boot_id: int
@@ -126,18 +126,18 @@ class Hello:
 
     @property
     def fs_hz(self) -> float:
-        """Nominal sampling rate."""
+        """Return the nominal sampling rate, Hz."""
         return self.fs_num / self.fs_den
 
     @property
     def lsb_mv(self) -> float | None:
-        """Millivolts per count; ``None`` where the patch does not know its scale."""
+        """Return the millivolts per count; ``None`` if the patch does not know its scale."""
         return self.nv_num / self.nv_den * 1e-6 if self.nv_num and self.nv_den else None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Data:
-    """Consecutive samples, counts, shape ``(n,)`` int32, 1 to 117 (int16) or 78 (int24) of them."""
+    """Consecutive samples, counts, shape ``(n,)`` int32; 1 to 117 (int16) or 78 (int24) of them."""
 
     index: int
     boot: int
@@ -147,7 +147,7 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """How the patch is; about once a minute. ``dropped`` counts frames that the firmware could not send."""
+    """State of the patch, about once a minute; ``dropped`` counts frames that the firmware could not send."""
 
     battery_percent: int | None
     battery_mv: int
@@ -157,7 +157,7 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Ack:
-    """Answer to a command. ``index``, only to RESEND: the first sample that comes; what lies before it is gone."""
+    """Answer to a command. ``index``, for RESEND only: the first sample that follows; earlier ones are gone."""
 
     command: int
     code: int
@@ -167,7 +167,7 @@ class Ack:
 
 @dataclass(frozen=True, slots=True)
 class HelloRequest:
-    """The host asks for HELLO and says which versions it reads."""
+    """Request of the host for HELLO, with the versions that it reads."""
 
     proto_min: int = SUPPORTED[0]
     proto_max: int = SUPPORTED[1]
@@ -175,19 +175,19 @@ class HelloRequest:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The host chooses a version and asks for DATA on this link."""
+    """Command of the host that chooses a version and requests DATA on this link."""
 
     version: int = PROTOCOL
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """The host wants no more DATA."""
+    """Command of the host that ends DATA."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resend:
-    """The host asks for samples again; a new request takes the place of one that is still being answered."""
+    """Request of the host for samples again; a new request replaces one that is still being answered."""
 
     index: int
     count: int
@@ -198,20 +198,20 @@ Message = Hello | Data | Status | Ack | HelloRequest | Start | Stop | Resend
 
 @dataclass(frozen=True, slots=True)
 class WrongVersion:
-    """A sound frame of a version that this code does not read."""
+    """A valid frame of a version that this code does not read."""
 
     version: int
 
 
 @dataclass(frozen=True, slots=True)
 class UnknownType:
-    """A sound frame of a type that this version does not know; to be skipped and counted."""
+    """A valid frame of a type that this version does not know; the receiver skips and counts it."""
 
     type: int
 
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """A sound frame whose content contradicts itself."""
+    """A valid frame whose content contradicts itself."""
 
     reason: str

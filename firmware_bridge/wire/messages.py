@@ -1,8 +1,8 @@
-"""The messages of the kit's own patch protocol, version 1: what stands in a frame. Sans-IO, little-endian.
+"""The messages of the kit's own patch protocol, version 1: the content of a frame. Sans-IO, little-endian.
 
-Every message starts with the same nine bytes, and every layout is fixed, so that a C99 twin is a struct with offsets
-and no allocation. Only HELLO has a tail of tag-length-value entries, for strings and what later versions add: a
-receiver skips tags it does not know. CBOR was weighed and left out: a parser on both sides for twelve numbers.
+Every message starts with the same nine bytes, and every layout is fixed, so that the C99 counterpart is a struct with
+offsets and without allocation. Only HELLO ends with tag-length-value entries, for strings and later additions; a
+receiver skips unknown tags. CBOR was considered and rejected: it needs a parser on both sides for twelve numbers.
 ``docs/wire-protocol.md`` is the specification; byte offsets there and the ``struct`` formats here are the same.
 """
 
@@ -97,40 +97,40 @@ INDEX = struct.Struct("<I")
 RANGE_HEAD = struct.Struct("<II")
 """index u32, count u32."""
 UNKNOWN_PERCENT = 255
-"""Battery percent of a patch that cannot measure it."""
+"""Battery percentage of a patch that cannot measure it."""
 INT24_MIN, INT24_MAX = -(1 << 23), (1 << 23) - 1
 RING_TAG = 5
-"""Tag in HELLO's tail of a u32: the newest samples that the patch keeps, to send them again on RESEND."""
+"""Tag at the end of HELLO, a u32: number of newest samples that the patch keeps to resend."""
 TEXT_MAX = 64
-"""Bytes of a text in HELLO's tail that are read; a longer one is cut."""
+"""Bytes read of a text at the end of HELLO; a longer one is truncated."""
 _TAGS = frozenset(int(tag) for tag in HelloTag)
 _FORMATS = frozenset(int(code) for code in SampleFormat)
 
 
 def samples_max(sample_format: SampleFormat) -> int:
-    """Samples that one DATA frame can hold."""
+    """Return the number of samples that one DATA frame can hold."""
     return (BODY_MAX - HEADER.size - DATA_HEAD.size) // sample_format.width
 
 
 def pack_samples(samples: NDArray[np.int32], sample_format: SampleFormat) -> bytes:
-    """Counts, shape ``(n,)``, as they stand on the wire."""
+    """Encode counts, shape ``(n,)``, for the wire."""
     if sample_format is SampleFormat.INT16:
         return samples.astype("<i2").tobytes()
     return samples.astype("<i4").view(np.uint8).reshape(-1, 4)[:, :3].tobytes()
 
 
 def unpack_samples(data: bytes, sample_format: SampleFormat) -> NDArray[np.int32]:
-    """Counts, shape ``(n,)`` int32, from the wire."""
+    """Decode counts, shape ``(n,)`` int32, from the wire."""
     if sample_format is SampleFormat.INT16:
         return np.frombuffer(data, "<i2").astype(np.int32)
     wide = np.zeros((len(data) // 3, 4), np.uint8)
-    # Into the upper three bytes: the arithmetic shift back then carries the sign.
+    # Into the upper three bytes: the arithmetic shift back then extends the sign.
     wide[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
     return (wide.reshape(-1).view("<i4") >> 8).astype(np.int32)
 
 
 def encode(message: Message, header: Header = DEFAULT_HEADER) -> bytes:
-    """One message as a frame ready to send, with its delimiter.
+    """Encode one message as a frame ready to send, with its delimiter.
 
     Raises:
         LocalProtocolError: A value does not fit its field.
@@ -144,8 +144,8 @@ def encode(message: Message, header: Header = DEFAULT_HEADER) -> bytes:
 
 
 def decode(body: bytes) -> tuple[Header, Message] | WrongVersion | UnknownType | Malformed:
-    """The message in the body of a frame. Never raises."""
-    # Version 0 never existed: a run of zero bytes has a sound CRC (it starts at 0) and must not look like a version.
+    """Decode the message in the body of a frame. Never raises."""
+    # Version 0 never existed: a run of zero bytes has a valid CRC (it starts at 0) and must not look like a version.
     if not body or not body[0]:
         return Malformed("without a version")
     if not _readable(body[0]):
@@ -251,7 +251,7 @@ def _unpack_ack(payload: bytes) -> Ack:
     return Ack(command, code, detail, INDEX.unpack_from(payload, ACK_HEAD.size)[0] if has_index else None)
 
 
-# Keyed by type: adding a message is a class, a layout and one line in each table.
+# Keyed by type: adding a message takes a class, a layout and one line in each table.
 _PACKERS: dict[type, Callable[[Any], tuple[int, bytes]]] = {
     Hello: lambda m: (MessageType.HELLO, _pack_hello(m)),
     Data: lambda m: (MessageType.DATA, _pack_data(m)),

@@ -1,4 +1,4 @@
-"""The budgets that concern the runtime: memory absolute, speed as ratios to a peer in the same run."""
+"""Budgets of the runtime: memory as absolute figures, speed as ratios to a reference measured in the same run."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.alone
 
 
 def published(x: np.ndarray) -> np.ndarray:
-    """ECGFounder's preparation as it is published."""
+    """ECGFounder's published preprocessing."""
     b, a = iirnotch(50, 30, 500)
     y = filtfilt(b, a, x)
     b, a = butter(N=4, Wn=[0.67, 40], btype="bandpass", fs=500)
@@ -29,7 +29,7 @@ def published(x: np.ndarray) -> np.ndarray:
 
 
 def ratio(ours: Callable[[], object], peer: Callable[[], object], rounds: int = 12, repeat: int = 10) -> float:
-    """Best processor time of ours over that of the peer, measured in turns so that both see the same machine."""
+    """Best processor time of ``ours`` divided by that of ``peer``, measured alternately on the same machine."""
     best = [float("inf"), float("inf")]
     for _ in range(rounds):
         for i, function in enumerate((ours, peer)):
@@ -47,14 +47,14 @@ def test_ecgfounder_takes_at_most_0_6_of_the_published_function() -> None:
 
 
 def test_stream_filter_costs_a_fraction_of_the_published_function() -> None:
-    """A second of stream/1 against a window of the published preparation."""
+    """One second of stream/1 against one window of the published preprocessing."""
     x = np.random.default_rng(0).standard_normal(250)
     stream = StreamFilter(250)
     assert ratio(lambda: stream.push(x), lambda: published(np.tile(x, 20))) <= 0.3
 
 
-def test_whole_chain_per_second_against_the_published_preparation() -> None:
-    """Everything for a second of signal (decode to estimate, hop 1 s) costs less than eight published preparations."""
+def test_the_whole_chain_is_cheap_against_the_published_preparation() -> None:
+    """One second of signal (decode to estimate, hop 1 s) costs less than eight runs of the published preprocessing."""
     loaded = load("demo")
     engine = Engine(loaded.bundle, loaded.model, bench.plain_session())
     ecg = bench.ecg_minute()
@@ -80,7 +80,7 @@ def test_memory_of_the_micro_tier_with_both_radios_loaded() -> None:
 
 
 def test_cold_start() -> None:
-    """Start to first sample against the start of a bare interpreter that loads numpy and LiteRT."""
+    """Start to first sample, compared with a bare interpreter that loads numpy and LiteRT."""
     import subprocess
     import sys
 

@@ -1,4 +1,4 @@
-"""A day of signal at full speed with every fault: nothing crashes, nothing grows, nothing is lost without a count."""
+"""A day of signal at full speed with every fault: no crash, no growing memory, no uncounted loss."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FAULTS = "drop=0.0003;corrupt=0.0003;double=0.0003;late=0.0003;drift=60"
 
 
 def spans(hours: float) -> str:
-    """Unplugged, restarted, silent and off the skin, each once an hour."""
+    """A schedule with one unplug, restart, stall and loss of contact per hour."""
     parts = []
     for hour in range(int(hours)):
         at = hour * 3600
@@ -30,7 +30,7 @@ async def soak(hours: float) -> None:
     loaded = load("demo")
     engine = Engine(loaded.bundle, loaded.model, session_info(source))
     lost, hops, good = 0, 0, 0
-    # The allocator keeps or returns a megabyte or two at a time: growth is what the lowest reading of an hour gains.
+    # The allocator keeps or returns a megabyte or two at a time: growth is the rise of the lowest reading per hour.
     lowest_mib = [float("inf")] * math.ceil(hours * 2 + 1)
     gaps: list[tuple[float, float]] = []
     last_end_s = 0.0

@@ -1,6 +1,6 @@
 /*
- * The C side behind lines of text: one command a line on standard input, one answer a line on standard output. Tests in
- * Python drive it, built with sanitizers.
+ * The C side behind lines of text: one command per line on standard input, one answer per line on standard output.
+ * Python tests run it, built with sanitizers.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -41,7 +41,7 @@ static size_t get_hex(const char *text) {
   return n;
 }
 
-/* A copy of just that size on the heap: reading past it is then an error that the sanitizer sees. */
+/* A copy of exactly that size on the heap, so that the sanitizer detects reading past it. */
 static uint8_t *exact(const uint8_t *data, size_t size) {
   uint8_t *copy = malloc(size > 0u ? size : 1u);
   if (copy == NULL) {
@@ -160,7 +160,7 @@ static size_t written(uint8_t *out, const struct anyecg_message *m) {
   }
 }
 
-/* Reads a body and writes it anew, framed. */
+/* Decodes a body and encodes it again, framed. */
 static void rewrite(const char *text) {
   const size_t n = get_hex(text);
   uint8_t out[ANYECG_BODY_MAX], wire[ANYECG_WIRE_MAX];

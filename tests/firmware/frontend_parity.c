@@ -1,6 +1,6 @@
 /*
  * Computes front end stream/1 from a package's parameters alone, as its header describes it, and compares with the kit:
- * in double to the bit, in float within one step of the model's input.
+ * bit for bit in double, and in float within one step of the model's input.
  */
 #include <math.h>
 #include <stdint.h>

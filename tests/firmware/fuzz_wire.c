@@ -1,6 +1,6 @@
 /*
- * For libFuzzer: the decoder, the patch and the front end under any bytes. What must hold besides the sanitizers: a message
- * that is read and written anew reads the same, and the patch only ever sends sound frames.
+ * For libFuzzer: feeds any bytes to the decoder, the patch and the front end. Besides the sanitizers it checks that a
+ * message that is decoded and encoded again stays the same, and that the patch sends only valid frames.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -36,7 +36,7 @@ static size_t written(uint8_t *out, const struct anyecg_message *m) {
   }
 }
 
-/* On the heap and of just that size, so that one byte beyond is seen. */
+/* On the heap and of exactly that size, so that reading one byte too far is detected. */
 static void read_exactly(const uint8_t *body, size_t size) {
   uint8_t *copy = malloc(size > 0u ? size : 1u);
   uint8_t again[ANYECG_BODY_MAX], wire[ANYECG_WIRE_MAX];

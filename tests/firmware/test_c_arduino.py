@@ -1,4 +1,4 @@
-"""The folder as an Arduino and PlatformIO library: laid out as their tools want it, and its sketch runs."""
+"""The folder as an Arduino and PlatformIO library: its layout fits their tools, and its sketch runs."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_the_sketch_streams(tmp_path):
     decoder = PatchDecoder()
     items = decoder.link(LinkEvent(LinkEventKind.CONNECTED, 0)) + decoder.feed(done.stdout, 10**9)
     events = [i for i in items if isinstance(i, LinkEvent)]
-    assert {event.kind for event in events} == {LinkEventKind.HELLO, LinkEventKind.INFO}  # its battery is not known
+    assert {event.kind for event in events} == {LinkEventKind.HELLO, LinkEventKind.INFO}  # its battery level is unknown
     hello = next(event for event in events if event.kind is LinkEventKind.HELLO)
     assert (hello.data["kind"], hello.data["lsb_mv"]) == ("AD8232 patch", None)
     blocks = [i for i in items if isinstance(i, SampleBlock)]
@@ -125,22 +125,22 @@ def test_the_command_copies_the_folder(tmp_path, capsys):
         c_library.run([str(out)])
 
 
-def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
+def test_a_folder_that_cannot_be_created_gives_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError):
         c_library.run([str(tmp_path / "file" / "AnyECG")])
 
 
 def test_a_wheel_has_the_c_side(tmp_path):
-    """What hatch takes into a wheel is what git does not ignore: nothing here may be ignored."""
+    """A wheel contains what git does not ignore: nothing in this folder may be ignored."""
     git = git_checkout(ROOT)
     files = [str(p) for p in C_SIDE.rglob("*") if p.is_file() and "build" not in p.parts]
     done = subprocess.run([git, "check-ignore", *files], capture_output=True, text=True, cwd=ROOT)
     assert (done.returncode, done.stdout) == (1, ""), done.stderr
 
 
-def test_a_disk_that_fills_up_leaves_nothing_and_is_one_line(tmp_path: Path) -> None:
-    """Files beyond 8 KB fail in that process, as on a full disk."""
+def test_a_full_disk_leaves_nothing_and_gives_one_line(tmp_path: Path) -> None:
+    """In this process writes beyond 8 KB fail, as on a full disk."""
     code = """
 import resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

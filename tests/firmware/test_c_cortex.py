@@ -1,4 +1,4 @@
-"""The C side on an emulated Cortex-M4, its size, and under a fuzzer."""
+"""The C side on an emulated Cortex-M4: its results, its size, and a fuzzer on this machine."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ FLASH_MAX = {
     "anyecg_ring": 640,
     "ecg_frontend": 2048,
 }
-"""Bytes of flash that each part may take on a Cortex-M4, a tenth or so above what was measured."""
+"""Bytes of flash that each part may take on a Cortex-M4, about a tenth above the measured size."""
 IMAGE_FLASH_MAX, IMAGE_RAM_MAX = 8192, 45_056
-"""The whole example with a ring of a minute (36,000 bytes of RAM)."""
+"""Limit for the whole example with a ring of one minute (36,000 bytes of RAM)."""
 FUZZ_S = 60
 
 
 def make(folder: Path, target: str) -> str:
-    """Runs the Makefile that is handed to firmware engineers."""
+    """Run the Makefile that firmware engineers use."""
     tool("arm-none-eabi-gcc")
     done = run([tool("make"), "-s", "--no-print-directory", "-C", C_SIDE, f"O={folder}", target])
     assert done.returncode == 0, done.stderr
@@ -53,7 +53,7 @@ def test_flash_of_every_part(tmp_path):
     assert set(found) == set(FLASH_MAX)
     for name, (text, ram) in found.items():
         assert text <= FLASH_MAX[name], f"{name}: {text} bytes"
-        assert ram == 0  # memory is the caller's
+        assert ram == 0  # the caller provides all memory
 
 
 def test_the_example_fits_a_small_part(tmp_path):
@@ -65,7 +65,7 @@ def test_the_example_fits_a_small_part(tmp_path):
 
 
 def test_no_libc_beyond_string_and_no_floating_point(tmp_path):
-    """What the library asks of the outside: three functions of string.h and the compiler's own 64-bit division."""
+    """The library needs only three functions of string.h and the compiler's own 64-bit division."""
     make(tmp_path, "sizes")
     objects = sorted((tmp_path / "m4").glob("*.o"))
     listing = run([tool("arm-none-eabi-nm"), *objects]).stdout
@@ -90,8 +90,8 @@ def test_the_self_test_holds_on_the_target(tmp_path):
     assert (done.returncode, done.stdout.strip()) == (0, "anyecg self-test: ok")
 
 
-def test_the_target_gives_the_hosts_window_to_the_last_value(tmp_path):
-    """Whole numbers: not within a step, but equal."""
+def test_the_target_gives_exactly_the_hosts_window(tmp_path):
+    """Integer arithmetic: the values are equal, not just within one step."""
     counts = rows("frontend.txt")[0][0]
     c = CSide()
     c.ask("i250 16")
@@ -115,7 +115,7 @@ def test_the_target_gives_the_hosts_window_to_the_last_value(tmp_path):
 
 
 def test_an_emulated_patch_streams_to_the_kit(tmp_path):
-    """The example's image, its serial port a pseudo-terminal of this computer, read by the kit's own serial source."""
+    """The example's image, with its serial port on a pseudo-terminal, read by the kit's own serial source."""
     make(tmp_path, "cortex-m4")
     emulator = subprocess.Popen(
         [
@@ -165,11 +165,11 @@ def test_a_fuzzer_finds_nothing(tmp_path):
     assert int(re.search(r"number_of_executed_units: (\d+)", done.stderr)[1]) > 10_000
 
 
-def test_everything_of_clang_is_an_error(tmp_path):
+def test_clang_gives_no_warning(tmp_path):
     clang = shutil.which("clang")
     if clang is None:
         pytest.skip("clang is not installed (.ci/install-slow installs it)")
-    # Padding of structures and C89's order of declarations are no faults; enum switches have a default on purpose.
+    # Structure padding and C89's order of declarations are not faults; enum switches have a default on purpose.
     tolerated = ("-Wno-padded", "-Wno-declaration-after-statement", "-Wno-switch-enum", "-Wno-unknown-warning-option")
     newer = ("-Wno-unsafe-buffer-usage", "-Wno-switch-default", "-Wno-pre-c11-compat")
     for source in SOURCES:
@@ -185,8 +185,8 @@ def test_the_headers_are_cxx_too(tmp_path):
               "-o", tmp_path / "all"])  # fmt: skip
 
 
-def test_a_sanitizer_would_see(tmp_path):
-    """The harness is really built with sanitizers: a read beyond the end ends it."""
+def test_a_sanitizer_detects_a_fault(tmp_path):
+    """The harness is really built with sanitizers: reading beyond the end aborts it."""
     source = tmp_path / "beyond.c"
     source.write_text('#include "anyecg_frame.h"\nint main(int n, char **v) {\n  uint8_t b[2] = {0};\n'
                       "  (void)v;\n  return (int)anyecg_crc16(b, (size_t)n + 5u);\n}\n")  # fmt: skip
@@ -195,7 +195,7 @@ def test_a_sanitizer_would_see(tmp_path):
 
 
 def test_the_example_links_with_a_model(tmp_path):
-    """Against a stand-in of TFLite Micro's headers: the image is whole, and the call is in it."""
+    """Link with a stand-in for TFLite Micro's headers: the image is complete and contains the call."""
     package = tmp_path / "micro"
     assert package_main(["demo", "--out", str(package)]) == 0
     include = [f"-I{C_SIDE / 'src'}", f"-I{EXAMPLE}", f"-I{package}", f"-isystem{MOCK}"]

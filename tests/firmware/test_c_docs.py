@@ -1,4 +1,4 @@
-"""The page for firmware engineers: its make lines run, and its figures are those of the build."""
+"""The page for firmware engineers: its make lines run, and its figures match the build."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_the_lines_for_a_cortex_and_the_table(folder):
     assert data + bss == pytest.approx(int(row[2] + row[3]), rel=0.02)
     table = run([tool("make"), "-s", "--no-print-directory", "-C", folder / "AnyECG", "sizes"]).stdout
     for size in map(str.split, table.splitlines()[1:]):
-        told = int(re.search(rf"\| `{Path(size[-1]).stem}` \| (\d+)", PAGE)[1])
-        assert int(size[0]) == pytest.approx(told, rel=0.1), size
+        stated = int(re.search(rf"\| `{Path(size[-1]).stem}` \| (\d+)", PAGE)[1])
+        assert int(size[0]) == pytest.approx(stated, rel=0.1), size
     layer = (folder / "AnyECG" / "examples" / "patch" / "anyecg_hal.h").read_text()
     assert len(re.findall(r"anyecg_hal_\w+\(.*\);", layer)) == 8  # as the page says

@@ -43,7 +43,7 @@ class CVirtual:
 
 
 def test_a_disconnection_loses_nothing(tmp_path):
-    """Every sample of a run with the link away twice, against the signal that the patch was given."""
+    """Every sample of a run with two lost links, compared with the signal that the patch measured."""
     wave = np.round(np.random.default_rng(4).normal(0, 0.5, 4000), 3)
     np.save(tmp_path / "wave.npy", wave)
     with CVirtual(
@@ -71,7 +71,7 @@ def test_a_disconnection_loses_nothing(tmp_path):
 
 
 def kit(folder: Path, source: str, out: str, *more: str) -> list[dict]:
-    """``anyecg run``; gives its estimates without what depends on this machine."""
+    """Run ``anyecg run``; return its estimates without the fields that depend on this machine."""
     command = [sys.executable, "-m", "edge.cli", "run", "--source", source, "--view", "none", "--out", out, *more]
     done = run(command, cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert done.returncode == 0, done.stderr
@@ -85,7 +85,7 @@ def test_the_whole_kit_runs_on_it_and_a_replay_gives_the_same(tmp_path):
     with CVirtual(tmp_path / "tty", "--speed", "8", "--seconds", "300", "--faults", "unplug@4:2"):
         lines = kit(tmp_path, f"serial:{tmp_path}/tty", "out.jsonl", "--seconds", "16", "--record", "run.aer")
     again = kit(tmp_path, "replay:run.aer", "again.jsonl", "--speed", "max")
-    assert again[: len(lines)] == lines  # the recording may go on a little after the run's last second
+    assert again[: len(lines)] == lines  # the recording may continue a little past the run's last second
     assert lines[-1]["lost_samples"] == 0
     reasons = [line["abstained"] and line["abstained"]["reason"] for line in lines]
     assert set(reasons) == {None, "warming_up"}
@@ -95,7 +95,7 @@ def test_the_whole_kit_runs_on_it_and_a_replay_gives_the_same(tmp_path):
 @pytest.mark.parametrize(
     "arguments", ["--faults drop=0.1", "--faults restart@3", "--speed 0", "--seconds -1", "--bits 24", "--set x"]
 )
-def test_what_it_cannot_do_is_said_in_one_line(tmp_path, arguments):
+def test_unsupported_arguments_give_one_line(tmp_path, arguments):
     done = run(
         [sys.executable, "-m", "firmware_bridge.virtual.c_patch", "--link", tmp_path / "t", *arguments.split()],
         cwd=ROOT,
@@ -104,7 +104,7 @@ def test_what_it_cannot_do_is_said_in_one_line(tmp_path, arguments):
     assert len(done.stderr.strip().splitlines()) == 1
 
 
-def test_without_a_compiler_it_says_what_to_install(tmp_path, monkeypatch):
+def test_without_a_compiler_the_message_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(LinkError, match="apt-get install gcc"):
@@ -114,22 +114,22 @@ def test_without_a_compiler_it_says_what_to_install(tmp_path, monkeypatch):
         c_patch.build(tmp_path)
 
 
-def test_a_compiler_that_refuses_is_quoted(tmp_path, monkeypatch):
+def test_a_compiler_error_is_quoted(tmp_path, monkeypatch):
     fake = tmp_path / "cc"
     fake.write_text("#!/bin/sh\necho 'bad day' >&2\nexit 1\n")
     fake.chmod(0o755)
     monkeypatch.setenv("CC", str(fake))
-    with pytest.raises(LinkError, match="refuses the patch: bad day"):
+    with pytest.raises(LinkError, match="cannot compile the patch: bad day"):
         c_patch.build(tmp_path)
 
 
-def test_option_c_takes_only_what_it_knows():
+def test_option_c_takes_only_known_options():
     with pytest.raises(UsageError):
         c_patch.run(["--link", "/nonexistent/t", "--faults", "late=0.1"])
 
 
-def test_the_example_compiles_with_every_warning_an_error(tmp_path):
-    """With the model linked as well, against a stand-in of TFLite Micro's headers."""
+def test_the_example_compiles_without_a_warning(tmp_path):
+    """Also with the model linked, against a stand-in for TFLite Micro's headers."""
     package = tmp_path / "micro"
     assert package_main(["demo", "--out", str(package)]) == 0
     include = [f"-I{C_SIDE / 'src'}", f"-I{EXAMPLE}", f"-I{package}", f"-isystem{MOCK}"]
@@ -153,11 +153,11 @@ def test_the_example_compiles_with_every_warning_an_error(tmp_path):
     done = subprocess.run(
         [program], input=b"", capture_output=True, timeout=120, env={"ANYECG_SAMPLES": str(tmp_path / "samples")}
     )
-    assert done.returncode == 0  # its host is gone at once
+    assert done.returncode == 0  # its host disconnects at once
     assert done.stdout.startswith(b"\x00") or done.stdout == b""
 
 
-def test_a_host_without_samples_is_told(tmp_path):
+def test_a_host_without_samples_gives_a_message(tmp_path):
     program = c_patch.build(tmp_path) if tool("gcc") else None
     for env, words in (({}, "names no file"), ({"ANYECG_SAMPLES": "/dev/null"}, "holds no samples")):
         done = run([program], env=env)

@@ -1,4 +1,4 @@
-"""Front end stream/1 in C against Python: the model's input within one step, on synthetic and on real signals."""
+"""Front end stream/1 in C and in Python: the model's inputs agree within one step, on synthetic and real signals."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def ecg_mv(seconds: float, fs_hz: float, seed: int = 3) -> np.ndarray:
 
 
 def compare(c, counts: np.ndarray, grid_hz: int = 250, bits: int = 24, hop: int = 125) -> tuple[int, int, int]:
-    """Every window of the signal; gives windows, values that differ by one step, and the largest difference."""
+    """Compare every window; return the windows, the values that differ by one step, and the largest difference."""
     filter_ = StreamFilter(grid_hz)
     assert c.ask(f"i{grid_hz} {bits}") == "1"
     steps = 2.0 ** (30 - bits)
@@ -39,7 +39,7 @@ def compare(c, counts: np.ndarray, grid_hz: int = 250, bits: int = 24, hop: int 
         got = c.push(piece)
         want = filter_.push(piece.astype(np.float64))
         stream = np.concatenate((stream, want))[-WINDOW_SAMPLES:]
-        # Two roundings to a step, and the taps' own to 2**-31 each.
+        # Two roundings per step, and the rounding of each tap to 2**-31.
         limit = 1.5 / steps + 5e-8 * np.abs(counts).max()
         assert np.abs(np.array(got) / steps - want).max(initial=0.0) <= limit
         found = c.window()
@@ -57,7 +57,7 @@ def test_the_taps_are_those_of_the_kit():
         found = np.array([int(v) for v in table.split(",")])
         half = lowpass_taps(hz)[len(found) - 1 :] * 2**30
         assert np.abs(found - half)[1:].max() <= 0.5
-        assert abs(found[0] - half[0]) <= 8  # takes the rest, so that a constant passes unchanged
+        assert abs(found[0] - half[0]) <= 8  # holds the remainder, so that a constant passes unchanged
         assert found[0] + 2 * found[1:].sum() == 2**30
 
 
@@ -73,8 +73,8 @@ def test_synthetic(c, grid_hz, counts_per_mv):
     assert off <= windows * WINDOW_SAMPLES / 500
 
 
-def test_rounding_is_no_bias(c):
-    """With a fine converter nearly every value is equal: what is left lies at the border of two steps."""
+def test_rounding_has_no_bias(c):
+    """With a fine converter nearly every value is equal; the rest lies at the border between two steps."""
     windows, off, _worst = compare(c, np.rint(ecg_mv(60.0, 250.0) * 50_000).astype(int))
     assert off <= windows * WINDOW_SAMPLES / 2000
 
@@ -134,7 +134,7 @@ def test_samples_beyond_24_bits_are_limited(c):
 
 
 def test_sums_do_not_drift(c):
-    """Running sums of whole numbers: after a storm the stream of a constant is exactly zero again."""
+    """Running integer sums: after a large disturbance the stream of a constant is exactly zero again."""
     c.ask("i250 24")
     c.push(np.random.default_rng(1).integers(-(2**23), 2**23, 50_000))
     assert c.push(np.full(5000, -77))[-1000:] == [0] * 1000
@@ -145,14 +145,14 @@ def test_only_two_rates_and_real_resolutions(c):
 
 
 def test_real_records(c, data_dir):
-    """The first minute of every recording, in counts of 2.5 microvolts: a common converter's."""
+    """The first minute of every recording, in counts of 2.5 microvolts, as a common converter gives them."""
     seen = 0
     for row in sorted({(r["id"], r["lead"]) for r in references(data_dir)}):
         x, fs_hz = _read(data_dir / row[0], *row)
         valid = np.flatnonzero(np.isfinite(x))
         x = np.nan_to_num(x[valid[0] : valid[0] + int(60 * fs_hz)])
         mv = _to_grid(x, fs_hz)
-        if np.ptp(mv) > 100.0:  # a file in other units: microvolts, or counts
+        if np.ptp(mv) > 100.0:  # a file in other units: microvolts or counts
             mv = mv / 1000.0
         windows, off, worst = compare(c, np.rint(mv * 400).astype(int), bits=16)
         assert worst <= 1, row

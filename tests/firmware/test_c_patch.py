@@ -1,4 +1,4 @@
-"""The patch in C against the decoder in Python, with faults between them: nothing is lost that its ring still has."""
+"""The patch in C and the decoder in Python with faults between them: nothing that the ring still holds is lost."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def c():
 
 
 class CPatch:
-    """The C patch with a counter as its signal: sample k has the value of k in its format."""
+    """The C patch with a counter as its signal: sample k has the value k in its format."""
 
     def __init__(self, c, ring_frames: int = 0, sample_format: SampleFormat = SampleFormat.INT16, boot: int = BOOT):
         self._c = c
@@ -141,10 +141,10 @@ def test_resend_is_answered_in_every_case(c):
         assert answer[1] == want, (index, count)
         assert not again or want.code == AckCode.OK
     again = [(h.flags, m.index) for h, m in said(patch.poll()) + list(again) if isinstance(m, Data)]
-    assert again == [(Flags.RESENT, 7 * N)]  # whole frames: the host takes what it lacks
+    assert again == [(Flags.RESENT, 7 * N)]  # whole frames: the host uses the samples that it lacks
 
 
-def test_frames_come_again_between_new_ones_with_their_own_tick_and_flags(c):
+def test_frames_are_resent_between_new_ones_with_their_own_tick_and_flags(c):
     patch = CPatch(c, ring_frames=20)
     patch.receive(encode(Start()))
     patch.sample(N, flags=int(Flags.LEAD_OFF))
@@ -166,7 +166,7 @@ def test_frames_come_again_between_new_ones_with_their_own_tick_and_flags(c):
 
 
 def streaming(c, ring_frames, frames) -> CPatch:
-    """A patch that has sent so many frames."""
+    """A patch that has sent ``frames`` frames."""
     patch = CPatch(c, ring_frames=ring_frames)
     patch.receive(encode(Start()))
     for _ in range(frames):
@@ -176,7 +176,7 @@ def streaming(c, ring_frames, frames) -> CPatch:
 
 
 def again(patch) -> list[int]:
-    """Numbers of the frames that come again with the next new one."""
+    """Numbers of the frames that are resent with the next new one."""
     patch.sample(N)
     return [m.index // N for h, m in said(patch.poll()) if isinstance(m, Data) and h.flags & Flags.RESENT]
 
@@ -187,10 +187,10 @@ def test_a_request_from_within_a_frame_to_within_the_next(c):
     assert again(patch) == [6, 7]
 
 
-def test_what_the_ring_loses_before_it_is_sent_is_passed_over(c):
+def test_frames_that_the_ring_drops_before_they_are_resent_are_skipped(c):
     patch = streaming(c, 4, 8)
     patch.receive(encode(Resend(4 * N, 2 * N)))
-    patch.sample(N)  # frame 4 goes
+    patch.sample(N)  # drops frame 4
     assert again(patch) == []
     patch = streaming(c, 4, 8)
     patch.poll()
@@ -244,7 +244,7 @@ def test_samples_that_do_not_fit_are_limited_and_flagged(c):
     assert set(data.samples.tolist()) == {32_767, -32_768}
 
 
-def test_a_configuration_that_cannot_be_is_refused(c):
+def test_an_impossible_configuration_is_refused(c):
     assert c.ask(f"P 1 {TICK_HZ} {FS} 118 1 0") == "0"
     assert c.ask(f"P 1 {TICK_HZ} {FS} 79 2 0") == "0"
     assert c.ask(f"P 1 {TICK_HZ} 0 25 1 0") == "0"
@@ -253,7 +253,7 @@ def test_a_configuration_that_cannot_be_is_refused(c):
 def session(
     c, seconds, *, ring_frames, sample_format=SampleFormat.INT16, seed=1, loss=0.0, upstream=0.0, away=(), index=0
 ):
-    """The C patch and the decoder talking over a link that loses frames and goes away."""
+    """A session of the C patch and the decoder over a link that loses frames and disconnects."""
     patch, decoder, items, rng = CPatch(c, ring_frames, sample_format), PatchDecoder(), [], np.random.default_rng(seed)
     c.ask(f"I{index}")
     up = False
@@ -280,7 +280,7 @@ def assert_placed(patch, blocks):
     at = 0
     for block in blocks:
         at += block.lost
-        # Sampling began at START: the patch has ignored what came before.
+        # Sampling began at START: the patch ignored everything before it.
         assert block.samples.tolist() == patch.value(np.arange(at, at + len(block)) + patch.before).tolist()
         assert block.device_time_ns == pytest.approx((at + patch.before + len(block) - 1) * 10**9 / FS, abs=40_000)
         at += len(block)
@@ -320,7 +320,7 @@ def test_without_a_ring_the_loss_is_counted(c):
     assert "resend_requests" not in decoder.counters()
 
 
-def test_longer_than_the_ring_loses_what_the_ring_lost(c):
+def test_a_disconnection_longer_than_the_ring_loses_only_the_excess(c):
     patch, decoder, blocks = session(c, 80, ring_frames=100, away=[(20, 50)])
     patch.before = before(blocks, patch)
     assert_placed(patch, blocks)

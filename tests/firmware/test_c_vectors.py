@@ -1,4 +1,4 @@
-"""The vectors for firmware engineers: what stands in the tree is what the code makes, and the C side agrees with it."""
+"""The test vectors for firmware engineers: the files match the code, and the C side agrees with them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from helpers.c_vectors import SELFTEST, rows
 from helpers.firmware_build import STRICT_C, compiled, run, tool
 
 
-def test_the_files_are_what_the_command_writes(tmp_path):
+def test_the_command_writes_the_same_files(tmp_path):
     assert main(["--out", str(tmp_path / "v")]) == 0
     made = {path.name: path.read_text(encoding="utf-8") for path in (tmp_path / "v").iterdir()}
     assert made == files()
@@ -26,7 +26,7 @@ def test_every_message_has_a_vector():
     assert len(MessageType) == len(kinds)
 
 
-def test_c_hears_the_streams_as_they_are_written():
+def test_c_decodes_the_streams_as_the_vectors_say():
     c = CSide()
     try:
         for name, stream, events in rows("streams.txt"):
@@ -70,7 +70,7 @@ def test_the_self_test_holds(tmp_path):
         ("vector_stop[] = {\n  0x03", "vector_stop[] = {\n  0x04", "stop"),
     ],
 )  # fmt: skip
-def test_the_self_test_fails_where_something_is_wrong(tmp_path, old, new, complaint):
+def test_the_self_test_fails_if_a_vector_is_wrong(tmp_path, old, new, complaint):
     text = (C_SIDE / "vectors" / "anyecg_vectors.h").read_text()
     assert old in text
     (tmp_path / "anyecg_vectors.h").write_text(text.replace(old, new))

@@ -1,4 +1,4 @@
-"""Framing and messages in C against Python: every frame both ways, any bytes the same verdict. Under sanitizers."""
+"""Framing and messages in C and in Python: every frame both ways, the same result for any bytes. Under sanitizers."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def c():
 
 
 def in_words(result) -> str:
-    """What the harness prints for the same body."""
+    """The harness's output for the same body."""
     match result:
         case Malformed():
             return "malformed"
@@ -101,7 +101,7 @@ def test_a_frame_is_the_same_from_both(c, body):
     assert c.encode(body) == encode_frame(body)
 
 
-def test_no_frame_for_what_does_not_fit(c):
+def test_a_body_of_a_wrong_size_makes_no_frame(c):
     assert c.encode(b"") == b""
     assert c.encode(bytes(BODY_MAX + 1)) == b""
 
@@ -176,7 +176,7 @@ def messages(draw):
 
 @settings(max_examples=300, deadline=None)
 @given(messages(), HEADERS)
-def test_every_message_is_read_alike_and_written_alike(c, message, header):
+def test_every_message_is_decoded_and_encoded_alike(c, message, header):
     from_host = isinstance(message, HelloRequest | Start | Stop | Resend)
     wire = encode(message, Header() if from_host else header)
     (body,) = FrameDecoder().feed(wire)
@@ -202,7 +202,7 @@ def test_every_message_is_read_alike_and_written_alike(c, message, header):
 @example(bytes((PROTOCOL, 2)) + bytes(7) + bytes((0, 0, 0, 0, 0, 1, 117)) + bytes(234))
 @example(bytes((PROTOCOL, 4)) + bytes(7) + bytes((0x84, 0, 0, 0, 1, 2, 3)))
 @example(bytes((PROTOCOL, 3)) + bytes(7) + bytes((101,)) + bytes(11))
-def test_any_body_gets_the_same_verdict(c, body):
+def test_any_body_gets_the_same_result(c, body):
     assert without_texts(c.read(body)) == in_words(decode(body))
 
 
@@ -217,7 +217,7 @@ def test_any_body_gets_the_same_verdict(c, body):
 @example(250, 1, 32_768, b"\x01\x03ab")
 @example(250, 1, 32_768, b"\x05\x04abc")
 @example(250, 1, 32_768, b"\x04" + bytes((90,)) + b"z" * 90)
-def test_any_hello_gets_the_same_verdict(c, num, den, tick_hz, tail):
+def test_any_hello_gets_the_same_result(c, num, den, tick_hz, tail):
     head = b"".join(v.to_bytes(4, "little") for v in (7, tick_hz, num, den, 1, 1, 0, 0, 5))
     body = bytes((PROTOCOL, 1)) + bytes(7) + head + bytes((16, 1, 1, 0)) + tail
     got, want = c.read(body), decode(body)

@@ -1,7 +1,7 @@
-"""ecgfounder/1 against the original preparation of real and synthetic windows.
+"""ecgfounder/1 compared with the original preprocessing of real and synthetic windows.
 
-The band-pass is ill-conditioned: the last digits of what scipy designs depend on its version and on the processor, and
-so does the published function. The front end has constants instead.
+The band-pass is ill-conditioned: the last digits of scipy's design depend on its version and on the processor, and so
+does the published function. The front end has constants instead.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from firmware_bridge.synth.noise import NoiseParams, NoiseSource
 
 TOLERANCE_Z = 1e-5
 """Largest difference of the z-scored output from a stored one of the published function, in standard deviations of the
-window: on Intel, AMD and ARM (4.6e-6 was seen on aarch64)."""
+window, on Intel, AMD and ARM (4.6e-6 on aarch64)."""
 LIVE_TOLERANCE_Z = 5e-5
-"""The same from the published function as this machine designs and computes it: the last digits of its coefficients and
-initial states come on top (2.5e-5 was seen on aarch64, 4.2e-6 on x86-64)."""
+"""The same difference from the published function as computed on this machine, which adds the last digits of its
+coefficients and initial states (2.5e-5 on aarch64, 4.2e-6 on x86-64)."""
 ROUNDING_Z = 0.05
-"""The same for a flat window, whose output is rounding error divided by ZSCORE_EPSILON: below half an int8 step."""
+"""The same difference for a flat window, whose output is rounding error / ZSCORE_EPSILON: below half an int8 step."""
 
 
 def as_published(x: np.ndarray) -> np.ndarray:
-    """ECGFounder's preparation as its README shows it."""
+    """ECGFounder's preprocessing as its README shows it."""
     b, a = iirnotch(50, 30, 500)
     y = filtfilt(b, a, x)
     b, a = butter(N=4, Wn=[0.67, 40], btype="bandpass", fs=500)

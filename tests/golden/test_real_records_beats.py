@@ -62,7 +62,7 @@ def test_noise_at_6_db_leaves_most_beats(data_dir):
 
 @cache
 def rates(data_dir, record, lead):
-    """Heart rate, ``nan`` where there is none, and acceptance of every window, as the runtime finds them."""
+    """Heart rate (``nan`` if there is none) and acceptance of every window, as the runtime computes them."""
     gate, tracker, found = QualityGate(), HeartRate(), []
     for w in load(data_dir, record, lead).windows:
         quality = gate.assess(w.stream, w.raw, 250.0, w.beats, scale_known=True)
@@ -95,7 +95,7 @@ def test_heart_rate_of_every_record(data_dir):
     ],
 )
 def test_heart_rate_of_accepted_windows(data_dir, record, lead):
-    """Against the annotations within the same windows, so that what the gate leaves out does not shift the truth."""
+    """Compared with the annotations in the same windows, so that rejected windows do not shift the reference."""
     truth_s = reference_beats_s(data_dir, record, lead, "annotation")
     found, accepted = rates(data_dir, record, lead)
     inside = [
@@ -109,7 +109,7 @@ def test_heart_rate_of_accepted_windows(data_dir, record, lead):
 
 
 def test_in_motion_at_6_db_no_window_has_a_wrong_rate(data_dir):
-    """From 40 s on public detectors count 6 to 9 bpm too many in the median of this record, and so do the beats."""
+    """From 40 s on public detectors find 6 to 9 bpm too many in the median of this record, and so do these beats."""
     truth_s = reference_beats_s(data_dir, "nstdb_118e06", "ecg", "annotation")
     found, _ = rates(data_dir, "nstdb_118e06", "ecg")
     pairs = zip(load(data_dir, "nstdb_118e06", "ecg").windows, found, strict=True)

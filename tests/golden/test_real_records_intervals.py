@@ -1,4 +1,4 @@
-"""Hand-crafted features of real recordings: rates as the reference beats have them, intervals as hearts have them."""
+"""Hand-crafted features of real recordings: rates agree with the reference beats, intervals are physiological."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from helpers.real_records import _read, reference_beats_s, references
 
 N = 5000
 MOST = 12
-"""Segments of a record: enough to see, few enough for the fast tier."""
+"""Segments per record, few enough for the fast tests."""
 
 
 def segments(data_dir, record, lead):
-    """Begin of each ten seconds, and their features by name."""
+    """Start of each ten-second segment, and its features by name."""
     x, fs_hz = _read(data_dir / record, record, lead)
     valid = np.flatnonzero(np.isfinite(x))
     x, zero_s = x[valid[0] : valid[-1] + 1], valid[0] / fs_hz
@@ -32,7 +32,7 @@ def segments(data_dir, record, lead):
 
 
 RECORDS = [
-    # record, lead, reference, share of segments with a QRS, range of the median QRS, QTc and PR (None: not looked at)
+    # record, lead, reference, share of segments with a QRS, range of the median QRS, QTc and PR (None: not checked)
     ("mitdb_100", "MLII", "annotation", 0.95, (70, 105), None, (140, 210)),
     ("mitdb_100", "V5", "annotation", 0.95, (70, 105), (340, 440), (110, 170)),
     ("cinc2015_a103l", "II", "neurokit", 0.7, (70, 110), None, None),
@@ -57,12 +57,12 @@ def test_plausible(data_dir, record, lead, source, share, qrs, qtc, pr):
     beats = reference_beats_s(data_dir, record, lead, source)
     inside = [beats[(beats > s) & (beats < s + 10.0)] for s in starts]
     rates = np.array([60.0 / np.mean(np.diff(b)) if len(b) > 3 else np.nan for b in inside])
-    # Where a shape could be made out the rate must be right.
+    # Wherever a wave shape was measured the rate must be right.
     sure = np.isfinite(found["qrs_ms"]) & np.isfinite(rates)
     assert np.median(np.abs(found["hr_bpm"][sure] / rates[sure] - 1.0)) < 0.02
 
 
-def test_what_rhythms_look_like(data_dir):
+def test_features_of_rhythms(data_dir):
     _, af = segments(data_dir, "cpsc2021_data_84_1", "II")
     _, pvc = segments(data_dir, "detectpvc_polar_h10", "ecg")
     _, sinus = segments(data_dir, "mitdb_100", "V5")
@@ -71,7 +71,7 @@ def test_what_rhythms_look_like(data_dir):
     assert np.median(af["rr_rmssd_ms"]) > 2.0 * np.median(sinus["rr_rmssd_ms"])
 
 
-def test_noise_only_is_left_alone(data_dir):
+def test_pure_noise_gives_no_features(data_dir):
     assert references(data_dir)
     _, found = segments(data_dir, "cinc2017_A00022", "I")
     assert np.isnan(found["qrs_ms"]).all()

@@ -1,4 +1,4 @@
-"""Quality gate on real recordings: clean ones pass in any rhythm, broken ones do not."""
+"""The quality gate on real recordings: it accepts clean ones of any rhythm and rejects broken ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from helpers.real_records import load
 
 
 def judge(data_dir, record, lead, after_s=-np.inf, before_s=np.inf, scale=1.0, scale_known=True):
-    """Verdicts on the windows that lie between two times."""
+    """Verdicts on the windows between two times."""
     gate = QualityGate()
     return [
         gate.assess(w.stream * scale, w.raw * scale, 250.0, w.beats, scale_known=scale_known)
@@ -63,7 +63,7 @@ def test_baseline_excursions_are_mostly_refused(data_dir, lead):
 
 @pytest.mark.parametrize("lead", ["II", "V"])
 def test_a_breaking_contact_is_refused(data_dir, lead):
-    """Clean until 262 s, contact lost again and again until 303 s, one jerk at 314 s, then clean."""
+    """Clean until 262 s, intermittent contact until 303 s, one jerk at 314 s, then clean."""
     assert accepted(judge(data_dir, "cinc2015_a103l", lead, 0, 263)) >= 0.97
     broken = judge(data_dir, "cinc2015_a103l", lead, 255, 309)
     assert accepted(broken) <= 0.05

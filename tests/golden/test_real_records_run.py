@@ -1,4 +1,4 @@
-"""Every real recording through a source and the engine, as ``anyecg run`` takes it: rates, and what is refused."""
+"""Every real recording through a source and the engine, as ``anyecg run`` reads it: rates and rejected hops."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ FILES = {
     "edb_e0103": "e0103.csv?fs=250&unit=mV",
     "detectpvc_polar_h10": "polar_h10.csv?column=ecg_mv",
 }
-"""What a user writes after ``replay:FOLDER/``."""
+"""Source URL of each recording after ``replay:FOLDER/``."""
 
 
 PART = {("mitdb_100", "V5"): "&seconds=600"}
-"""Thirty minutes once is enough: of the second lead ten."""
+"""Extra URL options of a lead: of the thirty-minute record the second lead ends after ten minutes."""
 
 
 @cache
@@ -79,8 +79,8 @@ def test_median_heart_rate_of_every_trusted_reference(data_dir):
 
 
 def test_over_accepted_hops_as_well_but_for_two_records(data_dir):
-    """118e06 is accepted where it is clean, and there its heart is faster; in fibrillation the accepted windows' own
-    annotations have a median of 74.5 where the record has 77.4."""
+    """The gate accepts 118e06 where it is clean and the heart is faster. In fibrillation the annotations of the
+    accepted windows have a median of 74.5, those of the whole record 77.4."""
     for row in references(data_dir):
         other = row["id"] in {"macecgdb_test01_00s", "nstdb_118e06", "cpsc2021_data_84_1"}
         if row["reference_hr_median"] and not other:
@@ -90,7 +90,7 @@ def test_over_accepted_hops_as_well_but_for_two_records(data_dir):
 
 @pytest.mark.parametrize("lead", ["II", "V"])
 def test_a_breaking_contact_is_refused_until_it_is_back(data_dir, lead):
-    """Clean until 262 s, contact lost again and again until 303 s, one jerk at 314 s, then clean."""
+    """Clean until 262 s, intermittent contact until 303 s, one jerk at 314 s, then clean."""
     found = replay(data_dir, "cinc2015_a103l", lead)
     assert reasons(found, 2, 262).count(None) >= 0.97 * len(reasons(found, 2, 262))
     broken = reasons(found, 255, 309)
@@ -101,7 +101,7 @@ def test_a_breaking_contact_is_refused_until_it_is_back(data_dir, lead):
 
 @pytest.mark.parametrize("lead", ["II", "III", "V"])
 def test_an_invalid_head_is_a_gap(data_dir, lead):
-    """The first 1024 samples are invalid: 4.11 s; the filter and the first window take 11.2 s from there."""
+    """The first 1024 samples are invalid, that is 4.11 s; the filter and the first window then take 11.2 s."""
     found = replay(data_dir, "wfdb_mixedsignals", lead)
     head = [e.abstained for e in found if e.window.end_s <= 14.0]
     assert set(head) == {"gap"}

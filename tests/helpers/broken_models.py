@@ -1,4 +1,4 @@
-"""Deliberately broken int8 models, in bundles that are consistent in themselves: only the numbers are wrong."""
+"""Deliberately broken int8 models in bundles that are otherwise consistent: only the numbers are wrong."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edge.bundle.reader import load_bundle
 
 
 def doubled_weights(model: bytes, which: int = 2) -> bytes:
-    """One convolution answers twice as much: its weights' scales are off by two."""
+    """Double the output of one convolution: the scales of its weights are off by a factor of two."""
     root = _opened(model)
     graph = root.subgraphs[0]
     op = _convolutions(root)[which]
@@ -25,14 +25,14 @@ def doubled_weights(model: bytes, which: int = 2) -> bytes:
 
 
 def clipped_range(model: bytes, factor: int = 8, which: int = 0) -> bytes:
-    """One activation is quantized with a range that many times too small, as a calibration on calm windows would."""
+    """Quantize one activation with a range too small by that factor, as calibration on quiet windows would."""
     root = _opened(model)
     graph = root.subgraphs[0]
     index = int(_convolutions(root)[which].outputs[0])
     q = graph.tensors[index].quantization
     q.scale = np.asarray(q.scale, dtype=np.float32) / factor
     for op in graph.operators:
-        # Biases count in steps of input times weights; what is no convolution reads the scale by itself.
+        # Biases count in steps of input times weights; other operators read the scale itself.
         if int(op.inputs[0]) == index and len(op.inputs) > 2:
             buffer = root.buffers[graph.tensors[op.inputs[2]].buffer]
             bias = np.frombuffer(bytes(buffer.data), "<i4") * factor
@@ -41,7 +41,7 @@ def clipped_range(model: bytes, factor: int = 8, which: int = 0) -> bytes:
 
 
 def with_model(bundle: Path, model: bytes, out: Path) -> Path:
-    """A copy of a bundle with another model, golden vectors and hashes: its self-test passes."""
+    """Copy a bundle with another model, golden vectors and hashes, so that its self-test passes."""
     shutil.copytree(bundle, out)
     was = load_bundle(bundle)
     golden = run_int8(model, was.golden_inputs, "xnnpack")
@@ -51,7 +51,7 @@ def with_model(bundle: Path, model: bytes, out: Path) -> Path:
 
 
 def rehashed(bundle: Path) -> Path:
-    """The bundle with a manifest that fits its files."""
+    """Rewrite the bundle's manifest to match its files."""
     manifest = json.loads((bundle / "manifest.json").read_text())
     for name in manifest["files"]:
         data = (bundle / name).read_bytes()

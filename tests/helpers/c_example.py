@@ -1,4 +1,4 @@
-"""The example patch in C, and a reader for what it sends."""
+"""The example patch in C, and a reader for its output."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ EXAMPLE = C_SIDE / "examples" / "patch"
 
 
 async def listen(source, seconds: float, timeout_s: float = 120.0) -> list:
-    """Items until so many seconds of signal are there."""
+    """Collect items until that many seconds of signal have arrived."""
     items: list = []
     got = 0.0
     try:

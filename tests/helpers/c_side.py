@@ -1,4 +1,4 @@
-"""Builds the C side with sanitizers, once a session, and talks to it line by line."""
+"""Builds the C side with sanitizers, once per session, and communicates with it line by line."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-fno-o
 
 @cache
 def harness() -> Path:
-    """The harness, built for this session; the test is skipped where there is no compiler."""
+    """Build the harness for this session; skip the test if there is no compiler."""
     folder = Path(tempfile.mkdtemp(prefix="anyecg-c-"))
     program = folder / "harness"
     include = f"-I{C_SIDE / 'src'}"
@@ -31,7 +31,7 @@ def harness() -> Path:
 
 
 class CSide:
-    """The C side in a process of its own. A sanitizer's complaint ends it and fails the test."""
+    """The C side in a separate process. A sanitizer's error ends it and fails the test."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -39,7 +39,7 @@ class CSide:
         )
 
     def ask(self, line: str) -> str:
-        """One command, one answer."""
+        """Send one command and return its answer."""
         self._process.stdin.write(line + "\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
@@ -48,7 +48,7 @@ class CSide:
         return answer.rstrip("\n")
 
     def close(self) -> None:
-        """Ends it; a leak is an error too."""
+        """End the process; a leak is an error too."""
         _out, err = self._process.communicate(timeout=120)
         assert (self._process.returncode, err) == (0, "")
 
@@ -72,7 +72,7 @@ class CSide:
 
 
 class PythonSide:
-    """The Python decoder in the same words."""
+    """The Python decoder with the same interface."""
 
     def __init__(self) -> None:
         self.decoder = FrameDecoder()

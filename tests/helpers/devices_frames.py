@@ -1,6 +1,6 @@
-"""What each device sends, made here: the other side of every decoder, for tests that hold for all of them.
+"""Simulated output of each device, the counterpart of every decoder, for tests that hold for all of them.
 
-A new device is one more `Case` in `CASES`; a test asks that none is missing.
+A new device is one more `Case` in `CASES`; a test checks that none is missing.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ Stream = list[tuple[bytes, list[int]]]
 
 @dataclass(frozen=True)
 class Case:
-    """How one device speaks.
+    """The output of one device, and what its tests allow.
 
     Attributes:
-        frames: ``frames(rng, n)``: ``n`` pieces of a sound stream as it begins at a connection (a preamble may be its
-            own piece) and the samples in each.
-        notify: Pieces are notifications, which nothing cuts.
-        options: Of the decoder.
-        channel: That samples come on.
-        slack: Pieces of a sound stream that may be missing where the decoder finds into it again.
-        fakes: Wrong samples that damage may leave where it happened; 0 for a protocol that cannot be fooled so easily.
-        held: Pieces at the end of a broken-off stream that may stay behind.
+        frames: ``frames(rng, n)``: ``n`` pieces of a valid stream from the start of a connection (a preamble may be a
+            piece of its own) and the samples in each.
+        notify: Whether the pieces are notifications, which are never split.
+        options: Options of the decoder.
+        channel: Channel of the samples.
+        slack: Pieces of a valid stream that may be missing while the decoder resynchronises.
+        fakes: Wrong samples that damage may leave in its place; 0 for a protocol that detects them.
+        held: Pieces at the end of an interrupted stream that the decoder may hold back.
     """
 
     frames: Callable[[np.random.Generator, int], Stream]
@@ -55,7 +55,7 @@ def i32(*values: int) -> bytes:
 
 
 def wave(rng: np.random.Generator, n: int, high: int) -> list[int]:
-    """Whole numbers that look like a signal, positive and negative."""
+    """Integers that look like a signal, positive and negative."""
     t = np.arange(n) + rng.integers(0, 1000)
     return np.rint(0.9 * high * np.sin(t / 7.0) * rng.uniform(0.3, 1.0) + rng.normal(0, 0.02 * high, n)).astype(
         int
@@ -95,7 +95,7 @@ def cyton(number: int, channels: list[int], stop: int = 0xC0) -> bytes:
 
 
 def packed(number: int, values: list[int], bits: int) -> bytes:
-    """Eight values of so many bits behind an id, 20 bytes."""
+    """Pack eight values of ``bits`` bits after an id, 20 bytes."""
     whole = 0
     for value in values:
         whole = whole << bits | value & ((1 << bits) - 1)
@@ -103,13 +103,13 @@ def packed(number: int, values: list[int], bits: int) -> bytes:
 
 
 def ganglion(number: int, first: int, second: int) -> bytes:
-    """Firmware 3: the same value on all channels."""
+    """A notification of firmware 3 with the same value on all channels."""
     bits = 18 if number < 100 else 19
     return packed(number, [first >> (24 - bits)] * 4 + [second >> (24 - bits)] * 4, bits)
 
 
 def bitalino_frame(number: int, values: list[int], digital: int = 0) -> bytes:
-    """As the board packs it: values of ten bits (the fifth and sixth of six), from the end towards the beginning."""
+    """A frame as the board packs it: ten-bit values (six-bit for the fifth and sixth), from the end backwards."""
     size = bitalino.frame_size(len(values))
     v = [*values, *[0] * (6 - len(values))]
     b = [0] * 9  # b[k] is the k-th byte from the end
@@ -127,7 +127,7 @@ def bitalino_frame(number: int, values: list[int], digital: int = 0) -> bytes:
 
 
 def slow_crc4(frame: bytes) -> int:
-    """Bit by bit, as BITalino's own Python module computes it."""
+    """CRC computed bit by bit, as in BITalino's own Python module."""
     x = 0
     for byte in (*frame[:-1], frame[-1] & 0xF0):
         for bit in range(7, -1, -1):
@@ -167,7 +167,7 @@ def movesense_stream(rng: np.random.Generator, n: int) -> Stream:
 
 
 def crc8(data: bytes) -> int:
-    """Reflected polynomial 0x8C, as BioHarness uses it."""
+    """CRC-8 with the reflected polynomial 0x8C, as BioHarness uses it."""
     crc = 0
     for byte in data:
         crc ^= byte
@@ -232,11 +232,11 @@ CASES: dict[str, Case] = {
     "openbci_ganglion": Case(ganglion_stream, notify=True, fakes=2),
     "polar_h10": Case(polar_stream, notify=True, fakes=100),
 }
-"""Name of a device -> how it speaks."""
+"""Name of a device -> its case."""
 
 
 def decode(name: str, pieces: list[bytes], case: Case | None = None) -> list:
-    """Items of a whole session: connection, pieces as they come, end."""
+    """Decode a whole session: connection, pieces as they are sent, end."""
     case = case or CASES[name]
     decoder = devices.get(name).decoder(**case.options)
     items = list(decoder.link(LinkEvent(LinkEventKind.CONNECTED, 0)))
@@ -247,17 +247,17 @@ def decode(name: str, pieces: list[bytes], case: Case | None = None) -> list:
 
 
 def samples(items: list) -> np.ndarray:
-    """All samples behind each other."""
+    """All samples in one array."""
     return np.concatenate([np.zeros(0, np.int32), *(i.samples for i in items if isinstance(i, SampleBlock))])
 
 
 def lost(items: list) -> int:
-    """All samples known to be missing."""
+    """Number of samples known to be missing."""
     return sum(i.lost for i in items if isinstance(i, SampleBlock))
 
 
 def story(items: list) -> list[tuple]:
-    """What happened, without the borders of blocks: those follow how the stream was cut, nothing else does."""
+    """What happened, without the block borders, which alone depend on how the stream was split."""
     out: list[tuple] = []
     for item in items:
         if isinstance(item, LinkEvent):

@@ -1,4 +1,4 @@
-"""Simple synthetic ECG: sums of Gaussians on given R times, for tests that need known beats and odd shapes."""
+"""Simple synthetic ECG: sums of Gaussians at given R times, for tests that need known beats and unusual shapes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHAPES = {
 
 
 def ecg(intervals_s, shapes="normal", heights=1.0, fs=FS, noise=0.02, seed=0):
-    """Returns the signal and the R times; the first R is at 1 s, two seconds follow the last."""
+    """Return the signal and the R times; the first R is at 1 s, and the signal ends two seconds after the last."""
     intervals_s = np.asarray(intervals_s, dtype=float)
     shapes = [shapes] * len(intervals_s) if isinstance(shapes, str) else list(shapes)
     heights = np.broadcast_to(heights, len(intervals_s))

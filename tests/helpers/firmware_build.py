@@ -39,7 +39,7 @@ def sources(package: Path) -> list[Path]:
 
 
 def cortex_image(package: Path, program: Path, image: Path, *extra: object, std: str = "c11") -> Path:
-    """Links a program with a package for a Cortex-M4 and returns the image."""
+    """Link a program with a package for a Cortex-M4 and return the image."""
     compiled(
         [
             *(tool("arm-none-eabi-gcc"), *M4, f"-std={std}", "-Os", "-ffp-contract=off", "-ffunction-sections"),
@@ -52,7 +52,7 @@ def cortex_image(package: Path, program: Path, image: Path, *extra: object, std:
 
 
 def cortex_selftest(package: Path, folder: Path, *extra: object) -> Path:
-    """Links main.cc with the stand-in for TFLite Micro, as C++ for a Cortex-M4, and returns the image."""
+    """Link main.cc with the stand-in for TFLite Micro, as C++ for a Cortex-M4, and return the image."""
     flags = (*M4, "-Os", "-ffunction-sections", "-fdata-sections", f"-I{package}", f"-isystem{MOCK}", *extra)
     objects = []
     for source in (*sources(package), CORTEX / "startup.c"):
@@ -70,7 +70,7 @@ def cortex_selftest(package: Path, folder: Path, *extra: object) -> Path:
 
 
 def emulate(image: Path) -> subprocess.CompletedProcess[str]:
-    """Runs an image on QEMU's Cortex-M4 board."""
+    """Run an image on QEMU's Cortex-M4 board."""
     return run(
         [
             *(tool("qemu-system-arm"), "-M", "mps2-an386", "-nographic", "-monitor", "none", "-serial", "none"),
@@ -80,7 +80,7 @@ def emulate(image: Path) -> subprocess.CompletedProcess[str]:
 
 
 def write_frontend_case(folder: Path) -> None:
-    """An ECG of just one window after the filter's warm-up, with what the kit makes of it."""
+    """Write an ECG of exactly one window after the filter's warm-up, with the kit's results."""
     filter_ = StreamFilter(250)
     n = filter_.warmup_samples + 1 + 2 * 1249
     ecg = np.asarray(EcgSynth(EcgParams(), 7).generate(n, 250.0), dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Ports of this computer at which nothing listens now, nor a moment later."""
+"""TCP ports of this computer that nothing listens at, now or a moment later."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import os
 import socket
 
 FIRST, COUNT = 10_000, 20_000
-"""Below the ports that the kernel gives to whoever asks for any."""
+"""Ports below those that the kernel assigns automatically."""
 
 _candidates = (FIRST + (os.getpid() * 37 + i) % COUNT for i in itertools.count())
-"""Each process begins elsewhere, and none is given out twice: tests run beside one another."""
+"""Each process starts at another port, and no port is returned twice: tests run in parallel."""
 
 
 def ports(count: int) -> list[int]:
-    """Returns so many free ports."""
+    """Return ``count`` free ports."""
     found: list[int] = []
     while len(found) < count:
         port = next(_candidates)

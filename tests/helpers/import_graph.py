@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 LAYERS = ("calibration", "convert", "edge", "firmware_bridge")
-"""Top first. A file may import from its own layer and from those below."""
+"""Layers, top first. A file may import from its own layer and from those below."""
 
 Graph = Mapping[str, frozenset[str]]
 
@@ -24,7 +24,7 @@ def sources(root: Path = ROOT) -> dict[str, Path]:
 
 
 def import_graph(root: Path = ROOT) -> dict[str, frozenset[str]]:
-    """Every import counts: at the top, inside functions, and for type checking only."""
+    """Every import counts: at module level, inside functions, and for type checking only."""
     modules = sources(root)
     return {name: frozenset(_imported(path, modules)) for name, path in modules.items()}
 

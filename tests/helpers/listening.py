@@ -1,4 +1,4 @@
-"""A source that is listened to in the background, signals that are remembered, and the comparison of the two."""
+"""A source read in the background, signals that are remembered, and the comparison of both."""
 
 import asyncio
 
@@ -12,13 +12,13 @@ from firmware_bridge.virtual.patch import PatchConfig, VirtualPatch
 from helpers.fake_bluez.devices import PatchOnAir
 
 STRAP = "A0:9E:1A:00:00:01"
-"""Address of the strap."""
+"""Bluetooth address of the strap."""
 POLAR = f"ble:polar_h10/{STRAP}"
 PATCH_URL = "ble:anyecg_patch/C0:FF:EE:00:00:01"
 
 
 class Listener:
-    """A source that is read in the background, with everything it gave."""
+    """A source that is read in the background; keeps everything it delivered."""
 
     def __init__(self, url, scan_s=0.5):
         self.source = open_source(url)
@@ -77,17 +77,17 @@ class Listener:
 
 
 def heart(seconds, fs_hz=130, seed=5):
-    """Noise in microvolts: every sample differs, so that none can be missing, doubled or out of order unnoticed."""
+    """Noise in microvolts: all samples differ, so that a missing, repeated or misplaced one is noticed."""
     return np.random.default_rng(seed).integers(-5000, 5000, int(seconds * fs_hz), dtype=np.int32)
 
 
 def whole(samples, frame=73):
-    """What a strap sends of them: whole frames."""
+    """The samples that a strap sends: whole frames only."""
     return samples[: len(samples) // frame * frame]
 
 
 class Known:
-    """A signal that is remembered, in counts of 1 µV."""
+    """A signal that remembers its samples, in counts of 1 µV."""
 
     def __init__(self, seed=9):
         self._rng = np.random.default_rng(seed)
@@ -103,7 +103,7 @@ class Known:
 
 
 def exact(blocks, truth, start=0):
-    """Every sample is where the lost counts say; returns how many are accounted for."""
+    """Check that every sample is where the lost counts place it; return how many are accounted for."""
     at = start
     for block in blocks:
         at += block.lost
@@ -119,6 +119,6 @@ def known_patch(**options):
 
 
 def patch_on_air(mtu=247, **options):
-    """The same on Bluetooth."""
+    """The same patch on Bluetooth."""
     signal, patch = known_patch(**options)
     return signal, PatchOnAir(patch, PATCH.ble, "C0:FF:EE:00:00:01", mtu)

@@ -1,4 +1,4 @@
-"""A Dask cluster of processes of this machine, none of which is started again when it is killed."""
+"""A Dask cluster of local processes that are not restarted when they are killed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 def cluster(
     folder: Path, workers: int, threads: int = 1
 ) -> Iterator[tuple[str, list[subprocess.Popen[bytes]], subprocess.Popen[bytes]]]:
-    """Address, workers and scheduler. The workers stand in ``folder``, without nannies: who is killed stays dead."""
+    """Start a scheduler and workers in ``folder``, without nannies: a killed worker stays dead."""
     pytest.importorskip("distributed", reason="the cluster extra is not installed")
     where = folder / "scheduler.json"
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": folder}

@@ -19,7 +19,7 @@ HEADS = (
 
 
 class MomentsTeacher:
-    """Outputs that a window determines and that no other window has."""
+    """A teacher whose outputs are determined by the window and unique to it."""
 
     name, sha256, identity, heads, features, licence = "moments", "0" * 64, "0", HEADS, 3, "MIT"
 

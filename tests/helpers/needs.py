@@ -1,4 +1,4 @@
-"""What a test needs beyond Python: a tool that is not installed skips the test and names what is missing."""
+"""Tools that a test needs besides Python: a missing tool skips the test with a message that names it."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ PACKAGES = {
     "git": "git",
     "qemu-system-arm": "qemu-system-arm",
 }
-"""Debian's package of a tool, where it has another name or another tool's tests install it too."""
+"""Debian package of each tool."""
 
 
 def tool(name: str) -> str:
-    """The path of a tool; the test is skipped with a reason where it is absent."""
+    """Return the path of a tool; skip the test with a reason if it is absent."""
     found = shutil.which(name)
     if found is None:
         pytest.skip(f"{name} is not installed (Debian: {PACKAGES.get(name, name)})")
@@ -28,7 +28,7 @@ def tool(name: str) -> str:
 
 
 def c_compiler() -> str:
-    """The C compiler that ``anyecg virtual-patch --c`` would use; skips where there is none."""
+    """Return the C compiler that ``anyecg virtual-patch --c`` would use; skip the test if there is none."""
     for name in (os.environ.get("CC", ""), "cc", "gcc", "clang"):
         if name and shutil.which(name):
             return name
@@ -36,17 +36,17 @@ def c_compiler() -> str:
 
 
 def git_checkout(folder: Path) -> str:
-    """The path of git, for a folder that is a git checkout; skips where either is missing."""
+    """Return the path of git if the folder is a git checkout; skip the test if either is missing."""
     if not (folder / ".git").exists():
         pytest.skip("the project is not a git checkout")
     return tool("git")
 
 
 def tools_for(line: str) -> None:
-    """Skips where a command of the docs needs a C compiler that is not installed.
+    """Skip the test if a command of the docs needs a C compiler that is not installed.
 
     Args:
-        line: A command as a page has it, for instance ``cc -std=c99 main.c``.
+        line: Command from a page, for instance ``cc -std=c99 main.c``.
     """
     if line.startswith("cc "):
         tool("cc")

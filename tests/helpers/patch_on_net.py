@@ -7,7 +7,7 @@ import contextlib
 
 
 class PatchOnNet:
-    """The kit's virtual patch behind a port of this computer."""
+    """The kit's virtual patch behind a TCP port."""
 
     def __init__(self, patch, port=0):
         self.patch, self.port = patch, port
@@ -53,7 +53,7 @@ class PatchOnNet:
                 await asyncio.sleep(0.001)
 
     async def run(self, seconds, cut=None):
-        """Lets time pass; ``cut`` bytes are missing of what the last slot sends."""
+        """Let time pass; ``cut`` bytes are missing from the output of the last slot."""
         end_s = self.now_s + seconds
         while self.now_s < end_s:
             self.now_s += 0.1

@@ -16,13 +16,13 @@ from edge.frontend.stream import StreamFilter
 
 FS, GRID, HOP_S = 125.0, 250, 1.0
 WARM_UP = 278
-"""Grid samples before that under the first output of the filter: 1.112 s."""
+"""Grid samples before the time of the filter's first output: 1.112 s."""
 POLAR_HZ = 130.16076083499385
 
 
 @dataclass(frozen=True)
 class Window:
-    """One hop's window as the runtime forms it: beats confirmed later than its end are not in it."""
+    """One hop's window as the runtime forms it: beats confirmed after its end are not included."""
 
     start_s: float
     stream: np.ndarray
@@ -32,7 +32,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Record:
-    """One lead of a recording, its beats, windows and the span in which beats can be scored."""
+    """One lead of a recording, its beats, windows and the time span in which beats can be scored."""
 
     beats_s: np.ndarray
     windows: tuple[Window, ...]
@@ -51,7 +51,7 @@ def reference_beats_s(data_dir: Path, record: str, lead: str, source: str) -> np
 
 
 def _read(folder: Path, record: str, lead: str) -> tuple[np.ndarray, float]:
-    """Samples and rate, in the unit of the file; every reading route but WFDB is a plain table."""
+    """Return samples and rate in the unit of the file; every format but WFDB is a plain table."""
     if record.startswith("cinc2017"):
         return io.loadmat(next(folder.glob("*.mat")))["val"][0] / 1000.0, 300.0
     if record == "detectpvc_polar_h10":
@@ -79,7 +79,7 @@ def _to_grid(x: np.ndarray, fs_hz: float) -> np.ndarray:
 
 @lru_cache(maxsize=24)
 def load(data_dir: Path, record: str, lead: str) -> Record:
-    """Read a lead and run it hop by hop; the invalid head of a recording is left out."""
+    """Read a lead and run it hop by hop; skip the invalid beginning of a recording."""
     x, fs_hz = _read(data_dir / record, record, lead)
     valid = np.flatnonzero(np.isfinite(x))
     zero_s = valid[0] / fs_hz
@@ -100,12 +100,12 @@ def load(data_dir: Path, record: str, lead: str) -> Record:
         if len(raw) == 2 * length:
             windows.append(Window(begin_s + first / FS, stream[first:end], raw, inside))
     end_s = begin_s + len(stream) // hop * hop / FS
-    # A complex cut off by the first sample cannot be seen, nor confirmed if it comes just before the last.
+    # A complex truncated by the first sample is not detectable, nor can one just before the last be confirmed.
     return Record(np.array(beats) / FS + begin_s, tuple(windows), (begin_s + 0.3, end_s - 0.8))
 
 
 def score(found_s: np.ndarray, true_s: np.ndarray, span_s: tuple[float, float]) -> tuple[float, float]:
-    """Sensitivity and positive predictivity, 150 ms, each beat matched once (as EC 57 scores beats)."""
+    """Sensitivity and positive predictivity within 150 ms, each beat matched once (as EC 57 scores beats)."""
     truth = true_s[(true_s >= span_s[0]) & (true_s <= span_s[1])]
     found = list(found_s[(found_s >= span_s[0] - 0.15) & (found_s <= span_s[1] + 0.15)])
     hits, at = 0, 0

@@ -1,7 +1,7 @@
 """Runs one tier of the tests and prints one summary: ``python tests/helpers/run_tier.py fast`` (or ``slow``).
 
-Two calls of pytest. The first spreads the test files over several workers. The second runs the tests marked ``alone``,
-which measure speed or memory or need the machine's attention, one after the other on a machine that does nothing else.
+It calls pytest twice. The first call spreads the test files over several workers. The second runs the tests marked
+``alone``, which measure speed or memory or need an idle machine, one after the other.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 MIB_PER_WORKER = {"fast": 2000, "slow": 4000}
-"""A worker that has loaded TensorFlow holds 1.3 GB; the programs that its tests start need the rest."""
+"""Memory per worker, MiB: 1.3 GB with TensorFlow loaded, and the rest for the programs that its tests start."""
 
 MAX_WORKERS, PLENTY_MIB = 8, 32_000
 
@@ -30,7 +30,7 @@ INTERRUPTED, NOTHING_COLLECTED = 2, 5
 
 @dataclass
 class Call:
-    """One call of pytest and what came of it."""
+    """One call of pytest and its results."""
 
     name: str
     arguments: list[str]
@@ -40,7 +40,7 @@ class Call:
     bad: list[str] = field(default_factory=list)
 
     def run(self, report: Path) -> None:
-        """Runs it, its output on this terminal, and reads its report."""
+        """Run the call with its output on this terminal, and read its report."""
         print(f"\n--- {self.name}: pytest {' '.join(self.arguments)}", flush=True)
         started = time.monotonic()
         self.code = subprocess.run(
@@ -65,13 +65,13 @@ class Call:
 
 
 def workers(tier: str) -> int:
-    """As many as there are processors that this process may use, and memory for."""
+    """As many as this process may use processors, and as fit into memory."""
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(processors, MAX_WORKERS, free_mib() // MIB_PER_WORKER[tier]))
 
 
 def free_mib() -> int:
-    """Memory that can be had without swapping; plenty where the kernel does not say."""
+    """Memory available without swapping, MiB; a large number if the kernel does not report it."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
     except OSError:
@@ -84,7 +84,7 @@ def calls(tier: str, count: int, more: list[str]) -> list[Call]:
     """The two calls of a tier."""
     limit = ["--timeout=3600"] if tier == "slow" else []
     chosen = "slow" if tier == "slow" else "not slow"
-    # conftest.py puts the files into the order in which they shall start.
+    # conftest.py sorts the files into the order in which they start.
     spread = ["-n", str(count), "--dist", "loadfile", "--no-loadscope-reorder"] if count > 1 else []
     named = any(Path(word.partition("::")[0]).exists() for word in more)
     name = f"on {count} workers" if count > 1 else "on one worker"
@@ -95,12 +95,12 @@ def calls(tier: str, count: int, more: list[str]) -> list[Call]:
 
 
 def with_alone() -> list[str]:
-    """The files that have a test marked so: to read all others again would take longer than these tests."""
+    """The files with a test marked ``alone``: collecting all others again would take longer than these tests."""
     return sorted(str(path) for path in Path("tests").rglob("test_*.py") if MARK in path.read_text(encoding="utf-8"))
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Runs a tier of the tests; what is not known here goes to pytest.")
+    parser = argparse.ArgumentParser(description="Runs a tier of the tests; unknown options are passed to pytest.")
     parser.add_argument("tier", choices=("fast", "slow"))
     parser.add_argument("--workers", type=int, default=0, help="test processes (default: by processors and memory)")
     arguments, more = parser.parse_known_args(argv)
@@ -116,7 +116,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def summary(tier: str, done: list[Call], planned: int) -> int:
-    """Prints what came of the calls; returns 0 only if each ran and nothing failed."""
+    """Print the results of the calls; return 0 only if each ran and nothing failed."""
     ran = [call for call in done if call.code != NOTHING_COLLECTED]
     good = len(done) == planned and bool(ran) and all(call.code == 0 for call in ran)
     print(f"\n=== {tier} tier: {'passed' if good else 'FAILED'} in {sum(call.seconds for call in done):.0f} s")

@@ -1,4 +1,4 @@
-"""A virtual patch on a pseudo-terminal that is torn away at random, as fast as the host can follow. No real time."""
+"""A virtual patch on a pseudo-terminal, disconnected at random, as fast as the host can follow. No real time."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from firmware_bridge.virtual.patch import VirtualPatch
 from firmware_bridge.virtual.process import PtyPort
 
 STEP_S = 0.0005
-"""Between two looks at what the host sent."""
+"""Time between two reads of the host's bytes, in seconds."""
 SLOWLY_S = 0.02
-"""A slot of the last samples."""
+"""Duration of a slot of the last samples, in seconds."""
 PATIENCE_S = 120.0
-"""How long a host may take to connect, before the test is given up."""
+"""Time that a host may take to connect before the test fails, in seconds."""
 UNREAD_MAX = 16_000
-"""Bytes on the line that the host has not read; a real patch is slower than any host."""
+"""Bytes on the line that the host has not read, at most; a real patch is slower than any host."""
 
 
 class Adversary(threading.Thread):
-    """Plugs the patch in and tears it away ``times`` times, then lets it stream to the end.
+    """Connects and disconnects the patch ``times`` times, then lets it stream to the end.
 
     Args:
-        patch: The patch; only this thread touches it.
+        patch: The patch; only this thread uses it.
         link: Name of the port.
-        times: Disconnects.
-        seed: Of everything random.
-        long_every: One connection in so many is long enough for windows.
+        times: Number of disconnections.
+        seed: Seed of all randomness.
+        long_every: One connection of this many is long enough for whole windows.
     """
 
     def __init__(self, patch: VirtualPatch, link: Path, times: int, seed: int, long_every: int = 20) -> None:
@@ -39,9 +39,9 @@ class Adversary(threading.Thread):
         self.finish = threading.Event()
         """Set by the host when it has everything."""
         self.last = False
-        """The connection that is not torn away."""
+        """Set for the last connection, which is not interrupted."""
         self.slowly = threading.Event()
-        """From now on the host has all of a slot, and what it asks for again, before the next begins."""
+        """Whether the host receives all of a slot, and what it requests again, before the next begins."""
         self.cut_in_frames = 0
         self._port = PtyPort(link)
         self._rng = random.Random(seed)
@@ -53,7 +53,7 @@ class Adversary(threading.Thread):
             for number in range(self.times):
                 self._connection(long=number % self._long_every == 0)
             self._last_connection()
-        except BaseException as error:  # handed to the test
+        except BaseException as error:  # passed to the test
             self.fault = error
         finally:
             self._port.unplug()
@@ -70,7 +70,7 @@ class Adversary(threading.Thread):
             self._obey()
             held = self._advance()
             assert time.monotonic() - since < PATIENCE_S, "the host does not ask for samples"
-        # The last bytes go out cut anywhere, the whole and nothing included; half of the time the host has read them.
+        # The last bytes are sent split anywhere, all or none included; half of the time the host has read them.
         cut = rng.randrange(len(held) + 1)
         self.cut_in_frames += 0 < cut < len(held)
         self._port.write(held[:cut])
@@ -80,7 +80,7 @@ class Adversary(threading.Thread):
             self._tear()
         self.patch.link_lost()
         if rng.random() < 0.5:
-            # Sampling goes on while nobody listens.
+            # Sampling continues while nothing listens.
             self._time_s += rng.random() * 3.0
             self.patch.advance(self._time_s)
 
@@ -95,7 +95,7 @@ class Adversary(threading.Thread):
             assert time.monotonic() - since < PATIENCE_S, "the host does not take the rest"
 
     def _plug(self) -> None:
-        """Waits until the host has the port and has asked for something."""
+        """Wait until the host has opened the port and requested something."""
         self._port.plug()
         if self._rng.random() < 0.2:
             self._port.write(self._rng.randbytes(self._rng.randrange(1, 40)) + b"boot\r\n\x00")
@@ -111,10 +111,10 @@ class Adversary(threading.Thread):
             self.patch.receive(data)
 
     def _advance(self) -> bytes:
-        """Lets a slot pass."""
+        """Let one slot pass."""
         self._time_s += self.patch.slot_s
         out = b"".join(e.data for e in self.patch.advance(self._time_s + 1e-9))
-        # Requests to send something again have to arrive while it is still kept.
+        # Requests to resend must arrive while the samples are still kept.
         if not out or self.patch.config.ring_s:
             time.sleep(STEP_S)
         return out
@@ -128,7 +128,7 @@ class Adversary(threading.Thread):
             assert time.monotonic() - since < PATIENCE_S, "the host does not read"
 
     def _tear(self) -> None:
-        """What an unplugged cable does: what was on its way is gone, and the name with it."""
+        """Unplug the cable: bytes on their way are lost, and the port's name disappears."""
         port = self._port
         port._backlog.clear()
         port._link.unlink()

@@ -30,7 +30,7 @@ _made: list[Path] = []
 
 
 def small_root(factory: pytest.TempPathFactory) -> Path:
-    """A folder with ``cohort``, its prepared segments in ``data``, and ``teacher``."""
+    """Create a folder with ``cohort``, its prepared segments in ``data``, and ``teacher``."""
     if _made:
         return _made[0]
     folder = factory.mktemp("evaluate")
@@ -44,7 +44,7 @@ def small_root(factory: pytest.TempPathFactory) -> Path:
 
 
 def write_teacher(folder: Path, data: PreparedDataset, seed: int, *, stride: int = 2) -> Path:
-    """What `anyecg finetune` writes, with random weights."""
+    """Write a teacher like that of `anyecg finetune`, with random weights."""
     import keras
 
     keras.utils.set_random_seed(seed)
@@ -68,10 +68,10 @@ def argv_of(root: Path, out: Path, *more: str) -> list[str]:
 
 
 def bytes_of(out: Path) -> dict[str, bytes]:
-    """The files of a folder."""
+    """Contents of the files in a folder, by name."""
     return {p.relative_to(out).as_posix(): p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()}
 
 
 def scores_of(out: Path) -> dict[str, bytes]:
-    """The shards of scores of an evaluation."""
+    """The score shards of an evaluation."""
     return {name: data for name, data in bytes_of(out).items() if name.endswith(".scores")}

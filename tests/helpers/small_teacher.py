@@ -1,4 +1,4 @@
-"""A converted teacher in a moment: synthetic recordings, few windows."""
+"""A teacher that is converted quickly: synthetic recordings, few windows."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "data"
 
 
 def write_recordings(folder: Path, count: int = 2, seconds: int = 60) -> Path:
-    """Writes noisy synthetic recordings as CSV files of 250 Hz."""
+    """Write noisy synthetic recordings as CSV files of 250 Hz."""
     folder.mkdir(exist_ok=True)
     for seed in range(count):
         ecg = EcgSynth(EcgParams(), seed).generate(250 * seconds, 250.0)
@@ -24,7 +24,7 @@ def write_recordings(folder: Path, count: int = 2, seconds: int = 60) -> Path:
 
 
 def small_bundle(folder: Path) -> Path:
-    """Converts the one-lead golden checkpoint; returns the bundle."""
+    """Convert the one-lead golden checkpoint; return the bundle."""
     from convert.foundation.run import FoundationConfig, convert_foundation
 
     data = write_recordings(folder / "recordings", 1, 40)

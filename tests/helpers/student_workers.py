@@ -1,7 +1,7 @@
-"""A worker of a distillation, as a process of its own: ``python student_workers.py WORKDIR DATA OUT [mirrored]``.
+"""A worker of a distillation as a separate process: ``python student_workers.py WORKDIR DATA OUT [mirrored]``.
 
-Writes the loss of every step and every epoch's validation loss. The environment says who else takes part; ``mirrored``
-splits this machine's processor into two devices, which stand for two GPUs.
+Writes the loss of every step and the validation loss of every epoch. The environment names the other workers;
+``mirrored`` splits this machine's processor into two devices, which stand for two GPUs.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ HEADS = (
     TeacherHead("potassium", "potassium", "2823-3", "mmol/L", "value", None),
 )
 TRAIN = 128
-"""Windows: eight batches of sixteen, which two can share."""
+"""Number of windows: eight batches of sixteen, which two workers can share."""
 
 PLAN, WINDOWS = DistilPlan(seed=3, float_epochs=2, quant_epochs=1), WindowPlan(0.6, 24)
 
 
 class Teacher:
-    """Outputs that a window determines."""
+    """A teacher whose outputs are determined by the window."""
 
     name, sha256, identity, heads, features, licence = "moments", "0" * 64, "0", HEADS, 3, "MIT"
 
@@ -51,11 +51,11 @@ def mirrored() -> Replicas:
 
 
 def curve(workdir: Path, data: Path, replicas: Replicas, state: Path) -> dict[str, list[float]]:
-    """Trains and gives the losses."""
+    """Train and return the losses."""
     recordings = find_recordings(data)
     labels = label(workdir, recordings, Teacher(), WINDOWS, None, Crew("none"))
     hard = np.full((len(labels), len(HEADS)), np.nan, np.float32)
-    # Some windows have results, unevenly: what is counted must be counted over all replicas.
+    # Some windows have results, unevenly: they must be counted over all replicas.
     hard[::3, 0], hard[::5, 1] = np.arange(len(hard[::3])) % 2, labels.logits[::5, 1] + 0.02
     windows = windows_of_labels(labels, hard)
     rows = np.random.default_rng(0).permutation(len(labels))
@@ -70,7 +70,7 @@ def curve(workdir: Path, data: Path, replicas: Replicas, state: Path) -> dict[st
         return found["epochs"][-1]
 
     distil_train.DistilTrainer.run_epoch = recorded
-    # So few steps at the usual rates are chaotic: what a rounding moves doubles with every step.
+    # So few steps at the usual learning rates are chaotic: a rounding difference doubles with every step.
     distil_train.FLOAT_RATE, distil_train.QUANT_RATE = 1e-3, 1e-4
     parts = windows.take(rows[:TRAIN]), windows.take(rows[TRAIN:])
     Distillation(TINY, HEADS, *parts, state, PLAN, None, "k", replicas).run()

@@ -1,4 +1,4 @@
-"""A student small enough to be trained within a test, and the settings of its distillation."""
+"""A student small enough to train within a test, and the settings of its distillation."""
 
 from __future__ import annotations
 

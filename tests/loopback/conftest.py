@@ -1,4 +1,4 @@
-"""A private D-Bus for the tests that play BlueZ on it."""
+"""A private D-Bus for the tests that simulate BlueZ on it."""
 
 import tempfile
 from pathlib import Path
@@ -11,9 +11,9 @@ from helpers.free_ports import ports
 
 @pytest.fixture(scope="session")
 def private_bus():
-    """A dbus-daemon for this test process; its address."""
+    """Start a dbus-daemon for this test process; yield its address."""
     if DBUS_DAEMON is None:
-        pytest.skip("no dbus-daemon here (apt-get install dbus): Bluetooth cannot be played")
+        pytest.skip("no dbus-daemon here (apt-get install dbus): Bluetooth cannot be simulated")
     with tempfile.TemporaryDirectory() as folder:
         bus = PrivateBus(Path(folder))
         yield bus.address
@@ -22,7 +22,7 @@ def private_bus():
 
 @pytest.fixture
 def bus(private_bus, monkeypatch, tmp_path):
-    """The private bus as this process's system bus, and a folder of its own for lock files."""
+    """Make the private bus the system bus of this process, with a private folder for lock files."""
     monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", private_bus)
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     return private_bus
@@ -30,5 +30,5 @@ def bus(private_bus, monkeypatch, tmp_path):
 
 @pytest.fixture
 def unused_port():
-    """A TCP port of this computer at which nothing listens now."""
+    """A TCP port of this computer that nothing listens at."""
     return ports(1)[0]

@@ -30,7 +30,7 @@ async def running(words, folder, env):
 
 
 async def heart_of(device, fs_hz):
-    """Measures, fifty times as fast as life, while somebody listens."""
+    """Measure fifty times faster than real time while a client listens."""
     ecg = EcgSynth(EcgParams(), 4)
     while True:
         if isinstance(device, PatchOnAir):

@@ -1,4 +1,4 @@
-"""Bluetooth for real up to the radio: unmodified bleak, a real D-Bus, and a BlueZ of our own behind it."""
+"""Bluetooth up to the radio: unmodified bleak, a real D-Bus, and a simulated BlueZ."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ from helpers.fake_bluez.devices import Strap
 from helpers.listening import PATCH_URL, POLAR, STRAP, Listener, exact, heart, patch_on_air, whole
 
 
-def test_a_scan_names_what_it_heard(bus):
+def test_a_scan_lists_the_devices(bus):
     async def go():
         far, near = Strap(VirtualPolar(), "A0:9E:1A:00:00:02"), Strap(VirtualPolar(), STRAP)
         far.peripheral.rssi = -90
@@ -34,7 +34,7 @@ def test_a_scan_names_what_it_heard(bus):
 
 
 @pytest.mark.parametrize("url", [POLAR, "ble:polar_h10?name=polar h10 8aa87d20", "ble:polar_h10"])
-def test_five_minutes_of_a_polar_to_the_last_sample(bus, url):
+def test_five_minutes_of_a_polar_are_exact(bus, url):
     sent = heart(300)
 
     async def go():
@@ -53,7 +53,7 @@ def test_five_minutes_of_a_polar_to_the_last_sample(bus, url):
     assert "AcquireNotify" not in {member for _path, member in bluez.calls}
     ble = VirtualPolar().gatt
     assert peripheral.subscriptions == list(ble.notify.values())
-    assert peripheral.writes[-1] == (ble.write["control"], bytes.fromhex("0300")), "told to stop"
+    assert peripheral.writes[-1] == (ble.write["control"], bytes.fromhex("0300")), "the stop command was sent"
     assert not peripheral.connected, "the source was closed"
 
 
@@ -75,7 +75,7 @@ def test_lost_notifications_are_counted_exactly(bus):
     assert heard.count("connected") == 1
 
 
-def test_a_connection_that_ends_in_mid_frame(bus):
+def test_a_connection_that_ends_within_a_frame(bus):
     async def go():
         signal, air = patch_on_air()
         async with FakeBlueZ(bus, air.peripheral), Listener(PATCH_URL) as heard:
@@ -86,7 +86,7 @@ def test_a_connection_that_ends_in_mid_frame(bus):
                     await air.run(0.5)
                     await asyncio.sleep(0.01)
                 await air.run(10.0)
-                # One more slot of which only the first pieces leave.
+                # One more slot, of which only the first pieces are sent.
                 air.now_s += 0.1
                 for piece in list(air.pieces(air.now_s))[:2]:
                     air.peripheral.notify(air.gatt.notify["data"], piece)
@@ -116,7 +116,7 @@ def test_a_packet_size_of_23_bytes(bus):
             return heard
 
     heard = asyncio.run(polar())
-    assert heard.said("agreed on 23 bytes a packet (MTU), it needs 70")
+    assert heard.said("agreed on an MTU of 23 bytes but needs 70")
     assert "MTU" in heard.events("refused")[0].detail
 
     async def patch():
@@ -133,7 +133,7 @@ def test_a_packet_size_of_23_bytes(bus):
     heard, truth = asyncio.run(patch())
     assert np.array_equal(heard.samples, truth[: len(heard.samples)])
     assert heard.lost == 0
-    assert not heard.said("MTU"), "any packet size serves the kit's own protocol"
+    assert not heard.said("MTU"), "any packet size works for the kit's own protocol"
 
 
 def test_the_adapter_goes_off_and_on(bus):
@@ -173,7 +173,7 @@ def test_the_adapter_is_unplugged_and_plugged(bus):
     assert asyncio.run(go()).count("disconnected") == 1
 
 
-def test_a_phone_holds_the_strap(bus):
+def test_a_strap_connected_to_a_phone_is_reported_once(bus):
     async def go():
         strap = Strap(VirtualPolar(), STRAP)
         strap.peripheral.advertising = False
@@ -185,11 +185,11 @@ def test_a_phone_holds_the_strap(bus):
             return heard
 
     said = asyncio.run(go()).said("was not found")
-    assert len(said) == 1, "said once, not at every attempt"
-    assert "while a phone, watch or other computer holds it" in said[0].detail
+    assert len(said) == 1, "reported once, not at every attempt"
+    assert "not connected to a phone, watch or other computer" in said[0].detail
 
 
-def test_another_program_holds_its_data(bus):
+def test_another_program_that_uses_its_data_is_reported(bus):
     async def go():
         strap = Strap(VirtualPolar(), STRAP)
         strap.peripheral.notify_errors = [("org.bluez.Error.NotPermitted", "Notify acquired")] * 2
@@ -198,11 +198,11 @@ def test_another_program_holds_its_data(bus):
             return heard
 
     heard = asyncio.run(go())
-    assert heard.said("another program on this computer holds the data")
+    assert heard.said("another program on this computer uses the data")
     assert heard.count("disconnected") == 0
 
 
-def test_a_connection_left_over_by_a_killed_program_is_taken(bus):
+def test_a_connection_left_by_a_killed_program_is_reused(bus):
     sent = heart(10)
 
     async def go():
@@ -218,7 +218,7 @@ def test_a_connection_left_over_by_a_killed_program_is_taken(bus):
 
     heard = asyncio.run(go())
     assert np.array_equal(heard.samples, whole(sent))
-    assert heard.said("it was connected already")
+    assert heard.said("it was already connected")
 
 
 def test_bluetoothd_dies_and_comes_back(bus):
@@ -249,7 +249,7 @@ def test_bluetoothd_dies_and_comes_back(bus):
 
 
 @pytest.mark.parametrize("rate", [128, 512])
-def test_five_minutes_of_a_movesense_to_the_last_sample(bus, rate):
+def test_five_minutes_of_a_movesense_are_exact(bus, rate):
     sent = heart(300, rate)
 
     async def go():

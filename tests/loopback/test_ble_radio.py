@@ -1,6 +1,6 @@
-"""Bluetooth with a real kernel and a real bluetoothd: a guest of user-mode Linux, a virtual controller on its HCI.
+"""Bluetooth with a real kernel and a real bluetoothd: a user-mode Linux guest with a virtual controller.
 
-``.ci/install-slow`` brings what it needs; the guest sees this machine's files and can write none of them.
+``.ci/install-slow`` installs what it needs; the guest sees this machine's files and can write none of them.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ BLUETOOTHD = Path("/usr/libexec/bluetooth/bluetoothd")
 CHECKS = ("boot", "check_scan", "check_stream", "check_drops", "check_adapter", "check_bluetoothd", "end")
 GUEST_S = 600
 BOOTS = 3
-"""The virtual controller, not what is under test, now and then takes the adapter away with it on a busy machine (one
-run in ten): the guest is then booted anew. A fault of the kit's own fails every time."""
+"""Boots of the guest: on a busy machine the virtual controller, which is not under test, sometimes fails with the
+adapter (one run in ten), so the guest is booted again. A fault of the kit fails every time."""
 
 
 @pytest.fixture(scope="module")
 def radio(tmp_path_factory):
-    """What the guest reported, by the name of the check."""
+    """The guest's reports, by the name of the check."""
     lacking = [
         what
         for what, there in {
@@ -69,6 +69,6 @@ def boot(command, folder):
 @pytest.mark.timeout(BOOTS * GUEST_S + 60)
 @pytest.mark.parametrize("check", CHECKS)
 def test_with_a_real_bluetoothd(radio, check):
-    assert check in radio, f"the guest ended before it; it reported {list(radio)}"
+    assert check in radio, f"the guest ended before this check; it reported {list(radio)}"
     assert radio[check]["ok"], radio[check]["error"]
     print(radio[check])

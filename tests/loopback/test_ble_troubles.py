@@ -1,4 +1,4 @@
-"""What Bluetooth's troubles look like to a person: one line that says what to do, and never a traceback."""
+"""How Bluetooth errors look to a user: one line that says what to do, and never a traceback."""
 
 import asyncio
 import fcntl
@@ -25,7 +25,7 @@ ABORTED = ("org.bluez.Error.Failed", "le-connection-abort-by-local")
 
 
 def listening(bus, until, *, url=POLAR, scan_s=0.1, before=None, after=None, powered=True):
-    """Listens to one strap until a condition holds."""
+    """Read one strap until a condition holds."""
 
     async def go():
         strap = Strap(VirtualPolar(), STRAP)
@@ -47,7 +47,7 @@ def test_a_device_that_asks_for_pairing(bus):
         peripheral.write_errors = [("org.bluez.Error.Failed", "Operation failed with ATT error: 0x05 (auth)")]
 
     heard, *_ = listening(bus, lambda h: h.count("refused"), before=before)
-    assert "wants to be paired first" in heard.events("refused")[0].detail
+    assert "must be paired first" in heard.events("refused")[0].detail
     assert "pair=1" in heard.events("refused")[0].detail
 
 
@@ -56,11 +56,11 @@ def test_a_device_that_asks_for_pairing(bus):
     [
         (("org.bluez.Error.Failed", "Software caused connection abort"), "2.4 GHz|5 GHz Wi-Fi"),
         (("org.bluez.Error.InProgress", "Operation already in progress"), "busy with another scan"),
-        (("org.bluez.Error.AuthenticationFailed", ""), "wants to be paired"),
+        (("org.bluez.Error.AuthenticationFailed", ""), "must be paired"),
         (("org.bluez.Error.Failed", "br-connection-unknown"), "cannot be connected: Failed br-connection-unknown"),
     ],
 )
-def test_connections_that_fail_are_tried_again(bus, error, words):
+def test_failed_connections_are_retried(bus, error, words):
     def before(_bluez, peripheral):
         peripheral.connect_errors = [error] * 2
 
@@ -69,7 +69,7 @@ def test_connections_that_fail_are_tried_again(bus, error, words):
     assert heard.count("disconnected") == 0
 
 
-def test_a_stuck_adapter_is_escalated_in_words(bus):
+def test_a_stuck_adapter_gives_further_advice(bus):
     def before(bluez, _peripheral):
         bluez.scan_errors = [("org.bluez.Error.InProgress", "Operation already in progress")] * 25
 
@@ -78,7 +78,7 @@ def test_a_stuck_adapter_is_escalated_in_words(bus):
     assert [event.data["failures"] for event in stuck] == [5, 10, 20]
     assert "sudo systemctl restart bluetooth" in stuck[0].detail
     assert "rfkill block bluetooth; rfkill unblock bluetooth" in stuck[0].detail
-    assert len(heard.said("busy")) == 4, "not said at every attempt"
+    assert len(heard.said("busy")) == 4, "not reported at every attempt"
 
 
 def test_a_bluetoothd_that_does_not_answer(bus, monkeypatch):
@@ -95,7 +95,7 @@ def test_a_bluetoothd_that_does_not_answer(bus, monkeypatch):
     assert heard.count("stalled") >= 1
 
 
-def test_characteristics_of_an_older_firmware_are_read_anew_once(bus):
+def test_services_of_an_older_firmware_are_rediscovered_once(bus):
     def before(_bluez, peripheral):
         service, chars = next(iter(peripheral.services.items()))
         peripheral.services = {service: [c for c in chars if not c.uuid.startswith("fb005c82")]}
@@ -167,7 +167,7 @@ def test_without_waiting_a_missing_strap_is_an_error(bus):
     def before(_bluez, peripheral):
         peripheral.advertising = False
 
-    with pytest.raises(LinkError, match=r"was not found \(is it worn, charged and near"):
+    with pytest.raises(LinkError, match=r"was not found \(check that it is worn, charged and near"):
         listening(bus, lambda h: False, url=POLAR + "?wait=0", before=before)
     with pytest.raises(LinkError, match=r"the Bluetooth adapter is off \(rfkill unblock"):
         listening(bus, lambda h: False, url=POLAR + "?wait=0", powered=False)
@@ -215,7 +215,7 @@ def test_no_adapter(bus):
     ("url", "code", "words"),
     [
         ("ble:", 2, "ble: names no device (write ble:DEVICE or ble:DEVICE/ADDRESS; devices: anyecg_patch"),
-        ("ble:polar_h10/1234", 2, "'1234' is no Bluetooth address"),
+        ("ble:polar_h10/1234", 2, "'1234' is not a Bluetooth address"),
         ("ble:toaster", 2, "unknown device 'toaster'"),
         ("ble:polar_h10/A0:9E:1A:00:00:01?name=x", 2, "gives an address and a name"),
         ("ble:polar_h10?rate=5", 2, "ble: does not know 'rate'"),
@@ -271,12 +271,12 @@ def test_a_signal_leaves_the_strap_stopped_and_free(bus):
     code, err, peripheral = asyncio.run(go())
     assert code == 143
     assert "Traceback" not in err
-    assert peripheral.writes[-1][1] == bytes.fromhex("0300"), "told to stop"
+    assert peripheral.writes[-1][1] == bytes.fromhex("0300"), "the stop command was sent"
     assert not peripheral.connected
 
 
 def test_from_a_strap_to_estimates_with_its_recording(bus, tmp_path):
-    """The command as people run it, a strap that drops out once, and the same estimates from its recording."""
+    """The command as users run it, a strap that disconnects once, and the same estimates from its recording."""
     ecg_uv = np.rint(EcgSynth(EcgParams(), 4).generate(130 * 60, 130.0) * 1000).astype(np.int32)
     live, again, raw = tmp_path / "live.jsonl", tmp_path / "again.jsonl", tmp_path / "raw.aer"
 

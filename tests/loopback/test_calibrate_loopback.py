@@ -1,4 +1,4 @@
-"""A board of unknown scale behind a real pseudo-terminal: calibrated live, and then read in millivolts."""
+"""A board of unknown scale behind a real pseudo-terminal: calibrated live, then read in millivolts."""
 
 from __future__ import annotations
 

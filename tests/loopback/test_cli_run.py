@@ -1,4 +1,4 @@
-"""The command as people use it: real processes, a real pseudo-terminal, wrong input, signals, a full disk."""
+"""The command as users run it: real processes, a real pseudo-terminal, wrong input, signals, a full disk."""
 
 from __future__ import annotations
 
@@ -220,7 +220,7 @@ def test_kill_9_loses_nothing_that_was_written(patch, tmp_path: Path) -> None:
     assert replayed[: len(written)] == written
 
 
-def test_a_port_that_another_run_holds_is_busy(patch, tmp_path: Path) -> None:
+def test_a_port_used_by_another_run_is_busy(patch, tmp_path: Path) -> None:
     out = tmp_path / "o.jsonl"
     first = start("run", "--source", f"serial:{patch.link}", "--out", str(out), "--view", "none")
     try:
@@ -234,7 +234,7 @@ def test_a_port_that_another_run_holds_is_busy(patch, tmp_path: Path) -> None:
         first.communicate(timeout=120)
 
 
-def test_a_missing_patch_is_waited_for(tmp_path: Path) -> None:
+def test_it_waits_for_a_missing_patch(tmp_path: Path) -> None:
     link, out = tmp_path / "ttyPATCH", tmp_path / "o.jsonl"
     process = start("run", "--source", f"serial:{link}", "--out", str(out), "--view", "plain", "--seconds", "25")
     time.sleep(1.0)
@@ -247,7 +247,7 @@ def test_a_missing_patch_is_waited_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.alone
-def test_unplugged_and_plugged_in_again_in_one_session(tmp_path: Path) -> None:
+def test_replugging_continues_the_session(tmp_path: Path) -> None:
     out = tmp_path / "o.jsonl"
     with VirtualProcess(tmp_path / "tty", "--speed", "4", "--faults", "unplug@20:8") as patch:
         process = start("run", "--source", f"serial:{patch.link}", "--out", str(out), "--view", "none")
@@ -267,7 +267,7 @@ def test_unplugged_and_plugged_in_again_in_one_session(tmp_path: Path) -> None:
     assert not [e for e in good if e.window.start_s < 20.5 and e.window.end_s > 27.5]
 
 
-def test_the_live_view_gives_the_terminal_back(csv: Path) -> None:
+def test_the_live_view_restores_the_terminal(csv: Path) -> None:
     master, slave = pty.openpty()
     env = {**os.environ, "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24", "LC_ALL": "C.UTF-8"}
     command = [*ANYECG, "run", "--source", f"replay:{csv}?fs=250&unit=mV&speed=15", "--seconds", "20"]
@@ -278,7 +278,7 @@ def test_the_live_view_gives_the_terminal_back(csv: Path) -> None:
         while data := os.read(master, 65536):
             shown += data
     except OSError:
-        pass  # Linux reports the closed terminal so
+        pass  # Linux reports the closed terminal this way
     assert process.wait(120) == 0
     os.close(master)
     assert shown.count(b"\x1b[?1049h") == shown.count(b"\x1b[?1049l") == 1

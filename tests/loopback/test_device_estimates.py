@@ -1,4 +1,4 @@
-"""From each device's own bytes to a heart rate and estimates: recordings made here, through the whole chain."""
+"""From each device's bytes to a heart rate and estimates: simulated recordings through the whole chain."""
 
 import json
 
@@ -33,7 +33,7 @@ MAKERS = {
     "bitalino": (1000, 120, lambda v: [bitalino_frame(k, [x + 512]) for k, x in enumerate(v.tolist())]),
     "ad8232_text": (190, 150, lambda v: [b"%d\r\n" % (x + 400) for x in v.tolist()]),
 }
-"""Device -> rate, counts a millivolt, frames of a signal."""
+"""Device -> sampling rate, counts per millivolt, function that frames a signal."""
 
 
 @pytest.mark.parametrize("name", MAKERS)

@@ -1,4 +1,4 @@
-"""Boards of others behind a real pseudo-terminal: started by their own commands, recorded and replayed."""
+"""Third-party boards behind a real pseudo-terminal: started by their own commands, recorded and replayed."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ SAMPLES = 500
 
 
 class Board(threading.Thread):
-    """A board on a pseudo-terminal; ``answer(heard)`` says what follows from what it was sent, or ``None``."""
+    """A board on a pseudo-terminal; ``answer(heard)`` returns its reply to what it received, or ``None``."""
 
     def __init__(self, answer):
         super().__init__(daemon=True)
@@ -54,7 +54,7 @@ class Board(threading.Thread):
 
 
 def said_once(*pairs):
-    """Each reply once, as soon as its command was heard."""
+    """Give each reply once, as soon as its command was received."""
     left = list(pairs)
 
     def answer(heard):
@@ -82,7 +82,7 @@ def values(items):
     return np.concatenate([i.samples for i in items if isinstance(i, SampleBlock)]).tolist()
 
 
-def test_a_cyton_is_reset_set_started_and_stopped():
+def test_a_cyton_is_reset_configured_started_and_stopped():
     stream = b"".join(cyton(k, [0, 0, k, 0, 0, 0, 0, 0]) for k in range(SAMPLES))
     answer = said_once(
         (b"v", b"OpenBCI V3 8-16 channel\r\nFirmware: v3.1.2\r\n$$$"),
@@ -126,7 +126,7 @@ def test_options_are_kept_in_a_recording(tmp_path):
         open_source(f"replay:{tmp_path}/raw.aer?gain=2")
 
 
-def test_a_board_that_says_nothing_readable_is_noticed():
+def test_a_board_that_sends_nothing_readable_is_reported():
     rng = np.random.default_rng(0)
 
     async def first_complaint(url):

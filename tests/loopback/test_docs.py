@@ -1,4 +1,4 @@
-"""Every command in the docs runs: blocks marked ``sh``, line by line; ``text`` blocks need hardware or a network."""
+"""Every command in the docs runs: ``sh`` blocks line by line; ``text`` blocks need hardware or a network."""
 
 from __future__ import annotations
 

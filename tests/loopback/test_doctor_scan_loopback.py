@@ -1,4 +1,4 @@
-"""``anyecg doctor`` and ``anyecg scan`` as processes, against a BlueZ of our own on a real D-Bus."""
+"""``anyecg doctor`` and ``anyecg scan`` as processes, against a simulated BlueZ on a real D-Bus."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ async def anyecg(*args: str, code: int = 0) -> str:
     return out.decode()
 
 
-def test_the_doctor_asks_the_very_bus_that_bleak_uses(bus: str, tmp_path: Path) -> None:
+def test_the_doctor_asks_the_same_bus_as_bleak(bus: str, tmp_path: Path) -> None:
     async def found() -> dict[str, Finding]:
-        # A root of its own: this computer may have a radio.
+        # A root of its own, because this computer may have a radio.
         probe = Probe(root=tmp_path)
         return {finding.check: finding for finding in await asyncio.to_thread(doctor_bluetooth.check, probe)}
 
@@ -51,7 +51,7 @@ def test_the_doctor_asks_the_very_bus_that_bleak_uses(bus: str, tmp_path: Path) 
             assert (off.state, off.detail) == (State.WRONG, "the adapter is off")
             assert off.fix.startswith("bluetoothctl power on")
             bluez.mute = True
-            # bluetoothd hangs: said after a few seconds, nothing waits for ever.
+            # bluetoothd hangs: reported after a few seconds, nothing waits longer.
             assert (await found())["BlueZ"].fix == "sudo systemctl restart bluetooth"
 
     asyncio.run(scenario())

@@ -23,16 +23,16 @@ from helpers.listening import PATCH_URL
 from helpers.patch_on_net import PatchOnNet
 
 LONG_EVERY = 40
-"""So often the link holds long enough for whole windows."""
+"""One connection of this many is long enough for whole windows."""
 
 
 def counts(index):
-    """The sample with that index: no two neighbours are alike, and nothing needs to be kept."""
+    """The sample with that index: neighbours always differ, and nothing needs to be stored."""
     return (index * 2_654_435_761 >> 7) % 40_001 - 20_000
 
 
 class Numbered:
-    """A signal whose samples are known by their index."""
+    """A signal whose samples are computed from their index."""
 
     def __init__(self):
         self.made = 0
@@ -44,7 +44,7 @@ class Numbered:
 
 
 class Auditor:
-    """Reads a source without keeping what it gives: checks every sample, and every window."""
+    """Reads a source without storing its items: checks every sample and every window."""
 
     def __init__(self, url):
         self.source = open_source(url)
@@ -121,12 +121,12 @@ def resident_kib():
 
 
 def held():
-    """Descriptors, tasks and threads of this process."""
+    """Open descriptors, tasks and threads of this process."""
     return len(os.listdir("/proc/self/fd")), len(asyncio.all_tasks()), len(os.listdir("/proc/self/task"))
 
 
 async def torment(audit, patch, link, rounds, seed):
-    """Breaks the link at random moments, in the middle of a frame more often than not."""
+    """Break the link at random moments, mostly in the middle of a frame."""
     rng = random.Random(seed)
     before = None
     for round_ in range(rounds):
@@ -134,7 +134,7 @@ async def torment(audit, patch, link, rounds, seed):
         await link.streaming()
         await link.run(20.0 if round_ % LONG_EVERY == 0 else rng.uniform(0.1, 1.0), cut=rng.choice((0, 1, 9, 30)))
         if round_ % 3:
-            # Whatever is on its way arrives: else a break always comes before the last frame.
+            # Let everything on its way arrive: otherwise a break would always precede the last frame.
             await audit.until(lambda a: a.at >= patch._index - 40 or a.lost > a.at)
         await link.drop()
         away_s = rng.uniform(0.0, 3.0)
@@ -151,7 +151,7 @@ async def torment(audit, patch, link, rounds, seed):
 
 
 class OnAir(PatchOnAir):
-    """A patch on Bluetooth with the same handles as one on the network."""
+    """A patch on Bluetooth with the same interface as one on the network."""
 
     async def streaming(self):
         async with asyncio.timeout(120):

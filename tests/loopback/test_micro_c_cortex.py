@@ -67,14 +67,14 @@ def test_front_end_gives_the_same_doubles_on_the_target(folder, tmp_path):
 
 @pytest.mark.parametrize(("extra", "status"), [((), 0), (("-DMOCK_WRONG_WINDOW=3",), 1)])
 def test_self_test_passes_its_verdict_on(folder, tmp_path, extra, status):
-    """Against a stand-in: no package ships TFLite Micro's sources."""
+    """Against a stand-in: no package contains TFLite Micro's sources."""
     done = emulate(cortex_selftest(folder, tmp_path, *extra))
     assert done.returncode == status, done.stdout + done.stderr
     assert f"{status} of 96 outputs differ" in done.stdout
 
 
 def test_flash_is_the_model_and_little_else(folder, tmp_path):
-    """The arrays cost what README.md says; the C around them stays below 2 KB."""
+    """The arrays have the size that README.md states; the C code around them stays below 2 KB."""
     objects = []
     for source in sources(folder):
         objects.append(tmp_path / f"{source.stem}.o")

@@ -1,4 +1,4 @@
-"""A recording outlives kill -9: everything handed over before is read back, byte for byte."""
+"""A recording survives kill -9: everything written before is read back, byte for byte."""
 
 import os
 import signal

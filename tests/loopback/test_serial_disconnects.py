@@ -1,4 +1,4 @@
-"""A thousand random disconnects: one session, every missing sample counted, no window across a gap, nothing leaks."""
+"""A thousand random disconnections: one session, every missing sample counted, no window across a gap, no leak."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ from helpers.serial_adversary import Adversary
 
 FS_HZ = 250.0
 TRUTH = np.clip(np.rint(EcgSynth(EcgParams(), 3).generate(round(97 * FS_HZ), FS_HZ) * 1000), -32767, 32767)
-"""Counts of 1 µV, repeated for ever: the value of a sample tells its index modulo 97 s."""
+"""Counts of 1 µV that repeat: the value of a sample gives its index modulo 97 s."""
 FORMED = {None, "poor_signal", "flat", "saturated", "scale_unknown"}
-"""What is said of a window that was formed."""
+"""Abstention reasons of a window that was formed."""
 RUNS = [(1000, 0.0), (120, 20.0)]
-"""Disconnects, and seconds that the patch keeps and sends again: with them fewer are lost, and the sum is the same."""
+"""Disconnections, and seconds that the patch keeps to resend: with them fewer samples are lost, the sum is the same."""
 WARM = 60
-"""Connections until pools, caches and queues have their size."""
+"""Connections until pools, caches and queues have reached their size."""
 
 
 @dataclass
 class Usage:
-    """What a process holds."""
+    """Resources that a process holds."""
 
     descriptors: int
     threads: int
@@ -61,7 +61,7 @@ class Usage:
 
 @dataclass
 class Outcome:
-    """What the host saw."""
+    """Results that the host saw."""
 
     received: int = 0
     lost: int = 0
@@ -73,7 +73,7 @@ class Outcome:
 
 
 def check_block(block: SampleBlock, outcome: Outcome) -> None:
-    """The loss before a block is exact: its samples are those of the index that follows from it."""
+    """Check that the loss before a block is exact: its samples are those of the resulting index."""
     index = outcome.received + outcome.lost + block.lost
     if block.lost:
         outcome.gaps_s.append(((index - block.lost) / FS_HZ, index / FS_HZ))
@@ -95,7 +95,7 @@ async def listen(source: WireSource, engine: Engine, adversary: Adversary) -> Ou
             if outcome.connects == WARM:
                 outcome.usage.append(Usage.now())
         else:
-            # A patch that is still sending one part again refuses to begin another.
+            # A patch that is still resending one part refuses to begin another.
             assert item.kind is not LinkEventKind.RESTARTED, item
             assert item.kind is not LinkEventKind.REFUSED or "RESEND: busy" in item.detail, item
         if adversary.last and outcome.connects > adversary.times:
@@ -103,7 +103,7 @@ async def listen(source: WireSource, engine: Engine, adversary: Adversary) -> Ou
             if outcome.received - last > 1000:
                 adversary.slowly.set()
             if adversary.slowly.is_set() and outcome.received + outcome.lost == adversary.patch.truth.samples_made:
-                # Received and counted as lost are together all that the patch has measured: nothing went in silence.
+                # Received plus lost samples are all that the patch measured: nothing was lost silently.
                 outcome.whole = True
                 break
     outcome.usage.append(Usage.now())
@@ -148,7 +148,7 @@ def judge_usage(outcome: Outcome) -> None:
     assert after.descriptors <= before.descriptors
     assert after.tasks <= before.tasks
     assert after.threads <= before.threads + 8
-    # What this test keeps itself: gaps, estimates and their parts.
+    # Memory that this test itself needs: gaps, estimates and their parts.
     kept = 40 * len(outcome.estimates) + 4 * len(outcome.gaps_s)
     assert after.objects - before.objects < kept + 2000
     assert after.rss_mib - before.rss_mib < 24.0

@@ -1,4 +1,4 @@
-"""What happens on real cables, on pseudo-terminals: a wrong baud rate, garbage, full load, a port torn away."""
+"""Problems of real cables, on pseudo-terminals: a wrong baud rate, garbage, full load, a removed port."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from firmware_bridge.virtual.patch import PatchConfig, VirtualPatch
 from firmware_bridge.virtual.process import PtyPort, VirtualProcess
 
 UART_921600_BYTES_S = 92_160
-"""Ten bits a byte."""
+"""Bits per byte on the line."""
 
 
 def streaming_patch() -> VirtualPatch:
@@ -39,7 +39,7 @@ def sent(patch: VirtualPatch, until_s: float) -> bytes:
 
 
 def misread(data: bytes, sent_baud: int, read_baud: int) -> bytes:
-    """What a UART at one rate makes of bytes at another: sampled in the middle of each of its own bits."""
+    """What a UART at one rate reads of bytes sent at another: sampled in the middle of each of its own bits."""
     bits = [bit for byte in data for bit in (0, *((byte >> i) & 1 for i in range(8)), 1)]
     ratio, at, out = sent_baud / read_baud, 0.0, bytearray()
     while True:
@@ -65,7 +65,7 @@ def port(tmp_path: Path) -> Iterator[PtyPort]:
 
 
 @pytest.mark.parametrize(("sent_baud", "read_baud"), [(115_200, 921_600), (921_600, 115_200), (115_200, 57_600)])
-def test_a_wrong_baud_rate_is_said_once(
+def test_a_wrong_baud_rate_is_reported_once(
     port: PtyPort, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sent_baud: int, read_baud: int
 ) -> None:
     monkeypatch.setattr("edge.sources.undecoded.AFTER_S", 0.3)
@@ -85,7 +85,7 @@ def test_a_wrong_baud_rate_is_said_once(
             events.append(item)
             if item.data.get("fault") == "undecoded" and end_ns is None:
                 end_ns = item.arrival_ns + 400_000_000
-                # What was thrown away is summed up every so often from now on.
+                # From now on discarded bytes are summed up at intervals.
                 monkeypatch.setattr("edge.sources.undecoded.JOIN_S", 0.1)
             if end_ns is not None and item.arrival_ns > end_ns:
                 break
@@ -144,7 +144,7 @@ def test_garbage_at_the_start_costs_no_sample(port: PtyPort, tmp_path: Path) -> 
 
 @pytest.mark.alone
 def test_full_load_of_921600_baud_through_the_whole_source(tmp_path: Path) -> None:
-    """Bytes come as fast as the fastest usual UART can bring them; every sample comes out, in order."""
+    """Bytes arrive at the full speed of the fastest usual UART; every sample comes out, in order."""
     samples_wanted = 190_000
     arguments = ("--fs", "1000", "--frame-s", "0.02", "--speed", "46", "--noise", "0")
 
@@ -178,12 +178,12 @@ def test_full_load_of_921600_baud_through_the_whole_source(tmp_path: Path) -> No
     assert lost == truth["lost_samples"] == 0
     assert received >= samples_wanted
     assert not {"corrupt", "disconnected", "stalled", "restarted"} & set(events)
-    # A machine that is too busy to send so fast says nothing about receiving.
+    # A machine too busy to send that fast proves nothing about receiving.
     if size / took_s < UART_921600_BYTES_S:
-        pytest.skip(f"the virtual patch made only {size / took_s:.0f} bytes a second here; nothing was lost")
+        pytest.skip(f"the virtual patch sent only {size / took_s:.0f} bytes per second here; nothing was lost")
 
 
-def test_what_a_torn_port_raises_is_a_disconnect() -> None:
+def test_the_error_of_a_removed_port_is_a_disconnection() -> None:
     master, slave = os.openpty()
     tty.setraw(slave)
     name = os.ttyname(slave)
@@ -202,7 +202,7 @@ def test_what_a_torn_port_raises_is_a_disconnect() -> None:
         return events
 
     connected, gone, waiting = asyncio.run(asyncio.wait_for(listen(), 120.0))
-    # The fact that the transport has to live with: no SerialException here.
+    # The behaviour that the transport must handle: no SerialException here.
     with pytest.raises(OSError) as caught:
         _ = direct.in_waiting
     assert not isinstance(caught.value, serial.SerialException)
@@ -214,7 +214,7 @@ def test_what_a_torn_port_raises_is_a_disconnect() -> None:
 
 
 def test_a_write_never_reaches_another_port(tmp_path: Path) -> None:
-    """Writes and disconnects at the same time: bytes for a closed port are refused, never sent elsewhere."""
+    """Write and disconnections at the same time: bytes for a closed port are refused, never sent elsewhere."""
     port = PtyPort(tmp_path / "tty")
 
     async def scenario() -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Serial ports for real, on pseudo-terminals: unplugged, replugged, taken, missing, silent, flooded."""
+"""Serial ports on real pseudo-terminals: unplugged, replugged, in use, missing, silent, flooded."""
 
 import asyncio
 import os
@@ -27,7 +27,7 @@ FAST = (0.02, 0.1)
 
 
 class Heard:
-    """What came out of a source, and how it compares with the patch's own account."""
+    """The items of a source, and their comparison with the patch's own account."""
 
     def __init__(self):
         self.items = []
@@ -56,7 +56,7 @@ class Heard:
 
 
 async def listen(source, heard, until, timeout_s=120.0):
-    """Takes items until ``until(heard)`` or the time is over, then closes."""
+    """Read items until ``until(heard)`` holds or the time is over, then close."""
     try:
         async with asyncio.timeout(timeout_s):
             async for item in source.items():
@@ -72,7 +72,7 @@ def agree(heard, truth):
     assert {key: truth[key] for key in got} == got
 
 
-def test_a_patch_behind_a_port_to_the_last_sample(tmp_path):
+def test_every_sample_of_a_patch_behind_a_port_arrives(tmp_path):
     heard = Heard()
     with VirtualProcess(tmp_path / "tty", "--speed", "20", "--seconds", "60", "--seed", "3") as patch:
         source = open_source(f"serial:{tmp_path}/tty?stall=1")
@@ -177,7 +177,7 @@ def test_without_waiting_a_missing_device_is_an_error():
     assert error.fix
 
 
-def test_what_is_no_serial_port(tmp_path):
+def test_a_file_that_is_not_a_serial_port(tmp_path):
     (tmp_path / "file").write_text("x")
     assert "is not a serial port" in str(run_until_error(f"serial:{tmp_path}/file"))
     assert "is not a serial port" in str(run_until_error(f"serial:{tmp_path}"))
@@ -204,7 +204,7 @@ def test_a_port_in_use(tmp_path):
         port.unplug()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody without permission")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become a user without permission")
 def test_no_permission(tmp_path):
     port = PtyPort(tmp_path / "tty")
     port.plug()
@@ -243,12 +243,12 @@ def test_silence_is_a_stall_and_the_port_is_opened_again():
 
     kinds, took_s = asyncio.run(scenario())
     assert kinds == ["connected", "stalled", "connected", "stalled"]
-    # The port was given its own time; with the usual one the two stalls alone would take longer.
+    # The port was given a short limit; with the usual one the two stalls alone would take longer.
     assert took_s < 2 * STALL_S
 
 
 def flood(master):
-    """Keeps the loop busy while bytes come in: nothing is taken from the queue."""
+    """Block the loop while bytes arrive: nothing is taken from the queue."""
     sent = 0
     for _ in range(60):
         sent += os.write(master, b"x" * 1000)
@@ -276,7 +276,7 @@ def test_a_slow_reader_loses_counted_bytes_and_no_memory(monkeypatch):
                     got += len(item.data)
                 else:
                     reported += item.data["bytes"]
-            # The loss is told in its place, before what comes next.
+            # The loss is reported in its place, before the next items.
             sent += os.write(master, b"y")
             await asyncio.sleep(0.02)
         await transport.close()
@@ -294,7 +294,7 @@ def test_nothing_is_opened_before_it_is_asked_for():
     asyncio.run(source.close())
 
 
-def test_commands_reach_the_patch_and_half_frames_do_no_harm(tmp_path):
+def test_commands_reach_the_patch_and_incomplete_frames_do_no_harm(tmp_path):
     port = PtyPort(tmp_path / "tty")
     port.plug()
     hello = encode(Hello(7, 32_768, 250, nv_num=1000))
@@ -323,7 +323,7 @@ def test_commands_reach_the_patch_and_half_frames_do_no_harm(tmp_path):
 
 
 @pytest.mark.alone
-def test_recorded_session_lives_again(tmp_path):
+def test_a_recorded_session_is_replayed(tmp_path):
     heard = Heard()
     faults = "drop=0.05;corrupt=0.05;unplug@5:3;restart@15"
     with VirtualProcess(tmp_path / "tty", "--speed", "10", "--seconds", "30", "--faults", faults) as patch:

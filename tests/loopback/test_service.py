@@ -1,4 +1,4 @@
-"""The systemd unit, as far as it can be run without systemd: its command line, its signs of life, its end."""
+"""The systemd unit without systemd, as far as possible: its command line, its watchdog messages, its end."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ def unit() -> dict[str, list[str]]:
 
 
 def command() -> list[str]:
-    """The command as systemd runs it: its own escapes undone."""
+    """The command as systemd runs it, with systemd's escapes undone."""
     return shlex.split(unit()["ExecStart"][0].replace("%%", "%").replace("$$", "$"))
 
 
 class Manager:
-    """Listens as systemd does."""
+    """Receives notifications as systemd does."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "notify"
@@ -81,7 +81,7 @@ def environment(manager: Manager, **more: str) -> dict[str, str]:
     return {**os.environ, "NOTIFY_SOCKET": str(manager.path), "WATCHDOG_USEC": "900000", **more}
 
 
-def test_it_starts_again_whatever_happens_and_says_what_it_may_touch() -> None:
+def test_it_restarts_after_any_failure_and_limits_its_access() -> None:
     keys = unit()
     assert keys["Restart"] == ["always"]
     assert keys["StartLimitIntervalSec"] == ["0"]
@@ -95,7 +95,7 @@ def test_it_starts_again_whatever_happens_and_says_what_it_may_touch() -> None:
     assert set(keys["SupplementaryGroups"][0].split()) == {"dialout", "bluetooth"}
     documented = set(re.findall(r"^\| (\d+) \|", (ROOT / "docs/exit-codes.md").read_text(), re.MULTILINE))
     assert set(keys["RestartPreventExitStatus"][0].split()) <= documented
-    # A device that cannot be opened, a recording that cannot be written: these may pass.
+    # A device that cannot be opened or a recording that cannot be written may be temporary.
     assert not {"5", "7", "70", "1"} & set(keys["RestartPreventExitStatus"][0].split())
 
 
@@ -118,7 +118,7 @@ def test_its_options_exist_and_its_configuration_is_one(tmp_path: Path) -> None:
     assert SourceUrl.parse(args.source).scheme == "serial"
 
 
-def test_a_start_a_life_and_an_end(manager: Manager, tmp_path: Path) -> None:
+def test_start_run_and_end(manager: Manager, tmp_path: Path) -> None:
     config = tmp_path / "anyecg.toml"
     config.write_text('source = "sim:?speed=4"\n')
     shell, flag, line = command()
@@ -149,7 +149,7 @@ def test_a_start_a_life_and_an_end(manager: Manager, tmp_path: Path) -> None:
     assert (session / "summary.json").exists()
 
 
-def test_a_missing_patch_is_no_standstill(manager: Manager, tmp_path: Path) -> None:
+def test_the_watchdog_accepts_a_missing_patch(manager: Manager, tmp_path: Path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "edge.cli", "run", "--source", f"serial:{tmp_path}/tty", "--view", "none"],
         env=environment(manager, WATCHDOG_USEC="3000000"),
@@ -167,8 +167,8 @@ def test_a_missing_patch_is_no_standstill(manager: Manager, tmp_path: Path) -> N
     assert process.returncode == 143
 
 
-def test_a_stuck_disk_is_a_standstill() -> None:
-    """A sink that does not come back: no more signs of life, so that systemd starts anew."""
+def test_the_watchdog_detects_a_stuck_disk() -> None:
+    """A sink that never returns: the watchdog messages stop, so that systemd restarts the service."""
     stuck, go_on = threading.Event(), threading.Event()
 
     class StuckSink(MemorySink):
@@ -201,7 +201,7 @@ def test_a_stuck_disk_is_a_standstill() -> None:
     assert after == before
 
 
-def test_nobody_listens() -> None:
+def test_no_service_manager_listens() -> None:
     Notifier({}).alive()
     Notifier({}).stopping()
     gone = Notifier({"NOTIFY_SOCKET": "/nonexistent/notify", "WATCHDOG_USEC": "soon"})
@@ -209,7 +209,7 @@ def test_nobody_listens() -> None:
     gone.stopping()
 
 
-def test_an_abstract_socket_and_a_watchdog_for_somebody_else() -> None:
+def test_an_abstract_socket_and_a_watchdog_of_another_process() -> None:
     name = f"anyecg-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.bind(f"\0{name}")

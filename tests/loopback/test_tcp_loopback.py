@@ -1,4 +1,4 @@
-"""TCP for real: a virtual patch behind a listening socket that breaks, stalls, refuses and comes back."""
+"""A real TCP connection: a virtual patch behind a socket that breaks, stalls, refuses and returns."""
 
 import asyncio
 
@@ -26,7 +26,7 @@ def test_minutes_of_a_patch_over_tcp(monkeypatch):
     assert heard.count("connected") == 1
 
 
-def test_a_peer_that_is_silent_is_connected_again():
+def test_it_reconnects_to_a_silent_peer():
     async def go():
         signal, patch = known_patch()
         async with PatchOnNet(patch) as net, Listener(f"tcp:127.0.0.1:{net.port}?stall=0.5") as heard:
@@ -41,10 +41,10 @@ def test_a_peer_that_is_silent_is_connected_again():
 
     heard, truth = asyncio.run(go())
     exact(heard.blocks, truth)
-    assert "nothing came from 127.0.0.1" in heard.events("stalled")[0].detail
+    assert "no data from 127.0.0.1" in heard.events("stalled")[0].detail
 
 
-def test_a_server_that_comes_later_and_goes(unused_port):
+def test_a_server_that_starts_later_and_ends(unused_port):
     async def go():
         _signal, patch = known_patch()
         async with Listener(f"tcp:127.0.0.1:{unused_port}") as heard:

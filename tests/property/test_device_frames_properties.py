@@ -1,4 +1,4 @@
-"""Frames of straps: what is encoded is decoded, drops are counted, and no cut or damage makes a sample."""
+"""Frames of straps: encoded data decode unchanged, drops are counted, and no split or damage makes a sample."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from firmware_bridge.virtual.polar import VirtualPolar
 
 
 def encode_delta(samples: NDArray[np.int32], resolution_bits: int, blocks: list[tuple[int, int]]) -> bytes:
-    """Packs samples bit by bit, as a sensor does: reference, then blocks of ``(bits, count)``."""
+    """Pack samples bit by bit as a sensor does: reference sample, then blocks of ``(bits, count)``."""
     width = -(-resolution_bits // 8)
     out = b"".join(int(v).to_bytes(width, "little", signed=True) for v in samples[0])
     steps, at = np.diff(samples.astype(np.int64), axis=0), 0
@@ -139,7 +139,7 @@ FRAMES = zephyr_stream(12)
     junk=st.lists(st.binary(max_size=40).map(lambda b: b.replace(b"\x02", b"\x00")), min_size=12, max_size=12),
     cuts=st.lists(st.integers(0, 1500), max_size=30),
 )
-def test_a_stream_with_junk_between_frames_cut_anywhere(junk: list[bytes], cuts: list[int]) -> None:
+def test_a_stream_with_junk_between_frames_split_anywhere(junk: list[bytes], cuts: list[int]) -> None:
     stream = b"".join(a + b for a, b in zip(junk, FRAMES, strict=True))
     borders = sorted({0, len(stream), *(c for c in cuts if c < len(stream))})
     one, many = get("bioharness").decoder(), get("bioharness").decoder()
@@ -172,7 +172,7 @@ def test_a_stream_with_junk_between_frames_cut_anywhere(junk: list[bytes], cuts:
         max_size=30,
     ),
 )
-def test_nothing_that_comes_in_raises(name: str, pieces: list[tuple[bytes, str, int]]) -> None:
+def test_no_input_raises(name: str, pieces: list[tuple[bytes, str, int]]) -> None:
     decoder = get(name).decoder()
     for data, channel, at_ns in pieces:
         for item in decoder.feed(data, at_ns, channel):

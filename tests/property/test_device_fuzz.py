@@ -1,4 +1,4 @@
-"""What holds for every device: cuts change nothing, no bytes raise, damage costs what it touches and nothing more."""
+"""Properties of every device: splits change nothing, no bytes raise, damage affects only the frames it touches."""
 
 import gc
 import sys
@@ -17,7 +17,7 @@ from helpers.devices_frames import CASES, decode, samples, story
 STREAMS = [name for name, case in CASES.items() if not case.notify]
 PIECES = 60
 BOUND = 300_000
-"""Bytes of memory that a decoder may have grown by, whatever came."""
+"""Bytes by which a decoder's memory may grow, whatever arrives."""
 
 
 def made(name, seed=1, pieces=PIECES):
@@ -25,7 +25,7 @@ def made(name, seed=1, pieces=PIECES):
 
 
 def cut(stream, rng, longest):
-    """The stream in pieces of 1 to ``longest`` bytes."""
+    """Split the stream into pieces of 1 to ``longest`` bytes."""
     steps = rng.integers(1, longest + 1, len(stream))
     ends = np.cumsum(steps)
     return [
@@ -34,7 +34,7 @@ def cut(stream, rng, longest):
 
 
 def damaged(stream, rng):
-    """Some bytes changed, some left out, some put in, some said twice."""
+    """Change, remove, insert and repeat some bytes."""
     data = bytearray(stream)
     for _ in range(int(rng.integers(1, 12))):
         at = int(rng.integers(0, len(data) + 1))
@@ -56,7 +56,7 @@ def test_every_device_is_tried():
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_sound_stream_comes_out_whole(name):
+def test_a_valid_stream_is_decoded_completely(name):
     stream = made(name)
     items = decode(name, [piece for piece, _values in stream])
     want = [v for _piece, values in stream for v in values]
@@ -104,7 +104,7 @@ def test_no_bytes_raise(name, seed, data):
     where=st.integers(1, PIECES - 15),
     part=st.floats(0, 0.99),
 )
-def test_after_garbage_the_samples_are_the_streams_own(name, noise, where, part):
+def test_after_garbage_the_samples_are_those_of_the_stream(name, noise, where, part):
     case, stream = CASES[name], made(name)
     where = max(where, 2)
     before, after = stream[:where], stream[where:]
@@ -144,7 +144,7 @@ def test_memory_stays_bounded(name):
 
 
 def size_of(thing, seen=None):
-    """Bytes that an object holds, with everything that only it leads to (classes and modules left out)."""
+    """Bytes that an object holds, with everything that only it references (without classes and modules)."""
     seen = set() if seen is None else seen
     if id(thing) in seen or isinstance(thing, type | types.ModuleType | types.FunctionType):
         return 0
@@ -153,7 +153,7 @@ def size_of(thing, seen=None):
 
 
 def fuzz(name, rng, total):
-    """Feeds a decoder random bytes and sound ones with damage; yields it now and then."""
+    """Feed a decoder random bytes and damaged valid ones; yield it at intervals."""
     case, fed = CASES[name], 0
     decoder = devices.get(name).decoder(**case.options)
     frames = [piece for piece, _values in made(name, pieces=2000)]

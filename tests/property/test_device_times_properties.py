@@ -1,4 +1,4 @@
-"""Loss told from a device's clock: exact over hours, at any true rate, with jitter, drops and reconnections."""
+"""Loss derived from a device's clock: exact over hours, at any true rate, with jitter, drops and reconnections."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ HOUR_S = 3600
 
 
 def stamps(frames: int, count: int, rate_hz: float, jitter_ns: float, seed: int, step_ns: int = 1) -> list[int]:
-    """Times of the last samples of frames, as a device with that crystal and that clock would give them."""
+    """Times of the last samples of frames for a device with that crystal and clock."""
     rng = np.random.default_rng(seed)
     exact = np.arange(1, frames + 1, dtype=np.float64) * (count * 1e9 / rate_hz)
     noisy = exact + rng.uniform(-jitter_ns, jitter_ns, frames)
@@ -34,14 +34,14 @@ class TestADay:
         ("rate_hz", "count"),
         [(127.5, 73), (129.9, 73), (130.0, 73), (130.1682, 73), (130.34, 73), (132.5, 73), (130.34, 19)],
     )
-    def test_a_strap_loses_nothing_that_was_not_lost(self, rate_hz: float, count: int) -> None:
+    def test_a_strap_without_loss_shows_no_loss(self, rate_hz: float, count: int) -> None:
         frames = int(24 * HOUR_S * rate_hz / count)
         times = FrameTimes(130.0, 1_000_000)
         assert losses(times, list(range(frames)), stamps(frames, count, rate_hz, 1e6, 1), count) == (0, {Verdict.NEXT})
         assert times.fs_hz == pytest.approx(rate_hz, rel=2e-4)
 
     @pytest.mark.parametrize("sigma_ms", [1.5, 3.0])
-    def test_jitter_far_beyond_that_of_real_straps_is_no_loss(self, sigma_ms: float) -> None:
+    def test_jitter_far_above_that_of_real_straps_is_not_a_loss(self, sigma_ms: float) -> None:
         frames = int(8 * HOUR_S * 130.34 / 73)
         rng = np.random.default_rng(5)
         exact = 10**15 + np.arange(1, frames + 1) * (73e9 / 130.34) + rng.normal(0, sigma_ms * 1e6, frames)

@@ -1,4 +1,4 @@
-"""Frames: round trip, any split, damaged bits, random bytes."""
+"""Framing: round trips, any split, damaged bits, random bytes."""
 
 import tracemalloc
 
@@ -72,5 +72,5 @@ def test_200k_random_bytes_in_bounded_memory(seed):
     tracemalloc.stop()
     assert grown < 20_000
     assert decoder.errors > 100
-    # Every 65536th wrong frame passes a 16-bit check; two among some 1600 would be odd.
+    # Every 65536th wrong frame passes a 16-bit check; two among some 1600 would be suspicious.
     assert decoder.frames <= 2

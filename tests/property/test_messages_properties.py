@@ -1,4 +1,4 @@
-"""Messages: every one survives the wire, and no body makes the decoder raise."""
+"""Messages: each one survives a round trip, and no body makes the decoder raise."""
 
 import numpy as np
 from hypothesis import given, settings
@@ -77,8 +77,8 @@ def test_no_body_of_a_known_type_raises(kind, rest):
     ),
 )  # fmt: skip
 def test_every_single_bit_flipped_on_the_wire_never_makes_a_wrong_message(header, message):
-    # On the wire a bit may hit a COBS code or the delimiter, and the CRC cannot see zero bytes added or cut at the end
-    # (its start is 0 and so is its remainder): there the lengths inside the messages have to speak up.
+    # On the wire a bit may hit a COBS code or the delimiter, and the CRC cannot detect zero bytes added or cut at the
+    # end (its start is 0 and so is its remainder): there the lengths inside the messages must detect the error.
     whole, after = encode(message, header), encode(Stop())
     for bit in range(len(whole) * 8):
         frame = bytearray(whole)

@@ -1,4 +1,4 @@
-"""A patch that keeps its newest samples: what got lost is asked for, comes again in order, or is counted."""
+"""A patch that keeps its newest samples: lost ones are requested and resent in order, or counted."""
 
 import numpy as np
 import pytest
@@ -38,7 +38,7 @@ S = 1_000_000_000
 
 
 def session(faults="", seconds=60.0, seed=1, upstream_loss=0.0, **config):
-    """A patch with a ring and a decoder talking to each other; gives both, the items, and what crossed the link."""
+    """Run a session of a patch with a ring and a decoder; return both, the items, and what crossed the link."""
     config = {"ring_s": 60.0} | config
     patch = VirtualPatch(RecordingSignal(TRACE, loop=True), PatchConfig(**config), FaultSchedule.parse(faults), seed)
     decoder, items, crossed = PatchDecoder(), [], []
@@ -68,7 +68,7 @@ def blocks(items):
 
 
 def placed(items):
-    """Samples by their place since the first HELLO; missing ones are absent."""
+    """Samples by their index since the first HELLO; missing ones are absent."""
     at, out = 0, {}
     for block in blocks(items):
         at += block.lost
@@ -78,7 +78,7 @@ def placed(items):
 
 
 def assert_true(items):
-    """Every sample stands at its place, with its time."""
+    """Check that every sample has its place and time."""
     want = np.rint(TRACE * 1000).astype(int)
     for place, value in placed(items).items():
         assert value == want[place % len(want)]
@@ -109,16 +109,16 @@ def test_nothing_is_lost(faults, lossy):
     assert not any(b.lost for b in blocks(items)[:-60])
 
 
-def test_a_disconnection_longer_than_the_ring_loses_what_the_ring_lost():
+def test_a_disconnection_longer_than_the_ring_loses_only_the_excess():
     _patch, decoder, items, _crossed = session("unplug@20:40", seconds=90.0, ring_s=15.0)
     assert_true(items)
     counted = decoder.counters()
     assert [b.lost for b in blocks(items) if b.lost] == [counted["lost_samples"]]
-    # 40 s away, 15 s kept, and a little more goes while the answer is on its way.
+    # 40 s offline, 15 s kept, and a little more is dropped while the answer is on its way.
     assert 25 * 250 <= counted["lost_samples"] <= 28 * 250
 
 
-def test_a_restart_releases_what_waits_and_loses_only_its_hole():
+def test_a_restart_releases_waiting_frames_and_loses_only_the_hole():
     _patch, decoder, items, _crossed = session("unplug@20:5;restart@26:1", seconds=40.0)
     kinds = [item.kind for item in items if isinstance(item, LinkEvent)]
     assert kinds.count(LinkEventKind.RESTARTED) == 1
@@ -164,7 +164,7 @@ def test_any_split_and_a_replay_give_the_same_items(seed, longest):
             got += decoder.link(item)
             continue
         data, at = item
-        while data:  # a frame's arrival is that of its last byte, which the pieces keep
+        while data:  # a frame arrives with its last byte, and the pieces keep that time
             step = int(rng.integers(1, longest + 1))
             got += decoder.feed(data[:step], at)
             data = data[step:]
@@ -221,7 +221,7 @@ def test_a_patch_without_a_ring_is_never_asked_and_nothing_waits():
     assert commands(decoder) == []
 
 
-def test_the_answer_says_what_is_gone(decoder):
+def test_the_answer_reports_missing_samples(decoder):
     decoder.feed(data(10 * N), 1)
     commands(decoder)
     assert decoder.feed(encode(Ack(MessageType.RESEND, AckCode.OK, index=4 * N)), 2) == []
@@ -248,7 +248,7 @@ def test_silence_is_asked_again_then_given_up(decoder):
     assert [b.lost for b in out] == [2 * N] + [0] * (k - 3)
 
 
-def test_memory_is_bounded_where_the_patch_answers_too_slowly(decoder):
+def test_memory_is_bounded_if_the_patch_answers_too_slowly(decoder):
     out = []
     for k in range(HOLD_FRAMES_MAX + 10):
         out += blocks(decoder.feed(data((k + 200) * N), k))
@@ -256,7 +256,7 @@ def test_memory_is_bounded_where_the_patch_answers_too_slowly(decoder):
     assert len(out) == HOLD_FRAMES_MAX + 10
 
 
-def test_only_what_the_ring_can_hold_is_asked_for(decoder):
+def test_it_requests_only_what_the_ring_can_hold(decoder):
     assert decoder.feed(data(2**30), 1) == []
     assert commands(decoder) == [Resend(2**30 + N - 10_000, 10_000 - N)]
     small = PatchDecoder()
@@ -276,20 +276,20 @@ def test_frames_cut_differently_are_cut_to_fit(decoder):
     assert [b.device_time_ns for b in got] == pytest.approx((ends * 4_000_000).tolist(), abs=62_000)
 
 
-def test_what_waits_and_comes_again_is_given_once(decoder):
+def test_frames_that_wait_and_are_resent_are_returned_once(decoder):
     decoder.feed(data(3 * N), 1)
     got = blocks(decoder.feed(data(N, n=4 * N, flags=Flags.RESENT), 2))
     assert [(b.samples[0], len(b)) for b in got] == [(N, 4 * N)]
     assert decoder.counters()["old_frames"] == 1
 
 
-def test_a_busy_patch_is_waited_for(decoder):
+def test_it_waits_for_a_busy_patch(decoder):
     decoder.feed(data(3 * N), 1)
     assert blocks(decoder.feed(encode(Ack(MessageType.RESEND, AckCode.BUSY)), 2)) == []
 
 
-def test_a_restart_releases_what_waits_first(decoder):
-    """By HELLO, and by an index far behind; what was known to be gone before says nothing of the new count."""
+def test_a_restart_releases_waiting_frames_first(decoder):
+    """By HELLO, and by an index far behind; what was gone before does not apply to the new count."""
     decoder.feed(data(3 * N), 1)
     items = decoder.feed(hello(boot=BOOT + 1), 2)
     assert [getattr(item, "kind", "block") for item in items] == ["block", "restarted", "hello"]
@@ -320,7 +320,7 @@ def test_the_end_releases_everything(decoder):
     assert [b.lost for b in blocks(decoder.link(LinkEvent(LinkEventKind.END, 2)))] == [2 * N, N]
 
 
-def test_a_run_of_resent_frames_behind_is_no_restart(decoder):
+def test_a_run_of_resent_frames_is_not_a_restart(decoder):
     items = decoder.feed(b"".join(data(k * N) for k in range(1, 20)), 1)
     items += decoder.feed(b"".join(data(k * N, flags=Flags.RESENT) for k in range(20)), 2)
     assert not [i for i in items if isinstance(i, LinkEvent)]
@@ -328,8 +328,8 @@ def test_a_run_of_resent_frames_behind_is_no_restart(decoder):
 
 
 @pytest.mark.parametrize(("away_s", "stalls"), [(8, False), (25, True)])
-def test_estimates_go_on_as_if_nothing_had_been(monkeypatch, away_s, stalls):
-    """One answer a hop, in order; beyond the stall limit those of the silence say so, and none says gap or warms up."""
+def test_estimates_continue_without_a_gap(monkeypatch, away_s, stalls):
+    """One answer per hop, in order; only those beyond the stall limit report silence, none a gap or warm-up."""
     monkeypatch.setattr(f"{__name__}.TRACE", np.asarray(EcgSynth(EcgParams(), 1).generate(120 * 250, 250.0)))
     _patch, _decoder, items, _crossed = session(f"unplug@30:{away_s}", seconds=100.0)
     bundle = load_bundle("demo")
@@ -343,8 +343,8 @@ def test_estimates_go_on_as_if_nothing_had_been(monkeypatch, away_s, stalls):
     assert (engine.timeline.lost_samples, engine.timeline.segments) == (0, 1)
 
 
-def test_what_comes_again_late_moves_no_clock():
-    """A minute away and made good: the host's time of a sample stays that of the frames that came at once."""
+def test_late_resent_samples_move_no_clock():
+    """A resent minute: the host time of a sample stays that of the frames that arrived at once."""
     _patch, _decoder, items, _crossed = session("unplug@30:50", seconds=140.0, ring_s=60.0)
     timeline, mapped = Timeline(250), []
     for item in items:
@@ -363,7 +363,7 @@ def test_what_comes_again_late_moves_no_clock():
         max_size=60,
     )
 )
-def test_any_order_of_sound_frames_never_raises_and_never_goes_back(parts):
+def test_valid_frames_in_any_order_never_raise_or_go_back(parts):
     decoder, items = PatchDecoder(), []
     items += decoder.feed(hello(ring=2000), 0)
     for at, (kind, flags, index, n) in enumerate(parts):

@@ -1,4 +1,4 @@
-"""The whole wire, patch to decoder: exact accounts under any faults, the same for any split, and no exception."""
+"""The whole wire from patch to decoder: exact counts under any faults, the same for any split, and no exception."""
 
 import tracemalloc
 import zlib
@@ -21,7 +21,7 @@ TRACE = RNG.normal(0, 0.5, 5000)
 
 
 def session(faults="", seconds=60.0, seed=1, **config):
-    """A patch and a decoder talking to each other; gives both, the items, and the chunks that crossed."""
+    """Run a session of a patch and a decoder; return both, the items, and the chunks that crossed the link."""
     patch = VirtualPatch(RecordingSignal(TRACE, loop=True), PatchConfig(**config), FaultSchedule.parse(faults), seed)
     decoder, items, crossed = PatchDecoder(), [], []
 
@@ -161,7 +161,7 @@ def simple(item):
 
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([1, 2, 3, 4, 9, 0x81]), st.binary(min_size=7, max_size=60)), max_size=30))
-def test_sound_frames_with_any_content_never_raise(parts):
+def test_valid_frames_with_any_content_never_raise(parts):
     decoder = PatchDecoder()
     for kind, rest in parts:
         decoder.feed(encode_frame(bytes((PROTOCOL, kind)) + rest), 0)

@@ -1,6 +1,6 @@
 """A Bluetooth controller and a peripheral in software: bumble behind ``/dev/vhci``, for a real kernel and bluetoothd.
 
-Two faults of bumble 0.0.236 are worked round: ACL data came from the wrong address, and the controller announced link
+It works around two faults of bumble 0.0.236: ACL data came from the wrong address, and the controller announced link
 layer features that it does not have.
 """
 
@@ -21,7 +21,7 @@ Controller.le_acl_data_packet_length = Controller.acl_data_packet_length = 251
 
 
 class Link(LocalLink):
-    """The air between the two controllers."""
+    """The radio link between the two controllers."""
 
     def send_acl_data(self, _sender, destination, transport, data):
         connection = _sender.le_connections.get(destination)
@@ -46,7 +46,7 @@ class Radio:
 
 
 class AirStrap:
-    """A virtual device of this project as a peripheral on the air; the same handles as ``fake_bluez.devices.Strap``."""
+    """A virtual device as a peripheral on the radio link; the same interface as ``fake_bluez.devices.Strap``."""
 
     def __init__(self, radio, virtual, address):
         self.virtual, self._radio = virtual, radio
@@ -78,7 +78,7 @@ class AirStrap:
         )
         self.device.on("connection", self._connected)
         self._queue = asyncio.Queue()
-        self._sender = asyncio.create_task(self._send_for_ever())
+        self._sender = asyncio.create_task(self._send_until_closed())
 
     async def start(self):
         await self.device.power_on()
@@ -90,13 +90,13 @@ class AirStrap:
         )
 
     async def drop(self):
-        """The peripheral ends the connection."""
+        """End the connection from the peripheral's side."""
         if self.connection is not None:
             with contextlib.suppress(Exception):
                 await self.connection.disconnect()
 
     def lose(self):
-        """Both sides time out: out of reach."""
+        """Let both sides time out, as when out of reach."""
         for controller in (self._radio.controller, self._controller):
             for one in list(controller.le_connections.values()):
                 controller.on_le_disconnected(one, 0x08)
@@ -123,7 +123,7 @@ class AirStrap:
         for notification in self.virtual.write(channel, bytes(data)):
             self._queue.put_nowait(notification)
 
-    async def _send_for_ever(self):
+    async def _send_until_closed(self):
         while True:
             await self._notify(*await self._queue.get())
 

@@ -1,4 +1,4 @@
-"""Runs inside the guest: the Bluetooth source against a real kernel and a real bluetoothd; one line of JSON a check."""
+"""Runs inside the guest: the Bluetooth source with a real kernel and bluetoothd; prints one line of JSON per check."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ BLUETOOTHD = ["/usr/libexec/bluetooth/bluetoothd", "--nodetach"]
 
 
 class Ear(Listener):
-    """A listener that is asked for its last events where a check fails."""
+    """A listener whose last events are printed when a check fails."""
 
     last = None
 
@@ -35,13 +35,13 @@ def say(**facts):
 
 
 async def bluetoothctl(*words):
-    """Runs beside the loop: the controller answers on it."""
+    """Run bluetoothctl without blocking the loop, on which the controller answers."""
     done = await asyncio.create_subprocess_exec("bluetoothctl", *words, stdout=-1, stderr=-1)
     return (await done.communicate())[0].decode()
 
 
 async def powered_on():
-    """Waits until bluetoothd has the adapter, and switches it on."""
+    """Wait until bluetoothd has the adapter, and switch it on."""
     said = ""
     for _ in range(200):
         said = await bluetoothctl("power", "on")
@@ -93,7 +93,7 @@ async def check_drops(strap):
             await strap.play(sent[at : at + size])
             at += size
             await heard.until(lambda h, n=at: accounted_for(h) >= n - 73, 30)
-            # Frames that are on their way when the link breaks: some come, some do not.
+            # Frames on their way when the link breaks: some arrive, some do not.
             await strap.play(sent[at : at + 200])
             at += 200
             if round_ % 2:
@@ -112,7 +112,7 @@ async def check_drops(strap):
         await heard.until(lambda h: accounted_for(h) >= at - 73, 60)
         exact(heard.blocks, sent)
         doubled = heard.source.counters().get("repeated_frames", 0)
-        assert doubled == 0, f"{doubled} frames came twice"
+        assert doubled == 0, f"{doubled} frames were received twice"
         return {"rounds": rounds, "samples": len(heard.samples), "lost": heard.lost}
 
 
@@ -152,7 +152,7 @@ async def main():
     await strap.start()
     await powered_on()
     say(check="boot", ok=True, uptime_s=float(Path("/proc/uptime").read_text().split()[0]), kernel=os.uname().release)
-    # The virtual controller does not take a reset any more once links were lost on it: that check comes last.
+    # The virtual controller no longer accepts a reset once links were lost on it: that check comes last.
     for check in (check_scan, check_stream, check_adapter, check_bluetoothd, check_drops):
         began = time.monotonic()
         try:

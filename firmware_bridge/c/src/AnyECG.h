@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Everything of the library, for sketches.
+ * Includes the whole library, for sketches.
  */
 #ifndef ANYECG_H
 #define ANYECG_H

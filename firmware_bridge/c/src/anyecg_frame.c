@@ -6,7 +6,7 @@
 #define DELIMITER 0x00u
 
 static uint16_t crc_byte(uint16_t crc, uint8_t byte) {
-  /* A nibble at a time: 32 bytes of table, twice the speed of single bits. */
+  /* One nibble per step: a table of 32 bytes, twice as fast as single bits. */
   static const uint16_t table[16] = {0x0000u, 0x1021u, 0x2042u, 0x3063u, 0x4084u, 0x50A5u, 0x60C6u, 0x70E7u,
                                      0x8108u, 0x9129u, 0xA14Au, 0xB16Bu, 0xC18Cu, 0xD1ADu, 0xE1CEu, 0xF1EFu};
   crc = (uint16_t)((uint16_t)(crc << 4) ^ table[((unsigned)crc >> 12) ^ ((unsigned)byte >> 4)]);
@@ -58,7 +58,7 @@ static enum anyecg_event thrown_away(struct anyecg_decoder *d, enum anyecg_event
   return why;
 }
 
-/* In place: what comes out is never longer than what was read. Returns false where a code points past the end. */
+/* Decodes in place: the output is never longer than the input. Returns false if a code points past the end. */
 static bool uncobs(struct anyecg_decoder *d, uint16_t coded) {
   uint16_t from = 0u, to = 0u;
 

@@ -177,7 +177,7 @@ static bool read_tail(const uint8_t *tail, size_t size, struct anyecg_hello *hel
     if (tag == ANYECG_TAG_RING && length == RING_BYTES) {
       hello->ring_samples = get32(tail + at);
     } else if (tag >= ANYECG_KIND && tag <= ANYECG_LEAD) {
-      /* A string is bytes, whatever their sign. */
+      /* A string is a sequence of bytes, signed or not. */
       hello->texts[tag - 1u].bytes = (const char *)(tail + at);
       hello->texts[tag - 1u].size = (uint8_t)(length < ANYECG_TEXT_MAX ? length : ANYECG_TEXT_MAX);
     }
@@ -203,7 +203,7 @@ static bool read_hello(const uint8_t *in, size_t size, struct anyecg_hello *hell
   hello->bits = in[36];
   hello->proto_min = in[37];
   hello->proto_max = in[38];
-  /* A sampling rate of 0.1 Hz to 1 MHz, in whole numbers. */
+  /* Accepts a sampling rate of 0.1 Hz to 1 MHz, in integer arithmetic. */
   return read_tail(in + HELLO_HEAD_BYTES, size - HELLO_HEAD_BYTES, hello) && hello->tick_hz != 0u &&
          hello->fs_num != 0u && hello->fs_den != 0u && (uint64_t)hello->fs_num * 10u >= hello->fs_den &&
          hello->fs_num <= (uint64_t)hello->fs_den * 1000000u;
@@ -273,7 +273,7 @@ enum anyecg_verdict anyecg_read(const uint8_t *body, size_t size, struct anyecg_
   const uint8_t *payload;
   bool sound;
 
-  /* Version 0 never existed: a run of zero bytes has a sound CRC and must not look like a version. */
+  /* Version 0 never existed: a run of zero bytes has a valid CRC and must not look like a version. */
   if (size == 0u || body[0] == 0u) {
     return ANYECG_MALFORMED;
   }

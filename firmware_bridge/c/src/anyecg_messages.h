@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * The messages of the patch protocol, version 1: what stands in the body of a frame. docs/wire-protocol.md is the
- * specification; the twin in Python is firmware_bridge/wire/messages.py. A patch writes HELLO, DATA, STATUS and ACK and reads
- * the host's four; the other direction is here for tests and for hosts that are written in C.
+ * The messages of the patch protocol, version 1: the body of a frame. docs/wire-protocol.md is the specification;
+ * the Python counterpart is firmware_bridge/wire/messages.py. A patch writes HELLO, DATA, STATUS and ACK and reads
+ * the host's four; the other direction is here for tests and for hosts written in C.
  *
- * Writers return the size of the body, or 0 where a value does not fit. out has ANYECG_BODY_MAX bytes.
+ * Writers return the size of the body, or 0 if a value does not fit. out has ANYECG_BODY_MAX bytes.
  */
 #ifndef ANYECG_MESSAGES_H
 #define ANYECG_MESSAGES_H
@@ -54,7 +54,7 @@ enum anyecg_code {
   ANYECG_BAD_ARGUMENT = 4
 };
 
-/* Tags of HELLO's texts, and of the size of the ring. */
+/* Tags of the texts in HELLO, and of the ring's size. */
 enum anyecg_tag { ANYECG_KIND = 1, ANYECG_DEVICE_ID = 2, ANYECG_FIRMWARE = 3, ANYECG_LEAD = 4, ANYECG_TAG_RING = 5 };
 
 struct anyecg_header {
@@ -65,7 +65,7 @@ struct anyecg_header {
   uint32_t tick;
 };
 
-/* UTF-8, not terminated; size 0 for none. */
+/* A UTF-8 text, not terminated; size 0 for none. */
 struct anyecg_text {
   const char *bytes;
   uint8_t size;
@@ -75,9 +75,9 @@ struct anyecg_hello {
   uint32_t boot_id;
   uint32_t tick_hz;
   uint32_t fs_num, fs_den; /* nominal rate in Hz */
-  uint32_t nv_num, nv_den; /* nanovolts a count; nv_num 0: unknown */
+  uint32_t nv_num, nv_den; /* nanovolts per count; nv_num 0: unknown */
   uint32_t band_low_mhz, band_high_mhz;
-  uint32_t index; /* of the next sample */
+  uint32_t index; /* index of the next sample */
   uint8_t bits;
   uint8_t proto_min, proto_max;
   struct anyecg_text texts[ANYECG_TEXTS]; /* [ANYECG_KIND - 1] and so on */
@@ -93,7 +93,7 @@ struct anyecg_data {
 };
 
 struct anyecg_status {
-  uint8_t percent; /* ANYECG_PERCENT_UNKNOWN */
+  uint8_t percent; /* or ANYECG_PERCENT_UNKNOWN */
   uint16_t millivolts;
   uint32_t dropped;
   uint32_t index;
@@ -131,15 +131,15 @@ struct anyecg_message {
 enum anyecg_verdict {
   ANYECG_MESSAGE = 0,
   ANYECG_MALFORMED = 1,     /* contradicts itself: count it */
-  ANYECG_WRONG_VERSION = 2, /* message.header.version says which */
-  ANYECG_UNKNOWN_TYPE = 3   /* message.header.type says which: skip it and count */
+  ANYECG_WRONG_VERSION = 2, /* message.header.version holds it */
+  ANYECG_UNKNOWN_TYPE = 3   /* message.header.type holds it: skip and count it */
 };
 
-/* Bytes a sample, 0 for a format that version 1 does not have. */
+/* Bytes per sample; 0 for a format that version 1 does not have. */
 uint8_t anyecg_sample_bytes(uint8_t format);
 /* Samples that one DATA can hold: 117 or 78; 0 for an unknown format. */
 uint8_t anyecg_samples_max(uint8_t format);
-/* Writes a sample, limited to what the format holds. Returns whether it had to be limited. */
+/* Writes a sample, clipped to the range of the format. Returns whether it was clipped. */
 bool anyecg_pack_sample(uint8_t *out, uint8_t format, int32_t sample);
 int32_t anyecg_unpack_sample(const uint8_t *in, uint8_t format);
 
@@ -148,13 +148,13 @@ size_t anyecg_write_data(uint8_t *out, const struct anyecg_header *header, const
 size_t anyecg_write_status(uint8_t *out, const struct anyecg_header *header, const struct anyecg_status *status);
 size_t anyecg_write_ack(uint8_t *out, const struct anyecg_header *header, const struct anyecg_ack *ack);
 
-/* The host's side. */
+/* Messages of the host. */
 size_t anyecg_write_hello_request(uint8_t *out, uint8_t lowest, uint8_t highest);
 size_t anyecg_write_start(uint8_t *out, uint8_t version);
 size_t anyecg_write_stop(uint8_t *out);
 size_t anyecg_write_resend(uint8_t *out, uint32_t index, uint32_t count);
 
-/* Reads a body; texts and samples point into it. Never reads past size, whatever stands there. */
+/* Reads a body; texts and samples point into it. Never reads past size, whatever the content. */
 enum anyecg_verdict anyecg_read(const uint8_t *body, size_t size, struct anyecg_message *message);
 
 #ifdef __cplusplus

@@ -26,14 +26,14 @@ bool anyecg_patch_init(struct anyecg_patch *p, const struct anyecg_patch_config 
   anyecg_ring_init(&p->ring, config->ring_memory, config->ring_bytes, p->frame_samples, p->format);
   p->hello.ring_samples = p->ring.frames * p->frame_samples;
   anyecg_patch_link(p, true);
-  return anyecg_write_hello(body, &header, &p->hello) > 0u; /* its texts may be too long together */
+  return anyecg_write_hello(body, &header, &p->hello) > 0u; /* all texts together may be too long */
 }
 
 void anyecg_patch_link(struct anyecg_patch *p, bool up) {
   p->linked = up;
   p->streaming = false;
   p->ready_count = p->ack_count = p->burst = 0u;
-  /* The delimiter closes whatever else was on the line. */
+  /* The delimiter closes anything left on the line. */
   p->say_delimiter = p->say_hello = up;
   p->say_status = false;
   anyecg_ring_stop(&p->ring);
@@ -94,7 +94,7 @@ void anyecg_patch_receive(struct anyecg_patch *p, uint8_t byte) {
       resend(p, &message.as.resend);
       break;
     default:
-      break; /* a patch's own message: the line echoes */
+      break; /* a message of a patch: the line echoes */
   }
 }
 

@@ -2,13 +2,13 @@
  *
  * The patch's side of the protocol, without any IO: samples and the host's bytes in, frames out.
  *
- *   anyecg_patch_init()      once, with what the patch is
+ *   anyecg_patch_init()      once, with the patch's properties
  *   anyecg_patch_receive()   every byte from the host
- *   anyecg_patch_sample()    every sample; ignored until the host said START, from then on taken whatever the link does
- *   anyecg_patch_poll()      gives the next frame to send, until it gives none
- *   anyecg_patch_link()      where the hardware knows: the link has gone or come (DTR of a USB port, Bluetooth)
+ *   anyecg_patch_sample()    every sample; ignored until the host sent START, then taken whether or not the link is up
+ *   anyecg_patch_poll()      returns the next frame to send, until there is none
+ *   anyecg_patch_link()      if the hardware knows it: the link is down or up (DTR of a USB port, Bluetooth)
  *
- * All from one context; samples that come in an interrupt go through the converter's or the driver's own queue.
+ * Call all of them from one context; pass samples taken in an interrupt through the converter's or driver's queue.
  */
 #ifndef ANYECG_PATCH_H
 #define ANYECG_PATCH_H
@@ -25,7 +25,7 @@
 extern "C" {
 #endif
 
-/* Frames sent again for each new one. */
+/* Frames resent per new frame. */
 #define ANYECG_RESEND_BURST 4u
 
 struct anyecg_patch_config {
@@ -40,9 +40,9 @@ struct anyecg_patch {
   struct anyecg_hello hello;
   struct anyecg_ring ring;
   struct anyecg_decoder decoder;
-  uint8_t filling[ANYECG_SAMPLE_BYTES_MAX]; /* the frame that is being taken */
-  uint8_t ready[ANYECG_SAMPLE_BYTES_MAX];   /* the one that waits to be sent */
-  uint32_t index;                           /* of the next sample */
+  uint8_t filling[ANYECG_SAMPLE_BYTES_MAX]; /* the frame being filled */
+  uint8_t ready[ANYECG_SAMPLE_BYTES_MAX];   /* the frame waiting to be sent */
+  uint32_t index;                           /* index of the next sample */
   uint32_t filling_tick, ready_index, ready_tick, hello_tick, status_tick;
   uint32_t dropped; /* frames that could not be sent in time; the ring still has them */
   uint16_t seq;
@@ -50,32 +50,32 @@ struct anyecg_patch {
   uint8_t percent;
   uint8_t format, frame_samples;
   uint8_t filling_count, filling_flags, ready_count, ready_flags;
-  uint8_t burst; /* frames that may still be sent again before the next new one */
+  uint8_t burst; /* frames that may still be resent before the next new one */
   uint8_t ack_count;
   struct anyecg_ack acks[4];
   bool linked, streaming, sampling;
   bool say_hello, say_status, say_delimiter;
 };
 
-/* Returns false, and nothing works, where the configuration makes no sense. */
+/* Returns false if the configuration is not valid; the patch then does nothing. */
 bool anyecg_patch_init(struct anyecg_patch *patch, const struct anyecg_patch_config *config);
 
 void anyecg_patch_receive(struct anyecg_patch *patch, uint8_t byte);
 
-/* Takes a sample with the tick when it was taken. flags: ANYECG_LEAD_OFF, ANYECG_SATURATED; they hold for its frame. */
+/* Adds a sample with its tick. flags: ANYECG_LEAD_OFF, ANYECG_SATURATED; they apply to its frame. */
 void anyecg_patch_sample(struct anyecg_patch *patch, int32_t sample, uint32_t tick, uint8_t flags);
 
-/* The converter has lost so many samples just now: they are counted as missing, which they are. */
+/* Reports samples that the converter lost just now: they count as missing. */
 void anyecg_patch_overrun(struct anyecg_patch *patch, uint32_t samples);
 
-/* Writes the next frame to send, delimiter included. Returns its size; 0 where there is none now.
+/* Writes the next frame to send, delimiter included. Returns its size; 0 if there is none now.
  * out has ANYECG_WIRE_MAX bytes. */
 size_t anyecg_patch_poll(struct anyecg_patch *patch, uint32_t tick, uint8_t *out);
 
-/* Without a link nothing is sent and sampling goes on. A new link waits for the host's START. */
+/* Reports the link's state. Without a link the patch keeps sampling and sends nothing; a new link waits for START. */
 void anyecg_patch_link(struct anyecg_patch *patch, bool up);
 
-/* Battery for STATUS: percent (ANYECG_PERCENT_UNKNOWN) and millivolts. */
+/* Sets the battery level for STATUS: percent (ANYECG_PERCENT_UNKNOWN) and millivolts. */
 void anyecg_patch_battery(struct anyecg_patch *patch, uint8_t percent, uint16_t millivolts);
 
 #ifdef __cplusplus

@@ -10,7 +10,7 @@
 #define HALF 0x80000000u
 
 static void put32(uint8_t *out, uint32_t value) {
-  memcpy(out, &value, sizeof(value)); /* never leaves this machine */
+  memcpy(out, &value, sizeof(value)); /* native byte order: it never leaves this machine */
 }
 
 static uint32_t get32(const uint8_t *in) {
@@ -60,7 +60,7 @@ void anyecg_ring_put(struct anyecg_ring *ring, uint32_t tick, uint8_t flags, con
   memcpy(to + ANYECG_RING_HEAD_BYTES, data->packed, bytes);
 }
 
-/* Age of the first frame that ends behind an index; ring->kept where none does. Frames lie in order of their index. */
+/* Age of the first frame that ends after an index; ring->kept if there is none. Frames are in order of their index. */
 static uint32_t find(const struct anyecg_ring *ring, uint32_t index) {
   uint32_t low = 0u, high = ring->kept;
 
@@ -120,7 +120,7 @@ bool anyecg_ring_next(struct anyecg_ring *ring, struct anyecg_kept *kept) {
   at = slot(ring, age);
   kept->data.index = get32(at + AT_INDEX);
   if (end - kept->data.index - 1u >= HALF) {
-    ring->left = 0u; /* what is left of the request has gone meanwhile */
+    ring->left = 0u; /* the rest of the request is no longer kept */
     return false;
   }
   kept->tick = get32(at + AT_TICK);

@@ -5,17 +5,17 @@
 #include <string.h>
 
 #define TAP_BITS 30u
-/* Low-pass outputs have so many bits, and one for its overshoot (the sum of its taps' magnitudes is 1.7). */
+/* Bits of the low-pass outputs, plus one for overshoot (the sum of the taps' magnitudes is 1.7). */
 #define STREAM_BITS 30u
 #define TRIANGLE_BITS 14u
 #define HALF_250 24u
 #define HALF_500 48u
 #define RING_MASK (2u * ANYECG_STREAM_BOXCAR - 1u)
 #define STEPS_PER_SD 16
-/* Values of a window are brought below this before they are squared: 1250 squares then fit into 64 bits. */
+/* Bits of a window's values before they are squared: 1250 squares then fit into 64 bits. */
 #define SCORE_BITS 23u
 
-/* edge.frontend_stream.lowpass_taps() times 2**30, from the centre on; the sum over both halves is 2**30 exactly. */
+/* lowpass_taps() of edge/frontend/stream.py times 2**30, from the centre outward; both halves sum to 2**30 exactly. */
 static const int32_t taps_250[HALF_250 + 1u] = {
     348094616, 289922970, 150535615, 9677541,  -64474344, -57792066, -8686957, 30158747, 31952609,
     7219054,   -15779571, -18818926, -5504100, 8172457,   10820990,  3788343,  -3933232, -5752816,
@@ -27,7 +27,7 @@ static const int32_t taps_500[HALF_500 + 1u] = {
     1893991,   -276692,   -1966429,  -2853206,  -2876135, -2202445, -1141488, -37673,    825530,    1286957,
     1324433,   1030780,   563608,    88015,     -270349,  -450684,  -458138,  -345480,   -185014};
 
-/* Divides by a power of two and rounds, halves away from zero. A right shift of a negative number is the compiler's. */
+/* Divides by a power of two and rounds, halves away from zero. Right shifts of negative numbers vary by compiler. */
 static int64_t shifted(int64_t value, unsigned bits) {
   const int64_t half = (int64_t)((uint64_t)1 << bits >> 1);
   return value >= 0 ? (int64_t)((uint64_t)(value + half) >> bits) : -(int64_t)((uint64_t)(half - value) >> bits);
@@ -63,7 +63,7 @@ static int32_t lowpass(const struct anyecg_stream *s) {
   return (int32_t)shifted(sum, TAP_BITS - (STREAM_BITS - s->bits));
 }
 
-/* Two boxcars in a row by running sums of whole numbers, which stay exact. Returns whether *out is one of the stream. */
+/* Applies two boxcars by running integer sums, which stay exact. Returns whether *out is a sample of the stream. */
 static bool baseline(struct anyecg_stream *s, int32_t low, int32_t *out) {
   const unsigned n = s->lows;
   const int32_t behind = s->low[(n - ANYECG_STREAM_BOXCAR) & RING_MASK]; /* 0 at the start of a segment */
@@ -77,7 +77,7 @@ static bool baseline(struct anyecg_stream *s, int32_t low, int32_t *out) {
     s->twice -= s->lagging;
   }
   s->low[n & RING_MASK] = low;
-  /* Goes round in the upper of two turns, so that the comparisons above hold for ever. */
+  /* Wraps within the upper of two turns, so that the comparisons above always hold. */
   s->lows = (uint16_t)(n + 1u < 4u * ANYECG_STREAM_BOXCAR ? n + 1u : 2u * ANYECG_STREAM_BOXCAR);
   if (n < 2u * ANYECG_STREAM_BOXCAR - 2u) {
     return false;
@@ -129,7 +129,7 @@ static uint32_t square_root(uint64_t value) {
   return (uint32_t)root;
 }
 
-/* How far values up to top are shifted to lie just below 2**SCORE_BITS: right where positive, left where negative. */
+/* Shift that brings values up to top just below 2**SCORE_BITS: to the right if positive, to the left if negative. */
 static int scale_of(int64_t top) {
   int right = 0;
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Front end stream/1 in whole numbers: counts of the converter in, 125 Hz out, and the model's int8 window.
+ * Front end stream/1 in integer arithmetic: counts of the converter in, 125 Hz out, and the model's int8 window.
  *
- * Samples are pushed one by one at 250 or 500 Hz; their unit and gain do not matter, for the window is a z-score. The
- * filters are those of edge/frontend/stream.py; the sums are exact, so nothing drifts over weeks, and no FPU is needed.
+ * Samples are pushed one by one at 250 or 500 Hz; their unit and gain do not matter, because the window is a z-score.
+ * The filters are those of edge/frontend/stream.py; the sums are exact, so nothing drifts, and no FPU is needed.
  * A gap, a lead off or a new session begins a new segment: anyecg_stream_reset().
  */
 #ifndef ECG_FRONTEND_H
@@ -27,32 +27,32 @@ struct anyecg_stream {
   int32_t input[ANYECG_STREAM_LOWPASS_MAX];
   int32_t low[2u * ANYECG_STREAM_BOXCAR];
   int32_t window[ANYECG_STREAM_WINDOW];
-  int64_t once, lagging, twice; /* of the two boxcars; see push */
+  int64_t once, lagging, twice; /* running sums of the two boxcars; see push */
   const int32_t *taps;
-  uint16_t lows;   /* low-pass outputs so far, up to two boxcars and then in turn */
-  uint16_t next;   /* place in the window */
-  uint16_t filled; /* of the window */
-  uint8_t held;    /* of the input */
-  uint8_t half;    /* of the low-pass */
+  uint16_t lows;   /* low-pass outputs so far, up to two boxcars and then cyclic */
+  uint16_t next;   /* position in the window */
+  uint16_t filled; /* values in the window */
+  uint8_t held;    /* samples in the input buffer */
+  uint8_t half;    /* taps on each side of the low-pass's centre */
   uint8_t decimation;
-  uint8_t bits; /* of a sample */
+  uint8_t bits; /* resolution of a sample */
 };
 
-/* grid_hz is 250 or 500, bits the converter's resolution, 8 to 24: samples beyond are limited, and what is left of 30
- * bits are fractions of a count. Returns false, and nothing works, for any other. */
+/* grid_hz is 250 or 500, bits the converter's resolution, 8 to 24: larger samples are clipped, and the rest of 30 bits
+ * holds fractions of a count. Returns false for any other value; the stream then does nothing. */
 bool anyecg_stream_init(struct anyecg_stream *stream, unsigned grid_hz, unsigned bits);
 
 /* Begins a new segment. */
 void anyecg_stream_reset(struct anyecg_stream *stream);
 
-/* Takes the next sample. Returns whether it completed one of the 125 Hz stream; the first comes after 2.2 s. */
+/* Processes the next sample. Returns whether it completed a 125 Hz sample; the first comes after 2.2 s. */
 bool anyecg_stream_push(struct anyecg_stream *stream, int32_t sample);
 
-/* The newest of the 125 Hz stream, in 2**-(30 - bits) of a count. */
+/* The newest sample of the 125 Hz stream, in 2**-(30 - bits) of a count. */
 int32_t anyecg_stream_latest(const struct anyecg_stream *stream);
 
-/* The last ten seconds as the model's input: z-score, limited to +-8, step 1/16. Returns false while there are fewer.
- * out has ANYECG_STREAM_WINDOW values. All zeros for a window without variation. */
+/* Writes the last ten seconds as the model's input: z-score, limited to +-8, step 1/16. Returns false if there are
+ * fewer. out has ANYECG_STREAM_WINDOW values. All zeros for a window without variation. */
 bool anyecg_stream_window(const struct anyecg_stream *stream, int8_t *out);
 
 #ifdef __cplusplus

@@ -1,4 +1,4 @@
-/* A stand-in for an Arduino core: the serial port is standard input and output, time goes 100 us a look. */
+/* A stand-in for an Arduino core: serial port on standard input and output; each clock reading advances 100 us. */
 #ifndef MOCK_ARDUINO_H
 #define MOCK_ARDUINO_H
 #include <stdint.h>
@@ -26,7 +26,7 @@ struct MockSerial {
     next = EOF;
     return out;
   }
-  int availableForWrite() { return 7; } /* so that frames go in pieces */
+  int availableForWrite() { return 7; } /* so that frames are sent in pieces */
   size_t write(const uint8_t *data, size_t size) { return fwrite(data, 1, size, stdout); }
   int next = EOF;
 };

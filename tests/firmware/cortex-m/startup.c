@@ -1,4 +1,4 @@
-/* Start-up code for a Cortex-M in QEMU (mps2-an386, mps2-an500): semihosting, FPU on, exit status passed on. */
+/* Start-up code for a Cortex-M in QEMU (mps2-an386, mps2-an500): semihosting, FPU on, returns the exit status. */
 #include <stdint.h>
 
 extern uint32_t image_stack_top[], image_data_start[], image_data_end[], image_data_load[];

@@ -1,4 +1,4 @@
-"""A BlueZ of our own on a real, private D-Bus, so that unmodified bleak can be tested without a radio."""
+"""A simulated BlueZ on a real, private D-Bus, so that unmodified bleak can be tested without a radio."""
 
 from helpers.fake_bluez.bluez import FakeBlueZ
 from helpers.fake_bluez.bus import DBUS_DAEMON, PrivateBus

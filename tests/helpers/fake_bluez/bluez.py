@@ -1,7 +1,7 @@
 """org.bluez with one adapter, on dbus-fast: discovery, connections, GATT, notifications, and every fault on demand.
 
-What it does not play: pairing dialogues, descriptors, radio timing. ``AcquireNotify`` is refused and counted, so that a
-test notices a client that uses it.
+Not simulated: pairing dialogues, descriptors, radio timing. ``AcquireNotify`` is refused and counted, so that a test
+notices a client that uses it.
 """
 
 import asyncio
@@ -16,12 +16,12 @@ ADAPTER, DEVICE, SERVICE, CHAR = (
 )
 HCI0 = "/org/bluez/hci0"
 ROUND_TRIP = 64
-"""Signals after which the fake waits for the daemon: dbus-fast gives up where the socket is full."""
+"""Signals after which the fake waits for the daemon: dbus-fast fails if the socket is full."""
 ADVERTISE_S = 0.02
 
 
 class FakeBlueZ:
-    """Owner of ``org.bluez`` on the bus at ``address``."""
+    """The owner of ``org.bluez`` on the bus at ``address``."""
 
     def __init__(self, address, *peripherals):
         self.address = address
@@ -32,7 +32,7 @@ class FakeBlueZ:
         self.scans = 0
         self.scan_errors = []
         self.mute = False
-        """Takes calls and never answers: a wedged bluetoothd."""
+        """Whether calls are never answered, as by a hanging bluetoothd."""
         self._sent = 0
         self._adverts = None
         self._tasks = set()
@@ -47,7 +47,7 @@ class FakeBlueZ:
         await self.die()
 
     async def start(self):
-        """bluetoothd comes up, with nothing of what it knew before."""
+        """Start bluetoothd without any state from before."""
         self.bus = await MessageBus(self.address, BusType.SYSTEM).connect()
         self.bus.add_message_handler(self._handle)
         self.objects = {}
@@ -59,7 +59,7 @@ class FakeBlueZ:
             self.plug()
 
     async def die(self):
-        """bluetoothd is killed: no signal, no farewell."""
+        """Kill bluetoothd: no signal, no clean shutdown."""
         if self._adverts is not None:
             self._adverts.cancel()
             self._adverts = None
@@ -99,7 +99,7 @@ class FakeBlueZ:
         self._remove(HCI0)
 
     def power(self, on):
-        """rfkill, or somebody's bluetoothctl."""
+        """Switch the adapter on or off, as rfkill or another bluetoothctl does."""
         self.powered = on
         if not on:
             for one in self.peripherals:
@@ -134,7 +134,7 @@ class FakeBlueZ:
         )
 
     async def connect(self, one):
-        """A connection, whoever asked for it."""
+        """Connect a device for any client."""
         path = _path(one)
         one.connected, one.connects = True, one.connects + 1
         self._change(path, DEVICE, Connected=Variant("b", True))
@@ -190,7 +190,7 @@ class FakeBlueZ:
         return True
 
     async def settle(self):
-        """Waits until the daemon has taken everything."""
+        """Wait until the daemon has processed everything."""
         await self.bus.call(
             Message(destination="org.freedesktop.DBus", path="/", interface="org.freedesktop.DBus", member="GetId")
         )

@@ -1,4 +1,4 @@
-"""A dbus-daemon of one's own: nothing of the machine's own buses is touched."""
+"""A private dbus-daemon, so that the tests do not touch the buses of the machine."""
 
 import shutil
 import subprocess
@@ -30,7 +30,7 @@ CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configurat
 
 
 class PrivateBus:
-    """A system bus on a socket in ``folder`` (whose path must be short: a socket's name has 108 bytes)."""
+    """A system bus on a socket in ``folder``, whose path must be short (a socket name has at most 108 bytes)."""
 
     def __init__(self, folder: Path):
         config = folder / "bus.conf"

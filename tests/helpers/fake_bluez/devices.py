@@ -9,7 +9,7 @@ BURST = 32
 
 
 def peripheral(address, name, gatt, mtu, **hooks):
-    """A peripheral with all characteristics of a ``BleProfile``."""
+    """Create a peripheral with all characteristics of a ``BleProfile``."""
     flags = {}
     for uuid in gatt.notify.values():
         flags.setdefault(uuid, []).append("notify")
@@ -20,7 +20,7 @@ def peripheral(address, name, gatt, mtu, **hooks):
 
 
 class Strap:
-    """A virtual device that talks in whole notifications (Polar, Movesense)."""
+    """A virtual device that sends whole notifications (Polar, Movesense)."""
 
     def __init__(self, virtual, address):
         self.virtual = virtual
@@ -46,13 +46,13 @@ class Strap:
             self.peripheral.notify(self.virtual.gatt.notify[channel], data)
 
     async def streaming(self, timeout_s=120.0):
-        """Waits until somebody has started the stream."""
+        """Wait until a client has started the stream."""
         async with asyncio.timeout(timeout_s):
             while not getattr(self.virtual, "streaming", getattr(self.virtual, "rate_hz", None)):
                 await asyncio.sleep(0.005)
 
     async def play(self, samples):
-        """Measures; sends what is full; notes what went out."""
+        """Measure samples, send full notifications and record what was sent."""
         for channel, data in self.virtual.notifications(samples):
             self.made += 1
             if self.made - 1 in self.held_back:
@@ -64,7 +64,7 @@ class Strap:
 
 
 class PatchOnAir:
-    """The kit's own virtual patch behind its GATT service; its bytes are cut into ``piece`` bytes."""
+    """The kit's own virtual patch behind its GATT service; its bytes are split into pieces of ``piece`` bytes."""
 
     def __init__(self, patch, gatt, address, mtu=247, piece=None):
         self.patch, self.gatt = patch, gatt
@@ -80,13 +80,13 @@ class PatchOnAir:
         )
 
     def pieces(self, until_s):
-        """What leaves the patch until then, cut."""
+        """Return what leaves the patch until then, split."""
         for emission in self.patch.advance(until_s):
             for at in range(0, len(emission.data), self.piece):
                 yield emission.data[at : at + self.piece]
 
     async def run(self, seconds, step_s=0.1):
-        """Lets so many seconds pass, as fast as the bus takes it."""
+        """Let that many seconds pass, as fast as the bus allows."""
         end_s = self.now_s + seconds
         while self.now_s < end_s and not self.patch.finished:
             self.now_s += step_s

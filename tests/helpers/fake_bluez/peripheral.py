@@ -1,4 +1,4 @@
-"""What a fake BlueZ has within reach: a device with its services, and what it does when it is spoken to."""
+"""A device in reach of the fake BlueZ: its services, and its reactions to a client."""
 
 from dataclasses import dataclass, field
 
@@ -15,10 +15,10 @@ class Char:
 
 @dataclass
 class Peripheral:
-    """A device: what it advertises, what it holds, and hooks for a test.
+    """A device: its advertisement, its services, and hooks for a test.
 
     ``on_write(uuid, data)``, ``on_subscribe(uuid)``, ``on_connected()`` and ``on_disconnected()`` are plain functions,
-    called on the event loop. Set by the fake while connected: ``notify(uuid, data)``.
+    called on the event loop. The fake sets ``notify(uuid, data)`` while the device is connected.
     """
 
     address: str
@@ -44,9 +44,9 @@ class Peripheral:
     write_errors: list[tuple[str, str]] = field(default_factory=list)
 
     def notify(self, uuid, data):
-        """Sends a notification; whether somebody was subscribed."""
+        """Send a notification; return whether a client was subscribed."""
         return self.bluez.notify(self, uuid, data)
 
     def drop(self):
-        """The connection is gone, as by distance."""
+        """Lose the connection, as by distance."""
         self.bluez.disconnect(self)

@@ -1,4 +1,4 @@
-"""Errors travel between processes whole: a worker of a pool or of a cluster raises them too."""
+"""Errors keep their data when a worker of a pool or a cluster raises them in another process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from firmware_bridge.errors import AnyEcgError, MissingExtraError
 
 
 def every_error() -> list[type[AnyEcgError]]:
-    """The whole tree, wherever a branch of it is defined without a heavy library."""
+    """All errors of the tree, in every module that needs no heavy library."""
     for package in ("firmware_bridge", "edge", "edge.sinks", "edge.sources", "firmware_bridge.transports"):
         module = importlib.import_module(package)
         for found in pkgutil.iter_modules(module.__path__, f"{package}."):
@@ -29,7 +29,7 @@ def every_error() -> list[type[AnyEcgError]]:
 
 @pytest.mark.parametrize("kind", every_error(), ids=lambda kind: kind.__name__)
 @pytest.mark.parametrize("protocol", range(2, pickle.HIGHEST_PROTOCOL + 1))
-def test_an_error_comes_back_from_another_process_as_it_was(kind, protocol):
+def test_an_error_survives_another_process_unchanged(kind, protocol):
     names = list(inspect.signature(kind).parameters)
     error = kind(*(f"some {name}" for name in names))
     error.add_note("seen by a worker")

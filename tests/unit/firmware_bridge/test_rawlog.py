@@ -1,4 +1,4 @@
-"""Raw recordings: what goes in comes out, whatever became of the file; hostile files are refused."""
+"""Raw recordings: they read back unchanged, whatever happened to the file; hostile files are refused."""
 
 import errno
 import json
@@ -49,7 +49,7 @@ def test_round_trip(recording):
     assert is_rawlog(recording)
 
 
-def test_written_is_written_before_anything_is_closed(tmp_path):
+def test_records_are_written_before_the_file_is_closed(tmp_path):
     writer = RawLogWriter(tmp_path / "a.aer", HEADER)
     writer.item(ITEMS[1])
     assert list(RawLogReader(tmp_path / "a.aer").items()) == [ITEMS[1]]
@@ -67,7 +67,7 @@ def test_any_truncation_gives_the_whole_records_before_it(recording):
         assert comparable(got) == comparable(ITEMS[: len(got)])
         seen.add(len(got))
         at_a_record_end = not reader.damage
-        assert at_a_record_end or "cut short" in reader.damage
+        assert at_a_record_end or "truncated" in reader.damage
     assert seen == set(range(len(ITEMS) + 1))
 
 
@@ -93,7 +93,7 @@ def test_any_damaged_byte_ends_reading_at_the_record_it_hits(recording):
         assert reader.damage
 
 
-def test_zeros_of_a_power_cut_at_the_end_are_left_out(recording):
+def test_zeros_of_a_power_cut_at_the_end_are_skipped(recording):
     with recording.open("ab") as file:
         file.write(bytes(5000))
     reader = RawLogReader(recording)
@@ -112,7 +112,7 @@ def test_zeros_of_a_power_cut_at_the_end_are_left_out(recording):
         b"AECGRAW2" + bytes(100),
     ],
 )
-def test_what_is_no_recording(tmp_path, content):
+def test_a_file_that_is_not_a_recording(tmp_path, content):
     path = tmp_path / "x.aer"
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"x\.aer"):
@@ -174,7 +174,7 @@ def test_no_folder(tmp_path):
         RawLogWriter(tmp_path / "no" / "a.aer", HEADER)
 
 
-def test_large_chunks_are_cut(tmp_path):
+def test_large_chunks_are_split(tmp_path):
     path = tmp_path / "a.aer"
     data = os.urandom(PAYLOAD_MAX * 2 + 5)
     writer = RawLogWriter(path, HEADER)
@@ -183,7 +183,7 @@ def test_large_chunks_are_cut(tmp_path):
     assert b"".join(item.data for item in RawLogReader(path).items()) == data
 
 
-def test_full_disk_is_said_once_and_leaves_whole_records(tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_once_and_leaves_whole_records(tmp_path, monkeypatch):
     path = tmp_path / "a.aer"
     writer = RawLogWriter(path, HEADER)
     writer.item(ITEMS[1])

@@ -3,8 +3,8 @@
 // An AD8232 board on a Cortex-M board with a 12-bit converter (nRF52840, SAMD51, RP2040, STM32 ...), 250 Hz, to a
 // Raspberry Pi over USB:  anyecg run --source serial:/dev/ttyACM0
 //
-// Wiring: OUTPUT -> A0, LO+ -> D10, LO- -> D11, 3.3V, GND. Run it from a battery while electrodes are on a person.
-// For a converter with its own samples (MAX30003, ADS1292R) put its queue in place of takeSample().
+// Wiring: OUTPUT -> A0, LO+ -> D10, LO- -> D11, 3.3V, GND. Power it from a battery while electrodes are on a person.
+// For a converter that times its own samples (MAX30003, ADS1292R) replace takeSample() by its queue.
 
 #include <AnyECG.h>
 
@@ -14,7 +14,7 @@ static const uint8_t LEAD_OFF_MINUS_PIN = 11;
 static const uint8_t FRAME_SAMPLES = 25;      // 0.1 s
 static const uint16_t RING_FRAMES = 200;      // 20 s, 12 KB
 static const uint32_t PERIOD_US = 4000;       // 250 Hz
-static const uint32_t LATE_US = 10 * PERIOD_US;  // so late, and samples are missing
+static const uint32_t LATE_US = 10 * PERIOD_US;  // when later than this, samples are missing
 
 static anyecg_patch patch;
 static uint8_t ring[ANYECG_RING_BYTES(RING_FRAMES, FRAME_SAMPLES, 2)];
@@ -37,15 +37,15 @@ void setup() {
 
   anyecg_patch_config config;
   memset(&config, 0, sizeof(config));
-  // Random at each boot: the noise of an open converter, and how long it took. Take the chip's own source if it has one.
+  // Random at each boot: the noise of an open converter, and how long it took. Use the chip's own source if any.
   for (uint8_t i = 0; i < 32; i++) {
     config.hello.boot_id = config.hello.boot_id * 33u + static_cast<uint32_t>(analogRead(ECG_PIN)) + micros();
   }
   config.hello.tick_hz = 1000000;
   config.hello.fs_num = 250;
   config.hello.fs_den = 1;
-  // Nanovolts a count. The board's gain is about 100, so about 33000000 / 4096 for 3.3 V; but it differs from board to
-  // board, so say 0 (unknown) until yours was measured with a 1 mV pulse.
+  // Nanovolts per count. The board's gain is about 100, so about 33000000 / 4096 for 3.3 V; but it varies
+  // between boards, so leave 0 (unknown) until you measure yours with a 1 mV pulse.
   config.hello.nv_num = 0;
   config.hello.nv_den = 1;
   config.hello.band_low_mhz = 500;
@@ -68,7 +68,7 @@ static void takeSample() {
     return;  // not yet
   }
   if (late > LATE_US) {
-    // Something held the processor: what was not measured counts as lost, which it is.
+    // Something blocked the processor: samples that were not taken count as lost.
     anyecg_patch_overrun(&patch, late / PERIOD_US);
     nextSampleUs += late / PERIOD_US * PERIOD_US;
   }
@@ -91,7 +91,7 @@ static void sendFrames() {
     const size_t left = wireSize - wireSent;
     const size_t now = room <= 0 ? 0 : (static_cast<size_t>(room) < left ? static_cast<size_t>(room) : left);
     if (now == 0) {
-      return;  // the line is full: the rest goes next time
+      return;  // the line is full: the rest is sent next time
     }
     wireSent += Serial.write(wire + wireSent, now);
   }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the example patch needs of a board: a clock, a converter, a serial line. hal_host.c is a process on a computer,
- * mps2/hal_mps2.c a Cortex-M4 in QEMU; write a third for your board. No call waits, anyecg_hal_wait() excepted.
+ * The hardware layer of the example patch: a clock, a converter, a serial line. hal_host.c is a process on a computer,
+ * mps2/hal_mps2.c a Cortex-M4 in QEMU; write one for your board. Only anyecg_hal_wait() may wait.
  */
 #ifndef ANYECG_HAL_H
 #define ANYECG_HAL_H
@@ -10,34 +10,34 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What the converter and the clock are. */
+/* Properties of the converter and the clock. */
 struct anyecg_hal_info {
   uint32_t boot_id; /* random at each boot */
   uint32_t tick_hz;
-  uint32_t nv_num, nv_den; /* nanovolts a count; nv_num 0: unknown */
+  uint32_t nv_num, nv_den; /* nanovolts per count; nv_num 0: unknown */
   uint32_t band_low_mhz, band_high_mhz;
-  uint8_t bits; /* of a sample */
+  uint8_t bits; /* resolution of a sample */
   const char *device_id;
 };
 
 void anyecg_hal_init(struct anyecg_hal_info *info);
 
-/* A counter of info.tick_hz that wraps at 2**32. */
+/* A counter at info.tick_hz that wraps at 2**32. */
 uint32_t anyecg_hal_tick(void);
 
-/* The converter's next sample, at 250 Hz, with the tick when it was taken and ANYECG_LEAD_OFF; false where none waits. */
+/* The converter's next sample, at 250 Hz, with its tick and ANYECG_LEAD_OFF; false if none waits. */
 bool anyecg_hal_sample(int32_t *sample, uint32_t *tick, uint8_t *flags);
 
-/* A byte from the host; false where none waits. */
+/* A byte from the host; false if none waits. */
 bool anyecg_hal_read(uint8_t *byte);
 
-/* Sends as many bytes as fit now; returns how many. */
+/* Sends as many bytes as fit now; returns their number. */
 size_t anyecg_hal_write(const uint8_t *data, size_t size);
 
-/* Whether a host is there, as far as the hardware knows (DTR, a Bluetooth connection); true where it does not. */
+/* Whether a host is there, as far as the hardware knows (DTR, a Bluetooth connection); true if it does not. */
 bool anyecg_hal_connected(void);
 
-/* Sleeps until there may be something to do. Returns whether to go on: always, on a board. */
+/* Sleeps until there may be something to do. Returns whether to continue: always true on a board. */
 bool anyecg_hal_wait(void);
 
 /* The model's outputs for the last ten seconds, once a second. */

@@ -34,7 +34,7 @@ extern "C" const int8_t *anyecg_model_invoke(const int8_t *window) {
   if (interpreter == nullptr) {
     return nullptr;
   }
-  // Asked for anew each time: an output may share its memory with the input.
+  // Fetched on each call: an output may share its memory with the input.
   std::memcpy(interpreter->input(0)->data.int8, window, ANYECG_INPUT_VALUES);
   return interpreter->Invoke() == kTfLiteOk ? interpreter->output(0)->data.int8 : nullptr;
 }

@@ -2,10 +2,10 @@
  *
  * The example patch as a process: the serial line is standard input and output, the converter a file. POSIX.
  *
- * ANYECG_SAMPLES  file of int32 in this machine's byte order, microvolts, begun anew at its end
+ * ANYECG_SAMPLES  file of int32 in this machine's byte order, microvolts, repeated at its end
  * ANYECG_SPEED    factor of real time
  * ANYECG_SECONDS  seconds of signal until the end
- * SIGUSR1 takes the link away, SIGUSR2 brings it back.
+ * SIGUSR1 takes the link down, SIGUSR2 brings it up.
  */
 #define _POSIX_C_SOURCE 200809L
 #include <fcntl.h>
@@ -71,7 +71,7 @@ void anyecg_hal_init(struct anyecg_hal_info *info) {
   clock_gettime(CLOCK_MONOTONIC, &started);
   info->boot_id = (uint32_t)started.tv_nsec ^ (uint32_t)getpid() << 20;
   info->tick_hz = TICK_HZ;
-  info->nv_num = 1000u; /* a microvolt a count */
+  info->nv_num = 1000u; /* a microvolt per count */
   info->nv_den = 1u;
   info->band_low_mhz = 50u;
   info->band_high_mhz = 100000u;

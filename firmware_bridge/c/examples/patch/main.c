@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * A whole patch: converter -> frames on a serial line, with a ring for what a disconnection took; and, where a model is
- * linked (-DANYECG_WITH_MODEL=1), converter -> front end -> int8 window -> TFLite Micro, once a second.
+ * A whole patch: converter -> frames on a serial line, with a ring against disconnections; and, if a model is linked
+ * (-DANYECG_WITH_MODEL=1), converter -> front end -> int8 window -> TFLite Micro, once a second.
  */
 #include <string.h>
 
@@ -71,7 +71,7 @@ static void send(void) {
     }
     wire_sent += anyecg_hal_write(wire + wire_sent, wire_size - wire_sent);
     if (wire_sent < wire_size) {
-      return; /* the line is full: the rest goes next time */
+      return; /* the line is full: the rest is sent next time */
     }
   }
 }

@@ -29,7 +29,7 @@ static size_t written(uint8_t *out, const struct anyecg_message *m) {
   }
 }
 
-/* A frame is read, understood, written anew, and must be the same. */
+/* A frame that is decoded and encoded again must be the same. */
 static int frame_holds(const uint8_t *wire, size_t size) {
   static struct anyecg_decoder decoder;
   static struct anyecg_message message;

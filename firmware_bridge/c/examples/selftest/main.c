@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * The self-test as a program. Exit status 0 only when every vector holds.
+ * The self-test as a program. The exit status is 0 only if every vector passes.
  */
 #include <stdio.h>
 

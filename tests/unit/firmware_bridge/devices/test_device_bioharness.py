@@ -1,6 +1,6 @@
-"""BioHarness: the public two-minute capture whole, damaged and cut anywhere; numbers, midnight and clocks that are set.
+"""BioHarness: the public two-minute capture whole, damaged and split anywhere; numbers, midnight and a changed clock.
 
-Short frames in here are from jpaalasm/zephyr-bt@c7cae8a:test_data/120-second-bt-stream.dat (BSD).
+Short frames in this file are from jpaalasm/zephyr-bt@c7cae8a:test_data/120-second-bt-stream.dat (BSD).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def events(items: list[LinkItem], kind: LinkEventKind) -> list[LinkEvent]:
 
 
 def packet(number: int, *, start_ms: int = 1_000_000, day: date = DAY) -> bytes:
-    """Packet of a stream that began at ``start_ms``; days go on by themselves."""
+    """A packet of a stream that began at ``start_ms``; the date advances automatically."""
     days, ms = divmod(start_ms + 252 * number, zephyr.DAY_MS)
     samples = np.arange(63, dtype=np.int32) * 16 - 512
     today = date.fromordinal(day.toordinal() + days)
@@ -125,7 +125,7 @@ class TestPackets:
         assert block.samples[:10].tolist() == [-5, -4, -4, -4, -4, -5, -5, -5, -6, -6]
         assert (block.unit, block.lsb_mv, block.fs_hz, len(block)) == ("counts", None, 250.0, 63)
 
-    def test_a_scale_that_was_measured_is_used(self) -> None:
+    def test_a_measured_scale_is_used(self) -> None:
         (block,) = blocks(get("bioharness").decoder(lsb_mv="0.0125").feed(ECG_FRAME, 3))
         assert block.lsb_mv == 0.0125
         with pytest.raises(UsageError):
@@ -149,7 +149,7 @@ class TestPackets:
         decoder.feed(bytes.fromhex("0223000003"), 1)
         assert [w.data.hex() for w in decoder.writes()] == ["0223000003"]
         decoder.feed(bytes.fromhex("0223000003"), 11 * SECOND_NS)
-        assert len(decoder.writes()) == 3, "no ECG yet: asked again"
+        assert len(decoder.writes()) == 3, "no ECG yet: requested again"
 
     def test_a_refusal_is_explained(self) -> None:
         (refused,) = BioHarnessDecoder().feed(bytes.fromhex("0216000015"), 1)
@@ -164,18 +164,18 @@ class TestPackets:
         assert said
         assert "baud" in said[0].detail
 
-    def test_a_half_packet_at_the_end_is_thrown_away_and_whole_ones_in_it_are_not(self) -> None:
+    def test_an_incomplete_packet_at_the_end_is_discarded_but_whole_ones_in_it_are_not(self) -> None:
         decoder = BioHarnessDecoder()
         assert decoder.feed(b"\x02\x22\x80" + ECG_FRAME[:92], 0) == []
-        assert decoder.feed(ECG_FRAME[92:], 0) == [], "what looks like a longer frame is waited for"
+        assert decoder.feed(ECG_FRAME[92:], 0) == [], "it waits for what looks like a longer frame"
         out = decoder.link(LinkEvent(LinkEventKind.DISCONNECTED, 0))
         assert len(blocks(out)) == 1
         assert events(out, LinkEventKind.INFO)[0].data["bytes"] == 3
 
     @pytest.mark.parametrize("bad", [ECG_FRAME[3:90], b"\x00" * 88, ECG_FRAME[3:11] + b"\xff\xff\xff\xff" + bytes(76)])
-    def test_an_impossible_ecg_packet_is_thrown_away(self, bad: bytes) -> None:
+    def test_an_impossible_ecg_packet_is_discarded(self, bad: bytes) -> None:
         out = BioHarnessDecoder().feed(zephyr.encode(zephyr.ECG, bad), 0)
-        assert len(blocks(out)) == (bad == b"\x00" * 88), "a clock that was never set is no damage"
+        assert len(blocks(out)) == (bad == b"\x00" * 88), "a clock that was never set is not damage"
 
 
 class TestNumbersAndClock:
@@ -205,11 +205,11 @@ class TestNumbersAndClock:
         assert sum(b.lost for b in blocks(out)) == 0
         assert np.all(np.diff([b.device_time_ns or 0 for b in blocks(out)]) == 252_000_000)
 
-    def test_a_packet_that_comes_twice_is_dropped(self) -> None:
+    def test_a_duplicate_packet_is_dropped(self) -> None:
         assert len(blocks(run([0, 1, 1, 2]))) == 3
 
     @pytest.mark.parametrize("ms", [-5_000_000, 3_600_000, 777_000])
-    def test_a_clock_that_is_set_is_a_restart_and_no_loss(self, ms: int) -> None:
+    def test_setting_the_clock_is_a_restart_and_not_a_loss(self, ms: int) -> None:
         decoder = BioHarnessDecoder()
         out: list[LinkItem] = []
         for n in range(20):
@@ -218,7 +218,7 @@ class TestNumbersAndClock:
         assert len(events(out, LinkEventKind.RESTARTED)) == 1
         assert sum(b.lost for b in blocks(out)) == 0
 
-    def test_numbers_that_begin_anew_with_a_connection_leave_the_time(self) -> None:
+    def test_numbers_that_restart_with_a_connection_leave_the_time(self) -> None:
         decoder = BioHarnessDecoder()
         out = [x for n in range(10) for x in decoder.feed(packet(n), n * 252_000_000)]
         decoder.link(LinkEvent(LinkEventKind.DISCONNECTED, 0))

@@ -1,4 +1,4 @@
-"""BITalino: CRC, packing of one to six inputs, frames without a start, and numbers of four bits."""
+"""BITalino: CRC, packing of one to six inputs, frames without a start marker, and four-bit numbers."""
 
 import numpy as np
 import pytest
@@ -51,10 +51,10 @@ def test_every_input_of_every_size(inputs):
     for which in range(1, inputs + 1):
         d = board(channel=str(which), channels="123456"[:inputs], rate="100")
         assert samples(d.feed(data, 0)).tolist() == [v[which - 1] for v in values]
-        told = board(channel=str(which))
+        decoder = board(channel=str(which))
         if inputs != 5:
-            # The stream tells its own size; which of its values the input is follows where all up to it are acquired.
-            assert samples(told.feed(data, 0)).tolist() == [v[which - 1 if inputs > 1 else 0] for v in values]
+            # The stream shows its own size; the value of an input is known if all inputs before it are acquired.
+            assert samples(decoder.feed(data, 0)).tolist() == [v[which - 1 if inputs > 1 else 0] for v in values]
 
 
 def test_only_acquired_inputs_are_in_a_frame():
@@ -106,7 +106,7 @@ def test_start_waits_for_the_boards_answer():
     assert samples(items).tolist() == [(k * 7 + 1) % 64 for k in range(20)]
 
 
-def test_a_short_end_of_sound_frames_counts():
+def test_a_short_end_of_valid_frames_counts():
     d = board(channels="1")
     assert d.feed(b"".join(stream(range(3))), 0) == []
     assert samples(d.link(END)).tolist() == [0, 7, 14]
@@ -115,7 +115,7 @@ def test_a_short_end_of_sound_frames_counts():
     assert said.data["bytes"] == 5
 
 
-def test_noise_is_no_board():
+def test_noise_is_not_a_board():
     d = board()
     items = d.feed(np.random.default_rng(1).bytes(50_000), 0)
     assert len(samples(items)) < 12

@@ -1,7 +1,7 @@
-"""Decoding stays cheap: 1 % of a core at 1 kHz, 2 s for an hour's frames; as a ratio, to hold anywhere.
+"""Decoding stays cheap: 1 % of a core at 1 kHz, 2 s for an hour's frames; as a ratio, to hold on any machine.
 
-Where the budget was set one turn of an empty loop takes 0.011 microseconds: 1 % of a core is 900 turns a sample.
-``benchmarks/bench_decoders.py`` holds the budget itself; here half as much again is allowed, because machines are busy.
+On the machine of the budget one turn of an empty loop takes 0.011 microseconds: 1 % of a core is 900 turns per sample.
+``benchmarks/bench_decoders.py`` checks the budget itself; this test allows half as much again for busy machines.
 """
 
 import sys

@@ -60,7 +60,7 @@ class TestPayloads:
         np.testing.assert_array_equal(block.samples, VALUES * 3)
         assert block.lsb_mv == 0.000381469726563
 
-    def test_floats_of_millivolts_are_taken_for_what_they_are(self) -> None:
+    def test_floats_of_millivolts_are_recognised(self) -> None:
         values = np.linspace(-1.5, 2.0, 16, dtype="<f4")
         notification = bytes((2, ECG_REF)) + struct.pack("<I", 1000) + values.tobytes()
         (block,) = blocks(MovesenseDecoder().feed(notification, 0))
@@ -68,14 +68,14 @@ class TestPayloads:
         assert (block.unit, block.lsb_mv, block.samples.dtype) == ("mV", None, np.float32)
 
     @pytest.mark.parametrize("cut", [4, 20, 35])
-    def test_a_payload_in_two_parts_is_put_together(self, cut: int) -> None:
+    def test_a_payload_in_two_parts_is_joined(self, cut: int) -> None:
         decoder, whole = MovesenseDecoder(), gsp.ecg_payload(1000, VALUES, millivolts=False)
         assert decoder.feed(bytes((2, ECG_REF)) + whole[:cut], 1) == []
         (block,) = blocks(decoder.feed(bytes((3, ECG_REF)) + whole[cut:], 2))
         np.testing.assert_array_equal(block.samples, VALUES)
         assert block.arrival_ns == 2
 
-    def test_a_second_part_alone_and_a_first_part_alone_are_thrown_away(self) -> None:
+    def test_a_single_first_or_second_part_is_discarded(self) -> None:
         decoder, whole = MovesenseDecoder(), gsp.ecg_payload(1000, VALUES, millivolts=False)
         (alone,) = decoder.feed(bytes((3, ECG_REF)) + whole[20:], 1)
         assert isinstance(alone, LinkEvent)
@@ -86,7 +86,7 @@ class TestPayloads:
         assert isinstance(block, SampleBlock)
 
     @pytest.mark.parametrize("junk", [b"", b"\x02", b"\x07\x02abc", bytes((2, ECG_REF)) + bytes(90)])
-    def test_junk_is_thrown_away(self, junk: bytes) -> None:
+    def test_junk_is_discarded(self, junk: bytes) -> None:
         (corrupt,) = MovesenseDecoder().feed(junk, 1)
         assert isinstance(corrupt, LinkEvent)
         assert corrupt.kind is LinkEventKind.CORRUPT
@@ -120,7 +120,7 @@ class TestTimes:
 
     @pytest.mark.parametrize("rate", gsp.RATES_HZ)
     @pytest.mark.parametrize("asked", ["125", "250", "512"])
-    def test_a_recording_at_another_rate_tells_by_itself(self, rate: int, asked: str) -> None:
+    def test_the_rate_of_a_recording_is_detected(self, rate: int, asked: str) -> None:
         times = [int(5000 + i * 16_000 / rate) for i in range(200)]
         out = blocks(run(times, asked, ref=100))
         assert len(out) == 200
@@ -139,16 +139,16 @@ class TestTimes:
         assert len(events(items, LinkEventKind.RESTARTED)) == 1
         assert sum(b.lost for b in blocks(items)) == 0
 
-    def test_a_notification_that_comes_twice_is_dropped(self) -> None:
+    def test_a_duplicate_notification_is_dropped(self) -> None:
         assert len(blocks(run([1000, 1064, 1064, 1128]))) == 3
 
-    def test_an_overflow_that_is_no_whole_frame_is_counted(self) -> None:
+    def test_an_overflow_of_part_of_a_frame_is_counted(self) -> None:
         times = [1000 + 64 * i for i in range(50)] + [1000 + 64 * 50 + 20 + 64 * i for i in range(50)]
         assert sum(b.lost for b in blocks(run(times))) == 5
 
 
 class TestAnswers:
-    def test_it_says_hello_and_subscribes_at_every_connection(self) -> None:
+    def test_it_sends_hello_and_subscribes_at_every_connection(self) -> None:
         decoder = MovesenseDecoder(rate="500", format="raw")
         for _ in range(2):
             link(decoder, LinkEventKind.CONNECTED)
@@ -201,11 +201,11 @@ class TestAnswers:
         assert gsp.STATUS.get(status, ("", "update"))[1] in refused.detail
 
     @pytest.mark.parametrize("answer", ["0102C800", "0102C8", "0102", "01026400", "01639401"])
-    def test_what_is_no_refusal_is_quiet(self, answer: str) -> None:
+    def test_other_answers_are_quiet(self, answer: str) -> None:
         assert MovesenseDecoder().feed(bytes.fromhex(answer), 1) == []
 
     @pytest.mark.parametrize("options", [{"rate": "100"}, {"rate": "x"}, {"format": "uv"}])
-    def test_wrong_options_say_which_there_are(self, options: dict[str, str]) -> None:
+    def test_wrong_options_list_the_allowed_ones(self, options: dict[str, str]) -> None:
         with pytest.raises(UsageError) as caught:
             get("movesense").decoder(**options)
         assert "512" in str(caught.value.fix) or "raw" in str(caught.value.fix)
@@ -232,7 +232,7 @@ class TestVirtualSensor:
         assert {(b.lsb_mv, b.lost) for b in got} == {(sensor.lsb_mv, 0)}
         assert (sensor.lsb_mv == 0.001) is has_millivolts
 
-    def test_a_conflict_is_refused_with_the_way_out(self) -> None:
+    def test_a_conflict_is_refused_with_advice(self) -> None:
         sensor, decoder = VirtualMovesense(busy_hz=125), MovesenseDecoder()
         link(decoder, LinkEventKind.CONNECTED)
         (refused,) = events(self.converse(sensor, decoder), LinkEventKind.REFUSED)

@@ -1,4 +1,4 @@
-"""OpenBCI Cyton and Ganglion: bytes, numbers that wrap, what is sent, and both firmwares' packing."""
+"""OpenBCI Cyton and Ganglion: bytes, wrapping numbers, commands, and the packing of both firmwares."""
 
 import numpy as np
 import pytest
@@ -76,13 +76,13 @@ def test_cyton_damage_of_more_than_a_round_is_counted_by_its_bytes():
     assert samples(items).tolist() == [*range(200), *range(900, 1000)]
 
 
-def test_cyton_number_goes_on_in_blocks():
+def test_cyton_number_continues_in_blocks():
     items = board().feed(b"".join(cyton(k, [k] * 8) for k in (254, 255, 256, 257, 260, 261)), 0)
     assert [(b.seq, len(b), b.lost) for b in items] == [(254, 4, 0), (260, 2, 2)]
 
 
 @pytest.mark.parametrize("keep", range(1, 33))
-def test_cyton_a_frame_cut_short_is_no_sample(keep):
+def test_cyton_a_truncated_frame_is_not_a_sample(keep):
     whole = [cyton(k, [1000 * k] * 8) for k in range(6)]
     items = board().feed(b"".join(whole[:2]) + whole[2][:keep] + b"".join(whole[3:]), 0)
     assert samples(items).tolist() == [0, 1000, 3000, 4000, 5000]
@@ -99,7 +99,7 @@ def test_cyton_begins_in_the_middle_of_a_frame():
         assert len(got) >= 198
 
 
-def test_cyton_new_connection_counts_anew():
+def test_cyton_new_connection_restarts_the_count():
     d = board()
     d.feed(cyton(9, [1] * 8), 0)
     d.link(link(LinkEventKind.DISCONNECTED))
@@ -184,12 +184,12 @@ def test_ganglion_firmware_2_waits_for_a_whole_sample_after_a_loss():
         items += d.feed(packed(number, delta, 18), 0)
     items += d.feed(raw(7), 0)
     assert samples(items).tolist()[-1] == 7
-    # Of a round of 201 samples five were decoded; the rest is missing, and nothing twice.
+    # Of a round of 201 samples five were decoded; the rest is missing, and nothing is counted twice.
     assert lost(items) == 201 - 5
     assert d.counters()["undecodable_samples"] == 2 + 2 * 97
 
 
-def test_ganglion_says_when_the_firmware_is_the_other():
+def test_ganglion_reports_the_other_firmware():
     d = brain()
     items = [item for number in (98, 99, 100, 0) for item in d.feed(ganglion(number, 0, 0), 0)]
     (said,) = [item for item in items if isinstance(item, LinkEvent)]
@@ -197,7 +197,7 @@ def test_ganglion_says_when_the_firmware_is_the_other():
     assert [i.data for i in brain().feed(packed(200, [0] * 8, 19), 0)] == [{"firmware": 2}]
 
 
-def test_ganglion_text_impedance_and_what_is_none():
+def test_ganglion_text_impedance_and_other_notifications():
     d = brain()
     assert d.feed(b"\xce" + b"OpenBCI Gang", 0) == []
     (said,) = d.feed(b"\xcf" + b"lion v2.0.1\n", 0)

@@ -1,4 +1,4 @@
-"""Polar H10: the bytes of real straps, and a virtual one for what no capture shows.
+"""Polar H10: the bytes of real straps, and a virtual one for cases that no capture shows.
 
 Captures are short excerpts of fstanis/polar-h10-web@783dcde:test/helpers/captured.ts (firmware 5.0.0) and of
 phdiethelm/h10_ecg@88d1b0c:exploration/gatttool.md; layouts other than the H10's from
@@ -137,7 +137,7 @@ class TestRealStraps:
             assert decoder.feed(bytes.fromhex(text), 2 * S, "heart_rate") == []
         assert len(decoder.feed(bytes.fromhex("104D26032903"), 62 * S, "heart_rate")) == 1
 
-    def test_mtu_23_of_a_real_strap_says_what_to_do(self) -> None:
+    def test_mtu_23_of_a_real_strap_explains_what_to_do(self) -> None:
         decoder = connected()
         decoder.writes()
         (refused,) = decoder.feed(bytes.fromhex("F000010A"), 1, "control")
@@ -146,7 +146,7 @@ class TestRealStraps:
         assert "MTU" in refused.detail
         assert "70" in refused.detail
         decoder.feed(b"\x10\x4b", 2 * RETRY_NS, "heart_rate")
-        assert decoder.writes() == [], "no second try mends a small MTU"
+        assert decoder.writes() == [], "a retry cannot fix a small MTU"
 
     def test_start_without_settings_of_a_real_strap(self) -> None:
         (refused,) = connected().feed(bytes.fromhex("F002000500"), 1, "control")
@@ -174,7 +174,7 @@ class TestLayouts:
     @pytest.mark.parametrize(
         "data", [b"", FIRST_FRAME[:9], FIRST_FRAME[:10], FIRST_FRAME[:-1], FIRST_FRAME[:9] + b"\x04" + bytes(3)]
     )
-    def test_a_cut_or_unknown_frame_is_thrown_away_and_counts_as_lost(self, data: bytes) -> None:
+    def test_a_truncated_or_unknown_frame_is_discarded_and_counts_as_lost(self, data: bytes) -> None:
         decoder = PolarDecoder()
         decoder.feed(frame_at(FRAME_TIMES_NS[1]), 1)
         (corrupt,) = decoder.feed(data, 2)
@@ -210,7 +210,7 @@ class TestLayouts:
         assert block.samples.tolist() == [20, 18, 20, 16]
 
     @pytest.mark.parametrize("content", ["", "0A", "0A0004", "0A0004031F", "0A002101FFFFFFFFFF"])
-    def test_a_cut_delta_frame_is_thrown_away(self, content: str) -> None:
+    def test_a_truncated_delta_frame_is_discarded(self, content: str) -> None:
         head = bytes.fromhex("00009435770000000080")
         (corrupt,) = PolarDecoder().feed(head + bytes.fromhex(content), 1)
         assert isinstance(corrupt, LinkEvent)
@@ -218,14 +218,14 @@ class TestLayouts:
 
 
 class TestControlPoint:
-    def test_an_answer_in_parts_is_put_together(self) -> None:
+    def test_a_response_in_parts_is_joined(self) -> None:
         decoder = connected()
         assert decoder.feed(bytes.fromhex("F00100000100018200"), 1, "control") == []
         (hello,) = decoder.feed(bytes.fromhex("F00100000001010E00"), 2, "control")
         assert isinstance(hello, LinkEvent)
         assert [w.data.hex() for w in decoder.writes()][-1] == "02000001820001010e00"
 
-    def test_an_unknown_setting_falls_back_to_what_an_h10_offers(self) -> None:
+    def test_an_unknown_setting_falls_back_to_the_h10s(self) -> None:
         decoder = connected()
         decoder.feed(bytes.fromhex("F001000000630101"), 1, "control")
         assert [w.data.hex() for w in decoder.writes()][-1] == "02000001820001010e00"
@@ -245,21 +245,21 @@ class TestControlPoint:
             assert fix in refused.detail
             assert refused.data["code"] == status
 
-    def test_a_device_without_ecg_says_so(self) -> None:
+    def test_a_device_without_ecg_is_reported(self) -> None:
         (refused,) = connected().feed(bytes((0x0F, 0x0E)), 1, "control")
         assert isinstance(refused, LinkEvent)
         assert "no ECG" in refused.detail
 
-    def test_a_stream_that_the_strap_ends_is_started_again(self) -> None:
+    def test_a_stream_ended_by_the_strap_is_restarted(self) -> None:
         decoder = connected()
         decoder.writes()
         (info,) = decoder.feed(bytes((1, 0)), 5 * S, "control")
         assert isinstance(info, LinkEvent)
         assert [w.data.hex() for w in decoder.writes()] == ["02000001820001010e00"]
-        assert decoder.feed(bytes((1, 2)), 6 * S, "control") == [], "acceleration that ends is no matter"
+        assert decoder.feed(bytes((1, 2)), 6 * S, "control") == [], "the end of an acceleration stream is ignored"
         assert decoder.writes() == []
 
-    def test_a_silent_start_is_repeated_and_a_stream_is_left_alone(self) -> None:
+    def test_a_silent_start_is_repeated_but_not_during_a_stream(self) -> None:
         decoder = connected()
         decoder.writes()
         decoder.feed(b"\x10\x4b", 40 * S, "heart_rate")
@@ -270,7 +270,7 @@ class TestControlPoint:
         decoder.feed(b"\x10\x4b", 500 * S, "heart_rate")
         assert decoder.writes() == []
 
-    def test_what_is_never_fetched_does_not_pile_up(self) -> None:
+    def test_writes_that_are_never_fetched_do_not_pile_up(self) -> None:
         decoder = connected()
         for i in range(1000):
             decoder.feed(bytes.fromhex("F0010000000001820001010E00"), i, "control")
@@ -287,13 +287,13 @@ class TestContactAndBattery:
         decoder.feed(bytes.fromhex("064B"), 3, "heart_rate")
         assert not blocks(decoder.feed(frame_at(FRAME_TIMES_NS[1]), 4))[0].lead_off
 
-    def test_a_heart_rate_of_another_strap_that_tells_contact(self) -> None:
+    def test_a_heart_rate_of_another_strap_that_reports_contact(self) -> None:
         # movisens/SmartGattLib: src/test/java/HeartRateMeasurementTest.java
         (shown,) = connected().feed(bytes.fromhex("16485401EC02"), 1, "heart_rate")
         assert isinstance(shown, LinkEvent)
         assert shown.data == {"heart_rate_bpm": 72, "rr_ms": [332, 730], "contact": True}
 
-    def test_battery_is_told_when_it_changes(self) -> None:
+    def test_the_battery_level_is_reported_when_it_changes(self) -> None:
         decoder = connected()
         (info,) = decoder.feed(b"\x57", 1, "battery")
         assert isinstance(info, LinkEvent)
@@ -308,13 +308,13 @@ class TestContactAndBattery:
 
 
 class TestClock:
-    def test_a_frame_that_comes_twice_is_dropped(self) -> None:
+    def test_a_duplicate_frame_is_dropped(self) -> None:
         decoder = PolarDecoder()
         assert blocks(decoder.feed(FIRST_FRAME, 1))
         assert decoder.feed(FIRST_FRAME, 2) == []
         assert decoder.counters()["repeated_frames"] == 1
 
-    def test_a_strap_that_had_no_power_restarts(self) -> None:
+    def test_a_strap_that_lost_power_restarts(self) -> None:
         decoder = PolarDecoder()
         for t in FRAME_TIMES_NS:
             decoder.feed(frame_at(t), t)
@@ -324,7 +324,7 @@ class TestClock:
         assert isinstance(block, SampleBlock)
         assert block.lost == 0
 
-    def test_a_clock_that_is_set_is_no_loss_of_years(self) -> None:
+    def test_setting_the_clock_is_not_a_loss_of_years(self) -> None:
         decoder = PolarDecoder()
         for i, t in enumerate(FRAME_TIMES_NS):
             decoder.feed(frame_at(t), i * 560_000_000)
@@ -332,7 +332,7 @@ class TestClock:
         assert events(items, LinkEventKind.RESTARTED)
         assert blocks(items)[0].lost == 0
 
-    def test_a_power_cycle_while_away_is_seen_though_the_clock_is_ahead(self) -> None:
+    def test_a_power_cycle_while_disconnected_is_detected_though_the_clock_is_ahead(self) -> None:
         decoder = connected()
         decoder.feed(frame_at(UNSET_CLOCK_NS + 10 * S), 10 * S)
         decoder.link(event(LinkEventKind.DISCONNECTED, 11 * S))
@@ -381,7 +381,7 @@ class TestVirtualStrap:
         assert sum(b.lost for b in got) + sum(len(b) for b in got) == int(got[-1].samples[-1]) + 1
         assert sum(b.lost > 0 for b in got) == 1
 
-    def test_it_answers_as_the_captured_ones(self) -> None:
+    def test_it_answers_like_the_captured_straps(self) -> None:
         strap = VirtualPolar()
         for command, answer in {
             "0100": "F0010000000001820001010E00",
@@ -416,7 +416,7 @@ def test_the_timeline_sees_the_true_rate_and_every_gap() -> None:
     assert timeline.measured_hz == pytest.approx(130.34, abs=0.01)
 
 
-def test_the_profile_is_what_a_transport_needs() -> None:
+def test_the_profile_has_what_a_transport_needs() -> None:
     ble = get("polar-h10").profile.ble
     assert ble is not None
     assert list(ble.notify) == ["control", DATA_CHANNEL, "heart_rate", "battery"]

@@ -1,4 +1,4 @@
-"""HealthyPi v4, 5 and Move, ADS1292R, MAX30003 and HeartyPatch: every field and oddity of their one packet format."""
+"""HealthyPi v4, 5 and Move, ADS1292R, MAX30003 and HeartyPatch: every field and peculiarity of their packet format."""
 
 import numpy as np
 import pytest
@@ -50,7 +50,7 @@ def test_healthypi_v4_lead_off(status, off):
     assert block.lead_off is off
 
 
-def test_one_feed_is_cut_where_contact_changes():
+def test_one_feed_is_split_where_contact_changes():
     stream = b"".join(healthypi_v4(v, status) for v, status in [(1, 0), (2, 0), (0, 1), (0, 1), (5, 0)])
     d = decoder("healthypi_v4")
     assert [(b.samples.tolist(), b.lead_off) for b in d.feed(stream, 0)] == [
@@ -61,7 +61,7 @@ def test_one_feed_is_cut_where_contact_changes():
     assert d.counters() == {"frames": 5, "samples": 5, "lead_off_samples": 2}
 
 
-def test_text_before_the_stream_is_told_and_costs_nothing():
+def test_text_before_the_stream_is_reported_and_costs_nothing():
     text = b"Setting up Healthy pI V4...\r\nStarts in v3 mode\r\nInitialization is complete\r\n"
     items = decoder("healthypi_v4").feed(text + healthypi_v4(7), 0)
     assert events(items) == [("info", len(text))]
@@ -70,7 +70,7 @@ def test_text_before_the_stream_is_told_and_costs_nothing():
     assert lost(items) == 0
 
 
-def test_a_sketch_that_prints_now_and_then_breaks_nothing():
+def test_a_sketch_that_prints_text_breaks_nothing():
     """A firmware for the TMP117 prints temperatures between frames."""
     d = decoder("healthypi_v4")
     stream = b"".join(healthypi_v4(k) + b"\r\nTemperature in Celsius: 36.5\r\n" for k in range(50))
@@ -79,14 +79,14 @@ def test_a_sketch_that_prints_now_and_then_breaks_nothing():
     assert [str(i.kind) for i in items if isinstance(i, LinkEvent)] == ["info"] * 3
 
 
-def test_empty_lines_between_frames_are_nothing():
+def test_empty_lines_between_frames_are_ignored():
     d = decoder("healthypi_v4")
     items = d.feed(b"\r\n".join([b"", *(healthypi_v4(k) for k in range(5)), b""]), 0)
     assert (samples(items).tolist(), lost(items), events(items)) == (list(range(5)), 0, [])
     assert d.link(link(LinkEventKind.END)) == []
 
 
-def test_text_of_a_start_in_the_middle_is_a_restart():
+def test_start_up_text_within_the_stream_is_a_restart():
     d = decoder("healthypi_v4")
     items = d.feed(healthypi_v4(1) + b"Setting up Healthy pI V4...\r\n" + healthypi_v4(2), 0)
     assert [str(i.kind) for i in items if isinstance(i, LinkEvent)] == ["info", "restarted"]
@@ -94,8 +94,8 @@ def test_text_of_a_start_in_the_middle_is_a_restart():
 
 
 @pytest.mark.parametrize("keep", range(1, 27))
-def test_a_frame_cut_short_is_no_sample(keep):
-    """Bytes fall out of a frame: its head and the next frame's end must not make a sample together."""
+def test_a_truncated_frame_is_not_a_sample(keep):
+    """Bytes of a frame are lost: its head and the next frame's end must not make a sample together."""
     whole = [healthypi_v4(v) for v in (100, 200, 300, 400)]
     items = decoder("healthypi_v4").feed(whole[0] + whole[1][:keep] + whole[2] + whole[3], 0)
     assert samples(items).tolist() == [100, 300, 400]
@@ -110,21 +110,21 @@ def test_frames_of_another_kind_are_counted_and_skipped():
     assert d.counters()["unknown_frames"] == 1
 
 
-def test_lengths_nobody_sends_are_no_frames():
+def test_unknown_lengths_are_not_frames():
     long = b"\x0a\xfa" + bytes((65, 0, 2)) + bytes(66) + b"\x0b"
     items = decoder("healthypi_v4").feed(healthypi_v4(1) + long + healthypi_v4(2), 0)
     assert events(items) == [("corrupt", len(long))]
     assert lost(items) == round(len(long) / 27)
 
 
-def test_the_wrong_baud_rate_says_so():
+def test_a_wrong_baud_rate_is_reported():
     rng = np.random.default_rng(0)
     items = decoder("healthypi_v4").feed(rng.bytes(10_000), 0)
     assert events(items) == [("corrupt", 4096)] * 2
     assert "baud" in items[0].detail
 
 
-def test_a_half_frame_ends_with_the_connection():
+def test_an_incomplete_frame_ends_with_the_connection():
     d = decoder("healthypi_v4")
     d.feed(healthypi_v4(1) + healthypi_v4(2)[:13], 0)
     assert events(d.link(link(LinkEventKind.DISCONNECTED))) == [("corrupt", 13)]
@@ -133,14 +133,14 @@ def test_a_half_frame_ends_with_the_connection():
     assert (samples(items).tolist(), lost(items)) == ([3], 0)
 
 
-def test_healthypi5_eight_samples_a_frame():
+def test_healthypi5_eight_samples_per_frame():
     values = [-(2**31), 2**31 - 1, 0, 1, -1, 256, -256, 123_456]
     (block,) = decoder("healthypi5").feed(healthypi5(values), 0)
     assert (block.samples.tolist(), block.fs_hz) == (values, 128.0)
 
 
 @pytest.mark.parametrize("bioz", [0, 1, 2, 3])
-def test_healthypi5_frames_shorter_than_they_say(bioz):
+def test_healthypi5_frames_shorter_than_stated(bioz):
     d = decoder("healthypi5")
     stream = healthypi5(list(range(8)), bioz) + healthypi5(list(range(8, 16)))
     items = d.feed(stream, 0)
@@ -161,7 +161,7 @@ def test_healthypi5_pulse_frames_between_do_not_hide_a_loss():
     assert (len(samples(items)), lost(items)) == (16, 8)
 
 
-def test_healthypi5_older_layout_one_sample_a_frame():
+def test_healthypi5_older_layout_one_sample_per_frame():
     frame = protocentral(2, i32(-70_000, 11) + b"\x00" + i32(1, 2) + i16(365) + bytes((98, 70, 15)))
     assert samples(decoder("healthypi5").feed(frame * 3, 0)).tolist() == [-70_000] * 3
 
@@ -234,14 +234,14 @@ def test_heartypatch_number_wraps():
 def test_heartypatch_overrun_is_counted_by_its_clock():
     d = decoder("heartypatch")
     d.feed(heartypatch(400, [1] * 8), 0)
-    # 17 packets' time went by, and the number begins at 0 again: 16 packets fell into the hole.
+    # The time of 17 packets passed, and the number begins at 0 again: 16 packets are missing.
     items = d.feed(heartypatch(0, [2] * 8, start_us=5_000_000 + 417 * HP_US), 0)
     assert lost(items) == 16 * 8
     assert d.counters()["overruns"] == 1
     assert lost(d.feed(heartypatch(1, [3] * 8, start_us=5_000_000 + 417 * HP_US), 0)) == 0
 
 
-def test_heartypatch_restart_and_doubled_packets():
+def test_heartypatch_restart_and_duplicate_packets():
     d = decoder("heartypatch")
     d.feed(heartypatch(400, [1] * 8), 0)
     assert d.feed(heartypatch(400, [1] * 8), 0) == []
@@ -277,7 +277,7 @@ def test_heartypatch_of_another_rate_is_noticed():
         ("ads1292r", {"lsb_mv": "big"}),
     ],
 )
-def test_wrong_options_are_refused_in_words(name, options):
+def test_wrong_options_are_refused_with_a_message(name, options):
     (key,) = options
     with pytest.raises(UsageError, match=key):
         decoder(name, **options)

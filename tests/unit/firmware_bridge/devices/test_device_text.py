@@ -1,4 +1,4 @@
-"""Boards that print: lines, columns, times, electrodes off, and everything else that a sketch may say."""
+"""Boards that print text: lines, columns, times, electrodes off, and other output of a sketch."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from firmware_bridge.samples import LinkEvent, LinkEventKind, SampleBlock
 from helpers.devices_frames import lost, samples
 
 HALF = b"99\r\n"
-"""What comes first may be half a line: it never counts."""
+"""The beginning of a stream may be half a line: it never counts."""
 
 
 def board(**options):
@@ -64,7 +64,7 @@ def test_electrode_off(line):
     assert (block.samples.tolist(), block.lead_off) == ([0], True)
 
 
-def test_words_are_shown_and_cost_nothing():
+def test_words_are_shown_and_cost_no_sample():
     items = board().feed(HALF + b"500\nHello, I measure\n501\n", 0)
     assert (samples(items).tolist(), lost(items)) == ([500, 501], 0)
     assert said(items)[-1] == "info"
@@ -85,7 +85,7 @@ def test_a_line_that_never_ends():
     assert "baud" in items[0].detail
 
 
-def test_a_time_column_in_milliseconds_finds_what_is_missing():
+def test_a_time_column_in_milliseconds_shows_missing_samples():
     d = board(rate="250", column="2", time="1")
     items = d.feed(HALF + b"1000,5\n1004,6\n1008,7\n1032,8\n", 0)
     assert [(b.samples.tolist(), b.lost, b.device_time_ns) for b in blocks(items)] == [
@@ -96,7 +96,7 @@ def test_a_time_column_in_milliseconds_finds_what_is_missing():
     ]
 
 
-def test_a_time_column_that_wraps_and_one_that_begins_anew():
+def test_a_time_column_that_wraps_and_one_that_restarts():
     d = board(rate="250", column="2", time="1", time_unit="us")
     items = d.feed(HALF + b"4294965296,1\n2000,2\n6000,3\n", 0)
     assert [b.lost for b in blocks(items)] == [0, 0, 0]
@@ -113,7 +113,7 @@ def test_times_in_seconds():
     assert blocks(items)[0].device_time_ns == 12_500_000_000
 
 
-def test_a_line_without_its_time_is_no_sample():
+def test_a_line_without_its_time_is_not_a_sample():
     d = board(rate="250", column="1", time="2")
     items = d.feed(HALF + b"5,1000\n6\n7,1008\n", 0)
     assert [(b.samples.tolist(), b.lost) for b in blocks(items)] == [([5], 0), ([7], 1)]
@@ -129,15 +129,15 @@ def test_wrong_options_are_refused(options):
         board(**options)
 
 
-def test_a_given_scale():
+def test_a_given_scale_makes_millivolts():
     (block,) = blocks(board(lsb_mv="0.0033").feed(HALF + b"512\n", 0))
     assert block.lsb_mv == 0.0033
 
 
-def test_a_rate_that_nobody_counted_is_noticed():
-    for rate, told in (("190", "rate=212"), ("211", "")):
+def test_a_wrong_given_rate_is_noticed():
+    for rate, expected in (("190", "rate=212"), ("211", "")):
         d = board(rate=rate)
         d.feed(HALF, 0)
         items = [item for k in range(700) for item in d.feed(b"500\r\n" * 21 + b"!\n" * (k % 5 == 0), k * 100_000_000)]
         text = [i.detail for i in items if isinstance(i, LinkEvent) and "measured_hz" in i.data]
-        assert [told in t for t in text] == [True] * bool(told)
+        assert [expected in t for t in text] == [True] * bool(expected)

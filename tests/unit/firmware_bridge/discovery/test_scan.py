@@ -1,4 +1,4 @@
-"""Scan results: sorted, printable, each with its URL; without Bluetooth the ports all the same."""
+"""Scan results: sorted, printable, each with its URL; without Bluetooth the serial ports are still listed."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_every_url_is_one_that_run_takes(cable: Path) -> None:
             assert devices.get(url.params.get("device", "anyecg_patch"))
 
 
-def test_kinds_of_a_port_are_those_whose_profile_names_its_usb_ids(cable: Path) -> None:
+def test_a_port_lists_the_kinds_with_its_usb_ids(cable: Path) -> None:
     expected = tuple(name for name in devices.names() if FTDI in devices.get(name).profile.usb)
     (port,) = scan(3.0, "hci1", ble=hears(), root=cable).sightings
     assert port.kinds == expected
@@ -103,10 +103,10 @@ def test_a_known_device_and_a_common_chip(cable: Path, ids: str, kind: str, sure
     (port,) = scan(3.0, "hci1", ble=hears(), root=cable).sightings
     assert port.kinds == (kind,)
     assert port.url == f"serial:/dev/serial/by-id/usb-FTDI_A1-if00?device={kind}"
-    assert ("it may be another one" in port.note) is not sure
+    assert ("it may be another device" in port.note) is not sure
 
 
-def test_a_port_in_use_says_by_whom(cable: Path) -> None:
+def test_a_port_in_use_names_the_program(cable: Path) -> None:
     (cable / "proc/77/fd").mkdir(parents=True)
     (cable / "proc/77/cmdline").write_text("/usr/bin/minicom\0")
     (cable / "proc/77/fd/5").symlink_to((cable / "dev/ttyUSB0").resolve())
@@ -124,7 +124,7 @@ def test_a_port_in_use_says_by_whom(cable: Path) -> None:
         (PermissionError(13, "Permission denied"), "Permission denied"),
     ],
 )
-def test_without_bluetooth_the_ports_are_shown_and_one_line_why(cable: Path, error: Exception, words: str) -> None:
+def test_without_bluetooth_the_ports_and_the_reason_are_shown(cable: Path, error: Exception, words: str) -> None:
     result = scan(3.0, "hci1", ble=fails(error), root=cable)
     assert len(result.usable) == 1
     lines = cli_scan.text(result).splitlines()

@@ -1,4 +1,4 @@
-"""The synthetic ECG: what was asked for in ms and mV must be measurable, and no request may change the signal."""
+"""The synthetic ECG: requested times and amplitudes must be measurable, and no split may change the signal."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from firmware_bridge.synth.noise import CLEAN, NoiseParams, NoiseSource
 
 FS_HZ = 500.0
 STILL = EcgParams(rr_sd_ms=0.0, resp_mv=0.0, resp_r=0.0, beat_jitter=0.0, u_mv=0.0, hr_bpm=60.0)
-"""Every beat the same, so that intervals can be read off one beat."""
+"""Parameters that make every beat the same, so that one beat shows the intervals."""
 
 
 def mean_beat(params: EcgParams, before_s: float = 0.45, after_s: float = 0.55) -> tuple[np.ndarray, np.ndarray]:
-    """Median beat around the R peaks found in the signal (not those it was made from), and its time axis."""
+    """Median beat around the R peaks detected in the signal (not those it was made from), and its time axis."""
     x = EcgSynth(params, 5).generate(int(40 * FS_HZ), FS_HZ)
     rise = 0.6 * params.r_mv
     peaks = [i for i in range(1, x.size - 1) if x[i] > rise and x[i] >= x[i - 1] and x[i] > x[i + 1]]
@@ -47,7 +47,7 @@ def t_end_s(params: EcgParams) -> float:
 
 
 @pytest.mark.parametrize("qtc_ms", [340.0, 380.0, 460.0, 500.0])
-def test_qt_changes_by_what_was_asked(qtc_ms: float) -> None:
+def test_qt_changes_as_requested(qtc_ms: float) -> None:
     change = t_end_s(replace(STILL, qtc_ms=qtc_ms)) - t_end_s(replace(STILL, qtc_ms=400.0))
     assert 1e3 * change == pytest.approx(qtc_ms - 400.0, abs=4.0)
 
@@ -62,7 +62,7 @@ def test_qt_follows_fridericia() -> None:
     assert 1e3 * (fast - t_end_s(STILL)) == pytest.approx(410.0 * (0.8 ** (1 / 3) - 1.0), abs=6.0)
 
 
-def test_pr_changes_by_what_was_asked() -> None:
+def test_pr_changes_as_requested() -> None:
     def onset(pr_ms: float) -> float:
         beat, t = mean_beat(replace(STILL, pr_ms=pr_ms))
         peak = float(t[t < -0.07][np.argmax(beat[t < -0.07])])
@@ -137,7 +137,7 @@ def test_any_cut_gives_the_same_bits(cuts: list[int], fs_hz: float) -> None:
 def test_no_steps_between_internal_blocks() -> None:
     x = EcgSynth(replace(EcgParams(), pvc_per_beat=0.2, hr_bpm=40.0), 2).generate(int(120 * FS_HZ), FS_HZ)
     seams = np.abs(np.diff(x))[999::1000]
-    assert np.abs(np.diff(x)).max() < 0.15  # the steepest part of R; a beat cut off at a seam jumps by more
+    assert np.abs(np.diff(x)).max() < 0.15  # the steepest part of R; a beat truncated at a block border jumps by more
     assert np.median(seams) < 0.01
 
 
@@ -182,7 +182,7 @@ def test_fast_enough() -> None:
     assert synth < 20 * min(took_s(lambda: medfilt(noise, 201)) for _ in range(3))
 
 
-def test_noise_levels_are_what_was_asked() -> None:
+def test_noise_levels_are_as_requested() -> None:
     n = int(120 * FS_HZ)
     zero = np.zeros(n)
     assert np.array_equal(NoiseSource(CLEAN, 1).apply(zero + 1.0, FS_HZ), zero + 1.0)

@@ -1,4 +1,4 @@
-"""What transports on the event loop share: bounded queue, growing pauses, failures in words."""
+"""What transports on the event loop share: bounded queue, growing pauses, explained failures."""
 
 import asyncio
 
@@ -31,7 +31,7 @@ def drained(queue):
     return asyncio.run(go())
 
 
-def test_what_does_not_fit_is_counted_where_it_is_missing():
+def test_dropped_bytes_are_counted_where_they_are_missing():
     queue = ItemQueue("here", limit=1000)
     for _ in range(6):
         queue.put(chunk(100))
@@ -50,7 +50,7 @@ def test_many_tiny_pieces_are_bounded_too():
     assert len(drained(queue)) < 1000
 
 
-def test_room_that_was_read_is_room_again():
+def test_reading_frees_space_in_the_queue():
     async def go():
         queue = ItemQueue("here", limit=1000)
         got = []
@@ -63,7 +63,7 @@ def test_room_that_was_read_is_room_again():
     assert [one.data[0] for one in asyncio.run(go())] == list(range(50))
 
 
-def test_pauses_double_up_to_a_bound_and_are_the_same_in_every_run():
+def test_pauses_double_up_to_a_limit_and_are_the_same_in_every_run():
     a, b, other = Backoff("strap", 0.5, 10.0), Backoff("strap", 0.5, 10.0), Backoff("patch", 0.5, 10.0)
     pauses = [a.next_s() for _ in range(12)]
     assert pauses == [b.next_s() for _ in range(12)]
@@ -95,7 +95,13 @@ def test_pauses_double_up_to_a_bound_and_are_the_same_in_every_run():
         (BleakDBusError("org.freedesktop.DBus.Error.NoReply", []), "does not answer", "restart", True, True),
         (BleakDBusError("org.bluez.Error.NotReady", []), "adapter is off", "rfkill unblock bluetooth", True, True),
         (BleakDBusError("org.bluez.Error.InProgress", []), "busy", "scan off", True, True),
-        (BleakDBusError("org.bluez.Error.Failed", ["le-connection-abort-by-local"]), "broke off", "5 GHz", True, False),
+        (
+            BleakDBusError("org.bluez.Error.Failed", ["le-connection-abort-by-local"]),
+            "was lost while",
+            "5 GHz",
+            True,
+            False,
+        ),
         (
             BleakDBusError("org.bluez.Error.NotPermitted", ["Notify acquired"]),
             "another program",
@@ -103,12 +109,12 @@ def test_pauses_double_up_to_a_bound_and_are_the_same_in_every_run():
             True,
             False,
         ),
-        (BleakDBusError("org.bluez.Error.NotPermitted", ["Not paired"]), "wants to be paired", "pair=1", True, False),
-        (BleakDBusError("org.bluez.Error.AuthenticationRejected", []), "wants to be paired", "PIN", True, False),
+        (BleakDBusError("org.bluez.Error.NotPermitted", ["Not paired"]), "must be paired", "pair=1", True, False),
+        (BleakDBusError("org.bluez.Error.AuthenticationRejected", []), "must be paired", "PIN", True, False),
         (BleakDBusError("org.bluez.Error.Strange", ["why"]), "cannot be connected: Strange why", "restart", True, True),
-        (BleakGATTProtocolError(0x05), "wants to be paired", "KeyboardOnly", True, False),
+        (BleakGATTProtocolError(0x05), "must be paired", "KeyboardOnly", True, False),
         (BleakGATTProtocolError(0x0E), "the strap refused: ", "", True, False),
-        (BleakDeviceNotFoundError("x", "gone"), "went away", "", True, False),
+        (BleakDeviceNotFoundError("x", "gone"), "disappeared", "", True, False),
         (
             BleakCharacteristicNotFoundError("fb005c82"),
             "has no characteristic fb005c82",
@@ -118,12 +124,12 @@ def test_pauses_double_up_to_a_bound_and_are_the_same_in_every_run():
         ),
         (TimeoutError(), "did not answer in time", "nearer", True, False),
         (BleakError("adapter 'hci3' not found"), "no Bluetooth adapter 'hci3'", "bluetoothctl list", False, True),
-        (BleakError("failed to discover services, device disconnected"), "broke off", "5 GHz", True, False),
+        (BleakError("failed to discover services, device disconnected"), "was lost while", "5 GHz", True, False),
         (BleakError("Bleak requires BlueZ >= 5.55."), "BlueZ is too old", "update", False, True),
         (KeyError("/org/bluez/hci0/dev"), "cannot be connected: KeyError", "restart", True, True),
     ],
 )
-def test_every_failure_has_its_words(error, words, fix, passes, adapter):
+def test_every_failure_is_explained(error, words, fix, passes, adapter):
     trouble = explained(error, "the strap")
     assert words in trouble.what
     assert fix in trouble.fix
@@ -133,7 +139,7 @@ def test_every_failure_has_its_words(error, words, fix, passes, adapter):
 
 @pytest.mark.parametrize(
     ("reason", "words"),
-    [("NO_BLUETOOTH", "no Bluetooth adapter"), ("POWERED_OFF", "is off"), ("DENIED_BY_SYSTEM", "this user in"),
+    [("NO_BLUETOOTH", "no Bluetooth adapter"), ("POWERED_OFF", "is off"), ("DENIED_BY_SYSTEM", "this user"),
      ("NO_BLE_CENTRAL_ROLE", "Low Energy"), ("UNKNOWN", "UNKNOWN")],
 )  # fmt: skip
 def test_bluetooth_that_is_not_available(reason, words):
@@ -145,7 +151,7 @@ def test_bluetooth_that_is_not_available(reason, words):
     assert trouble.passes == (reason in {"POWERED_OFF", "UNKNOWN"})
 
 
-def test_a_trouble_stays_what_it_is():
+def test_a_trouble_is_not_explained_again():
     trouble = Trouble("what", "fix")
     assert explained(trouble, "x") is trouble
     assert str(trouble) == "what (fix)"

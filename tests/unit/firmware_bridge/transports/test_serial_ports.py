@@ -1,4 +1,4 @@
-"""Serial ports of machines that are not here, as files in a folder; and who holds a port, on this one."""
+"""Serial ports of simulated machines, as files in a folder, and the processes that use a port on this machine."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def link(path: Path, target: str) -> None:
 
 @pytest.fixture
 def pi(tmp_path: Path) -> Path:
-    """A Raspberry Pi with an FTDI cable, a CDC-ACM board and its own UART switched on."""
+    """A Raspberry Pi with an FTDI cable, a CDC-ACM board and its own UART enabled."""
     usb = tmp_path / "sys/devices/usb1/1-1"
     for folder, vid, pid, maker, product in (
         ("1-1.1", "0403", "6001", "FTDI", "FT232R USB UART"),
@@ -70,17 +70,17 @@ def test_a_machine_without_anything(tmp_path: Path) -> None:
     assert holders("/dev/ttyUSB0", tmp_path) == ()
 
 
-def test_broken_files_are_no_ports(pi: Path) -> None:
+def test_broken_files_are_not_ports(pi: Path) -> None:
     (pi / "sys/devices/usb1/1-1/1-1.1/idVendor").write_bytes(b"\xffzz")
     (pi / "sys/bus/usb-serial/devices/ttyUSB0/latency_timer").write_text("soon")
     assert [port.usb for port in list_ports(pi) if port.device == "/dev/ttyUSB0"] == [None]
     assert latency_timer("/dev/ttyUSB0", pi) is None
 
 
-def test_hints_name_the_lasting_name_and_the_timer(pi: Path) -> None:
+def test_hints_give_the_permanent_name_and_the_timer(pi: Path) -> None:
     by_id = "/dev/serial/by-id/usb-FTDI_FT232R_A1-if00-port0"
     first, second = hints("/dev/ttyUSB0", pi)
-    assert first.endswith(f"its lasting name is {by_id}")
+    assert first.endswith(f"its permanent name is {by_id}")
     assert "16 ms: echo 1 | sudo tee /sys/bus/usb-serial/devices/ttyUSB0/latency_timer" in second
     assert len(hints(by_id, pi)) == 1
     (pi / "sys/bus/usb-serial/devices/ttyUSB0/latency_timer").write_text("1\n")
@@ -88,7 +88,7 @@ def test_hints_name_the_lasting_name_and_the_timer(pi: Path) -> None:
     assert hints("/dev/ttyACM0", pi) == []
 
 
-def test_whoever_has_a_port_open_or_locked_is_named(tmp_path: Path) -> None:
+def test_processes_with_the_port_open_or_locked_are_named(tmp_path: Path) -> None:
     port = tmp_path / "port"
     port.write_text("")
     code = (
@@ -144,12 +144,12 @@ def test_holders_of_another_machine(tmp_path: Path) -> None:
     where = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
     put(tmp_path / "proc/locks", f"1: FLOCK ADVISORY WRITE -1 {where} 0 EOF\n2: POSIX x\n3: -> FLOCK A W 9 {where} 0\n")
     (outside,) = holders("/dev/ttyUSB0", tmp_path)
-    assert str(outside) == "a process that cannot be seen from here"
-    assert release((outside,)) == "end the program that has it"
+    assert str(outside) == "a process that is not visible from here"
+    assert release((outside,)) == "end the program that uses it"
     assert release((Holder(3, "cat"), Holder(4, "cat"))) == "end it: kill 3 4"
 
 
-def test_what_opening_raises_is_explained() -> None:
+def test_errors_of_opening_are_explained() -> None:
     class TermiosError(Exception):
         pass
 

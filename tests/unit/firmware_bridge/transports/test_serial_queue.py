@@ -1,4 +1,4 @@
-"""What a serial port's reader drops because the program is too slow is reported where it is missing."""
+"""Bytes that a serial reader drops because the program is too slow are reported in their place."""
 
 from __future__ import annotations
 

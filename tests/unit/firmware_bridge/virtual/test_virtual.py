@@ -1,4 +1,4 @@
-"""The virtual patch itself: its schedule language, its signals, its answers."""
+"""The virtual patch: its fault schedules, its signals, its answers."""
 
 import json
 import signal
@@ -71,7 +71,7 @@ def test_wrong_schedules(text):
         FaultSchedule.parse(text)
 
 
-def test_it_is_silent_but_for_hello_until_it_is_started():
+def test_before_start_it_sends_only_hello():
     patch = make()
     messages = said(patch.advance(5.0))
     assert {type(m) for m in messages} == {Hello}
@@ -86,7 +86,7 @@ def test_it_is_silent_but_for_hello_until_it_is_started():
     assert {type(m) for m in said(patch.advance(20.0))} == {Ack, Hello}
 
 
-def test_commands_it_does_not_know_or_like():
+def test_unknown_and_invalid_commands():
     patch = make()
     patch.receive(
         encode(Resend(1, 2)) + encode(Start(9)) + encode(HelloRequest()) + b"\x05zzz\x00" + encode(Status(1, 1, 1, 1))
@@ -97,7 +97,7 @@ def test_commands_it_does_not_know_or_like():
     assert patch.account()["host_errors"] == 2
 
 
-def test_sampling_goes_on_without_a_link():
+def test_sampling_continues_without_a_link():
     patch = make()
     patch.receive(encode(Start()))
     patch.advance(1.0)
@@ -124,7 +124,7 @@ def test_it_clips_instead_of_wrapping():
     assert data.samples.tolist() == [32_767, -32_767]
 
 
-def test_same_seed_same_bytes_however_time_passes():
+def test_the_same_seed_gives_the_same_bytes_however_time_passes():
     def run(steps):
         patch = VirtualPatch(
             PatientSignal(PatientOptions(), 4), faults=FaultSchedule.parse("drop=.1;corrupt=.1;restart@8"), seed=4
@@ -177,7 +177,7 @@ def test_patient_options_are_checked():
             wrong.params()
 
 
-def test_the_command_says_what_is_wrong_in_one_line(tmp_path):
+def test_the_command_reports_errors_in_one_line(tmp_path):
     run = subprocess.run(
         [sys.executable, "-m", "firmware_bridge.virtual", "--link", str(tmp_path / "t"), "--faults", "toast=1"],
         check=False, capture_output=True, text=True, cwd=ROOT, stdin=subprocess.DEVNULL,
@@ -188,7 +188,7 @@ def test_the_command_says_what_is_wrong_in_one_line(tmp_path):
         VirtualProcess(tmp_path / "t", "--faults", "toast=1")
 
 
-def test_it_ends_with_the_pipe_of_whoever_started_it(tmp_path):
+def test_it_ends_when_its_parents_pipe_closes(tmp_path):
     run = subprocess.run(
         [sys.executable, "-m", "firmware_bridge.virtual", "--link", str(tmp_path / "t")],
         check=False, capture_output=True, text=True, cwd=ROOT, input="", timeout=120,
@@ -199,7 +199,7 @@ def test_it_ends_with_the_pipe_of_whoever_started_it(tmp_path):
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_in_the_background_it_runs_until_it_is_told(tmp_path, number, code):
+def test_in_the_background_it_runs_until_a_signal(tmp_path, number, code):
     child = subprocess.Popen(
         [sys.executable, "-m", "firmware_bridge.virtual", "--link", str(tmp_path / "t")],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
@@ -213,15 +213,15 @@ def test_in_the_background_it_runs_until_it_is_told(tmp_path, number, code):
     assert "samples_made" in json.loads(out.splitlines()[-1])
 
 
-def test_it_takes_no_name_that_is_somebody_elses(tmp_path):
+def test_it_refuses_a_name_that_exists(tmp_path):
     (tmp_path / "t").write_text("mine")
-    with pytest.raises(LinkError, match="no symbolic link"):
+    with pytest.raises(LinkError, match="not a symbolic link"):
         VirtualProcess(tmp_path / "t")
     assert (tmp_path / "t").read_text() == "mine"
 
 
 @pytest.mark.parametrize("arguments", ["--fs nan", "--frame-s inf", "--speed 0", "--nv -1", "--set t_mv", "--hr x"])
-def test_wrong_numbers_end_in_one_line_and_no_traceback(tmp_path, arguments):
+def test_wrong_numbers_give_one_line_and_no_traceback(tmp_path, arguments):
     with pytest.raises(LinkError) as caught:
         VirtualProcess(tmp_path / "t", *arguments.split())
     assert "Traceback" not in str(caught.value)

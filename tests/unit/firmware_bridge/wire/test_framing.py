@@ -1,4 +1,4 @@
-"""Frames on a byte stream: known vectors, limits, and what happens to garbage."""
+"""Frames on a byte stream: known vectors, limits, and the handling of garbage."""
 
 import pytest
 
@@ -43,7 +43,7 @@ def test_cobs_that_contradicts_itself(coded):
     assert cobs_decode(coded) is None
 
 
-def test_longest_frame_fits_and_one_more_does_not():
+def test_the_longest_frame_fits_and_one_byte_more_does_not():
     coded = encode_frame(b"\xaa" * BODY_MAX)
     assert len(coded) == ENCODED_MAX + 1
     assert FrameDecoder().feed(coded) == [b"\xaa" * BODY_MAX]
@@ -55,7 +55,7 @@ def test_longest_frame_fits_and_one_more_does_not():
         encode_frame(b"")
 
 
-def test_boot_text_is_set_apart_from_later_damage():
+def test_boot_text_is_distinguished_from_later_damage():
     decoder = FrameDecoder()
     text = b"ets Jul 29 2019 12:21:46\r\nrst:0x1\r\n"
     out = decoder.feed(text + b"\x00" + encode_frame(b"one") + b"\x09garbage\x00" + encode_frame(b"two"))
@@ -81,7 +81,7 @@ def test_stream_without_delimiters_is_reported_and_held_in_bounded_memory():
     assert decoder.feed(b"\x00") == [FrameError(FrameFault.TOO_LONG, 102_000 % SKIP_REPORT_BYTES, synced=False)]
 
 
-def test_reset_counts_the_half_frame():
+def test_reset_counts_the_incomplete_frame():
     decoder = FrameDecoder()
     frame = encode_frame(b"hello")
     assert decoder.feed(frame[:4]) == []

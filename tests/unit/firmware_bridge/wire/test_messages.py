@@ -1,4 +1,4 @@
-"""Messages of the patch protocol: layouts to the byte, limits, and what does not fit."""
+"""Messages of the patch protocol: layouts byte by byte, limits, and values that do not fit."""
 
 import numpy as np
 import pytest
@@ -58,7 +58,7 @@ def test_data_to_the_byte():
     assert back.samples.tolist() == [1, -2, 300]
 
 
-def test_int24_keeps_its_sign_and_ends():
+def test_int24_keeps_its_sign_and_limits():
     message = Data(0, 0, np.array([INT24_MIN, -1, 0, 1, INT24_MAX], np.int32), SampleFormat.INT24)
     _header, back = decode(body_of(encode(message)))
     assert back.samples.tolist() == [INT24_MIN, -1, 0, 1, INT24_MAX]
@@ -93,11 +93,11 @@ def test_scale_is_a_fraction_because_whole_nanovolts_are_too_coarse():
         Resend(5, 6),
     ],
 )
-def test_round_trip_of_the_short_ones(message):
+def test_round_trip_of_the_short_messages(message):
     assert decode(body_of(encode(message, Header(seq=9))))[1] == message
 
 
-def test_unknown_tags_are_skipped_and_texts_made_harmless():
+def test_unknown_tags_are_skipped_and_texts_made_safe():
     body = body_of(encode(Hello(1, 32768, 250)))
     _header, hello = decode(body + b"\x7f\x02ab" + b"\x02\x05A\x1b[2J" + b"\x04\x02II")
     assert hello.texts == {HelloTag.DEVICE_ID: "A�[2J", HelloTag.LEAD: "II"}
@@ -150,7 +150,7 @@ def test_a_later_version_may_lengthen_a_fixed_message():
         Start(300),
     ],
 )
-def test_what_cannot_be_sent_is_a_local_error(bad):
+def test_a_value_that_does_not_fit_is_a_local_error(bad):
     with pytest.raises(LocalProtocolError):
         encode(bad)
 
@@ -183,7 +183,7 @@ def test_short_messages_to_the_byte(message, kind, payload):
     assert decode(body) == (SHORT_HEADER, message)
 
 
-def test_counters_wrap_around_where_their_fields_end():
+def test_counters_wrap_around_at_the_end_of_their_fields():
     body = body_of(encode(Data(2**32 + 5, 0x1FF, np.ones(1, np.int32)), Header(seq=0x1_0007, tick=2**32 + 9)))
     header, data = decode(body)
     assert (header.seq, header.tick, data.index, data.boot) == (7, 9, 5, 0xFF)
@@ -202,7 +202,7 @@ def test_hello_in_every_field_to_the_byte():
     assert (hello.fs_hz, hello.lsb_mv) == (0.75, pytest.approx(5 / 6 * 1e-6))
 
 
-def test_what_a_patch_need_not_say_has_its_value():
+def test_optional_fields_have_defaults():
     hello = decode(body_of(encode(Hello(1, 32768, 250))))[1]
     assert (hello.fs_den, hello.nv_num, hello.nv_den, hello.band_low_mhz, hello.band_high_mhz) == (1, 0, 1, 0, 0)
     assert (hello.index, hello.sample_bits, hello.proto_min, hello.proto_max, hello.ring_samples) == (0, 16, 1, 1, 0)
@@ -217,14 +217,14 @@ def hello_with(tail):
 
 
 @pytest.mark.parametrize("length", [TEXT_MAX, TEXT_MAX + 1])
-def test_a_text_is_cut_at_64_bytes_by_the_sender_and_by_the_receiver(length):
+def test_sender_and_receiver_truncate_a_text_at_64_bytes(length):
     assert TEXT_MAX == 64
     text = "x" * length
     assert decode(body_of(encode(Hello(1, 32768, 250, texts={HelloTag.KIND: text}))))[1].texts == {1: "x" * 64}
     assert hello_with(bytes([1, length]) + text.encode())[1].texts == {HelloTag.KIND: "x" * 64}
 
 
-def test_a_text_that_is_no_utf8_is_shown_with_marks():
+def test_a_text_with_invalid_utf8_has_replacement_marks():
     assert hello_with(b"\x01\x03a\xffb")[1].texts == {HelloTag.KIND: "a\ufffdb"}
 
 
@@ -232,13 +232,13 @@ def test_a_text_that_is_no_utf8_is_shown_with_marks():
     ("tail", "ring"),
     [
         (bytes([RING_TAG, 4, 0, 1, 0, 0]), 256),
-        (bytes([RING_TAG, 3, 0, 1, 0]), 0),  # of another length it is another version's
+        (bytes([RING_TAG, 3, 0, 1, 0]), 0),  # another length belongs to another version
         (bytes([RING_TAG, 5, 0, 1, 0, 0, 0]), 0),
         (bytes([RING_TAG, 4, 0, 1, 0, 0, RING_TAG, 4, 9, 0, 0, 0]), 9),
         (bytes([2, 0, RING_TAG, 4, 7, 0, 0, 0]), 7),  # after an empty text
     ],
 )
-def test_the_ring_in_hellos_tail(tail, ring):
+def test_the_ring_size_in_hello(tail, ring):
     assert hello_with(tail)[1].ring_samples == ring
 
 
@@ -252,7 +252,7 @@ def test_rates_from_a_tenth_to_a_million_are_usable(numerator, denominator, usab
 
 
 @pytest.mark.parametrize("percent", [0, 100, 101, 254])
-def test_a_battery_beyond_100_percent_is_not_known(percent):
+def test_a_battery_level_above_100_percent_is_unknown(percent):
     assert decode(body_of(encode(Status(percent, 1, 2, 3))))[1].battery_percent == (percent if percent <= 100 else None)
 
 

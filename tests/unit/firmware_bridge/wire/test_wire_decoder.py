@@ -1,4 +1,4 @@
-"""The decoder of the kit's own patch: what it makes of every message, and of what should not be."""
+"""The decoder of the kit's own patch: every message, and every invalid one."""
 
 import numpy as np
 import pytest
@@ -71,7 +71,7 @@ def decoder():
     return made
 
 
-def test_hello_is_announced_once_a_connection_and_start_follows(decoder):
+def test_hello_is_reported_once_per_connection_and_start_follows(decoder):
     items = decoder.feed(hello(), 5)
     assert kinds(items) == ["hello"]
     assert items[0].data["fs_hz"] == 250.0
@@ -84,7 +84,7 @@ def test_hello_is_announced_once_a_connection_and_start_follows(decoder):
     assert kinds(decoder.feed(hello(), 7)) == ["hello"]
 
 
-def test_start_is_repeated_until_data_come(decoder):
+def test_start_is_repeated_until_data_arrive(decoder):
     decoder.feed(hello(), 0)
     decoder.feed(hello(), 1)
     assert commands(decoder) == [Start(), Start()]
@@ -92,7 +92,7 @@ def test_start_is_repeated_until_data_come(decoder):
     assert commands(decoder) == []
 
 
-def test_a_block_carries_the_truth(decoder):
+def test_a_block_describes_its_samples(decoder):
     decoder.feed(hello(), 0)
     (block,) = decoder.feed(data(0, n=10, tick=32_768, fill=-7, flags=Flags.LEAD_OFF), 99)
     assert block.samples.tolist() == [-7] * 10
@@ -159,7 +159,7 @@ def test_restart_with_hello(decoder):
     assert commands(decoder) == [Start()]
 
 
-def test_restart_whose_hello_was_lost(decoder):
+def test_restart_with_a_lost_hello(decoder):
     decoder.feed(hello() + data(0) + data(N), 0)
     commands(decoder)
     items = decoder.feed(data(0, boot=0x99) + data(N, boot=0x99), 1)
@@ -189,7 +189,7 @@ def test_a_run_of_frames_behind_is_a_restart(decoder):
     assert len(blocks(items)) == 12 - (OLD_RUN_MAX - 1)
 
 
-def test_late_and_doubled_frames_are_dropped_and_counted(decoder):
+def test_late_and_duplicate_frames_are_dropped_and_counted(decoder):
     decoder.feed(hello(), 0)
     got = blocks(decoder.feed(data(0) + data(2 * N) + data(N) + data(2 * N) + data(3 * N), 0))
     assert [(block.samples[0], block.lost) for block in got] == [(0, 0), (2 * N, N), (3 * N, 0)]
@@ -233,7 +233,7 @@ def test_changed_settings_end_the_segment_and_lose_nothing(decoder):
     assert (blocks(items)[0].fs_hz, blocks(items)[0].lost) == (500.0, N)
 
 
-def test_newer_protocol_is_refused_in_plain_words_once(decoder):
+def test_a_newer_protocol_is_refused_once(decoder):
     frame = encode(Stop(), Header(version=2))
     items = decoder.feed(frame + frame, 0)
     assert kinds(items) == ["refused"]
@@ -241,7 +241,7 @@ def test_newer_protocol_is_refused_in_plain_words_once(decoder):
     assert decoder.counters()["other_version"] == 2
 
 
-def test_hello_of_a_patch_that_speaks_only_newer_versions(decoder):
+def test_hello_of_a_patch_that_supports_only_newer_versions(decoder):
     items = decoder.feed(hello(proto_min=2, proto_max=3), 0)
     assert kinds(items) == ["refused"]
     assert commands(decoder) == []
@@ -260,7 +260,7 @@ def test_status_and_unknown_types_and_echo(decoder):
     assert decoder.counters()["echoed"] == 1
 
 
-def test_half_a_frame_ends_with_the_connection(decoder):
+def test_an_incomplete_frame_ends_with_the_connection(decoder):
     decoder.feed(hello() + data(0)[:9], 0)
     assert kinds(decoder.link(link(LinkEventKind.DISCONNECTED))) == ["corrupt"]
     decoder.link(link(LinkEventKind.CONNECTED))
@@ -290,7 +290,7 @@ def test_other_channels_are_not_data(decoder):
     assert decoder.counters()["foreign_channel_bytes"] == 3
 
 
-def test_one_way_for_live_and_replay(decoder):
+def test_live_and_replay_use_the_same_decoding(decoder):
     event = link(LinkEventKind.STALLED)
     assert decode_item(decoder, event) == [event]
     assert kinds(decode_item(decoder, RawChunk(3, "data", hello()))) == ["hello"]

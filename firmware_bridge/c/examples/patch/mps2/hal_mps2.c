@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The example patch on Arm's MPS2 board with a Cortex-M4 (AN386), as QEMU emulates it: the first serial port, the first
- * timer, and a made-up heart beat in place of a converter.
+ * timer, and a synthetic heart beat instead of a converter.
  */
 #include "anyecg_hal.h"
 
@@ -38,7 +38,7 @@ void anyecg_hal_init(struct anyecg_hal_info *info) {
   TIMER_CTRL = 1u;
   UART_BAUDDIV = CLOCK_HZ / 115200u;
   UART_CTRL = 3u; /* both directions */
-  info->boot_id = 0x4D505332u; /* QEMU has no source of chance */
+  info->boot_id = 0x4D505332u; /* QEMU has no source of randomness */
   info->tick_hz = CLOCK_HZ;
   info->nv_num = 1000u;
   info->nv_den = 1u;
@@ -51,7 +51,7 @@ static int32_t line(int32_t x, int32_t x0, int32_t y0, int32_t x1, int32_t y1) {
   return y0 + (y1 - y0) * (x - x0) / (x1 - x0);
 }
 
-/* Microvolts of a beat at 75 a minute, 200 samples long: P, QRS and T of straight lines. */
+/* Microvolts of a beat at 75 per minute, 200 samples long: P, QRS and T made of straight lines. */
 static int32_t beat(int32_t x) {
   static const int16_t corner[][2] = {{0, 0},    {10, 120}, {20, 0},  {40, 0},  {43, -100}, {48, 1000},
                                       {53, -250}, {57, 0},   {75, 20}, {92, 250}, {105, 0},   {200, 0}};
@@ -93,11 +93,11 @@ size_t anyecg_hal_write(const uint8_t *data, size_t size) {
   return sent;
 }
 
-bool anyecg_hal_connected(void) { return true; /* three wires: nobody knows */ }
+bool anyecg_hal_connected(void) { return true; /* three wires: the hardware cannot tell */ }
 
 bool anyecg_hal_wait(void) { return true; }
 
 void anyecg_hal_outputs(const int8_t *outputs, unsigned count) {
-  (void)outputs; /* light a lamp, say */
+  (void)outputs; /* for example, switch on an LED */
   (void)count;
 }

@@ -15,14 +15,14 @@
 #endif
 
 namespace tflite {
-/* Knows the golden windows by heart; -DMOCK_WRONG_WINDOW=k makes it err by one step in the last output of one. */
+/* Returns stored outputs for the golden windows; -DMOCK_WRONG_WINDOW=k changes the last output of one by one step. */
 class MicroInterpreter {
  public:
   MicroInterpreter(const Model *, const MicroOpResolver &, uint8_t *arena, size_t arena_bytes)
       : arena_bytes_(arena_bytes) {
     input_.type = output_.type = kTfLiteInt8;
     input_.data.int8 = reinterpret_cast<int8_t *>(arena);
-    output_.data.int8 = reinterpret_cast<int8_t *>(arena); /* they overlap, as TFLite Micro's plan may have it */
+    output_.data.int8 = reinterpret_cast<int8_t *>(arena); /* input and output overlap, as TFLite Micro may plan them */
     input_.bytes = ANYECG_INPUT_VALUES;
     output_.bytes = ANYECG_OUTPUT_VALUES;
     input_.params = {ANYECG_INPUT_SCALE, ANYECG_INPUT_ZERO_POINT};
