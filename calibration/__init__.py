@@ -1,4 +1,4 @@
-"""Host side: device gain, probability calibration, thresholds and validation. Needs the ``convert`` extra."""
+"""Host-side calibration of devices, probabilities and persons, and validation. Needs the ``convert`` extra."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Hand-crafted features of a prepared data set's segments, made once and kept in a work folder.
+"""Hand-crafted features of the segments of a prepared data set, computed once and kept in a work folder.
 
-One file a shard and choice of rows, written whole or not at all, bound by a key to the data, the rows and the version
-of the features; a file that is damaged or another data set's is made again. Its bytes depend on these alone, never on
-who made it.
+There is one file for each shard and choice of rows. It is written atomically and carries a key of the data, the rows
+and the version of the features; a file that is damaged or has another key is computed again. Its bytes depend only on
+these inputs, not on the process that wrote it.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ Rows = NDArray[np.intp]
 
 FOLDER = "features"
 BATCH = 256
-"""Segments read from the disk at once: 5 MB."""
+"""Segments read from disk at once: 5 MB."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Chosen:
-    """Some rows of a shard.
+    """Selected rows of a shard.
 
     Attributes:
-        shard: Its name.
-        rows: Increasing, ``(k,)``.
+        shard: Name of the shard.
+        rows: Row numbers in increasing order, ``(k,)``.
     """
 
     shard: str
@@ -57,21 +57,22 @@ class _Job:
 
 
 def all_rows(data: PreparedDataset, part: Part) -> list[Chosen]:
-    """Every segment of a part, in the order of the data set."""
+    """Return every segment of a part, in the order of the data set."""
     return [Chosen(shard.name, np.arange(len(shard))) for shard in data.shards(part)]
 
 
-def spread_rows(data: PreparedDataset, part: Part, per_visit: int, most: int, seed: int) -> list[Chosen]:
-    """At most so many segments of each visit, evenly spread over it, and at most so many in all.
+def spread_rows(data: PreparedDataset, part: Part, per_visit: int, total: int, seed: int) -> list[Chosen]:
+    """Select a limited number of segments of each visit, evenly spread over it, and a limited number in total.
 
-    Where there are too many, each visit gives fewer; where one of each is still too many, visits are drawn.
+    If the total is too large, each visit gives fewer segments; if one segment per visit is still too many, visits are
+    drawn at random.
 
     Args:
         data: The data set.
-        part: Of it.
-        per_visit: Most of a visit.
-        most: Most in all.
-        seed: Of the drawing.
+        part: Part of the data set.
+        per_visit: Maximum number of segments of a visit.
+        total: Maximum number of segments in total.
+        seed: Seed of the random draw.
     """
     visits: list[tuple[str, list[Rows]]] = []
     for shard in data.shards(part):
@@ -80,12 +81,12 @@ def spread_rows(data: PreparedDataset, part: Part, per_visit: int, most: int, se
         visits.append((shard.name, [np.asarray(rows) for rows in np.split(order, cuts)]))
     sizes = np.array([len(rows) for _, shard_visits in visits for rows in shard_visits], dtype=np.int64)
     each = per_visit
-    while each > 1 and int(np.minimum(sizes, each).sum()) > most:
+    while each > 1 and int(np.minimum(sizes, each).sum()) > total:
         each -= 1
     kept = np.ones(len(sizes), dtype=bool)
-    if len(sizes) > most:
+    if len(sizes) > total:
         kept[:] = False
-        kept[np.random.default_rng([seed, 23]).permutation(len(sizes))[:most]] = True
+        kept[np.random.default_rng([seed, 23]).permutation(len(sizes))[:total]] = True
     chosen, at = [], 0
     for name, shard_visits in visits:
         rows = [spread(visit, each) for k, visit in enumerate(shard_visits) if kept[at + k]]
@@ -96,7 +97,7 @@ def spread_rows(data: PreparedDataset, part: Part, per_visit: int, most: int, se
 
 
 def spread(rows: Rows, most: int) -> Rows:
-    """At most so many of some rows, evenly spread: the middle of as many equal stretches."""
+    """Return at most ``most`` of the rows, evenly spread: the middle row of each of ``most`` equal stretches."""
     if len(rows) <= most:
         return rows
     return rows[((np.arange(most) + 0.5) * len(rows) / most).astype(np.intp)]
@@ -105,13 +106,13 @@ def spread(rows: Rows, most: int) -> Rows:
 def features_of(
     data: PreparedDataset, chosen: Sequence[Chosen], work: Path, jobs: int, progress: TextIO | None
 ) -> Iterator[F32]:
-    """Features of each of some shards' rows, from the work folder where they are there.
+    """Yield the features of the chosen rows, read from the work folder where they are already there.
 
     Args:
         data: The data set.
-        chosen: Which rows.
-        work: Folder to keep them in.
-        jobs: Processes.
+        chosen: Rows of each shard.
+        work: Folder in which the features are kept.
+        jobs: Number of processes.
         progress: Stream for the progress line, or ``None``.
 
     Yields:
@@ -132,7 +133,7 @@ def features_of(
     for job in todo:
         found = _read(job)
         if found is None:
-            raise InputError(f"{job.path} was written and cannot be read", "is the disk sound? start again")
+            raise InputError(f"{job.path} was written and cannot be read", "check the disk, then run the command again")
         yield found
 
 

@@ -1,7 +1,7 @@
 """Gradient boosting of one head on each set of features, in any process.
 
-scikit-learn's histogram gradient boosting: unknown features need no filling in, and patients apart say when to stop.
-Every fit runs on one thread, because sums over several are added in an order that depends on their number.
+scikit-learn's histogram gradient boosting accepts missing features, and held-out patients decide when it stops. Every
+fit runs on one thread, because the order in which several threads add their sums depends on their number.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
 
 FIT_VERSION = 2
-"""Raised whenever the same data give another model: part of the key of kept scores."""
+"""Increased whenever the same data give a different model; part of the key of stored scores."""
 
 RATE = 0.1
 LEAVES = 8
 RIDGE = 3.0
-"""Small trees, as the simulator's oracle has them: there are fewer patients than rows."""
+"""Small trees, as in the simulator's oracle: there are fewer patients than rows."""
 LEVELS = 62
-"""Of each feature; an interval is not measured finer than that, and 255 take three times as long."""
+"""Levels of each feature. Intervals are not measured more finely, and 255 levels take three times as long."""
 LEAF_SHARE = 40
-LEAST_LEAF, MOST_LEAF = 10, 200
-"""A leaf holds a fortieth of the rows, within these limits."""
-MOST_ITERATIONS = 150
+MIN_LEAF, MAX_LEAF = 10, 200
+"""A leaf holds at least 1/40 of the rows, within these limits."""
+MAX_ITERATIONS = 150
 PATIENCE = 10
-"""Trees without a better loss of the patients apart before it stops."""
+"""Trees without a lower loss on the held-out patients before it stops."""
 FIXED_ITERATIONS = 30
-"""Trees where too few patients are apart to say when to stop."""
+"""Number of trees if there are too few held-out patients to decide when to stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +42,23 @@ class HeadJob:
     """One head to fit.
 
     Attributes:
-        folder: Of the matrices ``{x,y,patient}_{train,val}.npy`` and ``x_judged.npy``; ``x`` as :func:`coded` makes it.
-        column: Of the head in ``y``.
-        value: It is a value and no probability.
+        folder: Folder of the matrices ``{x,y,patient}_{train,val}.npy`` and ``x_judged.npy``; ``x`` holds the levels
+            that :func:`coded` writes.
+        column: Column of the head in ``y``.
+        value: The head is a value, not a probability.
         groups: Columns of the features of each baseline.
-        least: Patients with a positive and with a negative, or with a value, below which nothing is fitted.
-        seed: Of the fit.
-        path: Where to keep the scores.
-        key: What they are bound to.
+        min_patients: Minimum number of patients with a positive and with a negative label, or with a value; below it
+            nothing is fitted.
+        seed: Seed of the fit.
+        path: File in which the scores are kept.
+        key: Key of the inputs that the scores depend on.
     """
 
     folder: Path
     column: int
     value: bool
     groups: tuple[tuple[int, ...], ...]
-    least: int
+    min_patients: int
     seed: int
     path: Path
     key: str
@@ -64,12 +66,12 @@ class HeadJob:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeadScores:
-    """What came out for one head.
+    """Scores of one head by each baseline.
 
     Attributes:
-        scores: ``(groups, judged)``: logits or scaled values; NaN where nothing could be fitted.
-        why: For each group why not, empty where it was fitted.
-        trees: For each group how many.
+        scores: Logits or scaled values, ``(groups, judged)``; NaN for a group that could not be fitted.
+        why: Reason for each group that was not fitted, otherwise empty.
+        trees: Number of trees of each group.
     """
 
     scores: F32
@@ -78,13 +80,13 @@ class HeadScores:
 
 
 def level_edges(x: F32) -> list[F64]:
-    """Where the levels of each feature begin: quantiles of the known values, or every value where they are few.
+    """Compute the lower edges of the levels of each feature: quantiles of the known values, or midpoints if few.
 
-    Made once for all heads. scikit-learn would do it anew for each, on the weighted values, in more time than it then
-    takes to grow the trees; of values that are levels already it takes each as it is.
+    This is done once for all heads. scikit-learn would repeat it for each head on the weighted values, which takes
+    longer than growing the trees; it leaves values that are already levels unchanged.
 
     Args:
-        x: Of the training part, ``(n, features)``.
+        x: Features of the training part, ``(n, features)``.
     """
     edges = []
     for column in x.T:
@@ -99,19 +101,19 @@ def level_edges(x: F32) -> list[F64]:
 
 
 def coded(x: F32, edges: list[F64]) -> None:
-    """Replaces features by the numbers of their levels, in place; NaN stays."""
+    """Replace features by the numbers of their levels in place; NaN stays NaN."""
     for column, begins in zip(x.T, edges, strict=True):
         column[:] = np.where(np.isfinite(column), np.searchsorted(begins, column, side="right"), np.nan)
 
 
 def fit_head(job: HeadJob) -> HeadScores:
-    """Fits every group's model of a head and scores the judged segments.
+    """Fit the model of each group for a head and score the judged segments.
 
     Raises:
         MissingExtraError: scikit-learn is not installed.
     """
     try:
-        # Only what is loaded can be limited.
+        # threadpoolctl limits only libraries that are already loaded.
         import sklearn.ensemble
         from threadpoolctl import threadpool_limits
     except ImportError as error:
@@ -123,7 +125,7 @@ def fit_head(job: HeadJob) -> HeadScores:
     lacking = train.lacking(job)
     with threadpool_limits(1):
         for i, columns in enumerate(job.groups):
-            kept = [c for c in columns if train.says_something(c)]
+            kept = [c for c in columns if train.varies(c)]
             why[i] = lacking or ("" if kept else "none of its features is known in the training part")
             if why[i]:
                 continue
@@ -136,7 +138,7 @@ def fit_head(job: HeadJob) -> HeadScores:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Part:
-    """Rows of a part whose label of the head is known."""
+    """Rows of a part in which the label of the head is known."""
 
     x: F32
     y: F64
@@ -149,24 +151,24 @@ class _Part:
         return cls(_load(job, f"x_{part}")[known], y[known], _load(job, f"patient_{part}")[known])
 
     def lacking(self, job: HeadJob) -> str:
-        """Why there is too little to fit or judge; empty where there is enough."""
+        """Return why there are too few patients to fit or judge; empty if there are enough."""
         if job.value:
             n = len(np.unique(self.patient))
-            return f"{n} patients with a value, {job.least} are needed" if n < job.least else ""
+            return f"{n} patients with a value, {job.min_patients} are needed" if n < job.min_patients else ""
         for label, name in ((1.0, "positive"), (0.0, "negative")):
             n = len(np.unique(self.patient[self.y == label]))
-            if n < job.least:
-                return f"{n} patients with a {name} in the training part, {job.least} are needed"
+            if n < job.min_patients:
+                return f"{n} patients with a {name} in the training part, {job.min_patients} are needed"
         return ""
 
-    def says_something(self, column: int) -> bool:
-        """A feature is known in places and not the same everywhere."""
+    def varies(self, column: int) -> bool:
+        """Return whether the known values of a feature differ."""
         x = self.x[:, column]
         x = x[np.isfinite(x)]
         return bool(len(x)) and bool(x.min() < x.max())
 
     def weights(self) -> F64:
-        """Every patient weighs the same, however many segments there are of them; 1 on average."""
+        """Return row weights that give each patient the same total weight, 1 on average."""
         _, index, count = np.unique(self.patient, return_inverse=True, return_counts=True)
         return np.asarray(len(self.y) / (len(count) * count[index]), dtype=np.float64)
 
@@ -175,23 +177,23 @@ def _fitted(ensemble: Any, job: HeadJob, train: _Part, val: _Part | None, column
     settings: dict[str, Any] = {
         "learning_rate": RATE,
         "max_leaf_nodes": LEAVES,
-        "min_samples_leaf": min(MOST_LEAF, max(LEAST_LEAF, len(train.y) // LEAF_SHARE)),
+        "min_samples_leaf": min(MAX_LEAF, max(MIN_LEAF, len(train.y) // LEAF_SHARE)),
         "l2_regularization": RIDGE,
         "max_bins": LEVELS + 1,
         "random_state": job.seed,
         "categorical_features": None,
         "early_stopping": val is not None,
-        "max_iter": FIXED_ITERATIONS if val is None else MOST_ITERATIONS,
+        "max_iter": FIXED_ITERATIONS if val is None else MAX_ITERATIONS,
         "n_iter_no_change": PATIENCE,
     }
     if job.value:
         model: Any = ensemble.HistGradientBoostingRegressor(loss="absolute_error", **settings)
     else:
         model = ensemble.HistGradientBoostingClassifier(**settings)
-    apart: dict[str, Any] = {}
+    held_out: dict[str, Any] = {}
     if val is not None:
-        apart = {"X_val": val.x[:, columns], "y_val": val.y, "sample_weight_val": val.weights()}
-    return model.fit(train.x[:, columns], train.y, sample_weight=train.weights(), **apart)
+        held_out = {"X_val": val.x[:, columns], "y_val": val.y, "sample_weight_val": val.weights()}
+    return model.fit(train.x[:, columns], train.y, sample_weight=train.weights(), **held_out)
 
 
 def _load(job: HeadJob, name: str) -> NDArray[Any]:

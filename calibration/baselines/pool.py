@@ -1,4 +1,4 @@
-"""The same work on many things, in this process or in some of their own."""
+"""Run one function on many items, in this process or in several worker processes."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ Thing = TypeVar("Thing")
 Result = TypeVar("Result")
 
 WORTHWHILE = 3
-"""Things per process below which it is not worth the start."""
+"""Minimum number of items per process; with fewer, starting a process costs more than it saves."""
 
 
 def _begin() -> None:
-    # Ctrl-C reaches every process of the terminal; only the first shall answer it.
+    # Ctrl-C reaches every process of the terminal; only the parent handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
 def _end_with_parent() -> None:
-    """A process whose parent was killed would wait for work for ever."""
+    """Exit when the parent process ends; otherwise a worker would wait for work indefinitely."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -35,22 +35,22 @@ def _end_with_parent() -> None:
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def run_each(work: Callable[[Thing], Result], things: Sequence[Thing], jobs: int) -> Iterator[Result]:
-    """Does some work on each of some things and gives the results as they come, in any order.
+    """Call a function on each item and yield the results as they complete, in any order.
 
     Args:
-        work: A module's function.
-        things: What to do it on; must travel to another process.
-        jobs: Processes; 0 for as many as there are cores.
+        work: A module-level function.
+        things: The items; they must be picklable.
+        jobs: Number of processes; 0 for one per core.
 
     Raises:
-        AnyEcgError: As the work says, or a process was killed.
+        AnyEcgError: The function raised it, or a process was killed.
     """
     jobs = min(jobs or cores(), len(things) // WORTHWHILE)
     if jobs <= 1:
@@ -64,8 +64,8 @@ def run_each(work: Callable[[Thing], Result], things: Sequence[Thing], jobs: int
                 yield future.result()
         except BrokenProcessPool:
             raise AnyEcgError(
-                "a process that helped was killed",
-                "was memory short? start again with fewer jobs: what is done is kept",
+                "a worker process was killed, perhaps because memory ran out",
+                "run the command again with fewer jobs; finished work is kept",
             ) from None
         finally:
             for future in waiting:

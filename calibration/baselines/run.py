@@ -1,12 +1,12 @@
-"""What stands beside the network: gradient boosting on age and sex, and on hand-crafted ECG intervals.
+"""Baselines to compare the network with: gradient boosting on age and sex, and on hand-crafted ECG intervals.
 
 ::
 
     found = fit_baselines(data, "test", BaselinePlan(), work, sys.stderr)
     found["intervals"].scores        # (segments of the part, heads): logits, or values scaled as the targets
 
-Trained on the same patients as the network, and stopped by the patients that stop it. Everything that takes long is
-kept in the work folder: a run that was killed goes on where it was.
+They are trained on the same patients as the network, and the patients of the part ``val`` decide when to stop.
+Results that take long are kept in the work folder: rerun the command to resume.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from firmware_bridge.errors import MissingExtraError, OutputError, UsageError
 F32 = NDArray[np.float32]
 
 DEMOGRAPHICS = ("age", "sex")
-"""Age in years; sex as 0 (F) or 1 (M). What is not known stays unknown: a tree sends it the way that fits best."""
+"""Age in years; sex as 0 (F) or 1 (M). Unknown values stay NaN: a tree learns the better branch for them."""
 
 GROUPS: dict[str, tuple[str, ...]] = {
     "demographics": DEMOGRAPHICS,
@@ -47,7 +47,7 @@ GROUPS: dict[str, tuple[str, ...]] = {
 
 COLUMNS = (*NAMES, *DEMOGRAPHICS)
 VAL_SHARE = 4
-"""The patients who say when to stop need not be as many as those who train."""
+"""Training segments for each segment that decides when to stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +55,12 @@ class BaselinePlan:
     """How the baselines are trained.
 
     Attributes:
-        segments_per_visit: Training segments of a visit at most, evenly spread over it.
-        max_segments: Training segments in all at most.
-        min_positives: Patients of the training part with a positive, and with a negative (of a value head: with a
-            value), below which a head has no baseline.
-        seed: Of everything drawn.
-        jobs: Processes; 0 for as many as there are cores. Changes no score.
+        segments_per_visit: Maximum number of training segments of a visit, evenly spread over it.
+        max_segments: Maximum number of training segments in total.
+        min_positives: Minimum number of training patients with a positive label and with a negative label (for a value
+            head: with a value); a head with fewer has no baseline.
+        seed: Seed of all random draws.
+        jobs: Number of processes; 0 for one per core. It has no effect on the scores.
     """
 
     segments_per_visit: int = 12
@@ -76,12 +76,12 @@ class BaselineScores:
 
     Attributes:
         name: ``"demographics"``, ``"intervals"`` or ``"intervals+demographics"``.
-        features: What it sees.
-        scores: ``(n, heads)`` float32, segments in the order of ``data.shards(judged)``, heads in that of
-            ``data.heads``: a logit, or the value scaled as the targets are. NaN throughout for a head without a
-            baseline. On the disk until it is read.
-        why: For each head why it has none; empty where it has one.
-        trees: For each head how many trees, 0 where it has none.
+        features: Names of its features.
+        scores: ``(n, heads)`` float32, a logit or a value scaled like the targets; segments in the order of
+            ``data.shards(judged)``, heads in the order of ``data.heads``. All NaN for a head without a baseline.
+            Memory-mapped.
+        why: Reason for each head without a baseline, otherwise empty.
+        trees: Number of trees for each head, 0 without a baseline.
     """
 
     name: str
@@ -99,21 +99,22 @@ def fit_baselines(
     progress: TextIO | None = None,
     heads: Sequence[int] | None = None,
 ) -> dict[str, BaselineScores]:
-    """Trains the baselines on the training part and scores every segment of another part.
+    """Train the baselines on the training part and score every segment of another part.
 
     Args:
         data: The data set.
-        judged: ``"test"``, or ``"val"``; then nobody is left to say when to stop, and every model has thirty trees.
-        plan: How.
-        work: Folder for what is kept; belongs to this function.
+        judged: Part to score: ``"test"``, or ``"val"``; with ``"val"`` no patients are left to decide when to stop,
+            and every model has 30 trees.
+        plan: Limits of the training.
+        work: Folder for intermediate results; nothing else may use it.
         progress: Stream for progress lines, or ``None``.
-        heads: Positions in ``data.heads`` of those to fit; ``None`` for all.
+        heads: Positions in ``data.heads`` of the heads to fit; ``None`` for all.
 
     Returns:
-        By name, in the order of :data:`GROUPS`.
+        Scores by name of the baseline, in the order of :data:`GROUPS`.
 
     Raises:
-        UsageError: The part is the training part, or the plan makes no sense.
+        UsageError: The part is the training part, or a number of the plan is out of range.
         InputError: The data set cannot be read.
         OutputError: The work folder cannot be written.
         MissingExtraError: scikit-learn or scipy is not installed.
@@ -121,10 +122,10 @@ def fit_baselines(
     wanted = list(range(len(data.heads))) if heads is None else sorted(set(heads))
     _check(judged, plan)
     if wanted and not 0 <= wanted[0] <= wanted[-1] < len(data.heads):
-        raise UsageError(f"the data set has {len(data.heads)} heads, and {wanted[-1]} or {wanted[0]} is none of them")
+        raise UsageError(f"head {wanted[0]} or {wanted[-1]} does not exist: the data set has {len(data.heads)} heads")
     train = spread_rows(data, "train", plan.segments_per_visit, plan.max_segments, plan.seed)
-    least = max(1, plan.max_segments // VAL_SHARE)
-    val = [] if judged == "val" else spread_rows(data, "val", plan.segments_per_visit, least, plan.seed)
+    val_segments = max(1, plan.max_segments // VAL_SHARE)
+    val = [] if judged == "val" else spread_rows(data, "val", plan.segments_per_visit, val_segments, plan.seed)
     parts = {"train": train, "val": val, "judged": all_rows(data, judged)}
     own = work / judged
     try:
@@ -140,17 +141,17 @@ def fit_baselines(
 
 def _check(judged: Part, plan: BaselinePlan) -> None:
     if judged == "train":
-        raise UsageError("baselines cannot be judged on the patients they are trained on", "name the part test")
+        raise UsageError("baselines cannot be judged on the patients they are trained on", "choose the part 'test'")
     if min(plan.segments_per_visit, plan.max_segments, plan.min_positives) < 1 or plan.jobs < 0:
-        raise UsageError(f"no baselines can be made by {plan}")
+        raise UsageError(f"a number of the plan is out of range: {plan}")
     try:
-        import sklearn  # noqa: F401  # asked for before hours of work, used after them
+        import sklearn  # noqa: F401  # checked before hours of work; used after them
     except ImportError as error:
         raise MissingExtraError("the baselines", "convert") from error
 
 
 def _matrices(data: PreparedDataset, parts: dict[str, list[Chosen]], folder: Path, features: Iterator[F32]) -> None:
-    """Writes features, targets and patients of each part as plain arrays that any process can map."""
+    """Write features, targets and patients of each part as plain arrays that any process can map."""
     numbers: dict[str, int] = {}
     edges: list[NDArray[np.float64]] = []
     for part, chosen in parts.items():
@@ -175,8 +176,8 @@ def _matrices(data: PreparedDataset, parts: dict[str, list[Chosen]], folder: Pat
 
 
 def _array(path: Path, kind: type, shape: tuple[int, ...]) -> NDArray[Any]:
-    """An array on the disk, all of it there: a full disk shall be an error now and no dead process later."""
-    if 0 in shape:  # a file of nothing cannot be mapped
+    """Create an array on disk with all its space allocated, so that a full disk raises an error here and now."""
+    if 0 in shape:  # an empty file cannot be mapped
         empty: NDArray[Any] = np.zeros(shape, dtype=kind)
         with path.open("wb") as file:
             np.save(file, empty)
@@ -189,7 +190,7 @@ def _array(path: Path, kind: type, shape: tuple[int, ...]) -> NDArray[Any]:
 
 
 def sex_number(sex: NDArray[np.str_]) -> F32:
-    """0 for F, 1 for M (or what begins so), NaN for anything else, ``(n,)``."""
+    """Return 0 for texts that begin with F, 1 for M, NaN for anything else, ``(n,)``."""
     first = np.char.upper(np.char.strip(sex).astype("<U1"))
     return np.where(first == "F", 0.0, np.where(first == "M", 1.0, np.nan)).astype(np.float32)
 
@@ -207,7 +208,7 @@ def _scored(
         bar.step(done)
     why = {name: ["not asked for"] * len(data.heads) for name in GROUPS}
     trees = {name: [0] * len(data.heads) for name in GROUPS}
-    # Under another name until it is whole: somebody may still be reading an earlier run's.
+    # Another name until it is complete: another process may still be reading the table of an earlier run.
     partial = {name: own / f"scores-{name}.npy.part" for name in GROUPS}
     tables = {name: _array(path, np.float32, (len(data.heads), n)) for name, path in partial.items()}
     for table in tables.values():
@@ -225,7 +226,7 @@ def _scored(
 
 
 def _finished(partial: Path, table: NDArray[Any]) -> F32:
-    """The table under its own name, ``(n, heads)``, on the disk until it is read."""
+    """Rename the finished table and return it memory-mapped, ``(n, heads)``."""
     if not isinstance(table, np.memmap):
         return np.asarray(table, dtype=np.float32).T
     table.flush()

@@ -1,4 +1,4 @@
-"""Subcommands that judge and calibrate, one module each. Modules are loaded by name when a subcommand runs."""
+"""Subcommands for calibration and validation, one module each. A module is imported when its subcommand runs."""
 
 from __future__ import annotations
 

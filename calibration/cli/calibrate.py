@@ -1,4 +1,4 @@
-"""``anyecg calibrate device|probability|person``: what makes estimates fit a board, a population, a person."""
+"""``anyecg calibrate device|probability|person``: fit estimates to a board, a population or a person."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ PROG = "anyecg calibrate"
 
 
 class Action(NamedTuple):
-    """What can be calibrated: ``module:function`` and one line for the overview."""
+    """One kind of calibration: its ``module:function`` and a line for the overview."""
 
     target: str
     summary: str
@@ -22,19 +22,19 @@ class Action(NamedTuple):
 ACTIONS: dict[str, Action] = {
     "device": Action("calibration.cli.device:main", "a board: counts to millivolts, polarity, rate, noise, band"),
     "probability": Action("calibration.cli.probability:main", "a bundle: probabilities, thresholds, abstention"),
-    "person": Action("calibration.cli.person:main", "a person: a measured result moves that person's values"),
+    "person": Action("calibration.cli.person:main", "a person: later values, anchored at a measured result"),
 }
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs the command; see ``anyecg calibrate --help``."""
+    """Run the command; see ``anyecg calibrate --help``."""
     if not argv or argv[0] in {"-h", "--help"}:
         width = max(map(len, ACTIONS))
         lines = "\n".join(f"  {name:<{width}}  {action.summary}" for name, action in ACTIONS.items())
-        sys.stdout.write(f"usage: {PROG} ACTION [options]\n\n{lines}\n\n'{PROG} ACTION --help' tells more.\n")
+        sys.stdout.write(f"usage: {PROG} ACTION [options]\n\n{lines}\n\n'{PROG} ACTION --help' lists its options.\n")
         return EXIT_OK if argv else UsageError.exit_code
     if argv[0] not in ACTIONS:
-        raise UsageError(f"there is no calibration of {argv[0]!r}", f"one of: {', '.join(ACTIONS)}")
+        raise UsageError(f"unknown calibration {argv[0]!r}", f"use one of: {', '.join(ACTIONS)}")
     module, _, function = ACTIONS[argv[0]].target.partition(":")
     run = cast("Callable[[Sequence[str]], int]", getattr(importlib.import_module(module), function))
     return run(argv[1:])

@@ -1,4 +1,4 @@
-"""``anyecg evaluate``: what a teacher is worth on prepared segments."""
+"""``anyecg evaluate``: score a teacher on prepared segments."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from convert.compute.schedule import check_scheduler
+from edge.process.files import write_files
 from firmware_bridge.cliargs import OneLineParser
 from firmware_bridge.errors import UsageError
 
@@ -17,35 +18,42 @@ PROG = "anyecg evaluate"
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of ``anyecg evaluate``."""
     parser = OneLineParser(
         PROG,
-        "Score the prepared segments of patients whom a teacher has not met, and report what it is worth by head.",
-        "A run that was interrupted goes on where it was when it is started again. See docs/evaluate.md.",
+        "Score the prepared segments of held-out patients with a teacher and report the performance of each head.",
+        "Rerun the command to resume an interrupted run. See docs/evaluate.md.",
     )
     parser.add_argument(
         "teacher", type=Path, metavar="TEACHER", help="folder of 'anyecg finetune', .pth, .keras, or foundation bundle"
     )
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="as 'anyecg prepare' wrote it")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="report, and intermediate files")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder that 'anyecg prepare' wrote")
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder of report and intermediate files"
+    )
     parser.add_argument("--split", choices=("test", "val"), default="test", help="part of the data (default test)")
-    parser.add_argument("--outputs", type=Path, metavar="FILE", help="what a checkpoint's outputs mean")
-    parser.add_argument("--stride", type=int, metavar="N", help="of a checkpoint's stages, where it does not say it")
+    parser.add_argument("--outputs", type=Path, metavar="FILE", help="description of a checkpoint's outputs (JSON)")
     parser.add_argument(
-        "--bn", choices=("on", "off"), help="a checkpoint's batch normalisation, where it does not say it"
+        "--stride", type=int, metavar="N", help="stride of the stages, if the checkpoint does not state it"
     )
-    parser.add_argument("--reference", type=Path, metavar="TEACHER", help="another teacher, to compare with")
-    parser.add_argument("--margin", type=float, metavar="M", help="loss of AUROC that is of no matter (default 0.01)")
-    parser.add_argument("--no-baselines", action="store_true", help="leave the models of age, sex and intervals out")
+    parser.add_argument("--bn", choices=("on", "off"), help="batch normalisation, if the checkpoint does not state it")
+    parser.add_argument("--reference", type=Path, metavar="TEACHER", help="another teacher to compare with")
+    parser.add_argument("--margin", type=float, metavar="M", help="non-inferiority margin, AUROC (default 0.01)")
+    parser.add_argument("--no-baselines", action="store_true", help="do not train the models of age, sex and intervals")
     parser.add_argument(
-        "--baseline-segments", type=int, metavar="N", help="segments these are trained on at most (default 200000)"
+        "--baseline-segments",
+        type=int,
+        metavar="N",
+        help="largest number of training segments of these models (default 200000)",
     )
-    parser.add_argument("--seed", type=int, default=1, metavar="S", help="default %(default)s")
-    parser.add_argument("--resamples", type=int, default=1000, metavar="N", help="default %(default)s")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes")
+    parser.add_argument("--seed", type=int, default=1, metavar="S", help="seed; default %(default)s")
+    parser.add_argument(
+        "--resamples", type=int, default=1000, metavar="N", help="bootstrap replicates; default %(default)s"
+    )
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="number of processes")
     parser.add_argument(
         "--scheduler", default="none", metavar="WHO",
-        help="who scores instead: threads:N, processes:N, or tcp://HOST:PORT of a Dask cluster",
+        help="score with Dask instead: threads:N, processes:N, or tcp://HOST:PORT of a cluster",
     )  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="show no progress")
     return parser
@@ -55,13 +63,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Args:
-        argv: Arguments after the command's name; ``None`` for those of the process.
+        argv: Arguments after the name of the command; ``None`` for those of the process.
 
     Returns:
         Exit code 0.
 
     Raises:
-        AnyEcgError: What a user can do something about.
+        AnyEcgError: The command failed; the message says what to do.
     """
     args = build_parser().parse_args(argv)
     _check(args)
@@ -70,7 +78,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     from calibration.evaluate.score import Workers
     from calibration.evaluate.teacher import TeacherOptions
     from calibration.evaluate.text import text_report
-    from calibration.report.files import write_files
 
     given = list(sys.argv[2:] if argv is None else argv)
     options = EvaluateOptions(
@@ -89,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         command=shlex.join([*PROG.split(), *given]),
     )
     report = evaluate(options, None if args.quiet else sys.stderr)
-    files = write_files(report_files(report), args.out)
+    files = write_files(args.out, report_files(report), advice="choose another --out")
     sys.stdout.write(text_report(report))
     sys.stdout.write("".join(f"{path}\n" for path in files))
     return 0
@@ -98,15 +105,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _check(args: argparse.Namespace) -> None:
     check_scheduler(args.scheduler)
     if args.margin is not None and not 0.0 <= args.margin < 0.5:
-        raise UsageError(f"a margin of {args.margin:g}", "an AUROC may lose 0 to 0.5")
+        raise UsageError(f"--margin {args.margin:g} is out of range", "give at least 0 and less than 0.5")
     if args.margin is not None and args.reference is None:
-        raise UsageError("--margin goes with --reference", "it is the loss that is of no matter against it")
+        raise UsageError("--margin needs --reference", "it is the non-inferiority margin against the reference")
     if args.baseline_segments is not None and args.no_baselines:
-        raise UsageError("--baseline-segments and --no-baselines contradict each other")
-    least = {"seed": (args.seed, 0), "jobs": (args.jobs, 1), "resamples": (args.resamples, 100),
-             "stride": (args.stride, 1), "baseline-segments": (args.baseline_segments, 1)}  # fmt: skip
-    for name, (value, low) in least.items():
+        raise UsageError("--baseline-segments and --no-baselines contradict each other", "leave one of them out")
+    minimum = {"seed": (args.seed, 0), "jobs": (args.jobs, 1), "resamples": (args.resamples, 100),
+               "stride": (args.stride, 1), "baseline-segments": (args.baseline_segments, 1)}  # fmt: skip
+    for name, (value, low) in minimum.items():
         if value is not None and value < low:
-            raise UsageError(f"--{name} {value}", f"give {low} or more")
+            raise UsageError(f"--{name} {value} is too small", f"give {low} or more")
     if args.stride is not None and args.stride > 64:
-        raise UsageError(f"--stride {args.stride}", "give 64 or less")
+        raise UsageError(f"--stride {args.stride} is too large", "give 64 or less")

@@ -1,4 +1,4 @@
-"""``anyecg calibrate probability``: a bundle's probabilities on patients that trained nothing."""
+"""``anyecg calibrate probability``: fit the probabilities of a bundle on held-out patients."""
 
 from __future__ import annotations
 
@@ -29,36 +29,45 @@ PROG = "anyecg calibrate probability"
 
 
 def parser() -> Parser:
-    """Returns the parser of ``anyecg calibrate probability``."""
-    p = Parser(PROG, "Fit probabilities, thresholds and abstention of a bundle on patients that trained nothing.")
+    """Return the parser of ``anyecg calibrate probability``."""
+    p = Parser(PROG, "Fit probabilities, thresholds and abstention of a bundle on held-out patients.")
     p.add_argument("bundle", metavar="BUNDLE", help="bundle folder, or 'demo'")
-    p.add_argument("--data", type=Path, required=True, metavar="DIR", help="MC-MED layout, or with labels.csv")
-    p.add_argument("--split", choices=SPLITS, default="val", help="part of the data; default %(default)s")
-    p.add_argument("--out", type=Path, metavar="BUNDLE2", help="where the new bundle goes; default: in its place")
     p.add_argument(
-        "--label-plan", type=Path, metavar="FILE", help="how labels are made of results; default: the bundle's own"
+        "--data", type=Path, required=True, metavar="DIR", help="data folder: MC-MED layout, or with labels.csv"
     )
-    p.add_argument("--methods", default=",".join(METHODS), help="what may be chosen; default %(default)s")
-    p.add_argument("--threshold", default="youden", metavar="RULE", help="youden, sensitivity=0.9 or ppv=0.5")
-    p.add_argument("--abstain", type=_coverage, metavar="C", help="leave undecided what has no coverage C, such as 0.9")
-    p.add_argument("--seed", type=int, default=1, help="of folds and resampling; default %(default)s")
+    p.add_argument("--split", choices=SPLITS, default="val", help="part of the data; default %(default)s")
+    p.add_argument("--out", type=Path, metavar="BUNDLE2", help="folder of the new bundle; default: replace the bundle")
+    p.add_argument(
+        "--label-plan", type=Path, metavar="FILE", help="rules from results to labels; default: those of the bundle"
+    )
+    p.add_argument("--methods", default=",".join(METHODS), help="methods to choose from; default %(default)s")
+    p.add_argument(
+        "--threshold",
+        default="youden",
+        metavar="RULE",
+        help="rule for the threshold: youden, sensitivity=0.9 or ppv=0.5",
+    )
+    p.add_argument(
+        "--abstain", type=_coverage, metavar="C", help="add a band of abstention with coverage C, such as 0.9"
+    )
+    p.add_argument("--seed", type=int, default=1, help="seed of folds and bootstrap; default %(default)s")
     p.add_argument("--hop", type=hop, default=5.0, metavar="S", help="seconds between windows; default %(default)s")
-    p.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes")
-    p.add_argument("--limit", type=int, metavar="N", help="take the first N recordings only")
-    p.add_argument("--one-recording-a-patient", action="store_true", help="nobody is in such a folder twice")
+    p.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="number of processes")
+    p.add_argument("--limit", type=int, metavar="N", help="use only the first N recordings")
+    p.add_argument("--one-recording-a-patient", action="store_true", help="treat each recording as a separate patient")
     p.add_argument("--quiet", action="store_true", help="show no progress")
     return p
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs the command; see ``anyecg calibrate probability --help``."""
+    """Run the command; see ``anyecg calibrate probability --help``."""
     args = parser().parse_args(argv)
     wanted = Wanted(_methods(args.methods), Rule.parse(args.threshold), args.abstain, args.seed)
     folder = resolve(args.bundle)
     if args.out is None and args.bundle == "demo":
-        raise UsageError("the bundle in the package is not written to", "--out BUNDLE2")
+        raise UsageError("the bundle inside the package is read-only", "add --out BUNDLE2")
     if folder.is_file():
-        raise UsageError(f"{folder} is a zip", "unpack it first: its files are written anew")
+        raise UsageError(f"{folder} is a zip file", "unpack it first: the command rewrites files in the bundle")
     out = args.out or folder
     bundle = load_bundle(args.bundle)
     check_place(out)
@@ -66,17 +75,17 @@ def main(argv: Sequence[str]) -> int:
     data = open_labelled(args.data, args.split, one_recording_a_patient=args.one_recording_a_patient, limit=args.limit)
     overlap = check_overlap(folder, data)
     if overlap != "none":
-        sys.stderr.write(f"note: whether these patients trained the model is {overlap}\n")
+        sys.stderr.write(f"note: overlap with the training patients: {overlap}\n")
     seen = _observed(folder, bundle, data, args)
     scores = scores_of(bundle, data, seen, chosen.plan)
     entries = json.loads((folder / "calibration.json").read_bytes())["heads"]
     made, said = calibrate_heads(bundle, entries, scores, wanted)
     sys.stdout.write(table(said, [head.key for head in bundle.manifest.outputs]))
     if all("left" in one for one in said.values()):
-        raise InputError(f"no output of {args.bundle} could be calibrated on {args.data}", "the table says why")
+        raise InputError(f"no output of {args.bundle} could be calibrated on {args.data}", "see the table above")
     write_bundle(out, rewritten(folder, bundle, data, made, said, overlap, labels_header(data, chosen)))
     load_bundle(out)
-    sys.stdout.write(f"{out}: written; errors are of fits without the patient that is judged\n")
+    sys.stdout.write(f"{out}: written; the errors in the table are cross-validated by patient\n")
     return EXIT_OK
 
 
@@ -87,7 +96,7 @@ def _observed(folder: Path, bundle: Bundle, data: Labelled, args: argparse.Names
         rows = list(enumerate(data.recordings))
         seen = run_all(plan, rows, Path(work), key, None if args.quiet else sys.stderr)
     if not len(seen.recording):
-        raise InputError(f"the quality gate accepted no window of {args.data}", "ten clean seconds of ECG are needed")
+        raise InputError(f"the quality gate accepted no window of {args.data}", "use at least ten clean seconds of ECG")
     return seen
 
 
@@ -95,7 +104,9 @@ def _methods(text: str) -> tuple[Method, ...]:
     names = [name.strip() for name in text.split(",") if name.strip()]
     strange = [name for name in names if name not in METHODS]
     if strange or not names:
-        raise UsageError(f"--methods {text!r}", f"some of {', '.join(METHODS)}, separated by commas")
+        raise UsageError(
+            f"--methods {text!r} names an unknown method or none", f"use {', '.join(METHODS)}, separated by commas"
+        )
     return tuple(cast("Method", name) for name in names)
 
 
@@ -105,5 +116,5 @@ def _coverage(text: str) -> float:
     except ValueError:
         value = math.nan
     if not 0.5 < value < 1.0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no coverage between 0.5 and 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a coverage between 0.5 and 1")
     return value

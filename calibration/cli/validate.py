@@ -1,4 +1,4 @@
-"""``anyecg validate``: what a bundle is worth on labelled recordings."""
+"""``anyecg validate``: judge a bundle on labelled recordings."""
 
 from __future__ import annotations
 
@@ -18,49 +18,42 @@ PROG = "anyecg validate"
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The command line."""
+    """Return the parser of ``anyecg validate``."""
     from calibration.validate.run import ValidateOptions
 
     default = ValidateOptions("", Path(), Path())
     parser = OneLineParser(
         PROG,
-        "Run a bundle as the device does over labelled recordings and report what it is worth, head by head.",
-        "Killed runs go on where they stopped when the same command is given again. Exit code 1: the gate fails.",
+        "Run a bundle over labelled recordings as the device does and report the performance of each head.",
+        "Rerun the command to resume an interrupted run. Exit code 1: the gate fails.",
     )
-    parser.add_argument("bundle", metavar="BUNDLE", help="bundle folder, zip, or 'demo'")
-    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="MC-MED layout, or with labels.csv")
-    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="report, and intermediate files")
-    parser.add_argument("--split", choices=SPLITS, default=default.split, help="part of the data (default test)")
-    parser.add_argument(
-        "--reference",
-        metavar="WHAT",
-        help="bundle, checkpoint, folder of 'anyecg finetune', logits (.npz), or 'float': its own float form",
+    add = parser.add_argument
+    add("bundle", metavar="BUNDLE", help="bundle folder, zip, or 'demo'")
+    add("--data", type=Path, required=True, metavar="DIR", help="data folder: MC-MED layout, or with labels.csv")
+    add("--out", type=Path, required=True, metavar="DIR", help="folder of report and intermediate files")
+    add("--split", choices=SPLITS, default=default.split, help="part of the data (default test)")
+    add(
+        "--reference", metavar="WHAT", help="bundle, checkpoint, folder of 'anyecg finetune', logits (.npz), or 'float'"
     )
-    parser.add_argument("--outputs", type=Path, metavar="FILE", help="what a checkpoint's outputs mean")
-    parser.add_argument(
-        "--label-plan", type=Path, metavar="FILE",
-        help="how labels are made of results: a label file of 'anyecg prepare' (default: the bundle's own)",
-    )  # fmt: skip
-    parser.add_argument("--margin", type=float, metavar="M", help="loss of AUROC that is of no matter (default 0.01)")
-    parser.add_argument(
-        "--gate", type=Path, metavar="FILE", help="limits of the gate, as calibration/data/validate.toml"
+    add("--outputs", type=Path, metavar="FILE", help="description of a checkpoint's outputs (JSON)")
+    add("--label-plan", type=Path, metavar="FILE", help="label file of 'anyecg prepare' (default: that of the bundle)")
+    add("--margin", type=float, metavar="M", help="non-inferiority margin, AUROC (default 0.01)")
+    add("--gate", type=Path, metavar="FILE", help="limits of the gate, in the format of calibration/data/validate.toml")
+    add("--seed", type=int, default=default.seed, metavar="S", help="seed; default %(default)s")
+    add("--hop", type=float, default=default.hop_s, metavar="S", help="seconds between windows; default %(default)s")
+    add("--resamples", type=int, default=default.resamples, metavar="N", help="bootstrap draws; default %(default)s")
+    add(
+        "--robustness",
+        type=int,
+        default=default.robustness,
+        metavar="N",
+        help="number of recordings to disturb; default %(default)s, 0 for none",
     )
-    parser.add_argument("--seed", type=int, default=default.seed, metavar="S", help="default %(default)s")
-    parser.add_argument("--hop", type=float, default=default.hop_s, metavar="S", help="seconds between windows")
-    parser.add_argument("--resamples", type=int, default=default.resamples, metavar="N", help="default %(default)s")
-    parser.add_argument(
-        "--robustness", type=int, default=default.robustness, metavar="N",
-        help="recordings on which disturbances are tried (default %(default)s; 0 for none)",
-    )  # fmt: skip
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="processes")
-    parser.add_argument("--limit", type=int, metavar="N", help="take the first N recordings only")
-    parser.add_argument(
-        "--one-recording-a-patient", action="store_true", help="nobody is in a folder without patients' names twice"
-    )
-    parser.add_argument(
-        "--write-evidence", action="store_true", help="write what was found into the bundle, where the gate holds"
-    )
-    parser.add_argument("--quiet", action="store_true", help="show no progress")
+    add("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="number of processes")
+    add("--limit", type=int, metavar="N", help="use only the first N recordings")
+    add("--one-recording-a-patient", action="store_true", help="treat each recording as a separate patient")
+    add("--write-evidence", action="store_true", help="write the evidence into the bundle if the gate holds")
+    add("--quiet", action="store_true", help="show no progress")
     return parser
 
 
@@ -68,13 +61,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Args:
-        argv: Arguments after the command's name; ``None`` for those of the process.
+        argv: Arguments after the name of the command; ``None`` for those of the process.
 
     Returns:
-        0 where the gate holds.
+        Exit code 0; the gate holds.
 
     Raises:
-        AnyEcgError: What a user can do something about; CheckFailedError where the gate fails.
+        CheckFailedError: The gate fails.
+        AnyEcgError: The command failed; the message says what to do.
     """
     args = build_parser().parse_args(argv)
     _check(args)
@@ -114,17 +108,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise CheckFailedError(f"the gate fails: {first['name']}: {first['found']}", f"read {files[0]}")
     if args.write_evidence:
         digest = write_evidence(report, args.bundle)
-        sys.stdout.write(f"evidence written into {args.bundle}; its manifest is now sha256 {digest}\n")
+        sys.stdout.write(f"evidence written into {args.bundle}; the SHA-256 of its manifest is now {digest}\n")
     return 0
 
 
 def _check(args: argparse.Namespace) -> None:
     if args.margin is not None and not 0.0 <= args.margin < 0.5:
-        raise UsageError(f"a margin of {args.margin:g}", "an AUROC may lose 0 to 0.5")
+        raise UsageError(f"--margin {args.margin:g} is out of range", "give at least 0 and less than 0.5")
     if not (math.isfinite(args.hop) and 0.1 <= args.hop <= 3600.0):
-        raise UsageError(f"a hop of {args.hop:g} s", "windows lie 0.1 to 3600 s apart")
-    least = {"seed": (args.seed, 0), "jobs": (args.jobs, 1), "robustness": (args.robustness, 0),
-             "resamples": (args.resamples, 100), "limit": (args.limit, 1)}  # fmt: skip
-    for name, (value, low) in least.items():
+        raise UsageError(f"--hop {args.hop:g} is out of range", "give 0.1 to 3600 seconds")
+    minimum = {"seed": (args.seed, 0), "jobs": (args.jobs, 1), "robustness": (args.robustness, 0),
+               "resamples": (args.resamples, 100), "limit": (args.limit, 1)}  # fmt: skip
+    for name, (value, low) in minimum.items():
         if value is not None and value < low:
-            raise UsageError(f"--{name} {value}", f"give {low} or more")
+            raise UsageError(f"--{name} {value} is too small", f"give {low} or more")

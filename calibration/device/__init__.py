@@ -1,4 +1,4 @@
-"""Device calibration: scale, polarity, offset, rate and band of a board."""
+"""Calibration of a device: scale, polarity, offset, sampling rate and frequency response of a board."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Some seconds of a source as plain arrays, without a model: what a calibration of the device looks at."""
+"""Samples of a source as plain arrays, the input of a device calibration."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem, SampleBl
 F64 = NDArray[np.float64]
 
 SILENCE_S = 20.0
-"""A live source that gives no samples for so long is given up: whoever calibrates stands beside it."""
+"""Seconds without samples after which a live source has failed."""
 
-LEAST_RATE_S = 10.0
-"""Seconds from which a rate by a clock is worth stating."""
+MIN_RATE_S = 10.0
+"""Minimum duration for measuring the sampling rate against a clock, seconds."""
 
 
 @dataclass(slots=True)
@@ -28,15 +28,15 @@ class Capture:
     """Samples of a source.
 
     Attributes:
-        info: Of the source.
+        info: Description of the source.
         segments: Runs without a gap, each ``(n,)``, as the device sent them (no scale applied).
-        unit: Of the samples.
-        lsb_mv: Scale that the source claims; ``None`` where it knows none.
-        fs_nominal_hz: Rate that it claims.
-        fs_hz: Rate against a clock; ``None`` without one.
-        fs_from: Which clock.
-        device_id: What the device calls itself.
-        lost: Samples known to be missing in between.
+        unit: Unit of the samples.
+        lsb_mv: Scale that the source claims, mV per count; ``None`` if it claims none.
+        fs_nominal_hz: Sampling rate that the source claims, Hz.
+        fs_hz: Sampling rate measured against a clock, Hz; ``None`` without a clock.
+        fs_from: Name of that clock.
+        device_id: Identifier that the device sends.
+        lost: Number of samples known to be missing.
     """
 
     info: SourceInfo
@@ -51,7 +51,7 @@ class Capture:
 
     @property
     def seconds(self) -> float:
-        """Seconds of samples."""
+        """Duration of all samples, seconds."""
         return sum(map(len, self.segments)) / self.fs_nominal_hz
 
 
@@ -79,7 +79,7 @@ class _Gathered:
     def _block(self, block: SampleBlock) -> None:
         kind = (block.unit, block.lsb_mv, block.fs_hz)
         if self.kind is not None and kind[0] != self.kind[0]:
-            raise InputError("the source changes its unit while it is measured", "measure again")
+            raise InputError("the unit of the source changed during the measurement", "measure again")
         if block.lost or kind != self.kind or block.lead_off:
             self.broken = True
             self.stamps.clear()
@@ -96,20 +96,20 @@ class _Gathered:
 
 
 def capture(source: Source, seconds: float, step: Callable[[float], None] = lambda _: None) -> Capture:
-    """Reads a source until there are enough samples or it ends.
+    """Read a source until there are enough samples or it ends.
 
     Args:
-        source: The source; closed afterwards.
-        seconds: Seconds of samples wanted.
-        step: Called with the seconds there are.
+        source: The source; it is closed afterwards.
+        seconds: Duration to read, seconds.
+        step: Called with the duration read so far, seconds.
 
     Raises:
-        InputError: It gives no samples, or changes its unit.
+        InputError: The source gives no samples, or its unit changes.
         LinkError: A live source stays silent.
     """
     got = asyncio.run(_gather(source, seconds, step))
     if got.kind is None:
-        raise InputError(f"{source.info.url} gave no samples", "is it the right source, and are the leads connected?")
+        raise InputError(f"{source.info.url} gave no samples", "check the source URL and the leads")
     unit, lsb_mv, fs_nominal_hz = got.kind
     fs_hz, fs_from = _rate(got.stamps, host=source.info.host_clock or source.info.arrival_timed)
     return Capture(
@@ -130,7 +130,7 @@ async def _gather(source: Source, seconds: float, step: Callable[[float], None])
             step(0.0 if got.kind is None else got.count / got.kind[2])
     except TimeoutError:
         raise LinkError(
-            f"{source.info.url} gives no samples", f"nothing for {SILENCE_S:g} s; is it on and near?"
+            f"{source.info.url} gave no samples for {SILENCE_S:g} s", "check that the device is on and near"
         ) from None
     finally:
         await source.close()
@@ -138,7 +138,7 @@ async def _gather(source: Source, seconds: float, step: Callable[[float], None])
 
 
 async def _next_block(items: object, got: _Gathered) -> SampleBlock | None:
-    """Goes on to the next block, minding events on the way; ``None`` at the end."""
+    """Handle events up to the next block and return it; ``None`` at the end."""
     async for item in items:  # type: ignore[attr-defined]  # an AsyncIterator, shared between the calls
         got.take(item)
         if isinstance(item, SampleBlock):
@@ -149,9 +149,9 @@ async def _next_block(items: object, got: _Gathered) -> SampleBlock | None:
 
 
 def _rate(stamps: list[tuple[int, int | None, int]], *, host: bool) -> tuple[float | None, str | None]:
-    """The sampling rate against the device's clock, else the host's, over the last run without a gap.
+    """Measure the sampling rate against the clock of the device, or else of the host, over the last run without a gap.
 
-    Against the host the earliest arrivals of each half count: latency only ever delays.
+    With the host clock only the earliest arrival of each half is used, because latency can only delay.
     """
     if len(stamps) < 4:
         return None, None
@@ -163,7 +163,7 @@ def _rate(stamps: list[tuple[int, int | None, int]], *, host: bool) -> tuple[flo
     else:
         return None, None
     t_s = (ns - ns[0]) * 1e-9
-    if t_s[-1] < LEAST_RATE_S:
+    if t_s[-1] < MIN_RATE_S:
         return None, None
     slope, at = np.polyfit(counts - counts[0], t_s, 1)
     late = t_s - (slope * (counts - counts[0]) + at)

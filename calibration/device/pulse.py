@@ -1,9 +1,9 @@
-"""Counts a millivolt from rectangular calibration pulses, whatever the board's coupling does to them.
+"""Counts per millivolt from rectangular calibration pulses, corrected for the AC coupling of the board.
 
-Each edge is fitted by itself, over a tenth of a second at either side (whole periods of both mains frequencies): a line
-for wander, and the pulse train as a first-order high-pass of one corner for all edges would pass it. The samples next
-to the edge, where a low-pass rounds it, are left out. The height of an edge is the factor of the pulse train, so droop
-and undershoot do not bias it.
+Each edge is fitted separately over 0.1 s on each side, which is a whole number of periods of both mains frequencies.
+The model is a line for baseline wander plus the pulse train after a first-order high-pass, whose corner is the same for
+all edges. The samples next to the edge, where a low-pass rounds it, are left out. The height of an edge is the
+coefficient of the pulse train, so droop and undershoot do not bias it.
 """
 
 from __future__ import annotations
@@ -19,42 +19,43 @@ from firmware_bridge.errors import InputError
 F64 = NDArray[np.float64]
 
 ROUND_S = 0.02
-"""Left out at either side of an edge: a first-order low-pass of 40 Hz has settled to 0.7 % by then."""
+"""Time left out on each side of an edge, seconds; a first-order low-pass of 40 Hz settles to 0.7 % in it."""
 SIDE_S = 0.1
-"""Fitted at either side: five periods of 50 Hz, six of 60 Hz."""
-LEAST_PULSES = 3
-LEAST_WIDTH_S = 0.07
-"""Shorter pulses are taken for something else: an R wave is narrower."""
+"""Time fitted on each side of an edge, seconds: five periods of 50 Hz, six of 60 Hz."""
+MIN_PULSES = 3
+MIN_WIDTH_S = 0.07
+"""Minimum width of a pulse, seconds; an R wave is narrower."""
 SAME_HEIGHT = 0.15
-"""Relative spread of the edges' heights above which they are no calibration pulses."""
+"""Largest relative spread of the edge heights of calibration pulses."""
 SAME_WIDTH = 0.1
+"""Largest relative spread of the pulse widths of calibration pulses."""
 MISFIT = 0.2
-"""RMS beside the edges, as a share of the height, from which the signal is no rectangle."""
+"""Largest RMS residual of a rectangular pulse next to its edges, as a share of its height."""
 CORNERS_HZ = np.concatenate(([0.0], np.geomspace(0.02, 2.0, 21)))
-"""High-pass corners that are tried before the best is refined."""
+"""High-pass corners of the first search, Hz; the best one is then refined."""
 _POWERS = [1 << k for k in range(7, 32)]
 RAILS = frozenset(rail for power in _POWERS for rail in (power - 1, -power, 1 - power))
-"""Ends of converters' ranges."""
+"""Limits of the ranges of common converters, counts."""
 
 PLACED_S = 0.001
-"""How well the place of a rounded edge is known beyond the half sample that any edge has."""
+"""Uncertainty of the position of a rounded edge in addition to half a sample, seconds."""
 
-NO_PULSE = "apply the pulse (1 mV, 0.1 to 0.5 s long, one a second) for the whole measurement, nothing else connected"
+NO_PULSE = "apply pulses of 1 mV, 0.1 to 0.5 s long, one per second, during the whole measurement; connect nothing else"
 
 
 @dataclass(frozen=True, slots=True)
 class PulseFit:
-    """What pulses say.
+    """Result of a fit of calibration pulses.
 
     Attributes:
-        height: Of a pulse, in units of the samples, positive.
-        relative_uncertainty: Expanded (k = 2), of the height.
-        pulses: How many were found.
-        polarity: 1 where a pulse is an excursion upwards, -1 downwards.
-        polarity_known: Pulses and pauses are not equally long, so that they can be told apart.
-        offset: Level between pulses.
-        noise: RMS beside the edges.
-        low_cut_hz: Corner of the high-pass that fits best; 0 for none.
+        height: Height of a pulse in the unit of the samples, positive.
+        relative_uncertainty: Expanded relative uncertainty (k = 2) of the height.
+        pulses: Number of pulses found.
+        polarity: 1 for pulses upwards, -1 for pulses downwards.
+        polarity_known: Pulses and pauses differ in length, so that the polarity is certain.
+        offset: Level between pulses, in the unit of the samples.
+        noise: RMS residual next to the edges, in the unit of the samples.
+        low_cut_hz: Corner of the high-pass that fits best, Hz; 0 for none.
     """
 
     height: float
@@ -69,7 +70,7 @@ class PulseFit:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Edges:
-    """Edges of one segment: their positions in samples (between two of them) and signs."""
+    """Edges of one segment: positions in samples, which may lie between two samples, and signs."""
 
     x: F64
     at: F64
@@ -77,18 +78,18 @@ class _Edges:
 
 
 def fit_pulses(segments: Sequence[F64], fs_hz: float) -> PulseFit:
-    """Measures calibration pulses.
+    """Measure calibration pulses.
 
     Args:
         segments: Runs without a gap, each ``(n,)``.
-        fs_hz: Rate.
+        fs_hz: Sampling rate, Hz.
 
     Raises:
-        InputError: There are no pulses, too few, or they are cut off at the converter's end.
+        InputError: There are no or too few pulses, or the converter clips them.
     """
     runs = [e for e in (_edges(x, fs_hz) for x in segments) if len(e.at)]
     count = sum(len(e.at) for e in runs)
-    if count < 2 * LEAST_PULSES:
+    if count < 2 * MIN_PULSES:
         raise InputError(f"no calibration pulse found ({count} edges)", NO_PULSE)
     up_s, down_s = _widths(runs, fs_hz)
     _check_saturation(runs, fs_hz)
@@ -115,7 +116,7 @@ def fit_pulses(segments: Sequence[F64], fs_hz: float) -> PulseFit:
 
 
 def _edges(x: F64, fs_hz: float) -> _Edges:
-    """Steps of a segment: local extremes of the difference between the means at either side."""
+    """Find the steps of a segment: local extremes of the difference between the means on each side."""
     gap, side = max(1, round(ROUND_S * fs_hz / 2)), max(2, round(0.025 * fs_hz))
     reach = gap + side
     none = _Edges(x, np.empty(0), np.empty(0))
@@ -148,9 +149,10 @@ def _runs(inside: NDArray[np.bool_]) -> list[tuple[int, int]]:
 
 
 def _centre(x: F64, n: int, gap: int, side: int) -> float:
-    """Where an ideal step of the same area would be, between samples.
+    """Return the position, between samples, of an ideal step with the same area.
 
-    Not where half the height is passed: a low-pass before a high-pass delays the droop by its whole time constant.
+    The crossing of half the height is not used, because a low-pass before a high-pass delays the droop by its whole
+    time constant.
     """
     before, after = float(np.mean(x[n - gap - side : n - gap])), float(np.mean(x[n + gap : n + gap + side]))
     passed = (x[n - gap : n + gap] - before) / (after - before)
@@ -158,7 +160,7 @@ def _centre(x: F64, n: int, gap: int, side: int) -> float:
 
 
 def _widths(runs: Sequence[_Edges], fs_hz: float) -> tuple[float, float]:
-    """Median time spent up and down; edges must alternate and their distances repeat."""
+    """Return the median durations of the high and the low level, seconds; edges must alternate and repeat."""
     up: list[float] = []
     down: list[float] = []
     wrong = 0
@@ -176,13 +178,13 @@ def _widths(runs: Sequence[_Edges], fs_hz: float) -> tuple[float, float]:
         if float(np.median(np.abs(np.array(widths) - m))) > SAME_WIDTH * m:
             raise InputError("no calibration pulse found (the steps do not repeat)", NO_PULSE)
         middle.append(m)
-    if min(middle) < LEAST_WIDTH_S:
+    if min(middle) < MIN_WIDTH_S:
         raise InputError(f"no calibration pulse found (steps only {1e3 * min(middle):.0f} ms apart)", NO_PULSE)
     return middle[0], middle[1]
 
 
 def _train(e: _Edges, fs_hz: float, corner_hz: float) -> F64:
-    """The unit pulse train after a first-order high-pass, ``(len(x),)``."""
+    """Return the unit pulse train after a first-order high-pass, ``(len(x),)``."""
     t = np.arange(len(e.x), dtype=np.float64)
     before = np.searchsorted(e.at, t, side="left") - 1
     rate = 2.0 * np.pi * corner_hz / fs_hz
@@ -196,7 +198,7 @@ def _train(e: _Edges, fs_hz: float, corner_hz: float) -> F64:
 
 
 def _heights(runs: Sequence[_Edges], fs_hz: float, corner_hz: float, side_s: float) -> tuple[F64, F64]:
-    """Height and RMS misfit of every edge that has room at both sides."""
+    """Return height and RMS residual of every edge with enough samples on both sides."""
     heights, misfits = [], []
     gap, side = max(1, int(np.ceil(ROUND_S * fs_hz))), round(side_s * fs_hz)
     for e in runs:
@@ -215,8 +217,8 @@ def _heights(runs: Sequence[_Edges], fs_hz: float, corner_hz: float, side_s: flo
             rest = e.x[n] - basis @ fit
             heights.append(float(fit[2]))
             misfits.append(float(np.sqrt(np.sum(rest**2) / max(1, len(n) - 3))))
-    if len(heights) < 2 * LEAST_PULSES:
-        raise InputError("too few whole calibration pulses", "measure for longer, without gaps")
+    if len(heights) < 2 * MIN_PULSES:
+        raise InputError("too few complete calibration pulses", "measure for longer and without gaps")
     return np.array(heights), np.array(misfits)
 
 
@@ -225,7 +227,7 @@ def _misfit(runs: Sequence[_Edges], fs_hz: float, corner_hz: float) -> float:
 
 
 def _best_corner(runs: Sequence[_Edges], fs_hz: float) -> float:
-    """The high-pass corner with the least misfit, refined by golden sections; 0 where it explains nothing."""
+    """Return the high-pass corner with the smallest residual, Hz; 0 if none improves the fit."""
     cost = [_misfit(runs, fs_hz, float(hz)) for hz in CORNERS_HZ]
     best = int(np.argmin(cost))
     if best == 0 or cost[best] > 0.98 * cost[0]:
@@ -242,11 +244,11 @@ def _best_corner(runs: Sequence[_Edges], fs_hz: float) -> float:
 
 
 def _uncertainty(heights: F64, runs: Sequence[_Edges], fs_hz: float, corner_hz: float) -> float:
-    """Expanded relative uncertainty (k = 2), four parts in quadrature.
+    """Return the expanded relative uncertainty (k = 2), four parts in quadrature.
 
-    Scatter of the edges; the width of the fit (half as wide ought to say the same); rounding of both levels to whole
-    counts, which an average does not remove where noise is small; and where between two samples an edge was, through
-    the droop (a rectangular distribution).
+    The parts are the scatter of the edges; the width of the fit, from the change at half the width; the rounding of
+    both levels to whole counts, which averaging does not remove if the noise is small; and the position of an edge
+    between two samples, which acts through the droop (rectangular distribution).
     """
     height = float(np.mean(heights))
     scatter = float(np.std(heights, ddof=1)) / np.sqrt(len(heights))
@@ -259,7 +261,7 @@ def _uncertainty(heights: F64, runs: Sequence[_Edges], fs_hz: float, corner_hz: 
 
 
 def _offset(runs: Sequence[_Edges], fs_hz: float, polarity: float, *, coupled: bool) -> float:
-    """The level just before pulses begin, median over the pulses; the mean behind a high-pass, which takes it away."""
+    """Return the median level just before the pulses; with AC coupling, which removes this level, the mean."""
     if not coupled:
         return float(np.mean(np.concatenate([e.x[int(e.at[0]) : int(e.at[-1])] for e in runs])))
     gap, side = max(1, int(np.ceil(ROUND_S * fs_hz))), round(SIDE_S * fs_hz)
@@ -273,16 +275,16 @@ def _offset(runs: Sequence[_Edges], fs_hz: float, polarity: float, *, coupled: b
 
 
 def _check_saturation(runs: Sequence[_Edges], fs_hz: float) -> None:
-    """Refuses plateaus at the end of a converter's range, or that are flat while the rest is noisy."""
+    """Refuse plateaus at a limit of the converter, or flat plateaus in an otherwise noisy signal."""
     gap, side = max(1, int(np.ceil(ROUND_S * fs_hz))), round(0.05 * fs_hz)
     high = [e.x[int(a) + gap : int(a) + gap + side] for e in runs for a, s in zip(e.at, e.sign, strict=True) if s > 0]
     low = [e.x[int(a) + gap : int(a) + gap + side] for e in runs for a, s in zip(e.at, e.sign, strict=True) if s < 0]
     extremes = max(float(e.x.max()) for e in runs), min(float(e.x.min()) for e in runs)
-    for plateaus, others, end in ((high, low, extremes[0]), (low, high, extremes[1])):
+    for plateaus, opposite, end in ((high, low, extremes[0]), (low, high, extremes[1])):
         flat = float(np.median([float(np.mean(p == end)) for p in plateaus if len(p)] or [0.0]))
-        noisy = float(np.median([float(np.std(p)) for p in others if len(p)] or [0.0]))
+        noisy = float(np.median([float(np.std(p)) for p in opposite if len(p)] or [0.0]))
         if flat > 0.9 and (end in RAILS or noisy > 1.0):
             raise InputError(
-                f"the pulses are cut off at {end:.0f}: the converter is at its end",
-                "a smaller pulse, a smaller gain, or less offset",
+                f"the pulses are clipped at {end:.0f}, a limit of the converter",
+                "apply a smaller pulse, or reduce gain or offset",
             )

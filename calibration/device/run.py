@@ -1,4 +1,4 @@
-"""From a captured calibration signal to a device profile."""
+"""Derive a device profile from a captured calibration signal."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ Signal = Literal["pulse", "sine", "sweep", "shorted"]
 SIGNALS: tuple[Signal, ...] = get_args(Signal)
 
 OTHER_DEVICE = "measure every signal with the same board, or start a new profile without --add-to"
-SCALE_FIRST = "measure a pulse or a sine first, then give its profile with --add-to"
+SCALE_FIRST = "measure a pulse or a sine first, then extend its profile with --add-to"
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What was applied to the electrodes.
+    """Signal that was applied to the electrodes.
 
     Attributes:
-        signal: Which.
-        amplitude_mv: From lowest to highest.
-        hz: Frequency of a sine; ``None`` for the others.
+        signal: Kind of signal.
+        amplitude_mv: Peak-to-peak amplitude, mV.
+        hz: Frequency of a sine, Hz; ``None`` for other signals.
     """
 
     signal: Signal = "pulse"
@@ -39,17 +39,18 @@ class Applied:
 def measure(
     captured: Capture, applied: Applied, before: MeasuredProfile | None = None, name: str | None = None
 ) -> MeasuredProfile:
-    """Measures a device.
+    """Measure a device.
 
     Args:
-        captured: What it sent.
-        applied: What was applied.
-        before: Profile that this measurement adds to.
-        name: What the device shall be called; default: as its source calls it.
+        captured: Samples of the device.
+        applied: Signal on its electrodes.
+        before: Profile to extend; ``None`` for a new one.
+        name: Name of the device; ``None`` for the name that its source gives.
 
     Raises:
-        UsageError: A sine without frequency, or one that the rate cannot carry; a profile of another device.
-        InputError: The signal is not there, is cut off, or needs a scale that nobody knows.
+        UsageError: The sine has no frequency or is too fast for the sampling rate, or the profile belongs to another
+            device.
+        InputError: The signal is not found or is clipped, or it needs a scale that is not known.
     """
     base = _base(captured, before, name)
     match applied.signal:
@@ -70,11 +71,11 @@ def measure(
 def _base(captured: Capture, before: MeasuredProfile | None, name: str | None) -> MeasuredProfile:
     device = name or captured.info.device
     if before is not None:
-        strange = captured.device_id is not None and before.device_id not in {None, captured.device_id}
-        if strange or before.unit != captured.unit:
-            found = captured.device_id if strange else f"a source in {captured.unit}"
+        other_device = captured.device_id is not None and before.device_id not in {None, captured.device_id}
+        if other_device or before.unit != captured.unit:
+            found = captured.device_id if other_device else f"a source in {captured.unit}"
             raise UsageError(
-                f"the profile belongs to {before.device_id or before.device}, this is {found}", OTHER_DEVICE
+                f"the profile belongs to {before.device_id or before.device}, but the source is {found}", OTHER_DEVICE
             )
         return dataclasses.replace(before, made=utc_text(time.time_ns()))
     return MeasuredProfile(
@@ -101,13 +102,13 @@ def _base(captured: Capture, before: MeasuredProfile | None, name: str | None) -
 def _with_scale(
     profile: MeasuredProfile, captured: Capture, before: MeasuredProfile | None, what: str
 ) -> MeasuredProfile:
-    """A measurement that tells no scale takes it from an earlier one, else from the device itself."""
+    """Give a measurement without scale the scale of the earlier profile, or else the one that the device claims."""
     if before is not None:
         return dataclasses.replace(profile, how=f"{profile.how}; {what}" if what != "noise" else profile.how)
     claimed = 1.0 if captured.unit == "mV" else captured.lsb_mv
     if claimed is None:
         raise InputError(f"the scale of {captured.info.device} is not known, so its {what} has no unit", SCALE_FIRST)
-    return dataclasses.replace(profile, lsb_mv=claimed, how=f"scale as the device claims it; {what}")
+    return dataclasses.replace(profile, lsb_mv=claimed, how=f"scale as claimed by the device; {what}")
 
 
 def _by_pulse(captured: Capture, applied: Applied, base: MeasuredProfile) -> MeasuredProfile:
@@ -128,7 +129,7 @@ def _by_pulse(captured: Capture, applied: Applied, base: MeasuredProfile) -> Mea
 
 def _by_sine(captured: Capture, applied: Applied, base: MeasuredProfile) -> MeasuredProfile:
     if applied.hz is None:
-        raise UsageError("the frequency of the sine is not given", "add --hz, as exactly as the generator knows it")
+        raise UsageError("the frequency of the sine is not given", "add --hz with all digits that the generator shows")
     fit = fit_sine(captured.segments, captured.fs_nominal_hz, applied.hz)
     lsb_mv = applied.amplitude_mv / fit.peak_to_peak
     out = dataclasses.replace(
@@ -140,6 +141,6 @@ def _by_sine(captured: Capture, applied: Applied, base: MeasuredProfile) -> Meas
         how=f"sine of {applied.amplitude_mv:g} mV peak to peak at {applied.hz:g} Hz, {fit.seconds:.0f} s",
     )
     if captured.fs_from != "device clock":
-        # A generator's frequency is known to some ppm, arrival times over half a minute to hundreds.
+        # The frequency of a generator is known to a few ppm, the rate from arrival times in 30 s to hundreds of ppm.
         out = dataclasses.replace(out, fs_hz=applied.hz / fit.cycles_per_sample, fs_from="sine")
     return out

@@ -1,4 +1,4 @@
-"""Amplitude, frequency and noise from sines: four-parameter fits as in IEEE Std 1057, on runs without a gap."""
+"""Amplitude, frequency and noise from sines: four-parameter fits as in IEEE Std 1057 on runs without a gap."""
 
 from __future__ import annotations
 
@@ -13,36 +13,37 @@ from firmware_bridge.errors import InputError, UsageError
 F64 = NDArray[np.float64]
 
 SETTLE_S = 2.0
-"""Left out at the beginning of a run where it is long enough: an AC coupling settles then."""
-LEAST_S = 4.0
+"""Time left out at the start of a long enough run, seconds; an AC coupling settles in it."""
+MIN_S = 4.0
+"""Minimum duration of a run, seconds."""
 OFF_BY = 0.03
-"""How far the board's rate may be from what it claims."""
+"""Largest relative difference between the true and the claimed sampling rate."""
 EXPLAINED = 0.8
-"""Share of the power that a sine must explain to be one."""
+"""Minimum share of the signal power that the sine must explain."""
 BLOCK_S = 1.0
-"""Blocks whose amplitudes' scatter is the uncertainty."""
+"""Length of the blocks whose amplitudes give the uncertainty, seconds."""
 
 BAND_HZ = (0.67, 40.0)
 REFERENCE_HZ = 5.0
 RESPONSE = (0.7, 1.4)
-"""IEC 60601-2-47: the response to sines from 0.67 to 40 Hz within 70 to 140 % of that at 5 Hz (secondary sources)."""
+"""IEC 60601-2-47: the response from 0.67 to 40 Hz is 70 to 140 % of that at 5 Hz (from secondary sources)."""
 SWEPT_HZ = (0.67, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 40.0)
 SWEEP_EXPLAINED = 0.9
 
-NO_SINE = "apply the sine for the whole measurement and state its true frequency with --hz"
+NO_SINE = "apply the sine during the whole measurement and give its true frequency with --hz"
 
 
 @dataclass(frozen=True, slots=True)
 class SineFit:
-    """What a sine says.
+    """Result of a fit of a sine.
 
     Attributes:
-        peak_to_peak: In units of the samples.
-        relative_uncertainty: Expanded (k = 2).
-        cycles_per_sample: Of the sine.
-        offset: Mean.
-        noise: RMS of what is left.
-        seconds: Seconds that were fitted.
+        peak_to_peak: Peak-to-peak amplitude, in the unit of the samples.
+        relative_uncertainty: Expanded relative uncertainty (k = 2) of the amplitude.
+        cycles_per_sample: Frequency of the sine, cycles per sample.
+        offset: Mean, in the unit of the samples.
+        noise: RMS residual, in the unit of the samples.
+        seconds: Duration of the fitted samples, seconds.
     """
 
     peak_to_peak: float
@@ -54,19 +55,21 @@ class SineFit:
 
 
 def fit_sine(segments: Sequence[F64], fs_hz: float, hz: float) -> SineFit:
-    """Measures a sine of known frequency on a board of about known rate.
+    """Measure a sine of known frequency with a board of approximately known sampling rate.
 
     Args:
-        segments: Runs without a gap.
-        fs_hz: Claimed rate.
-        hz: True frequency of the sine.
+        segments: Runs without a gap, each ``(n,)``.
+        fs_hz: Claimed sampling rate, Hz.
+        hz: True frequency of the sine, Hz.
 
     Raises:
-        UsageError: The board cannot carry that frequency.
-        InputError: There is no such sine, or it is cut off.
+        UsageError: The frequency is too high for the sampling rate.
+        InputError: No such sine is found, or it is clipped.
     """
     if not 0.0 < hz < 0.45 * fs_hz:
-        raise UsageError(f"a sine of {hz:g} Hz at {fs_hz:g} samples a second", "below 45 % of the rate")
+        raise UsageError(
+            f"a sine of {hz:g} Hz is too fast for {fs_hz:g} samples per second", "use less than 45 % of the rate"
+        )
     x = _settled(segments, fs_hz)
     w = _coarse(x, hz / fs_hz)
     for _ in range(8):
@@ -80,7 +83,7 @@ def fit_sine(segments: Sequence[F64], fs_hz: float, hz: float) -> SineFit:
     sizes = _blocks(x, w, max(1, round(max(BLOCK_S, 3.0 * fs_hz / hz / fs_hz) * fs_hz)))
     scatter = float(np.std(sizes, ddof=1) / np.sqrt(len(sizes))) if len(sizes) > 1 else 0.01 * amplitude
     rounding = 1.0 / np.sqrt(12.0) / np.sqrt(len(x)) if bool(np.all(x == np.rint(x))) else 0.0
-    # Rounding is no noise for a coarse converter: then a step of its own bounds what the average hides.
+    # Rounding does not average out in a coarse converter, so a tenth of a count is the lower limit.
     rounding = max(rounding, 0.1 / amplitude)
     return SineFit(
         2.0 * amplitude, 2.0 * float(np.hypot(scatter, rounding)) / amplitude, w / (2 * np.pi), float(fit[2]),
@@ -90,10 +93,10 @@ def fit_sine(segments: Sequence[F64], fs_hz: float, hz: float) -> SineFit:
 
 def _settled(segments: Sequence[F64], fs_hz: float) -> F64:
     x = max(segments, key=len)
-    if len(x) > (SETTLE_S + LEAST_S) * fs_hz:
+    if len(x) > (SETTLE_S + MIN_S) * fs_hz:
         x = x[round(SETTLE_S * fs_hz) :]
-    if len(x) < LEAST_S * fs_hz:
-        raise InputError(f"only {len(x) / fs_hz:.1f} s without a gap", f"at least {LEAST_S:g} s are needed")
+    if len(x) < MIN_S * fs_hz:
+        raise InputError(f"only {len(x) / fs_hz:.1f} s without a gap", f"measure at least {MIN_S:g} s without a gap")
     return x
 
 
@@ -102,7 +105,7 @@ def _basis(n: F64, w: float) -> F64:
 
 
 def _coarse(x: F64, cycles: float) -> float:
-    """Angular frequency a sample, from the highest line of the spectrum near the expected one."""
+    """Return the angular frequency, radians per sample, of the highest spectral line near the expected one."""
     size = 8 * len(x)
     spectrum = np.abs(np.fft.rfft((x - x.mean()) * np.hanning(len(x)), size))
     low = int(np.floor(cycles * (1 - OFF_BY) * size)) - 8
@@ -112,7 +115,7 @@ def _coarse(x: F64, cycles: float) -> float:
 
 
 def _step(x: F64, w: float) -> tuple[F64, float]:
-    """One step of the four-parameter fit: amplitude, offset and a correction of the frequency together."""
+    """Do one step of the four-parameter fit: amplitude, offset and a correction of the frequency together."""
     n = np.arange(len(x), dtype=np.float64)
     linear, *_ = np.linalg.lstsq(_basis(n, w), x, rcond=None)
     slope = n * (linear[1] * np.cos(w * n) - linear[0] * np.sin(w * n))
@@ -129,26 +132,26 @@ def _blocks(x: F64, w: float, size: int) -> F64:
 
 
 def _check_clipping(x: F64, amplitude: float) -> None:
-    """A sine spends ``acos(1 - 1 / amplitude) / pi`` of its time within a count of its top, not three times as much."""
+    """Refuse a sine that stays at its peak over three times as long as ``acos(1 - 1 / amplitude) / pi`` predicts."""
     expected = float(np.arccos(max(-1.0, 1.0 - 1.0 / max(amplitude, 0.51)))) / np.pi
     for end in (float(x.max()), float(x.min())):
         if float(np.mean(x == end)) > 3.0 * expected + 0.01:
-            raise InputError(f"the sine is cut off at {end:.0f}", "a smaller sine, a smaller gain, or less offset")
+            raise InputError(f"the sine is clipped at {end:.0f}", "apply a smaller sine, or reduce gain or offset")
 
 
 def fit_response(segments: Sequence[F64], fs_hz: float, steps_hz: Sequence[float] = SWEPT_HZ) -> dict[float, float]:
-    """Gain relative to 5 Hz at each step of a sweep.
+    """Measure the gain relative to 5 Hz at each step of a sweep.
 
     Args:
-        segments: Runs without a gap.
-        fs_hz: Rate.
-        steps_hz: Frequencies that were applied one after the other, each for 2 s and three periods at least.
+        segments: Runs without a gap, each ``(n,)``.
+        fs_hz: Sampling rate, Hz.
+        steps_hz: Frequencies applied one after the other, Hz, each for at least 2 s and three periods.
 
     Returns:
-        Frequency -> ratio, for the steps that were found.
+        Gain ratio by frequency in Hz, for the steps that were found.
 
     Raises:
-        InputError: No step of 5 Hz was found, or no other.
+        InputError: The step of 5 Hz, or every other step, was not found.
     """
     found: dict[float, float] = {}
     for hz in steps_hz:
@@ -162,14 +165,14 @@ def fit_response(segments: Sequence[F64], fs_hz: float, steps_hz: Sequence[float
             found[hz] = float(np.median(good[good[:, 1] >= good[:, 1].max() - 0.02, 0]))
     if REFERENCE_HZ not in found or len(found) < 2:
         raise InputError(
-            "no sweep found: the reference of 5 Hz or every other step is missing",
+            "no sweep found: the 5 Hz step or every other step is missing",
             f"apply sines of {', '.join(f'{f:g}' for f in steps_hz)} Hz one after the other",
         )
     return {hz: amplitude / found[REFERENCE_HZ] for hz, amplitude in found.items()}
 
 
 def _windowed(x: F64, cycles: float, size: int) -> F64:
-    """Amplitude and explained share of sliding windows, ``(windows, 2)``; wander is a line."""
+    """Return amplitude and explained share of sliding windows, ``(windows, 2)``; a line models baseline wander."""
     n = np.arange(size, dtype=np.float64)
     basis = np.column_stack((_basis(n, 2.0 * np.pi * cycles), n / size - 0.5))
     solve = np.linalg.pinv(basis)
@@ -187,13 +190,13 @@ def _windowed(x: F64, cycles: float, size: int) -> F64:
 
 
 def outside_response(response: dict[float, float]) -> list[float]:
-    """Frequencies of the band whose gain leaves 70 to 140 %."""
+    """Return the frequencies of the band, Hz, at which the gain is outside 70 to 140 %."""
     inside = {hz: r for hz, r in response.items() if BAND_HZ[0] <= hz <= BAND_HZ[1]}
     return [hz for hz, ratio in sorted(inside.items()) if not RESPONSE[0] <= ratio <= RESPONSE[1]]
 
 
 def noise_floor(segments: Sequence[F64], fs_hz: float) -> tuple[float, float]:
-    """RMS and peak-to-peak (over ten seconds, the largest) of a run with shorted inputs, wander taken off as a line.
+    """Measure RMS and the largest peak-to-peak value in ten seconds with shorted inputs, without the linear trend.
 
     Raises:
         InputError: No run is long enough.

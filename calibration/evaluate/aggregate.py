@@ -1,22 +1,24 @@
-"""Ten minutes of a visit against a single segment, on the same labels.
+"""Compare ten minutes of a visit with a single segment on the same labels.
 
-Of each visit and each ten minutes of it (counted from its first segment) the newest segment with a label of the head
-is taken. *Single* is what the teacher says of that segment alone. *Aggregate* is the mean of what it says of all
-segments of the visit that lie in the ten minutes up to that segment's end: logits for a probability, the value for a
-value. Both are compared with the label of the newest segment.
+Each visit is divided into spans of ten minutes from its first segment. In each span, the newest segment with a label
+of the head is judged. *Single* is the output of the teacher for that segment alone. *Aggregate* is the mean of its
+outputs over all segments of the visit in the ten minutes up to the end of that segment: logits for a probability head,
+values for a value head. Both are compared with the label of the newest segment.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calibration.evaluate.heads import Draws, both_sides, compare_errors, compare_rankings
+from calibration.evaluate.records import AggregateHeadRecord, AggregateRecord, SummaryRecord
 from calibration.evaluate.rows import Rows
 from calibration.validate.judge import rounded, score_json
+from calibration.validate.records import MeasureRecord
 from convert.stats.noninferiority import LEAST_EVENTS
 
 F32 = NDArray[np.float32]
@@ -27,7 +29,7 @@ Bools = NDArray[np.bool_]
 MINUTES = 10
 SEGMENT_S = 10.0
 CLOCK_S = 1e-3
-"""Begins of segments are seconds since 1970 in floats; those of one visit are multiples of the hop apart."""
+"""Tolerance for the start times of segments, seconds: they are floats since 1970, a whole number of hops apart."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,9 +37,9 @@ class Order:
     """Segments sorted by visit and time.
 
     Attributes:
-        rows: Row of each, ``(n,)``.
-        first: Place of the oldest segment in the ten minutes up to each one's end, ``(n,)``.
-        block: Number of each one's visit and ten minutes, increasing, ``(n,)``.
+        rows: Row number of each segment in sorted order, ``(n,)``.
+        first: Place in the order of the oldest segment in the ten minutes up to the end of each segment, ``(n,)``.
+        block: Number of the visit and span of each segment, not decreasing, ``(n,)``.
     """
 
     rows: Ints
@@ -46,18 +48,18 @@ class Order:
 
 
 def order(visit: Ints, start_s: F64) -> Order:
-    """Sorts segments and finds the ten minutes before each.
+    """Sort segments and find the ten minutes before each.
 
     Args:
-        visit: Of each segment, ``(n,)``.
-        start_s: Begin of each, ``(n,)``.
+        visit: Visit of each segment, ``(n,)``.
+        start_s: Start of each segment, seconds since 1970, ``(n,)``.
     """
     rows = np.lexsort((start_s, visit))
     of, at = visit[rows], start_s[rows]
     new = np.concatenate(([True], of[1:] != of[:-1]))
     number = np.cumsum(new) - 1
     since = at - at[new][number]
-    # One axis for all visits, each far behind the one before it, so that one search serves them all.
+    # One axis for all visits, with a large gap between two visits, so that a single search serves them all.
     apart = float(since.max(initial=0.0)) + 60.0 * MINUTES + 1.0
     axis = number * apart + since
     first = np.searchsorted(axis, axis + SEGMENT_S - 60.0 * MINUTES - CLOCK_S, side="left")
@@ -67,11 +69,11 @@ def order(visit: Ints, start_s: F64) -> Order:
 
 
 def newest(known: Bools, o: Order) -> Ints:
-    """Places, in the order, of the newest known segment of each visit and ten minutes.
+    """Return the places, in the order, of the newest known segment in each span of each visit.
 
     Args:
-        known: Of each row, ``(n,)``.
-        o: Of the rows.
+        known: Whether the label of each row is known, ``(n,)``.
+        o: Order of the rows.
     """
     places = np.flatnonzero(known[o.rows])
     block = o.block[places]
@@ -79,63 +81,83 @@ def newest(known: Bools, o: Order) -> Ints:
 
 
 def means(values: F64, o: Order, places: Ints) -> F64:
-    """Mean over the ten minutes up to the end of some segments.
+    """Compute means over the ten minutes up to the end of each chosen segment.
 
     Args:
-        values: Of each row, ``(n,)``.
-        o: Of the rows.
-        places: Of the segments, in the order.
+        values: Value of each row, ``(n,)``.
+        o: Order of the rows.
+        places: Places of the chosen segments in the order, ``(k,)``.
+
+    Returns:
+        Means, ``(k,)``.
     """
     if not len(places):
         return np.empty(0)
     ordered = np.concatenate((values[o.rows], [0.0]))
-    # Summed afresh for each, not by differences of running sums: the mean of one segment is that segment to the bit.
+    # Separate sums instead of differences of running sums: the mean of one segment is then exactly that segment.
     cuts = np.stack((o.first[places], places + 1), axis=1).reshape(-1)
     return np.asarray(np.add.reduceat(ordered, cuts)[::2] / (places + 1 - o.first[places]), dtype=np.float64)
 
 
-def aggregate(rows: Rows, shown: F32, draws: Draws) -> dict[str, Any]:
-    """Aggregates against single segments, head by head, as JSON-able values.
+def aggregate(rows: Rows, shown: F32, draws: Draws) -> AggregateRecord:
+    """Compare aggregates with single segments, head by head, as JSON-able values.
 
     Args:
-        rows: Labels.
+        rows: Labels of the segments.
         shown: Calibrated logits or values, ``(n, heads)``.
-        draws: Of the bootstrap.
+        draws: Bootstrap over patients.
     """
     o = order(rows.visit, rows.start_s)
     heads = [_head(rows, shown, j, o, draws) for j in range(len(rows.heads))]
     return {"minutes": MINUTES, "heads": heads, "summary": _summary(heads)}
 
 
-def _head(rows: Rows, shown: F32, j: int, o: Order, draws: Draws) -> dict[str, Any]:
+class _Compared(TypedDict):
+    positives: int | None
+    aggregate: float | None
+    single: float | None
+    difference: MeasureRecord | None
+    method: str
+    verdict: str
+
+
+def _head(rows: Rows, shown: F32, j: int, o: Order, draws: Draws) -> AggregateHeadRecord:
     head = rows.heads[j]
     places = newest(np.isfinite(rows.truth[:, j]), o)
     chosen = o.rows[places]
     truth = rows.truth[chosen, j].astype(np.float64)
     values = shown[:, j].astype(np.float64)
     single, mean = values[chosen], means(values, o, places)
-    found: dict[str, Any] = {
+    if head.kind == "value":
+        found = _errors(mean, single, truth, rows.patient[chosen], draws)
+    else:
+        found = _areas(mean, single, truth > 0.5, rows.patient[chosen], draws)
+    return {
         "key": head.key,
         "kind": head.kind,
         "horizon_min": head.horizon_min,
         "n": len(places),
         "patients": len(np.unique(rows.patient[chosen])),
         "segments_median": float(np.median(places + 1 - o.first[places])) if len(places) else None,
+        **found,
     }
-    if head.kind == "value":
-        return {**found, **_errors(mean, single, truth, rows.patient[chosen], draws)}
-    return {**found, **_areas(mean, single, truth > 0.5, rows.patient[chosen], draws)}
 
 
-def _areas(mean: F64, single: F64, y: Bools, patient: Ints, draws: Draws) -> dict[str, Any]:
-    out: dict[str, Any] = {"positives": int(y.sum()), "aggregate": None, "single": None, "difference": None}
-    if not len(y) or not y.any() or y.all():
-        return {**out, "method": "", "verdict": "NOT JUDGED"}
-    a, b, difference, method = compare_rankings(mean, single, y, patient, draws)
-    whose = both_sides(y, patient)
-    few = min(int(whose.sum()), int((~whose).sum())) < LEAST_EVENTS
+def _uncompared(positives: int | None) -> _Compared:
     return {
-        **out,
+        "positives": positives, "aggregate": None, "single": None, "difference": None, "method": "",
+        "verdict": "NOT JUDGED",
+    }  # fmt: skip
+
+
+def _areas(mean: F64, single: F64, y: Bools, patient: Ints, draws: Draws) -> _Compared:
+    if not len(y) or not y.any() or y.all():
+        return _uncompared(int(y.sum()))
+    a, b, difference, method = compare_rankings(mean, single, y, patient, draws)
+    sides = both_sides(y, patient)
+    few = min(int(sides.sum()), int((~sides).sum())) < LEAST_EVENTS
+    return {
+        "positives": int(y.sum()),
         "aggregate": rounded(a.auroc.value),
         "single": rounded(b.auroc.value),
         "difference": score_json(difference),
@@ -144,15 +166,14 @@ def _areas(mean: F64, single: F64, y: Bools, patient: Ints, draws: Draws) -> dic
     }
 
 
-def _errors(mean: F64, single: F64, truth: F64, patient: Ints, draws: Draws) -> dict[str, Any]:
-    out: dict[str, Any] = {"positives": None, "aggregate": None, "single": None, "difference": None}
+def _errors(mean: F64, single: F64, truth: F64, patient: Ints, draws: Draws) -> _Compared:
     if not len(truth):
-        return {**out, "method": "", "verdict": "NOT JUDGED"}
+        return _uncompared(None)
     resampler = draws.of(patient)
     difference = compare_errors(mean, single, truth, resampler)
     few = resampler.patients < LEAST_EVENTS
     return {
-        **out,
+        "positives": None,
         "aggregate": rounded(float(np.abs(mean - truth).mean())),
         "single": rounded(float(np.abs(single - truth).mean())),
         "difference": score_json(difference),
@@ -162,24 +183,38 @@ def _errors(mean: F64, single: F64, truth: F64, patient: Ints, draws: Draws) -> 
 
 
 def which_better(low: float | None, high: float | None, *, few: bool, more_is_better: bool) -> str:
-    """What the interval of a difference says: ``better``, ``worse`` or ``INCONCLUSIVE``."""
+    """Classify a difference by its interval: ``better``, ``worse`` or ``INCONCLUSIVE``."""
     if few or low is None or high is None or (low <= 0.0 <= high):
         return "INCONCLUSIVE"
     return "better" if (low > 0.0) == more_is_better else "worse"
 
 
-def _summary(heads: list[dict[str, Any]]) -> dict[str, Any]:
-    out = {}
+def _summary(heads: list[AggregateHeadRecord]) -> dict[str, SummaryRecord]:
+    out: dict[str, SummaryRecord] = {}
     for kind in ("probability", "value"):
-        judged = [h for h in heads if h["kind"] == kind and h["difference"] and h["difference"]["value"] is not None]
-        verdicts = [h["verdict"] for h in judged]
-        differences = [h["difference"]["value"] for h in judged]
-        out[kind] = {
-            "compared": len(judged),
-            **{name: verdicts.count(name) for name in ("better", "worse", "INCONCLUSIVE")},
-            # Of values each has its own unit.
-            "median_difference": rounded(float(np.median(differences)))
-            if differences and kind == "probability"
-            else None,
-        }
+        judged = [
+            (h["verdict"], h["difference"]["value"])
+            for h in heads
+            if h["kind"] == kind and h["difference"] and h["difference"]["value"] is not None
+        ]
+        out[kind] = summary_of(kind, [verdict for verdict, _ in judged], [value for _, value in judged])
     return out
+
+
+def summary_of(kind: str, verdicts: list[str], differences: list[float]) -> SummaryRecord:
+    """Count verdicts over the heads of one kind.
+
+    Args:
+        kind: ``probability`` or ``value``.
+        verdicts: Verdict of each compared head.
+        differences: Known differences.
+    """
+    # Value heads have different units, so they have no common median.
+    median = rounded(float(np.median(differences))) if differences and kind == "probability" else None
+    return {
+        "compared": len(verdicts),
+        "better": verdicts.count("better"),
+        "worse": verdicts.count("worse"),
+        "INCONCLUSIVE": verdicts.count("INCONCLUSIVE"),
+        "median_difference": median,
+    }

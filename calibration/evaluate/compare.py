@@ -1,15 +1,16 @@
-"""The network against simpler models and against another teacher, on the same segments and patients."""
+"""Compare the network with simpler models and with another teacher on the same segments and patients."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.evaluate.aggregate import which_better
+from calibration.evaluate.aggregate import summary_of, which_better
 from calibration.evaluate.heads import Draws, both_sides, compare_errors, compare_rankings, ends
+from calibration.evaluate.records import BaselineHeadRecord, DifferenceRecord, ReferenceHeadRecord, SummaryRecord
 from calibration.evaluate.rows import Rows
 from calibration.validate.judge import rounded, score_json
 from convert.stats.metrics import Score
@@ -23,16 +24,16 @@ Ints = NDArray[np.int64]
 COUNTED = ("better", "worse", "INCONCLUSIVE")
 
 
-def against(rows: Rows, shown: F32, others: Mapping[str, F32], draws: Draws) -> list[dict[str, Any]]:
-    """The network less each other, head by head, as JSON-able values.
+def against(rows: Rows, shown: F32, others: Mapping[str, F32], draws: Draws) -> list[BaselineHeadRecord]:
+    """Compute the difference of the network from each other model, head by head, as JSON-able values.
 
     Args:
-        rows: Labels.
-        shown: Of the network, logits or values, ``(n, heads)``.
-        others: By name the same of others; NaN throughout for a head that one does not have.
-        draws: Of the bootstrap.
+        rows: Labels of the segments.
+        shown: Logits or values of the network, ``(n, heads)``.
+        others: Logits or values of the other models by name, ``(n, heads)``; all NaN for a head that a model lacks.
+        draws: Bootstrap over patients.
     """
-    out = []
+    out: list[BaselineHeadRecord] = []
     for j, head in enumerate(rows.heads):
         known = np.isfinite(rows.truth[:, j])
         truth, patient = rows.truth[known, j].astype(np.float64), rows.patient[known]
@@ -48,18 +49,18 @@ def against(rows: Rows, shown: F32, others: Mapping[str, F32], draws: Draws) -> 
     return out
 
 
-def _nothing(why: str = "NOT JUDGED") -> dict[str, Any]:
+def _nothing(why: str = "NOT JUDGED") -> DifferenceRecord:
     return {"network": None, "other": None, "other_ci": None, "difference": None, "method": "", "verdict": why}
 
 
-def _areas(ours: F64, theirs: F64, y: Bools, patient: Ints, draws: Draws) -> dict[str, Any]:
+def _areas(ours: F64, theirs: F64, y: Bools, patient: Ints, draws: Draws) -> DifferenceRecord:
     if not np.isfinite(theirs).all():
         return _nothing("NOT TRAINED")
     if not len(y) or not y.any() or y.all():
         return _nothing()
     a, b, difference, method = compare_rankings(ours, theirs, y, patient, draws)
-    whose = both_sides(y, patient)
-    few = min(int(whose.sum()), int((~whose).sum())) < LEAST_EVENTS
+    sides = both_sides(y, patient)
+    few = min(int(sides.sum()), int((~sides).sum())) < LEAST_EVENTS
     return {
         "network": rounded(a.auroc.value),
         "other": rounded(b.auroc.value),
@@ -70,7 +71,7 @@ def _areas(ours: F64, theirs: F64, y: Bools, patient: Ints, draws: Draws) -> dic
     }
 
 
-def _errors(ours: F64, theirs: F64, truth: F64, patient: Ints, draws: Draws) -> dict[str, Any]:
+def _errors(ours: F64, theirs: F64, truth: F64, patient: Ints, draws: Draws) -> DifferenceRecord:
     if not np.isfinite(theirs).all():
         return _nothing("NOT TRAINED")
     if not len(truth):
@@ -88,51 +89,59 @@ def _errors(ours: F64, theirs: F64, truth: F64, patient: Ints, draws: Draws) -> 
     }
 
 
-def tally(heads: Sequence[dict[str, Any]], names: Sequence[str]) -> dict[str, Any]:
-    """Of how many heads the network is better and worse than each other, and by how much in the middle."""
-    out: dict[str, Any] = {}
+def tally(heads: Sequence[BaselineHeadRecord], names: Sequence[str]) -> dict[str, dict[str, SummaryRecord]]:
+    """Count the heads for which the network is better or worse than each other model, with the median difference."""
+    out: dict[str, dict[str, SummaryRecord]] = {}
     for name in names:
         out[name] = {}
         for kind in ("probability", "value"):
             found = [h["against"][name] for h in heads if h["kind"] == kind]
             judged = [f for f in found if f["verdict"] in COUNTED]
-            gaps = [f["difference"]["value"] for f in judged if f["difference"]["value"] is not None]
-            out[name][kind] = {
-                "compared": len(judged),
-                **{word: sum(f["verdict"] == word for f in judged) for word in COUNTED},
-                # Of values each has its own unit.
-                "median_difference": rounded(float(np.median(gaps))) if gaps and kind == "probability" else None,
-            }
+            gaps = [f["difference"]["value"] for f in judged if f["difference"]]
+            out[name][kind] = summary_of(kind, [f["verdict"] for f in judged], [g for g in gaps if g is not None])
     return out
 
 
-def with_reference(rows: Rows, shown: F32, reference: F32, margin: float, draws: Draws) -> list[dict[str, Any]]:
-    """Head by head whether the teacher is as good as a reference up to a margin of AUROC, as JSON-able values.
+def with_reference(rows: Rows, shown: F32, reference: F32, margin: float, draws: Draws) -> list[ReferenceHeadRecord]:
+    """Test the teacher for non-inferiority to a reference, head by head, as JSON-able values.
 
     Args:
-        rows: Labels.
-        shown: Of the teacher, logits or values, ``(n, heads)``.
-        reference: Of the reference, NaN throughout for a head that it does not have.
-        margin: Loss of AUROC that was said beforehand to be of no matter.
-        draws: Of the bootstrap.
+        rows: Labels of the segments.
+        shown: Logits or values of the teacher, ``(n, heads)``.
+        reference: Logits or values of the reference, ``(n, heads)``; all NaN for a head that it lacks.
+        margin: Non-inferiority margin, AUROC.
+        draws: Bootstrap over patients.
     """
-    out = []
+    out: list[ReferenceHeadRecord] = []
     for j, row in enumerate(against(rows, shown, {"reference": reference}, draws)):
         found = row["against"]["reference"]
         theirs = reference[:, j].astype(np.float64)
         same = np.isfinite(theirs)
-        alike: dict[str, Any] = {"correlation": None, "mean_difference": None, "largest_difference": None}
+        alike: _Alike = {"correlation": None, "mean_difference": None, "largest_difference": None}
         if same.any():
             alike = _alike(shown[same, j].astype(np.float64), theirs[same])
-        said = found["verdict"]
+        decision = found["verdict"]
         if row["kind"] == "probability" and found["difference"] is not None:
             low, high = found["difference"]["ci"] or (None, None)
-            said = "INCONCLUSIVE" if _few(rows, j) else verdict(Score(None, low, high), margin)
-        out.append({"key": row["key"], "kind": row["kind"], "n": row["n"], **found, **alike, "verdict": said})
+            decision = "INCONCLUSIVE" if _few(rows, j) else verdict(Score(None, low, high), margin)
+        out.append(
+            {
+                "key": row["key"], "kind": row["kind"], "n": row["n"], "network": found["network"],
+                "other": found["other"], "other_ci": found["other_ci"], "difference": found["difference"],
+                "method": found["method"], "verdict": decision, "correlation": alike["correlation"],
+                "mean_difference": alike["mean_difference"], "largest_difference": alike["largest_difference"],
+            }
+        )  # fmt: skip
     return out
 
 
-def _alike(ours: F64, theirs: F64) -> dict[str, Any]:
+class _Alike(TypedDict):
+    correlation: float | None
+    mean_difference: float | None
+    largest_difference: float | None
+
+
+def _alike(ours: F64, theirs: F64) -> _Alike:
     off = ours - theirs
     varies = np.ptp(ours) > 0.0 and np.ptp(theirs) > 0.0
     return {
@@ -144,5 +153,5 @@ def _alike(ours: F64, theirs: F64) -> dict[str, Any]:
 
 def _few(rows: Rows, j: int) -> bool:
     known = np.isfinite(rows.truth[:, j])
-    whose = both_sides(rows.truth[known, j] > 0.5, rows.patient[known])
-    return min(int(whose.sum()), int((~whose).sum())) < LEAST_EVENTS
+    sides = both_sides(rows.truth[known, j] > 0.5, rows.patient[known])
+    return min(int(sides.sum()), int((~sides).sum())) < LEAST_EVENTS

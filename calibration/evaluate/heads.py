@@ -1,24 +1,25 @@
-"""Head by head over single segments: ranking, calibration and values, with intervals that respect patients."""
+"""Judge each head on single segments: ranking, calibration and values, with intervals over patients."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.evaluate.records import HeadRecord
 from calibration.evaluate.rows import Rows
 from calibration.validate.judge import conclusion, rounded, score_json
+from calibration.validate.records import Interval, ReliabilityRecord
 from convert.datasets.prepared import PreparedHead
 from convert.stats.delong import delong_difference, delong_interval
 from convert.stats.discrimination import Ranking, ranking
 from convert.stats.evidence import evidence_level
 from convert.stats.metrics import Score, quotient
 from convert.stats.noninferiority import LEAST_EVENTS, PAIRED, auroc_difference
-from convert.stats.reliability import reliability, value_agreement
+from convert.stats.reliability import Reliability, reliability, value_agreement
 from convert.stats.resampling import Resampler, interval
 
 F32 = NDArray[np.float32]
@@ -27,17 +28,17 @@ Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 
 LEVELS = 1024
-"""Steps of a ranking in the bootstrap: more levels of a score are put together by equal shares. All the levels of a
-million floats would take a thousand times as long, and an interval moves by less than its last shown digit. The AUROC
-itself is that of the score as it is."""
+"""Steps of a ranking in the bootstrap; a score with more levels is binned into steps of equal shares. All levels of a
+million floats would take a thousand times as long, and the interval changes by less than its last digit. The AUROC
+itself uses the unbinned score."""
 
 
 class Draws:
-    """The bootstrap over patients, with what was drawn and ranked kept for whoever asks for the same again.
+    """A bootstrap over patients that caches its draws and rankings.
 
     Args:
-        seed: Of the drawing.
-        resamples: How many replicates.
+        seed: Seed of the draws.
+        resamples: Number of replicates.
     """
 
     def __init__(self, seed: int, resamples: int) -> None:
@@ -46,19 +47,19 @@ class Draws:
         self._ranked: dict[bytes, Ranking] = {}
 
     def of(self, patient: Ints) -> Resampler:
-        """Replicates of some rows, given the patient of each."""
+        """Return the replicates for rows sides patients are given, ``(n,)``."""
         key = _digest(patient)
         if self._last is None or self._last[0] != key:
             self._last = key, Resampler(patient, self.seed, self.resamples)
         return self._last[1]
 
     def ranked(self, scores: F64, labels: Bools, patient: Ints) -> Ranking:
-        """AUROC and average precision of a score with their replicates.
+        """Compute AUROC and average precision of a score with their replicates.
 
         Args:
-            scores: ``(n,)``.
-            labels: ``(n,)``.
-            patient: ``(n,)``.
+            scores: Score of each row, ``(n,)``.
+            labels: True for a positive row, ``(n,)``.
+            patient: Number of the patient of each row, ``(n,)``.
         """
         key = _digest(scores, labels, patient)
         if key not in self._ranked:
@@ -87,7 +88,7 @@ def _ranked(scores: F64, labels: Bools, resampler: Resampler) -> Ranking:
 
 
 def coarse(scores: F64) -> F64:
-    """The same order in at most :data:`LEVELS` steps of equal shares; equal scores stay equal."""
+    """Bin scores into at most :data:`LEVELS` steps of equal shares; order and ties are kept."""
     _, level, count = np.unique(scores, return_inverse=True, return_counts=True)
     if len(count) <= LEVELS:
         return np.asarray(level, dtype=np.float64)
@@ -95,14 +96,14 @@ def coarse(scores: F64) -> F64:
     return np.asarray((before * LEVELS // len(scores))[level], dtype=np.float64)
 
 
-def judge_heads(rows: Rows, shown: F32, probability: Callable[[int, F64], F64], draws: Draws) -> list[dict[str, Any]]:
-    """Every judged head, as JSON-able values.
+def judge_heads(rows: Rows, shown: F32, probability: Callable[[int, F64], F64], draws: Draws) -> list[HeadRecord]:
+    """Judge every head, as JSON-able values.
 
     Args:
-        rows: Labels.
+        rows: Labels of the segments.
         shown: Calibrated logits or values, ``(n, heads)``.
-        probability: From the index of a head and its logits to probabilities.
-        draws: Of the bootstrap.
+        probability: Function from the index of a head and its logits to probabilities.
+        draws: Bootstrap over patients.
     """
     out = []
     for j, head in enumerate(rows.heads):
@@ -110,84 +111,83 @@ def judge_heads(rows: Rows, shown: F32, probability: Callable[[int, F64], F64], 
         truth, said = rows.truth[known, j].astype(np.float64), shown[known, j].astype(np.float64)
         patient = rows.patient[known]
         if head.kind == "value":
-            found = _value(head, truth, said, patient, draws)
+            out.append(_value(head, truth, said, patient, draws))
         else:
-            found = _probability(truth > 0.5, said, probability(j, said), patient, draws)
-        out.append({**about(head), "n": len(truth), "patients": len(np.unique(patient)), **found})
+            out.append(_probability(head, truth > 0.5, said, probability(j, said), patient, draws))
     return out
 
 
-def about(head: PreparedHead) -> dict[str, Any]:
-    """What a head is."""
-    names = ("key", "lab", "loinc", "unit", "kind", "direction", "horizon_min")
-    return {name: getattr(head, name) for name in names}
-
-
-def _probability(y: Bools, logits: F64, p: F64, patient: Ints, draws: Draws) -> dict[str, Any]:
-    positives = int(y.sum())
-    whose = both_sides(y, patient)
-    found: dict[str, Any] = {
-        "positives": positives,
-        "positive_patients": int(whose.sum()),
-        "prevalence": rounded(positives / len(y)) if len(y) else None,
-        "auroc": None, "auroc_ci": None, "auroc_ci_delong": None, "auprc": None, "auprc_ci": None,
-        "tier": None, "conclusion": "NOT JUDGED", "calibration": None, "values": None,
-        "note": _note(y, whose, logits),
+def _unjudged(head: PreparedHead, patient: Ints) -> HeadRecord:
+    return {
+        "key": head.key, "lab": head.lab, "loinc": head.loinc, "unit": head.unit, "kind": head.kind,
+        "direction": head.direction, "horizon_min": head.horizon_min, "n": len(patient),
+        "patients": len(np.unique(patient)), "positives": None, "positive_patients": None, "prevalence": None,
+        "auroc": None, "auroc_ci": None, "auroc_ci_delong": None, "auprc": None, "auprc_ci": None, "tier": None,
+        "conclusion": "NOT JUDGED", "calibration": None, "values": None, "note": "",
     }  # fmt: skip
+
+
+def _probability(head: PreparedHead, y: Bools, logits: F64, p: F64, patient: Ints, draws: Draws) -> HeadRecord:
+    sides = both_sides(y, patient)
+    found = _unjudged(head, patient)
+    found["positives"], found["positive_patients"] = int(y.sum()), int(sides.sum())
+    found["prevalence"] = rounded(int(y.sum()) / len(y)) if len(y) else None
+    found["note"] = _note(y, sides, logits)
     if not len(y) or not y.any() or y.all():
         return found
     resampler = draws.of(patient)
     ranked = draws.ranked(logits, y, patient)
-    calibrated = asdict(reliability(p, y, resampler, draws.seed))
-    calibrated["brier"] = score_json(calibrated["brier"])
-    calibrated["curve"] = [[rounded(a), rounded(b), n] for a, b, n in calibrated["curve"]]
-    for name in ("brier_of_the_prevalence", "ece", "ece_chance", "slope", "intercept"):
-        calibrated[name] = rounded(calibrated[name])
+    found["auroc"], found["auroc_ci"] = rounded(ranked.auroc.value), ends(ranked.auroc)
+    found["auroc_ci_delong"] = ends(delong_interval(logits, y)) if resampler.distinct else None
+    found["auprc"], found["auprc_ci"] = rounded(ranked.auprc.value), ends(ranked.auprc)
+    found["tier"] = evidence_level(ranked.auroc.value)
+    found["conclusion"] = conclusion(ranked.auroc, sides)
+    found["calibration"] = _calibration(reliability(p, y, resampler, draws.seed))
+    return found
+
+
+def _calibration(r: Reliability) -> ReliabilityRecord:
     return {
-        **found,
-        "auroc": rounded(ranked.auroc.value),
-        "auroc_ci": ends(ranked.auroc),
-        "auroc_ci_delong": ends(delong_interval(logits, y)) if resampler.distinct else None,
-        "auprc": rounded(ranked.auprc.value),
-        "auprc_ci": ends(ranked.auprc),
-        "tier": evidence_level(ranked.auroc.value),
-        "conclusion": conclusion(ranked.auroc, whose),
-        "calibration": calibrated,
+        "brier": score_json(r.brier),
+        "brier_of_the_prevalence": rounded(r.brier_of_the_prevalence),
+        "ece": rounded(r.ece),
+        "ece_chance": rounded(r.ece_chance),
+        "bins": r.bins,
+        "slope": rounded(r.slope),
+        "intercept": rounded(r.intercept),
+        "curve": [[rounded(a), rounded(b), n] for a, b, n in r.curve],
     }
 
 
 def both_sides(y: Bools, patient: Ints) -> Bools:
-    """True for each patient with a positive row and false for each with a negative one; some count on both sides.
+    """Return a true value for each patient with a positive row and a false value for each with a negative row.
 
-    Of segments there are many a patient: whether there are enough to say something is a matter of patients.
+    A patient may count on both sides. Counts of patients, not of segments, decide whether there are enough events.
     """
     with_positive, with_negative = len(np.unique(patient[y])), len(np.unique(patient[~y]))
     return np.repeat([True, False], [with_positive, with_negative])
 
 
-def _note(y: Bools, whose: Bools, logits: F64) -> str:
+def _note(y: Bools, sides: Bools, logits: F64) -> str:
     if not len(y):
         return "no label in this part"
     if not y.any() or y.all():
         missing = "positive" if not y.any() else "negative"
-        return f"no {missing} in this part: nothing can be said of its discrimination"
+        return f"no {missing} label in this part: discrimination cannot be judged"
     if np.ptp(logits) == 0.0:
-        return "it always says the same"
-    few = min(int(whose.sum()), int((~whose).sum()))
+        return "its output is constant"
+    few = min(int(sides.sum()), int((~sides).sum()))
     return (
-        f"only {few} patients of the rarer outcome: fewer than {LEAST_EVENTS} show nothing"
+        f"too few patients with the rarer outcome: {few}; at least {LEAST_EVENTS} are needed"
         if few < LEAST_EVENTS
         else ""
     )
 
 
-def _value(head: PreparedHead, truth: F64, value: F64, patient: Ints, draws: Draws) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        "positives": None, "positive_patients": None, "prevalence": None, "auroc": None, "auroc_ci": None,
-        "auroc_ci_delong": None, "auprc": None, "auprc_ci": None, "tier": None, "conclusion": "NOT JUDGED",
-        "calibration": None, "values": None, "note": "" if len(truth) else "no measured value in this part",
-    }  # fmt: skip
+def _value(head: PreparedHead, truth: F64, value: F64, patient: Ints, draws: Draws) -> HeadRecord:
+    found = _unjudged(head, patient)
     if not len(truth):
+        found["note"] = "no measured value in this part"
         return found
     resampler = draws.of(patient)
     nothing = np.full(len(truth), np.nan)
@@ -195,26 +195,23 @@ def _value(head: PreparedHead, truth: F64, value: F64, patient: Ints, draws: Dra
     error, of_median = np.abs(value - truth), np.abs(truth - head.median)
     base = float(of_median.mean())
     spread = float(((truth - truth.mean()) ** 2).mean())
-    return {
-        **found,
-        "values": {
-            "mae": score_json(agreement.mae),
-            "mae_of_the_median": rounded(base),
-            "relative_mae": score_json(
-                interval(float(error.mean()) / base if base > 0 else None, resampler.ratio(error, of_median))
-            ),
-            "mae_in_iqr": rounded(float(error.mean()) / head.iqr),
-            "iqr": rounded(head.iqr),
-            "r2": rounded(1.0 - float((error**2).mean()) / spread) if spread > 0 else None,
-            "correlation": score_json(correlation(value, truth, resampler)),
-            "bias": score_json(agreement.bias),
-            "limits": [rounded(x) for x in agreement.limits],
-        },
-    }  # fmt: skip
+    relative = interval(float(error.mean()) / base if base > 0 else None, resampler.ratio(error, of_median))
+    found["values"] = {
+        "mae": score_json(agreement.mae),
+        "mae_of_the_median": rounded(base),
+        "relative_mae": score_json(relative),
+        "mae_in_iqr": rounded(float(error.mean()) / head.iqr),
+        "iqr": rounded(head.iqr),
+        "r2": rounded(1.0 - float((error**2).mean()) / spread) if spread > 0 else None,
+        "correlation": score_json(correlation(value, truth, resampler)),
+        "bias": score_json(agreement.bias),
+        "limits": [rounded(x) for x in agreement.limits],
+    }
+    return found
 
 
 def correlation(a: F64, b: F64, resampler: Resampler) -> Score:
-    """Pearson's correlation with the bootstrap over patients; none where a side does not vary."""
+    """Compute Pearson's correlation with an interval over patients; ``None`` if one side is constant."""
     x, y = a - a.mean(), b - b.mean()
     products = (np.ones_like(x), x, y, x * x, y * y, x * y)
 
@@ -232,7 +229,7 @@ def correlation(a: F64, b: F64, resampler: Resampler) -> Score:
 def compare_rankings(
     ours: F64, theirs: F64, labels: Bools, patient: Ints, draws: Draws
 ) -> tuple[Ranking, Ranking, Score, str]:
-    """Two scores of the same rows: both rankings, the difference of the AUROCs (ours less theirs), and its method."""
+    """Compare two scores of the same rows: both rankings, the AUROC difference (ours minus theirs) and its method."""
     a, b = draws.ranked(ours, labels, patient), draws.ranked(theirs, labels, patient)
     if draws.of(patient).distinct:
         return a, b, delong_difference(ours, theirs, labels), "DeLong, paired"
@@ -240,11 +237,11 @@ def compare_rankings(
 
 
 def compare_errors(ours: F64, theirs: F64, truth: F64, resampler: Resampler) -> Score:
-    """Difference of two mean absolute errors of the same rows, ours less theirs, by the same replicates."""
+    """Compute the difference of two mean absolute errors of the same rows, ours minus theirs, paired."""
     less = np.abs(ours - truth) - np.abs(theirs - truth)
     return interval(float(less.mean()), resampler.ratio(less, np.ones_like(less)))
 
 
-def ends(score: Score) -> list[float | None] | None:
-    """An interval for JSON."""
+def ends(score: Score) -> Interval:
+    """Return an interval for JSON; ``None`` if there is none."""
     return None if score.low is None or score.high is None else [rounded(score.low), rounded(score.high)]

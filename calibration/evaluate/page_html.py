@@ -1,11 +1,11 @@
-"""The evaluation as one page: what holds first, then why, then everything else."""
+"""The evaluation report as one HTML page: results first, then reasons, then details."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from calibration.evaluate.plots import against_baseline, auroc_forest, now_and_ahead, reliability, ten_minutes
+from calibration.evaluate.plots import against_baseline, coloured_forest, now_and_ahead, reliability, ten_minutes
 from calibration.evaluate.text import (
     HEADINGS,
     SIMULATED,
@@ -17,7 +17,7 @@ from calibration.evaluate.text import (
     tier_rows,
     title,
 )
-from calibration.report.page import escaped, page, table
+from calibration.report.page import escaped, facts_table, page, table
 from calibration.report.text import number, signed, span
 from convert.bundle.writer import to_json
 
@@ -25,12 +25,12 @@ Report = Mapping[str, Any]
 
 
 def report_files(report: Report) -> dict[str, bytes]:
-    """The report by file name."""
+    """Return the files of the report by name."""
     return {"report.html": html_page(report).encode(), "report.json": to_json(report)}
 
 
 def html_page(report: Report) -> str:
-    """The whole report; it needs nothing beside it."""
+    """Return the report as a self-contained page."""
     parts = [_top(report), _tiers(report), _heads(report), _monitoring(report), _baselines(report),
              _aggregate(report), _values(report), _reference(report), _calibration(report), _facts(report)]  # fmt: skip
     return page(title(report), parts)
@@ -46,7 +46,7 @@ def _top(report: Report) -> str:
         + (f" {escaped(SIMULATED)}" if simulated else "")
         + f"</p><p class=verdict>{lines}</p>"
         f"<p>{c['patients']} {'simulated ' if simulated else ''}patients, {c['visits']} visits, {c['segments']} "
-        f"ten-second segments, {c['heads']} heads. All numbers are of single segments unless ten minutes are named; "
+        f"ten-second segments, {c['heads']} heads. Unless ten minutes are named, all numbers refer to single segments; "
         "all intervals are over patients.</p>"
     )
 
@@ -55,24 +55,25 @@ def _tiers(report: Report) -> str:
     return (
         "<h2>How many indicators</h2>"
         + table(TIER_HEADINGS, tier_rows(report))
-        + "<p class=small>As the paper counts: strong above an AUROC of 0.65, moderate 0.55 to 0.65, limited below. "
-        "The paper does not say whether low and high were heads of their own, nor how results and segments were "
-        "paired; its numbers are of MC-MED. A lab with several directions counts with the best one, which looks better "
-        "than it is: the best of several is chosen on these patients. INCONCLUSIVE: the interval reaches chance, or "
-        "fewer than ten patients had either outcome; then nothing has been shown, whatever the tier.</p>"
+        + "<p class=small>Evidence levels as in the paper: strong above an AUROC of 0.65, moderate from 0.55 to 0.65, "
+        "limited below. The paper does not state whether low and high were separate heads, nor how results and "
+        "segments were paired; its numbers come from MC-MED. A lab with several directions counts with its best one. "
+        "This is optimistic, because the best one is chosen on these patients. INCONCLUSIVE: the interval includes "
+        "chance, or fewer than ten patients had one of the outcomes; then the result shows nothing, whatever the "
+        "level.</p>"
     )
 
 
 def _heads(report: Report) -> str:
     notes = "".join(f"<li>{escaped(h['key'])}: {escaped(h['note'])}" for h in report["heads"] if h["note"])
     now = [h for h in report["heads"] if h["horizon_min"] is None]
-    ahead = auroc_forest([h for h in report["heads"] if h["horizon_min"] is not None], "in the time ahead")
+    ahead = coloured_forest([h for h in report["heads"] if h["horizon_min"] is not None], "in the minutes ahead")
     return (
-        "<h2>Head by head</h2>" + auroc_forest(now, "now")
-        + (f"<details><summary>The time ahead</summary>{ahead}</details>" if ahead else "")
-        + "<p class=small>AUROC: how often a segment with the abnormal result gets the higher output than one without; "
-        "0.5 is chance. Grey: INCONCLUSIVE. <i>positive</i>: patients with a positive segment; prevalence: of "
-        "segments.</p>"
+        "<h2>Head by head</h2>" + coloured_forest(now, "now")
+        + (f"<details><summary>The minutes ahead</summary>{ahead}</details>" if ahead else "")
+        + "<p class=small>AUROC: the chance that a segment with the abnormal result gets a higher output than one "
+        "without; 0.5 is chance level. Grey: INCONCLUSIVE. <i>positive</i>: number of patients with a positive "
+        "segment; prevalence: share of positive segments.</p>"
         + table(HEADINGS, [head_cells(h) for h in report["heads"]])
         + (f"<ul class=small>{notes}</ul>" if notes else "")
     )  # fmt: skip
@@ -85,9 +86,10 @@ def _monitoring(report: Report) -> str:
         return ""
     plots = "".join(now_and_ahead(report["monitoring"]["rows"], column) for column in ahead)
     return (
-        "<h2>Now, and in the time ahead</h2><p class=small>As CardioLab has it (arXiv 2411.14886): estimation of what "
-        "is, and monitoring, whether any result in the minutes ahead will be abnormal. AUROC (95 % interval); rows "
-        "and prevalence differ from column to column, so a difference is not of the horizon alone.</p>"
+        "<h2>Now and in the minutes ahead</h2><p class=small>As in CardioLab (arXiv 2411.14886): estimation of the "
+        "current result, and monitoring, whether any result in the minutes ahead will be abnormal. AUROC (95 % "
+        "interval). Rows and prevalence differ between columns, so the horizon alone does not explain a "
+        "difference.</p>"
         f"<div class=plots>{plots}</div>" + table(headings, rows)
     )
 
@@ -95,7 +97,7 @@ def _monitoring(report: Report) -> str:
 def _baselines(report: Report) -> str:
     b = report["baselines"]
     if b is None:
-        return "<h2>What does the network add?</h2><p>Not asked (--no-baselines).</p>"
+        return "<h2>What does the network add?</h2><p>Not computed (--no-baselines).</p>"
     names = list(b["features"])
     plots = "".join(against_baseline(b["heads"], name) for name in names)
     said = "".join(f"<li>{escaped(n)}: {len(f)} features ({escaped(', '.join(f))})" for n, f in b["features"].items())
@@ -109,9 +111,9 @@ def _baselines(report: Report) -> str:
     headings = ("head", "baseline", "network", "baseline's", "difference", "95 % interval", "the network is")
     return (
         "<h2>What does the network add?</h2><p class=small>Gradient boosting (scikit-learn), trained on the same "
-        "training patients and judged on the same segments. The difference is paired, over the same resampled "
-        "patients; of forty heads that are all the same, one looks better by chance and one worse. Values: mean "
-        f"absolute error, so less is better.</p><ul class=small>{said}</ul><div class=plots>{plots}</div>"
+        "training patients and judged on the same segments. The difference is paired over the same resampled "
+        "patients; of forty equal heads, one looks better by chance and one worse. Values: mean absolute error, so "
+        f"less is better.</p><ul class=small>{said}</ul><div class=plots>{plots}</div>"
         f"<details><summary>All heads</summary>{table(headings, rows)}</details>"
     )
 
@@ -126,10 +128,10 @@ def _aggregate(report: Report) -> str:
     headings = ("head", "labels", "patients", "segments", "one segment", f"{a['minutes']} minutes", "difference",
                 "95 % interval", "ten minutes are")  # fmt: skip
     return (
-        f"<h2>{a['minutes']} minutes against ten seconds</h2><p class=small>Of each visit and each {a['minutes']} "
-        "minutes of it, the newest segment with a label of the head: what the network says of that segment alone, "
-        f"against the mean of its logits over all segments of the visit within the {a['minutes']} minutes up to that "
-        "segment's end. The same labels for both; <i>segments</i>: how many the mean has, in the middle.</p>"
+        f"<h2>{a['minutes']} minutes against ten seconds</h2><p class=small>For the newest labelled segment in each "
+        f"{a['minutes']} minutes of each visit: the output of the network for this segment alone, against the mean of "
+        f"its logits over all segments of the visit in the {a['minutes']} minutes up to the end of this segment. Both "
+        "use the same labels. <i>segments</i>: median number of segments in the mean.</p>"
         + ten_minutes(a["heads"]) + f"<details><summary>All heads</summary>{table(headings, rows)}</details>"
     )  # fmt: skip
 
@@ -148,9 +150,9 @@ def _values(report: Report) -> str:
     headings = ("head", "unit", "n", "patients", "MAE", "95 % interval", "of the median's", "95 % interval", "in IQR",
                 "R2", "r", "limits of agreement")  # fmt: skip
     return (
-        "<h2>Values</h2><p class=small>MAE: mean absolute error. <i>of the median's</i>: as a share of the error of "
-        "always saying the median of the training part; 1 says that the ECG tells nothing. IQR: distance of the "
-        "quartiles of the training part. R2 is against the mean of these very labels.</p>" + table(headings, rows)
+        "<h2>Values</h2><p class=small>MAE: mean absolute error. <i>of the median's</i>: as a share of the error "
+        "of always answering the median of the training part; 1 means that the ECG adds nothing. IQR: interquartile "
+        "range of the training part. R2 is relative to the mean of these labels.</p>" + table(headings, rows)
     )
 
 
@@ -167,10 +169,11 @@ def _reference(report: Report) -> str:
     headings = ("head", "n", "this", "reference", "difference", "95 % interval", "verdict", "correlation",
                 "largest difference")  # fmt: skip
     return (
-        f"<h2>Against {escaped(r['name'])}</h2><p class=small>On the same segments and patients, paired. Margin, named "
-        f"beforehand: {r['margin']:g} of AUROC. PASS: the whole interval lies above minus the margin. FAIL: all of it "
-        "below. INCONCLUSIVE: too few patients to say. Correlation and largest difference are of the outputs (logits "
-        "or values), whatever the truth. Values: mean absolute errors.</p>" + table(headings, rows)
+        f"<h2>Against {escaped(r['name'])}</h2><p class=small>On the same segments and patients, paired. "
+        f"Non-inferiority margin: {r['margin']:g} (AUROC). PASS: the whole interval lies above minus the margin. FAIL: "
+        "the whole interval lies below it. INCONCLUSIVE: too few patients to decide. Correlation and largest "
+        "difference compare the outputs (logits or values) without the labels. Values: mean absolute errors.</p>"
+        + table(headings, rows)
     )
 
 
@@ -187,9 +190,9 @@ def _calibration(report: Report) -> str:
     headings = ("head", "Brier", "of the prevalence", "ECE", "by chance", "slope", "intercept")
     plots = "".join(reliability(h) for h in judged)
     return (
-        "<h2>Can the probabilities be believed?</h2><p class=small>Of the teacher as it is; <code>anyecg "
-        "convert</code> and <code>anyecg calibrate</code> fit a bundle's probabilities. ECE: mean "
-        "distance of probability and outcome over bins of equal size. Slope: 1 is right, below 1 overconfident.</p>"
+        "<h2>Are the probabilities reliable?</h2><p class=small>Probabilities of the teacher itself; "
+        "<code>anyecg convert</code> and <code>anyecg calibrate</code> fit those of a bundle. ECE: expected "
+        "calibration error over bins of equal size. Slope: 1 is ideal, below 1 is overconfident.</p>"
         + table(headings, rows) + f"<details><summary>Plots</summary><div class=plots>{plots}</div></details>"
     )  # fmt: skip
 
@@ -210,10 +213,9 @@ def _facts(report: Report) -> str:
     ]
     if report["reference"] is not None:
         facts.insert(2, ("reference, SHA-256", report["reference"]["sha256"]))
-    rows = "".join(f"<tr><td>{escaped(k)}<td><code>{escaped(v)}</code>" for k, v in facts)
     return (
-        f"<h2>What was judged, and how</h2><table class=words>{rows}</table><p class=small>Intervals: percentiles of a "
-        "bootstrap over patients, as segments of one patient are not independent; differences by the same patients, by "
-        "DeLong where every row is a patient. For them "
-        f"scores are ranked in at most {h['levels']} steps.</p>"
+        f"<h2>Data and method</h2>{facts_table(facts)}<p class=small>Intervals: percentiles of a "
+        "bootstrap over patients, because segments of one patient are not independent; differences are paired over the "
+        "same patients, by DeLong's method if each patient has one row. The bootstrap ranks scores in at most "
+        f"{h['levels']} steps.</p>"
     )

@@ -1,43 +1,34 @@
-"""The plots of the evaluation, from the numbers of its JSON twin."""
+"""Plots of the evaluation report, from the numbers of the JSON report."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from calibration.report.plots import auroc_forest, reliability_plot
 from calibration.report.svg import BLUE, GREY, ORANGE, Plot, forest
 from calibration.report.text import number
-from convert.stats.evidence import LIMITED_BELOW, STRONG_ABOVE
 
 GREEN = "#3f7f5f"
 COLOURS = {"strong": BLUE, "moderate": GREEN, "limited": ORANGE}
-"""By tier; the tier also stands in words beside each."""
+"""Colour of a head by its evidence level; the text at its right names the level, too."""
 
 Head = Mapping[str, Any]
 
 
-def auroc_forest(heads: Sequence[Head], of: str) -> str:
-    """AUROC of every head with its interval, best first, coloured by tier.
+def coloured_forest(heads: Sequence[Head], when: str) -> str:
+    """Draw the AUROC of every head with its interval, best first, with one colour for each evidence level.
 
     Args:
-        heads: As the report has them.
-        of: What they are, for the title.
+        heads: Heads of the report.
+        when: Horizon of the heads for the title, such as ``now``.
     """
-    judged = sorted((h for h in heads if h["auroc"] is not None), key=lambda h: -h["auroc"])
-    if not judged:
-        return ""
-    rows = []
-    for h in judged:
-        unclear = h["conclusion"] == "INCONCLUSIVE"
-        said = f"{h['auroc']:.3f}  {'inconclusive' if unclear else h['tier']}"
-        rows.append((h["key"], h["auroc"], h["auroc_ci"], GREY if unclear else COLOURS[h["tier"]], said))
-    least = min([0.4, *(r[2][0] for r in rows if r[2])])
-    lines = [(0.5, "chance"), (LIMITED_BELOW, ""), (STRONG_ABOVE, "strong")]
-    return forest(f"AUROC {of}, with 95 % intervals (bootstrap over patients)", rows, (least, 1.0), lines, "AUROC")
+    title = f"AUROC {when}, with 95 % intervals (bootstrap over patients)"
+    return auroc_forest(heads, title, colours=COLOURS, level_if_unclear=False)
 
 
 def now_and_ahead(rows: Sequence[Mapping[str, Any]], column: str) -> str:
-    """AUROC of a horizon against that of now: a dot a lab and direction."""
+    """Plot the AUROC at a horizon against the AUROC now, one dot for each lab and direction."""
     points = [
         (r["now"]["auroc"], r[column]["auroc"])
         for r in rows
@@ -51,7 +42,7 @@ def now_and_ahead(rows: Sequence[Mapping[str, Any]], column: str) -> str:
 
 
 def against_baseline(heads: Sequence[Mapping[str, Any]], name: str) -> str:
-    """AUROC of the network against a baseline's: a dot a head, filled where the interval of the difference is clear."""
+    """Plot the AUROC of the network against that of a baseline, one dot per head, coloured by the verdict."""
     by_verdict: dict[str, list[tuple[float, float]]] = {"better": [], "worse": [], "INCONCLUSIVE": []}
     for h in heads:
         found = h["against"][name]
@@ -63,8 +54,8 @@ def against_baseline(heads: Sequence[Mapping[str, Any]], name: str) -> str:
     plot = _square(f"against {name}", points, (f"AUROC of {name}", "AUROC of the network"), draw=False)
     plot.dots(by_verdict["INCONCLUSIVE"], GREY, 3.0, 0.7)
     plot.dots(by_verdict["worse"], ORANGE, 3.5).dots(by_verdict["better"], BLUE, 3.5)
-    said = f"better {len(by_verdict['better'])}, worse {len(by_verdict['worse'])}"
-    return plot.note(f"inconclusive {len(by_verdict['INCONCLUSIVE'])}").note(said, 1).svg()
+    counts = f"better {len(by_verdict['better'])}, worse {len(by_verdict['worse'])}"
+    return plot.note(f"inconclusive {len(by_verdict['INCONCLUSIVE'])}").note(counts, 1).svg()
 
 
 def _square(title: str, points: Sequence[tuple[float, float]], labels: tuple[str, str], *, draw: bool = True) -> Plot:
@@ -77,7 +68,7 @@ def _square(title: str, points: Sequence[tuple[float, float]], labels: tuple[str
 
 
 def ten_minutes(heads: Sequence[Mapping[str, Any]]) -> str:
-    """Difference of the AUROC of ten minutes and of one segment, with its interval, largest first; heads of now."""
+    """Draw the AUROC of ten minutes minus that of one segment with its interval, largest first, without horizons."""
     now = [h for h in heads if h["kind"] == "probability" and h["horizon_min"] is None]
     found = [h for h in now if h["difference"] and h["difference"]["value"] is not None]
     if not found:
@@ -90,7 +81,7 @@ def ten_minutes(heads: Sequence[Mapping[str, Any]]) -> str:
     ]  # fmt: skip
     reach = max(0.02, *(abs(x) for r in rows for x in (r[1], *(r[2] or ())))) * 1.05
     return forest(
-        "Ten minutes less one segment, now, 95 % intervals",
+        "Ten minutes minus one segment, now, 95 % intervals",
         rows,
         (-reach, reach),
         [(0.0, "same")],
@@ -99,10 +90,7 @@ def ten_minutes(heads: Sequence[Mapping[str, Any]]) -> str:
 
 
 def reliability(head: Head) -> str:
-    """Share of positives against the probability shown, in bins of equal mass."""
+    """Draw the reliability of an evaluated head, smaller than in a validation report."""
     c = head["calibration"]
-    points = [(p, y) for p, y, _ in c["curve"]]
-    most = min(1.0, max([0.2, *(max(p) for p in points)]) * 1.08)
-    plot = Plot(head["key"], (0, most), (0, most), ("probability shown", "share of positives"), (210, 200))
-    plot.line([(0, 0), (most, most)], GREY, dash=True, width=1).line(points, width=1).dots(points, BLUE, 3.0)
+    plot = reliability_plot(head, (210, 200), 3.0)
     return plot.note(f"ECE {number(c['ece'])}, by chance {number(c['ece_chance'])}").svg()

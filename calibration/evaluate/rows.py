@@ -1,4 +1,4 @@
-"""Segments, labels and a teacher's outputs side by side, with the teacher's heads matched to those of the data."""
+"""Labels of segments and outputs of a teacher, with the heads of the teacher matched to those of the data."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class Matched:
-    """Which outputs of a teacher belong to which heads of the data.
+    """The outputs of a teacher matched to the heads of the data.
 
     Attributes:
         pairs: Index of the output and index of the head, in the order of the data.
-        teacher_only: Keys of outputs that the data have no labels for, with the reason where there is one.
+        teacher_only: Keys of outputs without labels in the data, with the reason if it is known.
         data_only: Keys of heads that the teacher does not have.
     """
 
@@ -38,15 +38,15 @@ class Matched:
 
 
 def match_heads(teacher: Sequence[TeacherHead], data: PreparedDataset, name: str) -> Matched:
-    """Matches heads by key.
+    """Match heads by key.
 
     Args:
         teacher: Outputs of the teacher.
         data: The prepared data set.
-        name: Of the teacher, for the message.
+        name: Name of the teacher for the message.
 
     Raises:
-        InputError: None is in common, or two of one key are not the same thing.
+        InputError: There is no common head, or two heads with the same key have different meanings.
     """
     outputs = {h.key: i for i, h in enumerate(teacher)}
     pairs = []
@@ -58,7 +58,7 @@ def match_heads(teacher: Sequence[TeacherHead], data: PreparedDataset, name: str
     ours = {h.key for h in data.heads}
     if not pairs:
         raise InputError(
-            f"{name} and {data.folder} have no head in common: the teacher has {_some(list(outputs))}; "
+            f"{name} and {data.folder} have no common head: the teacher has {_some(list(outputs))}; "
             f"the data have {_some([h.key for h in data.heads])}",
             "prepare the data with the teacher's label file",
         )
@@ -78,7 +78,7 @@ def _check_same(output: TeacherHead, head: PreparedHead, name: str) -> None:
     for what, (theirs, ours) in pairs.items():
         if theirs != ours:
             raise InputError(
-                f"the head {head.key} is not the same in {name} and in the data: {what} {theirs} and {ours}",
+                f"the head {head.key} differs between {name} and the data: {what} {theirs} and {ours}",
                 "prepare the data with the teacher's label file",
             )
 
@@ -89,14 +89,14 @@ def _some(keys: Sequence[str], most: int = 8) -> str:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """What is known of the segments of a part, in the order of its shards.
+    """Labels of the segments of a part, in the order of its shards.
 
     Attributes:
-        heads: Those that are judged.
-        truth: 0 or 1, or the value in its unit; NaN where nobody knows; ``(n, heads)``.
-        patient: Number of each one's patient, ``(n,)``.
-        visit: Visit of each, ``(n,)``.
-        start_s: Begin of each, ``(n,)``.
+        heads: The judged heads.
+        truth: 0 or 1, or the value in its unit, ``(n, heads)``; NaN if unknown.
+        patient: Number of the patient of each segment, ``(n,)``.
+        visit: Visit of each segment, ``(n,)``.
+        start_s: Start of each segment, seconds since 1970, ``(n,)``.
     """
 
     heads: tuple[PreparedHead, ...]
@@ -107,12 +107,12 @@ class Rows:
 
 
 def read_rows(data: PreparedDataset, part: Part, columns: Sequence[int]) -> Rows:
-    """The labels of a part.
+    """Read the labels of a part.
 
     Args:
         data: The prepared data set.
-        part: Of it.
-        columns: Heads that are judged, indices into ``data.heads``.
+        part: Part of the data set.
+        columns: Indices of the judged heads in ``data.heads``.
 
     Raises:
         InputError: A shard is damaged.
@@ -133,14 +133,14 @@ def read_rows(data: PreparedDataset, part: Part, columns: Sequence[int]) -> Rows
 
 
 def _truth(targets: F32, values: F32, heads: Sequence[PreparedHead]) -> F32:
-    """Targets with the values in their own units."""
+    """Return the targets with values in their own units."""
     out = targets.copy()
     out[:, [j for j, h in enumerate(heads) if h.kind == "value"]] = values
     return out
 
 
 def shown(teacher: OpenTeacher, outputs: F32, matched: Matched) -> F32:
-    """The outputs of the matched heads as calibrated logits or values, ``(n, heads)``."""
+    """Return the outputs of the matched heads as calibrated logits or values, ``(n, heads)``."""
     chosen = [i for i, _ in matched.pairs]
     slope = np.array([teacher.heads[i].slope for i in chosen], dtype=np.float32)
     offset = np.array([teacher.heads[i].offset for i in chosen], dtype=np.float32)
@@ -148,6 +148,6 @@ def shown(teacher: OpenTeacher, outputs: F32, matched: Matched) -> F32:
 
 
 def probabilities(teacher: OpenTeacher, output: int, logits: F64) -> F64:
-    """Probabilities that an output shows, by its sigmoid or its isotonic curve, ``(n,)``."""
+    """Return the probabilities of an output, by its sigmoid or its isotonic curve, ``(n,)``."""
     knots = teacher.knots[output]
     return sigmoid(logits) if knots is None else np.asarray(np.interp(logits, *knots), dtype=np.float64)

@@ -1,8 +1,8 @@
-"""``anyecg evaluate``: a teacher over the prepared segments of patients whom it has not met, and what it is worth.
+"""``anyecg evaluate``: run a teacher on the prepared segments of held-out patients and judge it.
 
-What it shares with ``anyecg validate`` it takes from there: the bootstrap over patients, the rankings, the tiers, the
-comparison with a reference. What is judged here is the network and single segments; ``validate`` judges a bundle as a
-device runs it.
+The bootstrap over patients, the rankings, the evidence levels and the comparison with a reference are those of
+``anyecg validate``. This command judges the network on single segments; ``validate`` judges a bundle as a device runs
+it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from calibration.evaluate.aggregate import aggregate
 from calibration.evaluate.compare import against, tally, with_reference
 from calibration.evaluate.heads import LEVELS, Draws, judge_heads
+from calibration.evaluate.records import HeadRecord
 from calibration.evaluate.rows import Matched, Rows, match_heads, probabilities, read_rows, shown
 from calibration.evaluate.score import Workers, score_part
 from calibration.evaluate.summary import side_by_side, summary_lines, tiers
@@ -35,29 +36,29 @@ from firmware_bridge.errors import InputError, MissingExtraError
 SCHEMA = "anyecg.evaluate/1"
 WORK = "work"
 PACKAGES = ("anyecg-edge", "numpy", "scipy", "scikit-learn", "tensorflow", "ai-edge-litert")
-"""Whose versions the numbers may depend on."""
+"""Packages whose versions may change the numbers."""
 
 F32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class EvaluateOptions:
-    """What to evaluate, and how.
+    """Options of an evaluation.
 
     Attributes:
-        teacher: Folder, checkpoint, Keras file or foundation bundle.
-        data: Prepared data set.
-        out: Where report and shards of scores go.
+        teacher: Folder of ``anyecg finetune``, checkpoint, Keras file or foundation bundle.
+        data: Folder of the prepared data set.
+        out: Folder of the report and of intermediate scores.
         split: Part of the data.
-        how: What the teacher may not say of itself.
-        reference: Another teacher to compare with, ``None`` for none.
-        margin: Loss of AUROC against the reference that is of no matter; ``None`` for the one of ``validate.toml``.
-        seed: Of everything that is drawn.
-        resamples: Replicates of the bootstrap.
-        workers: Who scores.
+        how: Properties that the files of the teacher may not state.
+        reference: Another teacher to compare with; ``None`` for no comparison.
+        margin: Non-inferiority margin, AUROC; ``None`` for the one in ``validate.toml``.
+        seed: Seed of all random draws.
+        resamples: Number of bootstrap replicates.
+        workers: Processes or cluster that compute the scores.
         baselines: Train and judge the baselines.
-        baseline_segments: Segments that these are trained on at most; ``None`` for their own default.
-        command: As it was typed, for the report.
+        baseline_segments: Maximum number of training segments of the baselines; ``None`` for their default.
+        command: Command line for the report.
     """
 
     teacher: Path
@@ -76,21 +77,26 @@ class EvaluateOptions:
 
 
 def evaluate(options: EvaluateOptions, progress: TextIO | None) -> dict[str, Any]:
-    """Everything that the report says, as JSON-able values.
+    """Evaluate a teacher.
 
     Args:
-        options: What, and how.
+        options: Options of the evaluation.
         progress: Stream for the progress lines, or ``None``.
+
+    Returns:
+        The report, as JSON-able values.
 
     Raises:
         InputError: Teacher or data cannot be used; the message says which and why.
-        UsageError: Nothing says what the teacher's outputs mean.
-        OutputError: The shards of scores cannot be written.
+        UsageError: No file describes the outputs of the teacher.
+        OutputError: The scores cannot be written.
     """
     data = PreparedDataset(options.data)
     if not data.size(options.split):
         others = ", ".join(f"{part} {n}" for part, n in data.manifest["segments"].items())
-        raise InputError(f"the part '{options.split}' of {options.data} has no segment", f"its parts: {others}")
+        raise InputError(
+            f"the part '{options.split}' of {options.data} has no segment", f"choose a part with segments: {others}"
+        )
     met = prepared_hashes(data, options.split)
     ours = _opened(options.teacher, options.how, data, met)
     theirs = None if options.reference is None else _opened(options.reference, TeacherOptions(), data, met)
@@ -99,13 +105,14 @@ def evaluate(options: EvaluateOptions, progress: TextIO | None) -> dict[str, Any
     logits = _scored(options, data, ours, rows, progress)
     draws = Draws(options.seed, options.resamples)
     heads = _heads(ours, rows, logits, draws)
+    levels = tiers(heads)
     remarks = [*ours.remarks, *(theirs.remarks if theirs else ())]
     report: dict[str, Any] = {
         "schema": SCHEMA,
         "notice": NOTICE,
         "header": header(options, data, ours, rows, remarks),
         "heads": heads,
-        "tiers": tiers(heads),
+        "tiers": levels,
         "monitoring": side_by_side(heads),
         "aggregate": aggregate(rows, logits, draws),
         "baselines": _baselines(options, data, rows, logits, columns, draws, progress) if options.baselines else None,
@@ -115,13 +122,13 @@ def evaluate(options: EvaluateOptions, progress: TextIO | None) -> dict[str, Any
         margin = load_limits()["noninferiority"]["auroc_margin"] if options.margin is None else options.margin
         found = with_reference(rows, logits, _scored(options, data, theirs, rows, progress), margin, draws)
         report["reference"] = {**_teacher(theirs.teacher), "margin": margin, "heads": found}
-    report["summary"] = summary_lines(report)
+    report["summary"] = summary_lines(levels)
     return report
 
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """A teacher whose heads were matched and whose patients are others."""
+    """A teacher with matched heads that was not trained on the judged patients."""
 
     teacher: OpenTeacher
     matched: Matched
@@ -136,7 +143,7 @@ def _opened(path: Path, how: TeacherOptions, data: PreparedDataset, met: frozens
 def _scored(
     options: EvaluateOptions, data: PreparedDataset, opened: _Opened, rows: Rows, progress: TextIO | None
 ) -> F32:
-    """Logits and values of the judged heads, NaN for those that this teacher does not have."""
+    """Return logits and values of the judged heads; NaN for heads that this teacher does not have."""
     scores = score_part(data, options.split, opened.teacher, options.out / WORK, options.workers, progress)
     found = shown(opened.teacher, scores, opened.matched)
     place = {data.heads[j].key: k for k, (_, j) in enumerate(opened.matched.pairs)}
@@ -149,47 +156,50 @@ def _scored(
     return out
 
 
-def _heads(opened: _Opened, rows: Rows, logits: F32, draws: Draws) -> list[dict[str, Any]]:
+def _heads(opened: _Opened, rows: Rows, logits: F32, draws: Draws) -> list[HeadRecord]:
     try:
         from threadpoolctl import threadpool_limits
     except ImportError as error:
         raise MissingExtraError("'anyecg evaluate'", "convert") from error
     outputs = [i for i, _ in opened.matched.pairs]
-    # A logistic regression on one variable is a moment's work, and threads that wait for each other are not.
+    # A logistic regression on one variable takes less time than the synchronisation of threads.
     with threadpool_limits(1):
         return judge_heads(rows, logits, lambda j, x: probabilities(opened.teacher, outputs[j], x), draws)
 
 
 def known_patients(teacher: OpenTeacher, ours: frozenset[bytes]) -> list[str]:
-    """What a teacher's list of its own patients says of those to be judged, one sentence each.
+    """Check the judged patients against the patients of a teacher.
 
     Args:
-        teacher: With its list.
-        ours: Hashes of those to be judged.
+        teacher: The teacher with the list of its patients.
+        ours: Hashes of the judged patients.
+
+    Returns:
+        Remarks for the report, one sentence each.
 
     Raises:
-        InputError: It has learnt from, or was chosen by, some of them.
+        InputError: Some judged patients were used to train or select the teacher.
     """
     if teacher.patients is None:
-        return [f"{teacher.name} does not say whose recordings it was made of, so overlap could not be checked"]
+        return [f"{teacher.name} does not list its patients, so overlap with them could not be checked"]
     for name, theirs in teacher.patients.items():
         both = len(ours & theirs)
         if both and name != "test":
             raise InputError(
-                f"{both} of {len(ours)} patients are in part '{name}' of those that {teacher.name} was made of",
-                "judge it on patients whom it has not met",
+                f"{both} of {len(ours)} patients are in the part '{name}' of the patients of {teacher.name}",
+                "judge it on held-out patients",
             )
     again = len(ours & teacher.patients.get("test", frozenset()))
-    said = [f"{again} of {len(ours)} patients judged {teacher.name} before, when it was made"] if again else []
+    said = [f"{again} of {len(ours)} patients were already test patients when {teacher.name} was made"] if again else []
     if not names_training(teacher.patients):
-        said.append(f"{teacher.name} does not say who trained it, so overlap with these could not be checked")
+        said.append(f"{teacher.name} does not list its training patients, so overlap with them could not be checked")
     return said
 
 
 def header(
     options: EvaluateOptions, data: PreparedDataset, opened: _Opened, rows: Rows, remarks: list[str]
 ) -> dict[str, Any]:
-    """What was judged on what, with hashes, versions and counts."""
+    """Return the header of the report: teacher and data with hashes, versions and counts."""
     return {
         "teacher": _teacher(opened.teacher),
         "data": {
@@ -227,8 +237,8 @@ def _baselines(
     from calibration.baselines.run import BaselinePlan, fit_baselines
 
     default = BaselinePlan()
-    most = options.baseline_segments or default.max_segments
-    plan = BaselinePlan(max_segments=most, seed=options.seed, jobs=options.workers.jobs)
+    segments = options.baseline_segments or default.max_segments
+    plan = BaselinePlan(max_segments=segments, seed=options.seed, jobs=options.workers.jobs)
     found = fit_baselines(data, options.split, plan, options.out / WORK / "baselines", progress, columns)
     others = {name: _in_units(f.scores, columns, rows) for name, f in found.items()}
     heads = against(rows, logits, others, draws)
@@ -249,7 +259,7 @@ def _baselines(
 
 
 def _in_units(scores: F32, columns: list[int], rows: Rows) -> F32:
-    """Scores of the judged heads with values in their units."""
+    """Return the scores of the judged heads with values in their units."""
     out = np.array(scores[:, columns], dtype=np.float32)
     for j, head in enumerate(rows.heads):
         if head.kind == "value":

@@ -1,7 +1,7 @@
-"""A teacher over every segment of a part: in shards on disk, by several processes or a cluster, resumed after a kill.
+"""Run a teacher on every segment of a part, in shards on disk, with several processes or a cluster.
 
-A shard of scores belongs to a shard of the data. Its bytes depend on the teacher and the segments alone, so whoever
-makes it again, anywhere, makes the same.
+Each shard of scores belongs to a shard of the data. Its bytes depend only on the teacher and the segments, so any
+machine produces the same shard, and an interrupted run resumes with the missing shards.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import json
 import multiprocessing
 import signal
 import threading
-import uuid
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -29,31 +28,32 @@ from convert.compute.schedule import run_jobs
 from convert.datasets.mcmed import Part
 from convert.datasets.prepared import SHARDS, PreparedDataset
 from convert.datasets.shards import read_shard
+from edge.process.files import write_atomically
 from firmware_bridge.errors import InputError, OutputError
 
 DIGEST = 32
 """Bytes of a SHA-256."""
 
 WORTHWHILE = 500
-"""Segments a process from which one is started for them: each takes seconds to start."""
+"""Minimum number of segments per process; starting a process takes seconds."""
 
-FREE_DISK = "free some space or name another --out: what is done is kept"
+FREE_DISK = "free some space or choose another --out; finished work is kept"
 
 F32 = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreJob:
-    """One shard of segments to score; travels to any process that sees the same files.
+    """One shard of segments to score; a process on any machine with the same files can run it.
 
     Attributes:
         data: Folder of the prepared data set.
-        key: Of the data set.
-        name: Of the shard.
-        sha256: Of its two files, as the manifest has them.
-        segments: How many it holds.
+        key: Key of the data set.
+        name: Name of the shard.
+        sha256: Suffix and SHA-256 of its two files, from the manifest.
+        segments: Number of its segments.
         out: File of the scores.
-        spec: The teacher.
+        spec: Model of the teacher.
     """
 
     data: Path
@@ -67,11 +67,11 @@ class ScoreJob:
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """Who scores.
+    """Processes or cluster that compute the scores.
 
     Attributes:
-        jobs: Processes of this machine.
-        scheduler: ``none``, or who else, as :mod:`convert.compute.schedule` takes it; then ``jobs`` is not looked at.
+        jobs: Number of processes on this machine.
+        scheduler: ``none``, or a scheduler of :mod:`convert.compute.schedule`, which ignores ``jobs``.
     """
 
     jobs: int = 1
@@ -81,18 +81,18 @@ class Workers:
 def score_part(
     data: PreparedDataset, part: Part, teacher: OpenTeacher, work: Path, workers: Workers, progress: TextIO | None
 ) -> F32:
-    """Scores what is not yet on disk, then reads everything.
+    """Score the shards that are not yet on disk, then read all scores.
 
     Args:
         data: The prepared data set.
-        part: Of it.
-        teacher: Scores it.
+        part: Part of the data set.
+        teacher: The teacher.
         work: Folder of the shards of scores.
-        workers: Who scores.
+        workers: Processes or cluster that compute the scores.
         progress: Stream for the progress line, or ``None``.
 
     Returns:
-        ``(segments, outputs)`` in the order of :meth:`convert.datasets.prepared.PreparedDataset.shards`.
+        Scores, ``(segments, outputs)``, in the order of :meth:`convert.datasets.prepared.PreparedDataset.shards`.
 
     Raises:
         InputError: A shard of the data is damaged; the message names it.
@@ -102,8 +102,8 @@ def score_part(
     try:
         for folder in {job.out.parent for job in jobs}:
             folder.mkdir(parents=True, exist_ok=True)
-            for rest in folder.glob("*.part"):
-                rest.unlink(missing_ok=True)
+            for partial in folder.glob("*.part"):
+                partial.unlink(missing_ok=True)
     except OSError as error:
         raise OutputError(f"cannot use {work}: {error.strerror or error}", FREE_DISK) from error
     todo = [job for job in jobs if _read(job) is None]
@@ -120,8 +120,8 @@ def score_part(
 def _jobs(data: PreparedDataset, part: Part, teacher: OpenTeacher, work: Path) -> list[ScoreJob]:
     entries = [s for s in data.manifest["shards"] if s["part"] == part and s["segments"]]
     key = str(data.manifest["key"])
-    told = [teacher.identity, key, part]
-    folder = work / f"scores-{hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]}"
+    inputs = [teacher.identity, key, part]
+    folder = work / f"scores-{hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:16]}"
     spec = teacher.spec(work)
     return [
         ScoreJob(
@@ -146,17 +146,17 @@ def _made(jobs: Sequence[ScoreJob], workers: Workers) -> Generator[int, None, No
         yield from map(make_scores, jobs)
     else:
         context = multiprocessing.get_context("spawn")
-        # Ctrl-C reaches every process of the terminal; only this one shall answer it.
+        # Ctrl-C reaches every process of the terminal; only the parent handles it.
         with context.Pool(processes, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
             yield from pool.imap_unordered(make_scores, jobs)
 
 
 _mine = threading.local()
-"""The scorer of this thread: an interpreter serves one at a time."""
+"""Scorer of this thread; an interpreter is not thread-safe."""
 
 
 def make_scores(job: ScoreJob) -> int:
-    """Scores a shard and writes the result; gives the number of its segments.
+    """Score a shard, write the result and return the number of its segments.
 
     Raises:
         InputError: The shard of the data or the teacher's model is damaged.
@@ -172,22 +172,15 @@ def make_scores(job: ScoreJob) -> int:
     buffer = io.BytesIO()
     np.save(buffer, kept[1].score(shard.segments(slice(None))), allow_pickle=False)
     data = buffer.getvalue()
-    partial = job.out.with_suffix(f".{uuid.uuid4().hex}.part")
-    try:
-        with partial.open("wb") as file:
-            file.write(_digest(job, data) + data)
-        partial.replace(job.out)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise OutputError(f"cannot write {job.out}: {error.strerror or error}", FREE_DISK) from error
+    write_atomically(job.out, _digest(job, data) + data, advice=FREE_DISK, unique=True)
     return job.segments
 
 
 def check_shard(folder: Path, name: str, key: str, sha256: dict[str, str]) -> None:
-    """Compares both files of a shard of the data with the manifest.
+    """Compare both files of a shard of the data with the manifest.
 
     Raises:
-        InputError: It is missing or altered.
+        InputError: The shard is missing or altered.
     """
     content = read_shard(folder / SHARDS, name, key)
     if content is None or content["sha256"] != sha256:
@@ -195,17 +188,17 @@ def check_shard(folder: Path, name: str, key: str, sha256: dict[str, str]) -> No
 
 
 def damaged(folder: Path, name: str) -> InputError:
-    """What is said of a shard that is not what the manifest says."""
-    return InputError(f"the shard {name} of {folder} is damaged", "start 'anyecg prepare' again: it makes it anew")
+    """Return the error for a shard that differs from the manifest."""
+    return InputError(f"the shard {name} of {folder} is damaged", "run 'anyecg prepare' again to rebuild it")
 
 
 def _digest(job: ScoreJob, data: bytes) -> bytes:
-    # Bound to the segments: data that were prepared anew under the same key are scored anew.
+    # The hashes of the segments are included, so that data prepared again under the same key are scored again.
     return hashlib.sha256(json.dumps(job.sha256).encode() + data).digest()
 
 
 def _read(job: ScoreJob) -> F32 | None:
-    """A shard of scores; ``None`` where it is missing or damaged, so that it is made (again)."""
+    """Read a shard of scores; ``None`` if it is missing or damaged and must be computed."""
     try:
         raw = job.out.read_bytes()
     except FileNotFoundError:
@@ -224,5 +217,5 @@ def _read(job: ScoreJob) -> F32 | None:
 def _found(job: ScoreJob) -> F32:
     found = _read(job)
     if found is None:
-        raise InputError(f"{job.out} was altered while it was in use", "start again")
+        raise InputError(f"{job.out} changed while it was in use", "run the command again")
     return found

@@ -1,4 +1,4 @@
-"""Runs a teacher's LiteRT model on prepared segments, in any process that sees the file of the model."""
+"""Run the LiteRT model of a teacher on prepared segments, in any process that can read the model file."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from firmware_bridge.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class ScorerSpec:
-    """A LiteRT model on disk; travels to any process that sees the same files.
+    """A LiteRT model on disk; a process on any machine with the same files can load it.
 
     Attributes:
-        model: The flatbuffer, its SHA-256 before it.
-        name: For people.
-        outputs: How many.
+        model: File with the SHA-256 of the flatbuffer, then the flatbuffer.
+        name: Name for messages.
+        outputs: Number of outputs.
         quantized: Input quantization of an int8 model; ``None`` for a float one.
     """
 
@@ -32,14 +32,14 @@ class ScorerSpec:
 
 
 def keep_model(path: Path, export: Callable[[], bytes]) -> Path:
-    """Makes the file of a model where it is missing or damaged: TensorFlow takes longer than reading it.
+    """Write the file of a model if it is missing or damaged; an intact file saves the export with TensorFlow.
 
     Args:
-        path: Of the file.
-        export: Makes the flatbuffer.
+        path: File of the model.
+        export: Function that creates the flatbuffer.
 
     Raises:
-        OutputError: It cannot be written.
+        OutputError: The file cannot be written.
     """
     if read_kept(path) is None:
         write_kept(path, export())
@@ -47,16 +47,16 @@ def keep_model(path: Path, export: Callable[[], bytes]) -> Path:
 
 
 class Scorer:
-    """Runs a teacher on prepared segments, one at a time.
+    """Run a teacher on prepared segments, one at a time.
 
-    Batches of eight take 9 % less time with the full teacher, none less with a small one, and give the same bits; they
-    are not worth a second shape at the end of each shard.
+    Batches of eight give the same bits and take 9 % less time with the full teacher, but no less with a small one. This
+    does not justify a second input shape for the end of each shard.
 
     Args:
-        spec: Which.
+        spec: The model.
 
     Raises:
-        InputError: The model is gone or does not load.
+        InputError: The model is missing or does not load.
     """
 
     def __init__(self, spec: ScorerSpec) -> None:
@@ -64,7 +64,7 @@ class Scorer:
 
         model = read_kept(spec.model)
         if model is None:
-            raise InputError(f"{spec.model} is gone or damaged", "start again: it is made anew")
+            raise InputError(f"{spec.model} is missing or damaged", "run the command again to rebuild it")
         try:
             with quiet_stderr():
                 self._interpreter = Interpreter(model_content=model, num_threads=1)
@@ -73,20 +73,20 @@ class Scorer:
             raise InputError(f"the teacher {spec.name} does not load: {str(error).splitlines()[0]}") from None
         self._spec = spec
         self._in = self._interpreter.get_input_details()[0]
-        # The logits come first; an exported checkpoint also shows its features.
+        # The logits are the first output; an exported checkpoint also has its features as an output.
         self._out = self._interpreter.get_output_details()[0]
         found = int(np.prod(self._out["shape"]))
         if found != spec.outputs:
-            raise InputError(f"the teacher {spec.name} has {found} outputs, {spec.outputs} are described")
+            raise InputError(f"the teacher {spec.name} has {found} outputs, but its description names {spec.outputs}")
 
     def score(self, segments: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What the teacher says of some segments.
+        """Run the teacher on segments.
 
         Args:
-            segments: z-scored, ``(n, 5000)``.
+            segments: z-scored segments at 500 Hz, ``(n, 5000)``.
 
         Returns:
-            ``(n, outputs)``: its outputs before any calibration.
+            Outputs before any calibration, ``(n, outputs)``.
 
         Raises:
             InputError: An output is not finite.
@@ -100,7 +100,9 @@ class Scorer:
             raw = self._interpreter.get_tensor(self._out["index"]).reshape(-1).astype(np.float32)
             out[i] = (raw - zero_point) * scale if scale else raw
         if not np.isfinite(out).all():
-            raise InputError(f"the teacher {self._spec.name} gives values that are not finite", "is it the right file?")
+            raise InputError(
+                f"the teacher {self._spec.name} gives values that are not finite", "check that it is the right file"
+            )
         return out
 
     def _quantized(self, segment: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""How many heads are strong, moderate and limited, as the paper counts; now and ahead side by side, by direction."""
+"""Summaries of the evaluation: counts of heads by evidence level, and estimation next to monitoring."""
 
 from __future__ import annotations
 
@@ -7,22 +7,20 @@ from typing import Any
 
 import numpy as np
 
+from calibration.evaluate.records import CountsRecord, HeadRecord, LevelsRecord, MonitoringRecord
 from calibration.validate.judge import rounded
 
 PAPER = {"source": "arXiv 2510.22301", "heads": 108, "strong": 33, "moderate": 59, "limited": 16}
-"""AnyECG-Lab: AUROC above 0.65, 0.55 to 0.65, and below, on MC-MED; its table by head is not published."""
+"""Counts of AnyECG-Lab on MC-MED: AUROC above 0.65, 0.55 to 0.65, and below. Its table by head is not published."""
 
-TIERS = ("strong", "moderate", "limited")
 DIRECTIONS = ("low", "high", "abnormal")
 
-Head = dict[str, Any]
 
-
-def tiers(heads: Sequence[Head]) -> dict[str, Any]:
-    """The paper's summary, over all heads, now and by horizon, by direction, and over labs.
+def tiers(heads: Sequence[HeadRecord]) -> LevelsRecord:
+    """Count evidence levels as in the paper: over all heads, by horizon, by direction and over labs.
 
     Args:
-        heads: As :func:`calibration.evaluate.heads.judge_heads` gives them.
+        heads: Heads from :func:`calibration.evaluate.heads.judge_heads`.
     """
     found = [h for h in heads if h["kind"] == "probability"]
     now = [h for h in found if h["horizon_min"] is None]
@@ -33,24 +31,26 @@ def tiers(heads: Sequence[Head]) -> dict[str, Any]:
     return {"groups": [g for g in groups if g["heads"]], "paper": PAPER}
 
 
-def count(name: str, heads: Sequence[Head]) -> dict[str, Any]:
-    """How many of some heads are in each tier."""
+def count(name: str, heads: Sequence[HeadRecord]) -> CountsRecord:
+    """Count the heads of a group at each evidence level."""
     judged = [h for h in heads if h["auroc"] is not None]
-    areas = [h["auroc"] for h in judged]
+    areas = [h["auroc"] for h in judged if h["auroc"] is not None]
     return {
         "group": name,
         "heads": len(heads),
         "judged": len(judged),
-        **{tier: sum(h["tier"] == tier for h in judged) for tier in TIERS},
+        "strong": sum(h["tier"] == "strong" for h in judged),
+        "moderate": sum(h["tier"] == "moderate" for h in judged),
+        "limited": sum(h["tier"] == "limited" for h in judged),
         "inconclusive": sum(h["conclusion"] == "INCONCLUSIVE" for h in judged),
         "auroc_mean": rounded(float(np.mean(areas))) if areas else None,
         "auroc_median": rounded(float(np.median(areas))) if areas else None,
     }
 
 
-def best_directions(heads: Iterable[Head]) -> list[Head]:
-    """Of each lab the head with the highest AUROC; the best of several looks better than it is."""
-    best: dict[str, Head] = {}
+def best_directions(heads: Iterable[HeadRecord]) -> list[HeadRecord]:
+    """Return the head with the highest AUROC of each lab; choosing the best of several is optimistic."""
+    best: dict[str, HeadRecord] = {}
     for h in heads:
         kept = best.get(h["lab"])
         if kept is None or (h["auroc"] or 0.0) > (kept["auroc"] or 0.0):
@@ -58,23 +58,28 @@ def best_directions(heads: Iterable[Head]) -> list[Head]:
     return list(best.values())
 
 
-def horizons(heads: Iterable[Head]) -> list[int]:
-    """The minutes ahead that occur."""
+def horizons(heads: Iterable[HeadRecord]) -> list[int]:
+    """Return the horizons that occur, minutes."""
     return sorted({h["horizon_min"] for h in heads if h["horizon_min"] is not None})
 
 
-def side_by_side(heads: Sequence[Head]) -> dict[str, Any]:
-    """Estimation and monitoring as in CardioLab (arXiv 2411.14886): a row a lab and direction, a column a horizon.
+def side_by_side(heads: Sequence[HeadRecord]) -> MonitoringRecord:
+    """Tabulate estimation and monitoring as in CardioLab (arXiv 2411.14886): a row per lab and direction.
 
-    A cell holds AUROC, interval, rows and positives; ``None`` where there is no such head.
+    There is one column per horizon. A cell holds AUROC, interval, rows and positives; ``None`` if the head is missing.
     """
     found = [h for h in heads if h["kind"] == "probability"]
     ahead = horizons(found)
     rows: dict[tuple[str, str], dict[str, Any]] = {}
     for h in found:
-        row = rows.setdefault((h["lab"], h["direction"]), dict.fromkeys(_columns(ahead)))
+        row = rows.setdefault((h["lab"], h["direction"] or ""), dict.fromkeys(_columns(ahead)))
         row["now" if h["horizon_min"] is None else str(h["horizon_min"])] = {
-            name: h[name] for name in ("auroc", "auroc_ci", "n", "positives", "tier", "conclusion")
+            "auroc": h["auroc"],
+            "auroc_ci": h["auroc_ci"],
+            "n": h["n"],
+            "positives": h["positives"],
+            "tier": h["tier"],
+            "conclusion": h["conclusion"],
         }
     order = sorted(rows, key=lambda k: (-_best(rows[k]), k))
     return {
@@ -92,9 +97,9 @@ def _best(row: dict[str, Any]) -> float:
     return float((now and now["auroc"]) or 0.0)
 
 
-def summary_lines(report: dict[str, Any]) -> list[str]:
-    """What the evaluation comes to, in sentences."""
-    groups = {g["group"]: g for g in report["tiers"]["groups"]}
+def summary_lines(levels: LevelsRecord) -> list[str]:
+    """Return the summary of the evaluation, one sentence per line."""
+    groups = {g["group"]: g for g in levels["groups"]}
     lines = []
     for name in ("all heads", "labs, best direction, now"):
         g = groups.get(name)

@@ -1,8 +1,8 @@
-"""The teacher that is evaluated: what ``anyecg finetune`` wrote, a checkpoint, or a foundation bundle.
+"""The teacher to evaluate: the output of ``anyecg finetune``, a checkpoint, or a foundation bundle.
 
-A prepared segment has been through the front end already, so the network reads it as it is; an int8 bundle reads it in
-the steps of its own input. The network runs as one LiteRT model, which is kept in the work folder, so that every
-process and every worker of a cluster opens the same file.
+A prepared segment has already passed the front end, so a float network reads it unchanged; an int8 bundle quantizes it
+to its own input scale. The network runs as one LiteRT model in the work folder, so that every process and every worker
+of a cluster opens the same file.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from edge.process.files import sha256_of
 from firmware_bridge.errors import InputError, UsageError
 
 KERAS = "teacher.keras"
-"""Beside the checkpoint in the folder of ``anyecg finetune``."""
+"""File name of the Keras teacher in the folder of ``anyecg finetune``."""
 
 EXPORT = "float/3"
-"""Changes whenever the same checkpoint is exported differently, so that scores of two exports are never mixed."""
+"""Version of the export, part of the identity of scores, so that scores of different exports are never mixed."""
 
 Knots = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 @dataclass(frozen=True, slots=True)
 class TeacherOptions:
-    """What a teacher may not say of itself.
+    """Properties of a teacher that its files may not state.
 
     Attributes:
-        outputs: File that names its outputs; ``None`` for ``outputs.json`` beside it.
-        stride: Of each stage's first block; ``None`` for what the checkpoint says, else 2.
-        use_bn: Trained with batch normalisation; ``None`` for what the checkpoint says, else not.
+        outputs: File that describes its outputs; ``None`` for ``outputs.json`` in the same folder.
+        stride: Stride of the first block of each stage; ``None`` for that of the checkpoint, or else 2.
+        use_bn: Whether it has batch normalisation; ``None`` for that of the checkpoint, or else false.
     """
 
     outputs: Path | None = None
@@ -49,18 +49,18 @@ class TeacherOptions:
 
 @dataclass(frozen=True, slots=True)
 class OpenTeacher:
-    """A teacher that was read; it is exported when it is first to score.
+    """A teacher that has been read; it is exported before its first scores.
 
     Attributes:
-        name: For people.
+        name: Name for messages and the report.
         kind: ``checkpoint``, ``keras`` or ``bundle``.
-        sha256: Of the checkpoint or of the bundle's manifest.
-        identity: Of its scores: those of one identity are never mixed with those of another.
-        heads: Its outputs.
-        knots: Of a bundle's isotonic curves, ``None`` for a head without.
-        export: Gives its LiteRT model, which may take TensorFlow and a minute.
+        sha256: SHA-256 of the checkpoint or of the manifest of the bundle.
+        identity: Hash of everything that its scores depend on, so that scores of two teachers are never mixed.
+        heads: Description of its outputs.
+        knots: Knots of the isotonic curve of each head; ``None`` for a head without one.
+        export: Function that returns its LiteRT model; it may load TensorFlow and take a minute.
         quantized: Input quantization of an int8 model; ``None`` for a float one.
-        patients: Whom it has met, by part; ``None`` where it does not say.
+        patients: Hashes of its own patients by part; ``None`` if it does not list them.
     """
 
     name: str
@@ -74,10 +74,10 @@ class OpenTeacher:
     patients: dict[str, frozenset[bytes]] | None
 
     def spec(self, work: Path) -> ScorerSpec:
-        """How to run it, with its model in the work folder.
+        """Return the specification of its model, after writing the model into the work folder.
 
         Raises:
-            InputError: It has several leads, or is another network than it says.
+            InputError: The network reads several leads, or does not match its description.
             OutputError: The model cannot be written.
         """
         model = keep_model(work.absolute() / f"teacher-{self.identity[:16]}.tflite", self.export)
@@ -85,16 +85,16 @@ class OpenTeacher:
 
 
 def open_teacher(path: Path, options: TeacherOptions) -> OpenTeacher:
-    """Opens a teacher.
+    """Open a teacher.
 
     Args:
         path: Folder of ``anyecg finetune``, checkpoint (``.pth``), Keras file (``.keras``) or foundation bundle.
-        options: What it may not say of itself.
+        options: Properties that its files may not state.
 
     Raises:
-        InputError: There is none, or its outputs do not match their description.
-        UsageError: Nothing says what its outputs mean.
-        BundleError: It is a damaged bundle.
+        InputError: The teacher is missing, or its outputs do not match their description.
+        UsageError: No file describes its outputs.
+        BundleError: The bundle is damaged.
     """
     if path.suffix == ".zip" or (path / "manifest.json").is_file():
         return _bundle(path, options)
@@ -103,7 +103,7 @@ def open_teacher(path: Path, options: TeacherOptions) -> OpenTeacher:
         if found is None:
             raise InputError(
                 f"no teacher in {path}: neither {CHECKPOINT} nor {KERAS} nor a bundle's manifest.json",
-                "'anyecg finetune' writes it when it is done; start that again where it was interrupted",
+                "'anyecg finetune' writes it at its end; rerun that command to resume it",
             )
         path = found
     if not path.is_file():
@@ -129,12 +129,12 @@ def _checkpoint(path: Path, outputs: Path, options: TeacherOptions) -> OpenTeach
 
 def _keras(path: Path, outputs: Path, options: TeacherOptions) -> OpenTeacher:
     if options.stride is not None or options.use_bn is not None:
-        raise UsageError("--stride and --bn belong to a checkpoint", f"{path.name} says them itself")
+        raise UsageError("--stride and --bn apply only to a checkpoint", f"leave them out: {path.name} states both")
     digest = sha256_of(path)
     heads = heads_of_file(outputs)
 
     def export() -> bytes:
-        # Only here: it loads TensorFlow, which a run that goes on does not need.
+        # Imported here, because it loads TensorFlow, which a resumed run does not need.
         from convert.checkpoint.keras_file import read_keras_teacher
 
         checkpoint = read_keras_teacher(path)
@@ -153,7 +153,7 @@ def _opened(
     export: Callable[[], bytes],
 ) -> OpenTeacher:
     name = path.parent.name if path.name in (CHECKPOINT, KERAS) else path.stem
-    met = path.with_name(PATIENTS)
+    patients = path.with_name(PATIENTS)
     return OpenTeacher(
         name=name or path.stem,
         kind=kind,
@@ -163,7 +163,7 @@ def _opened(
         knots=tuple(None for _ in heads),
         export=export,
         quantized=None,
-        patients=read_patients_file(met) if met.is_file() else None,
+        patients=read_patients_file(patients) if patients.is_file() else None,
     )
 
 
@@ -171,13 +171,15 @@ def _bundle(path: Path, options: TeacherOptions) -> OpenTeacher:
     from edge.bundle.reader import load_bundle
 
     if options != TeacherOptions():
-        raise UsageError("--outputs, --stride and --bn belong to a checkpoint", "a bundle says it itself")
+        raise UsageError(
+            "--outputs, --stride and --bn apply only to a checkpoint", "leave them out: a bundle states all three"
+        )
     bundle = load_bundle(path)
     m = bundle.manifest
     if m.front_end.name != "ecgfounder/1":
         raise InputError(
             f"{path} is a bundle of the {m.tier} tier",
-            "prepared segments have the front end ecgfounder/1; judge it with 'anyecg validate'",
+            "prepared segments need the front end ecgfounder/1; judge this bundle with 'anyecg validate'",
         )
     heads = heads_of_bundle(bundle)
     return OpenTeacher(
@@ -197,8 +199,8 @@ def _as_many(heads: Sequence[TeacherHead], outputs: Path, checkpoint: Checkpoint
     dense = checkpoint.tensors.get("dense.weight")
     if dense is not None and len(dense) != len(heads):
         raise InputError(
-            f"{outputs} names {len(heads)} outputs, dense of {checkpoint.path} has {len(dense)}",
-            "one entry a row of dense, in its order",
+            f"{outputs} names {len(heads)} outputs, but the last layer of {checkpoint.path} has {len(dense)}",
+            "give one entry for each row of 'dense.weight', in the same order",
         )
 
 
@@ -211,5 +213,5 @@ def _exported(checkpoint: Checkpoint, stride: int, use_bn: bool) -> bytes:
 
     net = net1d_from_tensors(checkpoint, stride=stride, use_bn=use_bn)
     if net.spec.in_channels != 1:
-        raise InputError(f"{checkpoint.path} reads {net.spec.in_channels} leads", "prepared segments have one")
+        raise InputError(f"{checkpoint.path} reads {net.spec.in_channels} leads", "use a network for one lead")
     return float_model(net.with_length(WINDOW_SAMPLES))

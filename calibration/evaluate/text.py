@@ -1,39 +1,47 @@
-"""The evaluation as tables on a terminal."""
+"""The evaluation report as tables for a terminal."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from calibration.report.text import aligned, number, signed, span
+from calibration.report.text import aligned, judged_on, number, result_cells, signed, verdict_cell
 
-HEADINGS = ("head", "result", "95 % interval", "n", "patients", "positive", "prevalence", "AUPRC", "tier", "verdict")
+HEADINGS = (
+    "head",
+    "result",
+    "95 % interval",
+    "n",
+    "patients",
+    "positive",
+    "prevalence",
+    "AUPRC",
+    "evidence",
+    "verdict",
+)
 TIER_HEADINGS = ("heads", "judged", "strong", "moderate", "limited", "INCONCLUSIVE", "mean AUROC")
-SIMULATED = "These patients are simulated: the numbers say nothing about people, and not how the paper's would compare."
+SIMULATED = "These patients are simulated: the numbers do not apply to people and cannot be compared with the paper."
 
 
 def title(report: Mapping[str, Any]) -> str:
-    """What was judged on what."""
+    """Return the title of an evaluation report."""
     h = report["header"]
-    return f"{h['teacher']['name']} on {h['data']['name']}, part '{h['data']['part']}'"
+    return judged_on(h["teacher"]["name"], h["data"]["name"], h["data"]["part"])
 
 
 def head_cells(head: Mapping[str, Any]) -> list[str]:
-    """One head as cells under :data:`HEADINGS`."""
-    verdict = head["conclusion"] if head["conclusion"] in ("INCONCLUSIVE", "NOT JUDGED") else ""
-    counts = [str(head["n"]), str(head["patients"])]
+    """Return one head as cells under :data:`HEADINGS`."""
+    start = [head["key"], *result_cells(head), str(head["n"]), str(head["patients"])]
     if head["kind"] == "value":
-        mae = (head["values"] or {}).get("mae") or {"value": None, "ci": None}
-        return [head["key"], f"MAE {number(mae['value'])}", span(mae["ci"]), *counts, "-", "-", "-", "-", ""]
+        return [*start, "-", "-", "-", "-", ""]
     return [
-        head["key"], number(head["auroc"]), span(head["auroc_ci"]), *counts, str(head["positive_patients"]),
-        "-" if head["prevalence"] is None else f"{head['prevalence']:.1%}", number(head["auprc"]), head["tier"] or "-",
-        verdict,
+        *start, str(head["positive_patients"]), "-" if head["prevalence"] is None else f"{head['prevalence']:.1%}",
+        number(head["auprc"]), head["tier"] or "-", verdict_cell(head),
     ]  # fmt: skip
 
 
 def tier_rows(report: Mapping[str, Any]) -> list[list[str]]:
-    """The paper's summary as rows under :data:`TIER_HEADINGS`, the paper's own last."""
+    """Return the counts of heads as rows under :data:`TIER_HEADINGS`, those of the paper last."""
     names = ("judged", "strong", "moderate", "limited", "inconclusive")
     rows = [
         [f"{g['group']} ({g['heads']})", *[str(g[name]) for name in names], number(g["auroc_mean"])]
@@ -45,7 +53,7 @@ def tier_rows(report: Mapping[str, Any]) -> list[list[str]]:
 
 
 def monitoring_rows(report: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """Estimation and monitoring side by side: headings and rows."""
+    """Return headings and rows of the table of estimation and monitoring."""
     columns = report["monitoring"]["columns"]
     headings = ["lab", "direction", *[c if c == "now" else f"{c} min" for c in columns]]
     rows = [[r["lab"], r["direction"], *[_cell(r[c]) for c in columns]] for r in report["monitoring"]["rows"]]
@@ -60,7 +68,7 @@ def _cell(cell: Mapping[str, Any] | None) -> str:
 
 
 def tally_sentences(report: Mapping[str, Any]) -> list[str]:
-    """The network against the baselines, and ten minutes against ten seconds, in sentences."""
+    """Return sentences on the network against the baselines, and on ten minutes against ten seconds."""
     lines = []
     for kind, measure in (("probability", "AUROC"), ("value", "error")):
         for name, found in ((report["baselines"] or {}).get("summary") or {}).items():
@@ -85,7 +93,7 @@ def _median(found: Mapping[str, Any]) -> str:
 
 
 def text_report(report: Mapping[str, Any]) -> str:
-    """Everything that fits a terminal."""
+    """Return the report for a terminal."""
     h = report["header"]
     c = h["counts"]
     lines = [
@@ -112,13 +120,13 @@ def text_report(report: Mapping[str, Any]) -> str:
 
 
 def reference_sentences(report: Mapping[str, Any]) -> list[str]:
-    """The comparison with a reference in a sentence."""
+    """Return the comparison with a reference as one sentence."""
     r = report["reference"]
     if r is None:
         return []
     found = [h for h in r["heads"] if h["kind"] == "probability"]
     counts = _counted([h["verdict"] for h in found])
-    return [f"not inferior to {r['name']} by more than {r['margin']:g} of AUROC: {counts}"]
+    return [f"non-inferior to {r['name']} with a margin of {r['margin']:g} (AUROC): {counts}"]
 
 
 def _counted(words: Sequence[str]) -> str:

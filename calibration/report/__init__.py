@@ -1,4 +1,4 @@
-"""Reports that validation and evaluation share: HTML, text, plots."""
+"""Parts of reports that validation and evaluation share: HTML, text and plots."""
 
 from __future__ import annotations
 

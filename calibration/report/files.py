@@ -1,4 +1,4 @@
-"""The report as files: one HTML page that needs nothing beside it, and its JSON twin."""
+"""The validation report as files: one self-contained HTML page and the same report as JSON."""
 
 from __future__ import annotations
 
@@ -8,38 +8,18 @@ from typing import Any
 
 from calibration.report.page_html import html_page
 from convert.bundle.writer import to_json
-from firmware_bridge.errors import OutputError
+from edge.process.files import write_files
 
 
 def write_report(report: Mapping[str, Any], out: Path) -> list[Path]:
-    """Writes ``validation.html`` and ``validation.json``.
+    """Write ``validation.html`` and ``validation.json``.
 
     Raises:
-        OutputError: They cannot be written.
+        OutputError: The files cannot be written.
     """
-    return write_files(report_files(report), out)
-
-
-def write_files(files: Mapping[str, bytes], out: Path) -> list[Path]:
-    """Writes files into a folder, each whole or not at all.
-
-    Raises:
-        OutputError: They cannot be written.
-    """
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        for name, data in files.items():
-            partial = out / f".{name}.part"
-            try:
-                partial.write_bytes(data)
-                partial.replace(out / name)
-            finally:
-                partial.unlink(missing_ok=True)
-    except OSError as error:
-        raise OutputError(f"cannot write to {out}: {error.strerror or error}", "name another --out") from error
-    return [out / name for name in files]
+    return write_files(out, report_files(report), advice="choose another --out")
 
 
 def report_files(report: Mapping[str, Any]) -> dict[str, bytes]:
-    """The report by file name."""
+    """Return the files of the report by name."""
     return {"validation.html": html_page(report).encode(), "validation.json": to_json(report)}

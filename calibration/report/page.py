@@ -1,4 +1,4 @@
-"""What the pages of reports share: one file each, which needs nothing beside it."""
+"""Parts of HTML reports. Each report is one self-contained file."""
 
 from __future__ import annotations
 
@@ -21,23 +21,29 @@ code{font-size:.88em;overflow-wrap:anywhere}
 
 
 def page(title: str, parts: Sequence[str]) -> str:
-    """A whole page.
+    """Return a complete page.
 
     Args:
-        title: Of the window.
-        parts: HTML of the body.
+        title: Title of the browser window.
+        parts: Parts of the body, HTML.
     """
     head = f'<meta charset="utf-8"><title>{html.escape(title)}</title><style>{STYLE}</style>'
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(parts)}</body></html>\n'
 
 
 def escaped(text: object) -> str:
-    """Text for HTML."""
+    """Return a text escaped for HTML."""
     return html.escape(str(text))
 
 
+def facts_table(facts: Sequence[tuple[str, object]]) -> str:
+    """Return a table of names and values, the values in a fixed-width font."""
+    rows = "".join(f"<tr><td>{escaped(name)}<td><code>{escaped(value)}</code>" for name, value in facts)
+    return f"<table class=words>{rows}</table>"
+
+
 def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of texts."""
+    """Return a table of texts."""
     top = "".join(f"<th>{escaped(h)}" for h in headings)
     body = "".join("<tr>" + "".join(f"<td>{escaped(cell)}" for cell in row) for row in rows)
     return f"<table><tr>{top}{body}</table>"

@@ -1,4 +1,4 @@
-"""The plots of the report, from the numbers of its JSON twin."""
+"""Plots of the reports, from the numbers of the JSON report."""
 
 from __future__ import annotations
 
@@ -11,60 +11,92 @@ from convert.stats.evidence import LIMITED_BELOW, STRONG_ABOVE
 
 Head = Mapping[str, Any]
 
+COLOURS = {"strong": BLUE, "moderate": ORANGE, "limited": ORANGE}
+"""Colour of a head by its evidence level; the text at its right names the level, too."""
 
-def auroc_forest(heads: Sequence[Head]) -> str:
-    """AUROC of every head with its interval, best first."""
+
+def auroc_forest(
+    heads: Sequence[Head],
+    title: str = "AUROC with 95 % intervals (bootstrap over patients)",
+    *,
+    colours: Mapping[str, str] = COLOURS,
+    level_if_unclear: bool = True,
+) -> str:
+    """Draw the AUROC of every head with its interval, best first.
+
+    Args:
+        heads: Heads of the report.
+        title: Title of the plot.
+        colours: Colour by evidence level; inconclusive heads are grey.
+        level_if_unclear: Name the evidence level of an inconclusive head, too.
+    """
     judged = sorted((h for h in heads if h["auroc"] is not None), key=lambda h: -h["auroc"])
     if not judged:
         return ""
     rows = []
     for h in judged:
         unclear = h["conclusion"] == "INCONCLUSIVE"
-        colour = GREY if unclear else BLUE if h["tier"] == "strong" else ORANGE
-        said = h["tier"] + (", inconclusive" if unclear else "")
-        rows.append((h["key"], h["auroc"], h["auroc_ci"], colour, f"{h['auroc']:.3f}  {said}"))
-    least = min([0.4, *(r[2][0] for r in rows if r[2])])
+        words = [h["tier"]] if level_if_unclear or not unclear else []
+        label = ", ".join([*words, "inconclusive"] if unclear else words)
+        colour = GREY if unclear else colours[h["tier"]]
+        rows.append((h["key"], h["auroc"], h["auroc_ci"], colour, f"{h['auroc']:.3f}  {label}"))
+    low = min([0.4, *(r[2][0] for r in rows if r[2])])
     lines = [(0.5, "chance"), (LIMITED_BELOW, ""), (STRONG_ABOVE, "strong")]
-    return forest("AUROC with 95 % intervals (bootstrap over patients)", rows, (least, 1.0), lines, "AUROC")
+    return forest(title, rows, (low, 1.0), lines, "AUROC")
 
 
 def roc(head: Head) -> str:
-    """The ROC curve with the point where the device decides."""
+    """Draw the ROC curve with the operating point of the device."""
     plot = Plot(head["key"], (0, 1), (0, 1), ("1 - specificity", "sensitivity"), alt=f"ROC curve of {head['key']}")
     plot.line([(0, 0), (1, 1)], GREY, dash=True, width=1).line([tuple(p) for p in head["roc"]])
-    decided = head["decision"]
-    if decided and decided["sensitivity"]["value"] is not None and decided["specificity"]["value"] is not None:
-        plot.dots([(1 - decided["specificity"]["value"], decided["sensitivity"]["value"])], ORANGE, 4.5)
+    point = head["decision"]
+    if point and point["sensitivity"]["value"] is not None and point["specificity"]["value"] is not None:
+        plot.dots([(1 - point["specificity"]["value"], point["sensitivity"]["value"])], ORANGE, 4.5)
     return plot.note(span(head["auroc_ci"])).note(f"AUROC {number(head['auroc'])}", 1).svg()
 
 
+def reliability_plot(head: Head, size: tuple[int, int], radius: float, alt: str = "") -> Plot:
+    """Plot the share of positives against the shown probability, in bins of equal size.
+
+    Args:
+        head: Head of the report that has a ``calibration``.
+        size: Width and height, pixels.
+        radius: Radius of a dot, pixels.
+        alt: Alternative text; the key of the head by default.
+
+    Returns:
+        The plot, to which the caller adds its notes.
+    """
+    points = [(p, y) for p, y, _ in head["calibration"]["curve"]]
+    top = min(1.0, max([0.2, *(max(p) for p in points)]) * 1.08)
+    plot = Plot(head["key"], (0, top), (0, top), ("probability shown", "share of positives"), size, alt)
+    plot.line([(0, 0), (top, top)], GREY, dash=True, width=1).line(points, width=1)
+    return plot.dots(points, BLUE, radius)
+
+
 def reliability(head: Head) -> str:
-    """Share of positives against the probability that the device showed, in bins of equal mass."""
+    """Draw the reliability of a validated head, with its calibration error and the one expected by chance."""
     c = head["calibration"]
-    points = [(p, y) for p, y, _ in c["curve"]]
-    most = min(1.0, max([0.2, *(max(p) for p in points)]) * 1.08)
-    labels = ("probability shown", "share of positives")
-    plot = Plot(head["key"], (0, most), (0, most), labels, alt=f"Reliability of {head['key']}")
-    plot.line([(0, 0), (most, most)], GREY, dash=True, width=1).line(points, width=1).dots(points, BLUE, 3.5)
+    plot = reliability_plot(head, (250, 236), 3.5, f"Reliability of {head['key']}")
     return plot.note(f"by chance {number(c['ece_chance'])}").note(f"ECE {number(c['ece'])}", 1).svg()
 
 
 def bland_altman(head: Head) -> str:
-    """Estimate less measurement against their mean."""
+    """Draw a Bland-Altman plot: estimate minus measurement against their mean."""
     v, unit = head["values"], head["unit"]
     points = [tuple(p) for p in v["points"]]
     low, high = v["limits"]
     xs, ys = [p[0] for p in points], [p[1] for p in points]
-    most = max(abs(low), abs(high), *(abs(y) for y in ys)) * 1.1
+    reach = max(abs(low), abs(high), *(abs(y) for y in ys)) * 1.1
     labels = (f"mean of estimate and measurement, {unit}", f"estimate - measurement, {unit}")
-    plot = Plot(f"{head['key']}: Bland-Altman", (min(xs), max(xs)), (-most, most), labels, (520, 300))
+    plot = Plot(f"{head['key']}: Bland-Altman", (min(xs), max(xs)), (-reach, reach), labels, (520, 300))
     plot.dots(points, BLUE, 2.2, 0.45)
     plot.level(v["bias"]["value"], ORANGE, f"bias {signed(v['bias']['value'])}", dash=False)
     return plot.level(high, ORANGE, f"+1.96 sd {high:+.2f}").level(low, ORANGE, f"-1.96 sd {low:+.2f}").svg()
 
 
 def difference_forest(comparisons: Sequence[Mapping[str, Any]], measure: str) -> str:
-    """Differences from the reference with the margin."""
+    """Draw the differences from the reference with the non-inferiority margin."""
     rows = []
     for c in comparisons:
         d = c["difference"]
@@ -81,27 +113,27 @@ def difference_forest(comparisons: Sequence[Mapping[str, Any]], measure: str) ->
 
 
 def loss_curve(rows: Sequence[Mapping[str, Any]]) -> str:
-    """How often the device answers when packets are lost."""
+    """Plot the share of answered hops against the share of lost packets."""
     clean = next((r for r in rows if r["kind"] == "none"), None)
     lost = [r for r in rows if r["kind"] == "loss" and r["share_answered"] is not None]
     if clean is None or clean["share_answered"] is None or not lost:
         return ""
     points = [(0.0, 100 * clean["share_answered"])] + [(100 * r["size"], 100 * r["share_answered"]) for r in lost]
     labels = ("packets lost, %", "hops answered, %")
-    plot = Plot("Packet loss: how often it answers", (0, 10), (0, 100), labels, (360, 250))
+    plot = Plot("Answered hops under packet loss", (0, 10), (0, 100), labels, (360, 250))
     return plot.line(points).dots(points).svg()
 
 
 def shift_bars(rows: Sequence[Mapping[str, Any]]) -> str:
-    """How far the estimates move, by disturbance."""
-    shown = [r for r in rows if r["kind"] != "none" and r["logit_shift_median"] is not None]
-    if not shown:
+    """Draw the shift of the estimates for each disturbance."""
+    moved = [r for r in rows if r["kind"] != "none" and r["logit_shift_median"] is not None]
+    if not moved:
         return ""
-    most = max(0.1, *(r["logit_shift_p95"] for r in shown)) * 1.05
+    end = max(0.1, *(r["logit_shift_p95"] for r in moved)) * 1.05
     marks = [
         (r["disturbance"], r["logit_shift_median"], (r["logit_shift_median"], r["logit_shift_p95"]), BLUE,
          f"{r['flips']} of {r['decisions']} decisions flip")
-        for r in shown
+        for r in moved
     ]  # fmt: skip
-    title = "How far estimates move: median and 95th percentile, in logits"
-    return forest(title, marks, (0.0, most), [], "change of the shown logit")
+    title = "Shift of the estimates: median and 95th percentile, in logits"
+    return forest(title, marks, (0.0, end), [], "shift of the logit")

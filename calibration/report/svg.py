@@ -1,4 +1,4 @@
-"""Small plots as inline SVG: nothing else is needed to read them, and the same numbers give the same bytes."""
+"""Small plots as self-contained inline SVG; the same numbers give the same bytes."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import math
 from collections.abc import Sequence
 
 BLUE, ORANGE, GREY, PALE, INK = "#1f5fa8", "#c2571a", "#8a8f98", "#e3e6ea", "#22262b"
-"""Blue and orange are told apart by colour-blind eyes, too."""
+"""Colours of the plots; colour-blind readers can distinguish blue and orange."""
 
 LEFT, RIGHT, TOP, BOTTOM = 46, 10, 24, 36
-"""Margins in pixels."""
+"""Margins, pixels."""
 
 Point = tuple[float, float]
 
 
 def ticks(low: float, high: float, about: int = 5) -> list[float]:
-    """Round numbers between two ends."""
+    """Return round numbers between two ends, about the given count."""
     width = max(high - low, 1e-12)
     raw = width / about
     power = 10.0 ** math.floor(math.log10(raw))
@@ -26,15 +26,15 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
 
 
 class Plot:
-    """One pair of axes.
+    """A plot with one pair of axes.
 
     Args:
-        title: Above it.
+        title: Title above the plot.
         x: Ends of the horizontal axis.
         y: Ends of the vertical axis.
-        labels: Of the two axes.
-        size: Width and height in pixels.
-        alt: What it shows, for those who cannot see it.
+        labels: Labels of the horizontal and the vertical axis.
+        size: Width and height, pixels.
+        alt: Alternative text for screen readers; the title by default.
     """
 
     def __init__(
@@ -53,21 +53,21 @@ class Plot:
         return self._size[1] - BOTTOM - (y - low) / (high - low) * (self._size[1] - TOP - BOTTOM)
 
     def line(self, points: Sequence[Point], colour: str = BLUE, *, dash: bool = False, width: float = 1.8) -> Plot:
-        """A broken line."""
+        """Add a polyline."""
         path = " ".join(f"{self._px(x):.1f},{self._py(y):.1f}" for x, y in points)
         dashed = ' stroke-dasharray="4 3"' if dash else ""
         self._parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="{width}"{dashed}/>')
         return self
 
     def dots(self, points: Sequence[Point], colour: str = BLUE, radius: float = 3.0, opacity: float = 1.0) -> Plot:
-        """Dots."""
+        """Add dots."""
         self._parts.append(f'<g fill="{colour}" fill-opacity="{opacity:g}">')
         self._parts += [f'<circle cx="{self._px(x):.1f}" cy="{self._py(y):.1f}" r="{radius:g}"/>' for x, y in points]
         self._parts.append("</g>")
         return self
 
     def level(self, y: float, colour: str = GREY, text: str = "", *, dash: bool = True) -> Plot:
-        """A horizontal line over the whole width, with a word at its right end."""
+        """Add a horizontal line over the whole width, with a text at its right end."""
         self.line([(self._x[0], y), (self._x[1], y)], colour, dash=dash, width=1.2)
         if text:
             at = f'x="{self._size[0] - RIGHT - 2}" y="{self._py(y) - 4:.1f}"'
@@ -75,13 +75,13 @@ class Plot:
         return self
 
     def note(self, text: str, row: int = 0) -> Plot:
-        """A line of text at the lower right, inside."""
+        """Add a line of text at the lower right, inside the axes."""
         at = f'x="{self._size[0] - RIGHT - 6}" y="{self._size[1] - BOTTOM - 8 - 13 * row}"'
         self._parts.append(f'<text {at} text-anchor="end" class="s h">{html.escape(text)}</text>')
         return self
 
     def svg(self) -> str:
-        """The finished picture."""
+        """Return the finished plot."""
         w, h = self._size
         out = [_open(w, h, self._alt)]
         out.append(f'<text x="{LEFT}" y="15" class="t">{html.escape(self._title)}</text>')
@@ -105,16 +105,16 @@ def forest(
     lines: Sequence[tuple[float, str]],
     label: str,
 ) -> str:
-    """Values with their intervals, one a row.
+    """Draw values with their intervals, one per row.
 
     Args:
-        title: Above it.
-        rows: Name, value, interval or ``None``, colour, and text at the right.
-        ends: Of the axis.
-        lines: Vertical lines with their words.
-        label: Of the axis.
+        title: Title above the plot.
+        rows: Name, value, interval or ``None``, colour, and text at the right of each row.
+        ends: Ends of the axis.
+        lines: Position and text of each vertical line.
+        label: Label of the axis.
     """
-    # Names of any length stand whole at the left.
+    # The left margin grows with the longest name.
     left = max(165, 18 + round(7.2 * max((len(row[0]) for row in rows), default=0)))
     w, right, step, top = 595 + left, 190, 20, 48
     h = top + step * len(rows) + 42

@@ -1,4 +1,4 @@
-"""The report as a table on a terminal."""
+"""The validation report as a table for a terminal."""
 
 from __future__ import annotations
 
@@ -7,46 +7,61 @@ from typing import Any
 
 
 def number(value: float | None, digits: int = 3) -> str:
-    """A number for people; a dash where there is none."""
+    """Format a number for readers; ``None`` becomes a dash."""
     return "-" if value is None else f"{value:.{digits}f}"
 
 
 def signed(value: float | None, digits: int = 3) -> str:
-    """A difference for people, without a minus before nothing."""
+    """Format a difference for readers with its sign, never as -0."""
     return "-" if value is None else f"{round(value, digits) + 0.0:+.{digits}f}"
 
 
 def span(ends: Sequence[float] | None, digits: int = 3) -> str:
-    """An interval for people; empty where there is none."""
+    """Format an interval for readers; ``None`` becomes an empty text."""
     return "" if ends is None else f"{ends[0]:.{digits}f} to {ends[1]:.{digits}f}"
 
 
+def judged_on(model: str, data: str, part: str) -> str:
+    """Return the title of a report: the model, the data set and its part."""
+    return f"{model} on {data}, part '{part}'"
+
+
 def title(report: Mapping[str, Any]) -> str:
-    """What was judged on what."""
+    """Return the title of a validation report."""
     h = report["header"]
-    return f"{h['bundle']['name']} {h['bundle']['version']} on {h['data']['name']}, part '{h['data']['split']}'"
+    return judged_on(f"{h['bundle']['name']} {h['bundle']['version']}", h["data"]["name"], h["data"]["split"])
 
 
-HEADINGS = ("head", "result", "95 % interval", "n", "pos", "tier", "verdict", "ECE", "slope", "sens", "spec")
+def verdict_cell(head: Mapping[str, Any]) -> str:
+    """Return the conclusion of a head where it limits the result, otherwise an empty text."""
+    return head["conclusion"] if head["conclusion"] in ("INCONCLUSIVE", "NOT JUDGED") else ""
+
+
+def result_cells(head: Mapping[str, Any]) -> list[str]:
+    """Return the main result of a head and its interval: mean absolute error of a value, AUROC of a probability."""
+    if head["kind"] == "value":
+        mae = (head.get("values") or {}).get("mae") or {"value": None, "ci": None}
+        return [f"MAE {number(mae['value'])}", span(mae["ci"])]
+    return [number(head["auroc"]), span(head["auroc_ci"])]
+
+
+HEADINGS = ("head", "result", "95 % interval", "n", "pos", "evidence", "verdict", "ECE", "slope", "sens", "spec")
 
 
 def head_cells(head: Mapping[str, Any]) -> list[str]:
-    """One head as cells under :data:`HEADINGS`."""
-    verdict = head["conclusion"] if head["conclusion"] in ("INCONCLUSIVE", "NOT JUDGED") else ""
+    """Return one head as cells under :data:`HEADINGS`."""
+    start, evidence = [head["key"], *result_cells(head), str(head["n"])], [head["tier"] or "-", verdict_cell(head)]
     if head["kind"] == "value":
-        mae = (head.get("values") or {}).get("mae") or {"value": None, "ci": None}
-        return [head["key"], f"MAE {number(mae['value'])}", span(mae["ci"]), str(head["n"]), "-", head["tier"] or "-",
-                verdict, "", "", "", ""]  # fmt: skip
+        return [*start, "-", *evidence, "", "", "", ""]
     c, d = head["calibration"] or {}, head["decision"] or {}
     return [
-        head["key"], number(head["auroc"]), span(head["auroc_ci"]), str(head["n"]), str(head["positives"]),
-        head["tier"] or "-", verdict, number(c.get("ece")), number(c.get("slope"), 2),
+        *start, str(head["positives"]), *evidence, number(c.get("ece")), number(c.get("slope"), 2),
         number((d.get("sensitivity") or {}).get("value"), 2), number((d.get("specificity") or {}).get("value"), 2),
     ]  # fmt: skip
 
 
 def text_report(report: Mapping[str, Any]) -> str:
-    """The table, what the hops came to, the links and the gate."""
+    """Return the report for a terminal: heads, outcomes of the hops, links and the gate."""
     h, a = report["header"], report["abstention"]
     c = h["counts"]
     lines = [
@@ -72,6 +87,6 @@ def _check(check: Mapping[str, Any]) -> tuple[str, str, str]:
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows as lines with columns of one width."""
+    """Return rows as lines with aligned columns."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -1,15 +1,15 @@
-"""Against a reference: non-inferiority head by head, agreement of the outputs, kappa and flips of the decisions."""
+"""Comparison with a reference: non-inferiority of each head, agreement of outputs, kappa and flips of decisions."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calibration.validate.judge import Judged, rounded, score_json
+from calibration.validate.records import AgreementRecord, ComparisonRecord, HeadAgreementRecord
 from calibration.validate.reference import Reference
 from convert.parity.forms import correlation
 from convert.stats.noninferiority import Comparison, compare_auroc, compare_rate
@@ -19,15 +19,15 @@ from edge.stats import sigmoid
 Bools = NDArray[np.bool_]
 
 
-def comparisons(j: Judged, reference: Reference, margins: Mapping[str, float]) -> list[dict[str, Any]]:
-    """Non-inferiority of every head that both have, by AUROC, sensitivity and specificity.
+def comparisons(j: Judged, reference: Reference, margins: Mapping[str, float]) -> list[ComparisonRecord]:
+    """Test every common head for non-inferiority by AUROC, sensitivity and specificity.
 
     Args:
-        j: The bundle under test and what it said.
-        reference: What the reference said.
-        margins: The table ``noninferiority`` of the limits.
+        j: Results of the bundle under test, with labels.
+        reference: Results of the reference.
+        margins: Table ``noninferiority`` of the limits.
     """
-    out: list[dict[str, Any]] = []
+    out: list[ComparisonRecord] = []
     for i, head in enumerate(j.bundle.manifest.outputs):
         rows = np.isfinite(reference.shown[:, i]) & np.isfinite(j.est_truth[:, i])
         if head.kind != "probability" or not rows.any():
@@ -45,22 +45,22 @@ def comparisons(j: Judged, reference: Reference, margins: Mapping[str, float]) -
     return out
 
 
-def _json(key: str, n: int, c: Comparison) -> dict[str, Any]:
+def _json(key: str, n: int, c: Comparison) -> ComparisonRecord:
     return {
-        "key": key, **asdict(c), "n": n, "ours": rounded(c.ours), "theirs": rounded(c.theirs),
-        "difference": score_json(c.difference),
+        "key": key, "measure": c.measure, "ours": rounded(c.ours), "theirs": rounded(c.theirs),
+        "difference": score_json(c.difference), "margin": c.margin, "verdict": c.verdict, "method": c.method, "n": n,
     }  # fmt: skip
 
 
-def agreement(j: Judged, reference: Reference) -> dict[str, Any]:
-    """How near both are to each other whatever the truth: outputs of windows, decisions of estimates."""
+def agreement(j: Judged, reference: Reference) -> AgreementRecord:
+    """Measure the agreement with the reference without the labels: outputs of windows, decisions of estimates."""
     rows = []
     for i, head in enumerate(j.bundle.manifest.outputs):
         both = np.isfinite(reference.logits[:, i])
         if not both.any():
             continue
         ours, theirs = j.window_logits(i)[both], reference.logits[both, i]
-        row: dict[str, Any] = {
+        row: HeadAgreementRecord = {
             "key": head.key,
             "windows": int(both.sum()),
             "correlation": rounded(correlation(ours, theirs), 5),
@@ -82,7 +82,13 @@ def agreement(j: Judged, reference: Reference) -> dict[str, Any]:
     }
 
 
-def _decided(j: Judged, reference: Reference, i: int) -> dict[str, Any]:
+class _Decided(TypedDict):
+    estimates: int
+    kappa: float | None
+    flips: int | None
+
+
+def _decided(j: Judged, reference: Reference, i: int) -> _Decided:
     head = j.bundle.manifest.outputs[i]
     mine, other = j.bundle.calibration[head.key].threshold, reference.thresholds[i]
     rows = np.isfinite(reference.shown[:, i])

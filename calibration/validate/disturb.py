@@ -1,6 +1,6 @@
-"""What may happen to a signal on its way, applied to the link's items: the device's own timeline has to cope with it.
+"""Disturbances of the items of a link, before the timeline of the device processes them.
 
-Everything is deterministic: a disturbance draws from a seed and the position in the recording.
+All disturbances are deterministic: the seed of the random ones is a checksum of the signal.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from numpy.typing import NDArray
 from firmware_bridge.samples import LinkItem, SampleBlock
 
 PACKET_S = 0.5
-"""Samples of a packet: as Bluetooth patches send them (a Polar H10 73 at 130 Hz)."""
+"""Duration of a packet, seconds, as Bluetooth patches send them (a Polar H10 sends 73 samples at 130 Hz)."""
 
 WANDER_HZ = 0.3
-"""Breathing."""
+"""Frequency of the baseline wander, Hz, typical of breathing."""
 
 OFF_EVERY_S = 40.0
-"""One loss of contact in this time."""
+"""Period of the losses of contact, seconds."""
 
 Kind = Literal["none", "gain", "wander", "mains", "loss", "rate", "rate without clock", "lead-off"]
 
 
 @dataclass(frozen=True, slots=True)
 class Disturbance:
-    """One disturbance; a callable from items to items that can be handed to another process.
+    """One disturbance; a picklable callable from items to items.
 
     Attributes:
-        kind: Of what.
-        size: A factor for gain, millivolts for wander and mains, a share for loss, rate and lead-off.
-        unit: Of the size, for the report.
+        kind: Kind of the disturbance.
+        size: Factor for gain, mV for wander and mains, share (0 to 1) for loss, rate and lead-off.
+        unit: Unit of the size for the report.
     """
 
     kind: Kind
@@ -43,14 +43,14 @@ class Disturbance:
 
     @property
     def label(self) -> str:
-        """For people."""
+        """Name of the disturbance for the report."""
         if self.kind == "none":
             return "as recorded"
         shown = f"{self.size * 100:+g} %" if self.kind.startswith("rate") else f"{self.size * 100:g} %"
         return f"{self.kind} {shown if self.unit == '%' else f'{self.size:g} {self.unit}'.strip()}"
 
     def __call__(self, items: Iterable[LinkItem]) -> Iterator[LinkItem]:
-        """The items, disturbed."""
+        """Yield the disturbed items."""
         rng: np.random.Generator | None = None
         first, lost, seq = 0, 0, 0
         for item in items:
@@ -58,7 +58,7 @@ class Disturbance:
                 yield item
                 continue
             if rng is None:
-                # From the signal itself, so that every recording loses other packets, and the same ones every time.
+                # Seeded by the signal: each recording loses different packets, and the same ones in every run.
                 rng = np.random.default_rng(zlib.crc32(item.samples.tobytes()))
             step = max(1, round(PACKET_S * item.fs_hz))
             for i in range(0, len(item), step):
@@ -74,11 +74,11 @@ class Disturbance:
         self, block: SampleBlock, samples: NDArray[np.int32] | NDArray[np.float32], first: int, lost: int, seq: int
     ) -> SampleBlock:
         t_s = (first + np.arange(len(samples))) / block.fs_hz
-        # The device says a rate that its samples do not keep; where it has a clock, the clock tells.
-        said_hz = block.fs_hz / (1.0 + self.size) if self.kind.startswith("rate") else block.fs_hz
+        # The device claims a wrong rate; with a device clock, the timeline can correct it.
+        claimed_hz = block.fs_hz / (1.0 + self.size) if self.kind.startswith("rate") else block.fs_hz
         clock_ns = None if self.kind == "rate without clock" else round(float(t_s[-1]) * 1e9)
         return replace(
-            block, samples=self._changed(samples, t_s), fs_hz=said_hz, device_time_ns=clock_ns,
+            block, samples=self._changed(samples, t_s), fs_hz=claimed_hz, device_time_ns=clock_ns,
             arrival_ns=round((first + len(samples)) / block.fs_hz * 1e9), seq=seq, lost=lost,
             lead_off=self.kind == "lead-off" and bool(t_s[0] % OFF_EVERY_S >= OFF_EVERY_S * (1.0 - self.size)),
         )  # fmt: skip
@@ -114,4 +114,4 @@ DISTURBANCES = (
     Disturbance("rate without clock", 0.01, "%"),
     Disturbance("lead-off", 0.1, "%"),
 )
-"""What is tried, the first to compare with."""
+"""All disturbances; the first is the undisturbed run for comparison."""

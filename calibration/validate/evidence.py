@@ -1,6 +1,7 @@
-"""Writes what was found into a bundle: evidence of every judged head, the report, and all hashes anew.
+"""Write the results of a validation into a bundle: evidence of every judged head, the report and all hashes.
 
-Nothing but the manifest's evidence, the card's section and the report changes; the bundle appears whole or not at all.
+Only the evidence in the manifest, the section in the model card and the report change. The bundle is replaced
+atomically.
 """
 
 from __future__ import annotations
@@ -14,48 +15,51 @@ from typing import Any
 
 from calibration.report.files import report_files
 from calibration.report.text import number, span
+from calibration.validate.records import EvidenceRecord, HeadRecord
 from convert.bundle.writer import to_json, write_folder
 from edge.bundle.reader import MANIFEST, load_bundle, resolve
 from firmware_bridge.errors import CheckFailedError, OutputError, UsageError
 
 BEGIN, END = "<!-- anyecg validate -->", "<!-- /anyecg validate -->"
-"""Between these the card tells of the last validation."""
+"""Markers around the section on the last validation in the model card."""
 
 FOLDER = "validation"
 
 
 def check_writable(bundle: str) -> Path:
-    """The folder of a bundle that evidence can be written into: worth asking before minutes of work.
+    """Return the folder of a bundle if evidence can be written into it; call this before minutes of work.
 
     Raises:
-        UsageError: It is a zip, which is not altered in place.
+        UsageError: The bundle is a zip file, which is not changed in place.
     """
     path = resolve(bundle)
     if not path.is_dir():
-        raise UsageError(f"evidence is written into a folder, and {path} is none", "unpack the bundle first")
+        raise UsageError(
+            f"evidence can be written only into a folder, and {path} is not one", "unpack the bundle first"
+        )
     return path
 
 
 def write_evidence(report: Mapping[str, Any], bundle: str) -> str:
-    """Writes the evidence.
+    """Write the evidence.
 
     Args:
-        report: As in the JSON twin.
-        bundle: Folder or ``demo``.
+        report: The report, with the content of the JSON file.
+        bundle: Folder of the bundle, or ``demo``.
 
     Returns:
         SHA-256 of the new manifest.
 
     Raises:
-        CheckFailedError: The gate fails; then the bundle stays as it is.
-        OutputError: It cannot be written.
+        CheckFailedError: The gate fails; the bundle stays unchanged.
+        OutputError: The bundle cannot be written.
     """
     folder = check_writable(bundle)
     if not report["gate"]["ok"]:
-        raise CheckFailedError("the gate fails, so no evidence is written", "the bundle is as it was")
+        raise CheckFailedError("the gate fails, so no evidence is written", "the bundle is unchanged; read the report")
     was = load_bundle(folder)
     if was.sha256 != report["header"]["bundle"]["manifest_sha256"]:
-        raise OutputError(f"{folder} changed while it was judged", "run it again")
+        raise OutputError(f"{folder} changed while it was judged", "run the command again")
     try:
         manifest = json.loads((folder / MANIFEST).read_bytes())
         files = {name: (folder / name).read_bytes() for name in manifest["files"]}
@@ -78,10 +82,11 @@ def write_evidence(report: Mapping[str, Any], bundle: str) -> str:
     return hashlib.sha256(new).hexdigest()
 
 
-def evidence_of(head: Mapping[str, Any], data: str) -> dict[str, Any] | None:
-    """A head's entry in the manifest; ``None`` where it could not be judged, so that the older one stays.
+def evidence_of(head: HeadRecord, data: str) -> EvidenceRecord | None:
+    """Return the evidence of a head for the manifest; ``None`` if it could not be judged, so that the old one stays.
 
-    What cannot be told from chance is limited, whatever its point estimate: the device then raises no flag.
+    A head that cannot be distinguished from chance gets limited evidence, whatever its point estimate. The device then
+    raises no flag.
     """
     if head["kind"] == "value":
         values = head["values"]
@@ -93,7 +98,7 @@ def evidence_of(head: Mapping[str, Any], data: str) -> dict[str, Any] | None:
         }  # fmt: skip
     if head["auroc"] is None:
         return None
-    tier = "limited" if head["conclusion"] == "INCONCLUSIVE" else head["tier"]
+    tier = "limited" if head["conclusion"] == "INCONCLUSIVE" else head["tier"] or "limited"
     return {
         "auroc": head["auroc"], "ci": head["auroc_ci"], "n": head["n"], "positives": head["positives"],
         "tier": tier, "mae": None, "data": data,
@@ -101,7 +106,7 @@ def evidence_of(head: Mapping[str, Any], data: str) -> dict[str, Any] | None:
 
 
 def _card(text: str, report: Mapping[str, Any]) -> str:
-    """The card with its section about this validation, in the place of an older one."""
+    """Return the model card with a section on this validation, which replaces an older one."""
     h = report["header"]
     rows = []
     for head in report["heads"]:
@@ -113,16 +118,16 @@ def _card(text: str, report: Mapping[str, Any]) -> str:
         rows.append(f"| `{head['key']}` | {result} | {head['n']} | {head['positives'] or '–'} | {head['conclusion']} |")
     what = (
         f"`{h['command']}`: {h['counts']['patients']} patients, {h['counts']['windows']} windows; data split "
-        f"`{h['data']['sha256'][:16]}`. The manifest's evidence is from here. {report['summary']}."
+        f"`{h['data']['sha256'][:16]}`. The evidence in the manifest comes from this run. {report['summary']}."
     )
     section = "\n".join(
         [
             BEGIN,
-            "## Validated since",
+            "## Validation after conversion",
             "",
             what,
             "",
-            "| output | result (95 %) | n | positives | says |",
+            "| output | result (95 % interval) | n | positives | conclusion |",
             "|---|---|---|---|---|",
             *rows,
             END,

@@ -1,8 +1,8 @@
-"""The float form of a student: what it was before anything was rounded, carried along so that anybody can ask.
+"""The float form of a student: the network before quantization, stored in the bundle for comparison.
 
-``anyecg convert micro`` puts it into the bundle as ``validation/float.tflite``; no device reads it. Its input are the
-z-scores that the device quantizes, its outputs what the int8 model's outputs stand for, so the bundle's calibration
-holds for both.
+``anyecg convert micro`` writes it to ``validation/float.tflite``; no device reads it. Its inputs are the z-scores that
+the device quantizes, and its outputs have the scale of the dequantized int8 outputs, so the calibration of the bundle
+applies to both.
 """
 
 from __future__ import annotations
@@ -23,50 +23,50 @@ from firmware_bridge.errors import BundleError, MissingExtraError
 MAX_BYTES = 64 << 20
 
 WHAT = "float"
-"""Its name as a reference of ``anyecg validate``."""
+"""Its name for the option ``--reference`` of ``anyecg validate``."""
 
 
 class FloatForm:
-    """The model, ready to run.
+    """A loaded float form.
 
     Args:
         model: The flatbuffer.
-        bundle: Whose.
+        bundle: Bundle that contains it.
 
     Attributes:
-        width: Outputs of the model.
+        width: Number of outputs of the model.
 
     Raises:
-        BundleError: It is not the float form of this bundle.
+        BundleError: The model is not the float form of this bundle.
         MissingExtraError: LiteRT is not installed.
     """
 
     def __init__(self, model: bytes, bundle: Bundle) -> None:
         interpreter = _interpreter()
         self.width = int(np.prod(bundle.manifest.output.shape))
-        made_by = "convert the teacher again"
+        fix = "convert the teacher again"
         try:
             with quiet_stderr():
                 self._interpreter: Any = interpreter(model_content=model, num_threads=1)
                 self._interpreter.allocate_tensors()
             (source,), (sink,) = self._interpreter.get_input_details(), self._interpreter.get_output_details()
         except (ValueError, RuntimeError, TypeError) as error:
-            raise BundleError(f"{FLOAT_FILE} does not load: {str(error).splitlines()[0]}", made_by) from None
+            raise BundleError(f"{FLOAT_FILE} does not load: {str(error).splitlines()[0]}", fix) from None
         self._source, self._shape, self._sink = source["index"], tuple(source["shape"]), sink["index"]
         sizes = int(np.prod(source["shape"])), int(np.prod(sink["shape"]))
         floats = source["dtype"] is np.float32 and sink["dtype"] is np.float32
         if not floats or sizes != (WINDOW_SAMPLES, self.width):
             what = f"{WINDOW_SAMPLES} float samples to {self.width} float outputs"
-            raise BundleError(f"{FLOAT_FILE} makes {sizes[1]} outputs of {sizes[0]} samples, not {what}", made_by)
+            raise BundleError(f"{FLOAT_FILE} maps {sizes[0]} samples to {sizes[1]} outputs, not {what}", fix)
 
     def run(self, windows: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
-        """Outputs of windows, one by one.
+        """Run the model on windows, one at a time.
 
         Args:
             windows: z-scores, ``(n, 1250)``.
 
         Returns:
-            ``(n, width)``, in the scale of the int8 model's outputs as real numbers.
+            Outputs in the scale of the dequantized int8 outputs, ``(n, width)``.
         """
         out = np.empty((len(windows), self.width), np.float32)
         for i, window in enumerate(windows):
@@ -86,14 +86,14 @@ def _interpreter() -> Any:
 
 
 def read_float_form(path: Path, bundle: Bundle) -> FloatForm | None:
-    """The float form that a bundle carries; ``None`` where it carries none.
+    """Read the float form of a bundle; ``None`` if the bundle has none.
 
     Args:
-        path: Of the bundle.
-        bundle: The same, loaded: its files are what the manifest says.
+        path: Path of the bundle.
+        bundle: The loaded bundle, whose files match the manifest.
 
     Raises:
-        BundleError: It is there and is none of this bundle.
+        BundleError: The file is not the float form of this bundle.
         MissingExtraError: LiteRT is not installed.
     """
     model = read_extra(path, FLOAT_FILE, MAX_BYTES)

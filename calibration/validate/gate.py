@@ -1,13 +1,14 @@
-"""Whether a bundle may be shipped: checks, each with what was found. Their limits are data (``data/validate.toml``)."""
+"""The gate: checks that decide whether a bundle may be shipped. Their limits are in ``data/validate.toml``."""
 
 from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from calibration.validate.records import CheckRecord, ComparisonRecord, HeadRecord, LinkRecord
 from convert.stats.noninferiority import LEAST_EVENTS
 from firmware_bridge.errors import InputError
 
@@ -19,9 +20,9 @@ class Check:
     """One check.
 
     Attributes:
-        name: What is checked.
-        ok: It holds.
-        found: What was found, in words.
+        name: Name of the check.
+        ok: Whether the check holds.
+        found: Result in words.
     """
 
     name: str
@@ -30,17 +31,19 @@ class Check:
 
 
 def load_limits(path: Path | None = None) -> dict[str, dict[str, float]]:
-    """Limits from ``data/validate.toml``, overruled by those of another such file.
+    """Read the limits from ``data/validate.toml`` and override them with those of another file.
 
     Raises:
-        InputError: The file cannot be read, or names something that is no limit.
+        InputError: The file cannot be read, or it contains an unknown or invalid limit.
     """
     limits = _toml(LIMITS)
     for table, values in (_toml(path) if path is not None else {}).items():
         for key, value in values.items() if isinstance(values, dict) else ():
             number = isinstance(value, int | float) and not isinstance(value, bool) and value >= 0
             if key not in limits.get(table, {}) or not number:
-                raise InputError(f"{path}: {table}.{key} is no limit", f"the limits are those of {LIMITS.name}")
+                raise InputError(
+                    f"{path}: {table}.{key} is not a valid limit", f"use the names in {LIMITS.name} and numbers from 0"
+                )
             limits[table][key] = value
     return limits
 
@@ -54,62 +57,74 @@ def _toml(path: Path) -> dict[str, Any]:
         raise InputError(f"{path} is not valid TOML: {error}") from None
 
 
-def judge(report: Mapping[str, Any], limits: Mapping[str, Mapping[str, float]]) -> list[Check]:
-    """Every check that the report allows.
+def judge(
+    heads: Sequence[HeadRecord],
+    links: Sequence[LinkRecord],
+    comparisons: Sequence[ComparisonRecord],
+    limits: Mapping[str, Mapping[str, float]],
+) -> list[Check]:
+    """Evaluate every check for which the report has data.
 
     Args:
-        report: ``heads``, ``links`` and ``comparisons`` as they stand in the JSON twin.
-        limits: As :func:`load_limits` gives them.
+        heads: Judged heads.
+        links: Links of the chain.
+        comparisons: Comparisons with the reference.
+        limits: Limits from :func:`load_limits`.
     """
     return [
-        *_links(report["links"]),
-        *_claims(report["heads"], limits["claims"]["auroc_slack"]),
-        *_calibration(report["heads"], limits["calibration"]),
-        *_comparisons(report["comparisons"]),
+        *_links(links),
+        *_claims(heads, limits["claims"]["auroc_slack"]),
+        *_calibration(heads, limits["calibration"]),
+        *_comparisons(comparisons),
     ]
 
 
-def _links(links: Sequence[Mapping[str, Any]]) -> list[Check]:
+def _links(links: Sequence[LinkRecord]) -> list[Check]:
     judged = [link for link in links if link["status"] in ("ok", "FAILED")]
     return [Check(link["name"], link["status"] == "ok", link["found"]) for link in judged]
 
 
-def _claims(heads: Sequence[Mapping[str, Any]], slack: float) -> list[Check]:
-    """The manifest's AUROCs are not contradicted by what was found here."""
-    contradicted, asked = [], 0
+def _rarer(head: HeadRecord) -> int:
+    positives = head["positives"] or 0
+    return min(positives, head["n"] - positives)
+
+
+def _claims(heads: Sequence[HeadRecord], slack: float) -> list[Check]:
+    """Check that the results do not contradict the AUROCs claimed in the manifest."""
+    contradicted, checked = [], 0
     for head in heads:
         claimed, found = head["claimed"]["auroc"], head["auroc_ci"]
-        if claimed is None or found is None or min(head["positives"], head["n"] - head["positives"]) < LEAST_EVENTS:
+        if claimed is None or found is None or _rarer(head) < LEAST_EVENTS:
             continue
-        asked += 1
-        least = head["claimed"]["ci"][0] if head["claimed"]["ci"] else claimed
-        if found[1] < least - slack:
+        checked += 1
+        low = head["claimed"]["ci"][0] if head["claimed"]["ci"] else claimed
+        if found[1] is not None and found[1] < low - slack:
             contradicted.append(f"{head['key']} {head['auroc']:.3f} (claimed {claimed:.3f})")
-    if not asked:
+    if not checked:
         return []
-    what = "; ".join(contradicted) if contradicted else f"{asked} heads are not contradicted"
+    what = "; ".join(contradicted) if contradicted else f"the claims of {checked} heads are not contradicted"
     return [Check("AUROCs of the manifest", not contradicted, what)]
 
 
-def _calibration(heads: Sequence[Mapping[str, Any]], limits: Mapping[str, float]) -> list[Check]:
-    asked, off = 0, []
+def _calibration(heads: Sequence[HeadRecord], limits: Mapping[str, float]) -> list[Check]:
+    checked, off = 0, []
     for head in heads:
         found = head.get("calibration")
-        if not found or min(head["positives"], head["n"] - head["positives"]) < limits["events_min"]:
+        if not found or found["ece"] is None or found["ece_chance"] is None or _rarer(head) < limits["events_min"]:
             continue
-        asked += 1
+        checked += 1
         excess = found["ece"] - found["ece_chance"]
         if excess > limits["ece_excess_max"]:
             off.append(f"{head['key']} {excess:.3f}")
-    if not asked:
+    if not checked:
         return []
     what = (
-        f"beyond chance by {'; '.join(off)}" if off else f"{asked} heads within {limits['ece_excess_max']:g} of chance"
+        f"above chance by {'; '.join(off)}" if off else f"{checked} heads within {limits['ece_excess_max']:g} of chance"
     )
     return [Check("expected calibration error", not off, what)]
 
 
-def _comparisons(comparisons: Sequence[Mapping[str, Any]]) -> list[Check]:
+def _comparisons(comparisons: Sequence[ComparisonRecord]) -> list[Check]:
     out = []
     for measure in dict.fromkeys(c["measure"] for c in comparisons):
         rows = [c for c in comparisons if c["measure"] == measure]
@@ -117,10 +132,10 @@ def _comparisons(comparisons: Sequence[Mapping[str, Any]]) -> list[Check]:
         counts = {v: sum(c["verdict"] == v for c in rows) for v in ("PASS", "INCONCLUSIVE", "FAIL")}
         what = ", ".join(f"{n} {v}" for v, n in counts.items() if n)
         worst = "; ".join(f"{c['key']} {c['difference']['value']:+.3f}" for c in failed[:4])
-        out.append(Check(f"{measure} not inferior to the reference", not failed, f"{what}. {worst}".rstrip(". ")))
+        out.append(Check(f"{measure} non-inferior to the reference", not failed, f"{what}. {worst}".rstrip(". ")))
     return out
 
 
-def checks_json(checks: Sequence[Check]) -> list[dict[str, Any]]:
-    """The checks as JSON-able values."""
-    return [asdict(c) for c in checks]
+def checks_json(checks: Sequence[Check]) -> list[CheckRecord]:
+    """Return the checks as JSON-able values."""
+    return [{"name": c.name, "ok": c.ok, "found": c.found} for c in checks]

@@ -1,7 +1,7 @@
-"""A labelled data set: recordings, whose they are, what the laboratory found, and which part is to be judged.
+"""A labelled data set: recordings, their patients, laboratory results, and the part to judge.
 
-A patient who is on both sides of a split would make every number too good, and a data set that does not say whose a
-recording is cannot be resampled by patient; both are refused.
+A patient in two parts of a split makes the results too good, and recordings without a patient cannot be resampled by
+patient. Both are refused.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SPLITS: tuple[SplitName, ...] = ("test", "val", "chrono-test", "all")
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """What a data set says of the patient at a visit; ``None`` or empty where it does not."""
+    """Sex and age in years of the patient at a visit; empty or ``None`` if the data set does not state them."""
 
     sex: str = ""
     age: float | None = None
@@ -44,15 +44,15 @@ class Labelled:
     """The recordings to judge.
 
     Attributes:
-        folder: Where they are.
-        split: Which part.
-        recordings: In the order of their names.
-        patient: Number of each recording's patient, ``(recordings,)``.
-        persons: Of each recording.
-        device: What recorded each, as far as it is known.
-        simulated: The simulator wrote them.
-        sha256: Of the names, patients and sizes of the recordings and of the labels' file.
-        remarks: What the reader should know, one sentence each.
+        folder: Folder of the data set.
+        split: Part of the data set.
+        recordings: The recordings, sorted by name.
+        patient: Number of the patient of each recording, ``(recordings,)``.
+        persons: Sex and age for each recording.
+        device: Name of the device of each recording; empty if unknown.
+        simulated: Whether the simulator wrote the recordings.
+        sha256: SHA-256 over names, patients and sizes of the recordings and over the file of labels.
+        remarks: Remarks for the reader of the report, one sentence each.
     """
 
     folder: Path
@@ -69,16 +69,17 @@ class Labelled:
 def open_labelled(
     folder: Path, split: SplitName, *, one_recording_a_patient: bool = False, limit: int | None = None
 ) -> Labelled:
-    """Finds the recordings of a part of a data set.
+    """Find the recordings of a part of a data set.
 
     Args:
-        folder: In the MC-MED layout, or any recordings beside ``labels.csv``.
-        split: Which part.
-        one_recording_a_patient: Says of a folder without patient identifiers that nobody is in it twice.
-        limit: Take the first so many recordings only.
+        folder: Folder in the MC-MED layout, or with recordings and ``labels.csv``.
+        split: Part of the data set.
+        one_recording_a_patient: Treat each recording of a folder without patient identifiers as a separate patient.
+        limit: Maximum number of recordings; ``None`` for all.
 
     Raises:
-        InputError: There are none, a patient is on both sides of the split, or nobody says whose they are.
+        InputError: There is no recording, a patient is in two parts of the split, or the patient of a recording is not
+            known.
     """
     found = find_recordings(folder)
     remarks: list[str] = []
@@ -90,15 +91,17 @@ def open_labelled(
         table = data.root / "labs.csv"
     else:
         if split != "all":
-            raise InputError(f"{folder} has no split '{split}'", "such a folder is judged whole: --split all")
+            raise InputError(
+                f"{folder} has no split '{split}'", "use --split all: only data in the MC-MED layout have splits"
+            )
         table = folder / TABLE
         found = _with_patients(table, found, one_recording_a_patient=one_recording_a_patient)
         persons = [Person() for _ in found]
     if limit is not None and limit < len(found):
-        remarks.append(f"only the first {limit} of {len(found)} recordings were taken")
+        remarks.append(f"only the first {limit} of {len(found)} recordings were used")
         found, persons = found[:limit], persons[:limit]
     if not found:
-        raise InputError(f"the part '{split}' of {folder} has no recording")
+        raise InputError(f"the part '{split}' of {folder} has no recording", "choose another --split")
     numbers = {name: i for i, name in enumerate(sorted({r.patient for r in found}))}
     return Labelled(
         folder=folder,
@@ -138,12 +141,12 @@ def _refuse_overlap(data: McMedDataset, mrn: dict[int, int], chosen: set[int], k
         if both:
             raise InputError(
                 f"{len(both)} patients are in both '{part}' and '{other}' of split_{kind}, such as MRN {min(both)}",
-                "split by patient: what a model has seen of somebody makes every number about them too good",
+                "split the data by patient; a model that knows a patient gives results that are too good",
             )
 
 
 def _with_patients(table: Path, found: list[Recording], *, one_recording_a_patient: bool) -> list[Recording]:
-    """Recordings of a plain folder with the patients that the labels' table names."""
+    """Return the recordings of a plain folder with the patients named in the table of labels."""
     if not table.is_file():
         raise InputError(f"no labels in {table.parent}", f"expected {TABLE}, or labs.csv and visits.csv of MC-MED")
     found = [r for r in found if r.name != table.stem]  # the table itself looks like a recording
@@ -151,20 +154,20 @@ def _with_patients(table: Path, found: list[Recording], *, one_recording_a_patie
     columns = rows[0].columns if rows else {}
     if "record" in columns and "patient" in columns:
         owner = {row.text("record"): row.text("patient") for row in rows}
-        nobody = next((r.name for r in found if not owner.get(r.name)), None)
-        if nobody is not None:
-            raise InputError(f"{table} does not say whose recording {nobody!r} is", "fill in the column 'patient'")
+        unassigned = next((r.name for r in found if not owner.get(r.name)), None)
+        if unassigned is not None:
+            raise InputError(f"{table} names no patient for recording {unassigned!r}", "fill in the column 'patient'")
         return [Recording(r.name, owner[r.name], r.visit, r.size, r.place, r.items, r.training_only) for r in found]
     if "patient" in columns or one_recording_a_patient:
         return found
     raise InputError(
-        f"{table} has no column 'patient': intervals must know whose a recording is",
-        "add the column, or say --one-recording-a-patient where nobody is in it twice",
+        f"{table} has no column 'patient', which intervals need",
+        "add the column, or use --one-recording-a-patient to treat each recording as a separate patient",
     )
 
 
 def heads_of(bundle: Bundle) -> tuple[TeacherHead, ...]:
-    """The outputs of a bundle, in the order of its manifest."""
+    """Return the outputs of a bundle, in the order of its manifest."""
     return tuple(
         TeacherHead(h.key, h.lab, h.loinc, h.unit, h.kind, cast("Direction | None", h.direction), h.horizon_min)
         for h in bundle.manifest.outputs
@@ -178,34 +181,34 @@ def labels_for(
     start_s: NDArray[np.float64],
     plan: LabelPlan | None = None,
 ) -> NDArray[np.float64]:
-    """What the laboratory found for each window.
+    """Return the labels of each window.
 
     Args:
         data: The data set.
-        heads: What is asked for.
-        recording: Index of each window's recording, ``(n,)``.
-        start_s: Signal time of its first sample, ``(n,)``.
-        plan: How labels are made of results; ``None`` for the kit's own.
+        heads: Heads to label.
+        recording: Index of the recording of each window, ``(n,)``.
+        start_s: Signal time of the first sample of each window, seconds, ``(n,)``.
+        plan: Rules from results to labels; ``None`` for those of the kit.
 
     Returns:
-        ``(n, heads)``: 0 or 1, or the value; NaN where unknown.
+        0 or 1, or the value in its unit, ``(n, heads)``; NaN if unknown.
 
     Raises:
-        InputError: There is no label at all, or one that is none.
+        InputError: There is no label, or a label is invalid.
     """
     found = labels_at(data.folder, heads, data.recordings, recording, start_s, plan)
     return np.asarray(found, dtype=np.float64)
 
 
 def labels_header(data: Labelled, chosen: ChosenPlan) -> dict[str, str]:
-    """How labels were made: a plan of results by time, or a table that says it."""
+    """Return how the labels were made: by a plan from timed results, or by a table of labels."""
     if by_table(data.folder):
-        return {"said_by": TABLE, "rule": f"as {TABLE} says", "sha256": ""}
+        return {"said_by": TABLE, "rule": f"as in {TABLE}", "sha256": ""}
     return chosen.for_report()
 
 
 def _device(recording: Recording) -> str:
-    """The rate stands for the device: no data set at hand names it."""
+    """Return the sampling rate as the name of the device, because the supported data sets name no device."""
     segment = getattr(recording.items, "segment", None)
     return "" if segment is None else f"{segment.header.fs_hz:g} Hz"
 
@@ -223,5 +226,5 @@ def _fingerprint(recordings: Sequence[Recording], split: str, table: Path) -> st
 
 
 def counted(values: Sequence[str]) -> dict[str, int]:
-    """How often each value occurs, most frequent first."""
+    """Count each value, most frequent first."""
     return dict(Counter(values).most_common())

@@ -1,8 +1,8 @@
-"""What the device would have said: its own engine over recordings, with every window's outputs kept.
+"""Run the engine of the device on recordings and keep the outputs of every window.
 
-Nothing of the chain is imitated: :class:`edge.engine.Engine` runs as it does on a patch, with a model that remembers
-what it answered. An *estimate* here is the last one of each aggregation span of a recording: one for a recording
-shorter than that, and hardly any that shares a window with another.
+The chain is not imitated: :class:`edge.engine.Engine` runs as on a device, with a model that records its outputs. An
+*estimate* in this module is the last estimate of each aggregation span of a recording. A recording shorter than the
+span gives one, and two estimates hardly ever share a window.
 """
 
 from __future__ import annotations
@@ -24,38 +24,39 @@ from firmware_bridge.samples import LinkItem
 F64 = NDArray[np.float64]
 
 OUTCOMES = ("accepted", *ABSTAIN_REASONS)
-"""What a hop may come to."""
+"""Possible outcomes of a hop."""
 
 HOP_EPSILON_S = 1e-3
-"""A window ends up to 8 ms after its hop and never before, up to rounding."""
+"""Tolerance for rounding: a window ends at its hop or up to 8 ms later."""
 
 Alter = Callable[[Iterable[LinkItem]], Iterator[LinkItem]]
-"""Changes what comes over the link: noise, loss, another clock."""
+"""A function that changes the items of a link, such as noise, loss or another clock."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Observed:
-    """What the device said of some recordings.
+    """Results of the device on recordings: n accepted windows and m estimates.
 
     Attributes:
         recording: Index of the recording of each accepted window, ``(n,)``.
-        hop: Number of its hop, ``(n,)``.
-        start_s: Signal time of its first sample, ``(n,)``.
-        score: Its quality, ``(n,)``.
-        rate_bpm: Heart rate, NaN where none, ``(n,)``.
+        hop: Number of the hop of each window, ``(n,)``.
+        start_s: Signal time of the first sample of each window, seconds, ``(n,)``.
+        score: Quality score of each window, ``(n,)``.
+        rate_bpm: Heart rate of each window, beats per minute, ``(n,)``; NaN if unknown.
         outputs: int8 outputs of the model, ``(n, width)``.
         est_recording: Index of the recording of each estimate, ``(m,)``.
-        est_start_s: Begin of its newest window, ``(m,)``.
-        est_score: Mean quality of the windows behind it, ``(m,)``.
-        est_rate_bpm: Median of their rates, ``(m,)``.
-        est_windows: How many windows stand behind it, ``(m,)``.
-        est_value: What is shown, ``(m, heads)``.
-        est_low: Lower end of the shown interval, NaN where none.
-        est_high: Upper end.
-        outcomes: Hops by recording and :data:`OUTCOMES`, ``(recordings, 9)``.
+        est_start_s: Start of the newest window of each estimate, seconds of signal time, ``(m,)``.
+        est_score: Mean quality score of the windows of each estimate, ``(m,)``.
+        est_rate_bpm: Median heart rate of these windows, beats per minute, ``(m,)``.
+        est_windows: Number of windows of each estimate, ``(m,)``.
+        est_value: Probability or value of each head, ``(m, heads)``.
+        est_low: Lower end of its interval, ``(m, heads)``; NaN if there is none.
+        est_high: Upper end of its interval, ``(m, heads)``; NaN if there is none.
+        outcomes: Number of hops by recording and :data:`OUTCOMES`, ``(recordings, 9)``.
         sample_inputs: int8 input of the first accepted window of each recording, ``(k, samples)``.
-        sample_window: Which window that is, ``(k,)``.
-        broken: Recordings that could not be read, ``(b,)``, and why, ``(b,)``.
+        sample_window: Index of that window, ``(k,)``.
+        broken: Indices of the recordings that could not be read, ``(b,)``.
+        broken_why: Reason for each of them, ``(b,)``.
     """
 
     recording: NDArray[np.int32]
@@ -79,15 +80,15 @@ class Observed:
     broken_why: NDArray[np.str_]
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
-        """Every array by name, for a file."""
+        """Return every array by name, for a file."""
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
 
 class RecordingModel:
-    """A model that remembers what it was asked and what it answered.
+    """A model that records its first input and all its outputs.
 
     Args:
-        model: The one that answers.
+        model: The model that computes the outputs.
     """
 
     def __init__(self, model: Model) -> None:
@@ -97,7 +98,7 @@ class RecordingModel:
         self.first_input: NDArray[np.int8] | None = None
 
     def run(self, window: NDArray[np.int8]) -> NDArray[np.int8]:
-        """Runs one window; see :class:`edge.model.Model`."""
+        """Run one window; see :class:`edge.model.Model`."""
         if self.first_input is None:
             self.first_input = window.reshape(-1).copy()
         found = self._model.run(window)
@@ -106,42 +107,42 @@ class RecordingModel:
 
 
 def session(name: str) -> SessionInfo:
-    """A session without clocks: estimates depend on the samples alone."""
+    """Return a session without clocks, so that estimates depend only on the samples."""
     return SessionInfo("validate", name, lambda ns: ns, lambda: False, stalls=False)
 
 
 def run_engine(
     bundle: Bundle, model: Model, name: str, items: Iterable[LinkItem], hop_s: float
 ) -> tuple[list[Estimate], RecordingModel]:
-    """One recording through the device's engine.
+    """Run one recording through the engine of the device.
 
     Args:
-        bundle: Whose.
+        bundle: The bundle.
         model: Its loaded model.
-        name: Of the recording.
-        items: Its samples.
+        name: Name of the recording.
+        items: Items of the recording.
         hop_s: Seconds between windows.
 
     Raises:
-        InputError: The recording turns out to be broken.
+        InputError: The recording is broken.
     """
-    remembering = RecordingModel(model)
-    engine = Engine(bundle, remembering, session(name), hop_s)
+    recorder = RecordingModel(model)
+    engine = Engine(bundle, recorder, session(name), hop_s)
     estimates: list[Estimate] = []
     for item in items:
         estimates += engine.push(item).estimates
-    return estimates, remembering
+    return estimates, recorder
 
 
 def observe(
     bundle: Bundle, model: Model, recordings: Iterable[tuple[int, str, Iterable[LinkItem]]], hop_s: float
 ) -> Observed:
-    """Some recordings through the device's engine.
+    """Run recordings through the engine of the device.
 
     Args:
-        bundle: Whose.
+        bundle: The bundle.
         model: Its loaded model.
-        recordings: Index, name and samples of each.
+        recordings: Index, name and items of each recording.
         hop_s: Seconds between windows.
     """
     rows = _Rows(bundle, hop_s)
@@ -154,7 +155,7 @@ def observe(
 
 
 class _Rows:
-    """Collects what one engine after the other said."""
+    """Collects the results of one recording after the other."""
 
     def __init__(self, bundle: Bundle, hop_s: float) -> None:
         self._span_s = bundle.manifest.aggregation_minutes * 60.0
@@ -236,7 +237,7 @@ def _or_nan(value: float | None) -> float:
 
 
 def joined(parts: list[Observed]) -> Observed:
-    """Several results as one; indices of recordings are those of the whole data set already."""
+    """Join several results; their indices of recordings already refer to the whole data set."""
     first = 0
     moved = []
     for part in parts:

@@ -1,4 +1,4 @@
-"""A bundle's probabilities, values, thresholds and abstention anew, on patients that trained nothing."""
+"""Fit probabilities, values, thresholds and abstention of a bundle again, on held-out patients."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from calibration.validate.labelled import Labelled, heads_of, labels_for
 from calibration.validate.observe import Observed
+from calibration.validate.records import CalibratedRecord
 from convert.bundle.writer import BundleContents, to_json
 from convert.labels.plan import LabelPlan
 from convert.stats.decide import Rule, abstention
@@ -36,9 +37,9 @@ F64 = NDArray[np.float64]
 
 SCHEMA = "anyecg.calibration-report/1"
 REPORT = "validation/probability.json"
-CARD_HEAD = "\n## Probabilities calibrated anew\n"
-LEAST_PATIENTS = 10
-"""Of each class, from which a head is calibrated; with fewer it stays as it was."""
+CARD_HEAD = "\n## Recalibration\n"
+MIN_PATIENTS = 10
+"""Minimum number of patients of each class for calibrating a head; with fewer it stays unchanged."""
 LEVEL = 0.9
 BOOTSTRAPS = 200
 CORE = frozenset({"manifest.json", "model.tflite", "calibration.json", "golden.npz", "MODEL_CARD.md"})
@@ -46,13 +47,13 @@ CORE = frozenset({"manifest.json", "model.tflite", "calibration.json", "golden.n
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """How to calibrate.
+    """Options of a calibration.
 
     Attributes:
-        methods: What may be chosen.
-        rule: Of thresholds.
-        coverage: Of each class outside the band of abstention; ``None`` for no such band.
-        seed: Of folds and resampling.
+        methods: Methods to choose from.
+        rule: Rule for thresholds.
+        coverage: Coverage of the band of abstention for each class, 0.5 to 1; ``None`` for no band.
+        seed: Seed of folds and bootstrap.
     """
 
     methods: tuple[Method, ...] = METHODS
@@ -63,12 +64,12 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scores:
-    """Aggregated outputs and the laboratory's results, estimate by estimate.
+    """Aggregated outputs and laboratory results of each estimate.
 
     Attributes:
         raw: Outputs before any calibration, ``(n, heads)``.
-        truth: 0, 1 or the value; NaN where unknown.
-        patient: Number of each row's patient, ``(n,)``.
+        truth: 0, 1 or the value in its unit, ``(n, heads)``; NaN if unknown.
+        patient: Number of the patient of each row, ``(n,)``.
     """
 
     raw: F64
@@ -76,41 +77,41 @@ class Scores:
     patient: NDArray[np.int64]
 
 
-_DID = {"test": "judged", "train": "trained", "teacher_train": "trained the teacher of"}
+_USE = {"test": "tested", "train": "trained", "teacher_train": "trained the teacher of"}
 
 
 def check_overlap(bundle: Path, data: Labelled) -> str:
-    """Refuses patients that trained or judged the bundle.
+    """Refuse patients on which the bundle was trained or tested.
 
     Returns:
-        ``none``, or why it could not be checked.
+        ``none``, or why the overlap could not be checked.
 
     Raises:
-        InputError: Some of the patients did.
+        InputError: The bundle was trained or tested on some of the patients.
     """
     known = read_patients(bundle)
     if known is None:
-        return "not known: the bundle does not name its patients"
+        return "not known: the bundle does not list its patients"
     ours = hashes(data.recordings)
     for part, found in known.items():
         both = ours & found if part != "calibration" else frozenset[bytes]()
         if both:
-            did = _DID.get(part, f"were in the part '{part}' of")
+            use = _USE.get(part, f"were in the part '{part}' of")
             raise InputError(
-                f"{len(both)} of the {len(ours)} patients in {data.folder} {did} this bundle",
-                "calibrate on patients that it has never met",
+                f"{len(both)} of the {len(ours)} patients in {data.folder} {use} this bundle",
+                "calibrate on held-out patients",
             )
-    return "none" if names_training(known) else "not known: the bundle does not name those who trained it"
+    return "none" if names_training(known) else "not known: the bundle does not list its training patients"
 
 
 def scores_of(bundle: Bundle, data: Labelled, seen: Observed, plan: LabelPlan | None = None) -> Scores:
-    """What the device's estimator makes of the windows, before calibration, and what the laboratory found.
+    """Aggregate the windows with the estimator of the device before calibration, and add the labels.
 
     Args:
         bundle: The bundle.
         data: Labelled recordings.
-        seen: What the bundle said of them.
-        plan: How labels are made of results; ``None`` for the kit's own.
+        seen: Results of the bundle on them.
+        plan: Rules from results to labels; ``None`` for those of the kit.
 
     Raises:
         InputError: There is no label.
@@ -138,33 +139,40 @@ def scores_of(bundle: Bundle, data: Labelled, seen: Observed, plan: LabelPlan | 
 
 def calibrate_heads(
     bundle: Bundle, entries: Mapping[str, Mapping[str, Any]], scores: Scores, wanted: Wanted
-) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, Any]]]:
-    """New entries of ``calibration.json`` and what is to be said of each head.
+) -> tuple[dict[str, dict[str, Any]], dict[str, CalibratedRecord]]:
+    """Calibrate every head.
 
     Args:
         bundle: The bundle.
-        entries: Its ``calibration.json`` as it is.
-        scores: On patients that it never met.
-        wanted: How.
+        entries: Heads of its present ``calibration.json``, by key.
+        scores: Scores of held-out patients.
+        wanted: Options of the calibration.
+
+    Returns:
+        New entries of ``calibration.json`` and the report of each head, both by key.
     """
-    made, said = {}, {}
+    made: dict[str, dict[str, Any]] = {}
+    said: dict[str, CalibratedRecord] = {}
     for j, head in enumerate(bundle.manifest.outputs):
         known = ~np.isnan(scores.truth[:, j])
         one = Scores(scores.raw[known, j], scores.truth[known, j], scores.patient[known])
-        fitted: Callable[..., tuple[dict[str, Any], dict[str, Any]]] = _value if head.kind == "value" else _probability
+        fitted: Callable[..., tuple[dict[str, Any], CalibratedRecord]] = (
+            _value if head.kind == "value" else _probability
+        )
         made[head.key], said[head.key] = fitted(head, bundle.calibration[head.key], entries[head.key], one, wanted)
     return made, said
 
 
 def _probability(
     head: OutputHead, old: HeadCalibration, entry: Mapping[str, Any], one: Scores, wanted: Wanted
-) -> tuple[dict[str, Any], dict[str, Any]]:
+) -> tuple[dict[str, Any], CalibratedRecord]:
     y = one.truth > 0.5
     ill, well = len(np.unique(one.patient[y])), len(np.unique(one.patient[~y]))
-    said: dict[str, Any] = {"n": len(y), "patients": len(np.unique(one.patient)), "positives": int(y.sum())}
-    if min(ill, well) < LEAST_PATIENTS:
-        short = f"{ill} patients with and {well} without it" if len(y) else "no results"
-        return dict(entry), {**said, "left": f"{short}; {LEAST_PATIENTS} of each are needed"}
+    said: CalibratedRecord = {"n": len(y), "patients": len(np.unique(one.patient)), "positives": int(y.sum())}
+    if min(ill, well) < MIN_PATIENTS:
+        short = f"{ill} positive and {well} negative patients" if len(y) else "no results"
+        said["left"] = f"{short}; at least {MIN_PATIENTS} of each are needed"
+        return dict(entry), said
     was = _curve(old)
     found = choose(one.raw, y, one.patient, wanted.methods, was, wanted.seed)
     before = was.probability(one.raw)
@@ -183,40 +191,36 @@ def _probability(
         "calibration_error": _round(calibration_error(found.held_out, y)),
         "brier": _round(float(np.mean((found.held_out - y) ** 2))),
         "threshold": new["threshold"],
-        **_answers(found.held_out, y, threshold, None),
     }
+    band: tuple[float, float] | None = None
     if wanted.coverage is not None:
-        low, high = abstention(found.held_out, y, wanted.coverage, threshold)
+        low, high = band = abstention(found.held_out, y, wanted.coverage, threshold)
         new["abstain"] = {
             "method": "conformal", "low": round(low, 9), "high": round(high, 9), "coverage": wanted.coverage,
         }  # fmt: skip
-        said |= _answers(found.held_out, y, threshold, (low, high))
+    if threshold is not None:
+        _add_error_rates(said, found.held_out, y, threshold, band)
     if head.evidence.auroc is None:
         area = auroc_interval(one.raw, y, one.patient, seed=wanted.seed)
         said["evidence"] = {
             "auroc": _round(area.value), "ci": [_round(area.low), _round(area.high)], "n": len(y),
             "positives": int(y.sum()), "tier": evidence_level(area.value) or "limited",
-            "mae": None, "data": "patients of the calibration",
+            "mae": None, "data": "calibration patients",
         }  # fmt: skip
     return new, said
 
 
-def _answers(
-    p: F64, y: NDArray[np.bool_], threshold: float | None, band: tuple[float, float] | None
-) -> dict[str, float | None]:
-    """What threshold and band do to those patients, each judged by a fit without them."""
-    if threshold is None:
-        return {}
-    out: dict[str, float | None] = {
-        "sensitivity": _round(float(np.mean(p[y] >= threshold))),
-        "specificity": _round(float(np.mean(p[~y] < threshold))),
-    }
+def _add_error_rates(
+    said: CalibratedRecord, p: F64, y: NDArray[np.bool_], threshold: float, band: tuple[float, float] | None
+) -> None:
+    """Add the error rates of threshold and band from cross-validated probabilities."""
+    said["sensitivity"] = _round(float(np.mean(p[y] >= threshold)))
+    said["specificity"] = _round(float(np.mean(p[~y] < threshold)))
     if band is not None:
         sure = (p < band[0]) | (p >= band[1])
-        out["undecided"] = _round(float(np.mean(~sure)))
-        out["positives_cleared"] = _round(float(np.mean(p[y] < band[0])))
-        out["negatives_flagged"] = _round(float(np.mean(p[~y] >= band[1])))
-    return out
+        said["undecided"] = _round(float(np.mean(~sure)))
+        said["positives_cleared"] = _round(float(np.mean(p[y] < band[0])))
+        said["negatives_flagged"] = _round(float(np.mean(p[~y] >= band[1])))
 
 
 def _curve(old: HeadCalibration) -> Curve:
@@ -226,7 +230,7 @@ def _curve(old: HeadCalibration) -> Curve:
 
 
 def _sd(old: HeadCalibration, curve: Curve, one: Scores, seed: int) -> float:
-    """The interval's width moves with the slope; where there was none, it is that of a resampled Platt line."""
+    """Scale the width of the interval with the slope; if there was none, use the bootstrap spread of a Platt line."""
     slope = curve.a if curve.method != "isotonic" else 1.0
     if old.interval_method == "logit_sd" and old.slope > 0.0:
         return old.interval_width / old.slope * slope
@@ -241,14 +245,16 @@ def _sd(old: HeadCalibration, curve: Curve, one: Scores, seed: int) -> float:
 
 def _value(
     head: OutputHead, old: HeadCalibration, entry: Mapping[str, Any], one: Scores, wanted: Wanted
-) -> tuple[dict[str, Any], dict[str, Any]]:
+) -> tuple[dict[str, Any], CalibratedRecord]:
     patients = len(np.unique(one.patient))
-    said: dict[str, Any] = {"n": len(one.truth), "patients": patients}
-    if patients < 2 * LEAST_PATIENTS:
-        return dict(entry), {**said, "left": f"results of {patients} patients; {2 * LEAST_PATIENTS} are needed"}
+    said: CalibratedRecord = {"n": len(one.truth), "patients": patients}
+    if patients < 2 * MIN_PATIENTS:
+        said["left"] = f"results of {patients} patients; at least {2 * MIN_PATIENTS} are needed"
+        return dict(entry), said
     line = fit_linear(one.raw, one.truth)
     if line.slope * old.slope <= 0.0:
-        return dict(entry), {**said, "left": "the results contradict the output's direction"}
+        said["left"] = "the results contradict the sign of the output"
+        return dict(entry), said
     fold = folds(one.patient, np.zeros(len(one.truth), dtype=bool), wanted.seed)
     held_out = np.empty(len(one.truth))
     for k in range(FOLDS):
@@ -273,20 +279,20 @@ def _value(
 
 
 def person_spreads(error: F64, patient: NDArray[np.int64], half: float) -> dict[str, float]:
-    """How much of an error is the person's own: one-way analysis of variance over patients seen more than once.
+    """Estimate the error spread between and within persons by one-way analysis of variance over repeated patients.
 
-    ``anyecg calibrate person`` shrinks by it. Where hardly anybody was seen twice, half of the variance is given to
-    each (arbitrary).
+    ``anyecg calibrate person`` uses it for shrinkage. With fewer than :data:`MIN_PATIENTS` repeated patients, each
+    component gets half of the variance, an arbitrary choice.
     """
     _, index, count = np.unique(patient, return_inverse=True, return_counts=True)
     mean = np.bincount(index, error) / count
-    twice = count > 1
+    repeated = count > 1
     total = float((half / normal_quantile(0.5 + 0.5 * LEVEL)) ** 2)
-    if int(twice.sum()) < LEAST_PATIENTS:
+    if int(repeated.sum()) < MIN_PATIENTS:
         return {"between_sd": _root(0.5 * total), "within_sd": _root(0.5 * total)}
-    rest = (error - mean[index])[twice[index]]
-    within = float(np.sum(rest**2) / (count[twice].sum() - twice.sum()))
-    between = float(np.var(mean[twice], ddof=1) - within * np.mean(1.0 / count[twice]))
+    rest = (error - mean[index])[repeated[index]]
+    within = float(np.sum(rest**2) / (count[repeated].sum() - repeated.sum()))
+    between = float(np.var(mean[repeated], ddof=1) - within * np.mean(1.0 / count[repeated]))
     return {"between_sd": _root(max(between, 0.0)), "within_sd": _root(within)}
 
 
@@ -299,21 +305,21 @@ def rewritten(
     bundle: Bundle,
     data: Labelled,
     entries: Mapping[str, Mapping[str, Any]],
-    said: Mapping[str, Mapping[str, Any]],
+    said: Mapping[str, CalibratedRecord],
     overlap: str,
     labels: Mapping[str, str] | None = None,
 ) -> BundleContents:
-    """The bundle with another calibration; model, golden windows and everything else are as they were.
+    """Return the bundle with the new calibration; model, golden vectors and all other files stay unchanged.
 
     Raises:
-        BundleError: A file of it cannot be read any more.
+        BundleError: A file of the bundle can no longer be read.
     """
     try:
         manifest = json.loads((folder / "manifest.json").read_bytes())
         extra = {name: (folder / name).read_bytes() for name in bundle.manifest.files if name not in CORE}
         card = (folder / "MODEL_CARD.md").read_text(encoding="utf-8").partition(CARD_HEAD)[0]
     except (OSError, ValueError) as error:
-        raise BundleError(f"{folder} cannot be read: {error}") from None
+        raise BundleError(f"cannot read {folder}: {error}") from None
     patients = hashes(data.recordings)
     done = [key for key, one in said.items() if "left" not in one]
     manifest["outputs"] = [
@@ -328,13 +334,13 @@ def rewritten(
     manifest["calibrated"] = facts
     known = read_patients(folder)
     parts = {**(known or {}), "calibration": patients | (known or {}).get("calibration", frozenset())}
-    # Without those who trained, a list of patients would claim that nobody did.
+    # A list without training patients would claim that the model has none.
     extra |= {PATIENTS_FILE: patients_file(parts)} if known is not None else {}
     extra[REPORT] = to_json({"schema": SCHEMA, **facts, "heads": said})
-    who = "simulated patients" if data.simulated else "patients"
+    noun = "simulated patients" if data.simulated else "patients"
     card += (
-        f"{CARD_HEAD}\n{len(done)} of {len(said)} outputs, on {facts['patients']} {who} of the part '{data.split}' of "
-        f"{data.folder.name}, {facts['date']}. Patients who trained the model among them: {overlap}. "
+        f"{CARD_HEAD}\n{len(done)} of {len(said)} outputs, on {facts['patients']} {noun} of the part '{data.split}' of "
+        f"{data.folder.name}, {facts['date']}. Overlap with the training patients: {overlap}. "
         f"Numbers: `{REPORT}`.\n"
     )
     kept = {key: value for key, value in manifest.items() if key not in {"schema", "notice", "files"}}
@@ -345,20 +351,21 @@ def _round(value: float | None) -> float | None:
     return None if value is None or not np.isfinite(value) else round(value, 4)
 
 
-def table(said: Mapping[str, Mapping[str, Any]], keys: Sequence[str]) -> str:
-    """What was done to each head, for a terminal."""
+def table(said: Mapping[str, CalibratedRecord], keys: Sequence[str]) -> str:
+    """Return a table for a terminal with the calibration of each head."""
     head = f"{'output':<20} {'patients':>8} {'positive':>8}  {'method':<15} {'ECE before':>10} {'after':>6}  threshold"
     lines = [head]
     for key in keys:
         one = said[key]
         start = f"{key:<20} {one['patients']:>8} {one.get('positives', '-'):>8}  "
         if "left" in one:
-            lines.append(f"{start}as it was: {one['left']}")
+            lines.append(f"{start}unchanged: {one['left']}")
         elif "mae" in one:
             lines.append(f"{start}{one['method']:<15} MAE {one['mae_before']} -> {one['mae']}")
         else:
-            cut = "target out of reach" if one["threshold"] is None else f"{one['threshold']:.4f}"
-            undecided = f", {100 * one['undecided']:.0f} % undecided" if "undecided" in one else ""
+            cut = "target not reachable" if one["threshold"] is None else f"{one['threshold']:.4f}"
+            share = one.get("undecided")
+            undecided = "" if share is None else f", {100 * share:.0f} % undecided"
             errors = f"{one['calibration_error_before']:>10.4f} {one['calibration_error']:>6.4f}"
             lines.append(f"{start}{one['method']:<15} {errors}  {cut}{undecided}")
     return "\n".join(lines) + "\n"

@@ -1,7 +1,7 @@
-"""What a reference says of the same windows: another bundle, a float checkpoint or form, or logits of somebody's.
+"""Results of a reference on the same windows: another bundle, a checkpoint, the float form, or a file of logits.
 
-A bundle runs through the engine as the one under test does, and its estimates are its own. The others say something of
-windows only; these are averaged into estimates with the weights of the device.
+A reference bundle runs through the engine like the bundle under test and has its own estimates. The other references
+give results for windows only, which are averaged into estimates with the weights of the device.
 """
 
 from __future__ import annotations
@@ -28,29 +28,30 @@ from convert.teacher.open import CheckpointOptions, open_teacher
 from convert.teacher.place import is_bundle
 from edge.bundle.reader import DEMO, Bundle, resolve
 from edge.frontend.stream import FS_HZ, WINDOW_SAMPLES, normalise_window
+from edge.process.files import output_error, written_beside
 from firmware_bridge.errors import InputError, OutputError
 
 F64 = NDArray[np.float64]
 
 MAX_FILE_BYTES = 4 << 30
 SHARD_RECORDINGS = 16
+FREE_DISK = "free some space or choose another --out"
 SPAN_S = (WINDOW_SAMPLES - 1) / FS_HZ
-"""From the first to the last sample of a window."""
+"""Time from the first to the last sample of a window, seconds."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Reference:
-    """What the reference says, beside what the bundle under test says.
+    """Results of a reference, aligned with those of the bundle under test.
 
     Attributes:
-        name: For people.
+        name: Name for the report.
         kind: ``bundle``, ``checkpoint``, ``float`` or ``logits``.
-        sha256: Of what it was read from.
-        logits: Its logits or values of the windows, ``(windows, heads)`` in the order of the tested bundle, NaN where
-            it says nothing.
-        shown: Of the estimates, ``(estimates, heads)``, in a scale of its own that ranks alike, NaN as above.
-        thresholds: Where it decides, in the scale of ``shown``; ``None`` where it does not say.
-        missing: Heads of the tested bundle that it does not have.
+        sha256: SHA-256 of the file that it was read from.
+        logits: Logits or values of the windows, ``(windows, heads)`` in the order of the tested bundle; NaN if missing.
+        shown: Score of each estimate, ``(estimates, heads)``, in any scale with the same ranking; NaN if missing.
+        thresholds: Threshold of each head in the scale of ``shown``; ``None`` if it has none.
+        missing: Heads of the tested bundle that the reference does not have.
     """
 
     name: str
@@ -64,15 +65,15 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class ReferencePlan:
-    """How a reference is opened and run.
+    """Options for opening and running a reference.
 
     Attributes:
-        what: As given on the command line.
-        outputs: What a checkpoint's outputs mean; ``None`` for ``outputs.json`` beside it.
+        what: Value of ``--reference``.
+        outputs: File that describes the outputs of a checkpoint; ``None`` for ``outputs.json`` in the same folder.
         work: Folder of intermediate files.
         hop_s: Seconds between windows.
-        jobs: Processes.
-        form: Float form of the bundle under test; ``None`` where it carries none.
+        jobs: Number of processes.
+        form: Float form of the bundle under test; ``None`` if it has none.
     """
 
     what: str
@@ -84,21 +85,21 @@ class ReferencePlan:
 
 
 def check_reference(what: str, bundle: Bundle, form: FloatForm | None) -> None:
-    """Refuses a reference that cannot be, before hours of recordings are run for it.
+    """Refuse an impossible reference before hours of recordings are processed.
 
     Args:
-        what: As given on the command line.
-        bundle: Under test.
-        form: Its float form; ``None`` where it carries none.
+        what: Value of ``--reference``.
+        bundle: Bundle under test.
+        form: Its float form; ``None`` if it has none.
 
     Raises:
-        InputError: There is nothing, or no float form in the bundle.
+        InputError: The path does not exist, or the bundle has no float form.
     """
     if what == WHAT:
         if form is None:
             raise InputError(
-                f"{bundle.manifest.name} carries no float form",
-                "'anyecg convert micro' puts one in; or --reference with the teacher or another bundle",
+                f"{bundle.manifest.name} contains no float form",
+                "use --reference with the teacher or another bundle; 'anyecg convert micro' adds a float form",
             )
     elif what != DEMO and not resolve(what).exists():
         raise InputError(
@@ -107,16 +108,16 @@ def check_reference(what: str, bundle: Bundle, form: FloatForm | None) -> None:
 
 
 def open_reference(plan: ReferencePlan, judged: Judged, progress: TextIO | None) -> Reference:
-    """Runs or reads the reference.
+    """Run or read the reference.
 
     Args:
-        plan: What, and how.
-        judged: The bundle under test and what it said.
+        plan: Options of the reference.
+        judged: Results of the bundle under test, with labels.
         progress: Stream for the progress line, or ``None``.
 
     Raises:
-        InputError: It cannot be read, shares no head, or says nothing of these windows.
-        BundleError: It is a bundle that is not what it says.
+        InputError: The reference cannot be read, shares no head, or has no result for these windows.
+        BundleError: The reference is an invalid bundle.
     """
     check_reference(plan.what, judged.bundle, plan.form)
     if plan.form is not None and plan.what == WHAT:
@@ -133,18 +134,20 @@ def open_reference(plan: ReferencePlan, judged: Judged, progress: TextIO | None)
 
 def _known(found: Reference, what: str) -> Reference:
     if not np.isfinite(found.shown).any():
-        raise InputError(f"the reference {what} says nothing of these recordings", "was it made from other data?")
+        raise InputError(
+            f"the reference {what} has no result for these recordings", "use a reference from the same data"
+        )
     return found
 
 
 def _columns(keys: Sequence[str], judged: Judged, what: str) -> tuple[list[int | None], tuple[str, ...]]:
-    """Where each head of the tested bundle stands in the reference, and those that it lacks."""
+    """Return the column of each head of the tested bundle in the reference, and the missing heads."""
     at = {key: i for i, key in enumerate(keys)}
     ours = [h.key for h in judged.bundle.manifest.outputs]
     if not any(key in at for key in ours):
         raise InputError(
-            f"{what} has other heads: {', '.join(list(keys)[:6])}",
-            f"the bundle has {', '.join(ours[:6])}; heads are matched by key",
+            f"{what} has no common head, but {', '.join(list(keys)[:6])}",
+            f"heads are matched by key; the bundle has {', '.join(ours[:6])}",
         )
     return [at.get(key) for key in ours], tuple(key for key in ours if key not in at)
 
@@ -185,7 +188,7 @@ def _estimate_keys(seen: Observed, span_s: float) -> NDArray[np.int64]:
 
 
 def _matched(theirs: NDArray[np.int64], ours: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Row of theirs that belongs to each of ours, -1 where there is none."""
+    """Return the row of ``theirs`` that matches each row of ``ours``, -1 if there is none."""
     at = {(int(a), int(b)): i for i, (a, b) in enumerate(theirs)}
     return np.array([at.get((int(a), int(b)), -1) for a, b in ours], dtype=np.int64)
 
@@ -200,11 +203,14 @@ def _taken(values: F64, rows: NDArray[np.int64], columns: Sequence[int | None]) 
 
 
 def averaged(judged: Judged, logits: F64) -> F64:
-    """Means over the windows behind each estimate, weighted as the device weighs them; NaN where one is missing.
+    """Average logits over the windows of each estimate with the weights of the device.
 
     Args:
-        judged: The bundle under test and what it said.
-        logits: ``(windows, heads)``.
+        judged: Results of the bundle under test.
+        logits: Logits or values of the windows, ``(windows, heads)``.
+
+    Returns:
+        Means, ``(estimates, heads)``; NaN if no window has a result.
     """
     m = judged.bundle.manifest
     span_s = m.aggregation_minutes * 60.0
@@ -235,31 +241,35 @@ def _logits_file(path: Path, plan: ReferencePlan, judged: Judged) -> Reference:
 
 
 def read_logits(path: Path) -> tuple[list[str], NDArray[np.str_], F64, F64, F64]:
-    """A file of logits: ``keys`` ``(heads,)``, ``record`` and ``start_s`` ``(windows,)``, ``logits``, ``thresholds``.
+    """Read a file of logits.
+
+    It holds ``keys`` ``(heads,)``, ``record`` and ``start_s`` ``(windows,)``, ``logits`` ``(windows, heads)`` and
+    optionally ``thresholds`` ``(heads,)``.
 
     Returns:
-        Keys, recordings, begins, logits, and thresholds on the scale of the logits (NaN where the file has none).
+        Keys, names of the recordings, start times in seconds, logits, and thresholds in the scale of the logits (NaN
+        if the file has none).
 
     Raises:
-        InputError: It is no such file.
+        InputError: The file is not a valid file of logits.
     """
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
-            raise InputError(f"{path} is larger than {MAX_FILE_BYTES} bytes")
+            raise InputError(f"{path} is larger than {MAX_FILE_BYTES} bytes", "use a smaller file of logits")
         with np.load(path, allow_pickle=False) as file:
             keys = [str(key) for key in file["keys"]]
             records, start_s = file["record"], file["start_s"].astype(np.float64)
             logits = file["logits"].astype(np.float64)
             limits = file["thresholds"].astype(np.float64) if "thresholds" in file else np.full(len(keys), np.nan)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path} holds no logits: {error}", "docs/validate.md describes the file") from None
+        raise InputError(f"{path} is not a file of logits: {error}", "docs/validate.md describes the format") from None
     if logits.shape != (len(records), len(keys)) or start_s.shape != (len(records),) or limits.shape != (len(keys),):
-        raise InputError(f"{path}: keys, record, start_s and logits do not fit each other")
+        raise InputError(f"{path}: the shapes of its arrays do not match", "docs/validate.md describes the format")
     return keys, records, start_s, logits, limits
 
 
 def save_logits(path: Path, judged: Judged) -> None:
-    """Writes what the tested bundle said of every window as a file that can be a reference itself."""
+    """Write the logits of the tested bundle for every window as a file that can serve as a reference."""
     m = judged.bundle.manifest
     logits = np.stack([judged.window_logits(j) for j in range(len(m.outputs))], axis=1)
     on_logits = [math.nan if t is None else t for t in _thresholds_on_logits(judged)]
@@ -273,13 +283,14 @@ def save_logits(path: Path, judged: Judged) -> None:
     }
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(path, allow_pickle=False, **arrays)
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror}", "free some space or name another --out") from error
+        raise output_error(path, error, FREE_DISK) from None
+    with written_beside(path, advice=FREE_DISK, suffix=".npz") as partial:
+        np.savez_compressed(partial, allow_pickle=False, **arrays)
 
 
 def _thresholds_on_logits(judged: Judged) -> list[float | None]:
-    """Where the bundle under test decides, before the sigmoid."""
+    """Return the thresholds of the bundle under test before the sigmoid."""
     out: list[float | None] = []
     for h in judged.bundle.manifest.outputs:
         t = judged.bundle.calibration[h.key].threshold
@@ -288,7 +299,7 @@ def _thresholds_on_logits(judged: Judged) -> list[float | None]:
 
 
 def _float_form(plan: ReferencePlan, form: FloatForm, judged: Judged, progress: TextIO | None) -> Reference:
-    """The bundle before it was rounded: every window again, through the same calibration to the same thresholds."""
+    """Run every window through the float form, with the calibration and thresholds of the bundle."""
     bundle, data = judged.bundle, judged.data
     m = bundle.manifest
     clamp = m.front_end.clamp
@@ -322,13 +333,13 @@ def _checkpoint(path: Path, plan: ReferencePlan, judged: Judged, progress: TextI
 
 
 Outputs = Callable[[RawWindow], NDArray[np.float32]]
-"""What a reference says of a window, ``(heads,)``."""
+"""A function from a window to the outputs of a reference, ``(heads,)``."""
 
 
 def _shards(
     plan: ReferencePlan, name: str, heads: int, outputs: Outputs, data: Labelled, progress: TextIO | None
 ) -> tuple[NDArray[np.int64], F64]:
-    """Recording and hop of every window, and what the reference says of it; a killed run goes on."""
+    """Return recording, hop and outputs of every window; an interrupted run resumes from the shards on disk."""
     folder = plan.work / name
     total = len(data.recordings)
     bar = Progress("running the reference", total, "recordings", progress)
@@ -345,9 +356,9 @@ def _shards(
                 logits.append(file["logits"].astype(np.float64).reshape(-1, heads))
             bar.step(min(first + SHARD_RECORDINGS, total))
     except OSError as error:
-        raise OutputError(f"cannot use {folder}: {error.strerror}", "free some space or name another --out") from error
+        raise OutputError(f"cannot use {folder}: {error.strerror}", FREE_DISK) from error
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        raise InputError(f"a file in {folder} is damaged", "delete that folder and start again") from None
+        raise InputError(f"a file in {folder} is damaged", "delete that folder and run the command again") from None
     return np.concatenate(keys), np.concatenate(logits)
 
 
@@ -360,15 +371,14 @@ def _of_recordings(
                 hop = math.floor((window.start_s + SPAN_S) / hop_s + HOP_EPSILON_S)
                 yield i, hop, outputs(window)
         except InputError:
-            continue  # the device's run reports a broken recording
+            continue  # the run of the bundle already reports broken recordings
 
 
 def _save_shard(path: Path, rows: Sequence[tuple[int, int, NDArray[np.float32]]]) -> None:
-    partial = path.with_suffix(".part.npz")
-    np.savez_compressed(
-        partial,
-        allow_pickle=False,
-        keys=np.array([(i, hop) for i, hop, _ in rows], dtype=np.int64).reshape(-1, 2),
-        logits=np.array([out for _, _, out in rows], dtype=np.float32),
-    )
-    partial.replace(path)
+    with written_beside(path, advice=FREE_DISK, suffix=".npz") as partial:
+        np.savez_compressed(
+            partial,
+            allow_pickle=False,
+            keys=np.array([(i, hop) for i, hop, _ in rows], dtype=np.int64).reshape(-1, 2),
+            logits=np.array([out for _, _, out in rows], dtype=np.float32),
+        )

@@ -1,4 +1,4 @@
-"""What becomes of the estimates when the signal suffers: how often the device still answers, and how far it moves."""
+"""Robustness to disturbances: the share of answered hops and the shift of the estimates."""
 
 from __future__ import annotations
 
@@ -11,23 +11,24 @@ import numpy as np
 from calibration.validate.disturb import DISTURBANCES, Disturbance
 from calibration.validate.judge import Judged, rounded
 from calibration.validate.observe import Observed
+from calibration.validate.records import RobustnessRecord
 from calibration.validate.shards import RunPlan, key_of, run_all
 from convert.stats.metrics import auroc
 
 HOP_S = 5.0
-"""Between windows here: half of the next one is new, and a sixth of the work of the device's own hop."""
+"""Seconds between windows in these runs: half of each window is new."""
 
 
 def robustness(
     j: Judged, bundle: Path, recordings: int, jobs: int, work: Path, progress: TextIO | None
-) -> list[dict[str, Any]]:
-    """Every disturbance on some recordings, spread over the data set.
+) -> list[RobustnessRecord]:
+    """Apply every disturbance to recordings spread over the data set.
 
     Args:
-        j: The bundle and its data.
-        bundle: Its path.
-        recordings: How many at most.
-        jobs: Processes.
+        j: Results and labels of the bundle.
+        bundle: Path of the bundle.
+        recordings: Maximum number of recordings.
+        jobs: Number of processes.
         work: Folder of intermediate files.
         progress: Stream for the progress lines, or ``None``.
     """
@@ -45,7 +46,7 @@ def robustness(
     return out
 
 
-def _row(j: Judged, clean: Observed, disturbance: Disturbance, whole: Judged) -> dict[str, Any]:
+def _row(j: Judged, clean: Observed, disturbance: Disturbance, whole: Judged) -> RobustnessRecord:
     hops = int(clean.outcomes.sum())
     probability = [i for i, h in enumerate(j.bundle.manifest.outputs) if h.kind == "probability"]
     moved, flips, decided = _against(j, clean, probability)
@@ -91,7 +92,7 @@ def _against(j: Judged, clean: Observed, heads: list[int]) -> tuple[np.ndarray[A
 
 
 def _macro(seen: Observed, whole: Judged, heads: list[int]) -> float | None:
-    """Mean AUROC over the heads that have both classes among the recordings; the truth is that of the clean run."""
+    """Return the mean AUROC over the heads with both classes; the labels are those of the undisturbed run."""
     truth = {int(r): whole.est_truth[i] for i, r in enumerate(whole.seen.est_recording)}
     rows = [i for i, r in enumerate(seen.est_recording) if int(r) in truth]
     if not rows:

@@ -1,4 +1,4 @@
-"""``anyecg validate``: run the device's code over labelled data, judge it, write the report."""
+"""``anyecg validate``: run the code of the device on labelled data and judge the results."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from calibration.validate.judge import Judged, judge_heads, summary_line
 from calibration.validate.labelled import Labelled, SplitName, heads_of, labels_for, labels_header, open_labelled
 from calibration.validate.links import float_link, model_links
 from calibration.validate.observe import OUTCOMES, Observed
+from calibration.validate.records import AbstentionRecord, ComparisonRecord
 from calibration.validate.reference import ReferencePlan, check_reference, open_reference, save_logits
 from calibration.validate.robustness import robustness
 from calibration.validate.shards import RunPlan, key_of, open_bundle, run_all
@@ -33,31 +34,31 @@ from firmware_bridge.errors import InputError
 SCHEMA = "anyecg.validate/1"
 
 PACKAGES = ("anyecg-edge", "numpy", "scipy", "scikit-learn", "ai-edge-litert")
-"""Whose versions the numbers may depend on."""
+"""Packages whose versions may change the numbers."""
 
 
 @dataclass(frozen=True, slots=True)
 class ValidateOptions:
-    """What to validate, and how.
+    """Options of a validation.
 
     Attributes:
-        bundle: Folder, zip or ``demo``.
-        data: Labelled recordings.
-        out: Where report and shards go.
+        bundle: Folder or zip file of the bundle, or ``demo``.
+        data: Folder of the labelled recordings.
+        out: Folder of the report and of intermediate files.
         split: Part of the data.
-        reference: Bundle, checkpoint or logits to compare with; ``None`` for none.
-        outputs: What a checkpoint's outputs mean; ``None`` for ``outputs.json`` beside it.
-        margin: Of AUROC; ``None`` for the one of ``validate.toml``.
-        gate: File of limits, ``None`` for the kit's own.
-        seed: Of everything that is drawn.
+        reference: Bundle, checkpoint, file of logits or ``float`` to compare with; ``None`` for no comparison.
+        outputs: File that describes the outputs of a checkpoint; ``None`` for ``outputs.json`` in the same folder.
+        margin: Non-inferiority margin, AUROC; ``None`` for the one in ``validate.toml``.
+        gate: File of limits; ``None`` for the limits of the kit.
+        seed: Seed of all random draws.
         hop_s: Seconds between windows.
-        resamples: Replicates of the bootstrap.
-        robustness: Recordings on which disturbances are tried; 0 for none.
-        jobs: Processes.
-        limit: Take the first so many recordings only.
-        one_recording_a_patient: Nobody is in a folder without patient identifiers twice.
-        label_plan: File that says how labels are made of results; ``None`` for the bundle's own, or the kit's.
-        command: As it was typed, for the report.
+        resamples: Number of bootstrap replicates.
+        robustness: Number of recordings to disturb; 0 for none.
+        jobs: Number of processes.
+        limit: Maximum number of recordings; ``None`` for all.
+        one_recording_a_patient: Treat each recording of a folder without patient identifiers as a separate patient.
+        label_plan: File with the rules from results to labels; ``None`` for those of the bundle, or else of the kit.
+        command: Command line for the report.
     """
 
     bundle: str
@@ -80,16 +81,19 @@ class ValidateOptions:
 
 
 def validate(options: ValidateOptions, progress: TextIO | None) -> dict[str, Any]:
-    """Everything that the report says, as JSON-able values.
+    """Validate a bundle.
 
     Args:
-        options: What, and how.
+        options: Options of the validation.
         progress: Stream for the progress line, or ``None``.
+
+    Returns:
+        The report, as JSON-able values.
 
     Raises:
         InputError: The data cannot be used.
-        BundleError: The bundle cannot.
-        OutputError: The shards cannot be written.
+        BundleError: The bundle cannot be used.
+        OutputError: The intermediate files cannot be written.
     """
     limits = load_limits(options.gate)
     if options.margin is not None:
@@ -111,16 +115,19 @@ def validate(options: ValidateOptions, progress: TextIO | None) -> dict[str, Any
     if not len(seen.recording):
         raise InputError(f"the quality gate accepted no window of {options.data}", _why_nothing(seen))
     judged = judged_of(bundle, data, seen, options, chosen)
+    heads = judge_heads(judged)
+    links = [
+        *model_links(bundle, seen.sample_inputs, limits["links"], micro=bundle.manifest.tier == "micro"),
+        float_link(bundle, form, seen.sample_inputs, limits["links"]),
+    ]
+    compared: list[ComparisonRecord] = []
     report: dict[str, Any] = {
         "schema": SCHEMA,
         "notice": NOTICE,
         "header": {**header(judged, options, limits), "labels": labels_header(data, chosen)},
         "abstention": abstention(seen),
-        "heads": judge_heads(judged),
-        "links": [
-            *model_links(bundle, seen.sample_inputs, limits["links"], micro=bundle.manifest.tier == "micro"),
-            float_link(bundle, form, seen.sample_inputs, limits["links"]),
-        ],
+        "heads": heads,
+        "links": links,
         "reference": None,
         "comparisons": [],
     }
@@ -128,52 +135,55 @@ def validate(options: ValidateOptions, progress: TextIO | None) -> dict[str, Any
         how = ReferencePlan(options.reference, options.outputs, work, options.hop_s, options.jobs, form)
         reference = open_reference(how, judged, progress)
         report["reference"] = agreement(judged, reference)
-        report["comparisons"] = comparisons(judged, reference, limits["noninferiority"])
+        report["comparisons"] = compared = comparisons(judged, reference, limits["noninferiority"])
     save_logits(options.out / "logits.npz", judged)
     report["subgroups"] = subgroups(judged, limits["subgroups"])
     report["robustness"] = (
         robustness(judged, path, options.robustness, options.jobs, work, progress) if options.robustness else []
     )
-    checks = judge(report, limits)
+    checks = judge(heads, links, compared, limits)
     report["gate"] = {"ok": all(c.ok for c in checks), "limits": limits, "checks": checks_json(checks)}
-    report["summary"] = summary_line(report["heads"])
+    report["summary"] = summary_line(heads)
     return report
 
 
 def known_patients(bundle: Path, data: Labelled) -> list[str]:
-    """What the bundle's list of its own patients says of those to be judged, one sentence each.
+    """Check the judged patients against the patients of the bundle.
+
+    Returns:
+        Remarks for the report, one sentence each.
 
     Raises:
-        InputError: It was trained or calibrated on some of them.
+        InputError: The bundle was trained or calibrated on some of the judged patients.
     """
     parts = read_patients(bundle)
     if parts is None:
-        return ["the bundle does not say whose recordings it was made of, so overlap with these could not be checked"]
+        return ["the bundle does not list its patients, so overlap with them could not be checked"]
     ours = hashes(data.recordings)
     for name, theirs in parts.items():
         both = len(ours & theirs)
         if both and name != "test":
             raise InputError(
-                f"{both} of {len(ours)} patients are in part '{name}' of those that {bundle.name} was made of",
-                "judge it on patients whom it has not met",
+                f"{both} of {len(ours)} patients are in the part '{name}' of the patients of {bundle.name}",
+                "judge it on held-out patients",
             )
     again = len(ours & parts.get("test", frozenset()))
-    said = [f"{again} of {len(ours)} patients judged the bundle before, when it was made"] if again else []
+    said = [f"{again} of {len(ours)} patients were already test patients when the bundle was made"] if again else []
     if not names_training(parts):
-        said.append("the bundle does not say who trained it, so overlap of these with those could not be checked")
+        said.append("the bundle does not list its training patients, so overlap with them could not be checked")
     return said
 
 
 def judged_of(
     bundle: Bundle, data: Labelled, seen: Observed, options: ValidateOptions, chosen: ChosenPlan | None = None
 ) -> Judged:
-    """Results and truth side by side.
+    """Add the labels to the results.
 
     Raises:
         InputError: There is no label.
     """
     plan = None if chosen is None else chosen.plan
-    # Windows and estimates at once: the table of results may have millions of rows.
+    # Windows and estimates in one call, because the table of results may have millions of rows.
     recording = np.concatenate((seen.recording, seen.est_recording))
     start_s = np.concatenate((seen.start_s, seen.est_start_s))
     truth = labels_for(data, heads_of(bundle), recording, start_s, plan)
@@ -182,7 +192,7 @@ def judged_of(
 
 
 def header(j: Judged, options: ValidateOptions, limits: Mapping[str, Mapping[str, float]]) -> dict[str, Any]:
-    """What was judged on what, with hashes, versions and counts."""
+    """Return the header of the report: bundle and data with hashes, versions and counts."""
     m = j.bundle.manifest
     probability = np.array([h.kind == "probability" for h in m.outputs])
     return {
@@ -216,8 +226,8 @@ def header(j: Judged, options: ValidateOptions, limits: Mapping[str, Mapping[str
     }
 
 
-def abstention(seen: Observed) -> dict[str, Any]:
-    """What the hops came to."""
+def abstention(seen: Observed) -> AbstentionRecord:
+    """Count the outcomes of the hops."""
     totals = seen.outcomes.sum(axis=0)
     hops = int(totals.sum())
     silent = int((seen.outcomes[:, 0] == 0).sum())
@@ -234,7 +244,7 @@ def abstention(seen: Observed) -> dict[str, Any]:
 def _why_nothing(seen: Observed) -> str:
     totals = seen.outcomes.sum(axis=0)
     named = [f"{name} {n}" for name, n in zip(OUTCOMES, totals, strict=True) if n]
-    return "what its hops came to: " + (", ".join(named) or "nothing was readable")
+    return "outcomes of its hops: " + (", ".join(named) or "no recording was readable")
 
 
 def _version(package: str) -> str:

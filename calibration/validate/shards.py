@@ -1,4 +1,4 @@
-"""The engine over a whole data set: in shards on disk, several processes, resumed after a kill."""
+"""Run the engine on a whole data set in shards on disk, with several processes; an interrupted run resumes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 import io
 import json
 import multiprocessing
-import os
 import signal
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -21,28 +20,29 @@ from convert.compute.progress import Progress
 from convert.datasets.pairs import Recording
 from edge.bundle.reader import Bundle, load_bundle
 from edge.model import Model, load_model
+from edge.process.files import write_atomically
 from firmware_bridge.errors import BundleError, InputError, OutputError
 
 SHARD_RECORDINGS = 16
-"""What a kill loses at most: a few seconds of work."""
+"""Recordings per shard; an interruption loses at most one shard per process, a few seconds of work."""
 
 WORTHWHILE = 8
-"""Shards from which processes are started for them; each takes about a second to start."""
+"""Minimum number of shards for several processes; each process takes about a second to start."""
 
 DIGEST = 32
+"""Bytes of a SHA-256."""
 
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
-    """How to run.
+    """Options of a run.
 
     Attributes:
         bundle: Path of the bundle.
         hop_s: Seconds between windows.
-        jobs: Processes.
-        alter: Changes what comes over the link; ``None`` to leave it.
-        sha256: Of the bundle's manifest, so that one that is replaced during a run does not mix into it; empty for no
-            such check.
+        jobs: Number of processes.
+        alter: Function that changes the items of the link; ``None`` for no change.
+        sha256: SHA-256 of the manifest, to detect a bundle that is replaced during the run; empty for no check.
     """
 
     bundle: Path
@@ -58,18 +58,18 @@ _Job = tuple[Path, RunPlan, list[tuple[int, Recording]]]
 def run_all(
     plan: RunPlan, recordings: Sequence[tuple[int, Recording]], work: Path, key: str, progress: TextIO | None
 ) -> Observed:
-    """Runs the recordings that are not yet on disk, then reads everything.
+    """Run the recordings whose results are not yet on disk, then read all results.
 
     Args:
-        plan: How.
-        recordings: Index in the data set, and recording.
+        plan: Options of the run.
+        recordings: Index in the data set and recording.
         work: Folder of the shards.
-        key: Names what the result depends on; shards of another key are not looked at.
+        key: Hash of everything that the results depend on; shards with another key are ignored.
         progress: Stream for the progress line, or ``None``.
 
     Raises:
-        InputError: A shard was altered while it was in use.
-        OutputError: One cannot be written.
+        InputError: A shard changed while it was in use.
+        OutputError: A shard cannot be written.
     """
     folder = work / key
     groups = [list(recordings[i : i + SHARD_RECORDINGS]) for i in range(0, len(recordings), SHARD_RECORDINGS)]
@@ -77,11 +77,11 @@ def run_all(
     found = [_read(path) for path in paths]
     todo = [k for k, part in enumerate(found) if part is None]
     done = sum(len(groups[k]) for k in range(len(groups)) if found[k] is not None)
-    bar = Progress("running the device's code", len(recordings), "recordings", progress, done)
+    bar = Progress("running the engine", len(recordings), "recordings", progress, done)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"cannot use {folder}: {error.strerror}", "name another --out") from error
+        raise OutputError(f"cannot use {folder}: {error.strerror}", "choose another --out") from error
     windows = 0
     for k, part in zip(todo, _made([(paths[k], plan, groups[k]) for k in todo], plan.jobs), strict=True):
         found[k] = part
@@ -101,7 +101,7 @@ def _made(jobs: Sequence[_Job], processes: int) -> Iterator[Observed]:
             yield _make(job, *loaded[plan.bundle])
         return
     context = multiprocessing.get_context("spawn")
-    # Ctrl-C reaches every process of the terminal; only this one shall answer it.
+    # Ctrl-C reaches every process of the terminal; only the parent handles it.
     with context.Pool(processes, signal.signal, (signal.SIGINT, signal.SIG_IGN)) as pool:
         yield from pool.imap(_make_shard, jobs)
 
@@ -119,7 +119,7 @@ def _make_shard(job: _Job) -> Observed:
 def _make(job: _Job, bundle: Bundle, model: Model) -> Observed:
     path, plan, group = job
     if plan.sha256 not in ("", bundle.sha256):
-        raise BundleError(f"{plan.bundle} was replaced while it was in use", "start again")
+        raise BundleError(f"{plan.bundle} was replaced while it was in use", "run the command again")
     alter = plan.alter or iter
     part = observe(bundle, model, ((i, r.name, alter(r.items())) for i, r in group), plan.hop_s)
     _write(path, part)
@@ -127,13 +127,13 @@ def _make(job: _Job, bundle: Bundle, model: Model) -> Observed:
 
 
 def open_bundle(path: Path) -> tuple[Bundle, Model]:
-    """A bundle and its model. The self-test is one of the gate's checks, so it is not made here."""
+    """Load a bundle and its model without the self-test, which is a check of the gate."""
     bundle = load_bundle(path)
     return bundle, load_model(bundle)
 
 
 def key_of(*parts: object) -> str:
-    """A short name for what a result depends on."""
+    """Return a short hash of everything that a result depends on."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
@@ -141,18 +141,12 @@ def _write(path: Path, part: Observed) -> None:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **part.arrays())
     data = buffer.getvalue()
-    partial = path.with_suffix(f".{os.getpid()}.part")
-    try:
-        with partial.open("wb") as file:
-            file.write(hashlib.sha256(data).digest() + data)
-        partial.replace(path)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise OutputError(f"cannot write {path}: {error.strerror}", "free some space or name another --out") from error
+    advice = "free some space or choose another --out"
+    write_atomically(path, hashlib.sha256(data).digest() + data, advice=advice, unique=True)
 
 
 def _read(path: Path) -> Observed | None:
-    """A shard; ``None`` where it is missing or damaged, so that it is made (again)."""
+    """Read a shard; ``None`` if it is missing or damaged and must be computed."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:

@@ -1,33 +1,33 @@
-"""Does a head hold for everybody? By sex, age, device, heart rate and signal quality; small groups are suppressed."""
+"""Results by sex, age, device, heart rate and signal quality; small groups are suppressed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from calibration.validate.judge import Judged, rounded
+from calibration.validate.records import SubgroupRecord, SubgroupsRecord
 from convert.stats.discrimination import ranking
 from convert.stats.metrics import Score, auroc
 
 Bools = NDArray[np.bool_]
 
 AGES = ((0, 45), (45, 65), (65, 80), (80, 200))
-"""Bands in years, the upper end open."""
+"""Age bands, years; the upper end is exclusive."""
 
 RATES_BPM = ((0, 60), (60, 100), (100, 400))
-"""Slow, usual and fast hearts."""
+"""Bands of slow, normal and fast heart rates, beats per minute; the upper end is exclusive."""
 
 QUALITIES = ((0.0, 0.8), (0.8, 0.95), (0.95, 1.01))
-"""Mean score of the windows behind an estimate; the gate lets 0.5 pass."""
+"""Bands of the mean quality score of the windows of an estimate; the quality gate accepts 0.5 and more."""
 
 CHANCE = 0.5
 
 
 def groups(j: Judged) -> Iterator[tuple[str, str, Bools]]:
-    """Every group of estimates: by what, which, and its rows."""
+    """Yield every group of estimates: the property, the name of the group and its rows."""
     of = j.seen.est_recording
     sex = np.array([j.data.persons[i].sex for i in of])
     device = np.array([j.data.device[i] for i in of])
@@ -52,27 +52,27 @@ def groups(j: Judged) -> Iterator[tuple[str, str, Bools]]:
             yield by, " ".join(name.split()), rows
 
 
-def subgroups(j: Judged, limits: Mapping[str, float]) -> dict[str, Any]:
-    """AUROC and shift of the probabilities of every head in every group, worst first.
+def subgroups(j: Judged, limits: Mapping[str, float]) -> SubgroupsRecord:
+    """Compute AUROC and shift of the probabilities of every head in every group, worst first.
 
     Args:
-        j: Results and truth.
-        limits: The table ``subgroups``: smaller groups are left out and counted.
+        j: Results and labels.
+        limits: Table ``subgroups`` of the limits; smaller groups are suppressed and counted.
     """
-    rows: list[dict[str, Any]] = []
+    rows: list[SubgroupRecord] = []
     suppressed = 0
     for by, name, members in groups(j):
         if not members.any() or members.all():
-            continue  # an empty group, or the whole
+            continue  # an empty group, or all estimates
         for i, head in enumerate(j.bundle.manifest.outputs):
             known = np.isfinite(j.est_truth[:, i])
             if head.kind != "probability" or not (known & members).any():
                 continue
-            found = _one(j, i, members & known, known, limits)
+            found = _one(j, i, (by, name), members & known, known, limits)
             if found is None:
                 suppressed += 1
             else:
-                rows.append({"by": by, "group": name, "key": head.key, **found})
+                rows.append(found)
     rows.sort(key=lambda r: (r["difference"], r["key"], r["by"], r["group"]))
     return {
         "rows": rows,
@@ -82,7 +82,9 @@ def subgroups(j: Judged, limits: Mapping[str, float]) -> dict[str, Any]:
     }
 
 
-def _one(j: Judged, i: int, members: Bools, known: Bools, limits: Mapping[str, float]) -> dict[str, Any] | None:
+def _one(
+    j: Judged, i: int, group: tuple[str, str], members: Bools, known: Bools, limits: Mapping[str, float]
+) -> SubgroupRecord | None:
     y, p = j.est_truth[members, i] > 0.5, j.seen.est_value[members, i]
     resampler = j.resampler(members, windows=False)
     if resampler.patients < limits["patients_min"] or min(int(y.sum()), int((~y).sum())) < limits["events_min"]:
@@ -93,12 +95,15 @@ def _one(j: Judged, i: int, members: Bools, known: Bools, limits: Mapping[str, f
         return None
     worse = found.high is not None and found.high < whole and whole > CHANCE
     return {
+        "by": group[0],
+        "group": group[1],
+        "key": j.bundle.manifest.outputs[i].key,
         "n": len(y),
         "patients": resampler.patients,
         "positives": int(y.sum()),
         "auroc": rounded(found.value),
         "auroc_ci": None if found.low is None or found.high is None else [rounded(found.low), rounded(found.high)],
-        "difference": rounded(found.value - whole),
+        "difference": round(found.value - whole, 4),
         "probability_shift": rounded(float(p.mean() - y.mean())),
         "clearly_worse": worse,
     }

@@ -1,4 +1,4 @@
-"""Intervals and waves of the averaged beat."""
+"""Intervals and waves of the average beat."""
 
 from __future__ import annotations
 

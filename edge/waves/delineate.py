@@ -1,7 +1,7 @@
-"""Waves of an averaged beat: where they begin and end, how high they are.
+"""Delineation of the average beat: onset, end and height of its waves.
 
-QRS is where the signal bends sharply; P and T begin and end where the steepest tangent meets the level before QRS
-(Lepeschkin & Surawicz, Circulation 1952;6:378). A wave that does not stand out of the noise is not there.
+QRS is the part with a large second difference. P and T begin and end where the steepest tangent crosses the level
+before QRS (Lepeschkin & Surawicz, Circulation 1952;6:378). A wave that does not exceed the noise counts as absent.
 """
 
 from __future__ import annotations
@@ -16,62 +16,63 @@ from edge.waves.mean_beat import FS_HZ, MeanBeat
 F64 = NDArray[np.float64]
 
 MS = FS_HZ / 1000.0
-"""Samples a millisecond."""
+"""Samples per millisecond."""
 
 BEND_MS = 12.0
-"""Distance of the samples whose second difference is taken: it answers to QRS and hardly to the slower T."""
+"""Distance of the samples in the second difference, ms; it is large in QRS and small in the slower T wave."""
 BEND_SHARE = 0.04
-"""QRS ends where the second difference stays below this part of its largest."""
+"""QRS ends where the second difference stays below this share of its maximum."""
 SLOPE_SHARE = 0.4
-"""Nor has it ended where it is straight and this much as steep as at its steepest, as between R and S."""
+"""QRS continues where the slope is at least this share of its maximum, as on the straight line from R to S."""
 CALM_MS = 12.0
-"""It must stay there for this long: it also passes zero between the waves of QRS."""
+"""Minimum time below both limits, ms; between the waves of QRS the second difference is small for a shorter time."""
 QRS_BEFORE_MS, QRS_AFTER_MS = 130.0, 170.0
-"""QRS is looked for this far before and after R."""
+"""Search range for QRS before and after R, ms."""
 INWARDS_MS = (4.0, 8.0)
-"""The filter (40 Hz) and the second difference put begin and end of QRS this far out (measured on simulated ECG)."""
+"""Shift of onset and end of QRS outwards by the 40 Hz filter and the second difference, ms (from simulated ECG)."""
 NOISE_TIMES = 3.0
-"""A wave must be this many standard errors high,"""
+"""Minimum height of a wave, standard errors."""
 P_NOISE_TIMES = 5.0
-"""P more: of the f waves of atrial fibrillation, averaged, the highest is sought."""
+"""Minimum height of P, standard errors; it is larger because the search also picks the highest averaged f wave."""
 P_ERROR_MS = 250.0
-"""The noise of P is that of this time before it must have ended."""
-LEAST_P, LEAST_T = 0.02, 0.05
-"""and this part of the QRS: lower ones are no more than what the front end leaves of others."""
+"""Length of the stretch before the latest peak of P from which its noise is taken, ms."""
+MIN_P, MIN_T = 0.02, 0.05
+"""Minimum heights as shares of the height of QRS; the filter leaves smaller residues of other waves."""
 LEVEL_MS = (22.0, 8.0)
-"""The level before QRS is the median from here to here before its onset."""
+"""Start and end, before the onset of QRS, of the stretch whose median is the level before QRS, ms."""
 T_FIRST_MS = 40.0
-"""T has its peak at least this long after the end of QRS."""
+"""Minimum time from the end of QRS to the peak of T, ms."""
 T_USUAL_S, T_USUAL_SD_S = 0.30, 0.11
-"""Usual time from R to the peak of T at RR = 1 s and its allowance: extrema far from it count less. Both go with the
-cube root of RR (Fridericia)."""
+"""Usual time from R to the peak of T at RR = 1 s and its spread, seconds; extrema far from it get less weight. Both
+scale with the cube root of RR (Fridericia)."""
 T_LAST_RR = 0.80
-"""T has its peak before this part of RR: later comes the next P."""
+"""Latest peak of T as a share of RR; the next P wave follows."""
 FALL_MS = 180.0
-"""The steepest tangent of a T wave is sought this far from its peak."""
+"""Search range for the steepest tangent of T on each side of its peak, ms."""
 P_FALL_MS = 90.0
+"""Search range for the steepest tangent of P on each side of its peak, ms."""
 P_USUAL_MS, P_USUAL_SD_MS = 115.0, 90.0
-"""Usual time from the peak of P to QRS and its allowance."""
+"""Usual time from the peak of P to QRS and its spread, ms."""
 P_INVERTED = 0.5
-"""A valley counts half: what a tall T leaves behind it is one, and P is upright in lead II."""
+"""Weight of a valley as P: a tall T leaves one behind it, and P is upright in lead II."""
 P_FIRST_MS = 30.0
-"""P has its peak at least this long before the onset of QRS."""
+"""Minimum time from the peak of P to the onset of QRS, ms."""
 U_MS = (25.0, 110.0)
-"""U is looked for in this time after the end of T."""
+"""Start and end of the search range for U after the end of T, ms."""
 
 
 @dataclass(frozen=True, slots=True)
 class Wave:
-    """A wave.
+    """A P or T wave of the average beat.
 
     Attributes:
-        peak: Index.
-        height: Above the level before QRS, signed.
-        begin: Where the tangent before the peak meets the level; NaN where it does not.
-        end: The same behind the peak.
-        rise: Samples from half height to the peak; NaN where half height is not reached.
-        fall: Samples from the peak to half height.
-        clear: It stands out of the noise and is no remainder of its neighbours.
+        peak: Index of the peak.
+        height: Height of the peak above the level before QRS, signed, in the unit of the segment.
+        begin: Index where the tangent before the peak crosses the level; NaN if it does not.
+        end: Index where the tangent after the peak crosses the level; NaN if it does not.
+        rise: Samples from half height to the peak; NaN if half height is not reached.
+        fall: Samples from the peak to half height; NaN if half height is not reached.
+        clear: Whether the wave exceeds the noise and the residues of other waves.
     """
 
     peak: int
@@ -85,16 +86,16 @@ class Wave:
 
 @dataclass(frozen=True, slots=True)
 class Complex:
-    """QRS.
+    """The QRS complex of the average beat; heights are in the unit of the segment.
 
     Attributes:
-        onset: Index of its begin.
-        offset: Index of its end.
-        level: Median just before it.
-        q: Deepest point before R below the level, 0 or negative.
-        r: Height of R above the level; 0 where all goes down.
-        s: Deepest point after R, 0 or negative.
-        width: Of the largest deflection at half its height, in samples.
+        onset: Index of the onset.
+        offset: Index of the end.
+        level: Median just before the onset.
+        q: Lowest point before R relative to the level, 0 or negative.
+        r: Height of R above the level; 0 if all deflections are negative.
+        s: Lowest point after R relative to the level, 0 or negative.
+        width: Width of the largest deflection at half its height, samples.
     """
 
     onset: int
@@ -107,12 +108,12 @@ class Complex:
 
     @property
     def height(self) -> float:
-        """Largest deflection to either side, positive."""
+        """Largest deflection in either direction, positive."""
         return max(self.r, -self.q, -self.s)
 
 
 def find_complex(beat: MeanBeat) -> Complex | None:
-    """QRS of an averaged beat; ``None`` where it has no begin or no end, or is narrower than its own largest wave."""
+    """Find QRS; ``None`` if onset or end is not found, or if QRS is narrower than its largest wave."""
     y, step = beat.wave, round(BEND_MS * MS)
     bend = np.zeros(len(y))
     bend[step:-step] = np.abs(y[2 * step :] - 2.0 * y[step:-step] + y[: -2 * step])
@@ -137,22 +138,22 @@ def find_complex(beat: MeanBeat) -> Complex | None:
 
 
 def _half_width(up: F64, begin: int, end: int) -> float:
-    """Width of the largest deflection at half its height, in samples; NaN where it does not come down."""
+    """Return the width of the largest deflection at half its height, samples; NaN if a flank does not reach it."""
     top = begin + int(up[begin : end + 1].argmax())
     half = 0.5 * float(up[top])
     return _reach(up[top:], half) + _reach(up[: top + 1][::-1], half)
 
 
-def _first_calm(calm: NDArray[np.bool_], most: int) -> int | None:
-    """First index from which on the signal stays calm for a while."""
+def _first_calm(calm: NDArray[np.bool_], last: int) -> int | None:
+    """Return the first index, up to ``last``, at which the signal stays calm for :data:`CALM_MS`."""
     need = round(CALM_MS * MS)
     counts = np.concatenate(([0], np.cumsum(calm)))
     starts = np.flatnonzero(counts[need:] - counts[:-need] == need)
-    return int(starts[0]) if len(starts) and starts[0] <= most else None
+    return int(starts[0]) if len(starts) and starts[0] <= last else None
 
 
 def find_t(beat: MeanBeat, qrs: Complex) -> Wave | None:
-    """T, upright or inverted; ``None`` where there is neither peak nor valley."""
+    """Find T, upright or inverted; ``None`` if there is no extremum in its range."""
     y = _smooth(beat.wave - qrs.level)
     first = qrs.offset + round(T_FIRST_MS * MS)
     last = min(beat.r + round(T_LAST_RR * beat.rr_s * FS_HZ), len(y) - round(20 * MS))
@@ -162,17 +163,17 @@ def find_t(beat: MeanBeat, qrs: Complex) -> Wave | None:
         return None
     away = ((at - beat.r) / second - T_USUAL_S) / T_USUAL_SD_S
     peak = int(at[(np.abs(y[at]) * np.exp(-0.5 * away * away)).argmax()])
-    least = max(NOISE_TIMES * float(beat.error[peak]), LEAST_T * qrs.height)
-    return _wave(y, peak, (first - round(20 * MS), len(y)), FALL_MS, least)
+    min_height = max(NOISE_TIMES * float(beat.error[peak]), MIN_T * qrs.height)
+    return _wave(y, peak, (first - round(20 * MS), len(y)), FALL_MS, min_height)
 
 
 def find_p(beat: MeanBeat, qrs: Complex, t: Wave | None) -> Wave | None:
-    """P, upright or inverted; ``None`` where there is neither peak nor valley. Not clear in atrial fibrillation."""
+    """Find P, upright or inverted; ``None`` if there is no extremum. In atrial fibrillation it is not clear."""
     y = _smooth(beat.wave - qrs.level)
     first = 4
     if t is not None and t.clear:
         end = t.end if np.isfinite(t.end) else t.peak + 60.0 * MS
-        # The T wave before: where it ended, one interval earlier.
+        # The end of the previous T wave, one RR interval earlier.
         first = max(first, int(end - beat.rr_s * FS_HZ) + round(10 * MS))
     last = qrs.onset - round(P_FIRST_MS * MS)
     at = _extrema(y, first, last)
@@ -181,16 +182,16 @@ def find_p(beat: MeanBeat, qrs: Complex, t: Wave | None) -> Wave | None:
     away = (qrs.onset - P_USUAL_MS * MS - at) / (P_USUAL_SD_MS * MS)
     weight = np.where(y[at] > 0.0, 1.0, P_INVERTED) * np.exp(-0.5 * away * away)
     peak = int(at[(np.abs(y[at]) * weight).argmax()])
-    # Of so few beats the error of a single sample is itself uncertain, and a search finds where it is small.
+    # With few beats the error of a single sample is uncertain, and the search would find where it is small.
     error = float(np.median(beat.error[max(0, last - round(P_ERROR_MS * MS)) : last]))
-    least = max(P_NOISE_TIMES * error, LEAST_P * qrs.height)
-    return _wave(y, peak, (first, qrs.onset), P_FALL_MS, least)
+    min_height = max(P_NOISE_TIMES * error, MIN_P * qrs.height)
+    return _wave(y, peak, (first, qrs.onset), P_FALL_MS, min_height)
 
 
 def u_height(beat: MeanBeat, qrs: Complex, t: Wave, p: Wave | None) -> float:
-    """Highest point after the end of T, above the level before P; NaN where the next P is too near.
+    """Return the highest point after the end of T above the level before P; NaN if the next P is too close.
 
-    The level before QRS is no measure for it: behind the front end it lies elsewhere than that between T and P.
+    The level before QRS is not used, because the front end shifts it relative to the level between T and P.
     """
     if not np.isfinite(t.end):
         return float("nan")
@@ -207,7 +208,7 @@ def u_height(beat: MeanBeat, qrs: Complex, t: Wave, p: Wave | None) -> float:
 
 
 def _reach(flank: F64, level: float) -> float:
-    """Samples until a flank comes down to a level."""
+    """Return the number of samples until a flank falls to a level; NaN if it does not."""
     below = np.flatnonzero(flank <= level)
     if not len(below) or not below[0]:
         return float("nan")
@@ -216,12 +217,12 @@ def _reach(flank: F64, level: float) -> float:
 
 
 def _smooth(y: F64) -> F64:
-    """Mean of 5 samples: extrema of a wave, not of what is left of the noise."""
+    """Return the moving mean of 5 samples, so that extrema belong to waves and not to residual noise."""
     return np.convolve(np.pad(y, 2, mode="edge"), np.full(5, 0.2), mode="valid")
 
 
 def _extrema(y: F64, first: int, last: int) -> NDArray[np.intp]:
-    """Peaks above and valleys below zero within a range."""
+    """Return the indices of peaks above and valleys below zero within a range."""
     first, last = max(first, 1), min(last, len(y) - 1)
     if last <= first:
         return np.empty(0, dtype=np.intp)
@@ -231,7 +232,7 @@ def _extrema(y: F64, first: int, last: int) -> NDArray[np.intp]:
     return np.asarray(np.flatnonzero(top | bottom) + first, dtype=np.intp)
 
 
-def _wave(y: F64, peak: int, within: tuple[int, int], fall_ms: float, least: float) -> Wave:
+def _wave(y: F64, peak: int, within: tuple[int, int], fall_ms: float, min_height: float) -> Wave:
     height = float(y[peak])
     up = y * (1.0 if height > 0.0 else -1.0)
     reach = round(fall_ms * MS)
@@ -239,14 +240,14 @@ def _wave(y: F64, peak: int, within: tuple[int, int], fall_ms: float, least: flo
     before = up[max(within[0], peak - reach) : peak + 1][::-1]
     end, fall = _side(after)
     begin, rise = _side(before)
-    return Wave(peak, height, peak - begin, peak + end, rise, fall, abs(height) > least)
+    return Wave(peak, height, peak - begin, peak + end, rise, fall, abs(height) > min_height)
 
 
 def _side(flank: F64) -> tuple[float, float]:
-    """Samples from the peak to where the steepest tangent meets zero, and to half height; NaN where there are none."""
+    """Return the samples from the peak to the zero crossing of the steepest tangent, and to half height; else NaN."""
     if len(flank) < 4:
         return float("nan"), float("nan")
-    # Up to where it rises again, or the tangent of another wave may be the steepest.
+    # Stop where the flank rises again; otherwise the tangent of another wave may be the steepest.
     slope = 0.5 * (flank[2:] - flank[:-2])
     rises = np.flatnonzero(slope > 0.0)
     stop = int(rises[rises > 2][0]) if (rises > 2).any() else len(slope)
@@ -254,7 +255,7 @@ def _side(flank: F64) -> tuple[float, float]:
         return float("nan"), float("nan")
     steepest = int(slope[:stop].argmin())
     down = float(slope[steepest])
-    meets = steepest + 1 - float(flank[steepest + 1]) / down if down < 0.0 else float("inf")
-    if meets >= len(flank):
-        meets = float("nan")
-    return meets, _reach(flank[: stop + 2], 0.5 * float(flank[0]))
+    crossing = steepest + 1 - float(flank[steepest + 1]) / down if down < 0.0 else float("inf")
+    if crossing >= len(flank):
+        crossing = float("nan")
+    return crossing, _reach(flank[: stop + 2], 0.5 * float(flank[0]))

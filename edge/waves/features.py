@@ -1,11 +1,11 @@
-"""Hand-crafted features of a ten-second segment: rate, intervals, amplitudes, shape. ``docs/ecg-intervals.md``.
+"""Hand-crafted features of a ten-second segment: rate, intervals, amplitudes, shape; see ``docs/ecg-intervals.md``.
 
 ::
 
     shard = data.shard("train-00000")
     x = segment_features(shard.segments(slice(0, 64)), shard.sd_mv[:64])     # (64, len(FEATURES)) float32
 
-What cannot be measured is NaN: the PR interval without a P wave, millivolts of a recording without a scale.
+A feature that cannot be measured is NaN, such as the PR interval without a P wave, or millivolts without a scale.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from edge.waves.mean_beat import FS_HZ, MeanBeat, mean_beat, r_peaks
 F64 = NDArray[np.float64]
 
 FEATURE_VERSION = 1
-"""Raised whenever a segment gives other numbers than before: part of the key of anything that is cached."""
+"""Increased whenever the same segment gives different numbers; part of the key of every cache."""
 
-LEAST_INTERVALS = 2
+MIN_INTERVALS = 2
+"""Minimum number of RR intervals for features of the rhythm."""
 NAN = float("nan")
 
 
@@ -32,9 +33,9 @@ class Feature:
     """One feature.
 
     Attributes:
-        name: Unique.
-        unit: ``"1"`` for a ratio or a count.
-        what: One line.
+        name: Unique name.
+        unit: Unit, ``"1"`` for a ratio or a count.
+        what: Description in one line.
     """
 
     name: str
@@ -45,43 +46,43 @@ class Feature:
 FEATURES: tuple[Feature, ...] = (
     Feature("hr_bpm", "/min", "60 over the mean RR interval"),
     Feature("rr_mean_ms", "ms", "mean RR interval"),
-    Feature("rr_sd_ms", "ms", "its standard deviation"),
-    Feature("rr_rmssd_ms", "ms", "root mean square of successive differences"),
-    Feature("ectopic_share", "1", "beats that come early and look different"),
-    Feature("beats", "1", "beats found"),
-    Feature("beats_used", "1", "beats behind the averaged beat"),
-    Feature("noise_ratio", "1", "standard deviation of the beats about the averaged one, over QRS"),
-    Feature("p_noise_ratio", "1", "the same between T and QRS alone: f waves"),
+    Feature("rr_sd_ms", "ms", "standard deviation of the RR intervals"),
+    Feature("rr_rmssd_ms", "ms", "root mean square of successive differences of RR"),
+    Feature("ectopic_share", "1", "share of beats that are early and look different"),
+    Feature("beats", "1", "number of beats"),
+    Feature("beats_used", "1", "number of beats in the average beat"),
+    Feature("noise_ratio", "1", "standard deviation of the beats about the average beat, over QRS"),
+    Feature("p_noise_ratio", "1", "the same only between T and QRS, where f waves are"),
     Feature("pr_ms", "ms", "P onset to QRS onset"),
     Feature("p_ms", "ms", "P onset to P end"),
     Feature("qrs_ms", "ms", "QRS duration"),
-    Feature("r_width_ms", "ms", "the largest deflection of QRS at half its height"),
+    Feature("r_width_ms", "ms", "width of the largest deflection of QRS at half its height"),
     Feature("qt_ms", "ms", "QRS onset to T end (tangent)"),
     Feature("qtc_fridericia_ms", "ms", "QT over the cube root of RR (Fridericia, Acta Med Scand 1920;53:469)"),
     Feature("qtc_bazett_ms", "ms", "QT over the square root of RR (Bazett, Heart 1920;7:353)"),
     Feature("jt_ms", "ms", "QRS end to T end"),
     Feature("qt_peak_ms", "ms", "QRS onset to T peak"),
     Feature("tpeak_tend_ms", "ms", "T peak to T end"),
-    Feature("t_width_ms", "ms", "T at half height"),
-    Feature("t_asymmetry", "1", "rise from half height to peak, over the fall"),
-    Feature("p_r", "1", "P amplitude over QRS, 0 where no P stands out"),
+    Feature("t_width_ms", "ms", "width of T at half height"),
+    Feature("t_asymmetry", "1", "rise of T from half height to peak, over its fall"),
+    Feature("p_r", "1", "P amplitude over QRS, 0 without a clear P"),
     Feature("q_r", "1", "Q amplitude over QRS, 0 or negative"),
     Feature("s_r", "1", "S amplitude over QRS, 0 or negative"),
-    Feature("st_r", "1", "60 ms after QRS, over QRS"),
+    Feature("st_r", "1", "level 60 ms after QRS, over QRS"),
     Feature("t_r", "1", "T amplitude over QRS, signed"),
     Feature("u_r", "1", "U amplitude over QRS"),
     Feature("t_area_r", "1", "area of ST and T over area of QRS, signed"),
     Feature("t_steepness", "1/s", "T amplitude over QRS and its width at half height"),
-    Feature("p_mv", "mV", "P amplitude above the level before QRS, 0 where no P stands out"),
-    Feature("q_mv", "mV", "deepest point before R, 0 or negative"),
-    Feature("r_mv", "mV", "R amplitude, 0 where all of QRS goes down"),
-    Feature("s_mv", "mV", "deepest point after R, 0 or negative"),
-    Feature("st_mv", "mV", "60 ms after QRS"),
+    Feature("p_mv", "mV", "P amplitude above the level before QRS, 0 without a clear P"),
+    Feature("q_mv", "mV", "lowest point before R, 0 or negative"),
+    Feature("r_mv", "mV", "R amplitude, 0 if all of QRS is negative"),
+    Feature("s_mv", "mV", "lowest point after R, 0 or negative"),
+    Feature("st_mv", "mV", "level 60 ms after QRS"),
     Feature("t_mv", "mV", "T amplitude, signed"),
     Feature("u_mv", "mV", "U amplitude"),
-    Feature("qrs_area_mv_ms", "mV.ms", "area of QRS, either sign counted positive"),
+    Feature("qrs_area_mv_ms", "mV.ms", "area of QRS, both signs counted as positive"),
     Feature("t_area_mv_ms", "mV.ms", "area of ST and T, signed"),
-    Feature("noise_mv", "mV", "standard deviation of the beats about the averaged one"),
+    Feature("noise_mv", "mV", "standard deviation of the beats about the average beat"),
 )
 """The features, in the order of the columns."""
 
@@ -89,14 +90,14 @@ NAMES: tuple[str, ...] = tuple(f.name for f in FEATURES)
 
 
 def segment_features(z: NDArray[np.floating], sd_mv: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Features of segments; each row depends on its own segment alone.
+    """Compute the features of segments; each row depends only on its own segment.
 
     Args:
-        z: ``(n, 5000)``, z-scored by ``ecgfounder/1`` at 500 Hz.
-        sd_mv: Standard deviation before the z-score, NaN where the scale is unknown, ``(n,)``.
+        z: Segments z-scored by ``ecgfounder/1`` at 500 Hz, ``(n, 5000)``.
+        sd_mv: Standard deviation of each segment before the z-score, mV, ``(n,)``; NaN if the scale is unknown.
 
     Returns:
-        ``(n, len(FEATURES))``, NaN where not measurable.
+        Features, ``(n, len(FEATURES))``; NaN if not measurable.
     """
     out = np.full((len(z), len(FEATURES)), np.nan, dtype=np.float32)
     for row, segment, scale in zip(out, z, sd_mv, strict=True):
@@ -129,7 +130,7 @@ def _features(x: F64, sd_mv: float) -> dict[str, float]:
 def _rhythm(peaks: NDArray[np.int64]) -> dict[str, float]:
     found = {"beats": float(len(peaks))}
     rr_ms = np.diff(peaks) / MS
-    if len(rr_ms) < LEAST_INTERVALS:
+    if len(rr_ms) < MIN_INTERVALS:
         return found
     mean = float(rr_ms.mean())
     found |= {"hr_bpm": 60000.0 / mean, "rr_mean_ms": mean, "rr_sd_ms": float(rr_ms.std())}

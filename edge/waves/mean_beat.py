@@ -1,9 +1,8 @@
-"""Beats of a ten-second segment: where they are, how regular, and the averaged one.
+"""R peaks and the average beat of a ten-second segment.
 
-R peaks are the runtime's (``edge.beats.detector``, 125 Hz), placed anew on the 500 Hz signal. The averaged beat is
-the median,
-sample by sample, over the beats that look alike: an ectopic or disturbed beat drops out whole, and a lone artefact in a
-beat that stays does not shift a median.
+The detector of the runtime (``edge.beats.detector``, 125 Hz) finds the R peaks, which are then refined on the 500 Hz
+signal. The average beat is the sample-wise median over similar beats: an ectopic or disturbed beat is left out, and a
+single artefact in another beat does not shift the median.
 """
 
 from __future__ import annotations
@@ -19,51 +18,52 @@ F64 = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 FS_HZ = 500.0
+"""Sampling rate of a segment, Hz."""
 STREAM_STEP = 4
-"""The front end passes nothing above 40 Hz worth naming, so every fourth sample is the detector's 125 Hz stream."""
+"""Every fourth sample is the 125 Hz stream of the detector; the front end removes frequencies above 40 Hz."""
 FLUSH_S = 1.2
-"""Silence after the segment, so that the detector confirms its last beats; it takes at most 0.62 s."""
+"""Zeros appended to the segment, seconds, so that the detector confirms the last beats; it needs at most 0.62 s."""
 PLACE_S = 0.032
-"""An R peak is placed anew within this distance."""
+"""Largest distance by which an R peak is moved, seconds."""
 
 BEFORE_S = 0.45
-"""The averaged beat begins this long before R: the longest PR of interest, a third of a second, and P before it."""
+"""Start of the average beat before R, seconds; it covers a PR interval of up to a third of a second and P."""
 AFTER_RR = 0.85
-"""It ends this part of an RR interval after R,"""
+"""End of the average beat after R, as a share of the RR interval."""
 AFTER_S = (0.40, 0.80)
-"""but not earlier or later than this."""
+"""Earliest and latest end of the average beat after R, seconds."""
 ALIKE_S = (0.10, 0.40)
-"""Beats are compared from this long before R to this long after it: QRS, ST and most of T."""
+"""Range before and after R in which beats are compared, seconds: QRS, ST and most of T."""
 ALIKE = 0.80
-"""Least correlation with the averaged beat (template matching; Orphanidou, IEEE JBHI 2015;19:832 asks for 0.66 on
-average to call a segment usable; an average can afford to be stricter)."""
+"""Minimum correlation of a beat with the average beat. Template matching in Orphanidou, IEEE JBHI 2015;19:832, requires
+0.66 on average for a usable segment; averaging can be stricter."""
 ALIGN_S = 0.016
-"""Beats are shifted by up to this much to agree best in QRS."""
+"""Largest shift of a beat for the best agreement in QRS, seconds."""
 QRS_HALF_S = 0.06
-"""QRS lies mostly within this distance of R."""
-LEAST_BEATS = 4
-"""Fewer beats make no average."""
-LEAST_SHARE = 0.33
-"""They must be this part of all: more beats may be ectopic than not, but a few that look alike in noise are chance."""
+"""Half the width of the range around R that contains most of QRS, seconds."""
+MIN_BEATS = 4
+"""Minimum number of beats for an average."""
+MIN_SHARE = 0.33
+"""Minimum share of similar beats; most beats may be ectopic, but a few similar beats in noise are chance."""
 EARLY = 0.80
-"""A beat is early when it comes before this part of the median RR interval."""
+"""A beat is early if its RR interval is below this share of the median RR interval."""
 MAD_TO_SD = 1.4826
-"""Standard deviation of a normal distribution over its median absolute deviation."""
+"""Ratio of standard deviation and median absolute deviation, normal distribution."""
 MEDIAN_ERROR = 1.2533
-"""Standard error of a median over that of a mean, normal distribution."""
+"""Ratio of the standard errors of median and mean, normal distribution."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class MeanBeat:
-    """The averaged beat of a segment.
+    """The average beat of a segment.
 
     Attributes:
-        wave: ``(m,)``, in the unit of the segment.
-        error: Standard error of each sample of it, ``(m,)``.
-        spread: Standard deviation of the beats about it, ``(m,)``.
+        wave: Median of the beats in the unit of the segment, ``(m,)``.
+        error: Standard error of each sample, ``(m,)``.
+        spread: Standard deviation of the beats about the median, ``(m,)``.
         r: Index of R in ``wave``.
-        rr_s: Median RR interval.
-        used: Beats behind it.
+        rr_s: Median RR interval, seconds.
+        used: Number of averaged beats.
     """
 
     wave: F64
@@ -75,10 +75,10 @@ class MeanBeat:
 
 
 def r_peaks(x: F64) -> Ints:
-    """Sample numbers of the R peaks at 500 Hz, increasing.
+    """Find the R peaks, as increasing sample numbers at 500 Hz.
 
     Args:
-        x: ``(n,)``, filtered by ``ecgfounder/1``.
+        x: Segment filtered by ``ecgfounder/1``, ``(n,)``.
     """
     detector = RPeakDetector(FS_HZ / STREAM_STEP)
     stream = np.concatenate([x[::STREAM_STEP], np.zeros(round(FLUSH_S * FS_HZ / STREAM_STEP))])
@@ -96,11 +96,14 @@ def r_peaks(x: F64) -> Ints:
 
 
 def likeness(windows: F64, template: F64) -> F64:
-    """Correlation of each row with a template.
+    """Compute the correlation of each row with a template.
 
     Args:
-        windows: ``(beats, m)``.
-        template: ``(m,)``.
+        windows: Beats, ``(beats, m)``.
+        template: Template, ``(m,)``.
+
+    Returns:
+        Correlations, ``(beats,)``; 0 for a constant row.
     """
     a = windows - windows.mean(axis=1, keepdims=True)
     b = template - template.mean()
@@ -109,38 +112,38 @@ def likeness(windows: F64, template: F64) -> F64:
 
 
 def mean_beat(x: F64, peaks: Ints) -> tuple[MeanBeat | None, float]:
-    """The averaged beat, and the share of beats that come early and look different.
+    """Compute the average beat and the share of ectopic beats, which are early and look different.
 
     Args:
-        x: ``(n,)`` at 500 Hz.
-        peaks: R peaks in it.
+        x: Segment at 500 Hz, ``(n,)``.
+        peaks: R peaks, sample numbers.
 
     Returns:
-        ``None`` where too few beats are alike; the share is NaN where it cannot be told.
+        The average beat, ``None`` if too few beats are similar, and the share, NaN if it is not known.
     """
-    if len(peaks) < LEAST_BEATS:
+    if len(peaks) < MIN_BEATS:
         return None, float("nan")
     rr_s = float(np.median(np.diff(peaks))) / FS_HZ
     before = round(BEFORE_S * FS_HZ)
     after = round(min(max(AFTER_RR * rr_s, AFTER_S[0]), AFTER_S[1]) * FS_HZ)
     spare = round(ALIGN_S * FS_HZ)
-    whole = np.flatnonzero((peaks >= before + spare) & (peaks + after + spare < len(x)))
-    if len(whole) < LEAST_BEATS:
+    complete = np.flatnonzero((peaks >= before + spare) & (peaks + after + spare < len(x)))
+    if len(complete) < MIN_BEATS:
         return None, float("nan")
     offsets = np.arange(-before, after + 1)
-    windows = x[peaks[whole, None] + offsets]
+    windows = x[peaks[complete, None] + offsets]
     part = slice(before - round(ALIKE_S[0] * FS_HZ), before + min(after, round(ALIKE_S[1] * FS_HZ)) + 1)
-    early = np.diff(peaks, prepend=peaks[0] - round(rr_s * FS_HZ))[whole] < EARLY * rr_s * FS_HZ
+    early = np.diff(peaks, prepend=peaks[0] - round(rr_s * FS_HZ))[complete] < EARLY * rr_s * FS_HZ
     alike = _matching(windows[:, part], early)
     if not alike.any():
         return None, float("nan")
     template = np.median(windows[alike], axis=0)
-    aligned = peaks[whole] + _shifts(x, peaks[whole], template, before, spare)
+    aligned = peaks[complete] + _shifts(x, peaks[complete], template, before, spare)
     windows = x[aligned[:, None] + offsets]
     correlation = likeness(windows[:, part], template[part])
     ectopic = float(np.mean(early & (correlation < ALIKE)))
     kept = windows[correlation >= ALIKE]
-    if len(kept) < max(LEAST_BEATS, LEAST_SHARE * len(windows)):
+    if len(kept) < max(MIN_BEATS, MIN_SHARE * len(windows)):
         return None, ectopic
     wave = np.median(kept, axis=0)
     spread = MAD_TO_SD * np.median(np.abs(kept - wave), axis=0)
@@ -149,7 +152,7 @@ def mean_beat(x: F64, peaks: Ints) -> tuple[MeanBeat | None, float]:
 
 
 def _matching(windows: F64, early: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Which beats are like the one that is most like the others; of ectopic beats there may be as many as of others."""
+    """Select the beats similar to the most typical beat; early beats are less likely to be that beat."""
     thin = windows[:, ::STREAM_STEP]
     thin = thin - thin.mean(axis=1, keepdims=True)
     length = np.sqrt((thin * thin).sum(axis=1))
@@ -161,13 +164,13 @@ def _matching(windows: F64, early: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 
 def _shifts(x: F64, peaks: Ints, template: F64, before: int, spare: int) -> Ints:
-    """How far to move each beat, in samples, to agree best with the template's QRS."""
+    """Return the shift of each beat, in samples, for the best agreement with the QRS of the template."""
     half = round(QRS_HALF_S * FS_HZ)
     qrs = template[before - half : before + half + 1]
     moves = np.arange(-spare, spare + 1)
     at = peaks[:, None, None] + moves[None, :, None] + np.arange(-half, half + 1)[None, None, :]
     windows = x[at].reshape(-1, 2 * half + 1)
     found = likeness(windows, qrs).reshape(len(peaks), len(moves))
-    # Of equals the smallest move.
+    # Prefer the smallest shift among equals.
     found -= 1e-9 * np.abs(moves)
     return np.asarray(moves[found.argmax(axis=1)], dtype=np.int64)

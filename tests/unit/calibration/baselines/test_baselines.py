@@ -1,4 +1,4 @@
-"""The baselines beside the network: the same numbers however they are made, and what they find in the simulator."""
+"""Baselines: the same scores from any number of processes and after a kill, and their AUROC in the simulator."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def data(tmp_path_factory) -> PreparedDataset:
 
 @pytest.fixture(scope="module")
 def work(data, tmp_path_factory) -> Path:
-    """A finished run's folder; whoever changes anything takes a copy."""
+    """The folder of a finished run; tests that change it must copy it first."""
     folder = tmp_path_factory.mktemp("work") / "w"
     fit_baselines(data, "test", PLAN, folder)
     return folder
@@ -82,7 +82,7 @@ def test_a_score_for_every_segment_and_head(data, found):
     assert "age" not in found["intervals"].features
 
 
-def test_too_few_positives_are_said(data, tmp_path, work):
+def test_too_few_positives_give_a_reason(data, tmp_path, work):
     shutil.copytree(work / "features", tmp_path / "features")
     scores = fit_baselines(data, "test", replace(PLAN, min_positives=12), tmp_path, heads=[head(data, "sodium_high")])
     at = head(data, "sodium_high")
@@ -92,7 +92,7 @@ def test_too_few_positives_are_said(data, tmp_path, work):
         assert {w for i, w in enumerate(baseline.why) if i != at} == {"not asked for"}
 
 
-def test_some_heads_are_those_of_all(data, found, tmp_path, work):
+def test_fitting_one_head_gives_the_same_scores(data, found, tmp_path, work):
     shutil.copytree(work / "features", tmp_path / "features")
     at = head(data, "hemoglobin_value")
     one = fit_baselines(data, "test", PLAN, tmp_path, heads=[at])
@@ -101,7 +101,7 @@ def test_some_heads_are_those_of_all(data, found, tmp_path, work):
     assert not (tmp_path / "test" / "heads" / f"{at + 1:05d}.npz").exists()
 
 
-def test_processes_and_a_second_run_change_no_byte(data, found, work, tmp_path):
+def test_two_processes_and_a_second_run_give_the_same_bytes(data, found, work, tmp_path):
     before = kept(work)
     again = fit_baselines(data, "test", PLAN, work)
     assert kept(work) == before
@@ -111,7 +111,7 @@ def test_processes_and_a_second_run_change_no_byte(data, found, work, tmp_path):
         assert again[name].scores.tobytes() == found[name].scores.tobytes()
 
 
-def test_a_killed_run_goes_on(data, found, work, tmp_path):
+def test_a_killed_run_resumes(data, found, work, tmp_path):
     program = (
         "import sys\nfrom pathlib import Path\n"
         "from calibration.baselines.run import BaselinePlan, fit_baselines\n"
@@ -136,7 +136,7 @@ def test_a_killed_run_goes_on(data, found, work, tmp_path):
 
 
 @pytest.mark.parametrize("harm", ["cut", "flip", "empty", "other"])
-def test_damaged_files_are_made_again(data, found, work, tmp_path, harm):
+def test_damaged_files_are_computed_again(data, found, work, tmp_path, harm):
     shutil.copytree(work, tmp_path / "w")
     features = sorted((tmp_path / "w" / "features").glob("*.npz"))
     heads = sorted((tmp_path / "w" / "test" / "heads").glob("*.npz"))
@@ -200,7 +200,7 @@ def test_never_more_segments_than_allowed(data, most):
     assert [c.shard for c in rows] == [c.shard for c in spread_rows(data, "train", 12, most, 0)]
 
 
-def test_levels_keep_the_order_and_what_is_not_known():
+def test_levels_keep_the_order_and_unknown_values():
     rng = np.random.default_rng(0)
     few, many = rng.integers(0, 5, 400), rng.standard_cauchy(400)
     x = np.stack([few, many, np.full(400, 7.0), np.full(400, np.nan)], axis=1).astype(np.float32)
@@ -218,12 +218,12 @@ def test_levels_keep_the_order_and_what_is_not_known():
     assert unseen.tolist() == [[4.0, LEVELS - 1.0, 0.0, 0.0]]
 
 
-def test_sex_and_what_is_not_known():
+def test_unknown_sex_is_nan():
     got = sex_number(np.array(["F", "M", "female", " m", "", "U", "X"]))
     assert np.array_equal(got, [0, 1, 0, 1, np.nan, np.nan, np.nan], equal_nan=True)
 
 
-def test_nobody_knows_age_or_sex(data, work, tmp_path):
+def test_unknown_age_and_sex_of_all_patients(data, work, tmp_path):
     shutil.copytree(data.folder, tmp_path / "prepared")
     for path in (tmp_path / "prepared" / "shards").glob("*.npz"):
         with np.load(path) as arrays:
@@ -238,23 +238,23 @@ def test_nobody_knows_age_or_sex(data, work, tmp_path):
     assert together.tobytes() == alone.tobytes()
 
 
-def test_progress_says_how_fast_and_how_long(data, tmp_path):
-    said = io.StringIO()
-    fit_baselines(data, "test", PLAN, tmp_path, said, heads=[0])
-    assert "ECG intervals: " in said.getvalue()
-    assert "segments, " in said.getvalue()
-    assert "/s, " in said.getvalue()
-    assert "baselines: 1/1 heads" in said.getvalue()
+def test_progress_shows_speed_and_remaining_time(data, tmp_path):
+    output = io.StringIO()
+    fit_baselines(data, "test", PLAN, tmp_path, output, heads=[0])
+    assert "ECG intervals: " in output.getvalue()
+    assert "segments, " in output.getvalue()
+    assert "/s, " in output.getvalue()
+    assert "baselines: 1/1 heads" in output.getvalue()
 
 
-def test_what_makes_no_sense_is_refused(data, tmp_path):
+def test_invalid_plans_are_refused(data, tmp_path):
     with pytest.raises(UsageError, match="patients they are trained on"):
         fit_baselines(data, "train", PLAN, tmp_path)
     for plan in (replace(PLAN, max_segments=0), replace(PLAN, segments_per_visit=0), replace(PLAN, jobs=-1)):
-        with pytest.raises(UsageError, match="no baselines"):
+        with pytest.raises(UsageError, match="out of range"):
             fit_baselines(data, "test", plan, tmp_path)
     for heads in ([99], [-1]):
-        with pytest.raises(UsageError, match="none of them"):
+        with pytest.raises(UsageError, match="does not exist"):
             fit_baselines(data, "test", PLAN, tmp_path, heads=heads)
 
 
@@ -278,13 +278,13 @@ def test_the_example_of_the_page_runs(data, work, tmp_path):
 
 
 def slowly(path: str) -> int:
-    """Something to do that can be interrupted."""
+    """Write the process id, then sleep, so that the test can kill the process."""
     Path(path).write_text(str(os.getpid()))
     time.sleep(60)
     return 0
 
 
-def test_a_process_that_is_killed_ends_the_run_with_one_line(tmp_path):
+def test_a_killed_process_ends_the_run_with_one_line(tmp_path):
     def kill() -> None:
         while not (tmp_path / "0").is_file() or not (tmp_path / "0").read_text():
             time.sleep(0.01)
@@ -299,7 +299,7 @@ def test_a_process_that_is_killed_ends_the_run_with_one_line(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_intervals_find_what_the_simulator_put_in(tmp_path):
+def test_intervals_predict_the_labs_of_the_simulator(tmp_path):
     labs = "".join(f"[labs.{lab}]\n" for lab in ("potassium", "calcium", "hemoglobin", "sodium"))
     data = made(tmp_path, CohortPlan(patients=3000, seed=1, seconds=20.0), HEADS + labs)
     assert McMedDataset(tmp_path / "cohort").simulated
@@ -317,6 +317,6 @@ def test_intervals_find_what_the_simulator_put_in(tmp_path):
     for key in ("calcium_low", "potassium_low", "potassium_high", "hemoglobin_low"):
         assert auroc["intervals", key] > 0.65, text
         assert auroc["intervals", key] > auroc["demographics", key] + 0.05, text
-    # Some forty positives: chance alone moves an AUROC by 0.05.
+    # About forty positives: chance alone changes an AUROC by 0.05.
     for key in ("sodium_low", "sodium_high"):
         assert 0.35 < auroc["intervals", key] < 0.65, text

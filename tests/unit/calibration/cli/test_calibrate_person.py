@@ -1,4 +1,4 @@
-"""A person's own results move that person's values: shrunk, shown, for a while, and never from the future."""
+"""Results of a person shift the later values of that person: with shrinkage, until they expire."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def labs(bundle: Bundle, value: float = 4.5) -> tuple[LabEstimate, ...]:
 
 
 def test_shrinkage_is_the_best_linear_predictor() -> None:
-    """Against a simulation: no other factor has a smaller squared error, and the interval's factor is right."""
+    """In a simulation, no other factor has a smaller squared error, and the factor of the interval is correct."""
     rng = np.random.default_rng(0)
     own, n = rng.normal(0, 0.3, 200_000), 3
     errors = own[:, None] + rng.normal(0, 0.4, (200_000, n))
@@ -64,7 +64,7 @@ def test_shrinkage_is_the_best_linear_predictor() -> None:
     assert factor == pytest.approx(float(np.std(later - share * errors.mean(axis=1)) / np.std(later)), abs=0.005)
 
 
-def test_more_results_move_more_and_none_without_an_own_part() -> None:
+def test_more_results_shift_more_and_no_spread_between_persons_means_no_shift() -> None:
     moved = [shrunk([0.5] * n, 0.3, 0.4)[0] for n in (1, 2, 5, 1000)]
     assert moved == sorted(moved)
     assert moved[-1] == pytest.approx(0.5, abs=0.01)
@@ -72,7 +72,7 @@ def test_more_results_move_more_and_none_without_an_own_part() -> None:
     assert shrunk([0.5], 0.3, 0.0) == (pytest.approx(0.5), 0.0)
 
 
-def test_only_that_value_moves_and_says_so(bundle: Bundle) -> None:
+def test_only_the_measured_value_is_anchored(bundle: Bundle) -> None:
     before = labs(bundle)
     after = Anchoring(person(bundle, result(5.0, 4.4)), bundle)(before, NOW)
     for old, new in zip(before, after, strict=True):
@@ -87,7 +87,7 @@ def test_only_that_value_moves_and_says_so(bundle: Bundle) -> None:
         assert new.anchor.expires == utc_text(NOW + 6 * DAY_NS)
 
 
-def test_results_expire_and_those_of_the_future_do_not_count(bundle: Bundle) -> None:
+def test_expired_and_future_results_are_ignored(bundle: Bundle) -> None:
     anchoring = Anchoring(person(bundle, result(5.0, 4.4)), bundle)
     for at_ns, moved in (
         (NOW, True),
@@ -108,7 +108,7 @@ def test_another_bundle_is_refused(bundle: Bundle) -> None:
         Anchoring(Person("", "other 1", "0" * 64, "", (result(5.0, 4.4),)), bundle)
 
 
-def test_the_file_comes_back(bundle: Bundle, tmp_path: Path) -> None:
+def test_a_person_file_round_trips(bundle: Bundle, tmp_path: Path) -> None:
     one = person(bundle, result(5.0, 4.4, 2.0), result(4.8, 4.6))
     (tmp_path / "p.toml").write_text(to_toml(one))
     assert load_person(tmp_path / "p.toml") == one
@@ -126,7 +126,9 @@ def test_the_file_comes_back(bundle: Bundle, tmp_path: Path) -> None:
         ("[[results]]", "[[results]", "not valid TOML"),
     ],
 )
-def test_a_wrong_file_is_refused_with_its_key(bundle: Bundle, tmp_path: Path, old: str, new: str, said: str) -> None:
+def test_an_invalid_file_is_refused_and_its_key_named(
+    bundle: Bundle, tmp_path: Path, old: str, new: str, said: str
+) -> None:
     text = to_toml(person(bundle, result(5.0, 4.4)))
     assert old in text
     (tmp_path / "p.toml").write_text(text.replace(old, new))
@@ -168,7 +170,7 @@ def test_a_result_anchors_the_next_run(run_before: Path, tmp_path: Path, capsys:
     mine, out = tmp_path / "me" / "person.toml", tmp_path / "e.jsonl"
     words = ["calibrate", "person", "--session-dir", str(run_before), "--person", str(mine)]
     assert main([*words, "--lab", "potassium=6.0 mmol/L", "--at", stamp(-5)]) == 0
-    assert "later values move by +" in capsys.readouterr().out
+    assert "later values shift by +" in capsys.readouterr().out
     assert stat.S_IMODE(mine.stat().st_mode) == 0o600
     run = ["run", "--source", "sim:?seed=5&speed=max", "--seconds", "15", "--view", "plain", "--person", str(mine)]
     assert main([*run, "--out", str(out)]) == 0
@@ -181,14 +183,14 @@ def test_a_result_anchors_the_next_run(run_before: Path, tmp_path: Path, capsys:
     assert json.loads(line)["applied"]["person"]["file"] == "person.toml"
     estimate = from_json(line)
     assert next(one for one in estimate.labs if one.key == "potassium").anchor is not None
-    # Anchored estimates are taken back to what the ECG alone said before they are compared with a result.
+    # The anchor is removed from an estimate before it is compared with a new result.
     plain = load_person(mine).results[0].estimate
     words = ["calibrate", "person", "--estimates", str(out), "--person", str(mine), "--lab", "potassium=5.0"]
     assert main([*words, "--at", stamp(-4)]) == 0
     assert load_person(mine).results[1].estimate == pytest.approx(plain, abs=0.05)
 
 
-def test_complaints_are_one_line_with_their_code(
+def test_errors_are_one_line_with_their_exit_code(
     run_before: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     base = ["calibrate", "person", "--person", str(tmp_path / "p.toml")]
@@ -196,12 +198,12 @@ def test_complaints_are_one_line_with_their_code(
     lab = ["--lab", "potassium=4.3"]
     now = ["--at", stamp(-1)]
     for code, words, said in (
-        (2, [*here, *now, "--lab", "kalium=4.3"], "'kalium' is no output of the bundle"),
-        (2, [*here, *now, "--lab", "potassium_high=1"], "gives a probability"),
+        (2, [*here, *now, "--lab", "kalium=4.3"], "'kalium' is not an output of the bundle"),
+        (2, [*here, *now, "--lab", "potassium_high=1"], "is a probability"),
         (2, [*here, *now, "--lab", "potassium=4.3 mg/dL"], "potassium is in mmol/L, not in mg/dL"),
-        (2, [*here, *now, "--lab", "potassium=high"], "names no measured value"),
-        (2, [*here, *lab, "--at", stamp(3600)], "lies in the future"),
-        (2, [*here, *lab, "--at", "2026-01-01T00:00:00"], "is no time with its offset"),
+        (2, [*here, *now, "--lab", "potassium=high"], "has no valid number"),
+        (2, [*here, *lab, "--at", stamp(3600)], "is in the future"),
+        (2, [*here, *lab, "--at", "2026-01-01T00:00:00"], "is not a time with UTC offset"),
         (2, [*here, *lab, "--at", stamp(-30 * 86400)], "older than 7 days"),
         (3, [*here, *lab, "--at", stamp(-3 * 86400)], "the nearest is 43"),
         (3, ["--estimates", str(tmp_path / "none.jsonl"), *lab, *now], "cannot read"),

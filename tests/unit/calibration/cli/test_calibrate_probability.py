@@ -1,4 +1,4 @@
-"""Calibration on patients of their own: better probabilities, the same numbers on the device, refusals."""
+"""Calibration on held-out patients: better probabilities, the same numbers on the device, refusals."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def bundle() -> Bundle:
 
 
 def patients(n: int, seed: int, bend: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Logits of an overconfident, biased model, what is true, and whose they are (some twice)."""
+    """Logits of an overconfident, biased model, the true labels, and the patients, some of them twice."""
     rng = np.random.default_rng(seed)
     z = rng.normal(0.0, 1.0, n)
     p = sigmoid(1.2 * z - 1.0)
@@ -43,7 +43,7 @@ def patients(n: int, seed: int, bend: str) -> tuple[np.ndarray, np.ndarray, np.n
 
 
 @pytest.mark.parametrize("bend", ["straight", "curved"])
-def test_a_miscalibrated_head_becomes_right_on_patients_that_it_never_met(bend: str) -> None:
+def test_a_miscalibrated_head_is_corrected_on_held_out_patients(bend: str) -> None:
     logits, labels, patient = patients(3000, 1, bend)
     found = choose(logits, labels, patient, before=Curve("none"))
     fresh, truth, _ = patients(12000, 2, bend)
@@ -53,7 +53,7 @@ def test_a_miscalibrated_head_becomes_right_on_patients_that_it_never_met(bend: 
     assert found.losses[found.curve.method] < found.losses["before"]
 
 
-def test_what_is_right_already_stays_right_and_is_often_kept() -> None:
+def test_a_calibrated_head_stays_calibrated_and_is_often_kept() -> None:
     kept = 0
     for seed in range(12):
         rng = np.random.default_rng(seed)
@@ -72,7 +72,7 @@ def test_folds_hold_whole_patients_and_both_classes() -> None:
     assert all(labels[fold == k].any() and (~labels[fold == k]).any() for k in range(5))
 
 
-def test_the_isotonic_curve_follows_scikit_learn_and_never_turns() -> None:
+def test_the_isotonic_curve_agrees_with_scikit_learn_and_is_monotonic() -> None:
     logits, labels, _ = patients(4000, 4, "curved")
     curve = fit("isotonic", logits, labels)
     grid = np.linspace(-6, 8, 500)
@@ -83,7 +83,7 @@ def test_the_isotonic_curve_follows_scikit_learn_and_never_turns() -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_the_device_says_the_same_as_the_host(bundle: Bundle, method: str) -> None:
+def test_device_and_host_give_the_same_probabilities(bundle: Bundle, method: str) -> None:
     logits, labels, _ = patients(800, 6, "curved")
     entries = {}
     for h in bundle.manifest.outputs:
@@ -137,7 +137,7 @@ def test_abstention_covers_each_class_of_new_patients_as_stated() -> None:
     assert 0.1 < undecided < 0.8
 
 
-def test_a_head_that_separates_leaves_nobody_undecided_and_too_few_leave_everybody() -> None:
+def test_a_separating_head_has_no_band_and_too_few_patients_give_the_widest_band() -> None:
     p, y = np.concatenate((np.linspace(0.01, 0.2, 50), np.linspace(0.8, 0.99, 50))), np.repeat([False, True], 50)
     low, high = abstention(p, y, 0.9, 0.5)
     assert low == high == 0.5
@@ -158,7 +158,7 @@ def test_thresholds_reach_their_targets() -> None:
             Rule.parse(text)
 
 
-def test_a_head_without_positives_stays_and_says_so(bundle: Bundle) -> None:
+def test_a_head_without_positives_stays_unchanged_with_a_reason(bundle: Bundle) -> None:
     n, heads = 60, len(bundle.manifest.outputs)
     truth = np.zeros((n, heads))
     truth[:, 1] = np.nan
@@ -169,7 +169,7 @@ def test_a_head_without_positives_stays_and_says_so(bundle: Bundle) -> None:
     }
     made, said = calibrate_heads(bundle, entries, Scores(raw, truth, np.arange(n)), Wanted())
     keys = [h.key for h in bundle.manifest.outputs]
-    assert said[keys[0]]["left"] == "0 patients with and 60 without it; 10 of each are needed"
+    assert said[keys[0]]["left"] == "0 positive and 60 negative patients; at least 10 of each are needed"
     assert said[keys[1]]["left"].startswith("no results")
     assert made[keys[0]] == entries[keys[0]]
     assert "left" not in said[keys[2]]
@@ -188,7 +188,9 @@ def test_a_head_without_positives_stays_and_says_so(bundle: Bundle) -> None:
         ({"method": "none", "abstain": {"low": 0.6}}, "'high' is missing"),
     ],
 )
-def test_a_wrong_calibration_is_refused_with_its_place(bundle: Bundle, entry: dict[str, object], said: str) -> None:
+def test_an_invalid_calibration_is_refused_and_its_place_named(
+    bundle: Bundle, entry: dict[str, object], said: str
+) -> None:
     heads = [h for h in bundle.manifest.outputs if h.kind == "probability"][:1]
     raw = {"schema": "anyecg.calibration/1", "heads": {heads[0].key: {**entry, "interval": {"method": "none"}}}}
     with pytest.raises(BundleError, match=said):
@@ -217,13 +219,13 @@ def test_the_command_writes_a_bundle_that_runs(
     assert any(c.abstain is not None for c in made.calibration.values())
     report = json.loads((out / "validation/probability.json").read_text())
     assert report["split"] == "all"
-    assert "calibrated anew" in (out / "MODEL_CARD.md").read_text()
+    assert "## Recalibration" in (out / "MODEL_CARD.md").read_text()
     assert main(["bundle", "verify", str(out)]) == 0
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["calibrated"]["patients"] == report["patients"]
 
 
-def test_patients_who_trained_are_refused(cohort: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_training_patients_are_refused(cohort: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "trained"
     shutil.copytree(load_bundle("demo").path, folder)
     some = simulated_patients(4242, [3, 900], 10.0)
@@ -243,7 +245,7 @@ def test_patients_who_trained_are_refused(cohort: Path, tmp_path: Path, capsys: 
     assert "trained this bundle" in err[0]
 
 
-def test_a_patient_is_the_same_in_a_cohort_on_disk_and_in_memory(cohort: Path) -> None:
+def test_a_patient_has_the_same_hash_on_disk_and_in_memory(cohort: Path) -> None:
     on_disk = hashes(find_recordings(cohort))
     in_memory = hashes(simulated_patients(4242, range(120), 120.0))
     assert on_disk <= in_memory
@@ -251,7 +253,7 @@ def test_a_patient_is_the_same_in_a_cohort_on_disk_and_in_memory(cohort: Path) -
     assert not on_disk & hashes(simulated_patients(4243, range(120), 120.0))
 
 
-def test_the_list_of_patients_comes_back_or_is_refused(tmp_path: Path) -> None:
+def test_the_list_of_patients_round_trips_and_an_invalid_one_is_refused(tmp_path: Path) -> None:
     assert read_patients(tmp_path) is None
     found = hashes(simulated_patients(1, range(5), 10.0))
     (tmp_path / "validation").mkdir()
@@ -263,14 +265,14 @@ def test_the_list_of_patients_comes_back_or_is_refused(tmp_path: Path) -> None:
             read_patients(tmp_path)
 
 
-def test_complaints_are_one_line_with_their_code(
+def test_errors_are_one_line_with_their_exit_code(
     cohort: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     base = ["calibrate", "probability"]
     out = ["--out", str(tmp_path / "b"), "--quiet", "--data"]
     for code, words, said in (
         (2, ["demo", "--data", str(cohort)], "--out BUNDLE2"),
-        (2, ["demo", *out, str(cohort), "--methods", "magic"], "some of none, temperature"),
+        (2, ["demo", *out, str(cohort), "--methods", "magic"], "use none, temperature"),
         (2, ["demo", *out, str(cohort), "--threshold", "best"], "threshold rule"),
         (3, ["demo", *out, str(tmp_path / "nowhere")], "no data folder"),
         (3, ["demo", *out, str(cohort), "--split", "all", "--limit", "8"], "could be calibrated"),
@@ -286,7 +288,7 @@ def test_complaints_are_one_line_with_their_code(
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_every_head_of_the_demonstration_is_calibrated_on_new_patients(tmp_path: Path) -> None:
-    """2500 patients fit, 4000 others judge: fifteen bins of fewer show an error where there is none."""
+    """Fit on 2500 patients and judge on 4000 others; with fewer, fifteen bins show an error by chance."""
     from calibration.validate.labelled import heads_of, labels_for, open_labelled
     from calibration.validate.observe import observe
     from calibration.validate.recalibrate import scores_of

@@ -1,4 +1,4 @@
-"""Counts to millivolts from pulses and sines, with an honest uncertainty, and refusals of what is neither."""
+"""Counts to millivolts from pulses and sines, with a realistic uncertainty, and refusals of other signals."""
 
 from __future__ import annotations
 
@@ -59,10 +59,10 @@ def test_pulses_give_the_scale_within_the_stated_uncertainty_on_any_board() -> N
         assert fit.polarity_known
         assert fit.polarity == np.sign(board.gain)
         assert fit.low_cut_hz == pytest.approx(board.high_pass_hz, abs=0.03)
-    assert outside <= 4, "95 % of the intervals hold the truth"
+    assert outside <= 4, "95 % of the intervals contain the true scale"
 
 
-def test_wander_and_mains_move_the_scale_little() -> None:
+def test_wander_and_mains_hardly_change_the_scale() -> None:
     fs_hz, lsb_mv = 250.0, 0.002
     t_s = np.arange(round(20 * fs_hz)) / fs_hz
     wander_mv = 0.3 * np.sin(2 * np.pi * 0.31 * t_s) + 0.05 * np.sin(2 * np.pi * 50.02 * t_s)
@@ -71,7 +71,7 @@ def test_wander_and_mains_move_the_scale_little() -> None:
     assert 1.0 / fit.height == pytest.approx(lsb_mv, rel=0.02)
 
 
-def test_a_gap_in_the_pulses_only_costs_those_around_it() -> None:
+def test_a_gap_costs_only_the_pulses_next_to_it() -> None:
     x = counts("pulse", Board(500.0, noise_mv=0.01), 250.0, 20.0, 1)
     assert fit_pulses([x[:2050], x[2090:]], 250.0).height == pytest.approx(500.0, rel=0.01)
 
@@ -80,22 +80,22 @@ def test_a_gap_in_the_pulses_only_costs_those_around_it() -> None:
     "options", [PatientOptions(), PatientOptions(hr_bpm=150), PatientOptions(potassium=8.8), PatientOptions(noise=0)]
 )
 @pytest.mark.parametrize("fs_hz", [125.0, 500.0])
-def test_a_heart_is_no_pulse(options: PatientOptions, fs_hz: float) -> None:
+def test_an_ecg_is_not_taken_for_pulses(options: PatientOptions, fs_hz: float) -> None:
     with pytest.raises(InputError, match="no calibration pulse"):
         fit_pulses([PatientSignal(options, 1).generate(round(20 * fs_hz), fs_hz) * 1000], fs_hz)
 
 
 @pytest.mark.parametrize("kind", ["shorted", "sine"])
-def test_other_signals_are_no_pulse(kind: str) -> None:
+def test_other_signals_are_not_taken_for_pulses(kind: str) -> None:
     with pytest.raises(InputError, match="no calibration pulse"):
         fit_pulses([counts(kind, Board(500.0, noise_mv=0.02), 250.0, 20.0, 1)], 250.0)
 
 
-def test_a_pulse_at_the_converters_end_is_refused() -> None:
+def test_a_clipped_pulse_is_refused() -> None:
     x = counts("pulse", Board(1000.0, offset_mv=32200.0, noise_mv=0.01), 250.0, 20.0, 1)
-    with pytest.raises(InputError, match="cut off at 32767"):
+    with pytest.raises(InputError, match="clipped at 32767"):
         fit_pulses([np.clip(x, -32768, 32767)], 250.0)
-    with pytest.raises(InputError, match="cut off"):
+    with pytest.raises(InputError, match="clipped"):
         fit_pulses([np.minimum(x, 32900)], 250.0)
 
 
@@ -110,17 +110,17 @@ def test_a_sine_gives_scale_offset_noise_and_rate() -> None:
         assert fit.noise / 400.0 == pytest.approx(0.02, rel=0.1)
 
 
-def test_a_sine_that_is_not_there_or_cut_off_is_refused() -> None:
+def test_a_missing_or_clipped_sine_is_refused() -> None:
     x = counts("sine", Board(400.0, noise_mv=0.01), 250.0, 20.0, 1)
     with pytest.raises(InputError, match="no sine of 20 Hz"):
         fit_sine([x], 250.0, 20.0)
-    with pytest.raises(InputError, match="cut off"):
+    with pytest.raises(InputError, match="clipped"):
         fit_sine([np.minimum(x, 120.0)], 250.0, 10.0)
-    with pytest.raises(UsageError, match="below 45 %"):
+    with pytest.raises(UsageError, match="less than 45 %"):
         fit_sine([x], 250.0, 120.0)
 
 
-def test_the_response_is_the_boards() -> None:
+def test_the_measured_response_is_that_of_the_board() -> None:
     board = Board(333.0, noise_mv=0.01, high_pass_hz=0.5, low_pass_hz=40.0)
     found = fit_response([counts("sweep", board, 500.0, 60.0, 1)], 500.0)
     assert sorted(found) == [0.67, 1.0, 2.0, 5.0, 10.0, 20.0, 30.0, 40.0]
@@ -140,7 +140,7 @@ def test_the_noise_floor() -> None:
     assert 5 * rms < swing < 12 * rms
 
 
-def test_a_profile_comes_back_from_its_file(tmp_path: Path) -> None:
+def test_a_profile_round_trips(tmp_path: Path) -> None:
     path = tmp_path / "p.toml"
     path.write_text(to_toml(PROFILE))
     assert load_profile(path) == PROFILE
@@ -160,7 +160,7 @@ def test_a_profile_comes_back_from_its_file(tmp_path: Path) -> None:
         ("schema =", "schema", "is not valid TOML"),
     ],
 )
-def test_a_wrong_profile_is_refused_with_its_key(tmp_path: Path, old: str, new: str, said: str) -> None:
+def test_an_invalid_profile_is_refused_and_its_key_named(tmp_path: Path, old: str, new: str, said: str) -> None:
     path = tmp_path / "p.toml"
     text = to_toml(PROFILE)
     assert old in text
@@ -179,12 +179,12 @@ def test_blocks_come_out_in_millivolts() -> None:
     assert (out.lsb_mv, out.fs_hz, out.unit) == (-0.0025, 249.5, "counts")
     floats = PROFILE.apply(block(np.array([12.4, 13.4], np.float32), device_time_ns=1))
     assert floats.samples.tolist() == pytest.approx([0.0, 1.0], abs=1e-5)
-    assert floats.fs_hz == 250.0, "a device with a clock is measured as it runs"
+    assert floats.fs_hz == 250.0, "with a device clock, the rate is measured during the run"
     with pytest.raises(InputError, match="calibrate again"):
         PROFILE.apply(block(np.array([1.0], np.float32), unit="mV"))
 
 
-def test_the_cut_does_not_matter() -> None:
+def test_block_borders_have_no_effect() -> None:
     samples = np.random.default_rng(0).integers(-(2**23), 2**23, 1000).astype(np.int32)
     whole = PROFILE.apply(block(samples)).samples
     for cuts in ([1, 2, 999], [500], list(range(7, 1000, 7))):
@@ -192,7 +192,7 @@ def test_the_cut_does_not_matter() -> None:
         assert np.array_equal(np.concatenate(parts), whole)
 
 
-def test_measuring_a_board_needs_nothing_but_the_device_install(tmp_path: Path) -> None:
+def test_measuring_a_board_needs_only_the_device_install(tmp_path: Path) -> None:
     code = (
         "import sys\nfrom edge.cli.main import main\n"
         "rc = main(['calibrate','device','--source','sim:?signal=pulse&speed=max&seconds=12','--out','p.toml'])\n"
@@ -238,14 +238,14 @@ def test_the_command_measures_and_run_applies(tmp_path: Path, capsys: pytest.Cap
     assert "scale from the device profile" in capsys.readouterr().err
 
 
-def test_complaints_are_one_line_with_their_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_errors_are_one_line_with_their_exit_code(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = ["--out", str(tmp_path / "p.toml")]
     for code, words, said in (
         (3, ["--source", "sim:?speed=max&seconds=20", *out], "no calibration pulse found"),
         (2, ["--source", "sim:?speed=max", "--signal", "sine", *out], "add --hz"),
-        (2, ["--source", "sim:?speed=max"], "no place for the profile"),
+        (2, ["--source", "sim:?speed=max"], "no file for the profile"),
         (3, ["--source", "sim:?signal=shorted&nv=0&speed=max", "--signal", "shorted", *out], "not known"),
-        (7, ["--source", "sim:", "--out", str(tmp_path / "no" / "p.toml")], "is no folder"),
+        (7, ["--source", "sim:", "--out", str(tmp_path / "no" / "p.toml")], "is not a folder"),
         (3, ["--source", str(tmp_path / "none.csv"), *out], "none.csv"),
     ):
         assert main(["calibrate", "device", *words]) == code

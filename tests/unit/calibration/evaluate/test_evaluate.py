@@ -29,7 +29,7 @@ def root(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def done(root, tmp_path_factory) -> Path:
-    """The folder of a whole evaluation."""
+    """The folder of a finished evaluation."""
     out = tmp_path_factory.mktemp("out") / "e"
     assert main(argv_of(root, out)) == 0
     return out
@@ -47,15 +47,15 @@ def first_segment(data: PreparedDataset) -> np.ndarray:
     return next(data.shards("test")).segments(slice(0, 1))[:, :, None]
 
 
-def test_scores_are_the_networks(root, done):
-    """Every segment of the part, in the order of the data, as Keras has them; nothing is filtered twice."""
+def test_scores_are_those_of_the_network(root, done):
+    """Scores of all segments, in the order of the data, agree with Keras; segments are not filtered twice."""
     data = PreparedDataset(root / "data")
     x = np.concatenate([s.segments(slice(None)) for s in data.shards("test")])
     want = np.asarray(net1d_from_checkpoint(root / "teacher" / "teacher.pth")(x[:, :, None])["logits"])
     np.testing.assert_allclose(np.concatenate([rows_in(s) for s in scores_of(done).values()]), want, atol=1e-4)
 
 
-def test_the_report_says_what_was_judged(root, done):
+def test_the_report_names_teacher_and_data(root, done):
     report = json.loads((done / "report.json").read_text())
     data = PreparedDataset(root / "data")
     assert report["schema"] == "anyecg.evaluate/1"
@@ -78,7 +78,7 @@ def test_the_report_says_what_was_judged(root, done):
     assert report["monitoring"]["columns"] == ["now", "60"]
 
 
-def test_the_page_needs_nothing_beside_it_and_says_that_nobody_is_real(done):
+def test_the_page_is_self_contained_and_says_that_patients_are_simulated(done):
     page = (done / "report.html").read_text()
     assert not re.search(r"<(script|link|img|iframe)\b|\bsrc=|url\(|@import", page)
     assert NOTICE in page
@@ -89,21 +89,21 @@ def test_the_page_needs_nothing_beside_it_and_says_that_nobody_is_real(done):
     assert "arXiv 2510.22301" in page
 
 
-def test_the_terminal_gets_the_tables(root, done, tmp_path, capsys):
+def test_the_terminal_shows_the_tables(root, done, tmp_path, capsys):
     shutil.copytree(done, tmp_path / "e")
     assert main(argv_of(root, tmp_path / "e")) == 0
     text = capsys.readouterr().out
-    for said in (
+    for words in (
         "the paper: strong 33, moderate 59, limited 16 of 108",
         "simulated",
         "60 min",
         "potassium_value",
         "MAE",
     ):
-        assert said in text
+        assert words in text
 
 
-def test_a_run_that_is_started_again_makes_what_is_missing_and_gives_the_same_bytes(root, done, tmp_path, monkeypatch):
+def test_a_second_run_computes_only_missing_shards_and_gives_the_same_bytes(root, done, tmp_path, monkeypatch):
     out = tmp_path / "e"
     shutil.copytree(done, out)
     files = sorted(out.rglob("*.scores"))
@@ -113,7 +113,7 @@ def test_a_run_that_is_started_again_makes_what_is_missing_and_gives_the_same_by
     (files[0].parent / "left.by.a.kill.part").write_bytes(b"half")
     made = []
     monkeypatch.setattr("calibration.evaluate.score.make_scores", lambda job: made.append(job.name) or make_scores(job))
-    # The exported network is there: TensorFlow is not asked again.
+    # The exported network is on disk, so TensorFlow is not needed.
     monkeypatch.setattr("calibration.evaluate.teacher.float_model", None)
     assert main(argv_of(root, out)) == 0
     assert sorted(made) == sorted(p.name.removesuffix(".scores") for p in files[:2])
@@ -144,13 +144,13 @@ def test_threads_and_processes_give_the_same_bytes(root, done, tmp_path, monkeyp
     assert main(argv_of(root, tmp_path / "t", "--scheduler", "threads:2")) == 0
     assert scores_of(tmp_path / "t") == scores_of(done)
     monkeypatch.setattr("calibration.evaluate.score.WORTHWHILE", 1)
-    # What this process has loaded serves none of the others.
+    # The worker processes load their own model.
     monkeypatch.setattr("calibration.evaluate.score.Scorer", None)
     assert main(argv_of(root, tmp_path / "p", "--jobs", "2")) == 0
     assert scores_of(tmp_path / "p") == scores_of(done)
 
 
-def test_a_keras_teacher_is_the_same_teacher(root, done, tmp_path):
+def test_a_keras_teacher_gives_the_same_results(root, done, tmp_path):
     from convert.checkpoint.keras_file import write_keras_teacher
 
     folder = tmp_path / "teacher"
@@ -165,7 +165,7 @@ def test_a_keras_teacher_is_the_same_teacher(root, done, tmp_path):
     assert [h["auroc"] for h in ours["heads"]] == [h["auroc"] for h in theirs["heads"]]
 
 
-def test_the_stride_is_the_checkpoints_own(root, tmp_path):
+def test_the_stride_comes_from_the_checkpoint(root, tmp_path):
     data = PreparedDataset(root / "data")
     teacher = write_teacher(tmp_path / "teacher", data, 1, stride=3)
     found = []
@@ -179,13 +179,13 @@ def test_the_stride_is_the_checkpoints_own(root, tmp_path):
     np.testing.assert_allclose(first_row(found[0]), want[0], atol=1e-4)
 
 
-def test_a_reference_stands_beside_it(root, done, tmp_path, capsys):
+def test_a_reference_is_compared(root, done, tmp_path, capsys):
     data = PreparedDataset(root / "data")
     write_teacher(tmp_path / "other", data, 2)
     out = tmp_path / "e"
     shutil.copytree(done, out)
     assert main(argv_of(root, out, "--reference", str(tmp_path / "other"), "--margin", "0.05")) == 0
-    assert "not inferior to other by more than 0.05 of AUROC" in capsys.readouterr().out
+    assert "non-inferior to other with a margin of 0.05 (AUROC)" in capsys.readouterr().out
     reference = json.loads((out / "report.json").read_text())["reference"]
     assert len(reference["heads"]) == len(data.heads)
     assert all(h["correlation"] is not None and h["correlation"] < 1 for h in reference["heads"])
@@ -195,8 +195,8 @@ def test_a_reference_stands_beside_it(root, done, tmp_path, capsys):
     assert {h["largest_difference"] for h in same} == {0.0}
 
 
-def test_baselines_stand_beside_it_on_the_same_scale(root, done, tmp_path, monkeypatch):
-    """A baseline that knows the truth beats the network, one that cannot be trained says why."""
+def test_baselines_are_compared_on_the_same_scale(root, done, tmp_path, monkeypatch):
+    """A baseline that knows the labels beats the network; one that cannot be trained gives a reason."""
     data = PreparedDataset(root / "data")
     truth = np.concatenate([s.targets() for s in data.shards("test")])
     asked = {}
@@ -225,7 +225,7 @@ def test_baselines_stand_beside_it_on_the_same_scale(root, done, tmp_path, monke
         assert untrained["verdict"] == "NOT TRAINED"
         assert untrained["why"] == "too few"
         if knows["other"] is not None:
-            # The scaled target is put back into the unit: no error at all.
+            # The scaled target is converted back to its unit without an error.
             assert knows["other"] == pytest.approx(0.0 if row["kind"] == "value" else 1.0, abs=1e-3)
     assert set(report["baselines"]["summary"]) == set(GROUPS)
     page = (out / "report.html").read_text()
@@ -247,8 +247,8 @@ def test_real_data_are_not_called_simulated(root, done, tmp_path):
     assert "simulated" not in html_page(report)
 
 
-def test_labels_of_a_folder_of_recordings_are_judged_too(root, done, tmp_path):
-    """`--records`: patients are known by their recordings, times may be missing."""
+def test_a_folder_of_recordings_is_judged(root, done, tmp_path):
+    """With `--records`, the recordings identify the patients, and times may be missing."""
     from convert.datasets.mcmed import McMedDataset
 
     folder, table = tmp_path / "records", tmp_path / "labs.csv"

@@ -1,4 +1,4 @@
-"""What `anyecg evaluate` refuses, each in one line."""
+"""Refusals of `anyecg evaluate`, each in one line."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def root(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def done(root, tmp_path_factory) -> Path:
-    """The folder of a whole evaluation."""
+    """The folder of a finished evaluation."""
     out = tmp_path_factory.mktemp("out") / "e"
     assert main(argv_of(root, out)) == 0
     return out
@@ -41,7 +41,7 @@ def refused(argv: list[str], capsys, code: int, *said: str) -> None:
         assert words in error
 
 
-def test_no_teacher_is_one_line(root, tmp_path, capsys):
+def test_a_missing_teacher_is_one_line(root, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     for name, said in (("nowhere", "no teacher at"), ("empty", "neither teacher.pth nor teacher.keras")):
         argv = argv_of(root, tmp_path / "e")
@@ -49,7 +49,7 @@ def test_no_teacher_is_one_line(root, tmp_path, capsys):
         refused(argv, capsys, 3, said)
 
 
-def test_outputs_must_be_described_and_match_dense(root, tmp_path, capsys):
+def test_outputs_must_be_described_and_match_the_last_layer(root, tmp_path, capsys):
     folder = tmp_path / "teacher"
     shutil.copytree(root / "teacher", folder)
     argv = argv_of(root, tmp_path / "e")
@@ -58,15 +58,15 @@ def test_outputs_must_be_described_and_match_dense(root, tmp_path, capsys):
     refused(argv, capsys, 2, "are not described", "--outputs FILE")
     outputs = json.loads((root / "teacher" / "outputs.json").read_text())["outputs"]
     (tmp_path / "fewer.json").write_text(json.dumps({"outputs": outputs[1:]}))
-    refused([*argv, "--outputs", str(tmp_path / "fewer.json")], capsys, 3, f"{len(outputs) - 1} outputs", "dense")
+    refused([*argv, "--outputs", str(tmp_path / "fewer.json")], capsys, 3, f"{len(outputs) - 1} outputs", "last layer")
     for entry in outputs:
         entry["key"] = "x_" + entry["key"]
     (tmp_path / "others.json").write_text(json.dumps({"outputs": outputs}))
-    refused([*argv, "--outputs", str(tmp_path / "others.json")], capsys, 3, "no head in common", "x_potassium_low")
+    refused([*argv, "--outputs", str(tmp_path / "others.json")], capsys, 3, "no common head", "x_potassium_low")
     assert not (tmp_path / "e").exists()
 
 
-def test_heads_that_only_one_side_has_are_told(root, tmp_path, capsys):
+def test_heads_of_only_one_side_are_listed(root, tmp_path, capsys):
     folder = tmp_path / "teacher"
     shutil.copytree(root / "teacher", folder)
     outputs = json.loads((folder / "outputs.json").read_text())["outputs"]
@@ -81,8 +81,8 @@ def test_heads_that_only_one_side_has_are_told(root, tmp_path, capsys):
     assert missing not in {h["key"] for h in json.loads((tmp_path / "e" / "report.json").read_text())["heads"]}
 
 
-def test_a_teacher_is_not_judged_on_patients_whom_it_has_met(root, tmp_path, capsys):
-    refused(argv_of(root, tmp_path / "e", "--split", "val"), capsys, 3, "patients are in part 'val'", "teacher")
+def test_a_teacher_is_not_judged_on_its_own_patients(root, tmp_path, capsys):
+    refused(argv_of(root, tmp_path / "e", "--split", "val"), capsys, 3, "patients are in the part 'val'", "teacher")
     data = PreparedDataset(root / "data")
     folder = tmp_path / "teacher"
     shutil.copytree(root / "teacher", folder)
@@ -90,12 +90,12 @@ def test_a_teacher_is_not_judged_on_patients_whom_it_has_met(root, tmp_path, cap
     (folder / "patients.json").write_bytes(patients_file({"train": one}))
     argv = argv_of(root, tmp_path / "e")
     argv[1] = str(folder)
-    refused(argv, capsys, 3, f"1 of {len(prepared_hashes(data, 'test'))} patients are in part 'train'")
-    refused(argv_of(root, tmp_path / "e", "--reference", str(folder)), capsys, 3, "are in part 'train'")
+    refused(argv, capsys, 3, f"1 of {len(prepared_hashes(data, 'test'))} patients are in the part 'train'")
+    refused(argv_of(root, tmp_path / "e", "--reference", str(folder)), capsys, 3, "are in the part 'train'")
     assert not (tmp_path / "e").exists()
     (folder / "patients.json").unlink()
     assert main(argv) == 0
-    assert "does not say whose recordings it was made of" in capsys.readouterr().out
+    assert "does not list its patients" in capsys.readouterr().out
 
 
 def test_unfinished_data_and_an_empty_part_are_one_line(root, tmp_path, capsys):
@@ -107,7 +107,7 @@ def test_unfinished_data_and_an_empty_part_are_one_line(root, tmp_path, capsys):
     for shard in content["shards"]:
         shard["segments"] = 0 if shard["part"] == "test" else shard["segments"]
     manifest.write_text(json.dumps(content))
-    refused(argv, capsys, 3, "the part 'test'", "has no segment", "its parts: train")
+    refused(argv, capsys, 3, "the part 'test'", "has no segment", "with segments: train")
     manifest.unlink()
     refused(argv, capsys, 3, "is not a prepared data set", "anyecg prepare")
 
@@ -124,7 +124,7 @@ def test_a_damaged_shard_is_named(root, tmp_path, capsys, suffix):
     refused(argv, capsys, 3, f"the shard {path.stem} of", "is damaged", "anyecg prepare")
 
 
-def test_a_sound_shard_that_is_not_the_manifests_is_named(root, tmp_path, capsys):
+def test_an_intact_shard_that_differs_from_the_manifest_is_named(root, tmp_path, capsys):
     shutil.copytree(root / "data", tmp_path / "data")
     shards = tmp_path / "data" / "shards"
     first, second = sorted(p.stem for p in shards.glob("test-*.json"))[:2]
@@ -149,7 +149,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(root, done, tmp_path, capsy
         return replace(self, target)
 
     monkeypatch.setattr(Path, "replace", full)
-    refused(argv_of(root, out), capsys, 7, "No space left on device", "what is done is kept")
+    refused(argv_of(root, out), capsys, 7, "No space left on device", "finished work is kept")
     assert len(scores_of(out)) == len(scores_of(done)) - 1
     assert not list(out.rglob("*.part"))
 
@@ -157,18 +157,18 @@ def test_a_folder_that_cannot_be_written_is_one_line(root, done, tmp_path, capsy
 @pytest.mark.parametrize(
     ("more", "said"),
     [
-        (["--margin", "0.1"], "--margin goes with --reference"),
+        (["--margin", "0.1"], "--margin needs --reference"),
         (["--baseline-segments", "10"], "contradict"),
         (["--resamples", "3"], "give 100 or more"),
         (["--scheduler", "slurm"], "--scheduler 'slurm'"),
         (["--split", "train"], "invalid choice"),
     ],
 )
-def test_options_that_make_no_sense_are_one_line(root, tmp_path, capsys, more, said):
+def test_invalid_options_are_one_line(root, tmp_path, capsys, more, said):
     refused(argv_of(root, tmp_path / "e", *more), capsys, 2, said)
 
 
-def test_a_network_that_gives_no_numbers_is_one_line(root, tmp_path, capsys):
+def test_a_network_without_finite_outputs_is_one_line(root, tmp_path, capsys):
     data = PreparedDataset(root / "data")
     folder = tmp_path / "teacher"
     shutil.copytree(root / "teacher", folder)

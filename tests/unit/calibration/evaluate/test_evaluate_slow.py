@@ -1,4 +1,4 @@
-"""`anyecg evaluate` at length: an int8 bundle beside its teacher, the baselines themselves, a cluster, a real kill."""
+"""Slow tests of `anyecg evaluate`: an int8 bundle and its teacher, real baselines, a cluster, random kills."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def command(argv: list[str]) -> list[str]:
     return [sys.executable, "-m", "edge.cli", *argv]
 
 
-def test_an_int8_bundle_beside_its_teacher(tmp_path, capsys):
+def test_an_int8_bundle_agrees_with_its_teacher(tmp_path, capsys):
     write_cohort(CohortPlan(patients=60, seed=5, seconds=40.0), tmp_path / "cohort")
     labels = "[heads]\nmin_values = 4\nmin_positives = 1\nhorizons_min = []\n[labs.potassium]\n[labs.glucose]\n"
     (tmp_path / "labels.toml").write_text(labels)
@@ -63,11 +63,11 @@ def test_an_int8_bundle_beside_its_teacher(tmp_path, capsys):
         argv[1] = str(tmp_path / bundle)
         capsys.readouterr()
         assert main([*argv, "--split", "val"]) == 3
-        assert "patients are in part 'teacher_val'" in capsys.readouterr().err
+        assert "patients are in the part 'teacher_val'" in capsys.readouterr().err
 
 
-def test_the_baselines_find_what_was_planted_and_are_kept(tmp_path, capsys):
-    """A teacher of random weights against models of intervals on 260 patients: hemoglobin drives the heart rate."""
+def test_the_baselines_find_a_simulated_coupling_and_are_kept(tmp_path, capsys):
+    """With random weights, the teacher loses to the intervals, because hemoglobin changes the simulated heart rate."""
     write_cohort(CohortPlan(patients=260, seed=11, seconds=40.0), tmp_path / "cohort")
     labels = "[heads]\nmin_values = 20\nmin_positives = 5\nhorizons_min = []\n[labs.hemoglobin]\n"
     (tmp_path / "labels.toml").write_text(labels)
@@ -88,7 +88,7 @@ def test_the_baselines_find_what_was_planted_and_are_kept(tmp_path, capsys):
     assert (tmp_path / "e" / "report.html").read_bytes() == page
 
 
-def test_kills_at_random_moments_change_no_byte(root, done, tmp_path):
+def test_random_kills_change_no_byte(root, done, tmp_path):
     out, rng, kills = tmp_path / "e", random.Random(3), 0
     argv = command(argv_of(root, out))
     shutil.copytree(done / "work", out / "work")
@@ -105,7 +105,7 @@ def test_kills_at_random_moments_change_no_byte(root, done, tmp_path):
 
 
 def test_a_cluster_gives_the_same_bytes(root, done, tmp_path):
-    """What happens when a worker dies is tested where it is the same code: ``test_prepare_slow.py``."""
+    """``test_prepare_slow.py`` covers the death of a worker, which is handled by the same code."""
     out = tmp_path / "e"
     with cluster(tmp_path, 2) as (address, _, _):
         argv = command(argv_of(root, out, "--scheduler", address))

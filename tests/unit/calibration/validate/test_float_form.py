@@ -1,4 +1,4 @@
-"""What quantization cost, asked of the bundle itself: its float form beside its int8 model."""
+"""The float form in a bundle, compared with its int8 model."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def bundle(tmp_path_factory, records) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(PRESETS, "tiny", TINY)
         distil(out, out.parent / "work", MomentsTeacher(), replace(config(records), plan=PLAN), None)
-    # Its own patients judge it here; this is about one model in two forms.
+    # The test judges the bundle on its own patients, because it compares two forms of one model.
     (out / "validation" / "patients.json").unlink()
     manifest = json.loads((out / "manifest.json").read_text())
     del manifest["files"]["validation/patients.json"]
@@ -79,7 +79,7 @@ def test_the_exported_form_is_the_float_network():
 
 
 @pytest.mark.slow
-def test_a_bundle_is_held_to_its_own_float_form(bundle, records, tmp_path):
+def test_a_bundle_is_compared_with_its_float_form(bundle, records, tmp_path):
     report = judged(bundle, records, tmp_path, reference="float")
     assert link(report)["status"] == "ok", link(report)
     assert link(report)["windows"] == 24
@@ -97,7 +97,7 @@ def test_a_bundle_is_held_to_its_own_float_form(bundle, records, tmp_path):
 
 
 @pytest.mark.slow
-def test_an_int8_model_that_is_another_network_fails_without_labels_or_reference(bundle, records, tmp_path):
+def test_an_int8_model_of_another_network_fails_without_reference(bundle, records, tmp_path):
     bad = with_model(bundle, doubled_weights(load_bundle(bundle).model, which=2), tmp_path / "bad")
     report = judged(bad, records, tmp_path / "out")
     assert link(report)["status"] == "FAILED", link(report)
@@ -105,7 +105,7 @@ def test_an_int8_model_that_is_another_network_fails_without_labels_or_reference
 
 
 @pytest.mark.parametrize("what", ["garbage", "empty", "other", "int8"])
-def test_what_is_no_float_form_of_this_bundle_is_refused(tmp_path, what):
+def test_a_file_that_is_not_the_float_form_is_refused(tmp_path, what):
     other = shutil.copytree(demo_bundle_path(), tmp_path / "other")
     weights = fold(TINY, 5, initial_weights(TINY, 5, 3))
     data = {
@@ -124,9 +124,9 @@ def test_what_is_no_float_form_of_this_bundle_is_refused(tmp_path, what):
     assert "\n" not in str(refused.value)
 
 
-def test_a_bundle_without_one_says_so(tmp_path):
+def test_a_bundle_without_float_form_is_refused(tmp_path):
     folder = write_folder(tmp_path / "data", 2)
     (folder / "labels.csv").write_text("record,patient,potassium_high\np00,0,0\np01,1,1\n")
-    with pytest.raises(InputError, match="carries no float form"):
+    with pytest.raises(InputError, match="contains no float form"):
         judged(Path("demo"), folder, tmp_path / "out", reference="float")
-    assert not (tmp_path / "out").exists(), "it is said before anything is run"
+    assert not (tmp_path / "out").exists(), "the error comes before any run"

@@ -1,4 +1,4 @@
-"""Validation from end to end on simulated patients: the device's own code, resumable, with a gate that can fail."""
+"""End-to-end tests of validation on simulated patients: engine of the device, resuming, and a gate that can fail."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def cohort(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def plain(cohort, tmp_path_factory):
-    """One whole report of the shipped bundle, without robustness."""
+    """A complete report of the demonstration bundle, without robustness."""
     out = tmp_path_factory.mktemp("plain")
     options = options_for(cohort, out)
     return options, validate(options, None)
@@ -59,7 +59,7 @@ def options_for(cohort: Path, out: Path, **more) -> ValidateOptions:
     return ValidateOptions("demo", cohort, out, **given)
 
 
-def test_what_is_judged_is_what_the_engine_says_to_the_bit_however_it_is_cut(cohort):
+def test_judged_outputs_equal_those_of_the_engine_for_any_block_size(cohort):
     bundle, model = open_bundle(demo_bundle_path())
     data = open_labelled(cohort, "all", limit=3)
     seen = observe(bundle, model, ((i, r.name, r.items()) for i, r in enumerate(data.recordings)), HOP_S)
@@ -70,9 +70,9 @@ def test_what_is_judged_is_what_the_engine_says_to_the_bit_however_it_is_cut(coh
                 yield replace(block, samples=block.samples[i : i + 37])
 
     for i, recording in enumerate(data.recordings):
-        estimates, remembered = run_engine(bundle, model, "other", cut(recording.items()), HOP_S)
+        estimates, recorder = run_engine(bundle, model, "other", cut(recording.items()), HOP_S)
         mine = seen.recording == i
-        assert np.array_equal(seen.outputs[mine], np.array(remembered.outputs).reshape(-1, seen.outputs.shape[1]))
+        assert np.array_equal(seen.outputs[mine], np.array(recorder.outputs).reshape(-1, seen.outputs.shape[1]))
         accepted = [e for e in estimates if e.abstained is None]
         assert seen.start_s[mine].tolist() == [e.window.start_s for e in accepted]
         if accepted:
@@ -82,11 +82,11 @@ def test_what_is_judged_is_what_the_engine_says_to_the_bit_however_it_is_cut(coh
     assert len(seen.recording) > 0
 
 
-def test_the_values_of_single_windows_are_those_that_the_device_shows_of_one_window(plain, cohort):
+def test_values_of_single_windows_equal_estimates_of_one_window(plain, cohort):
     options, _ = plain
     bundle, model = open_bundle(demo_bundle_path())
     data = open_labelled(cohort, "all", limit=12)
-    # A hop so long that no estimate rests on more than one window.
+    # With such a long hop, each estimate has only one window.
     seen = observe(bundle, model, ((i, r.name, r.items()) for i, r in enumerate(data.recordings)), 13.0)
     judged = judged_of(bundle, data, seen, options)
     assert (seen.est_windows == 1).all()
@@ -94,7 +94,7 @@ def test_the_values_of_single_windows_are_those_that_the_device_shows_of_one_win
         assert judged.window_values(j) == pytest.approx(seen.est_value[:, j], abs=1e-12)
 
 
-def test_the_report_says_what_was_judged(plain):
+def test_the_report_names_bundle_and_data(plain):
     report = plain[1]
     header = report["header"]
     assert header["bundle"]["manifest_sha256"] == load_bundle("demo").sha256
@@ -110,7 +110,7 @@ def test_the_report_says_what_was_judged(plain):
     assert all(link["status"] == "ok" or link["name"].startswith("float") for link in report["links"]), report["links"]
 
 
-def test_the_page_needs_nothing_beside_it_and_is_well_formed(plain):
+def test_the_page_is_self_contained_and_well_formed(plain):
     import xml.etree.ElementTree as ET
 
     page = html_page(plain[1])
@@ -124,14 +124,14 @@ def test_the_page_needs_nothing_beside_it_and_is_well_formed(plain):
     assert len(page) < 400_000
 
 
-def test_a_run_that_was_stopped_makes_only_what_is_missing(plain, cohort, tmp_path):
+def test_a_stopped_run_computes_only_missing_shards(plain, cohort, tmp_path):
     options, report = plain
     shutil.copytree(options.out / "work", tmp_path / "work")
     first, *kept = sorted((tmp_path / "work").rglob("*.npz"))
     before = {p: p.stat().st_mtime_ns for p in kept}
     with first.open("r+b") as file:
         file.seek(100)
-        file.write(bytes(8))  # what a power cut may leave behind
+        file.write(bytes(8))  # damage as after a power cut
     lines = []
 
     class Log:
@@ -149,7 +149,7 @@ def test_a_run_that_was_stopped_makes_only_what_is_missing(plain, cohort, tmp_pa
 
 
 @pytest.mark.slow
-def test_a_run_that_was_killed_goes_on_and_ends_with_the_same_report(plain, cohort, tmp_path):
+def test_a_killed_run_resumes_and_gives_the_same_report(plain, cohort, tmp_path):
     options, report = plain
     code = (
         "import sys; from pathlib import Path; from calibration.validate.run import *;"
@@ -167,7 +167,7 @@ def test_a_run_that_was_killed_goes_on_and_ends_with_the_same_report(plain, coho
 
 
 @pytest.mark.slow
-def test_several_processes_say_the_same(plain, cohort, tmp_path, monkeypatch):
+def test_several_processes_give_the_same_heads(plain, cohort, tmp_path, monkeypatch):
     options, report = plain
     monkeypatch.setattr("calibration.validate.shards.WORTHWHILE", 2)
     found = validate(replace(options, out=tmp_path, jobs=2), None)
@@ -181,13 +181,13 @@ def test_a_broken_int8_model_fails_the_gate_and_the_sound_one_passes(broken, pla
     bad = with_model(sound, broken(load_bundle(sound).model), tmp_path / "bad")
     report = validate(replace(options, bundle=str(bad), reference="demo"), None)
     links = {link["name"]: link["status"] for link in report["links"]}
-    assert "FAILED" not in links.values()  # it is the same wrong model everywhere
+    assert "FAILED" not in links.values()  # every interpreter runs the same wrong model
     assert not report["gate"]["ok"]
     failed = [c["name"] for c in report["gate"]["checks"] if not c["ok"]]
-    assert any("not inferior" in name for name in failed), failed
+    assert any("non-inferior" in name for name in failed), failed
 
 
-def test_the_sound_model_is_as_good_as_itself(plain):
+def test_a_model_is_non_inferior_to_itself(plain):
     options, _ = plain
     again = validate(replace(options, reference="demo"), None)
     assert again["gate"]["ok"]
@@ -209,7 +209,7 @@ def test_the_command_its_files_and_its_exit_code(cohort, tmp_path, capsys):
     tried = {row["disturbance"]: row for row in report["robustness"]}
     assert tried["gain 2 ×"]["logit_shift_median"] == 0.0
     assert tried["loss 10 %"]["share_answered"] < tried["as recorded"]["share_answered"]
-    now = load_bundle(bundle)  # its hashes hold
+    now = load_bundle(bundle)  # checks its hashes
     claimed = {h.key: h.evidence for h in now.manifest.outputs}
     for head in report["heads"]:
         if head["auroc"] is not None:
@@ -218,12 +218,12 @@ def test_the_command_its_files_and_its_exit_code(cohort, tmp_path, capsys):
         if head["conclusion"] == "INCONCLUSIVE":
             assert claimed[head["key"]].tier == "limited"
     card = (bundle / "MODEL_CARD.md").read_text()
-    assert card.count("## Validated since") == 1
-    # The logits of one run are a reference of the next, and the evidence of the first its claim.
+    assert card.count("## Validation after conversion") == 1
+    # The second run uses the logits of the first as reference, and its evidence as claims.
     logits = str(tmp_path / "a" / "logits.npz")
     more = ["--robustness", "0", "--reference", logits, "--out", str(tmp_path / "b"), "--write-evidence"]
     assert main([str(bundle), *given, *more]) == 0
-    assert (bundle / "MODEL_CARD.md").read_text().count("## Validated since") == 1
+    assert (bundle / "MODEL_CARD.md").read_text().count("## Validation after conversion") == 1
     second = json.loads((tmp_path / "b" / "validation.json").read_text())
     assert {c["verdict"] for c in second["comparisons"] if c["measure"] == "auroc"} <= {"PASS", "INCONCLUSIVE"}
     strict = tmp_path / "strict.toml"
@@ -236,7 +236,7 @@ def test_the_command_its_files_and_its_exit_code(cohort, tmp_path, capsys):
 
 
 def altered(cohort: Path, to: Path, name: str, change) -> Path:
-    """The cohort with one file changed; its signals are linked."""
+    """Return a copy of the cohort with one changed file; the other files are links."""
     to.mkdir()
     for path in cohort.iterdir():
         (to / path.name).symlink_to(path)
@@ -246,7 +246,7 @@ def altered(cohort: Path, to: Path, name: str, change) -> Path:
     return to
 
 
-def test_no_positive_is_said_and_nothing_crashes(cohort, tmp_path):
+def test_a_head_without_positives_has_a_note(cohort, tmp_path):
     def normal(text):
         rows = list(csv.DictReader(io.StringIO(text)))
         for row in rows:
@@ -262,12 +262,12 @@ def test_no_positive_is_said_and_nothing_crashes(cohort, tmp_path):
     data = altered(cohort, tmp_path / "data", "labs.csv", normal)
     report = validate(options_for(data, tmp_path / "out", limit=16, hop_s=5.0), None)
     heads = {h["key"]: h for h in report["heads"]}
-    assert heads["sodium_low"]["note"].startswith("no positive in these data")
+    assert heads["sodium_low"]["note"].startswith("no positive label in these data")
     assert (heads["sodium_low"]["auroc"], heads["sodium_low"]["tier"]) == (None, None)
     assert heads["sodium_low"]["calibration"]["slope"] is None
     assert heads["calcium_low"]["note"] == "no label in these data"
     assert "could not be judged" in report["summary"]
-    taken = f"only the first 16 of {_count(data)} recordings were taken"
+    taken = f"only the first 16 of {_count(data)} recordings were used"
     assert report["header"]["data"]["remarks"][0] == taken
     html_page(report)
 
@@ -276,7 +276,7 @@ def _count(data: Path) -> int:
     return len(open_labelled(data, "all").recordings)
 
 
-def test_a_head_that_always_says_the_same_is_judged_as_chance(plain, cohort):
+def test_a_constant_head_is_judged_as_chance(plain, cohort):
     options, _ = plain
     bundle, _model = open_bundle(demo_bundle_path())
     data = open_labelled(cohort, "all")
@@ -286,10 +286,10 @@ def test_a_head_that_always_says_the_same_is_judged_as_chance(plain, cohort):
     heads = judge_heads(judged_of(bundle, data, constant, options))
     for head in heads:
         if head["kind"] == "probability":
-            assert (head["auroc"], head["note"]) == (0.5, "it always says the same")
+            assert (head["auroc"], head["note"]) == (0.5, "its output is constant")
             assert (head["conclusion"], head["tier"]) == ("INCONCLUSIVE", "limited")
             assert head["calibration"]["slope"] is None
-    assert "reaches chance" in summary_line(heads)
+    assert "includes chance" in summary_line(heads)
 
 
 def fails(argv) -> AnyEcgError:
@@ -320,7 +320,7 @@ def test_bad_input_is_one_line_with_its_exit_code(cohort, tmp_path):
     (folder / "labels.csv").write_text("record,potassium_high\na,1\nb,0\n")
     assert "no column 'patient'" in str(fails(given))
     (folder / "labels.csv").write_text("record,patient,potassium_high\na,1,1\nb,,0\n")
-    assert "whose recording 'b' is" in str(fails(given))
+    assert "no patient for recording 'b'" in str(fails(given))
     assert "--split all" in str(fails([*given[:3], *out]))
 
     strange = tmp_path / "strange.npz"
@@ -328,17 +328,17 @@ def test_bad_input_is_one_line_with_its_exit_code(cohort, tmp_path):
     few = ["demo", "--data", cohort, "--split", "all", "--limit", 4, "--hop", 5, *out]
     error = fails([*few, "--reference", strange])
     assert isinstance(error, InputError)
-    assert "has other heads: x, y" in str(error)
+    assert "no common head, but x, y" in str(error)
     strange.write_bytes(b"nothing")
-    assert "holds no logits" in str(fails([*few, "--reference", strange]))
+    assert "is not a file of logits" in str(fails([*few, "--reference", strange]))
     assert "no reference at" in str(fails([*few, "--reference", tmp_path / "none"]))
     for wrong in (["--margin", "-1"], ["--hop", "0"], ["--jobs", "0"], ["--resamples", "3"], ["--hop", "nan"]):
         assert isinstance(fails([*few, *wrong]), UsageError)
     (tmp_path / "gate.toml").write_text("[links]\nunknown = 1\n")
-    assert "links.unknown is no limit" in str(fails([*few, "--gate", tmp_path / "gate.toml"]))
+    assert "links.unknown is not a valid limit" in str(fails([*few, "--gate", tmp_path / "gate.toml"]))
 
 
-def test_patients_whom_the_bundle_has_met_and_a_bundle_replaced_meanwhile_are_refused(cohort, tmp_path):
+def test_training_patients_and_a_replaced_bundle_are_refused(cohort, tmp_path):
     bundle = tmp_path / "bundle"
     shutil.copytree(demo_bundle_path(), bundle)
     recordings = open_labelled(cohort, "all").recordings
@@ -346,17 +346,17 @@ def test_patients_whom_the_bundle_has_met_and_a_bundle_replaced_meanwhile_are_re
     (bundle / "validation" / "patients.json").write_bytes(patients_file(met))
     rehashed(bundle)
     options = replace(options_for(cohort, tmp_path / "out", limit=8, hop_s=5.0), bundle=str(bundle))
-    with pytest.raises(InputError, match=r"\d of \d patients are in part 'train'"):
+    with pytest.raises(InputError, match=r"\d of \d patients are in the part 'train'"):
         validate(options, None)
     (bundle / "validation" / "patients.json").write_bytes(patients_file({"test": hashes(recordings[5:9])}))
     rehashed(bundle)
     remarks = validate(options, None)["header"]["data"]["remarks"]
-    assert any("judged the bundle before" in r for r in remarks)
+    assert any("were already test patients" in r for r in remarks)
     with pytest.raises(BundleError, match="was replaced"):
         run_all(RunPlan(bundle, 5.0, 1, sha256="0" * 64), [(0, recordings[0])], tmp_path / "work", "key", None)
 
 
-def test_labels_that_are_none_are_refused_and_those_missing_are_not_counted(tmp_path):
+def test_invalid_labels_are_refused_and_missing_ones_are_not_counted(tmp_path):
     from convert.simulate.patient import simulate_patient
 
     for i, name in enumerate(("a", "b", "c")):
@@ -366,7 +366,7 @@ def test_labels_that_are_none_are_refused_and_those_missing_are_not_counted(tmp_
     labels = tmp_path / "labels.csv"
     labels.write_text("record,patient,potassium_high,potassium\na,1,1,6.1\nb,2,0,\nc,2,nan,4.0\n")
     options = replace(options_for(tmp_path, tmp_path / "out"), data=tmp_path)
-    with pytest.raises(InputError, match="'nan', not 0 or 1"):
+    with pytest.raises(InputError, match="'nan', expected 0 or 1"):
         validate(options, None)
     labels.write_text("record,patient,potassium_high,potassium\na,1,1,6.1\nb,2,0,\nc,2,,4.0\n")
     report = validate(options, None)
@@ -376,7 +376,7 @@ def test_labels_that_are_none_are_refused_and_those_missing_are_not_counted(tmp_
     assert heads["potassium"]["note"] == ""
 
 
-def test_losses_and_clocks_reach_the_devices_own_timeline():
+def test_disturbances_change_packets_and_clocks():
     blocks = [SampleBlock(np.arange(i, i + 1000, dtype=np.float32), "mV", None, 500.0, None, 0) for i in (0, 1000)]
     lost = list(Disturbance("loss", 0.5, "%")(blocks))
     assert sum(len(b) + b.lost for b in lost) <= 2000
@@ -396,7 +396,7 @@ def test_limits_of_the_kit_are_complete():
     assert len(fields(ValidateOptions)) > 10
 
 
-def test_the_report_in_the_docs_is_of_the_bundle_that_is_shipped_and_sodium_shows_nothing():
+def test_the_report_in_the_docs_is_that_of_the_demonstration_bundle():
     folder = Path(__file__).parents[4] / "docs" / "validation"
     report = json.loads((folder / "demo.json").read_text())
     model = hashlib.sha256(load_bundle("demo").model).hexdigest()
@@ -411,7 +411,7 @@ def test_the_report_in_the_docs_is_of_the_bundle_that_is_shipped_and_sodium_show
     assert html.escape(report["summary"]) in (folder / "demo.html").read_text()
 
 
-def test_a_checkpoint_is_a_reference_whose_windows_are_those_of_the_device(cohort, tmp_path):
+def test_a_checkpoint_is_a_reference_on_the_windows_of_the_device(cohort, tmp_path):
     from convert.checkpoint.net1d import Net1D, to_tensors
     from convert.checkpoint.writer import write_checkpoint
 
@@ -425,7 +425,7 @@ def test_a_checkpoint_is_a_reference_whose_windows_are_those_of_the_device(cohor
     reference = report["reference"]
     assert (reference["kind"], [h["key"] for h in reference["heads"]]) == ("checkpoint", ["potassium_high"])
     assert "sodium_low" in reference["missing_heads"]
-    # The quality gate judges the 500 Hz grid of the teacher by itself, so a window here and there is one's own.
+    # The quality gate also judges the 500 Hz grid of the teacher, so a few windows differ.
     assert reference["heads"][0]["windows"] > 0.9 * report["header"]["counts"]["windows"]
     assert [c["measure"] for c in report["comparisons"]] == ["auroc"]  # a checkpoint has no thresholds
     assert json.dumps(validate(options, None)) == json.dumps(report)

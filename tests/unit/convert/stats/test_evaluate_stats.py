@@ -57,7 +57,7 @@ def test_a_head_is_judged_by_its_number_of_patients():
     assert found["auprc"] == 1.0
     assert found["tier"] == "strong"
     assert found["conclusion"] == "INCONCLUSIVE"
-    assert "only 4 patients" in found["note"]
+    assert "rarer outcome: 4;" in found["note"]
     assert found["auroc_ci_delong"] is None
 
 
@@ -75,7 +75,7 @@ def test_a_single_class_is_reported(label, word):
     found = judged(rows_of(np.full((30, 1), label)), np.zeros((30, 1)))[0]
     assert found["auroc"] is None
     assert found["conclusion"] == "NOT JUDGED"
-    assert f"no {word} in this part" in found["note"]
+    assert f"no {word} label in this part" in found["note"]
 
 
 def test_a_head_without_labels_is_reported():

@@ -114,7 +114,7 @@ def test_it_is_judged_with_its_own_plan_on_unseen_patients(student, cohort, tmp_
     assert header["labels"]["said_by"] == "bundle"
     assert "60 minutes before the order to the result" in header["labels"]["rule"]
     assert [h["horizon_min"] for h in report["heads"]] == [None, 60, None]
-    assert any("judged the bundle before" in r for r in header["data"]["remarks"])
+    assert any("were already test patients" in r for r in header["data"]["remarks"])
     narrow = _written(tmp_path / "l.json", parse_plan("[labs.potassium]\n", "l.toml"))
     other = judged(student, cohort, tmp_path / "other", label_plan=narrow)
     assert other["header"]["labels"]["said_by"] == "l.json"
@@ -132,13 +132,13 @@ def _written(path: Path, plan) -> Path:
 
 @pytest.mark.parametrize("split", ["val", "all"])
 def test_patients_that_the_teacher_has_seen_do_not_judge_the_student(student, cohort, tmp_path, split):
-    with pytest.raises(InputError, match="are in part 'teacher_"):
+    with pytest.raises(InputError, match="are in the part 'teacher_"):
         judged(student, cohort, tmp_path, split=split)
     with pytest.raises(InputError, match=r"trained the teacher of|'teacher_val' of"):
         check_overlap(student, open_labelled(cohort, split))
     assert not tmp_path.joinpath("logits.npz").exists()
     zipped = shutil.make_archive(str(tmp_path / "zipped"), "zip", student)
-    with pytest.raises(InputError, match="are in part 'teacher_"):
+    with pytest.raises(InputError, match="are in the part 'teacher_"):
         judged(Path(zipped), cohort, tmp_path, split=split)
     assert provenance_of(Path(zipped)) == provenance_of(student)
 

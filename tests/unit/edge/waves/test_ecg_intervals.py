@@ -1,4 +1,4 @@
-"""Hand-crafted features of a segment: against simulated truth, in rhythms, and on what is no ECG."""
+"""Hand-crafted features of a segment: against simulated truth, in arrhythmias, and on signals without ECG."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ DOCS = Path(__file__).resolve().parents[4] / "docs" / "ecg-intervals.md"
 MV = [name for name in NAMES if "_mv" in name]
 SHAPE = [f.name for f in FEATURES if f.name not in ("hr_bpm", "beats", "ectopic_share") and "rr_" not in f.name]
 QUIET = EcgParams(rr_sd_ms=8.0, q_mv=-0.2, s_mv=-0.3)
-"""Q and S that the filter leaves visible."""
+"""Parameters with Q and S waves that remain visible after the filter."""
 
 
 def segment(raw_mv):
-    """As `anyecg prepare` stores it: z-score and standard deviation."""
+    """Return z-score and standard deviation, as `anyecg prepare` stores them."""
     y = EcgFounderFrontEnd().filter(np.asarray(raw_mv, dtype=np.float64))
     y = y - y.mean()
     return y / (y.std() + 1e-8), y.std()
 
 
 def features(*raws_mv):
-    """Feature name to one value a segment."""
+    """Return the features by name, one value per segment."""
     z, sd_mv = zip(*(segment(raw) for raw in raws_mv), strict=True)
     return dict(zip(NAMES, segment_features(np.array(z), np.array(sd_mv)).T.astype(float), strict=True))
 
@@ -43,7 +43,7 @@ def synth(params, seed=1, seconds=10):
 
 @pytest.fixture(scope="module")
 def cohort():
-    """110 simulated patients, noise and all: what was measured, and the truth."""
+    """Measured features and true parameters of 110 simulated patients with noise."""
     patients = [simulate_patient(11, i, 10.0) for i in range(110)]
     found = features(*(p.ecg_mv for p in patients))
     latents = [p.latents for p in patients]
@@ -54,7 +54,7 @@ def cohort():
 
 
 @pytest.mark.parametrize(
-    ("name", "true", "least_r", "bias", "tolerance"),
+    ("name", "true", "min_r", "bias", "tolerance"),
     [
         ("hr_bpm", lambda t: t["hr_bpm"], 0.98, 0.0, 1.0),
         ("pr_ms", lambda t: np.where(t["p_mv"] < 0.05, np.nan, t["pr_ms"]), 0.80, -5.0, 5.0),
@@ -71,16 +71,16 @@ def cohort():
         ("p_mv", lambda t: t["p_mv"], 0.75, -0.01, 0.02),
     ],
 )
-def test_simulated_truth_is_found(cohort, name, true, least_r, bias, tolerance):
+def test_simulated_truth_is_found(cohort, name, true, min_r, bias, tolerance):
     found, truth = cohort[0][name], true(cohort[1])
     known = cohort[1]["sinus"] & np.isfinite(truth)
     both = known & np.isfinite(found)
     assert both.sum() >= 0.9 * known.sum()
-    assert np.corrcoef(found[both], truth[both])[0, 1] >= least_r
+    assert np.corrcoef(found[both], truth[both])[0, 1] >= min_r
     assert abs(np.median(found[both] - truth[both]) - bias) <= tolerance
 
 
-def test_corrections_of_qt_are_theirs(cohort):
+def test_qt_corrections_follow_their_formulas(cohort):
     found = cohort[0]
     ok = np.isfinite(found["qt_ms"]) & (found["rr_sd_ms"] < 30)
     rr_s = found["rr_mean_ms"][ok] / 1000
@@ -92,7 +92,7 @@ def test_corrections_of_qt_are_theirs(cohort):
 
 
 def test_one_wave_at_a_time():
-    """What is changed is what changes."""
+    """A change of one parameter changes only its features."""
     base, pr, qt, wide, tall, inverted, st = (
         {k: v[0] for k, v in features(synth(p)).items()}
         for p in (
@@ -119,7 +119,7 @@ def test_one_wave_at_a_time():
     assert not [name for name, value in base.items() if not np.isfinite(value)]
 
 
-def test_without_a_scale_ratios_stay():
+def test_ratios_do_not_need_a_scale():
     z, sd_mv = segment(synth(QUIET))
     with_scale, without = segment_features(np.array([z, z]), np.array([sd_mv, np.nan]))
     for i, name in enumerate(NAMES):
@@ -127,7 +127,7 @@ def test_without_a_scale_ratios_stay():
         assert name in MV or without[i] == with_scale[i]
 
 
-def test_ratios_and_intervals_do_not_know_the_gain():
+def test_ratios_and_intervals_do_not_depend_on_the_gain():
     raw = simulate_patient(11, 4, 10.0).ecg_mv
     a, b = (features(raw * gain) for gain in (1.0, 4.0))
     for name in NAMES:
@@ -135,7 +135,7 @@ def test_ratios_and_intervals_do_not_know_the_gain():
         assert b[name][0] == pytest.approx(factor * a[name][0], rel=1e-4, abs=1e-6, nan_ok=True), name
 
 
-def test_a_segment_does_not_depend_on_those_beside_it():
+def test_a_segment_does_not_depend_on_other_segments():
     z, sd_mv = (
         np.array(v) for v in zip(*(segment(simulate_patient(11, i, 10.0).ecg_mv) for i in range(6)), strict=True)
     )
@@ -146,7 +146,7 @@ def test_a_segment_does_not_depend_on_those_beside_it():
     assert segment_features(z[:0], sd_mv[:0]).shape == (0, len(FEATURES))
 
 
-def test_a_lead_the_wrong_way_round():
+def test_an_inverted_lead():
     raw = synth(QUIET)
     a, b = features(raw), features(-raw)
     assert b["t_mv"][0] == pytest.approx(-a["t_mv"][0], abs=0.05)
@@ -174,7 +174,7 @@ def test_premature_beats_are_counted_and_left_out_of_the_average(share):
     assert np.median(found["t_mv"][ok]) == pytest.approx(np.median(usual["t_mv"]), abs=0.03)
 
 
-def test_noise_makes_nan_not_nonsense():
+def test_noise_gives_nan_or_plausible_values():
     rng = np.random.default_rng(3)
     for level_mv in (0.05, 0.3, 3.0):
         found = features(*(synth(QUIET, seed) + level_mv * rng.standard_normal(5000) for seed in range(8)))
@@ -215,7 +215,7 @@ NO_ECG = {
 
 
 @pytest.mark.parametrize("name", NO_ECG)
-def test_what_is_no_ecg_neither_warns_nor_fails(name):
+def test_signals_without_ecg_neither_warn_nor_fail(name):
     for x in (NO_ECG[name], -NO_ECG[name]):
         found = segment_features(x[None], np.array([0.2]))
         assert not np.isinf(found).any()
@@ -237,7 +237,7 @@ def test_any_signal_gives_plausible_numbers_or_none(shape, repeat, noise):
         assert np.isnan(found[name]) or low <= found[name] <= high, name
 
 
-def test_beats_are_where_the_simulator_put_them():
+def test_r_peaks_match_the_simulator():
     p = simulate_patient(11, 2, 10.0)
     source = EcgSynth(p.latents, (11 * 1_000_003 + 2) * 8)
     source.generate(5000, 500.0)
