@@ -19,7 +19,7 @@ from calibration.evaluate.records import AggregateHeadRecord, AggregateRecord, S
 from calibration.evaluate.rows import Rows
 from calibration.validate.judge import rounded, score_json
 from calibration.validate.records import MeasureRecord
-from convert.stats.noninferiority import LEAST_EVENTS
+from convert.stats.noninferiority import MIN_EVENTS
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -155,7 +155,7 @@ def _areas(mean: F64, single: F64, y: Bools, patient: Ints, draws: Draws) -> _Co
         return _uncompared(int(y.sum()))
     a, b, difference, method = compare_rankings(mean, single, y, patient, draws)
     sides = both_sides(y, patient)
-    few = min(int(sides.sum()), int((~sides).sum())) < LEAST_EVENTS
+    few = min(int(sides.sum()), int((~sides).sum())) < MIN_EVENTS
     return {
         "positives": int(y.sum()),
         "aggregate": rounded(a.auroc.value),
@@ -171,7 +171,7 @@ def _errors(mean: F64, single: F64, truth: F64, patient: Ints, draws: Draws) -> 
         return _uncompared(None)
     resampler = draws.of(patient)
     difference = compare_errors(mean, single, truth, resampler)
-    few = resampler.patients < LEAST_EVENTS
+    few = resampler.patients < MIN_EVENTS
     return {
         "positives": None,
         "aggregate": rounded(float(np.abs(mean - truth).mean())),

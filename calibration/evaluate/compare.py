@@ -14,7 +14,7 @@ from calibration.evaluate.records import BaselineHeadRecord, DifferenceRecord, R
 from calibration.evaluate.rows import Rows
 from calibration.validate.judge import rounded, score_json
 from convert.stats.metrics import Score
-from convert.stats.noninferiority import LEAST_EVENTS, PAIRED, verdict
+from convert.stats.noninferiority import MIN_EVENTS, PAIRED, verdict
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -60,7 +60,7 @@ def _areas(ours: F64, theirs: F64, y: Bools, patient: Ints, draws: Draws) -> Dif
         return _nothing()
     a, b, difference, method = compare_rankings(ours, theirs, y, patient, draws)
     sides = both_sides(y, patient)
-    few = min(int(sides.sum()), int((~sides).sum())) < LEAST_EVENTS
+    few = min(int(sides.sum()), int((~sides).sum())) < MIN_EVENTS
     return {
         "network": rounded(a.auroc.value),
         "other": rounded(b.auroc.value),
@@ -78,7 +78,7 @@ def _errors(ours: F64, theirs: F64, truth: F64, patient: Ints, draws: Draws) -> 
         return _nothing()
     resampler = draws.of(patient)
     difference = compare_errors(ours, theirs, truth, resampler)
-    few = resampler.patients < LEAST_EVENTS
+    few = resampler.patients < MIN_EVENTS
     return {
         "network": rounded(float(np.abs(ours - truth).mean())),
         "other": rounded(float(np.abs(theirs - truth).mean())),
@@ -154,4 +154,4 @@ def _alike(ours: F64, theirs: F64) -> _Alike:
 def _few(rows: Rows, j: int) -> bool:
     known = np.isfinite(rows.truth[:, j])
     sides = both_sides(rows.truth[known, j] > 0.5, rows.patient[known])
-    return min(int(sides.sum()), int((~sides).sum())) < LEAST_EVENTS
+    return min(int(sides.sum()), int((~sides).sum())) < MIN_EVENTS

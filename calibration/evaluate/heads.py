@@ -18,7 +18,7 @@ from convert.stats.delong import delong_difference, delong_interval
 from convert.stats.discrimination import Ranking, ranking
 from convert.stats.evidence import evidence_level
 from convert.stats.metrics import Score, quotient
-from convert.stats.noninferiority import LEAST_EVENTS, PAIRED, auroc_difference
+from convert.stats.noninferiority import MIN_EVENTS, PAIRED, auroc_difference
 from convert.stats.reliability import Reliability, reliability, value_agreement
 from convert.stats.resampling import Resampler, interval
 
@@ -178,8 +178,8 @@ def _note(y: Bools, sides: Bools, logits: F64) -> str:
         return "its output is constant"
     few = min(int(sides.sum()), int((~sides).sum()))
     return (
-        f"too few patients with the rarer outcome: {few}; at least {LEAST_EVENTS} are needed"
-        if few < LEAST_EVENTS
+        f"too few patients with the rarer outcome: {few}; at least {MIN_EVENTS} are needed"
+        if few < MIN_EVENTS
         else ""
     )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from calibration.validate.records import CheckRecord, ComparisonRecord, HeadRecord, LinkRecord
-from convert.stats.noninferiority import LEAST_EVENTS
+from convert.stats.noninferiority import MIN_EVENTS
 from firmware_bridge.errors import InputError
 
 LIMITS = Path(__file__).parents[1] / "data" / "validate.toml"
@@ -94,7 +94,7 @@ def _claims(heads: Sequence[HeadRecord], slack: float) -> list[Check]:
     contradicted, checked = [], 0
     for head in heads:
         claimed, found = head["claimed"]["auroc"], head["auroc_ci"]
-        if claimed is None or found is None or _rarer(head) < LEAST_EVENTS:
+        if claimed is None or found is None or _rarer(head) < MIN_EVENTS:
             continue
         checked += 1
         low = head["claimed"]["ci"][0] if head["claimed"]["ci"] else claimed

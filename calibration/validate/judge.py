@@ -25,7 +25,7 @@ from convert.stats.delong import delong_interval
 from convert.stats.discrimination import Ranking, ranking, roc_points
 from convert.stats.evidence import evidence_level
 from convert.stats.metrics import Score, auroc
-from convert.stats.noninferiority import LEAST_EVENTS
+from convert.stats.noninferiority import MIN_EVENTS
 from convert.stats.reliability import Decisions, Reliability, ValueAgreement, decisions, reliability, value_agreement
 from convert.stats.resampling import Resampler
 from edge.bundle.reader import Bundle
@@ -93,7 +93,7 @@ def conclusion(found: Score, labels: NDArray[np.bool_]) -> str:
     """Return the evidence level, or INCONCLUSIVE if the interval includes chance or there are too few events."""
     if found.value is None:
         return "NOT JUDGED"
-    if found.low is None or found.low <= 0.5 or _rarer(labels) < LEAST_EVENTS:
+    if found.low is None or found.low <= 0.5 or _rarer(labels) < MIN_EVENTS:
         return "INCONCLUSIVE"
     return str(evidence_level(found.value))
 
@@ -251,7 +251,7 @@ def _note(y: NDArray[np.bool_], p: F64) -> str:
     if np.ptp(p) == 0.0:
         return "its output is constant"
     few = _rarer(y)
-    return f"too few of the rarer outcome: {few}; at least {LEAST_EVENTS} are needed" if few < LEAST_EVENTS else ""
+    return f"too few of the rarer outcome: {few}; at least {MIN_EVENTS} are needed" if few < MIN_EVENTS else ""
 
 
 def _area(ranked: Ranking, labels: NDArray[np.bool_]) -> AreaRecord:

@@ -20,7 +20,7 @@ from convert.stats.resampling import Resampler, interval
 
 F64 = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-LEAST_EVENTS = 10
+MIN_EVENTS = 10
 """Smallest number of positives and of negatives for a conclusion; with fewer the interval is not reliable. CardioLab
 drops such heads."""
 
@@ -81,7 +81,7 @@ def compare_auroc(ours: F64, theirs: F64, labels: Bools, resampler: Resampler, m
     else:
         difference, method = auroc_difference(a, b), PAIRED
     decided: Verdict = verdict(difference, margin)
-    if min(int(labels.sum()), int((~labels).sum())) < LEAST_EVENTS:
+    if min(int(labels.sum()), int((~labels).sum())) < MIN_EVENTS:
         decided = "INCONCLUSIVE"
     return Comparison("auroc", a.auroc.value, b.auroc.value, difference, margin, decided, method)
 
@@ -116,5 +116,5 @@ def compare_rate(
     if not (ours != theirs)[among].any():
         unseen = min(1.0, NO_FLIP / resampler.patients_of(among))
         difference, method = Score(0.0, -unseen, unseen), "rule of three: no decision differs"
-    decided: Verdict = verdict(difference, margin) if int(among.sum()) >= LEAST_EVENTS else "INCONCLUSIVE"
+    decided: Verdict = verdict(difference, margin) if int(among.sum()) >= MIN_EVENTS else "INCONCLUSIVE"
     return Comparison(measure, a, b, difference, margin, decided, method)
