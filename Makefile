@@ -1,4 +1,4 @@
-# Two commands do all the set-up: `make demo` and `make test`. They need python3 (3.11+), its venv module, and nothing else.
+# `make demo` and `make test` do all the set-up. They need only python3 (3.11+) and its venv module.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -9,14 +9,14 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 demo: $(VENV)/.device
 	$(BIN)/anyecg demo
 
-# Several test processes, then the tests that need the machine to themselves; `make test ARGS="--workers 1"` for one process.
+# Several test processes, then the tests that need an idle machine; `make test ARGS="--workers 1"` uses one process.
 test: $(VENV)/.test
 	$(BIN)/python tests/helpers/run_tier.py fast $(ARGS)
 
 slow: $(VENV)/.test
 	$(BIN)/python tests/helpers/run_tier.py slow $(ARGS)
 
-# One change of a module at a time: do its tests notice? `make mutants MUTANTS="quality --sample 100"`; see docs/testing.md.
+# Mutation tests: change a module and check that its tests fail. `make mutants MUTANTS="quality --sample 100"`; see docs/testing.md.
 mutants: $(VENV)/.mutants
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/mutants/run.py $(MUTANTS)
 
@@ -44,10 +44,10 @@ clean:
 	rm -rf $(VENV) .venv-newest build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "anyecg-edge needs Python 3.11 or newer; $(PYTHON) is older (PYTHON=/path/to/python3 make ...)"; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "the venv module is missing: sudo apt-get install python3-venv"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "anyecg-edge needs Python 3.11 or newer, but $(PYTHON) is older; use PYTHON=/path/to/python3 make ..."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "the venv module is missing; install it with: sudo apt-get install python3-venv"; exit 1; }
 
-# The stamps keep a second call from asking the package index again.
+# With the stamp files, a second call does not query the package index again.
 $(VENV)/.device: pyproject.toml $(LOCKED) | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -e .
 	@touch $@

@@ -1,6 +1,6 @@
-"""The stages from the uniform grid to a window, connected once for the device and for every reader on the host.
+"""The stages from the uniform grid to a window, connected once for the device and for all readers on the host.
 
-Student and teacher are trained and judged on the windows that the device forms, so all of them use this wiring.
+Student and teacher are trained and evaluated on the windows that the device forms, so all use this chain.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ class SignalChain:
     Attributes:
         zero_s: Signal time of the first filtered sample of the segment, s.
         count: Filtered samples of the segment so far.
-        signal: What the last `push` filtered: signal time of the first sample and ``(n,)`` at 125 Hz; ``None`` if
-            nothing came out of the filter.
+        signal: Output of the filter for the last `push`: signal time of the first sample, s, and samples ``(n,)`` at
+            125 Hz; ``None`` if there was none.
         beats_s: Signal times of the R peaks that the last `push` found, s.
-        spent_ms: Time spent on filtering and R peaks since it was last set to zero, ms.
+        spent_ms: Time spent on filtering and R peaks since the last reset to zero, ms.
     """
 
     def __init__(self, grid_hz: int, hop_s: float) -> None:
@@ -48,17 +48,17 @@ class SignalChain:
         self.spent_ms = 0.0
 
     def gap(self, gap: Gap) -> list[NoWindow]:
-        """Ends the segment; returns the hops inside the gap."""
+        """End the segment and return the answers for the hops inside the gap."""
         return self._windower.gap(gap)
 
     def miss_until(self, end_s: float, reason: AbstainReason | None) -> list[NoWindow]:
-        """Returns the hops up to a signal time for which no window can be formed."""
+        """Answer the hops up to a signal time for which no window can be formed."""
         return self._windower.miss_until(end_s, reason)
 
     def push(self, part: Uniform) -> Iterator[Window | NoWindow]:
-        """Takes the next samples of the grid and yields one answer per hop.
+        """Take the next samples of the grid and yield one answer per hop.
 
-        A window's arrays are valid until the next answer is asked for: copy what has to be kept.
+        The arrays of a window are valid until the next answer: copy them to keep them.
         """
         started = time.perf_counter()
         if part.first:
@@ -74,7 +74,7 @@ class SignalChain:
         self.count += len(stream)
         done = 0
         while done < len(stream):
-            # The detector sees no further than the hop, so beats do not depend on how samples were cut.
+            # The detector sees samples up to the hop only, so beats do not depend on the size of the pieces.
             piece = stream[done : done + self._windower.cut()]
             started = time.perf_counter()
             beats = self._detector.push(piece)
@@ -87,7 +87,7 @@ class SignalChain:
             yield from self._windower.miss_until(front_s, None)
 
     def assess(self, window: Window) -> Quality:
-        """Judges a window of this chain."""
+        """Assess the quality of a window of this chain."""
         return self._gate.assess(
             window.filtered, window.raw, float(self._grid_hz), window.beats, scale_known=window.scale_known
         )

@@ -1,7 +1,7 @@
-"""What a calibration found out about a device: counts to millivolts, polarity, offset, true rate, noise and band.
+"""The result of a device calibration: counts to millivolts, polarity, offset, true rate, noise and band.
 
-``anyecg calibrate device`` writes it as TOML, ``anyecg run --device-profile FILE`` puts it before the timeline, so that
-a board whose scale nobody knows becomes one in millivolts. Every block is treated by itself: the cut does not matter.
+``anyecg calibrate device`` writes it as TOML, and ``anyecg run --device-profile FILE`` applies it before the timeline,
+so that a board of unknown scale delivers millivolts. Blocks are converted one by one; their borders have no effect.
 """
 
 from __future__ import annotations
@@ -30,26 +30,26 @@ INT32 = (-(1 << 31), (1 << 31) - 1)
 
 @dataclass(frozen=True, slots=True)
 class MeasuredProfile:
-    """A device as a calibration found it. Scale first: without it the rest says little.
+    """The measured properties of one particular device.
 
     Attributes:
-        device: Kind of the device as its source calls it, or a recording's name.
-        device_id: What it calls itself, where it does.
-        unit: Of the samples that were measured, ``counts`` or ``mV``.
-        lsb_mv: Millivolts at the electrodes for one such unit, positive.
-        lsb_relative_uncertainty: Expanded (k = 2), relative to ``lsb_mv``; the calibrator's own is not in it.
-        polarity: 1, or -1 where the device shows a positive voltage downwards.
-        polarity_known: The calibration could tell; a sine cannot.
-        offset: In units of the samples, with nothing at the electrodes.
-        fs_nominal_hz: Rate that the device claims.
-        fs_hz: Measured rate; ``None`` where it could not be measured.
-        fs_from: What it was measured against: ``host clock``, ``device clock`` or ``sine``.
-        noise_mv: RMS at the electrodes; ``None`` where it was not measured.
-        low_cut_hz: Corner of a first-order high-pass that explains the droop of pulses; ``None`` where not measured.
-        response: Frequency in Hz -> gain relative to 5 Hz.
-        made: ISO 8601, UTC.
-        how: One sentence.
-        source: URL that was measured.
+        device: Kind of the device in the source URL, or the name of a recording.
+        device_id: Identifier that the device reports; ``None`` if it reports none.
+        unit: Unit of the measured samples, ``counts`` or ``mV``.
+        lsb_mv: Millivolts at the electrodes per unit, positive.
+        lsb_relative_uncertainty: Expanded uncertainty (k = 2) relative to ``lsb_mv``, without that of the calibrator.
+        polarity: 1, or -1 if the device inverts the signal.
+        polarity_known: Whether the calibration measured the polarity; a sine cannot.
+        offset: Reading without an input voltage, in units of the samples.
+        fs_nominal_hz: Sampling rate that the device claims, Hz.
+        fs_hz: Measured sampling rate, Hz; ``None`` if it could not be measured.
+        fs_from: Reference of the measurement: ``host clock``, ``device clock`` or ``sine``.
+        noise_mv: RMS noise at the electrodes, mV; ``None`` if not measured.
+        low_cut_hz: Corner of a first-order high-pass that explains the droop of pulses, Hz; ``None`` if not measured.
+        response: Maps a frequency, Hz, to the gain relative to 5 Hz.
+        made: Time of the calibration, ISO 8601 UTC.
+        how: Description of the measurement, one sentence.
+        source: URL of the measured source.
     """
 
     device: str
@@ -71,15 +71,15 @@ class MeasuredProfile:
     source: str
 
     def apply(self, block: SampleBlock) -> SampleBlock:
-        """The block in the profile's scale, polarity and rate; its samples stay whole numbers where they were.
+        """Return the block with the scale, polarity and rate of the profile; integer samples stay integers.
 
         Raises:
-            InputError: The block's unit is not the one that was calibrated.
+            InputError: The unit of the block differs from the calibrated one.
         """
         if block.unit != self.unit:
             raise InputError(
-                f"the device profile is for samples in {self.unit}, {self.device} gives {block.unit} now",
-                "calibrate again, or leave --device-profile out",
+                f"the device profile is for samples in {self.unit}, but {self.device} gives {block.unit}",
+                "calibrate again, or omit --device-profile",
             )
         fs_hz = block.fs_hz
         if block.device_time_ns is None and self.fs_hz is not None and fs_hz == self.fs_nominal_hz:
@@ -94,14 +94,14 @@ class MeasuredProfile:
 
 
 class ProfiledSource:
-    """A source whose blocks go through a profile.
+    """A source that applies a profile to its blocks.
 
     Args:
-        source: The source.
-        profile: The profile.
+        source: The source to wrap.
+        profile: The profile to apply.
 
     Raises:
-        UsageError: The profile is of another kind of device.
+        UsageError: The profile belongs to another kind of device.
     """
 
     def __init__(self, source: Source, profile: MeasuredProfile) -> None:
@@ -111,10 +111,10 @@ class ProfiledSource:
         )
 
     async def items(self) -> AsyncIterator[LinkItem]:
-        """Everything in order, blocks in millivolts.
+        """Yield all items in order, with blocks in millivolts.
 
         Raises:
-            AnyEcgError: As the source does; also a device whose name is not the profile's, and another unit.
+            AnyEcgError: The source failed, or the device or its unit does not match the profile.
         """
         async for item in self._source.items():
             if isinstance(item, SampleBlock):
@@ -124,7 +124,7 @@ class ProfiledSource:
             yield item
 
     async def close(self) -> None:
-        """Frees the device."""
+        """Close the source."""
         await self._source.close()
 
     def _check(self, event: LinkEvent) -> None:
@@ -132,12 +132,12 @@ class ProfiledSource:
         expected = self._profile.device_id
         if found is not None and expected is not None and str(found) != expected:
             raise UsageError(
-                f"the device profile belongs to {expected}, this device is {found}", "calibrate this one, too"
+                f"the device profile belongs to {expected}, but this device is {found}", "calibrate this device"
             )
 
 
 def applied(profile: MeasuredProfile, path: Path) -> Applied:
-    """What every estimate says of the profile behind it."""
+    """Return the record of the profile for the estimates."""
     return Applied(
         path.name,
         hashlib.sha256(path.read_bytes()).hexdigest(),
@@ -154,29 +154,29 @@ def _notes(profile: MeasuredProfile, info: SourceInfo) -> list[str]:
     from firmware_bridge import devices
 
     sure = f"± {100 * profile.lsb_relative_uncertainty:.2g} %"
-    scale = f"{profile.lsb_mv:.6g} mV a {_one(profile.unit)} ({sure})"
+    scale = f"{profile.lsb_mv:.6g} mV per {_one(profile.unit)} ({sure})"
     notes = [f"scale from the device profile of {profile.made}: {scale}"]
     if profile.device != info.device:
         kinds = devices.names()
         if profile.device in kinds and info.device in kinds:
             raise UsageError(
-                f"the device profile is of a {profile.device}, the source is a {info.device}",
-                "anyecg calibrate device makes one for it",
+                f"the device profile belongs to a {profile.device}, but the source is a {info.device}",
+                "make a profile for it with anyecg calibrate device",
             )
-        notes.append(f"the device profile was made with {profile.device!r}; that this is the same board is not known")
+        notes.append(f"the device profile was made with {profile.device!r}; check that this is the same board")
     if not profile.polarity_known:
         notes.append("the device profile was made with a sine: polarity is assumed, not measured")
     return notes
 
 
 def to_toml(profile: MeasuredProfile) -> str:
-    """The profile as TOML; ``from_toml`` gives it back."""
+    """Return the profile as TOML; :func:`load_profile` reads it."""
     lines = [f'schema = "{SCHEMA}"']
     for field in dataclasses.fields(profile):
         value = getattr(profile, field.name)
         if field.name == "response" or value is None:
             continue
-        # A JSON string, number or boolean is one of TOML as well.
+        # A JSON string, number or boolean is also valid TOML.
         lines.append(f"{field.name} = {json.dumps(value)}")
     for hz, ratio in sorted(profile.response.items()):
         lines += ["", "[[response]]", f"hz = {hz!r}", f"ratio = {ratio!r}"]
@@ -184,40 +184,46 @@ def to_toml(profile: MeasuredProfile) -> str:
 
 
 def load_profile(path: Path) -> MeasuredProfile:
-    """Reads a profile.
+    """Read a profile.
 
     Raises:
-        UsageError: It cannot be read or is no profile; the message names the key.
+        UsageError: The file cannot be read or is not a profile; the message names the key.
     """
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise UsageError(f"{path} is too large for a device profile")
+            raise UsageError(
+                f"{path} is too large for a device profile", "name a file that anyecg calibrate device wrote"
+            )
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"cannot read the device profile {path}: {error.strerror or error}") from None
+        raise UsageError(
+            f"cannot read the device profile {path}: {error.strerror or error}", "check the path and its permissions"
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UsageError(f"the device profile {path} is not valid TOML: {error}") from None
+        raise UsageError(
+            f"the device profile {path} is not valid TOML: {error}", "calibrate the device again"
+        ) from None
     except RecursionError:
-        raise UsageError(f"the device profile {path} is nested too deeply") from None
+        raise UsageError(f"the device profile {path} is nested too deeply", "calibrate the device again") from None
     if raw.get("schema") != SCHEMA:
-        raise UsageError(f"{path} is no device profile", f'its schema must be "{SCHEMA}"')
+        raise UsageError(f"{path} is not a device profile", f'its schema must be "{SCHEMA}"')
     return _profile(_Table(path, raw))
 
 
 class _Table:
-    """Typed access to parsed TOML with file and key in every complaint."""
+    """Typed access to parsed TOML; every error names file and key."""
 
     def __init__(self, path: Path, raw: Mapping[str, object]) -> None:
         self._path, self._raw = path, raw
 
     def fail(self, key: str, expected: str) -> UsageError:
-        shown = repr(self._raw.get(key))
-        return UsageError(f"{self._path}: '{key}' must be {expected}, not {shown[:60]}")
+        found = repr(self._raw.get(key))
+        return UsageError(f"{self._path}: '{key}' must be {expected}, not {found[:60]}", "calibrate the device again")
 
     def text(self, key: str) -> str:
         value = self._raw.get(key)
         if not isinstance(value, str) or len(value) > 4096:
-            raise self.fail(key, "a text")
+            raise self.fail(key, "a string")
         return value
 
     def text_or_none(self, key: str) -> str | None:

@@ -1,7 +1,7 @@
-"""The synchronous heart: link items in, one estimate a hop out. No IO, no clock but what it is told.
+"""The synchronous engine: link items in, one estimate per hop out. No I/O; time comes only from its arguments.
 
-Estimates depend on the samples alone, never on how they were cut into calls or on when these came; times and latencies
-are the only exceptions. ``pipeline.py`` runs it beside the event loop, tests and batch jobs run it by themselves.
+Estimates depend only on the samples, not on the size of the pieces or the time of the calls; only times and latencies
+do. ``pipeline.py`` runs the engine next to the event loop; tests and batch jobs call it directly.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from edge.beats.track import HeartRate
 from edge.bundle.reader import Bundle
 from edge.chain import SignalChain
 from edge.estimate import Estimator
-from edge.frontend.stream import window_input_int8
+from edge.frontend.stream import WINDOW_S, window_input_int8
 from edge.grid.timeline import Gap, Timeline, Uniform
 from edge.model import Model
 from edge.records import (
@@ -35,21 +35,21 @@ from edge.window import NoWindow, Window
 from firmware_bridge.samples import LinkItem, SampleBlock
 
 STALL_S = 15.0
-"""Silence after which hops are answered with ``stalled``."""
+"""Silence after which hops are answered with ``stalled``, s."""
 
 
 @dataclass(frozen=True, slots=True)
 class SessionInfo:
-    """What every estimate of a session carries.
+    """Values that every estimate of a session carries.
 
     Attributes:
-        session: Identifier.
+        session: Identifier of the session.
         device: Name of the device or recording.
-        wall_ns: From host monotonic time to Unix time, in nanoseconds.
-        clock_synced: Whether the wall clock can be believed now.
-        stalls: Arrival times are real, so silence can be told from slowness.
-        applied: What is applied besides the bundle, by name.
-        anchored: Moves values by the person's own results: labs and Unix time in nanoseconds to labs.
+        wall_ns: Maps host monotonic time to Unix time, both ns.
+        clock_synced: Function that returns whether the wall clock is synchronised.
+        stalls: Whether arrival times are real, so that silence on the link can be detected.
+        applied: Files applied besides the bundle, by kind.
+        anchored: Function that anchors values to the person's results: takes labs and Unix time, ns, returns labs.
     """
 
     session: str
@@ -63,12 +63,12 @@ class SessionInfo:
 
 @dataclass(slots=True)
 class Output:
-    """What one push made, in order.
+    """The results of one push, in order.
 
     Attributes:
-        estimates: One a hop.
-        signal: Filtered samples with the signal time of the first, for display.
-        beats_s: Signal times of R peaks.
+        estimates: One estimate or abstention per hop.
+        signal: Pairs of signal time of the first sample, s, and filtered samples, for display.
+        beats_s: Signal times of R peaks, s.
     """
 
     estimates: list[Estimate] = field(default_factory=list)
@@ -81,8 +81,8 @@ class Engine:
 
     Args:
         bundle: A verified bundle.
-        model: Its loaded model.
-        session: What every estimate carries.
+        model: The loaded model of the bundle.
+        session: Values that every estimate carries.
         hop_s: Seconds between estimates.
     """
 
@@ -101,10 +101,10 @@ class Engine:
         self._last_data_ns: int | None = None
 
     def push(self, item: LinkItem) -> Output:
-        """Takes the next item of the link.
+        """Take the next item of the link.
 
         Raises:
-            InputError: A block that no ECG stream can hold.
+            InputError: A block has a sampling rate outside the supported range.
         """
         out = Output()
         self._stalled_until(item.arrival_ns, out)
@@ -118,7 +118,7 @@ class Engine:
         return out
 
     def idle(self, now_ns: int) -> Output:
-        """Takes the passing of time without data; answers hops as ``stalled`` after 15 s of silence."""
+        """Note the time without new data, and answer hops as ``stalled`` after 15 s of silence."""
         out = Output()
         self._stalled_until(now_ns, out)
         return out
@@ -144,7 +144,7 @@ class Engine:
 
     def _answer(self, answer: Window | NoWindow) -> Estimate:
         if isinstance(answer, NoWindow):
-            span = WindowSpan(max(0.0, answer.end_s - 10.0), answer.end_s)
+            span = WindowSpan(max(0.0, answer.end_s - WINDOW_S), answer.end_s)
             return self._estimate(span, QualityRecord(0.0, (answer.reason,)), None, (), answer.reason, {})
         times = {"front_end": self._chain.spent_ms}
         self._chain.spent_ms = 0.0
@@ -200,10 +200,10 @@ class Engine:
 
 
 def make_front_end(bundle: Bundle) -> Callable[[Window], NDArray[np.int8]]:
-    """Returns the function from a window to the model's int8 input that the bundle's manifest names.
+    """Return the function that turns a window into the model's int8 input, as the manifest of the bundle requires.
 
     Raises:
-        MissingExtraError: The foundation tier without scipy.
+        MissingExtraError: The bundle has the foundation tier and scipy is not installed.
     """
     spec = bundle.manifest.front_end
     if spec.name == "stream/1":

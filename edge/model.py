@@ -1,7 +1,7 @@
-"""Running the model: one interface over the interpreters that a device or a host may have.
+"""The model behind one interface, for all interpreters that a device or a host may have.
 
 The order is ``ai-edge-litert``, then ``tflite-runtime``, which is much slower on int8 (193 against 7.7 ms for the full
-teacher) and serves 32-bit Pi OS only. ``tflite-micro`` is the microcontroller's interpreter and serves for checking.
+teacher) and is only for 32-bit Pi OS. ``tflite-micro``, the interpreter for microcontrollers, is for comparison.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from firmware_bridge.errors import AnyEcgError, BundleError, MissingExtraError, 
 BackendName = Literal["auto", "litert", "litert-reference", "tflite-runtime", "tflm"]
 
 SELF_TEST_LSB = 1
-"""An interpreter may round one step differently from the reference kernels, which made the golden outputs. Of the
-demonstration bundle's 96, LiteRT differs in 17 (x86 and 64-bit ARM) and tflite-runtime in 5 (32-bit ARM), all by one
-step. More is a wrong model."""
+"""Largest accepted difference from the golden outputs, LSB. An interpreter may round one step differently from the
+reference kernels, which made them. Of the demonstration bundle's 96 outputs, LiteRT differs in 17 (x86 and 64-bit ARM)
+and tflite-runtime in 5 (32-bit ARM), all by one step. A larger difference means a wrong model."""
 
 
 class Model(Protocol):
@@ -36,10 +36,10 @@ class Model(Protocol):
     backend: str
 
     def run(self, window: NDArray[np.int8]) -> NDArray[np.int8]:
-        """Runs one window.
+        """Run one window.
 
         Args:
-            window: int8, as many values as the input tensor.
+            window: int8, with as many values as the input tensor.
 
         Returns:
             Shape ``(outputs,)``, int8, a copy.
@@ -58,7 +58,7 @@ class InterpreterModel:
         self._shape = tuple(int(n) for n in self.input["shape"])
 
     def run(self, window: NDArray[np.int8]) -> NDArray[np.int8]:
-        """Runs one window; see :class:`Model`."""
+        """Run one window; see :class:`Model`."""
         self._interpreter.set_tensor(self.input["index"], window.reshape(self._shape))
         self._interpreter.invoke()
         return np.asarray(self._interpreter.get_tensor(self.output["index"]), dtype=np.int8).reshape(-1)
@@ -74,14 +74,14 @@ class MicroModel:
         self._shape = shape
 
     def run(self, window: NDArray[np.int8]) -> NDArray[np.int8]:
-        """Runs one window; see :class:`Model`."""
+        """Run one window; see :class:`Model`."""
         self._interpreter.set_input(window.reshape(self._shape), 0)
         self._interpreter.invoke()
         return np.asarray(self._interpreter.get_output(0), dtype=np.int8).reshape(-1)
 
 
 class ConstantModel:
-    """A model that always says the same, for tests and for measuring what the runtime adds."""
+    """A model with constant outputs, for tests and for measuring the cost of the runtime."""
 
     backend = "constant"
 
@@ -89,28 +89,28 @@ class ConstantModel:
         self._outputs = outputs
 
     def run(self, window: NDArray[np.int8]) -> NDArray[np.int8]:
-        """Returns the constant; see :class:`Model`."""
+        """Return the constant outputs; see :class:`Model`."""
         del window
         return self._outputs.copy()
 
 
 def load_model(bundle: Bundle, backend: BackendName = "auto", threads: int = 1) -> Model:
-    """Loads the model of a bundle and checks its tensors against the manifest.
+    """Load the model of a bundle and check its tensors against the manifest.
 
     Args:
         bundle: A verified bundle.
-        backend: Which interpreter; ``auto`` takes the first of litert and tflite-runtime that is installed.
-        threads: Threads of the interpreter. One is best on a Pi Zero 2 W, where the others carry the radio.
+        backend: The interpreter; ``auto`` takes the first of litert and tflite-runtime that is installed.
+        threads: Threads of the interpreter. One is best on a Pi Zero 2 W, whose other cores serve the radio.
 
     Raises:
         MissingExtraError: The interpreter is not installed.
-        UsageError: There is no such interpreter, or none for this machine.
-        BundleError: The model does not load or is not what the manifest says.
+        UsageError: The interpreter is unknown or does not exist for this machine.
+        BundleError: The model does not load or does not match the manifest.
     """
     if backend == "auto":
         backend = _installed_backend()
     if backend not in _LOADERS:
-        raise UsageError(f"unknown model back end '{backend}'", f"one of: auto, {', '.join(_LOADERS)}")
+        raise UsageError(f"unknown backend '{backend}'", f"one of: auto, {', '.join(_LOADERS)}")
     try:
         with _quiet_native_log():
             model = _LOADERS[backend](bundle, threads)
@@ -124,43 +124,46 @@ def load_model(bundle: Bundle, backend: BackendName = "auto", threads: int = 1) 
 
 
 def self_test(bundle: Bundle, model: Model) -> int:
-    """Runs the golden inputs.
+    """Run the model on the golden inputs and compare the outputs.
 
     Returns:
         The largest difference from the golden outputs, in LSB.
 
     Raises:
-        BundleError: It is larger than one.
+        BundleError: The difference is larger than one.
     """
     worst = int(golden_differences(bundle, model).max())
     if worst > SELF_TEST_LSB:
         raise BundleError(
             f"self-test: outputs differ from the golden ones by {worst} LSB on {model.backend}",
-            "this interpreter computes wrongly here; try another back end and report it",
+            "this interpreter computes wrong results on this machine; try another --backend and report it",
         )
     return worst
 
 
 def golden_differences(bundle: Bundle, model: Model) -> NDArray[np.int16]:
-    """Runs the golden inputs.
+    """Run the model on the golden inputs and return the differences of the outputs.
 
     Returns:
-        Shape ``(windows, outputs)``: absolute differences from the golden outputs, in LSB.
+        Absolute differences from the golden outputs, shape ``(windows, outputs)``, LSB.
 
     Raises:
-        BundleError: The model gives another number of outputs.
+        BundleError: The model has another number of outputs than the manifest.
     """
     rows = []
     for window, expected in zip(bundle.golden_inputs, bundle.golden_outputs, strict=True):
         found = model.run(window).astype(np.int16)
         if found.shape != expected.shape:
-            raise BundleError(f"self-test: the model gives {found.size} outputs, the manifest says {expected.size}")
+            raise BundleError(
+                f"self-test: the model gives {found.size} outputs, but the manifest says {expected.size}",
+                "convert the bundle again",
+            )
         rows.append(np.abs(found - expected))
     return np.array(rows, dtype=np.int16)
 
 
 def _installed_backend() -> BackendName:
-    """The interpreter that is installed; where there is none, the one to install on this machine."""
+    """Return the installed interpreter or, if there is none, the one to install on this machine."""
     for backend, module in (("litert", "ai_edge_litert"), ("tflite-runtime", "tflite_runtime")):
         if importlib.util.find_spec(module) is not None:
             return cast("BackendName", backend)
@@ -169,7 +172,7 @@ def _installed_backend() -> BackendName:
 
 @contextlib.contextmanager
 def _quiet_native_log() -> Iterator[None]:
-    """Keeps what the interpreters' C++ side prints while loading off the terminal; a failure raises all the same."""
+    """Suppress what the C++ code of an interpreter prints while loading; a failure still raises an error."""
     try:
         saved = os.dup(2)
     except OSError:
@@ -189,10 +192,13 @@ def _check_tensor(details: dict[str, Any], spec: Any, what: str) -> None:
     shape = tuple(int(n) for n in details["shape"])
     if details["dtype"] is not np.int8 or shape != spec.shape:
         raise BundleError(
-            f"the model's {what} is {details['dtype'].__name__} {shape}, the manifest says int8 {spec.shape}"
+            f"the model's {what} is {details['dtype'].__name__} {shape}, but the manifest says int8 {spec.shape}",
+            "convert the bundle again",
         )
     if abs(float(scale) - spec.scale) > 1e-6 * spec.scale or int(zero_point) != spec.zero_point:
-        raise BundleError(f"the model's {what} scale or zero point is not the manifest's", "convert the bundle again")
+        raise BundleError(
+            f"scale or zero point of the model's {what} differ from the manifest", "convert the bundle again"
+        )
 
 
 def _load_litert(bundle: Bundle, threads: int) -> Model:
@@ -231,14 +237,14 @@ _LOADERS: dict[str, Callable[[Bundle, int], Model]] = {
 
 
 def _no_litert() -> AnyEcgError:
-    # The device install brings LiteRT, so no extra does.
+    # LiteRT is part of the device install, so there is no extra for it.
     if sys.maxsize > 1 << 32:
         return MissingPackageError("the LiteRT interpreter", "ai-edge-litert")
     return UsageError("there is no LiteRT interpreter for 32-bit Python", "use --backend tflite-runtime")
 
 
 def _no_tflite_runtime() -> AnyEcgError:
-    # On a 32-bit system pip would look for LiteRT, too, if the extra were asked for: its marker sees a 64-bit kernel.
+    # On a 32-bit system with a 64-bit kernel, the marker of the extra would make pip look for LiteRT, too.
     if sys.maxsize > 1 << 32:
         return MissingExtraError("the tflite-runtime interpreter", "tflite")
     return MissingPackageError("the tflite-runtime interpreter", "tflite-runtime")

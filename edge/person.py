@@ -1,10 +1,9 @@
-"""A person's own laboratory results: they move that person's later values, shrunk towards no change, for a while.
+"""A person's own laboratory results, which anchor later values of the same person for some days.
 
-The error of a value has a part that is the person's own and a part that is not: variances *between* and *within*
-persons. After ``n`` results with the mean error ``m`` the best linear offset is
-``between / (between + within / n) * m`` (empirical Bayes), and the interval narrows by what is then known. A result
-counts from its own time until it expires; one from the future of an estimate never counts, so that a replay is not told
-what came later.
+The error of a value has a part that is constant for a person and a part that is not: the variances *between* and
+*within* persons. After ``n`` results with the mean error ``m`` the best linear offset is
+``between / (between + within / n) * m`` (empirical Bayes), and the interval becomes narrower. A result counts from its
+own time until it expires. A result that is later than an estimate never counts, so a replay does not use the future.
 """
 
 from __future__ import annotations
@@ -31,18 +30,18 @@ DAY_NS = 86_400_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """One laboratory result and what the ECG said at that time.
+    """One laboratory result and the estimate at that time.
 
     Attributes:
-        key: Output that it anchors.
-        value: Measured, in ``unit``.
-        unit: UCUM unit, that of the output.
-        at_ns: When the blood was drawn, Unix time.
-        estimate: What the output said without any anchor.
-        estimate_ns: When.
-        between_sd: Spread of persons' own errors.
-        within_sd: Spread of one person's errors about them.
-        expires_ns: From when it no longer counts.
+        key: Key of the output that it anchors.
+        value: Measured value, in ``unit``.
+        unit: UCUM unit of the output.
+        at_ns: Time of the blood sample, Unix ns.
+        estimate: Value of the output without an anchor, in ``unit``.
+        estimate_ns: Time of the estimate, Unix ns.
+        between_sd: Standard deviation of the mean errors of persons, in ``unit``.
+        within_sd: Standard deviation of a person's errors around their mean, in ``unit``.
+        expires_ns: Time from which the result no longer counts, Unix ns.
     """
 
     key: str
@@ -58,14 +57,14 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A person's results.
+    """The laboratory results of one person.
 
     Attributes:
-        name: As the user calls the person; may be empty.
+        name: Name that the user gives the person; may be empty.
         bundle: Name and version of the bundle whose estimates were compared.
-        bundle_sha256: Its identity: another bundle errs otherwise.
+        bundle_sha256: SHA-256 of that bundle, because another bundle has other errors.
         made: When the file was last written, ISO 8601 UTC.
-        results: In order of time.
+        results: The results in order of time.
     """
 
     name: str
@@ -76,12 +75,12 @@ class Person:
 
 
 def shrunk(errors: list[float], between_sd: float, within_sd: float) -> tuple[float, float]:
-    """The offset for later values, and the factor of their intervals.
+    """Return the offset for later values, and the factor of their intervals.
 
     Args:
-        errors: Result minus estimate, at least one.
-        between_sd: Spread of persons' own errors.
-        within_sd: Spread of one person's errors about them.
+        errors: Results minus estimates, at least one.
+        between_sd: Standard deviation of the mean errors of persons.
+        within_sd: Standard deviation of a person's errors around their mean.
     """
     n, between, within = len(errors), between_sd**2, within_sd**2
     if between <= 0.0:
@@ -95,29 +94,29 @@ class Anchoring:
     """Applies a person's results to estimates.
 
     Args:
-        person: Whose.
-        bundle: The bundle that estimates now.
+        person: The person and the results.
+        bundle: The bundle that makes the estimates.
 
     Raises:
-        UsageError: The results are about another bundle.
+        UsageError: The results belong to another bundle.
     """
 
     def __init__(self, person: Person, bundle: Bundle) -> None:
         if person.bundle_sha256 != bundle.sha256:
             raise UsageError(
-                f"the person's results were compared with {person.bundle}, this is {bundle.manifest.name} "
-                f"{bundle.manifest.version} of other bytes",
-                "anchor anew with estimates of this bundle",
+                f"the person's results were compared with {person.bundle}, but this is {bundle.manifest.name} "
+                f"{bundle.manifest.version} with another hash",
+                "anchor again with estimates of this bundle",
             )
         keys = [head.key for head in bundle.manifest.outputs]
         self._of: dict[int, list[Result]] = {}
         for result in person.results:
             if result.key not in keys:
-                raise UsageError(f"the bundle has no output '{result.key}'", "anchor anew")
+                raise UsageError(f"the bundle has no output '{result.key}'", "anchor again with this bundle")
             self._of.setdefault(keys.index(result.key), []).append(result)
 
     def __call__(self, labs: tuple[LabEstimate, ...], unix_ns: int) -> tuple[LabEstimate, ...]:
-        """The estimates with the results that count at that time."""
+        """Return the estimates, anchored by the results that count at that time."""
         changed = list(labs)
         for index, results in self._of.items():
             if index < len(changed):
@@ -139,28 +138,28 @@ def _moved(lab: LabEstimate, results: list[Result]) -> LabEstimate:
 
 
 def notes(person: Person, now_ns: int) -> list[str]:
-    """What is to be said of the results at the start of a run."""
+    """Return notes about the results for the start of a run."""
     counts = [r for r in person.results if r.at_ns <= now_ns < r.expires_ns]
     out = []
     for key in sorted({r.key for r in counts}):
         mine = [r for r in counts if r.key == key]
         until = utc_text(max(r.expires_ns for r in mine))
         out.append(f"{key} is anchored by {len(mine)} of this person's own results until {until}")
-    gone = sum(r.expires_ns <= now_ns for r in person.results)
-    if gone:
-        out.append(f"{gone} of this person's results have expired and count no more")
+    expired = sum(r.expires_ns <= now_ns for r in person.results)
+    if expired:
+        out.append(f"{expired} of this person's results have expired and are ignored")
     return out
 
 
 def applied(person: Person, path: Path) -> Applied:
-    """What every estimate says of the person's file."""
+    """Return the record of the person's file for the estimates."""
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     what = ", ".join(sorted({r.key for r in person.results}))
     return Applied(path.name, digest, person.made, f"{len(person.results)} results: {what}")
 
 
 def to_toml(person: Person) -> str:
-    """The person's file; ``load_person`` reads it."""
+    """Return the person's results as TOML; :func:`load_person` reads them."""
     head = {"schema": SCHEMA, "name": person.name, "bundle": person.bundle, "bundle_sha256": person.bundle_sha256}
     lines = [f"{key} = {json.dumps(value)}" for key, value in {**head, "made": person.made}.items()]
     for r in person.results:
@@ -174,24 +173,28 @@ def to_toml(person: Person) -> str:
 
 
 def load_person(path: Path) -> Person:
-    """Reads a person's file.
+    """Read a person's file.
 
     Raises:
-        UsageError: It cannot be read, or is no such file; the message names the key.
+        UsageError: The file cannot be read or holds no results; the message names the key.
     """
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise UsageError(f"{path} is too large for a person's results")
+            raise UsageError(
+                f"{path} is too large for a person's results", "name a file that anyecg calibrate person wrote"
+            )
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise UsageError(f"cannot read the person's results {path}: {error.strerror or error}") from None
+        raise UsageError(
+            f"cannot read the person's results {path}: {error.strerror or error}", "check the path and its permissions"
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise UsageError(f"the person's results {path} are not valid TOML: {error}") from None
+        raise UsageError(f"the person's results {path} are not valid TOML: {error}", "correct the file") from None
     if raw.get("schema") != SCHEMA:
         raise UsageError(f"{path} holds no person's results", f'its schema must be "{SCHEMA}"')
     rows = raw.get("results", [])
     if not isinstance(rows, list) or len(rows) > MAX_RESULTS or not all(isinstance(row, dict) for row in rows):
-        raise UsageError(f"{path}: 'results' must be at most {MAX_RESULTS} tables")
+        raise UsageError(f"{path}: 'results' must be at most {MAX_RESULTS} tables", "remove old results")
     results = sorted((_result(path, row) for row in rows), key=lambda r: (r.at_ns, r.key))
     name, bundle, sha256, made = (_text(path, raw, key) for key in ("name", "bundle", "bundle_sha256", "made"))
     return Person(name, bundle, sha256, made, tuple(results))
@@ -214,14 +217,14 @@ def _result(path: Path, row: Mapping[str, Any]) -> Result:
 def _text(path: Path, row: Mapping[str, Any], key: str) -> str:
     value = row.get(key)
     if not isinstance(value, str) or len(value) > 4096:
-        raise UsageError(f"{path}: '{key}' must be a text, not {value!r:.60}")
+        raise UsageError(f"{path}: '{key}' must be a string, not {value!r:.60}", "correct the file")
     return value
 
 
 def _number(path: Path, row: Mapping[str, Any], key: str, low: float = -1e9) -> float:
     value = row.get(key)
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= 1e9:
-        raise UsageError(f"{path}: '{key}' must be a number, not {value!r:.60}")
+        raise UsageError(f"{path}: '{key}' must be a number, not {value!r:.60}", "correct the file")
     return float(value)
 
 
@@ -229,14 +232,14 @@ def _time(path: Path, row: Mapping[str, Any], key: str) -> int:
     try:
         return unix_ns(_text(path, row, key))
     except ValueError:
-        raise UsageError(f"{path}: '{key}' must be a time such as 2026-01-31T08:30:00Z") from None
+        raise UsageError(f"{path}: '{key}' must be a time such as 2026-01-31T08:30:00Z", "correct the file") from None
 
 
 def unix_ns(text: str) -> int:
-    """Unix time of an ISO 8601 text that names its offset from UTC.
+    """Return the Unix time, ns, of an ISO 8601 text with an offset from UTC.
 
     Raises:
-        ValueError: It is none, or does not.
+        ValueError: The text is not a time or has no offset.
     """
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:

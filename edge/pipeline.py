@@ -1,8 +1,8 @@
-"""Source to engine to sinks: the only place where asyncio meets the stages.
+"""The pipeline from source through engine to sinks, the only place where asyncio meets the stages.
 
-The event loop does nothing but receive. Everything else, the model and the disk included, runs in one worker thread,
-in order. The queue between them is bounded: a recording waits for room, a live source drops its oldest blocks, which
-then count as lost.
+The event loop only receives. Everything else, including the model and the disk, runs in order in one worker thread. The
+queue between them is bounded: a recording waits for room; a live source drops its oldest blocks, which then count as
+lost.
 """
 
 from __future__ import annotations
@@ -25,26 +25,26 @@ from firmware_bridge.errors import OutputError
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem, SampleBlock
 
 QUEUE_ITEMS = 4096
-"""Blocks that a live source may be ahead: minutes, in which a slow disk or a busy processor can recover."""
+"""Longest queue of a live source, blocks: minutes, in which a slow disk or a busy processor can recover."""
 
 REPLAY_QUEUE_ITEMS = 64
 BATCH_ITEMS = 32
 IDLE_S = 1.0
 CLOSE_S = 5.0
-"""How long closing a source may take: a wedged adapter must not hold back the summary."""
+"""Time limit for closing a source, s: a stuck adapter must not delay the summary."""
 
 
 class Pipeline:
-    """One run.
+    """Runs a source through the engine into sinks, once.
 
     Args:
-        source: Where samples come from.
-        engine: All stages.
-        sinks: Where estimates go; opened, used and closed in the worker thread.
-        seconds: Seconds of signal to process (of time, too, on a live source); ``None`` for no limit.
+        source: The source of samples.
+        engine: The engine with all stages.
+        sinks: Destinations of the results; opened, used and closed in the worker thread.
+        seconds: Signal to process, s (on a live source also a limit of time); ``None`` for no limit.
         tier: Tier of the bundle, for its budgets.
         hop_s: Seconds between estimates.
-        alive: Called at every turn, at least once a second while receiver and worker are not stuck.
+        alive: Function to call in every loop, at least once a second while receiver and worker are not stuck.
     """
 
     def __init__(
@@ -71,11 +71,11 @@ class Pipeline:
         self._started = time.monotonic()
 
     async def run(self, stop: asyncio.Event) -> RunSummary:
-        """Runs until the source ends, the seconds are over or ``stop`` is set.
+        """Run until the source ends, the time limit is reached or ``stop`` is set.
 
         Returns:
-            What the run amounts to. Sinks are closed with it, and without it when an error is raised: such a session
-            is not finished and can be continued.
+            The summary of the run. Sinks receive it on close. After an error they receive ``None``: such a session is
+            unfinished and can be continued.
 
         Raises:
             AnyEcgError: The source or a sink failed; everything received before is written.
@@ -104,7 +104,7 @@ class Pipeline:
         return summary
 
     def summary(self) -> RunSummary:
-        """Returns what the run amounts to so far."""
+        """Return the summary of the run so far."""
         return RunSummary(
             hops=self._hops,
             estimates=self._estimates,
@@ -136,7 +136,7 @@ class Pipeline:
             self._room.clear()
             await self._room.wait()
             return
-        # The oldest block goes; the one after it carries the loss, so that the gap stands where it was made.
+        # Drop the oldest block; the next one carries the loss, so that the gap has the right position.
         lost = oldest = 0
         for i, (item, received_ns) in enumerate(self._queue):
             if not isinstance(item, SampleBlock):
@@ -183,7 +183,7 @@ class Pipeline:
         return False
 
     def _work(self, batch: list[tuple[LinkItem, int]]) -> bool:
-        """Runs a batch in the worker; returns whether the run is over."""
+        """Process a batch in the worker and return whether the run is over."""
         for item, received_ns in batch:
             if isinstance(item, LinkEvent):
                 self._count(item)
@@ -225,7 +225,7 @@ class Pipeline:
             sink.open()
 
     def _close(self, summary: RunSummary | None) -> None:
-        """Closes every sink, whatever one of them says; the first complaint is raised at the end."""
+        """Close every sink, even if one fails; raise the first error at the end."""
         failed: OutputError | None = None
         for sink in self._sinks:
             try:

@@ -1,6 +1,6 @@
-"""The records that leave the runtime: one estimate a hop, one summary a run.
+"""The records that leave the runtime: one estimate per hop and one summary per run.
 
-``docs/estimate-schema.md`` describes the JSON for readers. Numbers are rounded when they are written, not when they are
+``docs/estimate-schema.md`` describes the JSON. Numbers are rounded when they are written, not when they are
 computed, so that two runs over the same bytes write the same text.
 """
 
@@ -17,21 +17,21 @@ from typing import Literal, NamedTuple, cast, get_args
 from firmware_bridge.errors import InputError
 
 SCHEMA = "anyecg.estimate/1"
-"""Names the set of keys; a reader refuses what it does not know."""
+"""Name of the schema; a reader refuses any other."""
 
 NOTICE = "Research software, no medical device. An ECG estimate is no laboratory result."
-"""Stands in every estimate and on every screen."""
+"""Notice in every estimate and on every screen."""
 
 MAX_LINE_BYTES = 1 << 20
 """Longest line that a reader accepts: 108 labs take about 25 KB."""
 
 AbstainReason = Literal["warming_up", "gap", "poor_signal", "flat", "saturated", "lead_off", "scale_unknown", "stalled"]
-"""Why no estimate was made."""
+"""Reason of an abstention."""
 
 ABSTAIN_REASONS: tuple[AbstainReason, ...] = get_args(AbstainReason)
 
 Tier = Literal["strong", "moderate", "limited"]
-"""Strength of the evidence for one output: AUROC > 0.65, 0.55-0.65, < 0.55 (arXiv 2510.22301)."""
+"""Evidence level of an output: AUROC > 0.65, 0.55-0.65, < 0.55 (arXiv 2510.22301)."""
 
 NO_LATENCY: Mapping[str, float] = MappingProxyType({})
 NOTHING_APPLIED: Mapping[str, Applied] = MappingProxyType({})
@@ -47,10 +47,10 @@ class WindowSpan:
 
 @dataclass(frozen=True, slots=True)
 class BundleRef:
-    """Which bundle made an estimate.
+    """The bundle that made an estimate.
 
     Attributes:
-        name: The name and version in its manifest.
+        name: Name and version in the manifest.
         sha256: Hash of the manifest, 64 hexadecimal digits.
     """
 
@@ -60,7 +60,7 @@ class BundleRef:
 
 @dataclass(frozen=True, slots=True)
 class QualityRecord:
-    """Signal quality of the newest window: ``score`` 0 (useless) to 1 (clean), and what was remarked."""
+    """Signal quality of the newest window: ``score`` from 0 (useless) to 1 (clean), and flags."""
 
     score: float
     flags: tuple[str, ...] = ()
@@ -68,13 +68,13 @@ class QualityRecord:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """A file of this device or person that stands behind an estimate.
+    """A file of this device or person that was applied to an estimate.
 
     Attributes:
-        file: Its name.
-        sha256: Of its bytes, 64 hexadecimal digits.
-        made: When it was made, ISO 8601 UTC.
-        what: What it does, in a few words.
+        file: Name of the file.
+        sha256: SHA-256 of the file, 64 hexadecimal digits.
+        made: Time of its creation, ISO 8601 UTC.
+        what: Its effect, in a few words.
     """
 
     file: str
@@ -87,10 +87,10 @@ class Anchor(NamedTuple):
     """A measured laboratory result that moved a value.
 
     Attributes:
-        offset: What was added to the value, in its unit.
-        results: How many results stand behind it.
-        newest: Time of the newest of them, ISO 8601 UTC.
-        expires: When the offset is no longer used, ISO 8601 UTC.
+        offset: Offset added to the value, in its unit.
+        results: Number of results that determine it.
+        newest: Time of the newest result, ISO 8601 UTC.
+        expires: Time after which the offset is no longer used, ISO 8601 UTC.
     """
 
     offset: float
@@ -106,14 +106,14 @@ class LabEstimate(NamedTuple):
 
     Attributes:
         key: Output key of the bundle, such as ``potassium_high``.
-        loinc: LOINC code of the measured lab that the estimate refers to; ``None`` where the bundle names none.
+        loinc: LOINC code of the measured lab that the estimate refers to; ``None`` if the bundle names none.
         unit: UCUM unit of ``value``; ``"1"`` for a probability.
-        value: The estimate; ``None`` where it could not be formed.
-        interval: Lower and upper bound, in ``unit``; ``None`` where none could be formed.
+        value: The estimate; ``None`` if there is none.
+        interval: Lower and upper bound, in ``unit``; ``None`` if there is none.
         threshold: Decision threshold in ``unit``; ``None`` for an output without one.
         flag: Whether ``value`` reaches the threshold; ``None`` without one.
-        windows: How many accepted windows stand behind the value.
-        tier: Strength of the evidence that the bundle carries for this output.
+        windows: Number of accepted windows in the value.
+        tier: Evidence level of the output in the bundle.
         anchor: The person's own results that moved the value; ``None`` without.
     """
 
@@ -131,23 +131,23 @@ class LabEstimate(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """What the runtime says once a hop.
+    """The answer to one hop: an estimate or an abstention.
 
     Attributes:
         time: End of the window on the host's wall clock, ISO 8601 UTC with milliseconds (:func:`utc_text`).
-        clock_synced: The wall clock was set from a network or hardware clock when this was written.
+        clock_synced: Whether the wall clock was synchronised when the estimate was written.
         session: Identifier of the run.
-        device: What the device calls itself, or the recording's name.
+        device: Name of the device or recording.
         window: The newest window.
-        bundle: Which bundle made it.
+        bundle: The bundle that made the estimate.
         quality: Quality of the newest window.
-        heart_rate_bpm: ``None`` where too few beats were found.
+        heart_rate_bpm: Heart rate, beats per minute; ``None`` if too few beats were found.
         labs: The outputs in the order of the bundle; empty while abstaining.
         abstained: The reason; ``None`` for a real estimate.
         lost_samples: Samples known to be lost since the session began.
-        latency_ms: Milliseconds per stage.
-        notice: The plain statement that this is no medical device.
-        applied: What was applied besides the bundle: ``device_profile``, ``person``; empty without.
+        latency_ms: Latency by stage, ms.
+        notice: The statement that this is not a medical device.
+        applied: Files applied besides the bundle, by kind: ``device_profile``, ``person``.
     """
 
     time: str
@@ -178,7 +178,7 @@ class LatencyStats:
 
 @dataclass(frozen=True, slots=True)
 class BudgetLine:
-    """One budget of the bundle or the kit, and whether this run held it."""
+    """One budget of the bundle or the kit, and whether this run kept it."""
 
     name: str
     value: float
@@ -188,21 +188,21 @@ class BudgetLine:
 
 @dataclass(frozen=True, slots=True)
 class RunSummary:
-    """What a run amounts to, written and printed at its end.
+    """The summary of a run, written and printed at its end.
 
     Attributes:
         hops: Estimates and abstentions together.
         estimates: Hops with outputs.
-        abstentions: Hops without, by reason.
-        latency_ms: Per stage.
+        abstentions: Number of abstentions by reason.
+        latency_ms: Latency statistics by stage.
         peak_rss_mib: Highest resident memory of the process, MiB.
         lost_samples: Samples known to be lost.
-        frames_corrupt: Frames thrown away for a bad checksum or an impossible length.
-        reconnects: How often the link came back.
-        signal_s: Seconds of signal seen.
-        wall_s: Seconds the run took.
-        budgets: Budgets checked.
-        ended_by: What ended the run, such as ``end``, ``seconds``, ``SIGINT``.
+        frames_corrupt: Frames discarded for a bad checksum or an impossible length.
+        reconnects: Number of reconnections of the link.
+        signal_s: Length of the processed signal, s.
+        wall_s: Duration of the run, s.
+        budgets: The checked budgets.
+        ended_by: Reason for the end of the run, such as ``end``, ``seconds``, ``SIGINT``.
     """
 
     hops: int = 0
@@ -220,7 +220,7 @@ class RunSummary:
 
 
 def utc_text(unix_ns: int) -> str:
-    """Wall-clock text of an estimate: ISO 8601 UTC, milliseconds, ``Z``.
+    """Format a wall-clock time as ISO 8601 UTC with milliseconds and ``Z``.
 
     Args:
         unix_ns: Nanoseconds since 1970-01-01 UTC.
@@ -231,14 +231,14 @@ def utc_text(unix_ns: int) -> str:
 
 
 def _fixed(x: float | None, digits: int) -> float | None:
-    """``x`` rounded to ``digits`` decimals; ``None`` for what JSON cannot hold."""
+    """Return ``x`` rounded to ``digits`` decimals; ``None`` if JSON cannot represent it."""
     if x is None or not math.isfinite(x):
         return None
     return round(float(x), digits) + 0.0  # + 0.0 turns -0.0 into 0.0
 
 
 def _significant(x: float | None) -> float | None:
-    """``x`` to 6 significant digits; ``None`` for what JSON cannot hold."""
+    """Return ``x`` rounded to 6 significant digits; ``None`` if JSON cannot represent it."""
     if x is None or not math.isfinite(x):
         return None
     return float(f"{x:.6g}") + 0.0
@@ -265,7 +265,7 @@ def _lab_dict(lab: LabEstimate) -> dict[str, object]:
 
 
 def to_dict(e: Estimate) -> dict[str, object]:
-    """The JSON object of an estimate: keys fixed and in the order of the schema, numbers rounded.
+    """Return an estimate as a JSON object with the keys in the order of the schema and rounded numbers.
 
     Seconds keep 6 decimals, the quality score 3, the heart rate 1, milliseconds 3; values, intervals and thresholds 6
     significant digits. NaN and infinities become ``None``.
@@ -295,7 +295,7 @@ def to_dict(e: Estimate) -> dict[str, object]:
 
 
 def to_json(e: Estimate) -> str:
-    """One line of JSON Lines without its newline; ASCII only, the same text for the same estimate."""
+    """Return one line of JSON Lines without the newline: ASCII, the same text for the same estimate."""
     return json.dumps(to_dict(e), separators=(",", ":"), allow_nan=False)
 
 
@@ -355,25 +355,25 @@ def from_json(line: str) -> Estimate:
     """Read one line of an estimates file. Keys that are not in the schema are ignored.
 
     Raises:
-        InputError: The line is not JSON, is of another schema, or lacks a key.
+        InputError: The line is not JSON, has another schema, or lacks a key.
     """
     if len(line) > MAX_LINE_BYTES:
-        raise InputError(f"a line of {len(line)} characters is no estimate")
+        raise InputError(f"a line of {len(line)} characters is too long for an estimate", "remove the line")
     try:
         d = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"a line is not JSON: {error}", "a file cut by a power failure ends in such a line") from None
+        raise InputError(f"a line is not JSON: {error}", "remove the line; a power failure may leave one") from None
     schema = d.get("schema") if isinstance(d, dict) else None
     if schema != SCHEMA:
-        raise InputError(f"a line has schema {schema!r}, not {SCHEMA!r}")
+        raise InputError(f"a line has schema {schema!r}, not {SCHEMA!r}", "use the version that wrote it")
     try:
         return _estimate_from(d)
     except (KeyError, TypeError, IndexError, AttributeError) as error:
-        raise InputError(f"an estimate lacks or misuses a key: {error}") from None
+        raise InputError(f"an estimate has a missing or invalid key: {error}", "remove the line") from None
 
 
 def summary_dict(s: RunSummary) -> dict[str, object]:
-    """The JSON object of a run's summary, numbers rounded as in :func:`to_dict`."""
+    """Return the summary of a run as a JSON object, with numbers rounded as in :func:`to_dict`."""
     return {
         "schema": "anyecg.summary/1",
         "hops": s.hops,

@@ -1,4 +1,4 @@
-"""One run from its options to its exit code, for every command that runs the chain."""
+"""One run, from options to exit code, for every command that runs the chain."""
 
 from __future__ import annotations
 
@@ -32,22 +32,22 @@ _SIGNAL_CODES = {signal.SIGINT: EXIT_SIGINT, signal.SIGTERM: EXIT_SIGTERM, signa
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Loaded:
-    """A bundle whose model has proved itself on its golden windows."""
+    """A bundle whose model has passed its self-test."""
 
     bundle: Bundle
     model: Model
 
 
 def load(name: str, backend: BackendName = "auto") -> Loaded:
-    """Reads a bundle, loads its model and runs its self-test.
+    """Read a bundle, load its model and run its self-test.
 
     Raises:
-        BundleError: It is not what it says, or the model computes wrongly here.
+        BundleError: The bundle is damaged, or its self-test fails on this machine.
         MissingExtraError: The interpreter is not installed.
     """
     keep_small()
     bundle = load_bundle(name)
-    release_start_pages()  # numpy's, before those of the interpreter come
+    release_start_pages()  # of numpy, before the interpreter adds more
     model = load_model(bundle, backend)
     self_test(bundle, model)
     release_start_pages()
@@ -55,7 +55,7 @@ def load(name: str, backend: BackendName = "auto") -> Loaded:
 
 
 def session_info(source: Source) -> SessionInfo:
-    """What estimates of this source carry: the session's name, the device, and the way to wall time."""
+    """Return what the estimates of a source carry: session name, device, and the map to wall time."""
     info = source.info
     wall: Callable[[int], int]
     if info.live or (info.host_clock and info.start_unix_ns is None):
@@ -82,13 +82,13 @@ def run(
     hop_s: float,
     session: SessionInfo | None = None,
 ) -> tuple[RunSummary, int]:
-    """Runs until the end, with Ctrl-C and SIGTERM turned into an orderly one.
+    """Run until the source ends; Ctrl-C and SIGTERM end it in an orderly way.
 
     Returns:
         The summary and the exit code.
 
     Raises:
-        AnyEcgError: Source or sink failed; what was received before is written.
+        AnyEcgError: A source or sink failed; everything received before is written.
     """
     return asyncio.run(_run(source, loaded, sinks, seconds, hop_s, session or session_info(source)))
 
@@ -114,7 +114,7 @@ async def _run(
         pipeline.ended_by = number.name
         notifier.stopping()
         stop.set()
-        # A second signal ends the program at once: nobody should have to wait for a stuck disk.
+        # A second signal ends the program at once, so that a user need not wait for a stuck disk.
         loop.remove_signal_handler(number)
 
     for number in _SIGNAL_CODES:
@@ -127,15 +127,15 @@ async def _run(
 def make_views(
     choice: str, source: Source, loaded: Loaded, hop_s: float, *, to_stderr: bool, picture: str | None = None
 ) -> list[Sink]:
-    """Returns the sinks for people.
+    """Return the sinks for the display.
 
     Args:
         choice: ``auto`` (live on a terminal that can draw, else plain lines), ``live``, ``plain`` or ``none``.
-        source: Named on the screen.
-        loaded: Its bundle is named on the screen.
-        hop_s: The latency budget that the screen shows.
-        to_stderr: Standard output carries JSON Lines.
-        picture: SVG file that gets the last screen; ``None`` for none.
+        source: The source; the screen shows its name.
+        loaded: The bundle and its model; the screen shows the name.
+        hop_s: Seconds between estimates, which is also the latency budget on the screen.
+        to_stderr: Whether to write to standard error, because standard output carries JSON Lines.
+        picture: SVG file for the last screen; ``None`` for none.
     """
     manifest = loaded.bundle.manifest
 

@@ -1,6 +1,6 @@
-"""Small statistics without their libraries' cost: ``numpy.median`` loads ``numpy.ma``, ``statistics`` loads decimals.
+"""Small statistics without heavy imports: ``numpy.median`` loads ``numpy.ma``, ``statistics`` loads ``decimal``.
 
-On a device with a budget of 60 MiB those two are 3 % of it.
+Those two would take 3 % of a device's budget of 60 MiB.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 PARTITION_FROM = 256
-"""Values from which putting the middle ones in place takes less time than sorting all."""
+"""Number of values from which a partial sort is faster than a full one."""
 
 MIN_LOGIT = -700.0
-"""Logits below are treated as this one, because the exponential of a larger number overflows float64. The probability
-is 0 to 300 decimals."""
+"""Smallest logit; lower ones are set to it, because ``exp(-x)`` would overflow float64. Its probability is 0 to 300
+decimals."""
 
 
 def median(x: NDArray[np.float64] | NDArray[np.int64] | Iterable[float]) -> float:
-    """Returns the median, the same number as ``numpy.median``.
+    """Return the median, the same number as ``numpy.median``.
 
     Args:
-        x: At least one finite number, as a 1-D array or anything to iterate over.
+        x: At least one finite number, as a 1-D array or another iterable.
     """
     ordered: Sequence[float] | NDArray[np.float64] | NDArray[np.int64]
     if isinstance(x, np.ndarray):
@@ -38,7 +38,7 @@ def median(x: NDArray[np.float64] | NDArray[np.int64] | Iterable[float]) -> floa
 
 
 def percentile(x: NDArray[np.float64], percent: float) -> float:
-    """Returns a percentile with linear interpolation, as ``numpy.percentile`` does (which loads ``numpy.ma``, too).
+    """Return a percentile with linear interpolation, the same number as ``numpy.percentile``.
 
     Args:
         x: Shape ``(n,)``, ``n >= 1``, finite.
@@ -52,13 +52,13 @@ def percentile(x: NDArray[np.float64], percent: float) -> float:
 
 
 def normal_quantile(p: float) -> float:
-    """Returns the standard normal quantile, by Newton's method on ``math.erfc``; within 1e-8.
+    """Return the standard normal quantile, by Newton's method on ``math.erfc``, to within 1e-8.
 
     Args:
         p: Probability, 0 < p < 1.
     """
     if not 0.0 < p < 1.0:
-        msg = f"no normal quantile at {p}"
+        msg = f"the normal quantile needs 0 < p < 1, not {p}"
         raise ValueError(msg)
     if p < 0.5:
         return -normal_quantile(1.0 - p)
@@ -74,5 +74,5 @@ def normal_quantile(p: float) -> float:
 
 
 def sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns ``1 / (1 + exp(-x))`` without overflow, float64 of the same shape."""
+    """Return ``1 / (1 + exp(-x))`` without overflow, float64 of the same shape."""
     return np.asarray(1.0 / (1.0 + np.exp(-np.maximum(x, MIN_LOGIT))), dtype=np.float64)

@@ -1,4 +1,4 @@
-"""A short run of the whole chain on a simulated ECG: does a bundle work on this machine, not its model alone?"""
+"""A short run of the whole chain on a simulated ECG, to check a bundle and all stages on this machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from firmware_bridge.errors import CheckFailedError
 from firmware_bridge.synth.ecgsyn import EcgParams, EcgSynth
 
 SECONDS = 16.0
-"""The first estimate comes at 13 s; two more follow."""
+"""Length of the simulated ECG, s: the first estimate comes at 13 s, and two more follow."""
 FS_HZ = 250.0
 HR_BPM = 70.0
 HR_ERROR_BPM = 5.0
@@ -22,11 +22,11 @@ HR_ERROR_BPM = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """What a trial run gave.
+    """The result of a trial run.
 
     Attributes:
-        estimates: Estimates with laboratory values.
-        heart_rate_bpm: Heart rate of the last one.
+        estimates: Number of estimates with laboratory values.
+        heart_rate_bpm: Heart rate of the last estimate, beats per minute.
     """
 
     estimates: int
@@ -34,15 +34,15 @@ class Trial:
 
 
 def try_chain(bundle: Bundle, model: Model) -> Trial:
-    """Runs 16 s of simulated ECG through every stage.
+    """Run 16 s of simulated ECG through every stage.
 
     Args:
         bundle: A verified bundle.
-        model: Its loaded model.
+        model: The loaded model of the bundle.
 
     Raises:
-        CheckFailedError: No estimate comes out, or one with another heart rate than the simulated one.
-        MissingExtraError: The bundle's front end needs a library that is not installed.
+        CheckFailedError: The chain gives no estimate, or another heart rate than the simulated one.
+        MissingExtraError: The front end of the bundle needs a library that is not installed.
     """
     ecg_uv = (EcgSynth(EcgParams(hr_bpm=HR_BPM), 1).generate(round(SECONDS * FS_HZ), FS_HZ) * 1e3).astype(np.int32)
     engine = Engine(bundle, model, plain_session())
@@ -55,8 +55,8 @@ def try_chain(bundle: Bundle, model: Model) -> Trial:
         )
     rate_bpm = accepted[-1].heart_rate_bpm
     if rate_bpm is None or abs(rate_bpm - HR_BPM) > HR_ERROR_BPM:
-        shown = "no heart rate" if rate_bpm is None else f"a heart rate of {rate_bpm:.0f} bpm"
+        rate = "no heart rate" if rate_bpm is None else f"a heart rate of {rate_bpm:.0f} bpm"
         raise CheckFailedError(
-            f"the signal chain gives {shown} for a simulated ECG of {HR_BPM:g} bpm", "please report it"
+            f"the signal chain gives {rate} for a simulated ECG of {HR_BPM:g} bpm", "please report it"
         )
     return Trial(len(accepted), rate_bpm)

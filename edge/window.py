@@ -1,7 +1,7 @@
-"""Ten-second windows on a fixed hop of signal time, and the reason wherever there is none.
+"""Ten-second windows on a fixed hop of signal time, or the reason for a missing window.
 
-A hop falls every ``hop_s`` of signal time since the session began, gap or not: readers get one answer a hop. A window
-never spans two segments.
+A hop comes every ``hop_s`` of signal time since the session began, also in a gap, so readers get one answer per hop. A
+window never spans two segments.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from edge.grid.timeline import Gap
 from edge.records import AbstainReason
 
 MAX_GAP_HOPS = 3600
-"""Answers given inside one gap; a longer gap is then passed over, so that a wrong clock cannot fill a disk."""
+"""Most answers inside one gap; the rest of a longer gap is skipped, so that a wrong clock cannot fill a disk."""
 
 _EPSILON_SAMPLES = 1e-6
-"""A hop that falls on a sample up to rounding belongs to that sample."""
+"""Rounding tolerance, samples: a hop this close to a sample belongs to it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Window:
-    """A whole window.
+    """A complete window.
 
     Attributes:
-        start_s: Signal time of the first sample.
-        end_s: Signal time of the last sample.
-        filtered: Shape ``(1250,)``, 125 Hz, the ``stream/1`` stream.
-        raw: Shape ``(10 * grid_hz,)``: the same ten seconds of the grid before the filter.
+        start_s: Signal time of the first sample, s.
+        end_s: Signal time of the last sample, s.
+        filtered: Output of ``stream/1``, shape ``(1250,)``, 125 Hz.
+        raw: The same ten seconds of the grid before the filter, shape ``(10 * grid_hz,)``.
         beats: R peaks found so far within the window, as indices into ``filtered``.
-        scale_known: The samples are in millivolts.
+        scale_known: Whether the samples are in millivolts.
     """
 
     start_s: float
@@ -50,8 +50,8 @@ class NoWindow:
     """A hop without a window.
 
     Attributes:
-        end_s: Signal time of the hop.
-        reason: Why.
+        end_s: Signal time of the hop, s.
+        reason: Reason of the abstention.
     """
 
     end_s: float
@@ -62,8 +62,8 @@ class Windower:
     """Forms windows from the filtered stream.
 
     Args:
-        grid_hz: Rate of the grid before the filter.
-        hop_s: Seconds between hops, at least one sample of the stream.
+        grid_hz: Sampling rate of the grid before the filter, Hz.
+        hop_s: Time between hops, s, at least one sample of the stream.
     """
 
     def __init__(self, grid_hz: int, hop_s: float = 1.0) -> None:
@@ -81,11 +81,11 @@ class Windower:
 
     @property
     def next_hop_s(self) -> float:
-        """Signal time of the next hop."""
+        """Signal time of the next hop, s."""
         return self._next_hop * self._hop_s
 
     def begin(self, start_s: float, *, scale_known: bool) -> None:
-        """Begins a segment whose first grid sample lies at ``start_s``."""
+        """Begin a segment; ``start_s`` is the signal time of its first grid sample, s."""
         self._stream_zero_s = start_s + GROUP_DELAY_S
         self._count = 0
         self._filtered = np.empty(0, dtype=np.float64)
@@ -95,17 +95,17 @@ class Windower:
         self._scale_known = scale_known
 
     def gap(self, gap: Gap) -> list[NoWindow]:
-        """Takes a gap; answers every hop up to its end."""
+        """Take a gap and answer every hop up to its end."""
         if gap.start_s > 0.0 or gap.end_s > 0.0:
             self._gaps.append(gap)
         return self.miss_until(gap.end_s, None)
 
     def miss_until(self, signal_s: float, reason: AbstainReason | None) -> list[NoWindow]:
-        """Answers every hop up to ``signal_s`` as one without a window.
+        """Answer every hop up to ``signal_s`` without a window.
 
         Args:
-            signal_s: Signal time.
-            reason: Why; ``None`` to tell it from what lies in the window.
+            signal_s: Signal time, s.
+            reason: Reason of the abstention; ``None`` to derive it from the content of the window.
         """
         out: list[NoWindow] = []
         while self.next_hop_s <= signal_s:
@@ -117,18 +117,18 @@ class Windower:
         return out
 
     def push_raw(self, samples: NDArray[np.float64]) -> None:
-        """Takes grid samples of the segment, before the filtered ones that they make."""
+        """Take grid samples of the segment, before the filtered samples that result from them."""
         self._raw = np.concatenate((self._raw, samples))
 
     def cut(self) -> int:
-        """Returns how many filtered samples may come before the next hop has to be answered, at least one."""
+        """Return the largest number of filtered samples to push before the next hop is due, at least one."""
         return max(1, self._hop_index() + 1 - self._count)
 
     def push(self, filtered: NDArray[np.float64], beats: list[int]) -> list[Window | NoWindow]:
-        """Takes at most :meth:`cut` filtered samples and the beats that they confirmed.
+        """Take at most :meth:`cut` filtered samples and the beats that they confirmed.
 
         Args:
-            filtered: Shape ``(n,)``.
+            filtered: Filtered samples, shape ``(n,)``.
             beats: Sample numbers of R peaks since the segment began.
 
         Returns:
@@ -173,7 +173,7 @@ class Windower:
             self._beats.popleft()
 
     def _reason(self, end_s: float) -> AbstainReason:
-        """What keeps a window that ends at ``end_s`` from being whole: contact first, then loss, then the start."""
+        """Return why a window that ends at ``end_s`` is incomplete: contact first, then loss, then the start."""
         touched = [g.reason for g in self._gaps if g.end_s > end_s - WINDOW_S and g.start_s <= end_s]
         if "lead_off" in touched:
             return "lead_off"

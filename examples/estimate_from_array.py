@@ -95,7 +95,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def text(e: Estimate) -> str:
-    """Return an estimate as lines for people."""
+    """Return an estimate as lines of text."""
     rate = "unknown" if e.heart_rate_bpm is None else f"{e.heart_rate_bpm:.0f} bpm"
     lines = [f"at {e.window.end_s:.0f} s: heart rate {rate}, quality {e.quality.score:.2f}"]
     for lab in e.labs:

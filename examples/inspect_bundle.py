@@ -1,4 +1,4 @@
-"""Verify a bundle, run its self-test, and say which heads may raise a flag and why the others may not.
+"""Verify a bundle, run its self-test, and print which heads may raise a flag and why the others may not.
 
 ::
 
@@ -18,13 +18,13 @@ from firmware_bridge.errors import AnyEcgError
 
 
 def verdicts(bundle: Bundle) -> dict[str, str]:
-    """Say of each head whether it may raise a flag.
+    """Return whether each head may raise a flag.
 
     Args:
         bundle: A verified bundle.
 
     Returns:
-        Head key to one sentence, in the order of the bundle.
+        One sentence by head key, in the order of the bundle.
     """
     found: dict[str, str] = {}
     for head in bundle.manifest.outputs:
@@ -40,15 +40,15 @@ def verdicts(bundle: Bundle) -> dict[str, str]:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Print what the bundle is and what its heads may do."""
-    parser = argparse.ArgumentParser(description="Verify a bundle and say which heads may raise a flag.")
+    """Print a description of the bundle and which heads may raise a flag."""
+    parser = argparse.ArgumentParser(description="Verify a bundle and print which heads may raise a flag.")
     parser.add_argument("bundle", nargs="?", default="demo", help="folder, zip, or 'demo' (default)")
     bundle = load_bundle(parser.parse_args(argv).bundle)
     model = load_model(bundle)
     worst_lsb = self_test(bundle, model)
     manifest = bundle.manifest
     print(f"{manifest.name} {manifest.version}, tier {manifest.tier}, front end {manifest.front_end.name}")
-    print(f"every file is as the manifest says; manifest SHA-256 {bundle.sha256}")
+    print(f"all files match the manifest; manifest SHA-256 {bundle.sha256}")
     print(f"self-test with {model.backend}: {len(bundle.golden_inputs)} golden windows, at most {worst_lsb} LSB off")
     for key, verdict in verdicts(bundle).items():
         print(f"  {key:<16} {verdict}")

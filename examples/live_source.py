@@ -1,7 +1,7 @@
 """Read a live source and print every beat and every estimate.
 
-A sink receives what the engine makes of the source. The runtime does the rest: it reconnects, counts lost samples,
-answers each hop, and stops in order on Ctrl-C.
+A sink receives the results of the engine. The runtime does the rest: it reconnects, counts lost samples, answers each
+hop, and stops cleanly on Ctrl-C.
 
 ::
 

@@ -1,8 +1,8 @@
-"""The rhythm in a window's candidates: for each rate the best chain of beats, by dynamic programming.
+"""The rhythm among the candidates of a window: the best chain of beats for each rate, by dynamic programming.
 
-After the beat tracker of Ellis (J New Music Res 2007;36:51): a chain earns the likeness of the candidates that it takes
-and pays for intervals that differ from the period. Beats that noise hides may be missing, at a price, so that half the
-period never looks better than the period; false candidates are left out at no price but what they would have earned.
+After the beat tracker of Ellis (J New Music Res 2007;36:51): a chain gains the likeness of the candidates that it takes
+and loses for intervals that differ from the period. Beats hidden by noise may be missing at a cost, so that half the
+period never scores better than the period; a false candidate is skipped without a cost.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ from numpy.typing import NDArray
 from edge.beats.shape import Candidates
 
 LOWEST_BPM = 25.0
-"""Slowest rate looked for (``heartrate.RATE_LIMITS_BPM``)."""
+"""Lowest rate to search, beats per minute (`RATE_LIMITS_BPM` in ``rate.py``)."""
 HIGHEST_BPM = 240.0
-"""Fastest rate looked for."""
+"""Highest rate to search, beats per minute."""
 STEP = 0.02
-"""Two neighbouring rates differ by this part."""
+"""Relative difference of two neighbouring rates."""
 NEUTRAL = 0.6
-"""Likeness that earns nothing: what electrode motion passes in the place of a beat has a median of 0.65."""
+"""Likeness with a gain of zero: false beats from electrode motion have a median of 0.65."""
 MISSED = 0.3
-"""Price of a beat that is not seen, as that of one with half the neutral likeness."""
-MOST_INTERVALS = 3
-"""At most this many intervals lie between two beats of a chain: two missing in a row."""
+"""Cost of a missing beat, that of a beat with half the neutral likeness."""
+MAX_INTERVALS = 3
+"""Most periods between two beats of a chain: two missing beats in a row."""
 JITTER = 0.08
-"""Standard deviation of an interval about the period, as a part of it: sinus rhythm with breathing and early beats."""
+"""Standard deviation of an interval relative to the period: sinus rhythm with breathing and early beats."""
 SHORTEST = 0.6
-"""No interval is shorter than this part of the period."""
+"""Shortest interval, as a fraction of the period."""
 
 _NEVER = -1e6
 _PIECE = 64
@@ -40,7 +40,7 @@ class Chains:
     """The best chain for each rate.
 
     Attributes:
-        score: What each earns, one per rate of ``ChainFinder.log_rate``.
+        score: Score of each chain, one per rate of ``ChainFinder.log_rate``.
     """
 
     score: NDArray[np.float64]
@@ -49,7 +49,7 @@ class Chains:
     _before: NDArray[np.int64]
 
     def beats(self, rate: int) -> NDArray[np.int64]:
-        """Returns the candidates in the chain for a rate, as increasing sample numbers."""
+        """Return the candidates in the chain for a rate, as increasing sample numbers."""
         chain: list[int] = []
         i = int(self._totals[:, rate].argmax()) if len(self._at) else -1
         while i >= 0:
@@ -59,14 +59,14 @@ class Chains:
 
 
 class ChainFinder:
-    """Finds chains. No state but tables.
+    """Finds chains. Holds only constant tables.
 
     Args:
-        fs_hz: Rate of the windows.
+        fs_hz: Sampling rate of the windows, Hz.
 
     Attributes:
-        log_rate: Natural logarithms of the rates looked for, per minute.
-        period: Their periods in samples.
+        log_rate: Natural logarithms of the searched rates, per minute.
+        period: Periods of these rates, samples.
     """
 
     def __init__(self, fs_hz: float) -> None:
@@ -76,25 +76,25 @@ class ChainFinder:
         self._price = self._price_of_intervals()
 
     def _price_of_intervals(self) -> NDArray[np.float32]:
-        """Row: interval in samples; column: rate. What it costs, as a negative number."""
-        longest = int(MOST_INTERVALS * self.period[0])
+        """Return the cost of each interval, a negative number; row: interval in samples, column: rate."""
+        longest = int(MAX_INTERVALS * self.period[0])
         table = np.full((longest + 1, len(self.period)), _NEVER, dtype=np.float32)
-        # In pieces: in one go the intermediate results are the peak of a device's memory (4 MiB).
+        # In pieces, because the intermediate results would otherwise set the peak memory of a device (4 MiB).
         for first in range(1, longest + 1, _PIECE):
             interval = np.arange(first, min(first + _PIECE, longest + 1))[:, None]
             count = np.maximum(1.0, np.rint(interval / self.period))
             off = np.log(interval / (count * self.period)) / JITTER
             price = -0.5 * off * off - MISSED * (count - 1.0)
-            price[(count > MOST_INTERVALS) | (interval <= SHORTEST * self.period)] = _NEVER
+            price[(count > MAX_INTERVALS) | (interval <= SHORTEST * self.period)] = _NEVER
             table[first : first + len(price)] = price
         return table
 
     def find(self, found: Candidates, n: int) -> Chains:
-        """Finds the best chain for each rate.
+        """Find the best chain for each rate.
 
         Args:
             found: The candidates of a window.
-            n: Its length in samples.
+            n: Length of the window, samples.
         """
         at, rates = found.at, np.arange(len(self.period))
         totals = np.zeros((len(at), len(rates)))

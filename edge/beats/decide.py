@@ -1,8 +1,8 @@
-"""Which peaks of the QRS feature are heart beats: the second half of the R-peak detector.
+"""The decision which peaks of the QRS feature are beats: the second half of the R-peak detector.
 
-Adaptive threshold between a beat level and a noise level, rejection of T waves by slope, search-back in a pause, and
-re-learning where the amplitude changed for good (Pan & Tompkins, IEEE TBME 1985;32:230; Hamilton, Computers in
-Cardiology 2002;29:101). All levels are ratios of what the stream itself shows: nothing knows millivolts.
+An adaptive threshold between a beat level and a noise level, rejection of T waves by slope, search-back in a pause, and
+re-learning after a lasting change of amplitude (Pan & Tompkins, IEEE TBME 1985;32:230; Hamilton, Computers in
+Cardiology 2002;29:101). All levels are relative to the stream, so the unit does not matter.
 """
 
 from __future__ import annotations
@@ -18,40 +18,40 @@ from edge.stats import median
 THRESHOLD = 0.35
 """Position of the threshold between noise level (0) and beat level (1)."""
 SEARCH_BACK_THRESHOLD = 0.18
-"""The same, for the second look after a pause of ``SEARCH_BACK_RR`` usual intervals."""
+"""Position of the threshold for the search-back after a pause of ``SEARCH_BACK_RR`` usual intervals."""
 SEARCH_BACK_RR = 1.5
-"""A pause this many usual intervals long is looked at again (1.66 in Pan & Tompkins, 1.5 in Hamilton)."""
+"""Length of a pause that starts a search-back, usual intervals (1.66 in Pan & Tompkins, 1.5 in Hamilton)."""
 RELEARN_S = 2.0
-"""Without any beat for this long (and for two usual intervals) the levels are learned anew."""
+"""Time without a beat after which the levels are learned again, s (and at least two usual intervals)."""
 RELEARN_PART = 0.1
-"""The levels are learned anew from a peak of at least this part of the beat level at first, half of it after each
-further ``RELEARN_S``: a P wave or ringing in a pause stays below, a signal gone small for good is found again."""
+"""Lowest peak from which the levels are learned again, as a fraction of the beat level; halved after each further
+``RELEARN_S``. A P wave or ringing in a pause stays below, and a signal that became small is found again."""
 RELEARN_CONTRAST = 3.0
-"""Learning anew asks that a peak stands this far above the median of the feature: band-limited noise stays below
-about 2, a complex against its baseline is at 4 and more. Else flat noise would be counted."""
+"""Lowest peak for learning again, relative to the median of the feature: band-limited noise stays below about 2, a QRS
+complex reaches 4 and more. Without it, flat noise would give beats."""
 LEARN_S = 2.0
-"""The first levels are learned over this long."""
+"""Time over which the first levels are learned, s."""
 T_WAVE_S = 0.36
-"""A peak this soon after a beat may be its T wave (Pan & Tompkins)."""
+"""Time after a beat within which a peak may be its T wave, s (Pan & Tompkins)."""
 T_WAVE_RR = 0.45
-"""The same in usual intervals, for slow hearts with a long QT; never beyond ``T_WAVE_MAX_S``."""
+"""The same time in usual intervals, for slow rates with a long QT; at most ``T_WAVE_MAX_S``."""
 T_WAVE_MAX_S = 0.5
-"""The latest that a T wave peaks after its R."""
+"""Latest peak of a T wave after its R peak, s."""
 T_WAVE_SLOPE = 0.5
-"""It is one if its slope is below this part of a beat's slope (Pan & Tompkins)."""
+"""A T wave has a slope below this fraction of the slope of a beat (Pan & Tompkins)."""
 HISTORY = 8
-"""Beats, noise peaks and intervals that the levels rest on (Hamilton: 8 and medians)."""
+"""Number of beats, noise peaks and intervals that set the levels (Hamilton: 8, with medians)."""
 HOLD_S = 0.8
-"""A peak that was not taken for a beat can still become one for this long."""
+"""Time for which a rejected peak can still become a beat, s."""
 RR_LIMITS_S = (0.27, 2.0)
-"""Bounds of the usual interval: 222 and 30 bpm."""
+"""Bounds of the usual interval, s: 222 and 30 beats per minute."""
 
 
 class BeatDecision:
-    """Sorts the peaks of one stream into beats and noise.
+    """Classifies the peaks of one stream as beats or noise.
 
     Args:
-        fs_hz: Rate of the stream.
+        fs_hz: Sampling rate of the stream, Hz.
     """
 
     def __init__(self, fs_hz: float) -> None:
@@ -71,11 +71,11 @@ class BeatDecision:
         self._learned = False
 
     def step(self, now: int, feature: NDArray[np.float64], peaks: list[Peak]) -> list[Peak]:
-        """Take the next piece of the feature and the peaks that became certain with it.
+        """Take the next piece of the feature and the peaks that it confirms.
 
         Args:
             now: Stream sample up to which all peaks are known.
-            feature: The newest feature values, always the same number of them.
+            feature: The newest feature values, the same number in every call.
             peaks: New peaks, in order.
 
         Returns:
@@ -111,7 +111,7 @@ class BeatDecision:
 
     @property
     def _usual(self) -> float:
-        """Usual interval between beats in samples; one second until three are known."""
+        """Return the usual interval between beats, samples; one second until three are known."""
         low, high = RR_LIMITS_S
         rr = median(self._intervals) if len(self._intervals) > 2 else self._fs_hz
         return float(min(max(rr, low * self._fs_hz), high * self._fs_hz))
@@ -126,7 +126,7 @@ class BeatDecision:
             return False
         after = peak.index - self._last.index
         reach_s = min(max(T_WAVE_S, T_WAVE_RR * self._usual / self._fs_hz), T_WAVE_MAX_S)
-        # The median guards against one artefact, far steeper than any beat, in the place of the last beat.
+        # The median protects against an artefact that is much steeper than any beat and was taken for the last beat.
         slope = min(self._last.slope, median(self._slopes))
         return after < reach_s * self._fs_hz and peak.slope < T_WAVE_SLOPE * slope
 
@@ -141,7 +141,7 @@ class BeatDecision:
         return peak
 
     def _look_back(self, now: int) -> list[Peak]:
-        """Beats among the held peaks, once the pause up to ``now`` is too long."""
+        """Return the beats among the held peaks if the pause up to ``now`` is too long."""
         found: list[Peak] = []
         while self._held:
             best = max(self._held, key=lambda p: p.height)

@@ -1,8 +1,8 @@
 """Streaming R-peak detector on the 125 Hz ``stream/1`` signal.
 
-A segment's samples go in, in pieces of any size; the sample numbers of its R peaks come out, in order. What comes out
-after a given sample does not depend on the pieces: the work is done in internal blocks of 0.2 s, counted from the
-reset. A beat is confirmed 0.42 to 0.62 s after it, one found by search-back at the latest after ``max_delay_samples``.
+It takes the samples of a segment in pieces of any size and returns the sample numbers of the R peaks in order. The
+output after a given sample does not depend on the pieces, because the work is done in internal blocks of 0.2 s from the
+reset. A beat is confirmed 0.42 to 0.62 s after its peak, one found by search-back within ``max_delay_samples``.
 """
 
 from __future__ import annotations
@@ -16,30 +16,30 @@ from edge.beats.vet import BeatVetting
 from edge.stats import median
 
 LOCATE_S = 0.08
-"""The R peak is the largest deflection within this distance of the feature's peak."""
+"""Distance from the peak of the feature within which the R peak is searched, s."""
 LEVEL_S = 0.2
-"""Deflections are measured from the median of the stream within this distance."""
+"""Distance within which the median of the stream is the zero of deflections, s."""
 POLARITY_RATIO = 1.5
-"""The other polarity is taken only where its deflection is this much larger: a complex with R and S alike keeps one
-and the same landmark from beat to beat."""
+"""How much larger the deflection of the other polarity must be to change it, so that a complex with equal R and S keeps
+the same landmark from beat to beat."""
 BALANCE_MEMORY = 0.125
-"""Weight of the newest beat in the balance of up and down that the polarity follows."""
+"""Weight of the newest beat in the balance of upward and downward deflections, which sets the polarity."""
 BALANCE_TURN = 0.2
-"""The polarity turns when the balance stands this far on the other side; 0.2 is the balance at ``POLARITY_RATIO``."""
+"""Balance on the other side at which the polarity changes; 0.2 is the balance at ``POLARITY_RATIO``."""
 
 RIVAL = 0.8
-"""In a notched complex the summits of at least this part of the highest are alternatives for the R peak."""
+"""Lowest summit of a notched complex that may be the R peak, as a fraction of the highest."""
 
 
 class RPeakDetector:
-    """R peaks of one gap-free segment after another.
+    """Finds the R peaks of gap-free segments, one after another.
 
     Args:
-        fs_hz: Rate of the stream.
+        fs_hz: Sampling rate of the stream, Hz.
 
     Attributes:
-        max_delay_samples: A peak is reported at the latest when the sample this far behind it is pushed (in the first
-            seconds after a reset: when the levels have been learned, at 2.6 s).
+        max_delay_samples: Longest delay from an R peak to the sample with which it is reported (in the first seconds
+            after a reset: until the levels have been learned, at 2.6 s).
     """
 
     def __init__(self, fs_hz: float = 125.0) -> None:
@@ -71,7 +71,7 @@ class RPeakDetector:
         """Take the next samples of the segment.
 
         Args:
-            x: Shape ``(n,)``, any ``n``; finite.
+            x: Samples, shape ``(n,)``, any ``n``, finite.
 
         Returns:
             Sample numbers (since the reset) of the R peaks that are now confirmed, strictly increasing over all calls.
@@ -98,7 +98,7 @@ class RPeakDetector:
         return [self._r_peak(beat) for beat in beats]
 
     def _r_peak(self, peak: Peak) -> int:
-        """Sample number of the R peak of a beat: its largest deflection, in the remembered polarity if in doubt."""
+        """Return the sample number of a beat's R peak: the largest deflection, in the known polarity if in doubt."""
         centre = peak.index - (self._taken - self._tail_n)
         around = self._tail[max(0, centre - self._level) : centre + self._level + 1]
         first = max(0, centre - self._locate)
@@ -116,7 +116,7 @@ class RPeakDetector:
         return self._previous
 
     def _landmark(self, deflection: NDArray[np.float64], centre: int) -> int:
-        """Index of the summit; of several about equal ones that which lies as in the beat before."""
+        """Return the index of the summit; among similar ones, the one at the same place as in the beat before."""
         summits = np.flatnonzero((deflection[1:-1] >= deflection[:-2]) & (deflection[1:-1] > deflection[2:])) + 1
         highest = int(deflection.argmax())
         rivals = [highest, *(int(s) for s in summits if deflection[s] >= RIVAL * deflection[highest])]

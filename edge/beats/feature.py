@@ -1,7 +1,7 @@
-"""QRS feature of the stream and its peaks: the first half of the R-peak detector.
+"""The QRS feature of the stream and its peaks: the first half of the R-peak detector.
 
 The feature is the short-time amplitude of the 5-20 Hz band, taken as an envelope (signal and slope together), so that
-narrow, wide, upright and inverted complexes all give one hump whose height is in the unit of the input.
+narrow, wide, upright and inverted complexes all give one peak with a height in the unit of the input.
 """
 
 from __future__ import annotations
@@ -12,41 +12,41 @@ import numpy as np
 from numpy.typing import NDArray
 
 BAND_HZ = (6.0, 20.0)
-"""Pass band of the QRS filter, the range in which QRS energy stands furthest above P, T and muscle: 5-15 Hz in Pan &
-Tompkins (IEEE TBME 1985;32:230), 8-20 Hz in Elgendi (PLoS ONE 2013;8:e73557). From 8 Hz on, wide ventricular
-complexes got lost in bigeminy; from 5 Hz on, tall T waves won over narrow complexes."""
+"""Pass band of the QRS filter, Hz, where QRS energy exceeds P, T and muscle most: 5-15 Hz in Pan &
+Tompkins (IEEE TBME 1985;32:230), 8-20 Hz in Elgendi (PLoS ONE 2013;8:e73557). With 8 Hz as lower end, wide ventricular
+complexes were lost in bigeminy; with 5 Hz, tall T waves exceeded narrow complexes."""
 SLOPE_WEIGHT = 1.5
-"""Weight of the slope against the signal in the envelope; 1 is the true envelope at mid-band, more favours steep
+"""Weight of the slope relative to the signal in the envelope. 1 is the true envelope at mid-band; more favours steep
 complexes over T waves."""
 TAPS_S = 0.32
-"""Length of the QRS filter: 41 taps at 125 Hz."""
+"""Length of the QRS filter, s: 41 taps at 125 Hz."""
 AVERAGE_S = 0.12
-"""Moving average over the squared envelope: about one wide QRS."""
+"""Length of the moving average over the squared envelope, s: about one wide QRS complex."""
 SPACING_S = 0.2
-"""A peak of the feature is the largest within this distance on both sides; also the refractory period."""
+"""A peak of the feature is the largest value within this distance on both sides, s; also the refractory period."""
 SLOPE_REACH_S = 0.064
-"""The slope of a complex is the steepest band-passed slope within this distance of the feature's peak."""
+"""Distance from the peak of the feature within which the steepest band-passed slope is the slope of the complex, s."""
 SHAPE_S = 0.08
-"""A peak carries the band-passed stream within this distance, for comparison of shapes,"""
+"""A peak carries the band-passed stream within this distance, s, for the comparison of shapes."""
 SHAPE_SLACK_S = 0.032
-"""and this much more on both sides, so that two shapes can be aligned."""
-LEAST_HEIGHT = 1e-9
-"""A lower peak, in millivolts or counts, is the rounding error of a constant input: no converter resolves it."""
+"""Additional band-passed stream on both sides of a shape, s, so that two shapes can be aligned."""
+MIN_HEIGHT = 1e-9
+"""Lowest peak, mV or counts; a lower one is the rounding error of a constant input, below the resolution of any ADC."""
 BLOCKS_PER_S = 5
-"""Internal blocks a second. Everything is computed in blocks of this one size, counted from the reset, so no result
-depends on how the samples were pushed."""
+"""Internal blocks per second. All work is done in blocks of this size, counted from the reset, so no result depends on
+the size of the pushed pieces."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Peak:
-    """A hump of the feature that may be a QRS complex.
+    """A peak of the feature that may be a QRS complex.
 
     Attributes:
-        index: Sample of the stream, counted from the reset.
-        height: Feature there, in the unit of the stream.
+        index: Sample number in the stream, counted from the reset.
+        height: Value of the feature there, in the unit of the stream.
         slope: Steepest change of the band-passed stream around it, weighted as in the envelope.
         shape: Band-passed stream around it, ``index`` in the middle.
-        shape_slack: Samples at either end of ``shape`` that are there for alignment.
+        shape_slack: Additional samples at each end of ``shape``, for alignment.
     """
 
     index: int
@@ -57,7 +57,7 @@ class Peak:
 
 
 def band_pass(n_taps: int, fs_hz: float) -> NDArray[np.float64]:
-    """Hamming-windowed sinc band pass over ``BAND_HZ``, odd length, linear phase, unit gain mid-band."""
+    """Return a Hamming-windowed sinc band pass over ``BAND_HZ``: odd length, linear phase, unit gain mid-band."""
     t = (np.arange(n_taps) - n_taps // 2) / fs_hz
     low, high = BAND_HZ
     taps = (2 * high * np.sinc(2 * high * t) - 2 * low * np.sinc(2 * low * t)) * np.hamming(n_taps)
@@ -67,15 +67,15 @@ def band_pass(n_taps: int, fs_hz: float) -> NDArray[np.float64]:
 
 
 class QrsFeature:
-    """Feature and peaks of a stream, in internal blocks of ``block`` samples.
+    """Computes feature and peaks of a stream, in internal blocks of ``block`` samples.
 
     Args:
-        fs_hz: Rate of the stream.
+        fs_hz: Sampling rate of the stream, Hz.
 
     Attributes:
-        block: Samples per internal block; ``step`` takes exactly so many.
-        lag: The feature computed by a ``step`` ends this many samples before the end of its input.
-        spacing: Least distance between two peaks, in samples.
+        block: Samples per internal block, the exact input of ``step``.
+        lag: Samples between the end of the feature computed by a ``step`` and the end of its input.
+        spacing: Smallest distance between two peaks, samples.
     """
 
     def __init__(self, fs_hz: float) -> None:
@@ -107,11 +107,11 @@ class QrsFeature:
         """Take one internal block.
 
         Args:
-            x: Shape ``(block,)``, the stream.
+            x: Samples of the stream, shape ``(block,)``.
 
         Returns:
             The newest ``block`` feature values (they end ``lag`` samples before the end of ``x``) and the peaks that
-            are now certain, in order; those lie up to ``spacing`` samples further back.
+            are now certain, in order, up to ``spacing`` samples earlier.
         """
         signal = np.concatenate([self._input, x])
         band = np.concatenate([self._band, np.convolve(signal, self._taps, "valid")])
@@ -120,7 +120,7 @@ class QrsFeature:
         feature = np.sqrt(np.convolve(power, self._average, "valid"))
         self._seen += self.block
         start = self._seen - self.block - self.lag
-        # The filters still hold the zeros of the reset: to them the first sample is a step that is not in the signal.
+        # The filters still hold the zeros of the reset, so the first sample would look like a step.
         feature[: max(0, self.lag - start)] = 0.0
         self._input = signal[self.block :]
         self._band = band[self.block :]
@@ -131,15 +131,15 @@ class QrsFeature:
         return feature, self._peaks(start)
 
     def _peaks(self, start: int) -> list[Peak]:
-        """Peaks in the block of features that now has ``spacing`` values on both sides; ``start``: newest block."""
+        """Return the peaks in the block that now has ``spacing`` values on both sides; ``start``: newest block."""
         reach = self.spacing
         wide = np.lib.stride_tricks.sliding_window_view(self._feature, 2 * reach + 1)
         here = self._feature[reach : reach + self.block]
-        # The first of equal values wins, so a plateau gives one peak.
+        # The first of equal values counts, so a plateau gives one peak.
         left = wide[:, :reach].max(axis=1)
         right = wide[:, reach + 1 :].max(axis=1)
         found: list[Peak] = []
-        for k in np.flatnonzero((here > left) & (here >= right) & (here > LEAST_HEIGHT)):
+        for k in np.flatnonzero((here > left) & (here >= right) & (here > MIN_HEIGHT)):
             centre = int(k) + reach
             near = self._slope[centre - self._slope_reach : centre + self._slope_reach + 1]
             shape = self._shape[centre : centre + 2 * self._shape_reach + 1].copy()

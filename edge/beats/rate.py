@@ -1,4 +1,4 @@
-"""Heart rate of a window from its R peaks."""
+"""The heart rate of a window from its R peaks."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from numpy.typing import NDArray
 from edge.stats import median
 
 RATE_LIMITS_BPM = (25.0, 250.0)
-"""A rate outside is a fault of the signal or the detector, not of a heart. (MC-MED pipelines drop below 25; supra-
+"""Credible heart rates, beats per minute; others come from signal or detector. (MC-MED pipelines drop below 25; supra-
 ventricular tachycardia of adults stays below 250.)"""
-LEAST_BEATS = 3
-"""Two intervals are the least that a median means something for."""
+MIN_BEATS = 3
+"""Fewest beats for a rate: a median needs two intervals."""
 
 
 def heart_rate_bpm(beats: NDArray[np.int_], fs_hz: float) -> float | None:
-    """Median of the rates from beat to beat, which a missed or false beat or an early one hardly moves.
+    """Return the median of the rates from beat to beat, which a missed, false or early beat hardly changes.
 
     Args:
         beats: Shape ``(n,)``, increasing sample numbers of the R peaks, from any origin.
-        fs_hz: Rate that they count in.
+        fs_hz: Sampling rate of these numbers, Hz.
 
     Returns:
-        Beats per minute, or ``None`` where it is not credible: fewer than ``LEAST_BEATS`` beats, or outside
+        Beats per minute, or ``None`` if not credible: fewer than ``MIN_BEATS`` beats, or outside
         ``RATE_LIMITS_BPM``.
     """
-    if len(beats) < LEAST_BEATS:
+    if len(beats) < MIN_BEATS:
         return None
     intervals = [b - a for a, b in pairwise(beats.tolist())]
     if not min(intervals) > 0:

@@ -1,8 +1,8 @@
-"""Where in a window the known beat shape may be: candidates for a heart rate in noise.
+"""Candidates for beats in a noisy window: the places that resemble the known shape of a beat.
 
-The R-peak detector has to decide at once and by size first, so electrode motion makes it count too many beats. A rate
-needs no decision on each: here every place that resembles the beats known from good windows is listed with how much it
-does, and ``heartrate_chain`` looks for the rhythm in them.
+The R-peak detector must decide at once, mainly by size, so electrode motion makes it count too many beats. A rate needs
+no decision on each beat: this module lists every place that resembles the beats of good windows, with its likeness, and
+``chain.py`` searches them for the rhythm.
 """
 
 from __future__ import annotations
@@ -13,29 +13,29 @@ from math import sqrt
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.beats.feature import LEAST_HEIGHT, SHAPE_S, TAPS_S, band_pass
+from edge.beats.feature import MIN_HEIGHT, SHAPE_S, TAPS_S, band_pass
 from edge.stats import median
 
 SPACING_S = 0.1
-"""A candidate resembles the template more than anything within this distance on both sides: half a QRS apart."""
-LEAST = 0.3
-"""A lower likeness is not listed: it would cost a chain more than a beat that is not seen."""
+"""A candidate has the largest likeness within this distance on both sides, s: half a QRS complex."""
+MIN_LIKENESS = 0.3
+"""Lowest likeness of a candidate; a lower one would cost a chain more than a missing beat."""
 NEAR_S = 0.04
-"""A beat of the detector is the candidate within this distance: half a QRS, either side of its landmark."""
-LEAST_SIZE = 1e-6
-"""Smallest size that is told from nothing, as a part of the usual one."""
-LEAST_BEATS = 3
-"""Fewer beats make no template."""
+"""Distance within which a candidate is the same as a beat of the detector, s: half a QRS complex on each side."""
+MIN_SIZE = 1e-6
+"""Smallest size that counts as a signal, as a fraction of the usual size."""
+MIN_BEATS = 3
+"""Fewest beats for a template."""
 TINY = float(np.finfo(np.float64).tiny)
-"""Divides where a length is 0."""
+"""Divisor in place of a length of 0."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Shape:
-    """A beat's band-passed shape.
+    """The band-passed shape of a beat.
 
     Attributes:
-        unit: Shape ``(2 * reach + 1,)``, mean 0, length 1.
+        unit: Samples of the shape, ``(2 * reach + 1,)``, mean 0, length 1.
         size: Length of a usual beat before it was scaled to 1, in the unit of the stream.
     """
 
@@ -48,8 +48,8 @@ class Candidates:
     """Places in a window that resemble the shape.
 
     Attributes:
-        at: Increasing sample numbers.
-        likeness: For each, up to 1: correlation with the shape, lowered where its size differs.
+        at: Sample numbers, increasing.
+        likeness: Likeness of each, at most 1: correlation with the shape, reduced if the size differs.
     """
 
     at: NDArray[np.int64]
@@ -57,10 +57,10 @@ class Candidates:
 
 
 class ShapeMatcher:
-    """Learns shapes from windows and finds them again. No state but its filter.
+    """Learns shapes from windows and finds them in others. Its only state is the filter.
 
     Args:
-        fs_hz: Rate of the windows.
+        fs_hz: Sampling rate of the windows, Hz.
     """
 
     def __init__(self, fs_hz: float) -> None:
@@ -72,18 +72,18 @@ class ShapeMatcher:
         self._around = np.arange(-self._reach, self._reach + 1)
 
     def band(self, window: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Returns the window in the QRS band, same length; only as far as the taps reach do its ends fade."""
+        """Return the window in the QRS band, same length; its ends fade over half the length of the filter."""
         return np.convolve(window, self._taps, "same")
 
     def learn(self, band: NDArray[np.float64], beats: NDArray[np.int64]) -> Shape | None:
-        """Returns the median shape of the beats, which a few ectopic or false ones do not move.
+        """Return the median shape of the beats, which a few ectopic or false beats do not change.
 
         Args:
-            band: Shape ``(n,)``, what ``band`` returned.
-            beats: R peaks in it.
+            band: Result of ``band``, shape ``(n,)``.
+            beats: R peaks in the window, as sample numbers.
         """
         inside = beats[(beats >= self._reach) & (beats < len(band) - self._reach)]
-        if len(inside) < LEAST_BEATS:
+        if len(inside) < MIN_BEATS:
             return None
         rows = band[inside[:, None] + self._around]
         rows -= np.add.reduce(rows, axis=1, keepdims=True) / rows.shape[1]
@@ -93,24 +93,24 @@ class ShapeMatcher:
         return unit_shape(rows[len(rows) // 2], median(sizes))
 
     def candidates(self, band: NDArray[np.float64], shape: Shape) -> Candidates:
-        """Lists where a window resembles a shape: the peaks of the likeness."""
+        """Return where a window resembles a shape: the peaks of the correlation."""
         ones = self._ones
         along = np.convolve(band, shape.unit[::-1], "same")
         energy = np.convolve(band * band, ones, "same") - np.convolve(band, ones, "same") ** 2 / len(ones)
-        size = np.maximum(along / max(shape.size, LEAST_HEIGHT), LEAST_SIZE)
+        size = np.maximum(along / max(shape.size, MIN_HEIGHT), MIN_SIZE)
         like = along / np.sqrt(np.maximum(energy, TINY)) * np.sqrt(np.minimum(size, 1.0 / size))
         like[: self._reach] = like[len(like) - self._reach :] = -1.0
-        at = np.flatnonzero((like >= _highest_within(like, self._spacing)) & (like > LEAST))
+        at = np.flatnonzero((like >= _highest_within(like, self._spacing)) & (like > MIN_LIKENESS))
         return Candidates(at, like[at])
 
     def share_alike(self, found: Candidates, beats: NDArray[np.int64], n: int, match: float) -> float:
-        """Returns which part of the beats are candidates of at least a likeness; beats at the ends do not count.
+        """Return the share of the beats that are candidates with a given likeness, without beats at the ends.
 
         Args:
-            found: The window's candidates.
-            beats: R peaks.
-            n: Length of the window.
-            match: The least likeness.
+            found: The candidates of the window.
+            beats: R peaks, as sample numbers.
+            n: Length of the window, samples.
+            match: The smallest likeness.
         """
         edge = self._reach + self._near
         inside = beats[(beats >= edge) & (beats < n - edge)]
@@ -122,13 +122,13 @@ class ShapeMatcher:
 
 
 def unit_shape(shape: NDArray[np.float64], size: float) -> Shape:
-    """Returns a shape scaled to mean 0 and length 1."""
+    """Return a shape scaled to mean 0 and length 1."""
     centred = shape - np.add.reduce(shape) / len(shape)
     return Shape(centred / max(sqrt(float(np.add.reduce(centred * centred))), TINY), size)
 
 
 def _highest_within(x: NDArray[np.float64], reach: int) -> NDArray[np.float64]:
-    """Returns the largest value within ``reach`` samples on both sides of each; shape of ``x``."""
+    """Return the largest value within ``reach`` samples on both sides of each; shape of ``x``."""
     length = 2 * reach + 1
     highest = np.full(len(x) + 2 * reach, -np.inf)
     highest[reach : reach + len(x)] = x

@@ -1,10 +1,10 @@
-"""Heart rate of one window after another, in noise as well.
+"""The heart rate of successive windows, also in noise.
 
-In a good window the beats found are the heart's, and the rate is their median rate. A window is good for
-this where most beats look like those of the windows before; its score says too little, for electrode motion can repeat
-itself. In any other window the rate comes from three things together: what was known before and how fast a heart rate
-can change, and the best chain of candidates for each rate. Where these do not add up to one credible rate there is
-none. An irregular rhythm has no chain; there beats and candidates must agree.
+In a good window the detected beats are real, and the rate is their median rate. A window is good if most beats look
+like those of the windows before; the quality score is not enough, because electrode motion can repeat. In any other
+window the rate follows from the rate known before, how fast a heart rate can change, and the best chain of candidates
+for each rate. If these do not give one credible rate, the result is ``None``. An irregular rhythm has no chain; there
+beats and candidates must agree.
 """
 
 from __future__ import annotations
@@ -17,52 +17,52 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.beats.chain import ChainFinder
-from edge.beats.rate import LEAST_BEATS, heart_rate_bpm
+from edge.beats.rate import MIN_BEATS, heart_rate_bpm
 from edge.beats.shape import Candidates, Shape, ShapeMatcher, unit_shape
 from edge.stats import median
 
 FS_HZ = 125.0
-"""Rate of the windows."""
+"""Sampling rate of the windows, Hz."""
 MATCH = 0.8
-"""Likeness from which a beat is one of those known (95 % of all beats of clean records are above 0.9)."""
+"""Likeness from which a beat counts as known (95 % of all beats of clean records are above 0.9)."""
 MOSTLY = 0.75
-"""Share of such beats in a good window. With electrode motion and motion noise on real and simulated beats the rate is
-then off by more than 5 bpm in 2 % of the windows, in 50 % of all."""
+"""Share of known beats in a good window. With electrode motion and motion noise on real and simulated beats, the rate
+is wrong by more than 5 bpm in 2 % of the good windows and in 50 % of all windows."""
 FLAWLESS = 0.95
-"""Quality from which a window is good whatever its beats look like: its own beats agree that closely."""
+"""Quality score from which a window is good regardless of the known shape: its own beats agree well enough."""
 USABLE = 0.5
-"""Quality from which a window teaches shape and rhythm (``quality.ACCEPT_SCORE``)."""
+"""Quality score from which shape and rhythm are learned from a window (``ACCEPT_SCORE`` of the quality gate)."""
 REGULAR = 0.1
-"""A rhythm is regular if the median deviation of its intervals from their median is below this part of it
-(``rpeaks_vet.REGULAR``)."""
+"""A rhythm is regular if the median deviation of its intervals from their median is below this fraction of it (as
+``REGULAR`` in ``vet.py``)."""
 MEMORY = 0.2
 """Weight of the newest window in shape and rhythm."""
 FORGET_WINDOWS = 20
-"""Usable windows in a row whose beats are alike among themselves but not like the known ones: the shape has changed."""
+"""Usable windows in a row with beats like each other but unlike the known shape, after which it counts as changed."""
 CERTAIN = 0.04
-"""Standard deviation of the logarithm of the rate after a good window, at least."""
+"""Smallest standard deviation of the logarithm of the rate after a good window."""
 WALK = 0.02
-"""Standard deviation of its change in one second: 2 %, so 15 % in a minute."""
+"""Standard deviation of the change of that logarithm in one second: 2 %, so 15 % in a minute."""
 LEAP_PER_S = 0.005
-"""Probability per second that the rate is a new one altogether."""
+"""Probability per second of a jump to any other rate."""
 WINDOW_S = 10.0
-"""Length of a window; its evidence counts for the part of it that is new."""
+"""Length of a window, s; its evidence counts for its new part only."""
 ONE_RATE = 0.06
-"""Rates so near, as a part, are one rate"""
+"""Largest relative difference of rates that count as the same."""
 CREDIBLE = 0.6
-"""which is credible from this probability on,"""
+"""Smallest probability of a credible rate."""
 EXPLAINED = 0.5
-"""if its chain takes at least this part of all candidates that match: else it is half the rate, say."""
+"""Smallest share of the matching candidates in the chain of a credible rate; otherwise it may be half the true rate."""
 IRREGULAR_MATCHES = (0.65, 0.75)
-"""In an irregular rhythm the beats are those found, or the candidates from either likeness on
-(``rpeaks_vet.MATCH`` lies between)."""
+"""In an irregular rhythm the rate is computed from the detected beats and from the candidates above each of these two
+likenesses (``MATCH`` in ``vet.py`` is between them)."""
 AGREE = 1.4
-"""The three rates that they give differ by at most this factor: a rate that hangs on the choice is none."""
+"""Largest ratio between these three rates; a rate that depends more on the choice is not credible."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Look:
-    """What one window shows."""
+    """Measurements of one window."""
 
     band: NDArray[np.float64]
     beats: NDArray[np.int64]
@@ -74,7 +74,7 @@ class _Look:
 
 
 class HeartRate:
-    """Heart rate of the windows of one gap-free segment after another."""
+    """Computes the heart rate of the windows of gap-free segments, one after another."""
 
     def __init__(self) -> None:
         self._matcher = ShapeMatcher(FS_HZ)
@@ -82,7 +82,7 @@ class HeartRate:
         self.reset()
 
     def reset(self) -> None:
-        """Start a new segment: nothing is known."""
+        """Start a new segment and forget everything."""
         self._belief = np.full(len(self._chains.log_rate), 1.0 / len(self._chains.log_rate))
         self._shape: Shape | None = None
         self._scatter: float | None = None
@@ -93,13 +93,13 @@ class HeartRate:
         """Take the next window.
 
         Args:
-            end_s: Signal time of its end, increasing.
-            window: Shape ``(n,)``, the filtered window at 125 Hz.
-            beats: R peaks in it, increasing.
-            score: Its quality.
+            end_s: Signal time of the end of the window, s, increasing.
+            window: The filtered window at 125 Hz, shape ``(n,)``.
+            beats: R peaks in the window, as increasing sample numbers.
+            score: Quality score of the window.
 
         Returns:
-            Beats per minute, ``None`` where there is no credible rate.
+            Beats per minute; ``None`` if no rate is credible.
         """
         passed_s = end_s - self._end_s if self._end_s is not None else WINDOW_S
         self._end_s = end_s
@@ -122,7 +122,7 @@ class HeartRate:
         return self._scatter is None or self._scatter <= REGULAR
 
     def _drift(self, passed_s: float) -> None:
-        """The belief after some time without news: diffused, and a little of it anywhere."""
+        """Diffuse the belief for some time without new data, and spread a little of it over all rates."""
         step = float(self._chains.log_rate[1] - self._chains.log_rate[0])
         variance = WALK**2 * passed_s
         rounds = max(1, ceil(variance / (0.5 * step * step)))
@@ -149,9 +149,9 @@ class HeartRate:
         return _Look(band, beats, score, own, found, share, _scatter(beats))
 
     def _is_good(self, look: _Look) -> bool:
-        if len(look.beats) < LEAST_BEATS:
+        if len(look.beats) < MIN_BEATS:
             return False
-        # A few artefacts that match by chance show in the rhythm if that was regular.
+        # Artefacts that match the shape by chance disturb the rhythm, which shows if it was regular before.
         in_rhythm = look.score >= USABLE or look.scatter <= REGULAR or not self._regular
         return look.score >= FLAWLESS or (look.share >= MOSTLY and in_rhythm)
 
@@ -175,7 +175,7 @@ class HeartRate:
         self._shape = unit_shape(unit, old.size + MEMORY * (look.own.size - old.size))
 
     def _notice_new_shape(self, look: _Look) -> None:
-        """Forget the known shape where usable windows have long shown another."""
+        """Forget the known shape if usable windows have shown another one for long enough."""
         if self._shape is None or look.own is None or look.score < USABLE:
             return
         found = self._matcher.candidates(look.band, look.own)
@@ -203,11 +203,11 @@ class HeartRate:
             return None
         intervals = np.diff(beats)
         intervals = intervals / np.maximum(1.0, np.rint(intervals / self._chains.period[best]))
-        return 60.0 * FS_HZ / (median(intervals) if len(intervals) > LEAST_BEATS else float(self._chains.period[best]))
+        return 60.0 * FS_HZ / (median(intervals) if len(intervals) > MIN_BEATS else float(self._chains.period[best]))
 
 
 def _scatter(beats: NDArray[np.int64]) -> float:
-    """Median deviation of the intervals from their median, as a part of it; 1 without intervals."""
+    """Return the median deviation of the intervals from their median, relative to it; 1 without intervals."""
     intervals = [b - a for a, b in pairwise(beats.tolist())]
     if not intervals:
         return 1.0

@@ -1,10 +1,10 @@
-"""Second thoughts about beats: what does not look like the others and fits between two that do is an artefact.
+"""Rejection of artefacts among the beats: a beat of another shape between two good ones that are one interval apart.
 
-Electrode motion makes humps as steep and as large as a QRS complex, so no threshold sorts them out. Shape does, if it
-is used with care, for an ectopic beat looks different as well. So a beat of another shape is dropped only where the
-beat before it and a better-looking one after it lie one usual interval apart: it had no place in the rhythm. A
-premature beat with its pause, a run of ectopic beats and a changed shape all stay. (An interpolated ectopic beat goes;
-those are rare.)
+Electrode motion gives peaks as steep and as large as a QRS complex, so no threshold removes them. The shape does, with
+care, because an ectopic beat looks different as well. A beat of another shape is dropped only if the beat before it and
+a better-looking one after it are one usual interval apart, so that it has no place in the rhythm. A premature beat with
+its pause, a run of ectopic beats and a changed shape all stay. (An interpolated ectopic beat is dropped; those are
+rare.)
 """
 
 from __future__ import annotations
@@ -18,32 +18,32 @@ from edge.beats.feature import Peak
 from edge.stats import median
 
 MATCH = 0.7
-"""Correlation with the template from which a beat looks right. On a record with electrode motion at 6 dB the false
-beats have a median of 0.65 and the true ones of 0.95; on clean records 95 % of all beats are above 0.9."""
+"""Correlation with the template from which a beat matches. On a record with electrode motion at 6 dB, false beats have
+a median of 0.65 and true ones of 0.95; on clean records 95 % of all beats are above 0.9."""
 LEARN_MATCH = 0.8
-"""Correlation from which a beat also forms the template on."""
+"""Correlation from which a beat also updates the template."""
 REGULAR_MATCH = 0.85
-"""In a regular rhythm a misplaced beat goes below this correlation; otherwise below ``MATCH``."""
+"""Correlation below which a misplaced beat is dropped in a regular rhythm; otherwise ``MATCH``."""
 BETTER_BY = 0.1
-"""The beat in whose favour it goes has to look better by this much."""
+"""How much larger the correlation of the beat that replaces it must be."""
 TEMPLATE_MEMORY = 0.125
 """Weight of the newest beat in the template."""
 MATURE = 4
-"""Beats that must have formed a template, or intervals the rhythm, before it may judge."""
+"""Number of beats in the template, or of intervals in the rhythm, before it is used."""
 FORGET = 12
-"""Beats in a row without a match after which the template is begun anew: the shape has changed. The same for intervals
-that do not fit the rhythm."""
+"""Beats in a row without a match after which the template is learned again, because the shape has changed. The same for
+intervals that do not fit the rhythm."""
 ONE_INTERVAL = (0.75, 1.3)
-"""Two beats are one usual interval apart if their distance divided by it lies within."""
+"""Bounds of the distance of two beats, in usual intervals, that counts as one interval."""
 HISTORY = 12
-"""Intervals that the usual one rests on."""
+"""Number of intervals that determine the usual one."""
 REGULAR = 0.1
-"""A rhythm is regular if the median deviation of its intervals from their median is below this part of it. Sinus
-rhythm stays below 0.05, atrial fibrillation is at 0.15 and more."""
+"""A rhythm is regular if the median deviation of its intervals from their median is below this fraction of it.
+Sinus rhythm stays below 0.05, atrial fibrillation has 0.15 and more."""
 
 
 class _Rhythm:
-    """The usual interval, from intervals between beats that look right and follow each other directly."""
+    """The usual interval, from intervals between matching beats that follow each other directly."""
 
     def __init__(self) -> None:
         self._intervals: deque[int] = deque(maxlen=HISTORY)
@@ -74,10 +74,10 @@ class _Rhythm:
 
 
 class BeatVetting:
-    """Holds beats that come too early until it is clear whether they have a place in the rhythm.
+    """Holds beats that come too early until it is clear whether they belong to the rhythm.
 
     Args:
-        hold: Longest wait in samples from a beat to its release.
+        hold: Longest time from a beat to its release, samples.
     """
 
     def __init__(self, hold: int) -> None:
@@ -94,14 +94,14 @@ class BeatVetting:
         self._doubtful: list[tuple[Peak, float]] = []
 
     def step(self, now: int, beats: list[Peak]) -> list[Peak]:
-        """Take the beats found next and release those that stand.
+        """Take the next beats and release those that are confirmed.
 
         Args:
             now: Stream sample up to which beats are known.
             beats: New beats, in order.
 
         Returns:
-            Released beats, in order over all calls.
+            The released beats, in order over all calls.
         """
         released: list[Peak] = []
         for beat in beats:
@@ -136,7 +136,7 @@ class BeatVetting:
         return [beat for beat, _ in beats]
 
     def _likeness(self, beat: Peak) -> float:
-        """Correlation with the template at the best of a few alignments; a good match forms it on."""
+        """Return the correlation with the template at the best alignment; a good match updates the template."""
         width = len(beat.shape) - 2 * beat.shape_slack
         if self._template is None:
             return self._begin(beat, width)

@@ -1,4 +1,4 @@
-"""The budgets, measured on this machine."""
+"""Measurement of the budgets on this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One measurement in a process of its own; ``edge.bench.run`` starts it and reads the JSON that it prints."""
+"""One measurement in a separate process; ``edge.bench.run`` starts it and reads the JSON that it prints."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def main(argv: list[str]) -> int:
-    """Runs ``MODE BUNDLE [ARGUMENTS]`` and prints one JSON object."""
+    """Run ``MODE BUNDLE [ARGUMENTS]`` and print one JSON object."""
     modes: dict[str, Callable[..., dict[str, float]]] = {"cold": _cold, "memory": _memory, "delay": _delay}
     found = modes[argv[0]](*argv[1:])
     sys.stdout.write(json.dumps(found) + "\n")
@@ -18,7 +18,7 @@ def main(argv: list[str]) -> int:
 
 
 def _cold(bundle: str) -> dict[str, float]:
-    """The start of ``anyecg run`` up to the first sample."""
+    """Measure the start of ``anyecg run`` up to the first sample read, in seconds."""
     from edge.engine import Engine
     from firmware_bridge.samples import LinkItem, SampleBlock
 
@@ -30,7 +30,7 @@ def _cold(bundle: str) -> dict[str, float]:
             first.append(time.clock_gettime(time.CLOCK_MONOTONIC))
         return push(self, item)
 
-    Engine.push = noting  # type: ignore[method-assign, assignment]  # a stopwatch in a process made for it
+    Engine.push = noting  # type: ignore[method-assign, assignment]  # this process exists only to measure
     from edge.cli.main import main as anyecg
 
     quiet = ["--view", "none", "--out", "/dev/null"]
@@ -39,7 +39,7 @@ def _cold(bundle: str) -> dict[str, float]:
 
 
 def _memory(bundle: str, hours: str, signal: str) -> dict[str, float]:
-    """Peak and growth of memory with both radios' libraries loaded, as on a device."""
+    """Measure peak and growth of memory, in MiB, with the libraries for Bluetooth and serial loaded, as on a device."""
     from edge.process.interpreter import keep_interpreter_light
     from edge.process.no_openssl import load_hashlib
     from edge.process.no_tls import load_asyncio
@@ -60,7 +60,7 @@ def _memory(bundle: str, hours: str, signal: str) -> dict[str, float]:
     del bleak, serial
     loaded = load(bundle)
     engine = Engine(loaded.bundle, loaded.model, plain_session())
-    # The allocator keeps or returns a megabyte at a time: compared are the lowest readings of a quarter of an hour.
+    # The allocator keeps or returns a megabyte at a time, so compare the lowest readings of each quarter of an hour.
     quarter_s = 900.0
     total_s = 3.0 * quarter_s + float(hours) * 3600.0
     early_mib = late_mib = float("inf")
@@ -75,7 +75,7 @@ def _memory(bundle: str, hours: str, signal: str) -> dict[str, float]:
 
 
 def _delay(bundle: str, seconds: str) -> dict[str, float]:
-    """Delay from the last sample of a window to the written estimate, at real time."""
+    """Measure the delay from the last sample of a window to the written estimate, in ms, at real time."""
     import tempfile
 
     from edge.session import load, run

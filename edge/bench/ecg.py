@@ -1,4 +1,4 @@
-"""The signal and session that measurements use; light, because it is loaded into the process whose memory is read."""
+"""The signal and session that measurements use. Small, because the process under measurement loads it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BLOCK_S = 0.1
 
 
 def blocks(ecg: NDArray[np.int32], seconds: float, fs_hz: float = 250.0) -> Iterator[SampleBlock]:
-    """Yields ``seconds`` of ECG as a patch would send it: ``ecg`` over and over, 0.1 s a block, with a device clock."""
+    """Yield ``seconds`` of ECG as a patch would send it: ``ecg`` repeated, in blocks of 0.1 s, with a device clock."""
     n = round(BLOCK_S * fs_hz)
     for k in range(round(seconds / BLOCK_S)):
         start = k * n % len(ecg)
@@ -23,5 +23,5 @@ def blocks(ecg: NDArray[np.int32], seconds: float, fs_hz: float = 250.0) -> Iter
 
 
 def plain_session() -> SessionInfo:
-    """Returns a session without clocks, for measuring."""
+    """Return a session without clocks, for measuring."""
     return SessionInfo("bench", "bench", lambda ns: ns, lambda: False, stalls=False)

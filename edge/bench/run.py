@@ -1,4 +1,4 @@
-"""Measuring the budgets of the design on this machine. Memory and start-up are read in processes of their own."""
+"""Measure the budgets of the design on this machine. Memory and start-up are measured in separate processes."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ WARM_UP_S = 30.0
 
 
 def ecg_minute(fs_hz: float = 250.0) -> NDArray[np.int32]:
-    """Returns one simulated minute in microvolts."""
+    """Return one simulated minute in microvolts."""
     from firmware_bridge.synth.ecgsyn import EcgParams, EcgSynth
 
     return (EcgSynth(EcgParams(), 1).generate(round(LOOP_S * fs_hz), fs_hz) * 1000.0).astype(np.int32)
 
 
 def measure(bundle: str, hours: float) -> list[BudgetLine]:
-    """Measures every budget that applies to a bundle.
+    """Measure every budget that applies to a bundle.
 
     Args:
         bundle: Folder, zip or ``demo``.
         hours: Hours of signal for the growth of memory.
 
     Returns:
-        One line a budget.
+        One line per budget.
     """
     loaded = load(bundle)
     tier = loaded.bundle.manifest.tier
@@ -68,7 +68,7 @@ def measure(bundle: str, hours: float) -> list[BudgetLine]:
 
 
 def run_seconds(engine: Engine, seconds: float) -> float:
-    """Pushes ``seconds`` of signal; returns the processor seconds that it took."""
+    """Push ``seconds`` of signal and return the processor time that it took, in seconds."""
     items = list(blocks(ecg_minute(), seconds))
     started = time.process_time()
     for item in items:
@@ -91,9 +91,9 @@ def _chain(loaded: Loaded) -> BudgetLine:
 
 
 def _added(loaded: Loaded) -> list[BudgetLine]:
-    """What the runtime adds around ``invoke()``: everything from a whole window to its estimate but the model itself.
+    """Measure what the runtime adds to ``invoke()``: everything from a complete window to its estimate but the model.
 
-    The stream filter and the R-peak detector work on every sample as it comes, not on windows; they count in the line
+    The stream filter and the R-peak detector work on every sample as it arrives, not on windows; they count in the line
     of the whole chain.
     """
     engine = Engine(loaded.bundle, loaded.model, plain_session())
@@ -108,7 +108,7 @@ def _added(loaded: Loaded) -> list[BudgetLine]:
 
 
 def _memory(bundle: str, hours: float) -> dict[str, float]:
-    # The signal comes from a file: making it would load numpy.random, which no device needs.
+    # The signal comes from a file: creating it would load numpy.random, which a device does not need.
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "ecg.npy"
         np.save(path, ecg_minute())
@@ -124,20 +124,22 @@ def _cold_start_s(bundle: str) -> float:
 
 
 def _child(mode: str, *arguments: str) -> dict[str, float]:
-    """Runs a measurement in a fresh interpreter and returns what it printed.
+    """Run a measurement in a fresh interpreter and return what it printed.
 
     Raises:
-        AnyEcgError: It failed.
+        AnyEcgError: The measurement failed or took too long.
     """
     command = [sys.executable, "-m", "edge.bench.child", mode, *arguments]
     try:
-        done = subprocess.run(  # noqa: S603  # our own interpreter and our own module
+        done = subprocess.run(  # noqa: S603  # this interpreter and a module of the kit
             command, capture_output=True, text=True, timeout=CHILD_TIMEOUT_S, check=False, env=dict(os.environ)
         )
     except subprocess.TimeoutExpired:
-        raise AnyEcgError(f"the measurement '{mode}' did not end within {CHILD_TIMEOUT_S:g} s") from None
+        raise AnyEcgError(
+            f"the measurement '{mode}' did not end within {CHILD_TIMEOUT_S:g} s", "stop other programs and try again"
+        ) from None
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise AnyEcgError(f"the measurement '{mode}' failed: {last}")
+        raise AnyEcgError(f"the measurement '{mode}' failed: {last}", "anyecg doctor checks this machine")
     parsed: Any = json.loads(done.stdout.strip().splitlines()[-1])
     return cast("dict[str, float]", parsed)

@@ -1,4 +1,4 @@
-"""The bundle: reading one, checking every part of it, and its schema."""
+"""The bundle: its schema, and a reader that checks every part of it."""
 
 from __future__ import annotations
 

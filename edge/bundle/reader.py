@@ -1,7 +1,7 @@
-"""Reading a bundle: everything is checked, nothing in it is executed.
+"""The reader of bundles: it checks everything and executes nothing.
 
-A bundle is a folder or the same folder zipped. Every file that the manifest names must be there with its size and
-SHA-256, and no other file may be; sizes are bounded before anything is read; names in a zip may not leave the bundle.
+A bundle is a folder or the same folder zipped. Every file that the manifest names must exist with its size and SHA-256,
+and no other file may exist. Sizes are bounded before reading, and paths in a zip must stay inside the bundle.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from edge.bundle.schema import HeadCalibration, Manifest, parse_calibration, par
 from firmware_bridge.errors import BundleError
 
 DEMO = "demo"
-"""Names the bundle in the package wherever a bundle is taken."""
+"""Name of the bundle in the package, for every option that takes a bundle."""
 
 MAX_MANIFEST_BYTES = 4 << 20
 MAX_FILE_BYTES = 512 << 20
@@ -50,13 +50,13 @@ class Bundle:
     """A verified bundle.
 
     Attributes:
-        path: Where it was read from.
-        sha256: Hash of ``manifest.json``, and so of everything in the bundle.
-        manifest: What it says of itself.
-        calibration: By head key.
+        path: Path of the folder or zip.
+        sha256: SHA-256 of ``manifest.json``, which covers all files of the bundle.
+        manifest: The parsed manifest.
+        calibration: Calibration by head key.
         model: The bytes of ``model.tflite``.
-        golden_inputs: Shape ``(k, *input.shape)`` int8.
-        golden_outputs: Shape ``(k, outputs)`` int8.
+        golden_inputs: Golden inputs, shape ``(k, *input.shape)``, int8.
+        golden_outputs: Golden outputs, shape ``(k, outputs)``, int8.
     """
 
     path: Path
@@ -69,23 +69,23 @@ class Bundle:
 
 
 def demo_bundle_path() -> Path:
-    """Returns the folder of the demonstration bundle inside the package."""
+    """Return the folder of the demonstration bundle inside the package."""
     return Path(__file__).parents[1] / "bundles" / DEMO
 
 
 def resolve(name: str | Path) -> Path:
-    """Returns the path of a bundle argument; ``demo`` is the one in the package (a folder of that name: ``./demo``)."""
+    """Return the path of a bundle argument; ``demo`` is the one in the package (a folder of that name: ``./demo``)."""
     return demo_bundle_path() if str(name) == DEMO else Path(name)
 
 
 def load_bundle(name: str | Path) -> Bundle:
-    """Reads and verifies a bundle.
+    """Read and verify a bundle.
 
     Args:
         name: Folder, zip file, or ``demo``.
 
     Raises:
-        BundleError: It is not a bundle, is altered, incomplete, too large or too new.
+        BundleError: The path is not a bundle, or the bundle is altered, incomplete, too large or too new.
     """
     path = resolve(name)
     files = _open(path)
@@ -96,7 +96,7 @@ def load_bundle(name: str | Path) -> Bundle:
     for member in sorted(manifest.files):
         data = _verified(files, member, *manifest.files[member])
         if member in REQUIRED:
-            contents[member] = data  # reports and C arrays are verified and let go: they can be larger than the model
+            contents[member] = data  # reports and C arrays are verified but not kept: they can be larger than the model
     inputs, outputs = _golden(contents["golden.npz"], manifest)
     return Bundle(
         path=path,
@@ -110,18 +110,18 @@ def load_bundle(name: str | Path) -> Bundle:
 
 
 def read_extra(name: str | Path, member: str, limit: int) -> bytes | None:
-    """Reads a file of a bundle that not every bundle has; it is not verified, which :func:`load_bundle` does.
+    """Read an optional file of a bundle, without the checks of :func:`load_bundle`.
 
     Args:
         name: Folder, zip file, or ``demo``.
         member: Relative path in the bundle.
-        limit: Largest size in bytes.
+        limit: Largest size, bytes.
 
     Returns:
-        Its bytes; ``None`` where there is none.
+        The bytes of the file; ``None`` if it does not exist.
 
     Raises:
-        BundleError: It is not a bundle, or the file cannot be read or is larger.
+        BundleError: The path is not a bundle, or the file cannot be read or is larger.
     """
     files = _open(resolve(name))
     return files.read(member, limit) if member in files.names() else None
@@ -135,7 +135,7 @@ class _Folder:
         found = set()
         for entry in self._root.rglob("*"):
             if entry.is_symlink():
-                raise BundleError(f"{entry} is a symbolic link", "a bundle holds plain files only")
+                raise BundleError(f"{entry} is a symbolic link", "a bundle holds only regular files")
             if entry.is_file():
                 found.add(entry.relative_to(self._root).as_posix())
             if len(found) > MAX_FILES:
@@ -146,7 +146,7 @@ class _Folder:
         path = self._root / name
         try:
             if path.stat().st_size > limit:
-                raise BundleError(f"{path} is larger than {limit} bytes")
+                raise BundleError(f"{path} is larger than {limit} bytes", "this is not a bundle")
             return path.read_bytes()
         except FileNotFoundError:
             raise BundleError(f"{path} is missing", "the bundle is incomplete; copy or convert it again") from None
@@ -160,7 +160,7 @@ class _Zip:
         try:
             self._zip = zipfile.ZipFile(path)
         except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as e:
-            raise BundleError(f"{path} is neither a bundle folder nor a zip: {e}") from None
+            raise BundleError(f"{path} is neither a bundle folder nor a zip: {e}", "copy or convert it again") from None
         infos = self._zip.infolist()
         if len(infos) > MAX_FILES:
             raise BundleError(f"{path} holds more than {MAX_FILES} files", "this is not a bundle")
@@ -171,7 +171,7 @@ class _Zip:
                 raise BundleError(f"{path} holds the path '{name}', which leaves the bundle", "do not trust this file")
         if len(set(names)) != len(names):
             raise BundleError(f"{path} holds a file twice", "do not trust this file")
-        # Zipping a folder by hand usually puts that folder into the archive.
+        # Most zip tools put the folder itself into the archive.
         tops = {PurePosixPath(n).parts[0] for n in names}
         self._prefix = f"{next(iter(tops))}/" if MANIFEST not in names and len(tops) == 1 else ""
 
@@ -183,11 +183,15 @@ class _Zip:
             with self._zip.open(self._prefix + name) as f:
                 data = f.read(limit + 1)
         except KeyError:
-            raise BundleError(f"{self._path}: {name} is missing", "the bundle is incomplete") from None
+            raise BundleError(
+                f"{self._path}: {name} is missing", "the bundle is incomplete; copy or convert it again"
+            ) from None
         except _UNPACK_FAULTS as e:
             raise BundleError(f"{self._path}: {name} cannot be unpacked: {e}", "copy or convert it again") from None
         if len(data) > limit:
-            raise BundleError(f"{self._path}: {name} is larger than it should be ({limit} bytes)")
+            raise BundleError(
+                f"{self._path}: {name} is larger than it should be ({limit} bytes)", "copy or convert it again"
+            )
         return data
 
 
@@ -212,7 +216,9 @@ def _check_names(found: set[str], manifest: Manifest) -> None:
             raise BundleError(f"manifest.files does not list {name}", "the bundle is incomplete; convert it again")
     missing = sorted(set(manifest.files) - found)
     if missing:
-        raise BundleError(f"{missing[0]} is missing from the bundle", "it is incomplete; copy or convert it again")
+        raise BundleError(
+            f"{missing[0]} is missing from the bundle", "the bundle is incomplete; copy or convert it again"
+        )
     extra = sorted(found - set(manifest.files) - {MANIFEST})
     if extra:
         raise BundleError(f"{extra[0]} is in the bundle but not in its manifest", "remove it, or do not trust it")
@@ -220,10 +226,12 @@ def _check_names(found: set[str], manifest: Manifest) -> None:
 
 def _verified(files: _Folder | _Zip, name: str, sha256: str, size: int) -> bytes:
     if not 0 <= size <= MAX_FILE_BYTES:
-        raise BundleError(f"manifest.files gives {name} an impossible size of {size} bytes")
+        raise BundleError(f"manifest.files gives {name} an impossible size of {size} bytes", "convert the bundle again")
     data = files.read(name, size)
     if len(data) != size or hashlib.sha256(data).hexdigest() != sha256:
-        raise BundleError(f"{name} was altered: its SHA-256 is not the manifest's", "copy or convert the bundle again")
+        raise BundleError(
+            f"{name} was altered: its SHA-256 differs from the manifest", "copy or convert the bundle again"
+        )
     return data
 
 
@@ -236,14 +244,16 @@ def _golden(data: bytes, manifest: Manifest) -> tuple[NDArray[np.int8], NDArray[
         raise BundleError(f"golden.npz cannot be read: {e}", "convert the bundle again") from None
     width = math.prod(manifest.output.shape)
     if len(inputs) == 0 or len(inputs) != len(outputs):
-        raise BundleError("golden.npz needs int8 arrays 'inputs' and 'outputs' of equal length")
+        raise BundleError(
+            "golden.npz needs int8 arrays 'inputs' and 'outputs' of equal length", "convert the bundle again"
+        )
     if inputs.shape[1:] != manifest.input.shape or outputs[0].size != width:
-        raise BundleError("golden.npz does not fit the model's input or output shape")
+        raise BundleError("golden.npz does not fit the model's input or output shape", "convert the bundle again")
     return inputs, outputs.reshape(len(outputs), width)
 
 
 def _int8_member(archive: zipfile.ZipFile, name: str) -> NDArray[np.int8]:
-    """Reads one .npy member; its header is checked before memory is taken for what it promises."""
+    """Read one .npy member; check its header before allocating memory for its size."""
     if archive.getinfo(name).file_size > MAX_GOLDEN_BYTES:
         raise ValueError(f"{name} is larger than {MAX_GOLDEN_BYTES} bytes")
     raw = io.BytesIO(archive.read(name))

@@ -1,7 +1,7 @@
-"""What a bundle's manifest and calibration say, as frozen types, read strictly.
+"""Manifest and calibration of a bundle as frozen types, with strict parsers.
 
-Every fault names the place (``outputs[3].loinc``) and what was expected there. Unknown keys are allowed, so that a
-later writer can add facts; a newer major schema is refused.
+Every error names the place (``outputs[3].loinc``) and what was expected there. Unknown keys are allowed, so that a
+later version can add some; a newer major schema is refused.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SCHEMA = "anyecg.bundle/1"
 CALIBRATION_SCHEMA = "anyecg.calibration/1"
 MAX_OUTPUTS = 4096
 MAX_KNOTS = 64
-"""Of an isotonic curve: more would say more than any calibration set knows."""
+"""Most knots of an isotonic curve; no calibration set supports more."""
 
 FrontEndName = Literal["stream/1", "ecgfounder/1"]
 Kind = Literal["probability", "value"]
@@ -29,16 +29,16 @@ Kind = Literal["probability", "value"]
 
 @dataclass(frozen=True, slots=True)
 class FrontEndSpec:
-    """The front end by name, with the parameters that the training windows were made with.
+    """The front end by name, with the parameters of the training windows.
 
     Attributes:
         name: ``stream/1`` or ``ecgfounder/1``.
-        grid_hz: Rate of the uniform grid before it.
-        fs_hz: Rate of the model's window.
-        window_samples: Samples of the model's window.
-        group_delay_s: Delay of the front end.
+        grid_hz: Sampling rate of the uniform grid, Hz.
+        fs_hz: Sampling rate of the model's window, Hz.
+        window_samples: Number of samples in the model's window.
+        group_delay_s: Group delay of the front end, s.
         clamp: Largest z-score.
-        reads_amplitude: The model needs millivolts; false for z-scored windows.
+        reads_amplitude: Whether the model needs millivolts; false for z-scored windows.
     """
 
     name: FrontEndName
@@ -52,7 +52,7 @@ class FrontEndSpec:
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """int8 input or output of the model: shape, scale and zero point."""
+    """An int8 input or output of the model: shape, scale and zero point."""
 
     shape: tuple[int, ...]
     scale: float
@@ -61,7 +61,7 @@ class TensorSpec:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What was measured of one output; ``None`` where it was not."""
+    """Results measured for one output; ``None`` if not measured."""
 
     auroc: float | None
     ci: tuple[float, float] | None
@@ -87,22 +87,21 @@ class OutputHead:
 
 @dataclass(frozen=True, slots=True)
 class HeadCalibration:
-    """From a head's aggregated output to what is shown.
+    """The map from the aggregated output of a head to its value, interval and flag.
 
     Attributes:
         method: ``platt``, ``temperature``, ``isotonic`` or ``none`` for probabilities; ``linear`` for values.
-        slope: Factor on the output.
-        offset: Added after it.
-        threshold: Decision threshold in the shown unit.
+        slope: Factor for the output.
+        offset: Summand after the factor.
+        threshold: Decision threshold in the unit of the head; ``None`` for none.
         interval_method: ``logit_sd``, ``conformal`` or ``none``.
-        interval_width: Standard deviation in logits, or half width in the shown unit.
+        interval_width: Standard deviation in logits, or half width in the unit of the head.
         level: Nominal coverage of the interval.
-        knots: Of an isotonic curve: logits, increasing, and the probability at each; straight lines between them,
-            level beyond. ``slope`` and ``offset`` are then 1 and 0, and the interval's width is in uncalibrated logits.
-        abstain: Probabilities from the first up to the second are neither flagged nor cleared; ``None`` for no such
-            band.
-        persons: Of a value, spread of persons' own errors and of one person's about them, in its unit; ``None``
-            where nobody measured it.
+        knots: Knots of an isotonic curve: increasing logits, and the probability at each; straight lines between them,
+            constant beyond. ``slope`` and ``offset`` are then 1 and 0, and the width is in uncalibrated logits.
+        abstain: Band of abstention, low and high probability; ``None`` for none.
+        persons: For a value, standard deviations of the mean errors of persons and of a person's errors around their
+            mean, in the unit of the head; ``None`` if not measured.
     """
 
     method: str
@@ -119,7 +118,7 @@ class HeadCalibration:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """The whole of ``manifest.json`` that the runtime uses."""
+    """The part of ``manifest.json`` that the runtime uses."""
 
     name: str
     version: str
@@ -137,20 +136,22 @@ class Manifest:
 
 
 class Reader:
-    """Typed access to parsed JSON with the path in every complaint."""
+    """Typed access to parsed JSON; every error names the path."""
 
     def __init__(self, value: object, path: str) -> None:
         self.value = value
         self.path = path
 
     def fail(self, expected: str) -> BundleError:
-        """Returns the error for a value that is not what was expected."""
-        shown = repr(self.value)
-        shown = shown if len(shown) <= 60 else shown[:57] + "..."
-        return BundleError(f"{self.path}: expected {expected}, found {shown}", "the bundle was not written by this kit")
+        """Return the error for an unexpected value."""
+        found = repr(self.value)
+        found = found if len(found) <= 60 else found[:57] + "..."
+        return BundleError(
+            f"{self.path}: expected {expected}, found {found}", "this kit did not write the bundle; convert it again"
+        )
 
     def get(self, key: str) -> Reader:
-        """Returns the member ``key`` of an object."""
+        """Return the member ``key`` of an object."""
         if not isinstance(self.value, dict):
             raise self.fail("an object")
         if key not in self.value:
@@ -158,67 +159,67 @@ class Reader:
         return Reader(self.value[key], f"{self.path}.{key}")
 
     def opt(self, key: str) -> Reader:
-        """Returns the member ``key`` or null where it is absent."""
+        """Return the member ``key``, or null if it is absent."""
         if isinstance(self.value, dict) and key not in self.value:
             return Reader(None, f"{self.path}.{key}")
         return self.get(key)
 
     def items(self, limit: int) -> list[Reader]:
-        """Returns the elements of an array of at most ``limit``."""
+        """Return the elements of an array of at most ``limit``."""
         if not isinstance(self.value, list) or len(self.value) > limit:
             raise self.fail(f"an array of at most {limit}")
         return [Reader(v, f"{self.path}[{i}]") for i, v in enumerate(self.value)]
 
     def pairs(self) -> list[tuple[str, Reader]]:
-        """Returns the members of an object."""
+        """Return the members of an object."""
         if not isinstance(self.value, dict):
             raise self.fail("an object")
         return [(str(k), Reader(v, f"{self.path}.{k}")) for k, v in self.value.items()]
 
     def text(self) -> str:
-        """Returns a string of at most 4096 characters."""
+        """Return a string of at most 4096 characters."""
         if not isinstance(self.value, str) or len(self.value) > 4096:
-            raise self.fail("a text")
+            raise self.fail("a string")
         return self.value
 
     def text_or_none(self) -> str | None:
-        """Returns a string or ``None``."""
+        """Return a string or ``None``."""
         return None if self.value is None else self.text()
 
     def number(self) -> float:
-        """Returns a finite number."""
+        """Return a finite number."""
         if isinstance(self.value, bool) or not isinstance(self.value, int | float) or not math.isfinite(self.value):
             raise self.fail("a finite number")
         return float(self.value)
 
     def number_or_none(self) -> float | None:
-        """Returns a finite number or ``None``."""
+        """Return a finite number or ``None``."""
         return None if self.value is None else self.number()
 
     def integer(self) -> int:
-        """Returns an integer."""
+        """Return an integer."""
         if isinstance(self.value, bool) or not isinstance(self.value, int):
             raise self.fail("an integer")
         return self.value
 
     def one_of(self, *choices: str) -> str:
-        """Returns a string out of ``choices``."""
+        """Return a string that is one of ``choices``."""
         if self.value not in choices:
             raise self.fail(" or ".join(repr(c) for c in choices))
         return self.value
 
 
 def parse_manifest(raw: Any) -> Manifest:
-    """Reads a parsed ``manifest.json``.
+    """Check a parsed ``manifest.json``.
 
     Raises:
-        BundleError: Anything is missing, of the wrong type, contradictory, or of a newer schema.
+        BundleError: A value is missing, has the wrong type, contradicts another, or the schema is newer.
     """
     r = Reader(raw, "manifest")
     schema = r.get("schema").text()
     if schema != SCHEMA:
         raise BundleError(
-            f"manifest.schema is '{schema}', this version reads '{SCHEMA}'", "update anyecg-edge or convert again"
+            f"manifest.schema is '{schema}', but this version reads '{SCHEMA}'", "update anyecg-edge or convert again"
         )
     front_end = _front_end(r.get("front_end"))
     heads = tuple(_head(item) for item in r.get("outputs").items(MAX_OUTPUTS))
@@ -227,8 +228,9 @@ def parse_manifest(raw: Any) -> Manifest:
     tensor_in = _tensor(r.get("input"))
     if math.prod(tensor_in.shape) != front_end.window_samples:
         raise BundleError(
-            f"manifest.input.shape holds {math.prod(tensor_in.shape)} samples, the front end makes "
-            f"{front_end.window_samples}"
+            f"manifest.input.shape holds {math.prod(tensor_in.shape)} samples, but the front end makes "
+            f"{front_end.window_samples}",
+            "convert the bundle again",
         )
     aggregation = r.get("aggregation")
     minutes = aggregation.get("minutes").number()
@@ -263,9 +265,9 @@ def _front_end(r: Reader) -> FrontEndSpec:
         known = {"grid_hz": 500.0, "fs_hz": fs_hz}
     for key, value in known.items():
         found = r.get(key)
-        # A front end's name fixes its parameters: a bundle trained on others would be silently wrong here.
+        # The name of a front end fixes its parameters; a bundle trained with others would give wrong results.
         if abs(found.number() - value) > 1e-9:
-            raise found.fail(f"{value:g}, which is what {name} means")
+            raise found.fail(f"{value:g}, the value of {name}")
     return FrontEndSpec(
         name=name,
         grid_hz=int(known["grid_hz"]),
@@ -319,20 +321,23 @@ def _check_heads(heads: Sequence[OutputHead], width: int) -> None:
     seen: set[str] = set()
     for i, head in enumerate(heads):
         if head.key in seen:
-            raise BundleError(f"manifest.outputs[{i}]: key '{head.key}' stands twice")
+            raise BundleError(f"manifest.outputs[{i}]: key '{head.key}' occurs twice", "convert the bundle again")
         if not 0 <= head.index < width:
-            raise BundleError(f"manifest.outputs[{i}]: index {head.index}, but the model has {width} outputs")
+            raise BundleError(
+                f"manifest.outputs[{i}]: index {head.index}, but the model has {width} outputs",
+                "convert the bundle again",
+            )
         seen.add(head.key)
 
 
 def parse_calibration(raw: Any, heads: Sequence[OutputHead]) -> dict[str, HeadCalibration]:
-    """Reads a parsed ``calibration.json``.
+    """Check a parsed ``calibration.json``.
 
     Returns:
         Calibration by head key, for every head of the manifest.
 
     Raises:
-        BundleError: As for the manifest; also a head without calibration.
+        BundleError: As for the manifest; also if a head has no calibration.
     """
     r = Reader(raw, "calibration")
     r.get("schema").one_of(CALIBRATION_SCHEMA)
@@ -379,7 +384,7 @@ def _persons(r: Reader) -> tuple[float, float] | None:
         return None
     between_sd, within_sd = persons.get("between_sd").number(), persons.get("within_sd").number()
     if min(between_sd, within_sd) < 0.0:
-        raise persons.fail("two spreads of at least 0")
+        raise persons.fail("two standard deviations of at least 0")
     return between_sd, within_sd
 
 
@@ -389,5 +394,5 @@ def _abstain(r: Reader, kind: Kind) -> tuple[float, float] | None:
         return None
     low, high = band.get("low").number(), band.get("high").number()
     if kind == "value" or not 0.0 <= low <= high <= 1.0:
-        raise band.fail("low and high, two probabilities of a probability's head")
+        raise band.fail("low and high, two probabilities, for a probability head")
     return low, high

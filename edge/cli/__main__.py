@@ -1,4 +1,4 @@
-"""``python -m edge.cli`` runs ``anyecg``."""
+"""Entry point for ``python -m edge.cli``, the same as ``anyecg``."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""``anyecg bench``: the budget table of the design for this machine and this bundle."""
+"""``anyecg bench``: measure the budgets of the design for this machine and this bundle."""
 
 from __future__ import annotations
 
@@ -13,11 +13,15 @@ from firmware_bridge.errors import EXIT_OK
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs the command; exit code 1 when a budget is broken."""
+    """Run the command; exit code 1 if a budget is exceeded."""
     p = Parser("anyecg bench", "Measure the budgets on this machine.")
     p.add_argument("--bundle", default="demo", metavar="DIR", help="bundle folder or zip; 'demo' is in the package")
     p.add_argument(
-        "--hours", type=positive, default=1.0, metavar="H", help="signal for the growth of memory (default 1)"
+        "--hours",
+        type=positive,
+        default=1.0,
+        metavar="H",
+        help="hours of signal for measuring the growth of memory (default 1)",
     )
     args = p.parse_args(argv)
     lines = measure(args.bundle, args.hours)
@@ -26,10 +30,10 @@ def main(argv: Sequence[str]) -> int:
 
 
 def table(lines: Sequence[BudgetLine]) -> str:
-    """Returns the budgets as a table."""
+    """Return the budgets as a table."""
     width = max(len(line.name) for line in lines)
     rows = [f"{'budget':<{width}}  {'measured':>10}  {'limit':>10}"]
     for line in lines:
-        verdict = "" if line.ok else "  BROKEN"
+        verdict = "" if line.ok else "  EXCEEDED"
         rows.append(f"{line.name:<{width}}  {line.value:>10.4g}  {line.limit:>10.6g}{verdict}")
     return "\n".join(rows) + "\n"

@@ -1,4 +1,4 @@
-"""``anyecg bundle show|verify``: what a bundle is, and whether it is what it says."""
+"""``anyecg bundle show|verify``: describe a bundle, or check its files and run its self-test."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from firmware_bridge.errors import EXIT_OK
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs the command; see ``anyecg bundle --help``."""
+    """Run the command; see ``anyecg bundle --help``."""
     parser = Parser("anyecg bundle", "Show or verify a bundle.")
     parser.add_argument("action", choices=["show", "verify"])
     parser.add_argument("bundle", metavar="BUNDLE", help="folder, zip, or 'demo'")
@@ -30,7 +30,7 @@ def main(argv: Sequence[str]) -> int:
     model = load_model(bundle, args.backend)
     self_test(bundle, model)
     sys.stdout.write(
-        f"{bundle.path}: {len(bundle.manifest.files)} files as the manifest says, sha256 {bundle.sha256}\n"
+        f"{bundle.path}: {len(bundle.manifest.files)} files match the manifest, sha256 {bundle.sha256}\n"
         f"self-test on {model.backend}: {_differences(golden_differences(bundle, model))}: ok\n"
     )
     trial = try_chain(bundle, model)
@@ -47,7 +47,7 @@ def _differences(lsb: NDArray[np.int16]) -> str:
 
 
 def describe(bundle: Bundle) -> str:
-    """Returns the bundle in words and a table of its outputs."""
+    """Return a description of the bundle and a table of its outputs."""
     m = bundle.manifest
     f = m.front_end
     lines = [
@@ -72,5 +72,5 @@ def _row(head: OutputHead, bundle: Bundle) -> str:
     if e.auroc is None and e.mae is not None:
         measured = f"MAE {e.mae:.2f} {head.unit}"
     threshold = bundle.calibration[head.key].threshold
-    shown = "-" if threshold is None else f"{threshold:.3f}"
-    return f"{head.key:<18} {head.loinc or '-':<9} {head.unit:<8} {measured:<21} {e.n or '-':>6}  {e.tier:<9} {shown}"
+    limit = "-" if threshold is None else f"{threshold:.3f}"
+    return f"{head.key:<18} {head.loinc or '-':<9} {head.unit:<8} {measured:<21} {e.n or '-':>6}  {e.tier:<9} {limit}"

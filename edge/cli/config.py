@@ -13,14 +13,14 @@ MAX_BYTES = 1 << 20
 
 
 def parse_with_config(parser: argparse.ArgumentParser, argv: Sequence[str]) -> argparse.Namespace:
-    """Parses arguments; ``--config FILE`` supplies what the command line does not say.
+    """Parse arguments; ``--config FILE`` supplies the options that the command line does not set.
 
     Args:
-        parser: Knows the flags; must define ``--config``.
-        argv: Arguments.
+        parser: The parser of the command; must define ``--config``.
+        argv: The arguments of the command line.
 
     Raises:
-        UsageError: The file cannot be read, is no TOML, or names an option that does not exist or is of another type.
+        UsageError: The file cannot be read, is not TOML, names an unknown option or gives a value of the wrong type.
     """
     finder = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     finder.add_argument("--config")
@@ -32,7 +32,7 @@ def parse_with_config(parser: argparse.ArgumentParser, argv: Sequence[str]) -> a
 
 
 def _arguments(parser: argparse.ArgumentParser, path: Path) -> list[str]:
-    """The file's options as command-line arguments, so that both are checked by the same code."""
+    """Return the options of the file as command-line arguments, so that the same code checks both."""
     flags: dict[str, argparse.Action] = {}
     for action in parser._actions:  # noqa: SLF001  # argparse has no public list of its options
         for flag in action.option_strings:
@@ -49,7 +49,7 @@ def _arguments(parser: argparse.ArgumentParser, path: Path) -> list[str]:
                 raise UsageError(f"{path}: '{key}' must be true or false")
             out += [flag] if value else []
         elif isinstance(value, bool) or not isinstance(value, str | int | float):
-            raise UsageError(f"{path}: '{key}' must be a text or a number")
+            raise UsageError(f"{path}: '{key}' must be a string or a number")
         else:
             out.append(f"{flag}={value}")
     return out
@@ -58,9 +58,13 @@ def _arguments(parser: argparse.ArgumentParser, path: Path) -> list[str]:
 def _load(path: Path) -> dict[str, object]:
     try:
         if path.stat().st_size > MAX_BYTES:
-            raise UsageError(f"{path} is too large for a configuration file")
+            raise UsageError(
+                f"{path} is too large for a configuration file", "name a TOML file with options of this command"
+            )
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as e:
-        raise UsageError(f"cannot read the configuration {path}: {e.strerror}") from None
+        raise UsageError(
+            f"cannot read the configuration {path}: {e.strerror}", "check the path and its permissions"
+        ) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
-        raise UsageError(f"{path} is not valid TOML: {e}") from None
+        raise UsageError(f"{path} is not valid TOML: {e}", "correct the file") from None

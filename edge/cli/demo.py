@@ -1,4 +1,4 @@
-"""``anyecg demo``: a virtual patch in a process of its own, a pseudo-terminal, and the whole chain behind it."""
+"""``anyecg demo``: a virtual patch in a separate process, a pseudo-terminal, and the whole chain."""
 
 from __future__ import annotations
 
@@ -21,17 +21,32 @@ DEFAULT_SECONDS = 30.0
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs the command; see ``anyecg demo --help``."""
-    p = Parser("anyecg demo", "A virtual patch on a pseudo-terminal, a simulated patient in it, and the whole chain.")
-    p.add_argument("--seconds", type=positive, default=DEFAULT_SECONDS, metavar="N", help="how long (default 30)")
+    """Run the command; see ``anyecg demo --help``."""
+    p = Parser(
+        "anyecg demo", "Run the whole chain on a virtual patch with a simulated patient, over a pseudo-terminal."
+    )
+    p.add_argument(
+        "--seconds", type=positive, default=DEFAULT_SECONDS, metavar="N", help="duration in seconds (default 30)"
+    )
     p.add_argument("--hop", type=hop, default=1.0, metavar="S", help="seconds between estimates (default 1)")
-    p.add_argument("--bundle", default="demo", metavar="DIR", help="another bundle than the one in the package")
-    p.add_argument("--potassium", type=float, default=6.6, metavar="K", help="of the simulated patient, mmol/L")
+    p.add_argument(
+        "--bundle", default="demo", metavar="DIR", help="bundle folder or zip (default: the one in the package)"
+    )
+    p.add_argument(
+        "--potassium", type=float, default=6.6, metavar="K", help="potassium of the simulated patient, mmol/L"
+    )
     p.add_argument("--hr", type=float, default=72.0, metavar="BPM", help="heart rate of the simulated patient")
-    p.add_argument("--faults", default="", metavar="TEXT", help="such as 'drop=0.01;unplug@15:3;leadoff@20:4'")
-    p.add_argument("--seed", type=int, default=1, help="of the simulated patient")
+    p.add_argument(
+        "--faults", default="", metavar="TEXT", help="faults to inject, such as 'drop=0.01;unplug@15:3;leadoff@20:4'"
+    )
+    p.add_argument("--seed", type=int, default=1, help="random seed of the simulated patient")
     p.add_argument("--out", metavar="FILE|-", help="also write the estimates as JSON Lines")
-    p.add_argument("--view", choices=["auto", "live", "plain", "none"], default="auto", help="what people see")
+    p.add_argument(
+        "--view",
+        choices=["auto", "live", "plain", "none"],
+        default="auto",
+        help="display: live screen, plain lines, or none",
+    )
     p.add_argument("--picture", metavar="FILE.svg", help="write the last screen as a picture")
     args = p.parse_args(argv)
     loaded = load(args.bundle)
@@ -46,9 +61,9 @@ def main(argv: Sequence[str]) -> int:
             account = patch.stop()
     stream = sys.stderr if args.out == "-" else sys.stdout
     stream.write(summary_text(summary) + _account_text(account, summary))
-    broken = [line.name for line in summary.budgets if not line.ok]
-    if code == 0 and (broken or summary.estimates == 0):
-        stream.write(_failure(broken, summary))
+    exceeded = [line.name for line in summary.budgets if not line.ok]
+    if code == 0 and (exceeded or summary.estimates == 0):
+        stream.write(_failure(exceeded, summary))
         return 1
     return code
 
@@ -57,10 +72,11 @@ def _account_text(account: dict[str, int], summary: RunSummary) -> str:
     if not account:
         return ""
     facts = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in account.items() if value)
-    return f"virtual patch's own account: {facts}\nlost samples found by the runtime: {summary.lost_samples}\n"
+    return f"virtual patch counted: {facts}\nlost samples that the runtime detected: {summary.lost_samples}\n"
 
 
-def _failure(broken: list[str], summary: RunSummary) -> str:
-    if broken:
-        return f"anyecg demo: budget broken: {'; '.join(broken)}\n"
-    return f"anyecg demo: no estimate in {summary.signal_s:.0f} s of signal (the first needs about 13 s)\n"
+def _failure(exceeded: list[str], summary: RunSummary) -> str:
+    if exceeded:
+        return f"anyecg demo: budget exceeded: {'; '.join(exceeded)}\n"
+    needed = "the first needs about 13 s; use a larger --seconds"
+    return f"anyecg demo: no estimate in {summary.signal_s:.0f} s of signal ({needed})\n"

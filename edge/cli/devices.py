@@ -1,4 +1,4 @@
-"""``anyecg devices``: every patch that can be read, and what each can and cannot promise."""
+"""``anyecg devices``: the supported patches, with the limits of each."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from firmware_bridge.errors import EXIT_OK
 
 SCHEMA = "anyecg.devices/1"
 WIDTH = 100
-"""Columns that details are wrapped to."""
+"""Width to which details are wrapped, columns."""
 COLUMNS = ("device", "reached by", "Hz", "scale", "band, Hz", "clock", "loss")
 RATES_SHOWN = 3
-"""More rates than this are a range in the table."""
+"""Most sampling rates to list in the table; for more it shows their range."""
 SCALES = {
-    "reported": "millivolts: the device says how many a count is",
-    "fixed": "millivolts: documented by its maker",
-    "unknown": "counts: not confirmed, so no millivolts are claimed until it is calibrated",
+    "reported": "millivolts: the device reports its scale",
+    "fixed": "millivolts: the maker documents the scale",
+    "unknown": "counts: the scale is not confirmed, so the kit uses no millivolts until the device is calibrated",
 }
 """Meaning of `DeviceProfile.scale`."""
 ADDRESSES = {
@@ -30,13 +30,13 @@ ADDRESSES = {
     "tcp": ("tcp:HOST:PORT?device={name}",),
     "sim": ("sim:?hr=70&seed=1",),
 }
-"""How a device is named in a URL, by transport."""
+"""Forms of a source URL, by transport."""
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs the command; see ``anyecg devices --help``."""
-    p = Parser("anyecg devices", "List the patches that can be read, and what each can and cannot promise.")
-    p.add_argument("name", nargs="?", metavar="NAME", help="tell everything about one of them")
+    """Run the command; see ``anyecg devices --help``."""
+    p = Parser("anyecg devices", "List the supported patches, with the limits of each.")
+    p.add_argument("name", nargs="?", metavar="NAME", help="show all details of one device")
     form = p.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON object on standard output")
     form.add_argument("--markdown", action="store_true", help="the tables of docs/devices.md")
@@ -44,8 +44,8 @@ def main(argv: Sequence[str]) -> int:
     names = devices.names() if args.name is None else (args.name,)
     profiles = [devices.get(name).profile for name in names]
     if args.json:
-        shown = {"schema": SCHEMA, "devices": [as_dict(profile) for profile in profiles]}
-        sys.stdout.write(json.dumps(shown, indent=1, ensure_ascii=False) + "\n")
+        listing = {"schema": SCHEMA, "devices": [as_dict(profile) for profile in profiles]}
+        sys.stdout.write(json.dumps(listing, indent=1, ensure_ascii=False) + "\n")
     elif args.markdown:
         sys.stdout.write(markdown(profiles))
     elif args.name is None:
@@ -56,12 +56,12 @@ def main(argv: Sequence[str]) -> int:
 
 
 def urls(profile: DeviceProfile) -> list[str]:
-    """Source URLs to be filled in, one or more a transport."""
+    """Return templates of source URLs, one or more per transport."""
     return [text.format(name=profile.name) for kind in profile.transports for text in ADDRESSES.get(kind, ())]
 
 
 def as_dict(profile: DeviceProfile) -> dict[str, object]:
-    """A profile as JSON-able values."""
+    """Return a profile as JSON-able values."""
     ble = profile.ble
     return {
         "name": profile.name,
@@ -91,7 +91,7 @@ def as_dict(profile: DeviceProfile) -> dict[str, object]:
 
 
 def table(profiles: Sequence[DeviceProfile]) -> str:
-    """Returns one line a device."""
+    """Return a table with one line per device."""
     rows = [COLUMNS, *(_cells(profile) for profile in profiles)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
     titles = ["", *(profile.title for profile in profiles)]
@@ -99,18 +99,18 @@ def table(profiles: Sequence[DeviceProfile]) -> str:
         "  ".join([*(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)), title]).rstrip()
         for row, title in zip(rows, titles, strict=True)
     ]
-    hint = "clock and loss: whether the device tells, - where nothing does; 'anyecg devices NAME' says how"
+    hint = "clock, loss: how the device reports them, - if it does not; 'anyecg devices NAME' shows details"
     return "\n".join([*lines, "", hint, ""])
 
 
 def details(profile: DeviceProfile) -> str:
-    """Returns everything about one device, for a person."""
+    """Return all details of one device as text."""
     facts = [
         ("title", profile.title),
         *(("URL" if at == 0 else "", url) for at, url in enumerate(urls(profile))),
-        ("rate", f"{_rates(profile)} Hz" if profile.fs_hz else "the device or the user tells"),
+        ("rate", f"{_rates(profile)} Hz" if profile.fs_hz else "reported by the device or set by the user"),
         ("scale", SCALES[profile.scale]),
-        ("band", f"{_band(profile)} Hz" if profile.band_hz else "not known, or the device tells"),
+        ("band", f"{_band(profile)} Hz" if profile.band_hz else "unknown, or reported by the device"),
         ("clock", profile.clock),
         ("loss", profile.loss_detection),
     ]
@@ -127,7 +127,7 @@ def details(profile: DeviceProfile) -> str:
 
 
 def markdown(profiles: Sequence[DeviceProfile]) -> str:
-    """Returns the generated part of ``docs/devices.md``."""
+    """Return the generated part of ``docs/devices.md``."""
     lines = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
     lines += ["| " + " | ".join((f"[`{p.name}`](#{p.name})", *_cells(p)[1:])) + " |" for p in profiles]
     for p in profiles:

@@ -1,4 +1,4 @@
-"""``anyecg doctor``: what keeps this machine from running for weeks, and the command that mends it."""
+"""``anyecg doctor``: what keeps this machine from running for weeks, and the command that fixes it."""
 
 from __future__ import annotations
 
@@ -15,17 +15,15 @@ WRONG_CODE = CheckFailedError.exit_code
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs the command; exit code 1 when something is wrong."""
-    p = Parser(
-        "anyecg doctor", "Look at software, computer, Bluetooth and serial ports; exit 1 when something is wrong."
-    )
+    """Run the command; exit code 1 if something is wrong."""
+    p = Parser("anyecg doctor", "Check software, computer, Bluetooth and serial ports; exit 1 if something is wrong.")
     p.add_argument("--json", action="store_true", help="one JSON object on standard output")
     p.add_argument(
         "--need",
         choices=["ble", "serial"],
         action="append",
         default=[],
-        help="kind of patch that is meant to be used: what is not here for it is wrong, too (may be repeated)",
+        help="kind of patch that you want to use; a missing part that it needs counts as wrong (may be repeated)",
     )
     args = p.parse_args(argv)
     report = examine(Probe(), args.need)
@@ -34,7 +32,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def text(report: Report) -> str:
-    """Returns the report as lines for a person."""
+    """Return the report as text."""
     width = max((len(finding.check) for _area, finding in report.findings), default=0)
     lines: list[str] = []
     last = ""
@@ -44,9 +42,9 @@ def text(report: Report) -> str:
             last = area
         lines.append(f"  {finding.state:<8}  {finding.check:<{width}}  {finding.detail}")
         if finding.fix:
-            verb = "mend it" if finding.state in {State.WRONG, State.WARNING} else "to have it"
+            verb = "fix" if finding.state in {State.WRONG, State.WARNING} else "to add it"
             lines.append(f"  {'':<8}  {'':<{width}}  {verb}: {finding.fix}")
     wrong, warnings = report.count(State.WRONG), report.count(State.WARNING)
-    verdict = "nothing is wrong" if wrong == 0 else f"{wrong} {'thing is' if wrong == 1 else 'things are'} wrong"
+    verdict = "no problems" if wrong == 0 else f"{wrong} {'problem' if wrong == 1 else 'problems'}"
     noted = f", {warnings} {'warning' if warnings == 1 else 'warnings'}" if warnings else ""
     return "\n".join([*lines, "", f"{verdict}{noted}", ""])

@@ -1,7 +1,7 @@
-"""The ``anyecg`` command: finds the subcommand, turns every error into one line and a documented exit code.
+"""The ``anyecg`` command: runs the subcommand and turns every error into one line and a documented exit code.
 
-Subcommands are loaded only when they are called: the host side (``convert``, ``calibration``) is named here by text and
-never imported by the device side.
+Subcommands are loaded only when they are called: the table names the host side (``convert``, ``calibration``) as text,
+so the device side never imports it.
 """
 
 from __future__ import annotations
@@ -38,22 +38,22 @@ class Command(NamedTuple):
 
 COMMANDS: dict[str, Command] = {
     "run": Command("edge.cli.run:main", "", "read a patch or recording and emit lab estimates"),
-    "demo": Command("edge.cli.demo:main", "", "a virtual patch, the whole chain and the demonstration bundle"),
+    "demo": Command("edge.cli.demo:main", "", "run the whole chain on a virtual patch"),
     "bundle": Command("edge.cli.bundle:main", "", "show or verify a bundle"),
-    "bench": Command("edge.cli.bench:main", "", "measure the budgets on this machine; exit 1 when one is broken"),
-    "doctor": Command("edge.cli.doctor:main", "", "say what is wrong with this machine and what mends it"),
-    "devices": Command("edge.cli.devices:main", "", "list the patches that can be read, and what each can promise"),
+    "bench": Command("edge.cli.bench:main", "", "measure the budgets on this machine; exit 1 if one is exceeded"),
+    "doctor": Command("edge.cli.doctor:main", "", "check this machine and show how to fix problems"),
+    "devices": Command("edge.cli.devices:main", "", "list the supported patches, with the limits of each"),
     "scan": Command("edge.cli.scan:main", "", "list patches on Bluetooth and serial ports, and the URL of each"),
     "virtual-patch": Command(
-        "firmware_bridge.virtual.command:run", "", "a patch on a pseudo-terminal, with faults on demand"
+        "firmware_bridge.virtual.command:run", "", "simulate a patch on a pseudo-terminal, with faults on demand"
     ),
     "firmware": Command(
-        "firmware_bridge.virtual.c_library:run", "", "copy the C library for one's own patch into a folder"
+        "firmware_bridge.virtual.c_library:run", "", "copy the C library for your own patch into a folder"
     ),
     "simulate": Command("convert.cli.simulate:main", "convert", "write a cohort of simulated patients (MC-MED layout)"),
     "prepare": Command("convert.cli.prepare:main", "convert", "cut and label ten-second segments of a data set"),
     "finetune": Command("convert.cli.finetune:main", "convert", "train a teacher on a prepared data set"),
-    "convert": Command("convert.cli.convert:main", "convert", "turn a checkpoint into a bundle, with proof"),
+    "convert": Command("convert.cli.convert:main", "convert", "turn a checkpoint into a bundle and compare the two"),
     "calibrate": Command(
         "calibration.cli.calibrate:main", "convert", "fit a device, a bundle's probabilities, or a person's values"
     ),
@@ -61,22 +61,24 @@ COMMANDS: dict[str, Command] = {
         "convert.cli.train_demo:main", "convert", "train the demonstration bundle on simulated patients"
     ),
     "validate": Command(
-        "calibration.cli.validate:main", "convert", "judge a bundle on labelled recordings; exit 1 when the gate fails"
+        "calibration.cli.validate:main", "convert", "judge a bundle on labelled recordings; exit 1 if the gate fails"
     ),
-    "evaluate": Command("calibration.cli.evaluate:main", "convert", "judge a teacher on prepared segments, by head"),
-    "lint": Command("convert.cli.lint:main", "convert", "say which target a model fails, and why"),
+    "evaluate": Command(
+        "calibration.cli.evaluate:main", "convert", "evaluate a teacher on prepared segments, head by head"
+    ),
+    "lint": Command("convert.cli.lint:main", "convert", "show which targets a model does not fit, and why"),
     "micro-package": Command("convert.cli.micro_package:main", "convert", "write a bundle as C for TFLite Micro"),
 }
 
 ON_DEVICE = ("run", "demo")
-"""Commands under the memory budget of a device."""
+"""Commands that run on a device, under its memory budget."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the command line.
+    """Run the command line.
 
     Args:
-        argv: Arguments without the program's name; the process's own by default.
+        argv: Arguments without the program's name; by default those of the process.
 
     Returns:
         The exit code; see ``docs/exit-codes.md``.
@@ -91,11 +93,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         _complain("anyecg: interrupted")
         return EXIT_SIGINT
     except BrokenPipeError:
-        # Whoever read the output went away; keep the interpreter from complaining when it flushes.
+        # The reader of the output has closed it; keep the interpreter from complaining when it flushes.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
-    except Exception as e:  # noqa: BLE001  # the last line of defence: no traceback reaches a user
-        _complain(f"anyecg: a fault of this program ({type(e).__name__}); please report {_crash_report()}")
+    except Exception as e:  # noqa: BLE001  # no traceback may reach a user
+        _complain(f"anyecg: internal error ({type(e).__name__}); please report it with {_crash_report()}")
         return EXIT_INTERNAL
 
 
@@ -128,7 +130,8 @@ def _dispatch(args: list[str]) -> int:
 def _overview() -> str:
     width = max(len(name) for name in COMMANDS)
     lines = "\n".join(f"  {name:<{width}}  {command.summary}" for name, command in COMMANDS.items())
-    return f"usage: anyecg COMMAND [options]\n\n{lines}\n\n'anyecg COMMAND --help' tells more.\n{NOTICE}\n"
+    hint = "'anyecg COMMAND --help' shows the options of a command."
+    return f"usage: anyecg COMMAND [options]\n\n{lines}\n\n{hint}\n{NOTICE}\n"
 
 
 def _version() -> str:
@@ -149,7 +152,7 @@ def _complain(line: str) -> None:
         sys.stderr.write(line + "\n")
         sys.stderr.flush()
     except OSError:
-        pass  # nobody is left to read it; the exit code still tells
+        pass  # stderr is closed; the exit code still reports the error
 
 
 def _crash_report() -> str:
@@ -161,4 +164,4 @@ def _crash_report() -> str:
             f.write(f"anyecg-edge {_version()}, Python {sys.version}\n{traceback.format_exc()}")
             return str(Path(f.name))
     except OSError:
-        return "it (the report itself could not be written)"
+        return "the command line (the crash report could not be written)"

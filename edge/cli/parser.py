@@ -1,4 +1,4 @@
-"""The parser of every subcommand: complaints are one line, the research notice ends the help."""
+"""The parser of every subcommand: an error is one line, and the help ends with the research notice."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ class Parser(OneLineParser):
     """An argument parser for one subcommand.
 
     Args:
-        prog: As the user types it, such as ``anyecg run``.
-        description: What it does, one sentence.
+        prog: The command as the user types it, such as ``anyecg run``.
+        description: What the command does, one sentence.
     """
 
     def __init__(self, prog: str, description: str) -> None:

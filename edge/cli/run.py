@@ -1,4 +1,4 @@
-"""``anyecg run``: a source, a bundle, and estimates until it ends."""
+"""``anyecg run``: estimates from a source and a bundle until the source ends."""
 
 from __future__ import annotations
 
@@ -30,27 +30,38 @@ MAX_HOP_S = 3600.0
 
 
 def parser() -> Parser:
-    """Returns the parser of ``anyecg run``."""
-    p = Parser("anyecg run", "Read one ECG lead from a patch or a recording and emit laboratory estimates, one a hop.")
+    """Return the parser of ``anyecg run``."""
+    p = Parser(
+        "anyecg run", "Read one ECG lead from a patch or a recording and emit laboratory estimates, one per hop."
+    )
     p.add_argument("--source", metavar="URL", help="replay:FILE, serial:/dev/ttyACM0, sim:, record:FILE,URL ...")
     p.add_argument("--bundle", metavar="DIR", default="demo", help="bundle folder or zip; 'demo' is in the package")
-    p.add_argument("--out", metavar="FILE|-", help="JSON Lines: appended to FILE, or to standard output")
+    p.add_argument(
+        "--out", metavar="FILE|-", help="append estimates as JSON Lines to FILE, or write them to standard output"
+    )
     p.add_argument("--seconds", metavar="N", type=positive, help="stop after N seconds of signal")
     p.add_argument("--speed", metavar="X|max", help="replay at X times real time, or as fast as possible")
     p.add_argument("--hop", metavar="S", type=hop, default=1.0, help="seconds between estimates (default 1)")
-    p.add_argument("--session-dir", metavar="DIR", help="keep estimates, beats, events and summary in DIR")
+    p.add_argument("--session-dir", metavar="DIR", help="write estimates, beats, events and summary to DIR")
     p.add_argument(
         "--record",
         metavar="FILE",
         nargs="?",
         const="",
-        help="also keep the raw frames with their arrival times, in FILE.aer or in the session's folder",
+        help="also record the raw frames with their arrival times, in FILE.aer or in the session folder",
     )
     p.add_argument(
         "--device-profile", metavar="FILE", help="scale, polarity and rate of the board; see docs/calibrate.md"
     )
-    p.add_argument("--person", metavar="FILE", help="this person's own laboratory results, which anchor values (TOML)")
-    p.add_argument("--view", choices=["auto", "live", "plain", "none"], default="auto", help="what people see")
+    p.add_argument(
+        "--person", metavar="FILE", help="TOML file with this person's own laboratory results, which anchor the values"
+    )
+    p.add_argument(
+        "--view",
+        choices=["auto", "live", "plain", "none"],
+        default="auto",
+        help="display: live screen, plain lines, or none",
+    )
     p.add_argument("--picture", metavar="FILE.svg", help="write the last screen as a picture")
     p.add_argument(
         "--backend",
@@ -58,12 +69,12 @@ def parser() -> Parser:
         default="auto",
         help="interpreter of the model",
     )
-    p.add_argument("--config", metavar="FILE", help="TOML file with the same names as these flags")
+    p.add_argument("--config", metavar="FILE", help="TOML file that sets these options by name")
     return p
 
 
 def positive(text: str) -> float:
-    """Parses a positive finite number."""
+    """Parse a positive finite number."""
     try:
         value = float(text)
     except ValueError:
@@ -74,49 +85,55 @@ def positive(text: str) -> float:
 
 
 def hop(text: str) -> float:
-    """Parses a hop: a multiple of 8 ms within bounds."""
+    """Parse the time between estimates, s, within bounds."""
     value = positive(text)
     if not MIN_HOP_S <= value <= MAX_HOP_S:
-        raise argparse.ArgumentTypeError(f"a hop of {text} s is not within {MIN_HOP_S:g} and {MAX_HOP_S:g}")
+        raise argparse.ArgumentTypeError(f"a hop of {text} s is outside {MIN_HOP_S:g} to {MAX_HOP_S:g} s")
     return value
 
 
 def source_url(url: str, speed: str | None, record: str | None) -> SourceUrl:
-    """Joins ``--speed`` and ``--record`` into the source URL.
+    """Join ``--speed`` and ``--record`` into the source URL.
 
     Raises:
-        UsageError: The URL is wrong or says a speed itself.
+        UsageError: The URL is invalid, or both it and ``--speed`` set a speed.
     """
     parsed = SourceUrl.parse(url)
     if speed is not None:
         if "speed" in parsed.params:
-            raise UsageError("the speed stands in the source URL and in --speed", "give it once")
+            raise UsageError("the speed is set in the source URL and with --speed", "set it once")
         url += ("&" if "?" in url else "?") + f"speed={speed}"
     if record is not None:
         path = record if record.endswith(".aer") else record + ".aer"
         if "," in path:
-            raise UsageError(f"--record {record}: a comma cannot stand in the name of a recording")
+            raise UsageError(
+                f"--record {record}: the name of a recording must not contain a comma", "choose another name"
+            )
         url = f"record:{path},{url}"
     return SourceUrl.parse(url)
 
 
 def _recording(record: str | None, session_dir: str | None) -> str | None:
-    """Where raw frames go: the file that was named, or the next free name in the session's folder."""
+    """Return the file for raw frames: the one named, or the next free name in the session folder."""
     if record != "":
         return record
     if session_dir is None:
-        raise UsageError("--record names no file", "write --record FILE, or add --session-dir DIR")
+        raise UsageError(
+            "--record without a file name needs a session folder", "write --record FILE, or add --session-dir DIR"
+        )
     from edge.sinks.session import next_raw_path
 
     try:
         Path(session_dir).mkdir(parents=True, exist_ok=True)
     except OSError as e:
-        raise OutputError(f"cannot make the folder {session_dir}: {e.strerror}") from None
+        raise OutputError(
+            f"cannot create the folder {session_dir}: {e.strerror}", "check the path and its permissions"
+        ) from None
     return str(next_raw_path(session_dir))
 
 
 def _profiled(source: Source, path: Path, out: dict[str, Applied]) -> Source:
-    """The source behind a device profile, which ``out`` is told of."""
+    """Apply a device profile to the source, and note it in ``out``."""
     from edge.device_profile import ProfiledSource, applied, load_profile
 
     profile = load_profile(path)
@@ -125,7 +142,7 @@ def _profiled(source: Source, path: Path, out: dict[str, Applied]) -> Source:
 
 
 def _anchored(path: Path, bundle: Bundle, out: dict[str, Applied]) -> Anchoring:
-    """The person's results, which ``out`` is told of."""
+    """Load the person's results, and note them in ``out``."""
     from edge.person import Anchoring, applied, load_person, notes
 
     person = load_person(path)
@@ -137,7 +154,7 @@ def _anchored(path: Path, bundle: Bundle, out: dict[str, Applied]) -> Anchoring:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs the command; see ``anyecg run --help``."""
+    """Run the command; see ``anyecg run --help``."""
     args = parse_with_config(parser(), argv)
     if not args.source:
         raise UsageError("no source given", "--source replay:FILE, serial:/dev/ttyACM0, sim: ...")

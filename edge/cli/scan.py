@@ -1,4 +1,4 @@
-"""``anyecg scan``: which patches are here, how well they are heard, and the URL that reads each."""
+"""``anyecg scan``: the patches within reach, their signal strength, and the source URL of each."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ SECONDS = 8.0
 """Most straps advertise once a second or faster; some boards every few seconds."""
 SECONDS_MAX = 600.0
 HINT = (
-    "a Polar strap advertises only while it is worn, on wet electrodes, and no phone has it; a patch on a cable "
-    "needs one that carries data; 'anyecg doctor' looks at this computer"
+    "wear a Polar strap with wet electrodes and disconnect it from any phone; connect a wired patch with a cable "
+    "that carries data; 'anyecg doctor' checks this computer"
 )
 
 
 def main(argv: Sequence[str]) -> int:
-    """Runs the command; exit code 5 when nothing is found that could be read."""
-    p = Parser("anyecg scan", "List patches on Bluetooth and serial ports, and the URL that reads each.")
-    p.add_argument("--seconds", type=_seconds, default=SECONDS, metavar="N", help="how long to listen (default 8)")
+    """Run the command; exit code 5 if no usable patch is found."""
+    p = Parser("anyecg scan", "List patches on Bluetooth and serial ports, with the source URL of each.")
+    p.add_argument("--seconds", type=_seconds, default=SECONDS, metavar="N", help="seconds to listen (default 8)")
     p.add_argument("--adapter", type=_adapter, metavar="hciX", help="Bluetooth adapter (default: the first)")
-    p.add_argument("--all", action="store_true", help="also Bluetooth devices of an unknown kind")
-    p.add_argument("--json", action="store_true", help="one JSON object on standard output, with everything heard")
+    p.add_argument("--all", action="store_true", help="also list Bluetooth devices of an unknown kind")
+    p.add_argument("--json", action="store_true", help="one JSON object on standard output, with every device found")
     args = p.parse_args(argv)
     result = scan(args.seconds, args.adapter)
     if args.json:
@@ -50,12 +50,12 @@ def _seconds(text: str) -> float:
 
 def _adapter(text: str) -> str:
     if not re.fullmatch(r"hci\d{1,2}", text):
-        raise argparse.ArgumentTypeError(f"'{text}' is no adapter such as hci0")
+        raise argparse.ArgumentTypeError(f"'{text}' is not an adapter name such as hci0")
     return text
 
 
 def as_dict(result: ScanResult) -> dict[str, object]:
-    """The result as JSON-able values."""
+    """Return the result as JSON-able values."""
     rows = [
         {
             "transport": s.transport,
@@ -72,17 +72,17 @@ def as_dict(result: ScanResult) -> dict[str, object]:
 
 
 def text(result: ScanResult, *, everything: bool = False) -> str:
-    """Returns the result as a table and what else is to be said, for a person."""
-    shown = result.sightings if everything else result.usable
-    lines = _table(shown) if shown else []
-    hidden = len(result.sightings) - len(shown)
+    """Return the result as a table with notes, for a person."""
+    listed = result.sightings if everything else result.usable
+    lines = _table(listed) if listed else []
+    hidden = len(result.sightings) - len(listed)
     if hidden:
         lines.append(
             f"{hidden} Bluetooth {'device' if hidden == 1 else 'devices'} of an unknown kind (--all shows them)"
         )
-    unknown = [s for s in shown if s.transport == "serial" and not s.kinds]
+    unknown = [s for s in listed if s.transport == "serial" and not s.kinds]
     if unknown:
-        lines.append("a port does not tell what is behind it: add ?device=NAME unless it is the kit's own patch")
+        lines.append("a serial port does not identify its device: add ?device=NAME unless it is the kit's own patch")
     if result.ble_problem:
         lines.append(f"Bluetooth was not scanned: {' '.join(result.ble_problem.split())}")
     return "\n".join([*lines, ""]) if lines else ""

@@ -1,17 +1,17 @@
-"""The summary of a run in words."""
+"""The summary of a run as text."""
 
 from __future__ import annotations
 
 from edge.records import NOTICE, RunSummary
 
 FIRST_ESTIMATE_S = 13.0
-"""Ten seconds of window, 2.2 s until the filter is full, and the hop."""
+"""Signal before the first estimate, s: 10 s of window, 2.2 s of filter, and the hop."""
 
 _STAGES = ("front_end", "quality", "heart_rate", "prepare", "inference", "estimate", "total", "written")
 
 
 def summary_text(s: RunSummary) -> str:
-    """Returns the summary of a run as lines for a person, ending in a newline."""
+    """Return the summary of a run as text, ending with a newline."""
     speed = s.signal_s / s.wall_s if s.wall_s > 0 else 0.0
     lines = [
         "",
@@ -26,17 +26,17 @@ def summary_text(s: RunSummary) -> str:
     for stage in sorted(s.latency_ms, key=lambda name: _STAGES.index(name) if name in _STAGES else len(_STAGES)):
         t = s.latency_ms[stage]
         lines.append(f"  {stage:<10} {t.p50:7.2f}  {t.p95:7.2f}  {t.p99:7.2f}  {t.max:7.2f}")
-    lines.append(f"memory      {s.peak_rss_mib:.1f} MiB at its peak")
+    lines.append(f"memory      {s.peak_rss_mib:.1f} MiB (peak)")
     lines += [f"budget      {b.name}: {b.value:.1f} of {b.limit:g}: {_verdict(b.ok)}" for b in s.budgets]
     lines += [NOTICE, ""]
     return "\n".join(lines)
 
 
 def _verdict(ok: bool) -> str:
-    return "held" if ok else "BROKEN"
+    return "ok" if ok else "EXCEEDED"
 
 
 def _abstentions(s: RunSummary) -> str:
     if not s.abstentions:
         return ""
-    return "; none for: " + ", ".join(f"{reason} {n}" for reason, n in sorted(s.abstentions.items()))
+    return "; abstentions: " + ", ".join(f"{reason} {n}" for reason, n in sorted(s.abstentions.items()))

@@ -1,7 +1,7 @@
-"""What the doctor looks through: files below a root, commands with a time limit, and who is asking.
+"""Access of the checks to the machine: files below a root, commands with a time limit, and the user's identity.
 
-Checks see the machine through a `Probe` alone, so that tests can show them any machine. Nothing here needs numpy or any
-other library: a broken installation is what the doctor is for.
+Checks read the machine only through a `Probe`, so that tests can show them any machine. Nothing here needs numpy or
+another library, because the doctor must also run in a broken installation.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from enum import StrEnum
 from pathlib import Path
 
 COMMAND_S = 5.0
-"""How long a command of the system may take."""
+"""Time limit of a system command, s."""
 TEXT_MAX = 1 << 16
-"""Characters that are taken from a file or a command."""
+"""Longest text taken from a file or a command, characters."""
 
 
 class State(StrEnum):
-    """What came of a check."""
+    """The result of a check."""
 
     OK = "ok"
     WARNING = "warning"
-    """Works, but not as well or as long as it could."""
+    """It works, but not as well or as long as it could."""
     WRONG = "wrong"
-    """Keeps something from working."""
+    """It keeps something from working."""
     SKIPPED = "not here"
-    """Does not apply to this machine."""
+    """It does not apply to this machine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +38,10 @@ class Finding:
     """One line of the doctor.
 
     Attributes:
-        check: What was looked at, one or two words.
-        state: What came of it.
-        detail: One line.
-        fix: The command or the step that mends it; empty where nothing is to be mended.
+        check: Name of the check, one or two words.
+        state: Result of the check.
+        detail: The result in words, one line.
+        fix: The command or step that fixes the problem; empty if there is none.
     """
 
     check: str
@@ -52,14 +52,14 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """A command that was tried.
+    """The result of a command.
 
     Attributes:
-        code: Exit code, negative for a signal; ``None`` where it could not be started or did not end in time.
+        code: Exit code, negative for a signal; ``None`` if it could not be started or did not end in time.
         out: Standard output.
         err: Standard error.
-        absent: There is no such command.
-        unstarted: The system refused to start it; ``err`` has the reason.
+        absent: The command does not exist.
+        unstarted: Whether the system refused to start it; ``err`` has the reason.
     """
 
     code: int | None
@@ -70,12 +70,12 @@ class Ran:
 
     @property
     def started(self) -> bool:
-        """Whether it ran at all: if not, its result says nothing about what it was to check."""
+        """Whether the command ran; otherwise its result says nothing about the check."""
         return not (self.absent or self.unstarted)
 
     @property
     def last_line(self) -> str:
-        """The last line that it complained with, or said."""
+        """The last line of the error output, or of the output."""
         lines = (self.err.strip() or self.out.strip()).splitlines()
         return lines[-1].strip() if lines else "no output"
 
@@ -84,7 +84,7 @@ Runner = Callable[[Sequence[str], float], Ran]
 
 
 def run_command(words: Sequence[str], timeout_s: float) -> Ran:
-    """Runs a command without a shell, with nothing to read, in plain English."""
+    """Run a command without a shell, with empty input and in the C locale."""
     try:
         done = subprocess.run(  # noqa: S603 - fixed words, no shell
             list(words),
@@ -121,20 +121,20 @@ def _free_bytes(path: Path) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A machine.
+    """The machine that the checks read.
 
     Attributes:
-        root: Its file system.
-        runner: Runs its commands.
-        python: Its interpreter.
-        folder: Where results would be written.
-        pointer_bits: 32 or 64.
-        accessible: Whether a path can be read and written by this user.
-        free_bytes: Room in the file system of a path.
-        kernel_synced: Whether the kernel calls its clock synchronised.
+        root: Root of its file system.
+        runner: Function that runs a command.
+        python: Path of its Python interpreter.
+        folder: Folder for results.
+        pointer_bits: Width of a pointer, 32 or 64.
+        accessible: Function that returns whether this user can read and write a path.
+        free_bytes: Function that returns the free space in the file system of a path, bytes.
+        kernel_synced: Function that returns whether the kernel reports a synchronised clock.
         env: Environment variables.
-        groups: Numbers of this process's groups.
-        uid: Of this user; 0 may everything.
+        groups: Group ids of this process.
+        uid: User id; 0 is root.
     """
 
     root: Path = Path("/")
@@ -150,11 +150,11 @@ class Probe:
     uid: int = field(default_factory=os.getuid)
 
     def path(self, text: str) -> Path:
-        """An absolute path of the machine, below the root."""
+        """Return an absolute path of the machine, below the root."""
         return self.root / text.lstrip("/")
 
     def text(self, path: str) -> str:
-        """What a file holds, stripped; empty where it cannot be read."""
+        """Return the text of a file, stripped; empty if it cannot be read."""
         try:
             with self.path(path).open("r", encoding="utf-8", errors="replace") as file:
                 return file.read(TEXT_MAX).strip().strip("\0")
@@ -162,27 +162,27 @@ class Probe:
             return ""
 
     def names(self, path: str) -> list[str]:
-        """Names in a folder, sorted; none where it cannot be read."""
+        """Return the names in a folder, sorted; an empty list if it cannot be read."""
         try:
             return sorted(entry.name for entry in self.path(path).iterdir())
         except OSError:
             return []
 
     def run(self, *words: str, timeout_s: float = COMMAND_S) -> Ran:
-        """Runs a command."""
+        """Run a command."""
         return self.runner(words, timeout_s)
 
     def run_python(self, code: str, timeout_s: float) -> Ran:
-        """Runs a few lines of Python in a process of their own: what crashes there does no harm here."""
+        """Run a few lines of Python in a separate process, which may crash without harm."""
         return self.runner((self.python, "-c", code), timeout_s)
 
     def in_group(self, name: str) -> bool | None:
-        """Whether this process is in a group; ``None`` where there is no such group."""
+        """Return whether this process is in a group; ``None`` if the group does not exist."""
         number = self._group(name)[0]
         return None if number is None else number in self.groups
 
     def named_in_group(self, name: str, user: str) -> bool:
-        """Whether a user is entered in a group; it holds from the next log-in on."""
+        """Return whether a user is listed in a group; membership takes effect at the next login."""
         return user in self._group(name)[1]
 
     def _group(self, name: str) -> tuple[int | None, list[str]]:

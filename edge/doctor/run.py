@@ -1,4 +1,4 @@
-"""Is this machine fit to run? All checks side by side, each with a time limit, none of which can end the program."""
+"""All checks of the machine: they run in parallel, with a time limit, and none can end the program."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from edge.doctor.probe import Finding, Probe, State
 
 SCHEMA = "anyecg.doctor/1"
 LIMIT_S = 120.0
-"""For all checks together; each command in them has its own, shorter one."""
+"""Time limit of all checks together, s; each command in them has a shorter one."""
 Need = Literal["ble", "serial"]
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A part of the examination.
+    """One check.
 
     Attributes:
-        area: Where its findings stand.
-        name: Stands for it where it gives no finding.
-        function: Does it.
-        need: The kind of patch that it is for; ``None`` for all.
+        area: Section of the report.
+        name: Name in the report if the check fails to give a finding.
+        function: Function that performs the check.
+        need: The kind of patch that needs it; ``None`` for all.
     """
 
     area: str
@@ -54,25 +54,25 @@ CHECKS: tuple[Check, ...] = (
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was found.
+    """The findings of all checks.
 
     Attributes:
-        findings: Area and finding, in the order of the checks.
+        findings: Pairs of area and finding, in the order of the checks.
     """
 
     findings: tuple[tuple[str, Finding], ...]
 
     def count(self, state: State) -> int:
-        """How many findings are of a state."""
+        """Return how many findings have a state."""
         return sum(finding.state is state for _area, finding in self.findings)
 
     @property
     def ok(self) -> bool:
-        """Nothing is wrong; warnings are allowed."""
+        """Whether no finding is wrong; warnings are allowed."""
         return self.count(State.WRONG) == 0
 
     def as_dict(self) -> dict[str, object]:
-        """The report as JSON-able values."""
+        """Return the report as JSON-able values."""
         rows = [
             {"area": area, "check": f.check, "state": str(f.state), "detail": f.detail, "fix": f.fix}
             for area, f in self.findings
@@ -87,13 +87,13 @@ def examine(
     checks: Sequence[Check] = CHECKS,
     limit_s: float = LIMIT_S,
 ) -> Report:
-    """Runs all checks.
+    """Run all checks.
 
     Args:
         probe: The machine.
-        needs: Kinds of patches that are meant to be used: for these, what is not here is wrong.
-        checks: What to look at.
-        limit_s: What has no answer by then is said to have none.
+        needs: Kinds of patches that the user wants to use: a missing part of these is wrong instead of skipped.
+        checks: The checks to run.
+        limit_s: Time limit of all checks, s; a check without an answer by then becomes a warning.
     """
     answers: list[list[Finding]] = [[] for _ in checks]
 
@@ -101,10 +101,10 @@ def examine(
         try:
             answers[number] = check.function(probe)
         except Exception as error:  # noqa: BLE001  # a check that fails must not hide what the others found
-            detail = f"could not be checked: {type(error).__name__}: {' '.join(str(error).split())}"
-            answers[number] = [Finding(check.name, State.WARNING, detail, "please report it")]
+            detail = f"the check failed: {type(error).__name__}: {' '.join(str(error).split())}"
+            answers[number] = [Finding(check.name, State.WARNING, detail, "please report this line")]
 
-    # Not a pool: its threads would be waited for at the end of the process, for ever if one hangs in the kernel.
+    # Not a pool: the process would wait for its threads at exit, without end if one hangs in the kernel.
     threads = [threading.Thread(target=work, args=job, daemon=True) for job in enumerate(checks)]
     for thread in threads:
         thread.start()

@@ -1,4 +1,4 @@
-"""The doctor's look at Python, numpy, the interpreter of models, and the demonstration bundle."""
+"""Checks of Python, numpy, the model interpreter, the transport libraries and the demonstration bundle."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import sys
 from edge.doctor.probe import Finding, Probe, Ran, State
 
 IMPORT_S = 45.0
-"""How long an import may take: from a slow SD card, not cached, with another import beside it."""
+"""Time limit of an import, s: from a slow SD card, not cached, while another import runs."""
 SELF_TEST_S = 90.0
-"""The same for loading the bundle and running its golden windows."""
+"""Time limit for loading the bundle and running its golden windows, s."""
 MIN_NUMPY = "1.24"
-"""As in ``pyproject.toml``: what Debian 12 and Raspberry Pi OS of 2023 have."""
+"""Oldest supported numpy, as in ``pyproject.toml``: the version of Debian 12 and Raspberry Pi OS of 2023."""
 TFLITE_RUNTIME_ENDS = (3, 12)
-"""The first Python that tflite-runtime has no wheel for."""
+"""The first Python for which tflite-runtime has no wheel."""
 INTERPRETERS = """
 import importlib, json
 from importlib.metadata import version
@@ -31,11 +31,11 @@ for module, package in (("ai_edge_litert", "ai-edge-litert"), ("tflite_runtime",
         found[package] = ["", "" if missing else f"{type(error).__name__}: {error}"]
 print(json.dumps(found))
 """
-"""Imports them in the order in which the runtime does."""
+"""Program that imports the interpreters in the order in which the runtime tries them."""
 
 
 def userland(probe: Probe) -> list[Finding]:
-    """64-bit userland, as there is no ai-edge-litert for 32 bit; and a Python that can start child processes."""
+    """Check for a 64-bit userland, which ai-edge-litert needs, and a Python that can start child processes."""
     out = [_pointer_size(probe)]
     ran = probe.run_python("pass", IMPORT_S)
     if not ran.started:
@@ -50,19 +50,17 @@ def _pointer_size(probe: Probe) -> Finding:
     if probe.pointer_bits == 64:
         return Finding("64-bit", State.OK, f"{machine}, Python {platform.python_version()}")
     kernel = " under a 64-bit kernel" if machine in {"aarch64", "x86_64"} else ""
-    detail = (
-        f"32-bit Python{kernel}: ai-edge-litert does not exist for it, only tflite-runtime (Python 3.11), 25x slower"
-    )
+    detail = f"32-bit Python{kernel}: it runs only tflite-runtime (Python 3.11), 25x slower than ai-edge-litert"
     return Finding("64-bit", State.WARNING, detail, "install the 64-bit Raspberry Pi OS")
 
 
 def numpy(probe: Probe) -> list[Finding]:
-    """Numpy loads, computes, and is new enough."""
+    """Check that numpy loads, computes, and is new enough."""
     code = "import numpy; assert numpy.arange(3.0) @ numpy.ones(3) == 3.0; print(numpy.__version__)"
     ran = probe.run_python(code, IMPORT_S)
     if not ran.started:
         return [_unchecked("numpy")]
-    # 32-bit Raspberry Pi OS has a numpy of its own; the newest that tflite-runtime works with is 1.26.
+    # 32-bit Raspberry Pi OS has its own numpy package; the newest numpy that works with tflite-runtime is 1.26.
     install = f"{probe.python} -m pip install --force-reinstall 'numpy>={MIN_NUMPY}'"
     install = install if probe.pointer_bits == 64 else "sudo apt-get install python3-numpy"
     if ran.code == 0:
@@ -75,7 +73,7 @@ def numpy(probe: Probe) -> list[Finding]:
 
 
 def interpreter(probe: Probe) -> list[Finding]:
-    """An interpreter of TFLite models loads."""
+    """Check that an interpreter of TFLite models loads."""
     name = "interpreter"
     install = f"{probe.python} -m pip install ai-edge-litert"
     ran = probe.run_python(INTERPRETERS, IMPORT_S)
@@ -93,8 +91,8 @@ def interpreter(probe: Probe) -> list[Finding]:
         return [Finding(name, State.OK, f"ai-edge-litert {best}")]
     if second:
         detail = f"tflite-runtime {second}: works, 25x slower than ai-edge-litert on int8"
-        mends = probe.pointer_bits == 64
-        return [Finding(name, State.WARNING, detail, install if mends else "install the 64-bit Raspberry Pi OS")]
+        installable = probe.pointer_bits == 64
+        return [Finding(name, State.WARNING, detail, install if installable else "install the 64-bit Raspberry Pi OS")]
     if "umpy" in second_fault:
         fix = f"{probe.python} -m pip install 'numpy<2'"
     elif "GLIBC" in best_fault:
@@ -111,7 +109,7 @@ def interpreter(probe: Probe) -> list[Finding]:
 
 
 def libraries(probe: Probe) -> list[Finding]:
-    """The libraries of the two transports load."""
+    """Check that the libraries of the two transports load."""
     out = []
     for module, package, what in (("serial", "pyserial", "serial ports"), ("bleak", "bleak", "Bluetooth")):
         code = f"import {module}; from importlib.metadata import version; print(version('{package}'))"
@@ -127,14 +125,14 @@ def libraries(probe: Probe) -> list[Finding]:
 
 
 def bundle(probe: Probe) -> list[Finding]:
-    """The demonstration bundle is whole; its model and the whole signal chain compute here what they should."""
+    """Check that the demonstration bundle is intact, and that its model and the signal chain work on this machine."""
     ran = probe.run(probe.python, "-m", "edge.cli", "bundle", "verify", "demo", timeout_s=SELF_TEST_S)
     if not ran.started:
         return [_unchecked("demo bundle")]
     if ran.code == 0:
         return [Finding("demo bundle", State.OK, "; ".join(ran.out.strip().splitlines()[-2:]))]
     detail = f"fails its self-test: {_why(ran).removeprefix('anyecg: ')}"
-    fix = f"mend what stands above; else {probe.python} -m pip install --force-reinstall anyecg-edge"
+    fix = f"fix the problems above; if there are none, {probe.python} -m pip install --force-reinstall anyecg-edge"
     return [Finding("demo bundle", State.WRONG, detail, fix)]
 
 
@@ -144,7 +142,7 @@ def _unchecked(check: str) -> Finding:
 
 
 def _release(text: str) -> tuple[int, ...]:
-    """The first two numbers of a version."""
+    """Return the first two numbers of a version."""
     return tuple(int(part) for part in re.findall(r"\d+", text)[:2])
 
 

@@ -1,4 +1,4 @@
-"""Front ends: from a signal to the input of a model."""
+"""Front ends, which turn a signal into the input of a model."""
 
 from __future__ import annotations
 

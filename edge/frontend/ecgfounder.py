@@ -1,10 +1,10 @@
-"""Front end ``ecgfounder/1``: the preparation that the teacher was trained on, faster.
+"""Front end ``ecgfounder/1``: the preparation with which the teacher was trained, but faster.
 
 ECGFounder's preparation of a ten-second window at 500 Hz: 50 Hz notch (Q 30), Butterworth band-pass of order 4 from
 0.67 to 40 Hz, both forwards and backwards, minus the running median of 201 samples, then the z-score. The arithmetic is
-that of ``scipy.signal.filtfilt`` and ``medfilt``. Two steps are faster: the filters and their initial states are
-constants, and the median is that of ``scipy.ndimage`` (the same values). The z-scored window equals the published
-function's within 1e-5: on ARM, where scipy designs other last digits, within 5e-5. Needs the ``foundation`` extra.
+that of ``scipy.signal.filtfilt`` and ``medfilt``. It is faster because filters and initial states are constants and the
+median is that of ``scipy.ndimage`` (the same values). The z-scored window equals that of the published function within
+1e-5; on ARM, where scipy designs filters with other last digits, within 5e-5. Needs the ``foundation`` extra.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ WINDOW_SAMPLES = 5000
 
 
 class Stage(NamedTuple):
-    """One IIR filter, run forwards and backwards as ``scipy.signal.filtfilt`` does.
+    """One IIR filter, applied forwards and backwards like ``scipy.signal.filtfilt``.
 
     Attributes:
-        b: Numerator.
-        a: Denominator.
-        zi: State of a step response that has settled (``scipy.signal.lfilter_zi``).
+        b: Numerator coefficients.
+        a: Denominator coefficients.
+        zi: State of the settled step response (``scipy.signal.lfilter_zi``).
     """
 
     b: NDArray[np.float64]
@@ -37,7 +37,7 @@ class Stage(NamedTuple):
 
     @property
     def pad(self) -> int:
-        """Samples of odd extension at either end, ``filtfilt``'s default."""
+        """Samples of odd extension at each end, the default of ``filtfilt``."""
         return 3 * max(len(self.a), len(self.b))
 
 
@@ -47,20 +47,20 @@ MEDIAN_S = 0.4
 """Length of the median baseline: int(0.4 s x 500 Hz) + 1 = 201 samples."""
 
 ZSCORE_EPSILON = 1e-8
-"""Added to the standard deviation, as ECGFounder's data sets do (PKUDigitalHealth/ECGFounder, dataset.py)."""
+"""Constant added to the standard deviation, as in ECGFounder's data sets (PKUDigitalHealth/ECGFounder, dataset.py)."""
 
 CLAMP = 16.0
 """Default clamp of the int8 model input; a bundle's manifest states its own."""
 
 
 def quantized(z: NDArray[np.float64], scale: float, zero_point: int, clamp: float) -> NDArray[np.int8]:
-    """Returns a z-scored window as the model's int8 input, same shape.
+    """Quantize a z-scored window to the model's int8 input, same shape.
 
     Args:
-        z: Shape ``(n,)``.
-        scale: Of the input tensor.
-        zero_point: Of the input tensor.
-        clamp: Largest magnitude of the z-score that is kept.
+        z: z-scored window, shape ``(n,)``.
+        scale: Scale of the input tensor.
+        zero_point: Zero point of the input tensor.
+        clamp: Largest magnitude of the z-score; larger ones are clamped.
     """
     q = np.clip(z, -clamp, clamp)
     q /= scale
@@ -70,7 +70,7 @@ def quantized(z: NDArray[np.float64], scale: float, zero_point: int, clamp: floa
 
 
 class EcgFounderFrontEnd:
-    """Filters whole windows as ECGFounder does.
+    """Filters whole windows like ECGFounder.
 
     Raises:
         MissingExtraError: scipy is not installed.
@@ -85,10 +85,10 @@ class EcgFounderFrontEnd:
         self._median_samples = int(MEDIAN_S * FS_HZ) + 1
 
     def filter(self, window_mv: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Notch, band-pass and median baseline, without the z-score.
+        """Apply notch, band-pass and median baseline, without the z-score.
 
         Args:
-            window_mv: Shape ``(n,)``, 500 Hz, ``n > 27``; any unit.
+            window_mv: Window at 500 Hz, shape ``(n,)``, ``n > 27``, any unit.
 
         Returns:
             Shape ``(n,)``, float64, in the unit of the input.
@@ -99,9 +99,9 @@ class EcgFounderFrontEnd:
         return np.asarray(x - self._median(x, self._median_samples), dtype=np.float64)
 
     def __call__(self, window_mv: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Returns the z-scored window, shape ``(n,)``, float64: the teacher's input."""
+        """Return the z-scored window, shape ``(n,)``, float64: the teacher's input."""
         y = self.filter(window_mv)
-        # What np.mean and np.std compute, with the centred window made once.
+        # The same as np.mean and np.std, but the window is centred only once.
         y = y - np.add.reduce(y) / len(y)
         return np.asarray(y / (np.sqrt(np.add.reduce(y * y) / len(y)) + ZSCORE_EPSILON), dtype=np.float64)
 

@@ -1,9 +1,9 @@
-"""Two compiled routines of scipy without the packages around them, whose import costs 70 MiB and half a second.
+"""Two compiled routines of scipy, loaded without their packages, which would take 70 MiB and half a second.
 
-``scipy.signal.lfilter`` and the one-dimensional rank filter of ``scipy.ndimage`` are one compiled function each, of
-extension modules that load by themselves. They are private to scipy: each is tried on a known answer before it is used,
-and where it is not there or not as expected the public function serves. The results are the same; only memory and start
-differ (``anyecg bench`` on a foundation bundle).
+``scipy.signal.lfilter`` and the one-dimensional rank filter of ``scipy.ndimage`` are one compiled function each, in
+extension modules that can be loaded alone. They are private to scipy, so each is tested on a known answer first; if it
+is missing or differs, the public function is used. The results are the same; only memory and start-up time differ
+(``anyecg bench`` on a foundation bundle).
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from numpy.typing import NDArray
 
 Samples = NDArray[np.float64]
 LinearFilter = Callable[[Samples, Samples, Samples, Samples], tuple[Samples, Samples]]
-"""From numerator, denominator, input and initial state to output and final state."""
+"""Takes numerator, denominator, input and initial state; returns output and final state."""
 MedianFilter = Callable[[Samples, int], Samples]
-"""From input and odd length to the running median, zeros beyond the ends (``scipy.signal.medfilt``)."""
+"""Takes input and odd length; returns the running median with zeros beyond the ends (``scipy.signal.medfilt``)."""
 
 _CONSTANT = 4
 """Code of the mode ``constant`` in scipy's ndimage C sources (ni_support.h)."""
 
 
 def load_linear_filter() -> LinearFilter:
-    """Returns the compiled IIR filter.
+    """Return the compiled IIR filter.
 
     Raises:
         ImportError: scipy is not installed.
@@ -39,13 +39,13 @@ def load_linear_filter() -> LinearFilter:
         found = _private_linear_filter()
         if _filters(found):
             return found
-    except Exception:  # noqa: BLE001, S110  # whatever another version of scipy does there, the public function is next
+    except Exception:  # noqa: BLE001, S110  # any failure in another version of scipy leads to the public function
         pass
     return _public_linear_filter()
 
 
 def load_median_filter() -> MedianFilter:
-    """Returns the compiled running median.
+    """Return the compiled running median.
 
     Raises:
         ImportError: scipy is not installed.
@@ -54,7 +54,7 @@ def load_median_filter() -> MedianFilter:
         found = _private_median_filter()
         if _takes_medians(found):
             return found
-    except Exception:  # noqa: BLE001, S110  # as above; before scipy 1.14 there is no such routine
+    except Exception:  # noqa: BLE001, S110  # as above; scipy before 1.14 does not have the routine
         pass
     return _public_median_filter()
 
@@ -63,7 +63,7 @@ def _extension(package: str, name: str) -> ModuleType:
     loaded = sys.modules.get(f"{package}.{name}")
     if loaded is not None:
         return loaded
-    found = find_spec(package)  # imports scipy itself, which is light, and not the package
+    found = find_spec(package)  # imports scipy itself, which is light, but not the package
     folders = list(found.submodule_search_locations or ()) if found else []
     spec = PathFinder.find_spec(name, folders)
     if spec is None or spec.loader is None:
@@ -89,7 +89,7 @@ def _private_median_filter() -> MedianFilter:
     def median_filter(x: Samples, size: int) -> Samples:
         x, out = np.ascontiguousarray(x), np.empty(len(x))
         if len(x) < size:
-            raise ValueError("the routine is known to fail on inputs shorter than the filter (scipy issue 23293)")
+            raise ValueError("the routine fails on inputs shorter than the filter (scipy issue 23293)")
         routine(x, size // 2, size, out, _CONSTANT, 0.0, 0)
         return out
 
@@ -102,7 +102,7 @@ def _public_median_filter() -> MedianFilter:
 
 
 def _filters(routine: LinearFilter) -> bool:
-    """y[n] = x[n] + 2 x[n-1] + y[n-1] / 2 over 1, 0, 4 from the state 8: whole numbers and halves, exact in binary."""
+    """Return whether y[n] = x[n] + 2 x[n-1] + y[n-1] / 2 is exact for 1, 0, 4 from the state 8 (exact in binary)."""
     y, state = routine(np.array([1.0, 2.0]), np.array([1.0, -0.5]), np.array([1.0, 0.0, 4.0]), np.array([8.0]))
     return bool(np.array_equal(y, [9.0, 6.5, 7.25]) and np.array_equal(state, [11.625]))
 

@@ -1,14 +1,14 @@
-"""Front end ``stream/1``: causal, linear phase, 125 Hz out, the same bits for any block size.
+"""Front end ``stream/1``: causal, linear phase, output at 125 Hz, the same bits for any block size.
 
 The chain for a 250 Hz grid is a 49-tap low-pass, decimation by two, and the subtraction of a baseline that two
 cascaded 128-sample boxcars form (a triangle of 2.04 s). Both are symmetric FIR filters, so ST segment and T wave keep
-their shape: a causal 0.5 Hz IIR high-pass would drag the ST segment behind every QRS (IEC 60601-2-47 allows such
-cut-offs only with zero phase, which a symmetric filter has, for the price of its delay).
+their shape. A causal 0.5 Hz IIR high-pass would distort the ST segment after every QRS complex (IEC 60601-2-47 allows
+such cut-offs only with zero phase, which a symmetric filter has, at the cost of its delay).
 
-Why the bits do not depend on the block size: every output is made by the same sequence of element-wise operations on
-the same operands, however many outputs a call produces. No sum runs over a length that the caller chooses, no state is
-accumulated (a running sum would drift over weeks), and no BLAS kernel picks its order by shape. A C twin that adds in
-the same order gives the same doubles.
+The bits do not depend on the block size, because every output results from the same sequence of element-wise operations
+on the same operands, for any number of outputs per call. No sum has a length that the caller chooses, no state is
+accumulated (a running sum would drift over weeks), and no BLAS kernel chooses its order by shape. A C version that adds
+in the same order gives the same doubles.
 """
 
 from __future__ import annotations
@@ -17,43 +17,43 @@ import numpy as np
 from numpy.typing import NDArray
 
 FS_HZ = 125.0
-"""Rate of the filtered stream."""
+"""Sampling rate of the filtered stream, Hz."""
 
 WINDOW_S = 10.0
+"""Length of a window, s: the length with which the teacher was trained."""
 WINDOW_SAMPLES = 1250
-"""Ten seconds, the length that the teacher was trained on."""
 
 GROUP_DELAY_S = 1.112
-"""Delay of the whole chain: 24 samples at 250 Hz (or 48 at 500 Hz) + 127 samples at 125 Hz."""
+"""Group delay of the whole chain, s: 24 samples at 250 Hz (or 48 at 500 Hz) + 127 samples at 125 Hz."""
 
 CLAMP = 8.0
-"""z-scores beyond this are clamped: the R peak of a quiet recording lies at 5 to 8."""
+"""Largest z-score; larger ones are clamped. The R peak of a quiet recording has 5 to 8."""
 
 INPUT_SCALE = 1.0 / 16.0
-"""int8 step of the window: ±8 over 256 steps, a power of two, so that scaling is exact everywhere."""
+"""int8 step of the input: ±8 over 256 steps, a power of two, so that scaling is exact on every machine."""
 
 CUTOFF_HZ = 40.5
-"""-6 dB point of the low-pass. -1 dB at 36 Hz, -40 dB at 48 Hz, below -53 dB from 50 Hz on: 50 and 60 Hz mains and all
-that could alias at 125 Hz are gone."""
+"""-6 dB point of the low-pass, Hz. -1 dB at 36 Hz, -40 dB at 48 Hz, below -53 dB from 50 Hz on, which removes mains hum
+at 50 and 60 Hz and everything that could alias at 125 Hz."""
 
 KAISER_BETA = 4.9
-"""Kaiser window for 50 dB; with it and 97 ms half length the transition is 36 to 50 Hz."""
+"""Parameter of the Kaiser window for 50 dB; with a half length of 97 ms the transition is 36 to 50 Hz."""
 
 LOWPASS_HALF_S = 0.096
-"""Half the length of the low-pass in seconds: 24 samples at 250 Hz."""
+"""Half the length of the low-pass, s: 24 samples at 250 Hz."""
 
 BOXCAR_LOG2 = 7
-"""The baseline boxcars have 2**7 = 128 samples (1.024 s); cascaded twice, -3 dB at 0.6 Hz, no ripple above unity."""
+"""log2 of the length of the baseline boxcars: 128 samples (1.024 s); two in cascade have -3 dB at 0.6 Hz, no ripple."""
 
 _SUPPORT_AT_125 = 2 * (2**BOXCAR_LOG2) - 1
 _HALF_AT_125 = 2**BOXCAR_LOG2 - 1
 
 
 def lowpass_taps(grid_hz: int) -> NDArray[np.float64]:
-    """Returns the symmetric low-pass of ``stream/1``.
+    """Return the symmetric low-pass of ``stream/1``.
 
     Args:
-        grid_hz: Input rate, 250 or 500.
+        grid_hz: Input sampling rate, 250 or 500 Hz.
 
     Returns:
         Shape ``(2 h + 1,)``, float64, sum 1, with ``h = 0.096 s``. A Kaiser-windowed sinc, as ``scipy.signal.firwin``
@@ -67,14 +67,15 @@ def lowpass_taps(grid_hz: int) -> NDArray[np.float64]:
 
 
 class StreamFilter:
-    """The filter of ``stream/1``: uniform samples at ``grid_hz`` in, 125 Hz out.
+    """The filter of ``stream/1``, from uniform samples at ``grid_hz`` to 125 Hz.
 
     Args:
-        grid_hz: Rate of the input grid, 250 or 500 Hz (the second serves the foundation tier's monitor path).
+        grid_hz: Sampling rate of the grid, 250 or 500 Hz (500 Hz for the display of the foundation tier).
 
     Attributes:
-        group_delay_s: Output ``j`` of a segment is centred ``group_delay_s + j / 125`` after its first input sample.
-        warmup_samples: Inputs of a segment before its first output.
+        group_delay_s: Delay, s. The centre of output ``j`` of a segment is ``group_delay_s + j / 125`` after its first
+            input sample.
+        warmup_samples: Input samples of a segment before its first output.
     """
 
     fs_hz = FS_HZ
@@ -92,18 +93,18 @@ class StreamFilter:
         self.reset()
 
     def reset(self) -> None:
-        """Begins a new segment: nothing of the old one touches the next output."""
+        """Begin a new segment; the old one does not affect the next output."""
         self._input = np.empty(0, dtype=np.float64)
         self._low = np.empty(0, dtype=np.float64)
 
     def push(self, samples: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Filters the next samples of the segment.
+        """Filter the next samples of the segment.
 
         Args:
-            samples: Shape ``(n,)``, float64, any ``n``.
+            samples: Samples of the grid, shape ``(n,)``, float64, any ``n``.
 
         Returns:
-            Shape ``(m,)``, float64: the outputs whose whole support has arrived, at 125 Hz.
+            The outputs whose inputs have all arrived, shape ``(m,)``, float64, 125 Hz.
         """
         x = np.concatenate((self._input, samples))
         n_low = max(0, (len(x) - 2 * self._half + self._decimation - 1) // self._decimation)
@@ -129,7 +130,7 @@ class StreamFilter:
 
 
 def _triangle(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Two cascaded boxcars of ``2**BOXCAR_LOG2`` samples by doubling: 14 additions, whatever the length."""
+    """Apply two cascaded boxcars of ``2**BOXCAR_LOG2`` samples by doubling: 14 additions per sample."""
     for _ in range(2):
         for power in range(BOXCAR_LOG2):
             shift = 1 << power
@@ -138,7 +139,7 @@ def _triangle(x: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def normalise_window(window: NDArray[np.float64]) -> NDArray[np.float64]:
-    """z-scores and clamps a window, so that the gain and polarity-preserving scale of a patch do not matter.
+    """Z-score and clamp a window, so that the gain of the patch does not matter.
 
     Args:
         window: Shape ``(..., n)``, any unit.
@@ -153,7 +154,7 @@ def normalise_window(window: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def window_input_int8(window: NDArray[np.float64]) -> NDArray[np.int8]:
-    """Quantizes a window to the model's input: z-score, clamp, step 1/16, zero point 0.
+    """Quantize a window to the model's input: z-score, clamp, step 1/16, zero point 0.
 
     Args:
         window: Shape ``(..., n)``, any unit.

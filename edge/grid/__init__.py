@@ -1,4 +1,4 @@
-"""From the clocks and rates of devices to a uniform grid of samples with named gaps."""
+"""The grid: samples of any clock and rate on one uniform time axis, with named gaps."""
 
 from __future__ import annotations
 

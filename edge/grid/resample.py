@@ -1,8 +1,8 @@
-"""Streaming resampling from any rate, constant or measured, to the front end's uniform grid.
+"""Streaming resampling from any rate, constant or measured, to the uniform grid of the front end.
 
-A windowed-sinc interpolator evaluated at arbitrary input positions: the caller says at which (fractional) input sample
-each output lies, so a device clock that runs 0.2 % fast, as chest straps do, costs nothing. Each output is one row
-sum over a fixed number of taps and does not depend on how many outputs a call makes.
+A windowed-sinc interpolator at arbitrary input positions: the caller gives the (fractional) input sample of each
+output, so a device clock that runs 0.2 % fast, as in chest straps, needs no extra work. Each output is one row sum over
+a fixed number of taps and does not depend on the number of outputs per call.
 """
 
 from __future__ import annotations
@@ -13,30 +13,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 ZERO_CROSSINGS = 8
-"""Half length of the kernel in zero crossings of its sinc: transition of 0.2 of the lower rate at 60 dB."""
+"""Half length of the kernel, zero crossings of its sinc: a transition of 0.2 of the lower rate at 60 dB."""
 
 ROLLOFF = 0.92
 """Cut-off of the kernel relative to the lower of the two Nyquist rates; 125 Hz input passes 40 Hz within 0.1 dB."""
 
 KAISER_BETA = 6.0
-"""About 63 dB of stop band (Kaiser's formula)."""
+"""Parameter of the Kaiser window: about 63 dB of stop-band attenuation (Kaiser's formula)."""
 
 PHASES = 512
-"""Kernel table resolution; linear interpolation between phases leaves an error near 1e-6."""
+"""Phases in the kernel table; linear interpolation between them has an error near 1e-6."""
 
 
 @lru_cache(maxsize=16)
 def kernel_table(fs_in_hz: float, fs_out_hz: float) -> tuple[NDArray[np.float64], int]:
-    """Designs the interpolation kernel.
+    """Design the interpolation kernel.
 
     Args:
-        fs_in_hz: Nominal input rate.
-        fs_out_hz: Output rate.
+        fs_in_hz: Nominal input sampling rate, Hz.
+        fs_out_hz: Output sampling rate, Hz.
 
     Returns:
         Table of shape ``(PHASES + 1, 2 * half)`` and ``half``: row ``p`` holds the weights of the input samples
-        ``i - half + 1 .. i + half`` for an output at ``i + p / PHASES``. Every row sums to one, so a constant offset
-        of any size passes unchanged.
+        ``i - half + 1 .. i + half`` for an output at ``i + p / PHASES``. Every row sums to 1, so a constant offset
+        passes unchanged.
     """
     cutoff = 0.5 * ROLLOFF * min(1.0, fs_out_hz / fs_in_hz)
     half = int(np.ceil(ZERO_CROSSINGS / (2.0 * cutoff)))
@@ -51,11 +51,11 @@ class Resampler:
     """Interpolates one gap-free segment at positions that the caller computes.
 
     Args:
-        fs_in_hz: Nominal input rate, for the kernel's cut-off.
-        fs_out_hz: Output rate.
+        fs_in_hz: Nominal input sampling rate, Hz, which sets the cut-off of the kernel.
+        fs_out_hz: Output sampling rate, Hz.
 
     Attributes:
-        half: Inputs needed before and after an output position.
+        half: Number of input samples needed on each side of an output position.
     """
 
     def __init__(self, fs_in_hz: float, fs_out_hz: float) -> None:
@@ -65,15 +65,15 @@ class Resampler:
         self._pending = np.empty(0, dtype=np.float64)
 
     def push(self, samples: NDArray[np.float64], positions: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Takes the next inputs and the next output positions.
+        """Take the next inputs and the next output positions.
 
         Args:
             samples: Shape ``(n,)``, the next input samples of the segment.
-            positions: Shape ``(m,)``, increasing, in input samples from the segment's first; none may lie before
+            positions: Shape ``(m,)``, increasing, in input samples since the start of the segment; none may be before
                 ``half - 1``.
 
         Returns:
-            Shape ``(k,)``: the outputs that became computable, in order.
+            The outputs that can now be computed, shape ``(k,)``, in order.
         """
         self._buffer = np.concatenate((self._buffer, samples))
         self._pending = np.concatenate((self._pending, positions))

@@ -1,4 +1,4 @@
-"""One gap-free run of samples and its way onto the uniform grid."""
+"""One segment, a run of samples without a gap, and its resampling onto the uniform grid."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _NONE = np.empty(0, dtype=np.float64)
 class Segment:
     """Puts the samples of one segment onto the grid.
 
-    The grid of a segment begins at its first sample that the interpolation kernel fully supports. Where the rates are
-    equal and there is no device clock to follow, samples pass as they are.
+    The grid of a segment begins at the first sample for which the interpolation kernel has all inputs. If the rates are
+    equal and the device has no clock, samples pass unchanged.
 
     Args:
-        fs_hz: Nominal input rate.
-        grid_hz: Output rate.
-        start_s: Signal time of the first input sample.
-        clocked: Frames carry device time.
+        fs_hz: Nominal input sampling rate, Hz.
+        grid_hz: Output sampling rate, Hz.
+        start_s: Signal time of the first input sample, s.
+        clocked: Whether frames carry device time.
 
     Attributes:
-        end_s: Signal time just after the last input sample.
+        end_s: Signal time just after the last input sample, s.
     """
 
     def __init__(self, fs_hz: float, grid_hz: int, start_s: float, *, clocked: bool) -> None:
@@ -42,22 +42,22 @@ class Segment:
 
     @property
     def measured_hz(self) -> float | None:
-        """True input rate from device time; ``None`` where there is no clock."""
+        """True input sampling rate by device time, Hz; ``None`` without a device clock."""
         return None if self._clock is None else self._clock.measured_hz
 
     def clock_error_s(self, samples: int, device_time_ns: int) -> float:
-        """Returns how much later than expected a frame of ``samples`` ends."""
+        """Return how much later than expected a frame of ``samples`` ends, s."""
         return 0.0 if self._clock is None else self._clock.error_s(samples, device_time_ns)
 
     def push(self, samples: NDArray[np.float64], device_time_ns: int | None) -> tuple[NDArray[np.float64], float]:
-        """Takes the next samples.
+        """Take the next samples.
 
         Args:
-            samples: Shape ``(n,)``, ``n >= 1``.
-            device_time_ns: Device time of the last of them; ignored without a clock.
+            samples: Input samples, shape ``(n,)``, ``n >= 1``.
+            device_time_ns: Device time of the last sample, ns; ignored without a device clock.
 
         Returns:
-            Grid samples, shape ``(m,)``, and the signal time of the first.
+            Grid samples, shape ``(m,)``, and the signal time of the first one, s.
         """
         n = len(samples)
         if self._resampler is None:
@@ -84,13 +84,13 @@ class Segment:
         ratio = self._fs_hz / self._grid_hz
         stop = max(self._next, int(np.ceil((self._count - first) / ratio)))
         positions = first + np.arange(self._next, stop, dtype=np.float64) * ratio
-        # The last may lie on or past the newest sample by rounding: it then belongs to the next call.
+        # Rounding may place the last position at or after the newest sample; it then belongs to the next call.
         positions = positions[positions < self._count]
         self._next += len(positions)
         return positions
 
     def _clocked_positions(self, n: int, device_time_ns: int) -> NDArray[np.float64]:
-        """Positions on the grid within this frame; times count from the segment's first sample."""
+        """Return the grid positions within this frame; times count from the first sample of the segment."""
         assert self._resampler is not None
         assert self._clock is not None
         if self._zero_s is None:

@@ -1,8 +1,8 @@
-"""From blocks of any rate and clock to gap-free segments on one uniform grid, with every gap named.
+"""The timeline: blocks of any rate and clock become segments on one uniform grid, with named gaps between them.
 
-The time axis is *signal time*: seconds since the first sample of the session, from the device clock where there is one,
-else by counting samples, and across restarts and disconnections from the host clock. Nothing is ever interpolated
-across missing samples: a gap ends the segment.
+The time axis is *signal time*: seconds since the first sample of the session, by the device clock or, without one, by
+counting samples; across restarts and disconnections by the host clock. Nothing is interpolated across missing samples:
+a gap ends the segment.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ GapReason = Literal["gap", "lead_off"]
 
 MIN_FS_HZ = 60.0
 MAX_FS_HZ = 4000.0
-"""Rates outside are refused: below, the QRS is lost; above, it is no ECG stream."""
+"""Sampling rates outside these limits are refused: a lower rate loses the QRS complex, a higher one is not an ECG."""
 
 JUMP_S = 0.05
-"""Without a sequence number, device time this far from expectation means missing samples."""
+"""Without a sequence number, a device time this far from the expected one, s, means missing samples."""
 
 JUMP_WITH_SEQ_S = 1.0
-"""With a sequence number the decoder counts loss itself; only another clock is this far off."""
+"""With a sequence number the decoder counts losses, and a device time this far off, s, means another clock."""
 
 MAX_GAP_S = 7 * 86400.0
-"""A device clock that jumps further is another clock: the gap is then taken from the host."""
+"""Longest gap measured by the device clock, s; a larger jump means another clock, and the host clock gives the gap."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,10 +40,10 @@ class Uniform:
     """Uniform samples of one segment.
 
     Attributes:
-        start_s: Signal time of the first sample.
-        samples: Shape ``(n,)``, float64, millivolts, or counts where ``scale_known`` is false.
-        first: These samples begin a segment.
-        scale_known: The samples are in millivolts.
+        start_s: Signal time of the first sample, s.
+        samples: Shape ``(n,)``, float64, mV, or counts if ``scale_known`` is false.
+        first: Whether these samples begin a segment.
+        scale_known: Whether the samples are in millivolts.
     """
 
     start_s: float
@@ -54,12 +54,12 @@ class Uniform:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Signal that is missing or worthless, between two segments.
+    """Missing or unusable signal between two segments.
 
     Attributes:
-        start_s: Signal time of its begin.
-        end_s: Signal time of its end, as far as it is known.
-        reason: Why.
+        start_s: Signal time of its start, s.
+        end_s: Signal time of its end, s, as far as known.
+        reason: Reason of the gap.
     """
 
     start_s: float
@@ -71,17 +71,17 @@ TimelineItem = Uniform | Gap
 
 
 class Timeline:
-    """Orders blocks in signal time.
+    """Places blocks in signal time.
 
     Args:
-        grid_hz: Rate of the uniform grid.
+        grid_hz: Sampling rate of the uniform grid, Hz.
 
     Attributes:
-        end_s: Signal time just after the last sample received.
-        lost_samples: Samples known to be missing since the session began, at the device's rate.
-        segments: Segments begun so far.
-        host_clock: Device time to host time.
-        fs_hz: Nominal rate of the last block, ``None`` before it.
+        end_s: Signal time just after the last received sample, s.
+        lost_samples: Number of samples known to be missing since the session began, at the rate of the device.
+        segments: Number of segments so far.
+        host_clock: Mapping from device time to host time.
+        fs_hz: Nominal sampling rate of the last block, Hz; ``None`` before the first.
     """
 
     def __init__(self, grid_hz: int) -> None:
@@ -99,17 +99,17 @@ class Timeline:
 
     @property
     def measured_hz(self) -> float | None:
-        """The device's true rate over the current segment, from device time."""
+        """True sampling rate of the device over the current segment, by device time, Hz."""
         return None if self._segment is None else self._segment.measured_hz
 
     def push(self, item: LinkItem) -> list[TimelineItem]:
-        """Takes the next block or link event.
+        """Take the next block or link event.
 
         Returns:
             Uniform samples and gaps, in order of signal time.
 
         Raises:
-            InputError: A rate that cannot be an ECG stream's.
+            InputError: A sampling rate is outside the supported range.
         """
         if isinstance(item, LinkEvent):
             if item.kind is LinkEventKind.RESTARTED:
@@ -120,7 +120,7 @@ class Timeline:
             return []
         if not MIN_FS_HZ <= item.fs_hz <= MAX_FS_HZ:
             raise InputError(
-                f"a sampling rate of {item.fs_hz:g} Hz", f"{MIN_FS_HZ:g} to {MAX_FS_HZ:g} Hz are supported"
+                f"a sampling rate of {item.fs_hz:g} Hz is not supported", f"use {MIN_FS_HZ:g} to {MAX_FS_HZ:g} Hz"
             )
         out: list[TimelineItem] = []
         for part in split_at_nan(item):
@@ -129,7 +129,7 @@ class Timeline:
         return out
 
     def host_time_ns(self, signal_s: float) -> int:
-        """Returns the host monotonic time of a signal time near the newest sample."""
+        """Return the host monotonic time of a signal time near the newest sample."""
         if self._anchor is not None:
             device_ns = self._anchor[0] + round((signal_s - self._anchor[1]) * 1e9)
             mapped = self.host_clock.to_host_ns(device_ns)
@@ -147,7 +147,7 @@ class Timeline:
             if 0 < jump_s <= MAX_GAP_S:
                 lost = round(jump_s * block.fs_hz)
             else:
-                self._anchor = None  # another clock: how much is missing it cannot say
+                self._anchor = None  # another clock, which cannot measure the gap
         if lost or kind != self._kind or (self._link_lost and block.device_time_ns is None):
             self._segment = None
         self._kind = kind
@@ -174,7 +174,7 @@ class Timeline:
         return error_s if abs(error_s) > limit_s else None
 
     def _begin(self, block: SampleBlock, lost: int, out: list[TimelineItem]) -> None:
-        """Finds the signal time of the block's first sample and reports what lies before it as a gap."""
+        """Find the signal time of the first sample of the block, and report the time before it as a gap."""
         start_s = self.end_s + lost / block.fs_hz
         if block.device_time_ns is not None and len(block):
             if self._anchor is None:
@@ -189,7 +189,7 @@ class Timeline:
         elif self._link_lost:
             start_s = max(start_s, self._host_gap_end_s(block))
         self._link_lost = False
-        # Even a gap of no length (a change of scale, say) is one: no window may span it.
+        # A gap of no length, such as a change of scale, also counts: no window may span it.
         start_s = max(start_s, self.end_s)
         if self.segments or start_s > self.end_s:
             out.append(Gap(self.end_s, start_s, "gap"))
@@ -216,14 +216,14 @@ class Timeline:
 
 
 def split_at_nan(block: SampleBlock) -> list[SampleBlock]:
-    """Cuts a block at runs of NaN or infinity, which count as lost samples.
+    """Cut a block at runs of NaN or infinity, which count as lost samples.
 
     Args:
         block: Any block.
 
     Returns:
-        Blocks without such values, in order; the last may be empty with a ``lost`` count. The block itself when it
-        has none.
+        Blocks without such values, in order; the last may be empty with a ``lost`` count. A block without such values
+        is returned unchanged.
     """
     if block.samples.dtype.kind != "f":
         return [block]

@@ -1,4 +1,4 @@
-"""Wall time of samples, and whether the wall clock can be believed. A Pi has no battery clock."""
+"""Wall time of samples, and whether the wall clock is set. A Raspberry Pi has no battery clock."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ import time
 from collections.abc import Callable
 
 _TIME_ERROR = 5
-"""adjtimex(2): the clock is not synchronised."""
+"""Result of adjtimex(2) if the clock is not synchronised."""
 
 CHECK_EVERY_S = 10.0
 
 
 def live_wall_ns(host_ns: int) -> int:
-    """Returns Unix time of a host monotonic time of this boot; follows the wall clock when it is set late."""
+    """Return the Unix time of a host monotonic time, both ns; follows the wall clock when it is set late."""
     return time.time_ns() - (time.monotonic_ns() - host_ns)
 
 
 def recorded_wall_ns(start_unix_ns: int, start_host_ns: int = 0) -> Callable[[int], int]:
-    """Returns the mapping of a recording, whose clock began at ``start_host_ns`` when wall time was known."""
+    """Return the map from host time to Unix time, ns, of a recording that began at these two times."""
     return lambda host_ns: start_unix_ns + host_ns - start_host_ns
 
 
 class ClockSync:
-    """Asks the kernel, at most every ten seconds, whether the clock is disciplined (NTP or the like)."""
+    """Asks the kernel, at most every ten seconds, whether the clock is synchronised, for example by NTP."""
 
     def __init__(self) -> None:
         self._checked = float("-inf")
         self._synced = False
 
     def __call__(self) -> bool:
-        """Returns whether the wall clock is synchronised."""
+        """Return whether the wall clock is synchronised."""
         now = time.monotonic()
         if now - self._checked > CHECK_EVERY_S:
             self._checked, self._synced = now, kernel_clock_synced()
@@ -39,7 +39,7 @@ class ClockSync:
 
 
 def kernel_clock_synced() -> bool:
-    """Returns whether ``adjtimex`` reports a synchronised clock; false where it cannot be asked."""
+    """Return whether ``adjtimex`` reports a synchronised clock; false if unavailable."""
     adjtimex = _adjtimex()
     if adjtimex is None:
         return False

@@ -1,4 +1,4 @@
-"""The operating system's side of a run: memory, clocks, systemd, budgets."""
+"""The operating system's part of a run: memory, files, systemd, budgets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run costs: latencies per stage and memory, measured while it runs, against the budgets of the design."""
+"""Latencies by stage and memory of a run, measured while it runs, and the budgets of the design."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from edge.records import BudgetLine, LatencyStats
 
 MICRO_RSS_MIB = 60.0
 FOUNDATION_RSS_MIB = 190.0
-"""Peak resident memory of the whole process, by tier. The floor that they leave room over (51: Python, numpy, LiteRT, a
-model, bleak with BlueZ and pyserial) was read in MiB, so these are."""
+"""Largest resident memory of the whole process by tier, MiB. Python, numpy, LiteRT, a model, bleak with BlueZ and
+pyserial alone take 51 MiB."""
 
 WRITTEN_P99_MS = 50.0
-"""Last sample of a window arrived to estimate written, 99th percentile, on a workstation core."""
+"""Largest time from the last sample of a window to the written estimate, 99th percentile, ms, on a workstation core."""
 
 CHAIN_MS_PER_S = 5.0
-"""Whole chain per second of signal, micro tier, one core."""
+"""Largest processor time of the whole chain per second of signal, ms, tier micro, one core."""
 
 COLD_START_S = 1.0
-"""Process start to first sample read."""
+"""Largest time from process start to the first sample read, s."""
 
 ADDED_SHARE = 0.15
-"""What the runtime may add around ``invoke()``, foundation tier, as a share of it: gate, front end and estimates of a
-window. Heart rate and R peaks are results of their own and made for refused windows, too. (The plan said 0.10; see the
-budgets in ``docs/architecture.md``.)"""
+"""Largest cost of the runtime relative to ``invoke()``, tier foundation: gate, front end and estimates of a window.
+Heart rate and R peaks do not count, because refused windows have them, too. (The plan said 0.10; see the budgets in
+``docs/architecture.md``.)"""
 
 RSS_GROWTH_MIB_24H = 1.0
 
 _NOT_ON_A_DEVICE = {"wfdb", "edfio", "pandas", "tensorflow", "firmware_bridge.synth.ecgsyn"}
-"""Readers of foreign recordings and the simulator: with them the memory of a process says nothing of the runtime."""
+"""Readers of other formats and the simulator; with them, the memory of a process is not that of the runtime."""
 
 _PER_DECADE = 40
 _LOWEST_MS = 1e-4
@@ -40,7 +40,7 @@ _BINS = 10 * _PER_DECADE
 
 
 class LatencyMeter:
-    """Latencies of one stage in logarithmic bins: constant memory over weeks, percentiles within 6 %."""
+    """Counts the latencies of one stage in logarithmic bins: constant memory over weeks, percentiles within 6 %."""
 
     def __init__(self) -> None:
         self._bins = [0] * _BINS
@@ -48,14 +48,14 @@ class LatencyMeter:
         self._max_ms = 0.0
 
     def add(self, ms: float) -> None:
-        """Takes one latency in milliseconds."""
+        """Take one latency in milliseconds."""
         position = int(math.log10(max(ms, _LOWEST_MS) / _LOWEST_MS) * _PER_DECADE)
         self._bins[min(position, _BINS - 1)] += 1
         self._count += 1
         self._max_ms = max(self._max_ms, ms)
 
     def percentile(self, percent: float) -> float:
-        """Returns the upper edge of the bin that holds the percentile, in milliseconds; 0 where nothing was added."""
+        """Return the upper edge of the bin that holds the percentile, ms; 0 without latencies."""
         rank = math.ceil(self._count * percent / 100.0)
         seen = 0
         for i, n in enumerate(self._bins):
@@ -65,7 +65,7 @@ class LatencyMeter:
         return 0.0
 
     def stats(self) -> LatencyStats:
-        """Returns median, tail and maximum."""
+        """Return median, tail and maximum."""
         return LatencyStats(self.percentile(50), self.percentile(95), self.percentile(99), self._max_ms)
 
 
@@ -76,21 +76,21 @@ class BudgetMeter:
         self._stages: dict[str, LatencyMeter] = {}
 
     def add(self, latency_ms: Mapping[str, float]) -> None:
-        """Takes the latencies of one hop."""
+        """Take the latencies of one hop."""
         for stage, ms in latency_ms.items():
             self._stages.setdefault(stage, LatencyMeter()).add(ms)
 
     def stats(self) -> dict[str, LatencyStats]:
-        """Returns the statistics by stage."""
+        """Return the statistics by stage."""
         return {stage: meter.stats() for stage, meter in self._stages.items()}
 
     def lines(self, tier: str, hop_s: float, *, live: bool) -> tuple[BudgetLine, ...]:
-        """Returns the budgets that a run can judge.
+        """Return the budgets that a run can check.
 
         Args:
             tier: ``micro`` or ``foundation``.
-            hop_s: Seconds between estimates: the limit of the delay on a small device.
-            live: Arrival times were real, so that the delay to the written estimate means something.
+            hop_s: Seconds between estimates, which is the limit of the delay on a small device.
+            live: Whether arrival times are real, so that the delay to the written estimate can be measured.
         """
         limit_mib = MICRO_RSS_MIB if tier == "micro" else FOUNDATION_RSS_MIB
         rss_mib = peak_rss_mib()
@@ -105,7 +105,7 @@ class BudgetMeter:
 
 
 def peak_rss_mib() -> float:
-    """Returns the highest resident memory of this process, in MiB."""
+    """Return the highest resident memory of this process, in MiB."""
     for line in _proc_status():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1024
@@ -113,7 +113,7 @@ def peak_rss_mib() -> float:
 
 
 def rss_mib() -> float:
-    """Returns the present resident memory of this process, in MiB."""
+    """Return the present resident memory of this process, in MiB."""
     for line in _proc_status():
         if line.startswith("VmRSS:"):
             return int(line.split()[1]) / 1024

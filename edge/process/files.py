@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and their hashes: the one place that writes beside, syncs and renames."""
+"""Atomic writing of files, and their hashes: the only place that writes a temporary file, syncs and renames it."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ __all__ = ["output_error", "sha256_of", "write_atomically", "write_files", "writ
 
 _FIXES = {
     errno.ENOSPC: "free some space",
-    errno.EDQUOT: "the disk quota is used up",
+    errno.EDQUOT: "free some space; the disk quota is used up",
     errno.EACCES: "check its permissions",
-    errno.EROFS: "the medium is read-only",
+    errno.EROFS: "choose another place; the medium is read-only",
     errno.ENOENT: "create its folder first",
 }
 
 
 def output_error(path: Path | str, error: OSError, advice: str | None = None) -> OutputError:
-    """One line for a failed write.
+    """Return the error for a failed write.
 
     Args:
         path: The file that could not be written.
-        error: The reason.
-        advice: What the user can do; by default it follows from the kind of error.
+        error: The error of the operating system.
+        advice: What the user can do; by default derived from the error.
     """
     fix = _FIXES.get(error.errno or 0, "") if advice is None else advice
     return OutputError(f"cannot write {path}: {error.strerror or error}", fix)
@@ -38,17 +38,17 @@ def output_error(path: Path | str, error: OSError, advice: str | None = None) ->
 def written_beside(
     path: Path, *, advice: str | None = None, private: bool = False, unique: bool = False, suffix: str = ""
 ) -> Iterator[Path]:
-    """Yields the name of a file to write; when the block ends without an error, that file takes the place of ``path``.
+    """Yield the path of a temporary file; if the block ends without an error, that file replaces ``path``.
 
-    The content reaches the disk before the rename does, so a power cut leaves the old file or the new one, never a
-    mixture. After an error the partial file is removed and ``path`` is untouched.
+    The content reaches the disk before the rename, so a power cut leaves either the old or the new file. After an
+    error the temporary file is removed and ``path`` is unchanged.
 
     Args:
-        path: The file to make or replace. Its folder exists.
-        advice: What to do about a failed write; by default it follows from the kind of error.
-        private: Only the owner may read the file.
-        unique: Give the partial file a name of its own, for files that two processes may write at the same time.
-        suffix: Suffix of the partial file, for writers that choose a format by it.
+        path: The file to create or replace. Its folder must exist.
+        advice: What to do about a failed write; by default derived from the error.
+        private: Whether only the owner may read the file.
+        unique: Whether to give the temporary file a unique name, for files that two processes may write at once.
+        suffix: Suffix of the temporary file, for writers that choose a format by it.
 
     Raises:
         OutputError: The file cannot be written.
@@ -73,10 +73,10 @@ def written_beside(
 def write_atomically(
     path: Path, data: bytes | str, *, advice: str | None = None, private: bool = False, unique: bool = False
 ) -> None:
-    """Replaces the content of a file so that a power cut leaves the old content or the new one.
+    """Replace the content of a file atomically: a power cut leaves the old content or the new one.
 
     Args:
-        path: The file; its folder exists.
+        path: The file; its folder must exist.
         data: The new content; text is encoded as UTF-8.
         advice: As for `written_beside`.
         private: As for `written_beside`.
@@ -91,12 +91,12 @@ def write_atomically(
 
 
 def write_files(folder: Path, files: Mapping[str, bytes], *, advice: str = "name another folder") -> list[Path]:
-    """Writes files into a folder, each whole or not at all; the folder is made where it is missing.
+    """Write files into a folder, each atomically; create the folder if it is missing.
 
     Args:
         folder: The folder.
         files: Content by file name.
-        advice: What to do when the folder cannot be written.
+        advice: What to do if the folder cannot be written.
 
     Returns:
         The paths, in the order of ``files``.
@@ -114,7 +114,7 @@ def write_files(folder: Path, files: Mapping[str, bytes], *, advice: str = "name
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file in hexadecimal, read in pieces.
+    """Return the SHA-256 of a file in hexadecimal; the file is read in pieces.
 
     Raises:
         InputError: The file cannot be read.
@@ -123,7 +123,9 @@ def sha256_of(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+        raise InputError(
+            f"cannot read {path}: {error.strerror or error}", "check the path and its permissions"
+        ) from None
 
 
 def _sync(path: Path, flags: int) -> None:

@@ -1,8 +1,8 @@
-"""Loads the LiteRT interpreter without LiteRT's second runtime, which a device does not use.
+"""Import of the LiteRT interpreter without LiteRT's second runtime, which a device does not use.
 
 ``import ai_edge_litert`` loads ``libLiteRt.so``, the runtime of LiteRT's other interface (``CompiledModel``): 1.9 of
 the 60 MiB that a device may use (``docs/architecture.md``, "Where the memory goes"). The interpreter has its own
-library and needs nothing of it. Only the commands that run on a device ask for this: a larger program may want both
+library and does not need it. Only the commands that run on a device use this; a larger program may want both
 interfaces.
 """
 
@@ -19,15 +19,15 @@ _asked: list[bool] = []
 
 
 def keep_interpreter_light() -> None:
-    """Makes :func:`import_interpreter` leave out what the interpreter does not need, from now on in this process."""
+    """Let :func:`import_interpreter` skip what the interpreter does not need, for the rest of the process."""
     _asked.append(True)
 
 
 def import_interpreter() -> ModuleType:
-    """Imports ``ai_edge_litert.interpreter``.
+    """Import ``ai_edge_litert.interpreter``.
 
     Returns:
-        The module. It computes the same whether the second runtime is loaded or not.
+        The module. Its results do not depend on the second runtime.
 
     Raises:
         ImportError: LiteRT is not installed, or does not load on this machine.
@@ -40,7 +40,7 @@ def import_interpreter() -> ModuleType:
 
 
 def _import_light() -> ModuleType | None:
-    """Imports the interpreter with its package's ``__init__`` left out; ``None`` where that does not work."""
+    """Import the interpreter without the ``__init__`` of its package; return ``None`` if that fails."""
     spec = importlib.util.find_spec(_PACKAGE)
     if spec is None:
         return None

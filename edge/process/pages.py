@@ -1,8 +1,8 @@
-"""Gives back the pages of program files that only the start needed.
+"""Release of the memory pages of program files that only the start needed.
 
-Loading a library reads its symbol tables and runs its start-up code once, and the kernel may map more than was
-asked for (up to 6 MiB more were seen in this process, on Linux 6.18 right after an installation). These pages stay in
-the file cache; what the program uses again is mapped again from there, without reading the disk.
+Loading a library reads its symbol tables and runs its start-up code once, and the kernel may map more than requested
+(up to 6 MiB more in this process, on Linux 6.18 right after an installation). These pages stay in the file cache; pages
+that the program uses again are mapped again from there, without reading the disk.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 MADV_DONTNEED = 4
-"""Of Linux, ``asm-generic/mman-common.h``."""
+"""Value of the flag on Linux, ``asm-generic/mman-common.h``."""
 
 _SMAPS = Path("/proc/self/smaps")
 
 
 def release_start_pages() -> int:
-    """Unmaps clean, read-only pages of libraries and of the interpreter; they come back when they are used.
+    """Unmap clean, read-only pages of libraries and of Python; the kernel maps them again on use.
 
-    Does nothing on systems without ``/proc/self/smaps``.
+    Do nothing on systems without ``/proc/self/smaps``.
 
     Returns:
-        The bytes that were resident and are no longer.
+        The number of released bytes.
     """
     if sys.platform != "linux":
         return 0
@@ -40,10 +40,10 @@ def release_start_pages() -> int:
 
 
 def _clean_program_mappings(smaps: str) -> Iterator[tuple[int, int, int]]:
-    """Yields start, end and resident bytes of every mapping that holds nothing but unchanged bytes of a program file.
+    """Yield start, end and resident bytes of every mapping with only unchanged bytes of a program file.
 
-    A mapping with anonymous pages is never among them: the linker changed those pages and made them read-only, and
-    their content would be lost.
+    A mapping with anonymous pages is skipped: the linker changed those pages and made them read-only, so their content
+    would be lost.
     """
     executable = os.path.realpath(sys.executable)
     start = end = rss = 0

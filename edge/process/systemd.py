@@ -1,4 +1,4 @@
-"""Signs of life for systemd (sd_notify(3)): ready, alive, stopping. Does nothing where nobody listens."""
+"""Notifications for systemd (sd_notify(3)): ready, alive, stopping. Without systemd they do nothing."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from contextlib import suppress
 
 BEATS_PER_TIMEOUT = 3
-"""Signs of life within the time after which systemd gives up; sd_watchdog_enabled(3) asks for at least two."""
+"""Notifications per watchdog interval of systemd; sd_watchdog_enabled(3) requires at least two."""
 
 
 class Notifier:
-    """Speaks to the service manager that started this process, if one did.
+    """Notifies the service manager that started this process, if there is one.
 
     Args:
-        env: Environment with ``NOTIFY_SOCKET`` and ``WATCHDOG_USEC``; this process's own by default.
+        env: Environment with ``NOTIFY_SOCKET`` and ``WATCHDOG_USEC``; by default that of this process.
     """
 
     def __init__(self, env: Mapping[str, str] | None = None) -> None:
@@ -31,7 +31,10 @@ class Notifier:
         self._last_s = time.monotonic()
 
     def alive(self) -> None:
-        """Call it often, from where nothing gets to that is stuck; the first call says that the service is ready."""
+        """Report that the service is alive; the first call means ready.
+
+        Call it often, from a loop that a stuck stage would stop.
+        """
         if not self._address:
             return
         now_s = time.monotonic()
@@ -45,7 +48,7 @@ class Notifier:
             self._send("WATCHDOG=1")
 
     def stopping(self) -> None:
-        """The end has begun: what follows is written and closed."""
+        """Report that the service is stopping."""
         self._send("STOPPING=1")
 
     def _send(self, text: str) -> None:

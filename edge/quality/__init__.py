@@ -1,4 +1,4 @@
-"""The quality gate: is a window an ECG that a model may read?"""
+"""The quality gate, which decides whether a model may read a window."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Quality gate: is this window an ECG that a model may read?
+"""The quality gate: it decides whether a window is an ECG that a model may read.
 
-A good window repeats: each beat looks like another one. This holds for every rhythm, ectopy and fibrillation included,
-and for every shape and lead, and it fails for noise. The simple indices that two libraries agree on (kurtosis, share
-of the QRS band, baseline) only lower the score where they are far off, for each of them is wrong on some clean lead.
+In a good window each beat looks like another one. This holds for every rhythm, including ectopy and fibrillation, and
+for every shape and lead, and it fails for noise. The simple indices on which two libraries agree (kurtosis, share of
+the QRS band, baseline) only lower the score if they are far off, because each of them is wrong on some clean lead.
 Rhythm is reported as a flag and never lowers the score.
 """
 
@@ -34,53 +34,53 @@ from edge.quality.measures import (
 from edge.stats import median
 
 FS_HZ = 125.0
-"""Rate of the window."""
+"""Sampling rate of the window, Hz."""
 RAW_FS_HZ = 250.0
-"""Rate at which the raw window is judged: what comes at twice this is averaged in pairs first."""
+"""Sampling rate at which the raw window is assessed, Hz; samples at twice this rate are averaged in pairs first."""
 ACCEPT_SCORE = 0.5
-"""A window with a lower score is poor signal."""
+"""Lowest score of an accepted window; below it the reason is ``poor_signal``."""
 LIKENESS = (0.80, 0.99)
-"""Mean likeness of the beats at which the score is 0 and 1; 0.895 passes, which is a beat-to-beat signal-to-noise ratio
-of about 9 dB. Red noise reaches 0.87 and most windows of electrode motion at 6 dB stay below; clean records have 0.95
-to 1."""
+"""Mean likeness of the beats for a score of 0 and of 1. 0.895 passes, a beat-to-beat signal-to-noise ratio of about 9
+dB. Red noise reaches 0.87, and most windows with electrode motion at 6 dB stay below; clean records have 0.95 to 1."""
 KURTOSIS = (1.7, 2.2)
-"""kSQI: a sine has 1.5, a square wave 1; broad complexes at a high rate still 2."""
+"""Kurtosis (kSQI) for a factor of 0 and of 1: a sine has 1.5, a square wave 1, wide complexes at a high rate 2."""
 QRS_SHARE = (0.25, 0.42)
-"""pSQI: white noise has 0.29 (Zhao & Zhang call 0.4 the end of suspect). There is no upper limit: theirs, 0.8, fails on
-clean leads with wide complexes."""
+"""Share of the QRS band (pSQI) for a factor of 0 and of 1. White noise has 0.29 (Zhao & Zhang: suspect up to 0.4).
+There is no upper limit, because theirs, 0.8, fails on clean leads with wide complexes."""
 BASELINE = (0.0, 0.15)
-"""basSQI of the raw window: only a signal that is nearly all drift."""
+"""basSQI of the raw window for a factor of 0 and of 1: lowers the score only if the signal is nearly all drift."""
 BURST = (4.0, 2.0)
-"""Roughness of the worst half second against the usual."""
+"""Roughness of the worst half second, relative to the usual one, for a factor of 0 and of 1."""
 HEIGHT = (6.0, 3.5)
-"""Largest complex against the median; a ventricular beat has up to three times a low normal one."""
+"""Height of the largest complex relative to the median; a ventricular beat has up to three times that of a
+low normal beat."""
 FLAT_RUN_S = 2.5
-"""A raw signal that keeps one value for so long has no electrode behind it."""
+"""Time for which the raw signal keeps one value, s, from which no electrode is connected."""
 CLIPPED_S = 0.2
-"""Time at a rail from which the window is saturated."""
+"""Time at a limit of the converter from which the window is saturated, s."""
 FLAT_MV = 0.05
-"""With the scale known: peak-to-peak below this is no ECG (half the smallest QRS that EC 57 asks a detector to see)."""
+"""Smallest peak-to-peak of an ECG, mV: half the smallest QRS complex that EC 57 requires a detector to find."""
 HIGHEST_MV = 10.0
-"""With the scale known: peak-to-peak above this is no ECG (IEC 60601-2-47 input range: 10 mV)."""
+"""Largest peak-to-peak of an ECG, mV (input range of IEC 60601-2-47: 10 mV)."""
 IRREGULAR = 0.12
-"""Irregularity from which the rhythm is flagged: fibrillation, and any window with an ectopic beat."""
+"""Irregularity from which the rhythm gets a flag: fibrillation, or an ectopic beat in the window."""
 SUSPECT = 0.75
-"""A measure whose part of the score is below this sets its flag."""
+"""Factor of the score below which a measure sets its flag."""
 
 Reason = Literal["poor_signal", "flat", "saturated"]
 
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """What the gate says of one window.
+    """The verdict of the gate on one window.
 
     Attributes:
-        score: 0 to 1, the window's weight in an aggregate. Below ``ACCEPT_SCORE`` the window is not to be used.
-        flags: What stands out, in a fixed order: ``irregular_rhythm``, ``varying_shapes`` (worth knowing, not bad);
+        score: Quality score, 0 to 1, and weight in the estimate. Below ``ACCEPT_SCORE`` the window is refused.
+        flags: Remarks, in a fixed order: ``irregular_rhythm``, ``varying_shapes`` (information only);
             ``beats_differ``, ``low_kurtosis``, ``low_qrs_share``, ``baseline_wander``, ``artefact_burst``,
             ``height_outlier``, ``no_heart_rate``, ``flat_signal``, ``clipped``, ``low_amplitude``,
             ``high_amplitude``.
-        reason: Why the window is refused, ``None`` where it is not.
+        reason: Reason for refusing the window; ``None`` if accepted.
     """
 
     score: float
@@ -89,7 +89,7 @@ class Quality:
 
 
 class QualityGate:
-    """Judges windows, each for itself: no state, so nothing depends on what came before."""
+    """Assesses each window independently. It has no state."""
 
     def assess(
         self,
@@ -100,21 +100,21 @@ class QualityGate:
         *,
         scale_known: bool,
     ) -> Quality:
-        """Judge one window.
+        """Assess one window.
 
         Args:
-            window: Shape ``(1250,)``, the filtered window at 125 Hz, in millivolts or counts; finite.
-            raw: The same ten seconds before the filter, at ``raw_fs_hz``, in the same unit; finite.
-            raw_fs_hz: Its rate.
+            window: The filtered window at 125 Hz, shape ``(1250,)``, mV or counts, finite.
+            raw: The same ten seconds before the filter, at ``raw_fs_hz``, in the same unit, finite.
+            raw_fs_hz: Sampling rate of ``raw``, Hz.
             beats: R peaks, as increasing indices into ``window``; those of its last second may be missing.
-            scale_known: The unit is millivolts; else nothing that is asked depends on scale.
+            scale_known: Whether the unit is millivolts; otherwise no measure depends on the scale.
 
         Returns:
             The verdict.
         """
         span = float(np.maximum.reduce(window) - np.minimum.reduce(window))
         if raw_fs_hz > RAW_FS_HZ:
-            # Both tiers are judged alike, by thresholds that were set at this rate; and half as many samples cost half.
+            # Both tiers use thresholds set at this rate, and half as many samples take half the time.
             pairs = len(raw) // 2 * 2
             raw, raw_fs_hz = 0.5 * (raw[:pairs:2] + raw[1:pairs:2]), 0.5 * raw_fs_hz
         refused = _not_a_signal(span, raw, raw_fs_hz, scale_known=scale_known)
@@ -136,13 +136,13 @@ class QualityGate:
 
 
 def _not_a_signal(span: float, raw: NDArray[np.float64], raw_fs_hz: float, *, scale_known: bool) -> Quality | None:
-    """The verdict on a window that no electrode or no converter range stands behind, else ``None``.
+    """Return the verdict on a flat, clipped or impossible window, otherwise ``None``.
 
     Args:
-        span: Largest less least value of the filtered window.
+        span: Peak-to-peak of the filtered window.
         raw: The raw window.
-        raw_fs_hz: Its rate.
-        scale_known: The unit is millivolts.
+        raw_fs_hz: Sampling rate of ``raw``, Hz.
+        scale_known: Whether the unit is millivolts.
     """
     low, high = float(np.minimum.reduce(raw)), float(np.maximum.reduce(raw))
     if stands_still(raw, raw_fs_hz, high - low, FLAT_RUN_S) or not span > 0:
@@ -161,7 +161,7 @@ def _parts(
     beats: NDArray[np.int_],
     alike: NDArray[np.float64],
 ) -> dict[str, float]:
-    """Factors of the score, 0 to 1, each under the flag that it sets."""
+    """Return the factors of the score, 0 to 1, by the flag that each sets."""
     heights = complex_heights(window, beats, FS_HZ)
     middle = median(heights) if len(heights) else 0.0
     outlier = float(np.maximum.reduce(heights)) / middle if middle > 0 else inf
@@ -179,6 +179,6 @@ def _parts(
 
 
 def _ramp(value: float, ends: tuple[float, float]) -> float:
-    """0 at the first end, 1 at the second, linear between; the ends may be in either order."""
+    """Return 0 at the first end, 1 at the second, linear between; the ends may be in either order."""
     at = (value - ends[0]) / (ends[1] - ends[0])
     return min(max(at, 0.0), 1.0)

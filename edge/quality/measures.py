@@ -1,7 +1,7 @@
-"""What the quality gate measures in one window. Each measure is a pure function of its arguments and free of scale.
+"""Measures of the quality gate for one window. Each is a pure function and independent of the scale.
 
-This runs for every window on the smallest board, so what two measures need is made once and handed to both, sums are
-bare reductions, and what would take long is first asked of a few samples where these can already rule it out.
+They run for every window on the smallest board, so values that two measures need are computed once, sums are plain
+reductions, and slow checks first look at a few samples that can rule them out.
 """
 
 from __future__ import annotations
@@ -16,51 +16,54 @@ from numpy.typing import NDArray
 from edge.stats import median, percentile
 
 BEFORE_S = 0.2
-"""A beat's segment begins this long before its R peak: P wave and PR segment."""
+"""Start of the segment of a beat before its R peak, s: P wave and PR segment."""
 AFTER_S = 0.4
-"""and ends this long after it, or where the next one usually begins: QRS, ST and most of T."""
-LEAST_AFTER_S = 0.12
-"""Beats so close that less than this would be left are compared over this much all the same."""
+"""End of the segment after the R peak, s, or the usual start of the next one: QRS, ST and most of T."""
+MIN_AFTER_S = 0.12
+"""Shortest end of the segment after the R peak, s, for beats that are close together."""
 ALIGN_S = 0.032
-"""R peaks found on different deflections of the same complex are aligned by up to this much."""
+"""Largest shift for aligning R peaks on different deflections of the same complex, s."""
 QRS_S = 0.08
-"""A complex lies within this distance of its R peak (a wide one mostly)."""
+"""Distance from the R peak within which the complex lies, s (most of a wide one)."""
 QRS_BAND_HZ = (5.0, 15.0)
-"""pSQI: power of the QRS band (Li, Mark & Clifford, Physiol Meas 2008;29:15; Zhao & Zhang 2018)."""
+"""QRS band of pSQI, Hz (Li, Mark & Clifford, Physiol Meas 2008;29:15; Zhao & Zhang 2018)."""
 SQI_BAND_HZ = (5.0, 40.0)
-"""pSQI: against this band."""
+"""Whole band of pSQI, Hz."""
 BASELINE_HZ = (0.0, 1.0)
-"""basSQI is one less the share of this band"""
+"""Baseline band, Hz; basSQI is 1 minus its share"""
 ECG_HZ = (0.0, 40.0)
-"""in this one (the same sources)."""
+"""in this band, Hz (the same sources)."""
 BURST_S = 0.5
-"""Length of the pieces that are compared in roughness."""
+"""Length of the pieces for the roughness, s."""
 BURST_PERCENTILE = 75.0
-"""The usual roughness: at 30 bpm, five of twenty pieces hold a beat."""
+"""Quantile that is the usual roughness: at 30 bpm, five of twenty pieces contain a beat."""
 STANDSTILL = 1e-6
-"""Two samples are the same if they differ by less than this part of the window's range (resampling leaves rounding)."""
+"""Samples are equal if they differ by less than this fraction of the window's range (resampling causes rounding)."""
 COARSE_S = 0.5
-"""Distance of the samples that are looked at first where a standstill is sought."""
+"""Distance of the samples that the search for a constant signal checks first, s."""
 CLIP_RUN_S = 0.06
-"""A shorter stay at an extreme is a peak on a coarse grid."""
+"""Shortest stay at an extreme that counts, s; a shorter one is a peak on a coarse grid."""
 CLIP_DISTANCE = 0.25
-"""A rail is this part of the range away from the median of the rest."""
-LEAST_INTERVALS = 4
-"""Fewer intervals say nothing about regularity."""
+"""Smallest distance of a limit from the median of the other samples, as a fraction of the range."""
+MIN_INTERVALS = 4
+"""Fewest intervals for a measure of regularity."""
 TINY = float(np.finfo(np.float64).tiny)
-"""Divides where a length is 0."""
+"""Divisor in place of a length of 0."""
 
 
 def centred(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Returns ``x`` less its mean; shape ``(n,)``."""
+    """Return ``x`` minus its mean, shape ``(n,)``."""
     return np.asarray(x - np.add.reduce(x) / len(x), dtype=np.float64)
 
 
 def kurtosis(x: NDArray[np.float64]) -> float:
-    """kSQI: fourth standardized moment. Gaussian noise 3, a sine 1.5, ECG mostly above 5; 0 for a constant.
+    """Return kSQI, the fourth standardized moment: 3 for Gaussian noise, 1.5 for a sine, mostly above 5 for an ECG.
 
     Args:
         x: Shape ``(n,)``, mean 0.
+
+    Returns:
+        The kurtosis; 0 for a constant signal.
     """
     square = x * x
     variance = float(np.add.reduce(square)) / len(x)
@@ -68,13 +71,13 @@ def kurtosis(x: NDArray[np.float64]) -> float:
 
 
 def band_ratio(x: NDArray[np.float64], fs_hz: float, part_hz: tuple[float, float], of_hz: tuple[float, float]) -> float:
-    """Share of the power in ``of_hz`` that lies in ``part_hz``, a part of it; 0 where there is none.
+    """Return the share of the power in ``of_hz`` that lies in ``part_hz``; 0 without power.
 
     Args:
         x: Shape ``(n,)``, mean 0.
-        fs_hz: Its rate.
-        part_hz: Lowest and highest frequency of the part.
-        of_hz: Lowest and highest frequency of the whole.
+        fs_hz: Sampling rate of ``x``, Hz.
+        part_hz: Lowest and highest frequency of the part, Hz.
+        of_hz: Lowest and highest frequency of the whole band, Hz.
     """
     spectrum = np.fft.rfft(x * _taper(len(x)))
     whole, part = _bins(of_hz, fs_hz, len(x)), _bins(part_hz, fs_hz, len(x))
@@ -95,22 +98,22 @@ def _bins(band_hz: tuple[float, float], fs_hz: float, n: int) -> slice:
 
 
 def likeness(window: NDArray[np.float64], beats: NDArray[np.int_], fs_hz: float) -> NDArray[np.float64]:
-    """How much each beat looks like another one of the window.
+    """Return how much each beat looks like another one of the window.
 
-    Not the likeness to one template (Orphanidou 2015): a window of bigeminy has two shapes and is a good signal. Each
-    beat is compared with every other at the best alignment, and its best match counts. Irregular rhythm costs nothing.
+    Each beat is compared with every other one at the best alignment, and its best match counts, so an irregular rhythm
+    has no effect. A single template (Orphanidou 2015) would fail for bigeminy, a good signal with two shapes.
 
     Args:
-        window: Shape ``(n,)``.
-        beats: R peaks in it.
-        fs_hz: Its rate.
+        window: The window, shape ``(n,)``.
+        beats: R peaks in the window, as sample numbers.
+        fs_hz: Sampling rate of the window, Hz.
 
     Returns:
-        Correlations, one per beat whose segment lies inside the window; empty with fewer than two of those.
+        Correlations, one per beat with its segment inside the window; empty with fewer than two such beats.
     """
     before, slack = round(BEFORE_S * fs_hz), round(ALIGN_S * fs_hz)
     interval = int(median(beats[1:] - beats[:-1])) if len(beats) > 1 else len(window)
-    after = min(round(AFTER_S * fs_hz), max(interval - before, round(LEAST_AFTER_S * fs_hz)))
+    after = min(round(AFTER_S * fs_hz), max(interval - before, round(MIN_AFTER_S * fs_hz)))
     inside = beats[(beats >= before + slack) & (beats + after + slack < len(window))]
     if len(inside) < 2:
         return np.zeros(0)
@@ -121,7 +124,7 @@ def likeness(window: NDArray[np.float64], beats: NDArray[np.int_], fs_hz: float)
         cut[:] = rows[:, shift : shift + length]
     unit -= np.add.reduce(unit, axis=2, keepdims=True) / length
     unit /= np.maximum(np.sqrt(np.add.reduce(unit * unit, axis=2, keepdims=True)), TINY)
-    # The copy keeps every product a general one: of an array with itself, its own rounding would differ.
+    # The copy keeps the general matrix product: that of an array with itself has another rounding.
     best = np.maximum.reduce(unit[slack].copy() @ unit.transpose(0, 2, 1), axis=0)
     best = np.maximum(best, best.T)
     best.flat[:: len(best) + 1] = -1.0
@@ -129,20 +132,20 @@ def likeness(window: NDArray[np.float64], beats: NDArray[np.int_], fs_hz: float)
 
 
 def complex_heights(window: NDArray[np.float64], beats: NDArray[np.int_], fs_hz: float) -> NDArray[np.float64]:
-    """Peak-to-peak height of each complex, in the unit of the window."""
+    """Return the peak-to-peak height of each complex, in the unit of the window."""
     reach = round(QRS_S * fs_hz)
-    # Beyond an end of the window its outermost sample is repeated, which moves no extreme.
-    # numpy takes indices of this type only where it clips them: int64 is refused on a 32-bit machine.
+    # Beyond the ends of the window the last sample is repeated, which changes no extreme.
+    # With clipping, numpy accepts only indices of this type; on a 32-bit machine it refuses int64.
     at = beats.astype(np.intp)
     rows = window.take(at[:, None] + np.arange(-reach, reach + 1), mode="clip")
     return np.asarray(np.maximum.reduce(rows, axis=1) - np.minimum.reduce(rows, axis=1), dtype=np.float64)
 
 
 def burst(raw: NDArray[np.float64], fs_hz: float) -> float:
-    """Roughest half second of the window against a usual one with beats in it.
+    """Return the roughness of the worst half second, relative to a usual one with beats.
 
-    Roughness is the rms of the second difference, so it sees edges and muscle, not waves. Beats, paced ones too, come
-    in a quarter of the pieces even at 30 bpm and cancel out; a contact that breaks or a jerk does not.
+    Roughness is the RMS of the second difference, so it measures edges and muscle noise, not waves. Beats, even paced
+    ones, are in a quarter of the pieces even at 30 bpm and cancel out; a broken contact or a jerk does not.
 
     Returns:
         Ratio, 1 to 1.5 on a steady signal; 1 on a constant one.
@@ -158,16 +161,16 @@ def burst(raw: NDArray[np.float64], fs_hz: float) -> float:
 
 
 def clipped_s(raw: NDArray[np.float64], fs_hz: float, low: float, high: float) -> float:
-    """Seconds that the raw signal stands still at one of its two extremes, far from where it otherwise is.
+    """Return the time for which the raw signal is constant at one of its extremes, far from its other values, s.
 
-    Only exact standstill counts, which the round top of a wave does not have. The isoelectric line of a coarse
-    converter can be the lowest value of a clean window; it does not count because the rest of the signal is near it.
+    Only exactly equal samples count, which excludes the round top of a wave. The isoelectric line of a coarse converter
+    can be the lowest value of a clean window; it does not count, because the other samples are near it.
 
     Args:
-        raw: Shape ``(n,)``.
-        fs_hz: Its rate.
-        low: Its least value.
-        high: Its largest value.
+        raw: The raw window, shape ``(n,)``.
+        fs_hz: Sampling rate of ``raw``, Hz.
+        low: Smallest value of ``raw``.
+        high: Largest value of ``raw``.
     """
     if high <= low:
         return 0.0
@@ -185,32 +188,32 @@ def clipped_s(raw: NDArray[np.float64], fs_hz: float, low: float, high: float) -
     return longest
 
 
-def stands_still(raw: NDArray[np.float64], fs_hz: float, span: float, least_s: float) -> bool:
-    """Whether the raw signal keeps one value for a time.
+def stands_still(raw: NDArray[np.float64], fs_hz: float, span: float, min_s: float) -> bool:
+    """Return whether the raw signal keeps one value for a time.
 
     Args:
-        raw: Shape ``(n,)``.
-        fs_hz: Its rate.
-        span: Its largest less its least value.
-        least_s: The time in seconds.
+        raw: The raw window, shape ``(n,)``.
+        fs_hz: Sampling rate of ``raw``, Hz.
+        span: Peak-to-peak of ``raw``.
+        min_s: The time, s.
     """
     same = STANDSTILL * span
     apart = round(COARSE_S * fs_hz)
     coarse = raw[::apart]
-    # All coarse steps in a standstill are small; twice the bound leaves room for rounding.
-    if np.count_nonzero(np.abs(coarse[1:] - coarse[:-1]) <= 2.0 * apart * same) < int(least_s * fs_hz) // apart - 1:
+    # All coarse steps of a constant signal are small; twice the bound allows for rounding.
+    if np.count_nonzero(np.abs(coarse[1:] - coarse[:-1]) <= 2.0 * apart * same) < int(min_s * fs_hz) // apart - 1:
         return False
     moves = np.flatnonzero(np.abs(raw[1:] - raw[:-1]) > same)
     edges = np.concatenate([[-1], moves, [len(raw) - 1]])
-    return float(np.diff(edges).max()) / fs_hz >= least_s
+    return float(np.diff(edges).max()) / fs_hz >= min_s
 
 
 def irregularity(beats: NDArray[np.int_]) -> float:
-    """Root mean square of successive differences of the intervals, as a part of their mean; 0 with too few beats."""
-    # Integers of Python: so few of them are done before numpy has begun, and their sums are exact in either.
+    """Return the root mean square of successive differences of the intervals, relative to their mean; 0 if too few."""
+    # Python integers: for so few values they are faster than numpy, and the sums are exact in both.
     at: list[int] = beats.tolist()
     intervals = [b - a for a, b in pairwise(at)]
-    if len(intervals) < LEAST_INTERVALS:
+    if len(intervals) < MIN_INTERVALS:
         return 0.0
     changes = [b - a for a, b in pairwise(intervals)]
     return sqrt(sum(c * c for c in changes) / len(changes)) / (sum(intervals) / len(intervals))

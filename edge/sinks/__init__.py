@@ -1,4 +1,4 @@
-"""Where estimates go. A sink is told everything and takes what it wants; it never blocks the link for long."""
+"""Sinks: the places where estimates go. A sink receives every result, uses what it needs, and never blocks for long."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ __all__ = ["BaseSink", "Sink", "SinkClosedError"]
 
 
 class SinkClosedError(OutputError):
-    """Whoever read the output went away (``anyecg run --out - | head``): a run ends quietly on this one."""
+    """The reader has closed the output (``anyecg run --out - | head``). The run then ends without an error."""
 
 
 class Sink(Protocol):
-    """A place where a run's results go. Calls come from one thread, ``open`` first, ``close`` last and always."""
+    """A destination of the results of a run. Calls come from one thread, ``open`` first, ``close`` last and always."""
 
     def open(self) -> None:
-        """Get ready.
+        """Prepare for writing.
 
         Raises:
-            OutputError: The place cannot be written.
+            OutputError: The destination cannot be written.
         """
 
     def estimate(self, e: Estimate) -> None:
         """Take one estimate or abstention.
 
         Raises:
-            OutputError: It cannot be written.
+            OutputError: The estimate cannot be written.
         """
 
     def event(self, ev: LinkEvent) -> None:
@@ -44,23 +44,23 @@ class Sink(Protocol):
         """Take filtered signal for display.
 
         Args:
-            samples: Shape ``(n,)``, mV, or counts where the scale is unknown; borrowed, not kept.
-            fs_hz: Rate of the samples.
-            start_s: Time of the first sample, seconds of signal since the session began.
+            samples: Shape ``(n,)``, mV, or counts if the scale is unknown; valid only during the call.
+            fs_hz: Sampling rate of the samples, Hz.
+            start_s: Signal time of the first sample, s.
         """
 
     def beat(self, t_s: float) -> None:
-        """Take one R peak, in seconds of signal since the session began."""
+        """Take the signal time of one R peak, s."""
 
     def close(self, summary: RunSummary | None) -> None:
-        """Flush and let go. ``summary`` is ``None`` where the run did not get far enough to have one."""
+        """Flush and release everything. ``summary`` is ``None`` if the run failed."""
 
 
 class BaseSink:
-    """A sink that takes nothing; real sinks override what they want."""
+    """A sink that ignores everything; subclasses override what they need."""
 
     def open(self) -> None:
-        """Nothing to get ready."""
+        """Do nothing."""
 
     def estimate(self, e: Estimate) -> None:
         """Ignore the estimate."""
@@ -75,4 +75,4 @@ class BaseSink:
         """Ignore the beat."""
 
     def close(self, summary: RunSummary | None) -> None:
-        """Nothing to let go."""
+        """Do nothing."""

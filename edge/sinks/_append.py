@@ -1,7 +1,7 @@
 """An append-only text file that survives a power cut and a full disk.
 
-Every line is handed to the kernel whole and at once, so a killed process loses nothing. A background thread asks for
-it to be put on the medium, because an SD card can take a second over that and the link must not wait.
+Every complete line goes to the kernel at once, so a killed process loses nothing. A background thread flushes it to the
+medium, because an SD card can take a second for that and the link must not wait.
 """
 
 from __future__ import annotations
@@ -16,21 +16,21 @@ from edge.process.files import output_error
 from firmware_bridge.errors import OutputError
 
 SYNC_INTERVAL_S = 2.0
-"""At most so much is lost when the power fails."""
+"""Longest time of results that a power failure loses, s."""
 
 MAX_TAIL_BYTES = 1 << 20
-"""A partial last line is not longer than this; a file that seems to have one is not ours."""
+"""Longest partial last line, bytes; a file with a longer one was not written by the kit."""
 
 
 class AppendFile:
     """Lines appended to one file.
 
-    An existing file is continued: what a power cut left of its last line is cut off first. The file is locked, so two
-    runs cannot mix their lines.
+    An existing file is continued; a last line that a power cut left incomplete is removed first. The file is locked, so
+    two runs cannot mix their lines.
 
     Args:
         path: The file.
-        starts_with: What the first byte or bytes of such a file are; a file that begins otherwise is left alone.
+        starts_with: First bytes of a file of this kind; a file that begins differently is refused.
         header: First line of a new file, without its newline; empty for none.
     """
 
@@ -50,7 +50,7 @@ class AppendFile:
         """Open or create, repair, lock.
 
         Raises:
-            OutputError: It cannot be written, is of another kind, or another run is writing it.
+            OutputError: The file cannot be written, is of another kind, or another run is writing it.
         """
         try:
             self._fd = os.open(self._path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -71,10 +71,10 @@ class AppendFile:
             self._syncer.start()
 
     def write_line(self, line: str) -> None:
-        """Append ``line`` and a newline, whole or not at all.
+        """Append ``line`` and a newline atomically.
 
         Raises:
-            OutputError: The disk is full, failed, or was taken away.
+            OutputError: The disk is full, failed, or was removed.
         """
         if self._sync_error is not None:
             error, self._sync_error = self._sync_error, None
@@ -91,10 +91,10 @@ class AppendFile:
         self._dirty.set()
 
     def close(self) -> None:
-        """Put everything on the medium and let go.
+        """Flush everything to the medium and close the file.
 
         Raises:
-            OutputError: The medium refused it.
+            OutputError: The medium failed.
         """
         if self._fd < 0:
             return
@@ -125,7 +125,7 @@ class AppendFile:
             return
         head = os.pread(self._fd, len(self._starts_with), 0)
         if not self._starts_with.startswith(head) and head.strip(b"\0"):
-            raise OutputError(f"{self._path} exists and is of another kind", "choose another file")
+            raise OutputError(f"{self._path} exists and has another format", "choose another file")
         start = max(0, self._size - MAX_TAIL_BYTES)
         tail = os.pread(self._fd, MAX_TAIL_BYTES, start)
         keep = tail.rfind(b"\n") + 1

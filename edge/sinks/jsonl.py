@@ -1,4 +1,4 @@
-"""Estimates as JSON Lines, to a file or to standard output."""
+"""Sinks that write estimates as JSON Lines, to a file or to standard output."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class JsonlSink(BaseSink):
-    """One line an estimate, in a file that is only ever appended to.
+    """Writes one line per estimate to an append-only file.
 
-    What was written is in the kernel's hands before the call returns, so ``kill -9`` loses nothing; a power cut
-    loses at most the last two seconds. An existing file is continued.
+    Each line reaches the kernel before the call returns, so ``kill -9`` loses nothing; a power cut loses at most the
+    last two seconds. An existing file is continued.
 
     Args:
         path: The file.
@@ -34,7 +34,7 @@ class JsonlSink(BaseSink):
         """Open the file and repair its end.
 
         Raises:
-            OutputError: It cannot be written, or holds something else.
+            OutputError: The file cannot be written, or has another format.
         """
         self._file.open()
 
@@ -47,20 +47,20 @@ class JsonlSink(BaseSink):
         self._file.write_line(to_json(e))
 
     def close(self, summary: RunSummary | None = None) -> None:
-        """Put everything on the medium.
+        """Flush everything to the medium.
 
         Raises:
-            OutputError: The medium refused it.
+            OutputError: The medium failed.
         """
         del summary  # a file of estimates has no place for it
         self._file.close()
 
 
 class StdoutJsonlSink(BaseSink):
-    """One line an estimate on standard output, unbuffered.
+    """Writes one line per estimate to standard output, unbuffered.
 
     Args:
-        fd: File descriptor to write to; standard output where it is ``None``.
+        fd: File descriptor to write to; ``None`` for standard output.
     """
 
     def __init__(self, fd: int | None = None) -> None:
@@ -76,8 +76,8 @@ class StdoutJsonlSink(BaseSink):
         """Write one line.
 
         Raises:
-            SinkClosedError: Nobody reads any more.
-            OutputError: It cannot be written.
+            SinkClosedError: The reader has closed the output.
+            OutputError: The estimate cannot be written.
         """
         fd = 1 if self._fd is None else self._fd
         data = to_json(e).encode("ascii") + b"\n"
@@ -87,11 +87,11 @@ class StdoutJsonlSink(BaseSink):
             except BlockingIOError:
                 select.select([], [fd], [])
             except BrokenPipeError:
-                raise SinkClosedError("whoever read the output went away") from None
+                raise SinkClosedError("the reader has closed the output") from None
             except OSError as error:
                 raise output_error("the output", error) from None
 
 
 def open_jsonl(out: str) -> JsonlSink | StdoutJsonlSink:
-    """The sink for ``--out``: ``-`` is standard output, all else a file."""
+    """Return the sink for ``--out``: ``-`` is standard output, anything else a file."""
     return StdoutJsonlSink() if out == "-" else JsonlSink(out)

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 class MemorySink(BaseSink):
-    """Collects estimates, events and beats in lists. Signal is not kept: it would grow without bound.
+    """Collects estimates, events and beats in lists. It does not keep the signal, which would grow without bound.
 
     Attributes:
-        estimates: In order of arrival.
-        events: In order of arrival.
-        beats_s: R peaks, seconds of signal since the session began.
-        summary: What ``close`` was given.
-        closed: ``close`` was called.
+        estimates: The estimates, in order of arrival.
+        events: The link events, in order of arrival.
+        beats_s: Signal times of the R peaks, s.
+        summary: The summary passed to ``close``.
+        closed: Whether ``close`` was called.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""A run as plain lines, for logs and for terminals that cannot be drawn on."""
+"""A sink that prints plain lines, for logs and for terminals without cursor control."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _QUIET = {LinkEventKind.INFO, LinkEventKind.CORRUPT}
 
 
 class PlainSink(BaseSink):
-    """One line each few seconds of signal, and whenever the state changes.
+    """Prints one line every few seconds of signal, and one whenever the state changes.
 
     Args:
-        stream: Where to.
-        every_s: Seconds of signal between lines; 0 for a line a hop.
+        stream: The output.
+        every_s: Seconds of signal between lines; 0 for a line per hop.
     """
 
     def __init__(self, stream: TextIO, every_s: float = EVERY_S) -> None:
@@ -36,13 +36,13 @@ class PlainSink(BaseSink):
         self._state: object = ()
 
     def open(self) -> None:
-        """Nothing to get ready."""
+        """Do nothing."""
 
     def estimate(self, e: Estimate) -> None:
         """Print a line if it is time or the state changed.
 
         Raises:
-            SinkClosedError: Nobody reads any more.
+            SinkClosedError: The reader has closed the output.
         """
         if not self._next_s < float("inf"):
             self._next_s = e.window.end_s
@@ -61,30 +61,30 @@ class PlainSink(BaseSink):
             self._line(f"link {ev.kind}" + (f": {clean(ev.detail)}" if ev.detail else ""))
 
     def close(self, summary: RunSummary | None) -> None:
-        """Nothing to let go: the command line prints the summary."""
+        """Do nothing: the command line prints the summary."""
 
     def _line(self, text: str) -> None:
         try:
             self._stream.write(text + "\n")
             self._stream.flush()
         except BrokenPipeError:
-            raise SinkClosedError("whoever read the output went away") from None
+            raise SinkClosedError("the reader has closed the output") from None
         except OSError as error:
             raise output_error("the output", error) from None
 
 
 def estimate_line(e: Estimate) -> str:
-    """One estimate on one line: rate and quality, then what is flagged and what is a value."""
+    """Return an estimate as one line: heart rate and quality, then flagged heads and values."""
     rate = "---" if e.heart_rate_bpm is None else f"{e.heart_rate_bpm:.0f}"
     head = f"{e.window.end_s:8.0f} s  HR {rate:>3} bpm  quality {e.quality.score:.2f}"
     if e.abstained is not None:
         return f"{head}  no estimate: {REASON_TEXT[e.abstained]}"
-    shown = [_lab(lab) for lab in e.labs if lab.flag or lab.unit != "1"]
+    parts = [_lab(lab) for lab in e.labs if lab.flag or lab.unit != "1"]
     probable = max((lab for lab in e.labs if lab.unit == "1" and not lab.flag), key=_value, default=None)
     if not any(lab.flag for lab in e.labs) and probable is not None:
-        shown.insert(0, f"nothing flagged (highest: {_lab(probable)})")
+        parts.insert(0, f"nothing flagged (highest: {_lab(probable)})")
     lost = f"  lost {e.lost_samples}" if e.lost_samples else ""
-    return f"{head}  {'; '.join(shown)}{lost}"
+    return f"{head}  {'; '.join(parts)}{lost}"
 
 
 def _value(lab: LabEstimate) -> float:

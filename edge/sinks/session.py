@@ -1,4 +1,4 @@
-"""A folder that holds everything of one session, for weeks unattended and for a look afterwards."""
+"""The session folder: everything that one session writes, for unattended runs of weeks."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 SCHEMA = "anyecg.session/1"
 
 MAX_RR_S = 3.0
-"""A longer distance of two beats is a gap, not an RR interval (Orphanidou 2015)."""
+"""Longest RR interval, s; a longer time between two beats is a gap (Orphanidou 2015)."""
 
 MAX_JSON_CHARS = 1 << 20
 
@@ -35,7 +35,7 @@ _NEW_FOLDER = "name a new folder"
 
 
 def next_raw_path(folder: Path | str) -> Path:
-    """Where the raw recording of the next run in a session folder goes; a recording is never overwritten."""
+    """Return the file for the next raw recording in a session folder; a recording is never overwritten."""
     path, number = Path(folder) / "raw.aer", 1
     while path.exists():
         number += 1
@@ -44,17 +44,17 @@ def next_raw_path(folder: Path | str) -> Path:
 
 
 class SessionSink(BaseSink):
-    """Keeps a run in the folder of ``--session-dir``.
+    """Writes a run to the folder of ``--session-dir``.
 
-    A new or empty folder begins a session. One whose session of the same device and bundle never ended (the power
-    failed, the process was killed) is continued: its files are appended to, and ``session.json`` gets another run with
-    its own identifier, because signal time begins anew. Anything else is refused, so no session is mixed with another.
-    The raw recording beside these files is written by the source (`next_raw_path`).
+    A new or empty folder begins a session. A folder with an unfinished session of the same device and bundle (the power
+    failed, the process was killed) is continued: the run appends to its files, and ``session.json`` gets another run
+    with a new identifier, because signal time restarts at 0. Any other folder is refused, so sessions never mix.
+    The source writes the raw recording into the same folder (`next_raw_path`).
 
     Args:
         path: The folder.
-        source: Where the samples come from; only a live source can be continued.
-        bundle: What makes the estimates.
+        source: Description of the source; only a live source can be continued.
+        bundle: The bundle that makes the estimates.
         session: Identifier of this run, as in its estimates.
     """
 
@@ -68,14 +68,14 @@ class SessionSink(BaseSink):
         self._beats = AppendFile(self._path / "beats.csv", b"run,", "run,time_s,rr_s")
         self._events = AppendFile(self._path / "events.jsonl", b"{")
         self._last_beat_s: float | None = None
-        self._began = False
+        self._opened = False
 
     def open(self) -> None:
-        """Make the folder or continue in it.
+        """Create the folder or continue the session in it.
 
         Raises:
             UsageError: The folder belongs to another or a finished session.
-            OutputError: It cannot be written.
+            OutputError: The folder cannot be written.
         """
         self._enter()
         self._estimates.open()
@@ -83,7 +83,7 @@ class SessionSink(BaseSink):
         self._events.open()
         self._runs.append({"session": self._session, "source": self._source.url, "started": utc_text(time.time_ns())})
         write_atomically(self._path / "session.json", json.dumps(self._about(), indent=2) + "\n")
-        self._began = True
+        self._opened = True
 
     def estimate(self, e: Estimate) -> None:
         """Append to ``estimates.jsonl``.
@@ -116,8 +116,8 @@ class SessionSink(BaseSink):
         """
         rr = None if self._last_beat_s is None else t_s - self._last_beat_s
         self._last_beat_s = t_s
-        shown = f"{rr:.3f}" if rr is not None and 0 < rr <= MAX_RR_S else ""
-        self._beats.write_line(f"{len(self._runs)},{t_s:.3f},{shown}")
+        rr_text = f"{rr:.3f}" if rr is not None and 0 < rr <= MAX_RR_S else ""
+        self._beats.write_line(f"{len(self._runs)},{t_s:.3f},{rr_text}")
 
     def close(self, summary: RunSummary | None) -> None:
         """Close the files and, with a summary, finish the session.
@@ -133,7 +133,7 @@ class SessionSink(BaseSink):
                 failed = error
         if failed is not None:
             raise failed
-        if summary is not None and self._began:
+        if summary is not None and self._opened:
             write_atomically(self._path / "summary.json", json.dumps(summary_dict(summary), indent=2) + "\n")
 
     def _enter(self) -> None:
@@ -160,7 +160,7 @@ class SessionSink(BaseSink):
         if before != (_device_url(self._source.url), self._bundle.sha256):
             raise UsageError(f"{self._path} holds a session of another source or bundle", _NEW_FOLDER)
         if not self._source.live:
-            raise UsageError(f"{self._path} holds an unfinished replay, which would begin anew", _NEW_FOLDER)
+            raise UsageError(f"{self._path} holds an unfinished replay, which cannot be continued", _NEW_FOLDER)
 
     def _about(self) -> dict[str, object]:
         manifest = self._bundle.manifest
@@ -182,7 +182,7 @@ class SessionSink(BaseSink):
 
 
 def _device_url(url: str) -> str:
-    """The source without a recorder around it: each run records to another file."""
+    """Return the source URL without a ``record:`` prefix, because each run records to another file."""
     return url.partition(",")[2] if url.startswith("record:") else url
 
 

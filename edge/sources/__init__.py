@@ -1,4 +1,4 @@
-"""Where samples come from: ``scheme:path?key=value&...``, one module a scheme, loaded only when it is asked for."""
+"""Sources of samples, named by a URL ``scheme:path?key=value&...``. Each scheme has one module, imported on use."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ SCHEMES: dict[str, str] = {
     "record": "edge.sources.record:open_record",
     "replay": "edge.sources.replay.source:open_replay",
 }
-"""Scheme -> ``module:function``; the function takes a `SourceUrl` and gives a `Source`."""
+"""Maps a scheme to ``module:function``; the function takes a `SourceUrl` and returns a `Source`."""
 
 URL_MAX = 4096
-"""Characters; a longer one is a mistake."""
+"""Longest source URL, characters."""
 
 
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
-    """What is known of a source before its first sample.
+    """What is known about a source before its first sample.
 
     Attributes:
-        url: As the user wrote it.
+        url: The URL as the user wrote it.
         device: Name of the device or recording, for people and records.
-        live: Bytes come from a device now. ``False``: a recording or simulation, which ends or could be had again.
-        host_clock: ``arrival_ns`` is this host's monotonic clock now, so that latencies can be taken from it.
-            ``False`` where it is the clock of a recording or derived from signal time.
-        fs_hz: Nominal rate; ``None`` where the device has to tell.
-        session: Identifier that the source carries; ``None`` where it has none.
-        arrival_timed: ``arrival_ns`` tells when bytes really came, now or when they were recorded, so that silence on
-            the link can be told from a gap in the samples.
-        start_unix_ns: Wall clock at the beginning of a recording; ``None`` where unknown.
-        start_host_ns: ``arrival_ns`` that ``start_unix_ns`` belongs to.
-        leads: Names of the leads it holds; empty where unknown.
-        lead: The one that is read.
-        notes: Caveats to be shown once.
+        live: Whether bytes come from a device now; ``False`` for a recording or simulation, which can be repeated.
+        host_clock: Whether ``arrival_ns`` is the monotonic clock of this host, so that latencies can be measured from
+            it; ``False`` if it is the clock of a recording or derived from signal time.
+        fs_hz: Nominal sampling rate, Hz; ``None`` if only the device knows it.
+        session: Identifier that the source carries; ``None`` if it has none.
+        arrival_timed: Whether ``arrival_ns`` is the real arrival time, now or at the time of recording, which separates
+            silence on the link from a gap in the samples.
+        start_unix_ns: Wall clock at the beginning of a recording, Unix ns; ``None`` if unknown.
+        start_host_ns: The ``arrival_ns`` that corresponds to ``start_unix_ns``.
+        leads: Names of the leads in the recording; empty if unknown.
+        lead: Name of the lead that is read.
+        notes: Warnings to show once.
     """
 
     url: str
@@ -70,21 +70,21 @@ class Source(Protocol):
 
     @property
     def info(self) -> SourceInfo:
-        """What is known before the first sample."""
+        """The description of the source, available before the first sample."""
         ...
 
     def items(self) -> AsyncIterator[LinkItem]:
-        """Everything in order; a finite source ends with an END event. Called once.
+        """Yield all items in order; a finite source ends with an END event. Call it once.
 
         Raises:
-            LinkError: The device cannot be opened, and waiting would not help or was not wanted.
+            LinkError: The device cannot be opened, and waiting would not help or is disabled.
             InputError: A recording cannot be read.
             OutputError: A recording cannot be written (`record:`).
         """
         ...
 
     async def close(self) -> None:
-        """Frees the device and closes files. May be called twice."""
+        """Close the device and all files. It may be called twice."""
         ...
 
 
@@ -93,8 +93,8 @@ class SourceUrl:
     """A parsed source URL.
 
     Attributes:
-        text: As the user wrote it.
-        scheme: Lower case.
+        text: The URL as the user wrote it.
+        scheme: The scheme in lower case.
         rest: Everything after ``scheme:``.
         path: ``rest`` up to the first ``?``; taken literally (a file name may hold a percent sign).
         params: The query, percent-decoded; a key without ``=`` has the value ``"1"``.
@@ -108,33 +108,33 @@ class SourceUrl:
 
     @classmethod
     def parse(cls, text: str) -> SourceUrl:
-        """Parses a URL.
+        """Parse a URL.
 
         Raises:
-            UsageError: No scheme, an unknown one, a key twice, or too long.
+            UsageError: The scheme is missing or unknown, a key occurs twice, or the URL is too long.
         """
         scheme, colon, rest = text.partition(":")
         scheme = scheme.strip().lower()
         if len(text) > URL_MAX:
-            raise UsageError(f"the source URL is longer than {URL_MAX} characters")
+            raise UsageError(f"the source URL is longer than {URL_MAX} characters", "shorten it")
         if not colon or scheme not in SCHEMES:
             hint = f"for a recording write replay:{text}" if not colon or "/" in scheme else f"not {scheme!r}"
-            raise UsageError(f"{text!r} is no source URL", f"known schemes: {', '.join(sorted(SCHEMES))}; {hint}")
+            raise UsageError(f"{text!r} is not a source URL", f"known schemes: {', '.join(sorted(SCHEMES))}; {hint}")
         path, _mark, query = rest.partition("?")
         params: dict[str, str] = {}
         for part in filter(None, query.split("&")):
             key, equals, value = part.partition("=")
             key = unquote(key).strip().lower()
             if key in params:
-                raise UsageError(f"{key!r} stands twice in {text!r}")
+                raise UsageError(f"{text!r} has the key {key!r} twice", "keep one")
             params[key] = unquote(value) if equals else "1"
         return cls(text, scheme, rest, path, params)
 
     def only(self, *allowed: str) -> None:
-        """Refuses keys that the source does not know.
+        """Refuse keys that the source does not know.
 
         Raises:
-            UsageError: There is one; the message lists those there are.
+            UsageError: The URL has an unknown key; the message lists the known ones.
         """
         for key in self.params:
             if key not in allowed:
@@ -143,10 +143,10 @@ class SourceUrl:
                 )
 
     def number(self, key: str, default: float, low: float = -math.inf, high: float = math.inf) -> float:
-        """A finite number from the query.
+        """Return a finite number from the query.
 
         Raises:
-            UsageError: It is none, or outside ``low`` to ``high``.
+            UsageError: The value is not a number, or outside ``low`` to ``high``.
         """
         text = self.params.get(key)
         if text is None:
@@ -162,10 +162,10 @@ class SourceUrl:
         return value
 
     def integer(self, key: str, default: int, low: int, high: int) -> int:
-        """A whole number from the query.
+        """Return a whole number from the query.
 
         Raises:
-            UsageError: It is none, or outside ``low`` to ``high``.
+            UsageError: The value is not a whole number, or outside ``low`` to ``high``.
         """
         value = self.number(key, default, low, high)
         if value != int(value):
@@ -173,20 +173,20 @@ class SourceUrl:
         return int(value)
 
     def speed(self, default: float) -> float:
-        """The ``speed`` key: a factor of real time, or ``max`` (infinity) for no waiting at all.
+        """Return the ``speed`` key: a factor of real time, or infinity for ``max``, without any waiting.
 
         Raises:
-            UsageError: It is neither.
+            UsageError: The value is neither.
         """
         if self.params.get("speed", "").lower() == "max":
             return math.inf
         return self.number("speed", default, 0.01, 10_000.0)
 
     def flag(self, key: str, *, default: bool) -> bool:
-        """A switch: ``1``, ``yes``, ``true``, ``on`` or their opposites.
+        """Return a switch from the query: ``1``, ``yes``, ``true``, ``on`` or their opposites.
 
         Raises:
-            UsageError: It is neither.
+            UsageError: The value is neither.
         """
         text = self.params.get(key)
         if text is None:
@@ -199,9 +199,9 @@ class SourceUrl:
 
 
 def session_name(info: SourceInfo) -> str:
-    """The name of a session from this source: random for a device; always the same for a recording or simulation.
+    """Return the name of a session: random for a device, always the same for a recording or simulation.
 
-    The speed of a replay has no part in it: estimates do not depend on it, and so neither does what they are called.
+    The speed of a replay does not change the name, because the estimates do not depend on it either.
     """
     if info.session:
         return info.session
@@ -213,10 +213,10 @@ def session_name(info: SourceInfo) -> str:
 
 
 def open_source(url: str | SourceUrl) -> Source:
-    """The source that a URL names. Devices and files are opened when its items are first asked for, or here.
+    """Return the source that a URL names. A file may be opened here; a device is opened with the first item.
 
     Raises:
-        UsageError: The URL is wrong.
+        UsageError: The URL is invalid.
         InputError: A recording cannot be opened.
         MissingExtraError: The scheme needs a library that is not installed.
     """

@@ -10,16 +10,16 @@ from firmware_bridge.transports._link import STALL_S
 from firmware_bridge.transports.ble import BleTransport
 
 KEYS = ("name", "adapter", "wait", "pair", "stall")
-"""What the query may say: the device's local name, the adapter (``hci1``), ``wait=0`` to fail at once without the
-device, ``pair=1`` to pair with it, seconds until a silent connection is made again. The device's own options come
-beside them."""
+"""Keys of the query: the device's local name, the adapter (``hci1``), ``wait=0`` to fail at once if the device is
+absent, ``pair=1`` to pair with it, and the seconds after which a silent connection is renewed. The options of the
+device's decoder are allowed, too."""
 
 
 def open_ble(url: SourceUrl) -> Source:
-    """The source for a device on Bluetooth; nothing is scanned before the first item is asked for.
+    """Return the source for a Bluetooth device; scanning starts with the first item.
 
     Raises:
-        UsageError: The URL is wrong.
+        UsageError: The URL is invalid.
     """
     kind, _slash, address = url.path.partition("/")
     if not kind:
@@ -28,11 +28,11 @@ def open_ble(url: SourceUrl) -> Source:
     profile = device.profile
     options = decoder_options(url, device, *KEYS)
     if profile.ble is None:
-        fix = f"it is reached by {', '.join(profile.transports)}; on Bluetooth are {_with_ble()}"
-        raise UsageError(f"{profile.title} has no Bluetooth side", fix)
+        fix = f"it uses {', '.join(profile.transports)}; Bluetooth devices: {_with_ble()}"
+        raise UsageError(f"{profile.title} has no Bluetooth", fix)
     name = url.params.get("name")
     if address and name:
-        raise UsageError(f"{url.text!r} gives an address and a name", "give one of them")
+        raise UsageError(f"{url.text!r} has an address and a name", "give one of them")
     transport = BleTransport(
         profile.ble,
         title=profile.title,
@@ -58,7 +58,9 @@ def open_ble(url: SourceUrl) -> Source:
 def _adapter(url: SourceUrl) -> str | None:
     adapter = url.params.get("adapter")
     if adapter is not None and not (adapter.isascii() and adapter.isalnum()):
-        raise UsageError(f"adapter={adapter!r} is no adapter", "they are called hci0, hci1 ...; bluetoothctl list")
+        raise UsageError(
+            f"adapter={adapter!r} is not an adapter name", "use hci0, hci1 ...; list them with bluetoothctl list"
+        )
     return adapter
 
 

@@ -1,4 +1,4 @@
-"""``record:FILE,INNER_URL``: any live source, with its raw bytes kept in a file that ``replay:`` can live again."""
+"""``record:FILE,INNER_URL``: any live source, with its raw bytes recorded in a file that ``replay:`` can play."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from firmware_bridge.rawlog import SUFFIX
 
 
 def open_record(url: SourceUrl) -> Source:
-    """The inner source, recording. The file is made at once, so that a wrong name shows before anything runs.
+    """Return the inner source with recording switched on. The file is created at once, so a wrong name fails early.
 
     Raises:
-        UsageError: The URL is wrong, or what it names has no bytes to record.
-        OutputError: The file cannot be made.
+        UsageError: The URL is invalid, or the inner source has no bytes to record.
+        OutputError: The file cannot be created.
     """
     name, comma, inner = url.rest.partition(",")
     if not name or not comma:

@@ -9,17 +9,17 @@ from firmware_bridge.errors import UsageError
 from firmware_bridge.transports.serial import STALL_S, SerialTransport
 
 KEYS = ("device", "baud", "wait", "stall")
-"""What the query may say: whose protocol, the rate, ``wait=0`` to fail at once without a device, seconds until a
-silent port is opened again. The device's own options come beside them."""
+"""Keys of the query: the device, the baud rate, ``wait=0`` to fail at once if the port is absent, and the seconds after
+which a silent port is reopened. The options of the device's decoder are allowed, too."""
 DEFAULT_DEVICE = "anyecg_patch"
 DEFAULT_BAUD = 115_200
 
 
 def open_serial(url: SourceUrl) -> Source:
-    """The source for a serial port; the port itself is opened when the first item is asked for.
+    """Return the source for a serial port; the port is opened with the first item.
 
     Raises:
-        UsageError: The URL is wrong.
+        UsageError: The URL is invalid.
     """
     device = devices.get(url.params.get("device", DEFAULT_DEVICE))
     profile = device.profile
@@ -27,7 +27,7 @@ def open_serial(url: SourceUrl) -> Source:
     if not url.path:
         raise UsageError("serial: names no port", "write serial:/dev/ttyACM0 or serial:/dev/serial/by-id/NAME")
     if "serial" not in profile.transports:
-        raise UsageError(f"{profile.title} has no serial side", f"it is reached by {', '.join(profile.transports)}")
+        raise UsageError(f"{profile.title} has no serial port", f"it uses {', '.join(profile.transports)}")
     baud = url.integer("baud", profile.baud or DEFAULT_BAUD, 50, 20_000_000)
     transport = SerialTransport(
         url.path,

@@ -1,7 +1,7 @@
 """``sim:?hr=70&potassium=6.5&seed=1``: a simulated patient with a virtual patch, in this process.
 
-The patch speaks its real protocol: bytes, frames, commands, faults. With ``speed=max`` nothing waits and the arrival
-times come from signal time, so that the run is the same to the bit every time.
+The patch speaks its real protocol: bytes, frames, commands, faults. With ``speed=max`` nothing waits and arrival times
+come from signal time, so that every run gives the same bits.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ OWN_KEYS = (
     "ring",
 )  # fmt: skip
 BENCH_KEYS = ("signal", "amplitude_mv", "hz", "gain", "offset_mv", "highpass_hz", "lowpass_hz", "noise_mv")
-"""The same for a calibrator in place of the patient; without ``signal`` they mean nothing."""
-"""What the query may say besides the fields of `EcgParams` (``t_mv=0.6``)."""
+"""Keys for a calibrator in place of the patient; they need ``signal``."""
+"""Keys of the query besides the fields of `EcgParams` (such as ``t_mv=0.6``)."""
 DEVICE = "anyecg_patch"
-"""Whose protocol the virtual patch speaks."""
+"""The device that the virtual patch imitates."""
 STEP_S = 0.02
-"""How often a paced simulation looks at the clock."""
+"""Interval at which a paced simulation reads the clock, s."""
 START_NS = 1_000_000_000
-"""Arrival time at the start of a simulation that is not paced."""
+"""Arrival time at the start of a simulation that is not paced, ns."""
 
 
 class SimTransport:
-    """A virtual patch on an imagined cable.
+    """A transport to a virtual patch in this process.
 
     Args:
-        patch: The patch.
-        speed: Factor of real time; infinite for no waiting.
-        seconds: Seconds of time until END; infinite for none.
+        patch: The virtual patch.
+        speed: Factor of real time; infinity for no waiting.
+        seconds: Simulated time until END, s; infinity for no end.
     """
 
     def __init__(self, patch: VirtualPatch, speed: float = 1.0, seconds: float = math.inf) -> None:
@@ -55,14 +55,14 @@ class SimTransport:
         self._closed = False
 
     async def stream(self) -> AsyncIterator[TransportItem]:
-        """Everything that arrives, until the time is over."""
+        """Yield everything that arrives until the time is over."""
         started_ns = time.monotonic_ns()
         base_ns = START_NS if math.isinf(self._speed) else started_ns
         time_s = 0.0
         yield LinkEvent(LinkEventKind.CONNECTED, base_ns, "virtual patch")
         while not self._closed and not self._patch.finished and time_s < self._seconds:
             if math.isinf(self._speed):
-                # A slot at a time: answers to what the host says then fall at the same place in every run.
+                # One slot at a time: the answers to the host's commands then come at the same place in every run.
                 time_s = self._patch.time_s + self._patch.slot_s * 1.5
                 await asyncio.sleep(0)
             else:
@@ -82,14 +82,14 @@ class SimTransport:
         at_ns = base_ns + round(self._patch.time_s * 1e9) if math.isinf(self._speed) else time.monotonic_ns()
         yield LinkEvent(LinkEventKind.END, at_ns, "the simulation is over")
 
-    async def write(self, data: bytes, channel: str = DATA_CHANNEL) -> bool:  # noqa: ARG002 - a cable has one channel
-        """Sends to the patch."""
+    async def write(self, data: bytes, channel: str = DATA_CHANNEL) -> bool:  # noqa: ARG002 - there is one channel
+        """Send bytes to the patch."""
         if self._plugged:
             self._patch.receive(data)
         return self._plugged
 
     async def close(self) -> None:
-        """Ends ``stream``."""
+        """End ``stream``."""
         self._closed = True
 
 
@@ -97,7 +97,7 @@ class SimSource(WireSource):
     """A simulated patient as a source.
 
     Attributes:
-        patch: The virtual patch, with its exact account of what happened.
+        patch: The virtual patch, which counts exactly what happened.
     """
 
     def __init__(self, patch: VirtualPatch, transport: SimTransport, info: SourceInfo) -> None:
@@ -106,7 +106,7 @@ class SimSource(WireSource):
 
 
 def _calibrator(url: SourceUrl, faults: FaultSchedule, seed: int) -> Signal:
-    """A calibrator and a board, in the words of the virtual patch's options."""
+    """Return the signal of a calibrator on a board, from the same options as ``anyecg virtual-patch``."""
     calibrator = Calibrator(
         cast("Kind", url.params["signal"]), url.number("amplitude_mv", 1.0), url.number("hz", 10.0, 0.01, 4000.0)
     )
@@ -122,13 +122,13 @@ def _calibrator(url: SourceUrl, faults: FaultSchedule, seed: int) -> Signal:
 
 
 def open_sim(url: SourceUrl) -> Source:
-    """The source for a simulated patient.
+    """Return the source for a simulated patient.
 
     Raises:
-        UsageError: The URL is wrong, or a value cannot be simulated.
+        UsageError: The URL is invalid, or a value cannot be simulated.
     """
     if url.path:
-        raise UsageError(f"sim: takes no path, {url.path!r} was given", "write sim:?hr=70&seed=1")
+        raise UsageError(f"sim: takes no path, but the URL has {url.path!r}", "write sim:?hr=70&seed=1")
     faults = FaultSchedule.parse(url.params.get("faults", ""))
     bench = url.params.get("signal", "ecg") != "ecg"
     own = (*OWN_KEYS, *BENCH_KEYS) if bench else (*OWN_KEYS, "signal")
@@ -142,7 +142,7 @@ def open_sim(url: SourceUrl) -> Source:
     )
     bits = url.integer("bits", 16, 16, 24)
     if bits not in {16, 24}:
-        raise UsageError(f"bits={bits} in {url.text!r} is neither 16 nor 24")
+        raise UsageError(f"bits={bits} in {url.text!r} is neither 16 nor 24", "write bits=16 or bits=24")
     seed = url.integer("seed", 1, 0, 2**32 - 1)
     config = PatchConfig(
         fs_hz=url.number("fs", 250.0, 50.0, 8000.0),

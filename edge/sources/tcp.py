@@ -10,24 +10,24 @@ from firmware_bridge.transports._link import STALL_S
 from firmware_bridge.transports.tcp import TcpTransport
 
 KEYS = ("device", "wait", "stall")
-"""What the query may say: whose protocol, ``wait=0`` to fail at once without the peer, seconds until a silent
-connection is made again. The device's own options come beside them."""
+"""Keys of the query: the device, ``wait=0`` to fail at once if the peer is absent, and the seconds after which a silent
+connection is renewed. The options of the device's decoder are allowed, too."""
 DEFAULT_DEVICE = "anyecg_patch"
 PORT_MAX = 65_535
 
 
 def open_tcp(url: SourceUrl) -> Source:
-    """The source for a peer on the network; the connection is made when the first item is asked for.
+    """Return the source for a peer on the network; the connection is made with the first item.
 
     Raises:
-        UsageError: The URL is wrong.
+        UsageError: The URL is invalid.
     """
     host, port = _address(url)
     device = devices.get(url.params.get("device", DEFAULT_DEVICE))
     profile = device.profile
     options = decoder_options(url, device, *KEYS)
     if "tcp" not in profile.transports:
-        raise UsageError(f"{profile.title} is not on the network", f"it is reached by {', '.join(profile.transports)}")
+        raise UsageError(f"{profile.title} is not on the network", f"it uses {', '.join(profile.transports)}")
     transport = TcpTransport(
         host,
         port,

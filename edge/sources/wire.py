@@ -1,4 +1,4 @@
-"""A live source: a transport, a device's decoder, and where wished a raw recording of everything in between."""
+"""A live source: a transport, the decoder of a device and, optionally, a raw recording of the bytes between them."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem
 from firmware_bridge.transports import Transport
 
 OPTIONS_KEY = "options"
-"""Where the head of a raw recording keeps what the decoder was made with."""
+"""Key for the options of the decoder in the header of a raw recording."""
 
 
 def decoder_options(url: SourceUrl, device: Device, *own: str) -> dict[str, str]:
-    """What of a URL's query is for the device's decoder; everything else must be one of the source's ``own`` keys.
+    """Return the options of the device's decoder from the query; any other key must be one of the ``own`` keys.
 
     Raises:
-        UsageError: There is a key that neither the source nor the device knows; the message lists those there are.
+        UsageError: Neither the source nor the device knows a key; the message lists the known ones.
     """
     url.only(*own, *device.profile.options)
     return {key: value for key, value in url.params.items() if key in device.profile.options and key not in own}
 
 
 class WireSource:
-    """Bytes of a transport through a decoder.
+    """A source that decodes the bytes of a transport.
 
     Args:
-        transport: Where bytes come from.
-        device: Whose bytes they are.
-        info: What is known of the source; a session is named here, so that its recording carries the same name.
+        transport: The transport that delivers the bytes.
+        device: The device that sends them.
+        info: Description of the source; the session gets its name here, so that a recording carries the same name.
         options: Keyword arguments of the device's decoder, as text.
-        hint: What may be wrong where bytes come and nothing in them is a frame.
+        hint: Possible cause if bytes arrive but no frame, for the message.
 
     Raises:
-        UsageError: The value of an option is wrong.
+        UsageError: An option has an invalid value.
     """
 
     def __init__(
@@ -61,12 +61,12 @@ class WireSource:
         self.info = replace(info, session=session_name(info))
 
     def record(self, path: Path) -> None:
-        """Tees everything that arrives into a raw recording, before it is decoded.
+        """Copy everything that arrives into a raw recording, before decoding.
 
         The recording carries the session's name, so that its replay gives the same estimates under the same name.
 
         Raises:
-            OutputError: The file cannot be made.
+            OutputError: The file cannot be created.
         """
         header = RawLogHeader(
             device=self._device.profile.name,
@@ -80,11 +80,11 @@ class WireSource:
         self._recorder = RawLogWriter(path, header)
 
     async def items(self) -> AsyncIterator[LinkItem]:
-        """Everything in order.
+        """Yield all items in order.
 
         Raises:
-            LinkError: The device cannot be opened, and waiting would not help or was not wanted.
-            OutputError: The recording cannot be written any more.
+            LinkError: The device cannot be opened, and waiting would not help or is disabled.
+            OutputError: The recording can no longer be written.
         """
         connected = False
         async for item in self._transport.stream():
@@ -94,7 +94,7 @@ class WireSource:
             if isinstance(item, RawChunk):
                 out = self._undecoded.bytes(len(item.data), item.arrival_ns, out, self._frames)
             elif item.kind is LinkEventKind.END:
-                # What was still held comes before the end, not after it.
+                # Items that the decoder still held come before the end, not after it.
                 out = [*self._undecoded.link(item), *out[1:], item]
             else:
                 out = [*self._undecoded.link(item), *out]
@@ -107,11 +107,11 @@ class WireSource:
                 yield one
 
     def counters(self) -> dict[str, int]:
-        """What the decoder counted so far."""
+        """Return the counters of the decoder."""
         return self._decoder.counters()
 
     async def close(self) -> None:
-        """Tells the device to stop, frees it and closes the recording."""
+        """Stop the device, release it and close the recording."""
         if self._closed:
             return
         self._closed = True
@@ -128,6 +128,6 @@ class WireSource:
 
     async def _send(self, connected: bool) -> None:
         for write in self._decoder.writes():
-            # What cannot be sent now is asked for again by the decoder at the next connection.
+            # The decoder repeats at the next connection what cannot be sent now.
             if connected and await self._transport.write(write.data, write.channel) and self._recorder is not None:
                 self._recorder.sent(time.monotonic_ns(), write.data, write.channel)

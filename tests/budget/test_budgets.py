@@ -104,7 +104,7 @@ def test_latency_meter_percentiles() -> None:
     assert budget.LatencyMeter().percentile(99) == 0.0
 
 
-def test_broken_budgets_are_reported(capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
+def test_exceeded_budgets_are_reported(capsys: pytest.CaptureFixture[str], monkeypatch) -> None:
     from edge.cli.main import main
     from edge.records import BudgetLine
 
@@ -113,4 +113,4 @@ def test_broken_budgets_are_reported(capsys: pytest.CaptureFixture[str], monkeyp
     assert main(["bench"]) == 1
     out = capsys.readouterr().out
     assert "too much" in out
-    assert out.count("BROKEN") == 1
+    assert out.count("EXCEEDED") == 1

@@ -100,7 +100,7 @@ def test_a_wrong_baud_rate_is_reported_once(
     said = [e for e in events if e.data.get("fault") == "undecoded" and e.kind is LinkEventKind.INFO]
     hint = f"wrong baud rate or another device? {tmp_path}/tty is open at {read_baud} baud"
     assert [event.detail for event in said] == [
-        f"bytes come but no frame of the AnyECG patch (COBS protocol, version 1): {hint}"
+        f"bytes arrive but no frame of the AnyECG patch (COBS protocol, version 1): {hint}"
     ]
     after = events[events.index(said[0]) + 1 :]
     assert {str(event.kind) for event in after} == {"corrupt"}

@@ -1,8 +1,8 @@
-"""Runs tests on a changed module in a process of its own, and finds out which tests run which of its lines.
+"""Runs tests on a changed module in a separate process, and finds which tests run which of its lines.
 
-The changed source never touches a file: a loader hands it to the import system. A process is forked off one that has
-imported every foreign library already, so it costs a fraction of a second; limits on its processor time and memory end
-a mutant that never ends.
+The changed source is never written to a file: a loader passes it to the import system. The process is forked from one
+that has imported all third-party libraries already, so it takes a fraction of a second. Limits on processor time and
+memory end a mutant that would never end.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 MEMORY_BYTES = 12 << 30
-"""Address space of a child: an array of a mutant's size must not take the whole machine."""
+"""Address space of a child, bytes: a mutant with a huge array must not take the memory of the machine."""
 WALL_PER_CPU = 12.0
-"""A child that waits instead of working is ended after its limit of processor time, times this."""
+"""Limit of wall time of a child, as a multiple of its limit of processor time."""
 PYTEST = ["-x", "-q", "--tb=no", "-p", "no:cacheprovider", "-p", "no:xdist", "-o", "addopts=", "-o", "timeout=120"]
-# Plugins that are imported before pytest is begun cannot be rewritten, which it says; they need not be.
+# pytest warns that it cannot rewrite plugins imported before it starts; these need no rewriting.
 PYTEST += ["-W", "ignore::pytest.PytestAssertRewriteWarning"]
 NOT_FOUND = 4
-"""Exit status of pytest where a test that was named is not there."""
+"""Exit status of pytest if a named test does not exist."""
 _NEVER_PRELOADED = ("tensorflow", "keras", "jax", "torch")
 
 
 class _Loader(SourceFileLoader):
-    """Loads a module from a text."""
+    """Loads a module from a string."""
 
     def __init__(self, name: str, path: str, source: str) -> None:
         super().__init__(name, path)
@@ -66,11 +66,11 @@ class _Finder(MetaPathFinder):
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a child ended.
+    """The end of a child.
 
     Attributes:
         status: Exit status, or the negative number of the signal.
-        cpu_s: Processor time.
+        cpu_s: Processor time, s.
     """
 
     status: int
@@ -81,8 +81,8 @@ class Child:
     """A forked process.
 
     Args:
-        work: What it does; its result is the exit status.
-        cpu_limit_s: Processor time after which it is ended.
+        work: Function to run in it; its result is the exit status.
+        cpu_limit_s: Limit of processor time, s.
     """
 
     def __init__(self, work: Callable[[], int], cpu_limit_s: float) -> None:
@@ -93,7 +93,7 @@ class Child:
             _live(work, cpu_limit_s)
 
     def ended(self) -> Ended | None:
-        """How it ended, ``None`` while it runs."""
+        """Return the end of the child, or ``None`` while it runs."""
         pid, status, used = os.wait4(self.pid, os.WNOHANG)
         if pid == 0:
             if time.monotonic() > self._deadline_s:
@@ -103,7 +103,7 @@ class Child:
         return Ended(os.waitstatus_to_exitcode(status), used.ru_utime + used.ru_stime)
 
     def wait(self) -> Ended:
-        """Waits for its end."""
+        """Wait for the end of the child and return it."""
         while (ended := self.ended()) is None:
             time.sleep(0.02)
         return ended
@@ -132,7 +132,7 @@ def _live(work: Callable[[], int], cpu_limit_s: float) -> None:
 
 
 def prepare() -> None:
-    """Makes this process one to fork from: the tree before what is installed, and hypothesis without chance."""
+    """Prepare this process for forking: source tree before installed packages, hypothesis without randomness."""
     os.chdir(ROOT)
     sys.path.insert(0, str(ROOT))
     hypothesis.settings.register_profile(
@@ -140,7 +140,7 @@ def prepare() -> None:
         derandomize=True,
         database=None,
         deadline=None,
-        # A failure is enough: to look for the smallest one takes longer than everything else.
+        # One failure is enough; shrinking it takes longer than everything else.
         phases=(hypothesis.Phase.explicit, hypothesis.Phase.generate),
         suppress_health_check=list(hypothesis.HealthCheck),
     )
@@ -148,17 +148,17 @@ def prepare() -> None:
 
 
 def run_mutant(name: str, path: Path, source: str, nodes: list[str]) -> int:
-    """Runs tests on a changed module; returns pytest's exit status."""
+    """Run tests on a changed module, and return pytest's exit status."""
     sys.meta_path.insert(0, _Finder(name, path, source))
     status = int(pytest.main([*PYTEST, *nodes]))
     if status == NOT_FOUND:
-        # The change took a parameter's name away.
+        # The change removed the name of a parameter.
         status = int(pytest.main([*PYTEST, *dict.fromkeys(node.partition("::")[0] for node in nodes)]))
     return status
 
 
 class _Probe:
-    """A plugin that tells coverage which test runs and remembers the processor time of each."""
+    """A plugin that tells coverage which test runs and records the processor time of each."""
 
     def __init__(self, watch: coverage.Coverage) -> None:
         self._watch = watch
@@ -175,12 +175,12 @@ class _Probe:
 
 
 def probe(path: Path, files: list[str], into: Path) -> int:
-    """Runs whole test files on the unchanged module and writes which tests run which lines.
+    """Run whole test files on the unchanged module and write which tests run which lines.
 
     Args:
         path: The module.
         files: The test files.
-        into: Where to write: durations by test, tests by line, and the foreign modules that were imported.
+        into: File for the durations by test, the tests by line, and the imported third-party modules.
     """
     watch = coverage.Coverage(data_file=None, config_file=False, include=[str(path)])
     plugin = _Probe(watch)
@@ -205,7 +205,7 @@ def _is_foreign(name: str, module: Any) -> bool:
 
 
 def preload(modules: list[str]) -> None:
-    """Imports foreign modules, so that no child has to."""
+    """Import third-party modules, so that the children need not."""
     for name in modules:
         if name not in sys.modules and "__" not in name:
             with suppress(Exception):

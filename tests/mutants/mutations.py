@@ -1,8 +1,8 @@
 """Every mutant of a module, made by the operators of mutmut.
 
-mutmut itself mutates function bodies only. Here a mutant is the whole module with one node changed, so that constants,
-properties and class bodies are mutated as well. Left out is what has no behaviour of its own: annotations, type
-aliases and ``__all__``, the arguments of ``raise`` and ``cast``, enumerations, abstract methods, the case of strings.
+mutmut itself mutates function bodies only. Here a mutant is the whole module with one changed node, so that constants,
+properties and class bodies are mutated as well. Nodes without behaviour are skipped: annotations, type aliases and
+``__all__``, the arguments of ``raise`` and ``cast``, enumerations, abstract methods, the case of strings.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class Mutant:
     """One change of one module.
 
     Attributes:
-        key: Identifies it: the same as long as its function, its line and the change are.
-        line: First line of the node that changes, counted from 1.
+        key: Identifier that depends only on the function, the text of the line and the change.
+        line: First line of the changed node, counted from 1.
         first_line: First line of its statement.
         last_line: Last line of the node.
-        what: The change, for people.
+        what: Description of the change.
     """
 
     key: str
@@ -45,7 +45,7 @@ class Mutant:
     _new: cst.CSTNode
 
     def source(self) -> str:
-        """The module with the change."""
+        """Return the module with the change."""
         changed = self._module.deep_replace(self._old, self._new)
         assert isinstance(changed, cst.Module)
         return changed.code
@@ -62,13 +62,13 @@ class _Visitor(MutationVisitor):
         if isinstance(node, cst.If) and _name(node.test) == "TYPE_CHECKING":
             return True
         if isinstance(node, cst.FunctionDef):
-            # mutmut leaves decorated functions out, which its trampolines cannot replace. Here they are no obstacle.
+            # mutmut skips decorated functions, because its trampolines cannot replace them. Here they work.
             return any(_name(d.decorator) in _BODILESS for d in node.decorators)
         return super()._skip_node_and_children(node)
 
 
 def mutants_of(path: Path) -> list[Mutant]:
-    """Returns the mutants of a module, in order of their place in it."""
+    """Return the mutants of a module, in the order of their position."""
     code = path.read_text(encoding="utf-8")
     wrapper = MetadataWrapper(cst.parse_module(code))
     operators = [(t, _without_case if op is operator_string else op) for t, op in mutation_operators]
@@ -98,12 +98,12 @@ def mutants_of(path: Path) -> list[Mutant]:
 
 
 def _without_case(node: cst.BaseString) -> list[cst.BaseString]:
-    """The string with marks at both ends; not the same in other letters, which would be killed by the same tests."""
+    """Return the string with marks at both ends, without mutmut's changes of case, which the same tests would kill."""
     return list(operator_string(node))[:1]
 
 
 def _is_declaration(node: cst.CSTNode) -> bool:
-    """Whether a statement is ``__all__`` or gives a type a name: ``F64 = NDArray[...]``, ``Item = A | B``."""
+    """Return whether a statement is ``__all__`` or a type alias: ``F64 = NDArray[...]``, ``Item = A | B``."""
     if not isinstance(node, cst.Assign) or len(node.targets) != 1:
         return False
     name = _name(node.targets[0].target)
@@ -116,7 +116,7 @@ def _is_declaration(node: cst.CSTNode) -> bool:
 
 
 def _is_default_type(old: cst.CSTNode, new: cst.CSTNode) -> bool:
-    """Whether a change only takes ``dtype=np.float64`` away, which is what an array has without it."""
+    """Return whether a change only removes ``dtype=np.float64``, the default of an array."""
     if not isinstance(old, cst.Call) or not isinstance(new, cst.Call):
         return False
     given = [a for a in old.args if a.keyword and a.keyword.value == "dtype" and _name(a.value) == "float64"]
@@ -124,7 +124,7 @@ def _is_default_type(old: cst.CSTNode, new: cst.CSTNode) -> bool:
 
 
 def _name(node: cst.BaseExpression) -> str:
-    """The last part of a dotted name; of a subscript, that of what is subscripted."""
+    """Return the last part of a dotted name; for a subscript, that of its value."""
     if isinstance(node, cst.Subscript):
         return _name(node.value)
     if isinstance(node, cst.Attribute):

@@ -1,8 +1,8 @@
-"""Mutation tests: changes one thing of a module at a time and asks whether its tests notice.
+"""Mutation tests: change a module in one place at a time and check that a test fails.
 
-``python tests/mutants/run.py [NAME ...] [--sample N]``, where a name is a target of ``targets.toml`` or a module. What
-was found is kept in ``.mutants/``: a run that is stopped goes on where it was, and after a change of the tests only the
-mutants that survived run again.
+``python tests/mutants/run.py [NAME ...] [--sample N]``, where a name is a target of ``targets.toml`` or a module.
+Results are kept in ``.mutants/``: a stopped run continues on the next call, and after a change of the tests only the
+surviving mutants run again.
 """
 
 from __future__ import annotations
@@ -28,23 +28,23 @@ from mutations import Mutant, mutants_of
 KEPT = ROOT / ".mutants"
 HERE = Path(__file__).resolve().parent
 CPU_FACTOR, CPU_EXTRA_S = 3.0, 4.0
-"""A mutant may take this many times the processor time of its tests without a change, and this much more."""
+"""Limit of processor time of a mutant: this multiple of the time of its tests without a change, plus these seconds."""
 SAY_EVERY_S = 20.0
-"""Where the output is no terminal."""
+"""Width of a line if the output is not a terminal."""
 KILLED, SURVIVED, UNCOVERED, FAULT = "killed", "survived", "uncovered", "fault"
 
 
 @dataclass
 class Subject:
-    """A module that is mutated.
+    """A module to mutate.
 
     Attributes:
-        path: From the root of the repository.
-        tests: Its test files, in the same way.
-        seconds: Processor time of each test.
+        path: Path from the root of the repository.
+        tests: Paths of its test files from the root of the repository.
+        seconds: Processor time of each test, s.
         lines: Tests by the lines that they run.
-        modules: Foreign modules that the tests import.
-        longest_s: Tests that take longer are left out.
+        modules: Third-party modules that the tests import.
+        longest_s: Longest test to use, s.
     """
 
     path: Path
@@ -56,16 +56,16 @@ class Subject:
 
     @property
     def name(self) -> str:
-        """Name in an import statement."""
+        """Name of the module in an import statement."""
         return ".".join(self.path.with_suffix("").parts)
 
     def digest(self, *, source: bool) -> str:
-        """Stands for the state of its test files, and of itself."""
+        """Return a hash of its test files and, with ``source``, of the module."""
         files = [*self.tests, *([str(self.path)] if source else [])]
         return hashlib.sha256(b"".join((ROOT / f).read_bytes() for f in files)).hexdigest()[:12]
 
     def tests_of(self, mutant: Mutant) -> list[str]:
-        """The tests that run the lines of a mutant, the fastest first; all tests for what runs at the import."""
+        """Return the tests that run the lines of a mutant, fastest first; all tests for lines that run on import."""
         lines = range(mutant.first_line, mutant.last_line + 1)
         found = set().union(*(self.lines.get(line, ()) for line in lines))
         at_import = not found and any(line in self.lines for line in lines)
@@ -76,7 +76,7 @@ class Subject:
 
 
 def subjects(names: list[str]) -> list[Subject]:
-    """The modules that are meant by names of targets or modules; all where there are none."""
+    """Return the modules for names of targets or modules; all modules without names."""
     targets = tomllib.loads((HERE / "targets.toml").read_text())
     found: list[Subject] = []
     for name, target in targets.items():
@@ -84,22 +84,24 @@ def subjects(names: list[str]) -> list[Subject]:
         for pattern in target["modules"]:
             paths = sorted(p.relative_to(ROOT) for p in ROOT.glob(pattern) if p.name != "__init__.py")
             if not paths:
-                raise SystemExit(f"{pattern} of target {name} is no module: correct tests/mutants/targets.toml")
+                raise SystemExit(f"{pattern} of target {name} is not a module: correct tests/mutants/targets.toml")
             found += [Subject(p, files) for p in paths if not names or {name, str(p), p.stem} & set(names)]
     if not found:
-        raise SystemExit(f"no module of tests/mutants/targets.toml is called {' or '.join(names)}")
+        raise SystemExit(f"no target or module in tests/mutants/targets.toml is named {' or '.join(names)}")
     return found
 
 
 def probe(subject: Subject) -> None:
-    """Finds out which tests run which lines; kept until the module or a test changes."""
+    """Find which tests run which lines; the result is kept until the module or a test changes."""
     path = KEPT / f"{subject.name}.tests.json"
     state = subject.digest(source=True)
     kept = json.loads(path.read_text()) if path.exists() else {}
     if kept.get("state") != state:
         ended = Child(lambda: isolate.probe(ROOT / subject.path, subject.tests, path), 900.0).wait()
         if ended.status != 0:
-            raise SystemExit(f"the tests of {subject.path} fail without any change: {' '.join(subject.tests)}")
+            raise SystemExit(
+                f"the tests of {subject.path} fail on the unchanged module; fix them first: {' '.join(subject.tests)}"
+            )
         kept = json.loads(path.read_text()) | {"state": state}
         path.write_text(json.dumps(kept))
     subject.seconds, subject.modules = kept["seconds"], kept["modules"]
@@ -107,7 +109,7 @@ def probe(subject: Subject) -> None:
 
 
 class Results:
-    """What is known of the mutants of a module, one line of JSON each in a file."""
+    """The results of the mutants of a module, one line of JSON per mutant in a file."""
 
     def __init__(self, subject: Subject) -> None:
         self._path = KEPT / f"{subject.name}.jsonl"
@@ -116,12 +118,12 @@ class Results:
         if self._path.exists():
             for line in self._path.read_text().splitlines():
                 one = json.loads(line)
-                # The tests that killed once are still there; a survivor is another matter after a change of tests.
+                # A killed mutant stays killed; a survivor runs again after a change of the tests.
                 if one["result"] == KILLED or one["tests"] == self._tests:
                     self.by_key[one["key"]] = one
 
     def add(self, mutant: Mutant, result: str, cpu_s: float) -> None:
-        """Keeps a result."""
+        """Record a result."""
         one = {"key": mutant.key, "result": result, "tests": self._tests, "cpu_s": f"{cpu_s:.2f}", "what": mutant.what}
         self.by_key[mutant.key] = one
         with self._path.open("a") as file:
@@ -129,14 +131,14 @@ class Results:
 
 
 def verdict(ended: Ended) -> str:
-    """What the end of a child says: 0 all tests pass, 1 one fails, 2 an import fails; signals are limits or crashes."""
+    """Return the result of a child: status 0 all tests pass, 1 one fails, 2 an import fails; signals are limits."""
     if ended.status == 0:
         return SURVIVED
     return KILLED if ended.status in {1, 2} or ended.status < 0 else FAULT
 
 
 class Progress:
-    """One line that says how far it is."""
+    """Prints the progress on one line."""
 
     def __init__(self, total: int) -> None:
         self._total, self._done = total, 0
@@ -144,21 +146,21 @@ class Progress:
         self._count = dict.fromkeys((KILLED, SURVIVED, UNCOVERED, FAULT), 0)
 
     def step(self, result: str) -> None:
-        """One more is done."""
+        """Count one finished mutant."""
         self._done += 1
         self._count[result] += 1
         rate = self._done / max(time.monotonic() - self._started_s, 1e-3)
         left_s = (self._total - self._done) / rate
-        said = ", ".join(f"{n} {name}" for name, n in self._count.items() if n)
+        counts = ", ".join(f"{n} {name}" for name, n in self._count.items() if n)
         end = "\r" if sys.stdout.isatty() and self._done < self._total else "\n"
         if end == "\r" or time.monotonic() - self._said_s > SAY_EVERY_S or self._done == self._total:
             self._said_s = time.monotonic()
-            text = f"  {self._done} of {self._total}: {said}; {rate:.1f} a second, {left_s / 60:.1f} min left"
+            text = f"  {self._done} of {self._total}: {counts}; {rate:.1f} per second, {left_s / 60:.1f} min left"
             print(f"{text:<110}", end=end, flush=True)
 
 
 def run(subject: Subject, chosen: list[Mutant], jobs: int, *, again: bool) -> Results:
-    """Tests mutants, several at a time."""
+    """Test mutants, several at a time."""
     results = Results(subject)
     known = {key for key, one in results.by_key.items() if not again or one["result"] == KILLED}
     left = [m for m in chosen if m.key not in known]
@@ -189,7 +191,7 @@ def run(subject: Subject, chosen: list[Mutant], jobs: int, *, again: bool) -> Re
 
 
 def wilson(hits: int, of: int) -> tuple[float, float]:
-    """95 % interval of a share (Wilson, JASA 1927;22:209)."""
+    """Return the 95 % interval of a share (Wilson, JASA 1927;22:209)."""
     if not of:
         return 0.0, 1.0
     z, p = 1.959964, hits / of
@@ -198,13 +200,13 @@ def wilson(hits: int, of: int) -> tuple[float, float]:
 
 
 def explained() -> dict[str, str]:
-    """Reasons why mutants change no behaviour, by key."""
+    """Return the reasons why mutants change no behaviour, by key."""
     path = HERE / "equivalent.toml"
     return {one["key"]: one["reason"] for one in tomllib.loads(path.read_text()).get("mutant", [])}
 
 
 def report(subject: Subject, chosen: list[Mutant], results: Results, of: int) -> Iterator[str]:
-    """The score of a module and the difference that every survivor makes."""
+    """Yield the score of a module and the change of every survivor."""
     reasons = explained()
     equal = [m for m in chosen if m.key in reasons and results.by_key[m.key]["result"] != KILLED]
     alive = [m for m in chosen if results.by_key[m.key]["result"] != KILLED and m.key not in reasons]
@@ -223,15 +225,23 @@ def report(subject: Subject, chosen: list[Mutant], results: Results, of: int) ->
 
 
 def main() -> int:
-    """Runs what the command line asks for."""
+    """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="target of targets.toml or module (default: all)")
-    parser.add_argument("--sample", type=int, metavar="N", help="only N mutants of each module, drawn by --seed")
+    parser.add_argument(
+        "--sample", type=int, metavar="N", help="test only N random mutants of each module (see --seed)"
+    )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--jobs", type=int, default=2, help="mutants tested at a time (default: 2)")
-    parser.add_argument("--longest", type=float, default=1.0, metavar="S", help="leave out tests that take longer")
+    parser.add_argument("--jobs", type=int, default=2, help="number of parallel tests (default: 2)")
+    parser.add_argument(
+        "--longest",
+        type=float,
+        default=1.0,
+        metavar="S",
+        help="skip tests that take longer than S seconds (default: 1)",
+    )
     parser.add_argument("--again", action="store_true", help="test survivors again")
-    parser.add_argument("--min", type=float, default=0.0, metavar="PERCENT", help="fail below this score")
+    parser.add_argument("--min", type=float, default=0.0, metavar="PERCENT", help="exit with an error below this score")
     arguments = parser.parse_args()
     KEPT.mkdir(exist_ok=True)
     isolate.prepare()
@@ -248,15 +258,15 @@ def main() -> int:
             chosen = [m for i, m in enumerate(mutants) if i in drawn]
         print(f"{subject.path}: {len(chosen)} of {len(mutants)} mutants, {len(subject.seconds)} tests", flush=True)
         results = run(subject, chosen, arguments.jobs, again=arguments.again)
-        said = list(report(subject, chosen, results, len(mutants)))
-        print(said[0], flush=True)
-        lines += [*said, ""]
+        texts = list(report(subject, chosen, results, len(mutants)))
+        print(texts[0], flush=True)
+        lines += [*texts, ""]
         reasons = explained()
         killed += sum(results.by_key[m.key]["result"] == KILLED for m in chosen)
         counted += sum(results.by_key[m.key]["result"] == KILLED or m.key not in reasons for m in chosen)
     (KEPT / "report.txt").write_text("\n".join(lines))
     score = 100 * killed / max(counted, 1)
-    print(f"{killed} of {counted} killed, {score:.1f} %; survivors are in {(KEPT / 'report.txt').relative_to(ROOT)}")
+    print(f"{killed} of {counted} killed, {score:.1f} %; see {(KEPT / 'report.txt').relative_to(ROOT)}")
     return int(score < arguments.min)
 
 

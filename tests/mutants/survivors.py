@@ -1,7 +1,7 @@
-"""Changes of one line that once survived every test, each with the test that fails for it now.
+"""One-line changes that once survived every test, each with the test that now fails for it.
 
 ``python tests/mutants/survivors.py`` applies each to a temporary copy of the packages, runs its test there and prints
-whether the test fails. Source lines and tests are found by their text, so that moving a file changes nothing here.
+whether the test fails. Source lines and tests are found by their text, so this list does not change when a file moves.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("firmware_bridge", "edge", "convert", "calibration")
 TIMEOUT_S = 120.0
 TESTS_FAILED = 1
-"""Exit status of pytest. Others mean that the test did not run, which proves nothing."""
+"""Exit status of pytest for a failed test. Another status means that the test did not run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +28,9 @@ class Survivor:
 
     Attributes:
         name: What the change does.
-        old: Text that occurs once in all packages.
-        new: What replaces it.
-        test: Name of the test function that has to fail.
+        old: Text that occurs exactly once in the packages.
+        new: The text that replaces it.
+        test: Name of the test function that must fail.
     """
 
     name: str
@@ -170,38 +170,42 @@ SURVIVORS = (
 
 
 def copy_packages(to: Path) -> Path:
-    """Copies the packages into a folder and returns it."""
+    """Copy the packages into a folder and return it."""
     for name in PACKAGES:
         shutil.copytree(ROOT / name, to / name, ignore=shutil.ignore_patterns("__pycache__"))
     return to
 
 
 def place_of(text: str, folders: list[Path]) -> Path:
-    """Returns the one Python file below the folders in which a text occurs, exactly once.
+    """Return the Python file below the folders that contains a text, which must occur exactly once.
 
     Raises:
         LookupError: The text does not occur, or more than once.
     """
     found = [p for folder in folders for p in sorted(folder.rglob("*.py")) for _ in range(p.read_text().count(text))]
     if len(found) != 1:
-        raise LookupError(f"{text!r} occurs {len(found)} times; it has to occur once: correct it in {__file__}")
+        raise LookupError(
+            f"{text!r} occurs {len(found)} times, but it must occur once; correct the entry in {__file__}"
+        )
     return found[0]
 
 
 def file_of(function: str) -> Path:
-    """Returns the file of a test function."""
+    """Return the file of a test function."""
     files = [p for p in sorted((ROOT / "tests").rglob("test_*.py")) if re.search(rf"def {function}\(", p.read_text())]
     if len(files) != 1:
-        raise LookupError(f"{function} is in {len(files)} files; it has to be in one: correct it in {__file__}")
+        raise LookupError(
+            f"{function} is in {len(files)} files, but it must be in one; correct the entry in {__file__}"
+        )
     return files[0]
 
 
 def run_tests(copy: Path, functions: list[str]) -> subprocess.CompletedProcess[str]:
-    """Runs tests by their function names on the packages of a copy; returns what pytest printed and its status."""
+    """Run tests by function name on the packages of a copy, and return the output and status of pytest."""
     nodes = [f"{file_of(function)}::{function}" for function in functions]
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "-o", "addopts="]
     command += ["-c", str(ROOT / "pyproject.toml"), "--rootdir", str(ROOT), *nodes]
-    # No byte code: a file that is changed twice within a second would be taken for the one that was compiled first.
+    # No byte code: for a file that changes twice within a second, Python would use the first compiled version.
     environment = os.environ | {"PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
     return subprocess.run(
         command, cwd=copy, env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
@@ -209,10 +213,10 @@ def run_tests(copy: Path, functions: list[str]) -> subprocess.CompletedProcess[s
 
 
 def survives(copy: Path, survivor: Survivor) -> str:
-    """Applies a change to a copy, runs its test, takes the change back.
+    """Apply a change to a copy, run its test and undo the change.
 
     Returns:
-        Nothing where the test fails as it should, else what pytest printed.
+        An empty string if the test fails as it should, otherwise the output of pytest.
     """
     path = place_of(survivor.old, [copy / name for name in PACKAGES])
     whole = path.read_text()
@@ -225,16 +229,16 @@ def survives(copy: Path, survivor: Survivor) -> str:
 
 
 def main() -> int:
-    """Applies every change; returns how many survived."""
+    """Apply every change and return the number of survivors."""
     alive = 0
     with tempfile.TemporaryDirectory() as folder:
         copy = copy_packages(Path(folder))
         for survivor in SURVIVORS:
-            said = survives(copy, survivor)
-            alive += bool(said)
-            print(f"{'SURVIVED' if said else 'killed  '}  {survivor.name}: {survivor.test}", flush=True)
-            if said:
-                print(said)
+            output = survives(copy, survivor)
+            alive += bool(output)
+            print(f"{'SURVIVED' if output else 'killed  '}  {survivor.name}: {survivor.test}", flush=True)
+            if output:
+                print(output)
     print(f"{len(SURVIVORS) - alive} of {len(SURVIVORS)} killed")
     return alive
 

@@ -1,4 +1,4 @@
-"""What is mutated and what is not, and how a score is read."""
+"""Which nodes are mutated, and how a score is computed."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_keys_do_not_depend_on_lines_above_or_on_the_folder(tmp_path: Path) -> N
     assert [m.key for m in mutants_of(tmp_path / "a.py")] == [m.key for m in mutants_of(tmp_path / "b.py")]
 
 
-def test_every_module_and_every_test_file_of_the_targets_is_there() -> None:
+def test_every_module_and_every_test_file_of_the_targets_exists() -> None:
     for subject in subjects([]):
         assert subject.tests, subject.path
 

@@ -1,4 +1,4 @@
-"""Every change that once survived all tests is applied to a copy and has to make its test fail."""
+"""Every change that once survived all tests is applied to a copy and must make its test fail."""
 
 from __future__ import annotations
 

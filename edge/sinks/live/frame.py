@@ -1,4 +1,4 @@
-"""A screenful of styled text, from which both the terminal and the picture in the README are made."""
+"""Rows of styled text, which the terminal and the picture in the README both show."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import unicodedata
 from typing import Literal, NamedTuple
 
 Style = Literal["", "dim", "bold", "ok", "warn", "bad", "wave", "bar", "notice"]
-"""What a piece of text means; colours follow from it."""
+"""Meaning of a piece of text; it decides the colour."""
 
 SGR: dict[Style, str] = {
     "": "", "dim": "\x1b[2m", "bold": "\x1b[1m", "ok": "\x1b[32m", "warn": "\x1b[1;33m", "bad": "\x1b[1;31m",
     "wave": "\x1b[32m", "bar": "\x1b[7m", "notice": "\x1b[36m",
 }  # fmt: skip
-"""Terminal sequences; the 8 basic colours, so that every palette stays readable."""
+"""Terminal sequences, with the 8 basic colours only, so that every palette stays readable."""
 
 MONO_SGR: dict[Style, str] = {"bar": "\x1b[7m", "bold": "\x1b[1m", "warn": "\x1b[1m", "bad": "\x1b[1m"}
-"""The same where colour is not wanted (NO_COLOR, https://no-color.org)."""
+"""Terminal sequences without colour (NO_COLOR, https://no-color.org)."""
 
 
 class Span(NamedTuple):
-    """Text of one style."""
+    """A piece of text in one style."""
 
     text: str
     style: Style = ""
@@ -27,11 +27,11 @@ class Span(NamedTuple):
 
 Row = tuple[Span, ...]
 Frame = tuple[Row, ...]
-"""Rows of a screen; each fills the width at most."""
+"""Rows of a screen, each at most as wide as the screen."""
 
 
 def clean(text: str) -> str:
-    """Text from a device or file made harmless for a terminal: one cell a character, no control sequences."""
+    """Return text of a device or file made safe for a terminal: one cell per character, no control sequences."""
     if text.isascii() and text.isprintable():
         return text
     return "".join(
@@ -41,12 +41,12 @@ def clean(text: str) -> str:
 
 
 def cut(text: str, width: int) -> str:
-    """``text`` cut to ``width`` cells, with an ellipsis where something was cut."""
+    """Return ``text`` cut to ``width`` cells, with an ellipsis if it was cut."""
     return text if len(text) <= width else text[: max(0, width - 1)] + "…"[: max(0, width)]
 
 
 def fit(spans: Row, width: int) -> Row:
-    """A row cut to ``width`` cells."""
+    """Return a row cut to ``width`` cells."""
     out: list[Span] = []
     left = width
     for span in spans:
@@ -58,7 +58,7 @@ def fit(spans: Row, width: int) -> Row:
 
 
 def ends(left: Row, right: Row, width: int, fill: Style = "") -> Row:
-    """A row with one part at each end; the left one gives way where both do not fit."""
+    """Return a row with one part at each end; the left part is cut if both do not fit."""
     right = fit(right, width)
     room = width - sum(len(s.text) for s in right)
     left = fit(left, max(0, room - 1))
@@ -66,7 +66,7 @@ def ends(left: Row, right: Row, width: int, fill: Style = "") -> Row:
 
 
 def row_ansi(row: Row, *, colour: bool) -> str:
-    """The row with terminal sequences."""
+    """Return the row with terminal sequences."""
     table = SGR if colour else MONO_SGR
     parts = []
     for text, style in row:
@@ -76,5 +76,5 @@ def row_ansi(row: Row, *, colour: bool) -> str:
 
 
 def row_text(row: Row) -> str:
-    """The row without any style."""
+    """Return the text of the row without style."""
     return "".join(span.text for span in row)

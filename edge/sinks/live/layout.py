@@ -1,4 +1,4 @@
-"""From the state of a run to a screen of text. A pure function of both: the tests look at what a person sees."""
+"""The layout of the live view: a pure function from the state of a run to a screen of text."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ if TYPE_CHECKING:
     from edge.records import LabEstimate
 
 MIN_WIDTH = 40
-"""Narrower terminals get what fits of it."""
+"""Smallest full layout, columns; a narrower terminal shows what fits."""
 
 WAVE_ROWS_MAX = 12
 WAVE_ROWS_MIN = 3
 PAGE_S = 5
-"""Seconds that a page of outputs stays where not all fit."""
+"""Time for which a page of outputs stays on screen when they do not all fit, s."""
 
 _ROWS_ABOVE = 4
-"""Title, beats, vital signs, table head."""
+"""Rows for title, beats, vital signs and table head."""
 
 
 def layout(state: LiveState, width: int, height: int, seconds: float = 0.0) -> Frame:
-    """The screen.
+    """Lay out the screen.
 
     Args:
-        state: What to show.
+        state: The state to show.
         width: Columns of the terminal.
         height: Rows of the terminal.
-        seconds: Wall time; turns the pages of a long table.
+        seconds: Wall time, s; it selects the page of a long table.
     """
     width = max(width, 1)
     below = [_status(state, width), *_notice(state.notice, width)]
@@ -51,7 +51,7 @@ def layout(state: LiveState, width: int, height: int, seconds: float = 0.0) -> F
 
 
 def _notice(text: str, width: int) -> list[Row]:
-    """The notice on as many rows as it takes, three at most: it must be readable as a whole."""
+    """Return the notice, complete, on at most three rows."""
     return [(Span(line, "notice"),) for line in textwrap.wrap(clean(text), width)[:3]]
 
 
@@ -112,17 +112,17 @@ _COLUMNS = (
     (9, "EVIDENCE"),
     (4, "WIN"),
 )
-"""Cells and head of each column of the table: 76 with the blank before it, so 80 columns hold it."""
+"""Width in cells and name of each column: 76 cells with the leading blank, which fit 80 columns."""
 
 
 def _head(state: LiveState, labs: Sequence[LabEstimate], rows: int, width: int) -> Row:
-    """The names of the columns; while abstaining, the reason in words."""
+    """Return the column names or, while abstaining, the reason in words."""
     if state.latest is not None and state.latest.abstained is not None:
-        below = "  (below: the last one)" if labs else ""
+        below = "  (below: the last estimate)" if labs else ""
         return fit((Span(f" no estimate: {REASON_TEXT[state.latest.abstained]}", "warn"), Span(below, "dim")), width)
     head = " " + "".join(f"{name:<{cells}}" for cells, name in _COLUMNS)
-    shown = f"{rows} of {len(labs)}" if len(labs) > rows else ""
-    return (Span(cut(head if width < len(head) + len(shown) else head + shown, width), "dim"),)
+    count = f"{rows} of {len(labs)}" if len(labs) > rows else ""
+    return (Span(cut(head if width < len(head) + len(count) else head + count, width), "dim"),)
 
 
 def _table(state: LiveState, labs: Sequence[LabEstimate], rows: int, seconds: float) -> list[Row]:
@@ -164,7 +164,7 @@ def _lab_row(lab: LabEstimate, *, stale: bool) -> Row:
 
 
 def number(value: float | None, unit: str) -> str:
-    """A value for a person: probabilities in percent, others with three significant digits."""
+    """Format a value: probabilities in percent, others with three significant digits."""
     if value is None or not math.isfinite(value):
         return "-"
     if unit == "1":
@@ -173,7 +173,7 @@ def number(value: float | None, unit: str) -> str:
 
 
 def with_unit(value: float | None, unit: str) -> str:
-    """:func:`number` with its unit."""
+    """Format a value with its unit; see :func:`number`."""
     text = number(value, unit)
     return text if text == "-" else f"{text} %" if unit == "1" else f"{text} {clean(unit)}"
 

@@ -1,4 +1,4 @@
-"""What a person watching a run should know at this moment, gathered from what the sinks are told."""
+"""The current state of a run for a person who watches it, collected from the calls to a sink."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from firmware_bridge.samples import LinkEvent
 
 REASON_TEXT: dict[AbstainReason, str] = {
-    "warming_up": "warming up, the first 10 s of signal are on their way",
+    "warming_up": "warming up: the first estimate needs 10 s of signal",
     "gap": "samples are missing in this window",
     "poor_signal": "the signal is too noisy",
     "flat": "the signal is flat: is the patch on the skin?",
@@ -28,7 +28,7 @@ REASON_TEXT: dict[AbstainReason, str] = {
     "scale_unknown": "this model reads amplitudes, and the device's scale is unknown",
     "stalled": "no data is coming from the device",
 }
-"""Abstention in words."""
+"""Text for each reason of abstention."""
 
 LinkStyle = Literal["ok", "warn", "bad"]
 
@@ -43,18 +43,18 @@ _LINK: dict[LinkEventKind, tuple[str, LinkStyle]] = {
 }
 
 SILENT_S = 3.0
-"""Seconds without signal after which the screen says so."""
+"""Time without signal after which the screen reports it, s."""
 
 
 class LiveState:
-    """The newest of everything.
+    """The newest estimate, signal, beats and link state.
 
     Args:
-        source: What is shown as the source before the first estimate.
-        bundle: What is shown as the bundle before the first estimate.
-        limit_ms: Latency budget; ``None`` where there is none to show.
-        millivolts: The signal is in millivolts.
-        clock: Wall time in seconds, monotonic.
+        source: Name of the source to show before the first estimate.
+        bundle: Name of the bundle to show before the first estimate.
+        limit_ms: Latency budget, ms; ``None`` for none.
+        millivolts: Whether the signal is in millivolts.
+        clock: Function that returns monotonic time, s.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class LiveState:
         self._last_signal = -1.0
 
     def estimate(self, e: Estimate) -> None:
-        """A new estimate or abstention."""
+        """Take a new estimate or abstention."""
         self.latest = e
         self.hops += 1
         self.notice = e.notice or NOTICE
@@ -94,7 +94,7 @@ class LiveState:
             self.outputs = e
 
     def event(self, ev: LinkEvent) -> None:
-        """Something happened on the link."""
+        """Take a link event."""
         self.link = _LINK.get(ev.kind, self.link)
         if ev.kind is LinkEventKind.CONNECTED:
             self._connections += 1
@@ -106,23 +106,23 @@ class LiveState:
             self.remark = ev.detail
 
     def signal(self, samples: NDArray[np.float64], fs_hz: float, start_s: float) -> None:
-        """New signal to show."""
+        """Take new signal to show."""
         if self._last_signal < 0 or self.link[0] == "connected":
             self.link = ("receiving", "ok")
         self.wave.push(samples, fs_hz, start_s)
         self._last_signal = self._clock()
 
     def beat(self, t_s: float) -> None:
-        """A new R peak."""
+        """Take a new R peak."""
         self.beats_s.append(t_s)
 
     def shown_beats(self) -> list[float]:
-        """Beats on the screen as shares of its width, 0 left to 1 right."""
+        """Return the positions of the beats on the screen, from 0 (left) to 1 (right)."""
         begin = self.wave.end_s - SECONDS
         return [(t - begin) / SECONDS for t in self.beats_s if begin <= t < self.wave.end_s]
 
     def link_now(self) -> tuple[str, LinkStyle]:
-        """State of the link, silence included."""
+        """Return text and style for the state of the link, including silence."""
         silent = self._clock() - self._last_signal
         if self._last_signal >= 0 and silent > SILENT_S and self.link[1] == "ok":
             return f"no data for {silent:.0f} s", "bad"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 CELL_W = 8.4
 CELL_H = 18.0
-"""A character cell in pixels at 14 px."""
+"""Size of a character cell for a 14 px font, pixels."""
 MARGIN = 12.0
 
 _COLOUR: dict[Style, str] = {
@@ -37,7 +37,7 @@ _DOT_PLACES = ((0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2), (0, 3), (1, 3))
 
 
 def frame_svg(frame: Frame, columns: int) -> str:
-    """An SVG document. Braille is drawn as dots, so the picture needs no font that has it.
+    """Return a frame as an SVG document. Braille is drawn as dots, so the picture needs no font that contains it.
 
     Args:
         frame: The rows.
@@ -76,7 +76,7 @@ def _span(text: str, style: Style, x: int, y: int) -> list[str]:
     plain = "".join(" " if ord(c) in _BRAILLE or c in _BLOCKS else c for c in text)
     weight = ' font-weight="bold"' if style in {"bold", "warn", "bad"} else ""
     start = 0
-    # Words are placed one by one: a font with other widths then shifts no column.
+    # Each word has its own position, so that a font with other widths shifts no column.
     for word in plain.split(" "):
         if word:
             at = left + start * CELL_W
@@ -100,13 +100,13 @@ def _dots(code: int, left: float, top: float) -> str:
 
 
 class SvgSink(BaseSink):
-    """Follows a run as the live view does, and writes its last frame as a picture when it is closed.
+    """Follows a run like the live view and writes the last frame as a picture on close.
 
     Args:
-        path: Where to.
-        state: Fresh state with the names of source and bundle.
-        columns: Width of the pictured terminal.
-        rows: Its height.
+        path: The SVG file.
+        state: A new state with the names of source and bundle.
+        columns: Width of the drawn terminal, columns.
+        rows: Height of the drawn terminal, rows.
     """
 
     def __init__(self, path: Path | str, state: LiveState, columns: int = 80, rows: int = 24) -> None:
@@ -136,8 +136,8 @@ class SvgSink(BaseSink):
         """Write the picture.
 
         Raises:
-            OutputError: It cannot be written.
+            OutputError: The picture cannot be written.
         """
-        del summary  # the picture shows a moment of the run, not its sum
+        del summary  # the picture shows one moment of the run
         frame = layout(self._state, self._columns, self._rows)
         write_atomically(self._path, frame_svg(frame, self._columns))

@@ -1,7 +1,7 @@
 """The live view in a terminal: waveform, heart rate, quality, estimates, budgets; plain ANSI, no library.
 
-It is drawn by a thread of its own, because a terminal over a stuck network connection blocks whoever writes to it, and
-the link to the patch must not wait for that.
+A separate thread draws it, because a write to a terminal over a stuck network connection blocks, and the link to the
+patch must not wait for that.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ if TYPE_CHECKING:
     from firmware_bridge.samples import LinkEvent
 
 FRAME_S = 0.1
-"""Shortest time between two frames."""
+"""Shortest time between two frames, s."""
 
 IDLE_S = 1.0
-"""A frame is drawn at least so often: the silence of a link must show."""
+"""Longest time between two frames, s, so that silence of the link becomes visible."""
 
 _ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l\x1b[2J"
 _LEAVE = "\x1b[0m\x1b[?7h\x1b[?25h\x1b[?1049l"
 
 
 class LiveSink(BaseSink):
-    """Draws a run on a terminal until it is closed, then gives the terminal back and leaves the last frame on it.
+    """Draws a run on a terminal; on close it restores the terminal and leaves the last frame there.
 
     Args:
-        state: Where the facts come together.
+        state: The state to draw.
         stream: The terminal.
-        colour: Colours are wanted.
+        colour: Whether to use colours.
     """
 
     def __init__(self, state: LiveState, stream: TextIO, *, colour: bool = True) -> None:
@@ -77,7 +77,7 @@ class LiveSink(BaseSink):
         self._changed.set()
 
     def signal(self, samples: NDArray[np.float64], fs_hz: float, start_s: float) -> None:
-        """Move the waveform on."""
+        """Advance the waveform."""
         with self._lock:
             self._state.signal(samples, fs_hz, start_s)
         self._changed.set()
@@ -88,13 +88,13 @@ class LiveSink(BaseSink):
             self._state.beat(t_s)
 
     def close(self, summary: RunSummary | None) -> None:
-        """Give the terminal back; the last frame stays above what is printed next."""
+        """Restore the terminal; the last frame stays above the next output."""
         del summary  # the command line prints it below the frame
         if self._thread is None:
             return
         self._stop.set()
         self._changed.set()
-        # A terminal that does not take its output any more must not keep the program from ending.
+        # A terminal that no longer accepts output must not keep the program from ending.
         self._thread.join(2.0)
         stuck, self._thread = self._thread.is_alive(), None
         if not stuck:
@@ -110,7 +110,7 @@ class LiveSink(BaseSink):
             self._stop.wait(FRAME_S)
 
     def draw(self) -> None:
-        """Draw what changed since the last frame; all of it after a change of size."""
+        """Draw the rows that changed since the last frame, or all of them after a change of size."""
         size = terminal_size(self._stream)
         out: list[str] = []
         if size != self._size:
@@ -133,14 +133,14 @@ class LiveSink(BaseSink):
         self._write(_LEAVE)
 
     def _write(self, text: str) -> None:
-        # The terminal may be gone (a closed window); the run goes on without it.
+        # The terminal may be gone (a closed window); the run continues without it.
         with contextlib.suppress(OSError, ValueError):
             self._stream.write(text)
             self._stream.flush()
 
 
 def terminal_size(stream: TextIO) -> tuple[int, int]:
-    """Columns and rows of the terminal behind ``stream``; 80 by 24 where it does not say."""
+    """Return columns and rows of the terminal ``stream``; 80 by 24 if unknown."""
     try:
         size = os.get_terminal_size(stream.fileno())
     except (OSError, ValueError):
@@ -149,18 +149,18 @@ def terminal_size(stream: TextIO) -> tuple[int, int]:
 
 
 def can_draw(stream: TextIO) -> bool:
-    """Whether ``stream`` is a terminal that takes a live view."""
+    """Return whether ``stream`` is a terminal that can show the live view."""
     encoding = (getattr(stream, "encoding", None) or "").lower().replace("-", "")
     return stream.isatty() and os.environ.get("TERM", "") not in {"", "dumb"} and encoding == "utf8"
 
 
 def open_view(state: LiveState, stream: TextIO | None = None, *, live: bool | None = None) -> LiveSink | PlainSink:
-    """The view for a person: live on a terminal, else plain lines. Honours ``NO_COLOR``.
+    """Return the view for a person: live on a terminal, otherwise plain lines. Honours ``NO_COLOR``.
 
     Args:
-        state: Fresh state with the names of source and bundle.
-        stream: Where to; standard output where it is ``None``.
-        live: Forces one or the other.
+        state: A new state with the names of source and bundle.
+        stream: The output; ``None`` for standard output.
+        live: True for the live view, false for plain lines, ``None`` to decide by the stream.
     """
     out = sys.stdout if stream is None else stream
     if can_draw(out) if live is None else live:

@@ -1,4 +1,4 @@
-"""The last seconds of signal as braille characters: two by four dots a cell, so 156 by 28 dots on a small terminal."""
+"""The last seconds of signal as braille characters: 2 by 4 dots per cell, 156 by 28 dots on a small terminal."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 SECONDS = 6.0
-"""Seconds on the screen: enough for rhythm, few enough to see a QRS."""
+"""Signal on the screen, s: enough to show the rhythm, few enough to see a QRS complex."""
 
 MIN_SPAN_MV = 0.3
-"""Noise smaller than this is not blown up to fill the screen."""
+"""Smallest vertical span, mV, so that small noise does not fill the screen."""
 
 SHRINK = 0.08
-"""Share of the way by which the scale follows a smaller signal with each frame; a larger one it follows at once."""
+"""Share by which the scale approaches a smaller signal with each frame; it follows a larger one at once."""
 
 _DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]], dtype=np.uint32)
 """Bits of the dots of a braille cell. Source: Unicode, block Braille Patterns."""
 
 
 class WaveBuffer:
-    """Keeps the newest seconds of signal by time, so that a gap stays a gap."""
+    """Holds the newest seconds of signal by time, so that a gap stays visible."""
 
     def __init__(self) -> None:
         self._fs_hz = 0.0
@@ -32,16 +32,16 @@ class WaveBuffer:
 
     @property
     def end_s(self) -> float:
-        """Signal time just after the newest sample."""
+        """Signal time just after the newest sample, s."""
         return self._next / self._fs_hz if self._fs_hz else 0.0
 
     def push(self, samples: NDArray[np.float64], fs_hz: float, start_s: float) -> None:
-        """Takes samples.
+        """Take samples.
 
         Args:
             samples: Shape ``(n,)``.
-            fs_hz: Their rate.
-            start_s: Signal time of the first.
+            fs_hz: Their sampling rate, Hz.
+            start_s: Signal time of the first sample, s.
         """
         if fs_hz != self._fs_hz:
             self._fs_hz = fs_hz
@@ -59,16 +59,16 @@ class WaveBuffer:
         self._next = stop
 
     def scale(self) -> tuple[float, float]:
-        """Lowest and highest value on the screen."""
+        """Return the lowest and the highest value on the screen."""
         return self._low, self._high
 
     def draw(self, columns: int, rows: int, *, millivolts: bool) -> list[str]:
-        """The picture: ``rows`` strings of ``columns`` characters.
+        """Return the picture as ``rows`` strings of ``columns`` characters.
 
         Args:
-            columns: Cells wide.
-            rows: Cells high.
-            millivolts: The samples are in millivolts (sets the smallest span).
+            columns: Width, cells.
+            rows: Height, cells.
+            millivolts: Whether the samples are in millivolts; it sets the smallest span.
         """
         blank = [" " * columns] * rows
         if not self._fs_hz or columns < 1 or rows < 1:
@@ -90,13 +90,15 @@ class WaveBuffer:
         return [row.tobytes().decode("utf-32-le") for row in codes]
 
     def _dot_ranges(self, dots: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Lowest and highest value in each column of dots, joined to its neighbour's; NaN where there is no signal.
+        """Return lowest and highest value in each column of dots, joined to its neighbour; NaN without signal.
 
-        The columns stand at fixed times, so that the picture moves by whole dots and does not shimmer.
+        The columns have fixed times, so that the picture moves by whole dots and does not flicker.
         """
         per_dot = SECONDS * self._fs_hz / dots
         last = math.floor((self._next - 1) / per_dot)
-        edges = np.ceil(np.arange(last - dots + 1, last + 2) * per_dot).astype(np.intp)  # reduceat takes no other
+        edges = np.ceil(np.arange(last - dots + 1, last + 2) * per_dot).astype(
+            np.intp
+        )  # reduceat accepts no other type
         first = max(int(edges[0]), self._next - len(self._ring))
         values = np.full(int(edges[-1]) - int(edges[0]), np.nan)
         wanted = np.arange(first, self._next)

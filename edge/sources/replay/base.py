@@ -1,4 +1,4 @@
-"""What every reader of recordings gives to the replay source, and how a lead is chosen from a recording."""
+"""The interface between readers of recordings and the replay source, and the choice of a lead."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from firmware_bridge.samples import Unit
 
 MIN_FS_HZ = 20.0
 MAX_FS_HZ = 20_000.0
-"""Outside this range a number is no sampling rate of an ECG, more likely a period or a wrong unit."""
+"""A number outside ``MIN_FS_HZ`` to ``MAX_FS_HZ`` is not the sampling rate of an ECG, but a period or a wrong unit."""
 
 CHUNK_SAMPLES = 65_536
-"""Samples that a reader holds at a time; bounds the memory for a recording of any length."""
+"""Most samples that a reader holds at a time; bounds the memory for a recording of any length."""
 
 READER_FAULTS: tuple[type[Exception], ...] = (
     ValueError, TypeError, LookupError, ArithmeticError, AttributeError, AssertionError, RuntimeError, EOFError,
     OSError, MemoryError,
 )  # fmt: skip
-"""What third-party readers raise on a broken file; each becomes one InputError."""
+"""Exceptions that third-party readers raise on a broken file; each becomes an InputError."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Chunk:
-    """Consecutive samples as a reader found them.
+    """Consecutive samples from a reader.
 
     Attributes:
         values: Shape ``(n,)``, ``int32`` counts (offset removed) or ``float32``.
-        missing: Shape ``(n,)``, true where the recording holds no sample; ``None`` where all are there.
-        time_ns: Shape ``(n,)``, ``int64`` clock of the recording; ``None`` where it has none.
-        lost: Samples missing before the first of these.
-        restarted: The clock of the recording went back just before the first of these.
+        missing: Shape ``(n,)``, true where the recording holds no sample; ``None`` if none is missing.
+        time_ns: Shape ``(n,)``, ``int64``, clock of the recording, ns; ``None`` if it has none.
+        lost: Number of samples missing before the first one here.
+        restarted: Whether the clock of the recording went back just before the first sample here.
     """
 
     values: NDArray[np.int32] | NDArray[np.float32]
@@ -53,13 +53,13 @@ class Signal:
     """The chosen signal of a recording.
 
     Attributes:
-        lead: Its name.
-        leads: All names in the recording.
-        fs_hz: Its rate, nominal or measured from the time column.
-        unit: ``"mV"`` or ``"counts"``.
-        lsb_mv: Millivolts per count; ``None`` where unknown.
-        notes: What a person should know, such as a shorter file than its header says.
-        start_unix_ns: Wall clock of its beginning as the recording gives it, taken for UTC; ``None`` where unknown.
+        lead: Name of the signal.
+        leads: Names of all signals in the recording.
+        fs_hz: Sampling rate, Hz, nominal or measured from the time column.
+        unit: Unit of the samples, ``"mV"`` or ``"counts"``.
+        lsb_mv: Millivolts per count; ``None`` if unknown.
+        notes: Warnings for the user, such as a file shorter than its header says.
+        start_unix_ns: Wall clock of the first sample, Unix ns, read as UTC; ``None`` if unknown.
     """
 
     lead: str
@@ -72,12 +72,12 @@ class Signal:
 
 
 class Reader(Protocol):
-    """A recording, opened, with one signal chosen."""
+    """An open recording with one chosen signal."""
 
     signal: Signal
 
     def chunks(self) -> Iterator[Chunk]:
-        """The samples from the beginning, in chunks of bounded size.
+        """Yield the samples from the beginning, in chunks of bounded size.
 
         Raises:
             InputError: The recording turns out to be broken.
@@ -86,14 +86,14 @@ class Reader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """What a user may say about a recording that does not say it itself.
+    """Properties of a recording that the user gives because the file does not contain them.
 
     Attributes:
-        lead: Name of the signal.
+        lead: Name of the signal to read.
         column: Name or number (from 1) of the signal or column.
-        fs_hz: Sampling rate.
+        fs_hz: Sampling rate, Hz.
         lsb_mv: Millivolts per count.
-        unit: ``"mV"``, ``"uV"`` or ``"counts"``.
+        unit: Unit of the samples: ``"mV"``, ``"uV"`` or ``"counts"``.
     """
 
     lead: str | None = None
@@ -104,7 +104,7 @@ class ReadOptions:
 
 
 _PREFERRED = ("ii", "mlii", "i", "mli")
-"""Lead II first: the teacher's data are lead II (MC-MED), then lead I (ECGFounder's one-lead model)."""
+"""Leads in order of preference: II, the lead of MC-MED, then I, the lead of ECGFounder's one-lead model."""
 
 _ECG_NAME = re.compile(
     r"(ml)?(i|ii|iii)|(av|mav)[rlf]|m?v[1-9]?|v[xyz]|mcl?[1-6]?|c[cm][1-6]|d[1-3]|(ecg|ekg)?([0-9]{0,2})"
@@ -115,7 +115,7 @@ _NOISE = re.compile(r"[\s_\-.#()\[\]'\"]+")
 
 
 def plain_name(name: str) -> str:
-    """A lead's name in lower case without blanks, marks, the word lead, or a unit."""
+    """Return a lead's name in lower case without blanks, punctuation, the word lead, or a unit."""
     s = re.sub(r"[_\s(\[]+(mv|uv|µv|μv)[)\]]?$", "", name.strip().lower())
     s = _NOISE.sub("", s).removesuffix("lead")
     s = s.replace("lead", "")
@@ -126,25 +126,26 @@ _LIMB_NAMES = frozenset({"i", "ii", "iii", "avr", "avl", "avf", "v", *(f"v{n}" f
 
 
 def looks_like_ecg(name: str) -> bool:
-    """Whether a signal's name is one that ECG leads have."""
+    """Return whether a signal's name looks like the name of an ECG lead."""
     s = plain_name(name)
     return bool(s) and not s.isdigit() and _ECG_NAME.fullmatch(s) is not None
 
 
 def choose_lead(names: Sequence[str], options: ReadOptions, millivolts: Sequence[bool], where: str) -> int:
-    """Index of the signal to replay.
+    """Return the index of the signal to replay.
 
-    By name where one is given (as written, else without regard to case and marks), by number where ``column`` is one;
-    else lead II, MLII or I, else the first with an ECG lead's name, else the first in millivolts, else the first.
+    A given name is searched as written, then without regard to case and punctuation; ``column`` may also be a number.
+    Without either: lead II, MLII or I, else the first with an ECG lead's name, else the first in millivolts, else the
+    first.
 
     Args:
         names: Names of the recording's signals.
-        options: ``lead`` and ``column`` count here.
+        options: The options; only ``lead`` and ``column`` matter here.
         millivolts: Whether each signal is a voltage.
-        where: The recording, for the message.
+        where: Name of the recording, for the message.
 
     Raises:
-        InputError: There is no such signal; the message lists those there are.
+        InputError: The signal does not exist; the message lists those that do.
     """
     wanted = options.lead if options.lead is not None else options.column
     if wanted is not None:
@@ -166,31 +167,31 @@ def choose_lead(names: Sequence[str], options: ReadOptions, millivolts: Sequence
 
 
 def check_rate(fs_hz: float, where: str) -> float:
-    """``fs_hz`` if it can be the rate of an ECG.
+    """Return ``fs_hz`` if it can be the sampling rate of an ECG.
 
     Raises:
-        InputError: It is not a number, not finite, or out of range.
+        InputError: The rate is not finite or out of range.
     """
     if not MIN_FS_HZ <= fs_hz <= MAX_FS_HZ:
         raise InputError(
             f"{where} has a sampling rate of {fs_hz:g} Hz",
-            f"an ECG has {MIN_FS_HZ:g} to {MAX_FS_HZ:g}; say the true one with fs=",
+            f"it must be {MIN_FS_HZ:g} to {MAX_FS_HZ:g} Hz; set the true rate with fs=",
         )
     return fs_hz
 
 
 MAX_OFFSET = 1 << 30
-"""Largest count that may stand for 0 mV; beyond, counts would not fit 32 bits."""
+"""Largest count that may mean 0 mV; with a larger one, counts would not fit 32 bits."""
 
 
 def first_line(error: BaseException) -> str:
-    """What a library says of a broken file, short and on one line."""
+    """Return the error of a library about a broken file, short and on one line."""
     text = str(error).strip() or type(error).__name__
     return text.splitlines()[0][:120]
 
 
 def unix_ns(start: datetime | None) -> int | None:
-    """Wall clock of a recording's date, taken for UTC; ``None`` for none and for dates made up to hide the true one."""
+    """Return a recording's date as Unix ns, read as UTC; ``None`` if absent or invented to hide the true date."""
     if start is None or not _FIRST_YEAR <= start.year < _LAST_YEAR:
         return None
     return round(start.replace(tzinfo=UTC).timestamp() * 1000) * 1_000_000
@@ -200,26 +201,26 @@ _FIRST_YEAR, _LAST_YEAR = 1970, 2100
 
 
 def check_file(path: Path) -> int:
-    """Size of a recording in bytes.
+    """Return the size of a recording in bytes.
 
     Raises:
-        InputError: It is not there, not a file, not readable or empty.
+        InputError: The file does not exist, is not a file, is not readable or is empty.
     """
     try:
         if path.is_dir():
             raise InputError(f"{path} is a folder", _records_in(path) or "name a recording in it")
         if path.exists() and not path.is_file():
-            raise InputError(f"{path} is no file")
+            raise InputError(f"{path} is not a file", "name a recording")
         with path.open("rb"):
             size = path.stat().st_size
     except FileNotFoundError:
-        raise InputError(f"no such recording: {path}") from None
+        raise InputError(f"no such recording: {path}", "check the path") from None
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+        raise InputError(f"cannot read {path}: {error.strerror or error}", "check its permissions") from None
     except ValueError as error:
-        raise InputError(f"not a file name: {path!s:.80} ({error})") from None
+        raise InputError(f"not a file name: {path!s:.80} ({error})", "write replay:PATH") from None
     if size == 0:
-        raise InputError(f"{path} is empty")
+        raise InputError(f"{path} is empty", "use another copy")
     return size
 
 
@@ -229,6 +230,6 @@ def _records_in(folder: Path) -> str:
 
 
 def voltage_scale_mv(unit: str) -> float | None:
-    """Millivolts per ``unit``; ``None`` where it is no voltage."""
+    """Return the millivolts per ``unit``; ``None`` if it is not a voltage."""
     return {"mv": 1.0, "millivolt": 1.0, "millivolts": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "microvolts": 1e-3,
             "v": 1e3, "volt": 1e3, "volts": 1e3, "nv": 1e-6}.get(unit.strip().lower())  # fmt: skip

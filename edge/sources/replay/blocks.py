@@ -1,4 +1,4 @@
-"""Chunks of a recording cut into the blocks that a device would have sent, and handed on when they are due."""
+"""Blocks cut from the chunks of a recording, as a device would have sent them, and their delivery in time."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from edge.sources.replay.base import Chunk, Signal
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem, SampleBlock
 
 Timed = tuple[float, LinkItem]
-"""The second of the replay at which an item is due, and the item."""
+"""Time of the replay at which an item is due, s, and the item."""
 
 MAX_LOST = 1 << 40
-"""Most samples that one gap can have: a thousand years at 25 Hz. A clock that jumps further is broken."""
+"""Most samples in one gap: a thousand years at 25 Hz. A clock that jumps further is broken."""
 
 
 class Blocker:
-    """Makes blocks of equal length from chunks of any length; a gap ends a block early.
+    """Makes blocks of equal length from chunks of any length. A gap ends a block early.
 
     The blocks do not depend on how the reader cut its chunks.
 
     Args:
-        signal: What the samples are.
-        block_s: Length of a block in seconds.
-        start_s: Seconds of the recording to leave out at the beginning.
-        seconds: Seconds to replay; infinity for all.
+        signal: Description of the samples.
+        block_s: Length of a block, s.
+        start_s: Start of the replay in the recording, s.
+        seconds: Length of the replay, s; infinity for all.
     """
 
     def __init__(self, signal: Signal, block_s: float, start_s: float, seconds: float) -> None:
@@ -38,24 +38,27 @@ class Blocker:
         self._from = round(start_s * signal.fs_hz)
         self._to = self._from + seconds * signal.fs_hz
         self._position = 0
-        """Sample of the recording, missing ones counted, that comes next."""
+        """Index of the next sample in the recording, missing ones included."""
         self._lost = 0
         self._parts: list[Chunk] = []
         self._held = 0
         self.any_sample = False
-        """At least one sample was there."""
+        """Whether the recording held at least one sample."""
 
     @property
     def full(self) -> bool:
-        """All that was asked for has come."""
+        """Whether everything to be replayed has been pushed."""
         return self._position >= self._to
 
     def push(self, chunk: Chunk) -> Iterator[Timed]:
-        """The blocks that ``chunk`` completes."""
+        """Yield the blocks that ``chunk`` completes."""
         if chunk.restarted:
             yield from self._flush()
             arrival_ns = self._arrival_ns()
-            yield arrival_ns / 1e9, LinkEvent(LinkEventKind.RESTARTED, arrival_ns, "the recording's clock goes back")
+            yield (
+                arrival_ns / 1e9,
+                LinkEvent(LinkEventKind.RESTARTED, arrival_ns, "the clock of the recording goes back"),
+            )
         if chunk.lost > 0:
             yield from self._miss(min(chunk.lost, MAX_LOST))
         if chunk.missing is None:
@@ -71,7 +74,7 @@ class Blocker:
             start = stop
 
     def finish(self) -> Iterator[Timed]:
-        """The last block; an empty one where the recording ends with missing samples."""
+        """Yield the last block; an empty one if the recording ends with missing samples."""
         yield from self._flush()
         if self._lost and self.any_sample:
             yield self._emit(Chunk(np.zeros(0, np.float32)))
@@ -129,16 +132,16 @@ def _slice(chunk: Chunk, start: int, stop: int) -> Chunk:
 
 
 _YIELD_EVERY = 16
-"""Blocks between two chances for other tasks when nothing is waited for."""
+"""Number of blocks after which other tasks get a turn, in a replay without waiting."""
 
 
 async def paced(items: Iterator[Timed], speed: float) -> AsyncIterator[LinkItem]:
-    """Hands on each item when it is due.
+    """Yield each item when it is due.
 
-    Arrival times stay in the time of the recording at every speed, so the estimates are the same at every speed.
+    Arrival times are those of the recording at every speed, so the estimates do not depend on the speed.
 
     Args:
-        items: Seconds at which each is due, and the item.
+        items: Due time, s, and item.
         speed: Factor of real time; infinity for no waiting.
     """
     begin = time.monotonic()

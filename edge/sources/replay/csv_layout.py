@@ -1,4 +1,4 @@
-"""Finding out how a text recording is laid out: separator, header, time column, unit."""
+"""Detection of the layout of a text recording: separator, header, time column, unit."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?inf(inity)?", 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where the numbers are in a text recording.
+    """The layout of a text recording.
 
     Attributes:
         delimiter: Separator; ``None`` for any run of blanks.
@@ -38,11 +38,11 @@ class Layout:
         width: Columns in the first row of numbers.
         leads: Names of the columns that can hold an ECG.
         value: Index of the chosen column.
-        lead: Its name.
+        lead: Name of the chosen column.
         time: Index of the time column, if there is one.
-        time_unit_ns: Nanoseconds per unit of the time column; ``None`` where only the steps can tell.
-        scale_mv: Millivolts per unit of the chosen column; ``None`` where the header does not say.
-        decimal_comma: Numbers are written ``0,5``.
+        time_unit_ns: Nanoseconds per unit of the time column; ``None`` if the header does not say.
+        scale_mv: Millivolts per unit of the chosen column; ``None`` if the header does not say.
+        decimal_comma: Whether numbers are written ``0,5``.
     """
 
     delimiter: str | None
@@ -58,7 +58,7 @@ class Layout:
 
 
 def parse_number(cell: str) -> float | None:
-    """The number in a cell; NaN for a cell that means "no sample"; ``None`` for text."""
+    """Return the number in a cell, NaN for a cell that means "no sample", or ``None`` for text."""
     text = cell.strip().strip("'\"").strip()
     if text.lower() in MISSING_CELLS:
         return float("nan")
@@ -66,20 +66,20 @@ def parse_number(cell: str) -> float | None:
 
 
 def split_cells(line: str, delimiter: str | None) -> list[str]:
-    """The cells of a line, without quotes."""
+    """Return the cells of a line, without quotes."""
     return [cell.strip().strip("'\"").strip() for cell in line.split(delimiter)]
 
 
 def find_layout(lines: Sequence[str], options: ReadOptions, path: Path) -> Layout:
-    """The layout of a recording from its first lines.
+    """Return the layout of a recording from its first lines.
 
     Args:
         lines: The first complete lines, without line ends.
-        options: ``lead``, ``column``, ``fs_hz`` count here. With ``fs_hz`` the time column is not used.
+        options: ``lead``, ``column`` and ``fs_hz`` matter here. With ``fs_hz`` the time column is not used.
         path: For messages.
 
     Raises:
-        InputError: There are no numbers, or no such column.
+        InputError: The file holds no numbers, or the column does not exist.
     """
     delimiter, decimal_comma = _separator([line for line in lines if line.strip() and not line.startswith("#")])
     headers: list[list[str]] = []
@@ -95,11 +95,11 @@ def find_layout(lines: Sequence[str], options: ReadOptions, path: Path) -> Layou
         if len(headers) == _MAX_HEADER_LINES:
             break
         headers.append(split_cells(line, delimiter))
-    raise InputError(f"{path} holds no rows of numbers", "a text recording has one sample a line")
+    raise InputError(f"{path} holds no rows of numbers", "a text recording has one sample per line")
 
 
 _MAX_HEADER_LINES = 2
-"""Names, and perhaps units under them (as PhysioNet's ``rdsamp -v`` writes)."""
+"""Most header lines: names and, as PhysioNet's ``rdsamp -v`` writes, units below them."""
 
 
 def _separator(lines: Sequence[str]) -> tuple[str | None, bool]:
@@ -121,7 +121,7 @@ def _columns(
 ) -> Layout:
     delimiter, decimal_comma, skip = text
     if width == 1:
-        headers = [[" ".join(cells)] for cells in headers]  # a lone column's name may hold blanks
+        headers = [[" ".join(cells)] for cells in headers]  # the name of a single column may contain blanks
     names = headers[0] if headers and len(headers[0]) == width else []
     units = headers[1] if len(headers) > 1 and len(headers[1]) == width else [""] * width
     if names:
@@ -133,7 +133,7 @@ def _columns(
         time = 0 if width > 1 and options.fs_hz is None and _rises([row[0] for row in rows]) else None
         others = [i for i in range(width) if i != time]
     if not others:
-        raise InputError(f"{path} has only a time column: {', '.join(names)}")
+        raise InputError(f"{path} has only a time column: {', '.join(names)}", "add a column with samples")
     scales = [_header_scale(names[i], units[i]) for i in others]
     if options.column is not None and options.lead is None and options.column.isdigit():
         number = int(options.column) - 1
@@ -182,20 +182,20 @@ def _header_scale(name: str, unit: str) -> float | None:
     bracketed = re.search(r"[(\[]\s*(\w+)\s*[)\]]", name)
     if bracketed:
         return voltage_scale_mv(bracketed[1])
-    # A bare "v" is a chest lead's name, not a unit.
+    # A bare "v" is the name of a chest lead, not a unit.
     return voltage_scale_mv(tokens[-1]) if len(tokens) > 1 and tokens[-1] != "v" else None
 
 
 @dataclass(frozen=True, slots=True)
 class TimeBase:
-    """What the time column says about the sampling.
+    """Sampling times as the time column gives them.
 
     Attributes:
         unit_ns: Nanoseconds per unit.
-        period: Mean distance of samples, in units of the column.
-        gap_over: A step longer than this is a gap.
-        usual_step: The step that is no gap, from which the samples of a gap are counted.
-        stamps_blocks: Many samples share one stamp; a single sample's time is then not known.
+        period: Mean time between samples, in units of the column.
+        gap_over: Longest step that is not a gap, in units of the column.
+        usual_step: Usual step without a gap, in units of the column; it gives the number of samples in a gap.
+        stamps_blocks: Whether many samples share one timestamp, so that the time of a single sample is unknown.
     """
 
     unit_ns: float
@@ -206,28 +206,28 @@ class TimeBase:
 
     @property
     def fs_hz(self) -> float:
-        """Measured rate."""
+        """Measured sampling rate, Hz."""
         return 1e9 / (self.unit_ns * self.period)
 
 
 def measure_time(times: NDArray[np.float64], unit_ns: float | None, path: Path) -> TimeBase:
-    """Rate and regularity from the first times of a recording.
+    """Measure rate and regularity from the first times of a recording.
 
-    The period is the mean of the steps that are no gaps, so that a column rounded to milliseconds gives the true rate
-    too. Without a unit in the header the step decides: the units' ranges for 20 Hz to 20 kHz do not overlap.
+    The period is the mean of all steps but the gaps, so that a column rounded to milliseconds also gives the true rate.
+    Without a unit in the header, the step decides: the ranges of the units for 20 Hz to 20 kHz do not overlap.
 
     Args:
-        times: Shape ``(n,)``, as written.
+        times: Shape ``(n,)``, in units of the column.
         unit_ns: Nanoseconds per unit, if the header says it.
         path: For messages.
 
     Raises:
-        InputError: The column does not tell a rate.
+        InputError: The column does not give a rate.
     """
     steps = np.diff(times)
     rising = steps[steps > 0]
     if rising.size == 0:
-        raise InputError(f"the time column of {path} does not advance", "say the rate with fs=")
+        raise InputError(f"the time column of {path} does not advance", "set the rate with fs=")
     blocks = rising.size < _BLOCK_STAMP_SHARE * steps.size
     median = float(np.median(rising))
     if blocks:
@@ -242,9 +242,9 @@ def measure_time(times: NDArray[np.float64], unit_ns: float | None, path: Path) 
         whole = bool(np.all(times == np.rint(times))) and period == 1.0
         unit_ns = next((u for u in (1e9, 1e6, 1e3, 1.0) if 1 / MAX_FS_HZ <= period * u / 1e9 < 1 / MIN_FS_HZ), None)
         if unit_ns is None or whole:
-            raise InputError(f"the unit of the time column of {path} is not clear", "say the rate with fs=")
+            raise InputError(f"the unit of the time column of {path} is unclear", "set the rate with fs=")
     return TimeBase(unit_ns, period, gap_over, usual, blocks)
 
 
 _BLOCK_STAMP_SHARE = 0.9
-"""Where fewer steps than this advance, the column stamps blocks of samples, not samples."""
+"""If a smaller share of the steps advances, the column has one timestamp per block, not per sample."""

@@ -1,4 +1,4 @@
-"""Text recordings: CSV, TSV, one number a line.
+"""Text recordings: CSV, TSV, or one number per line.
 
 They are read in pieces, so a recording of a day needs no more memory than one of a minute.
 """
@@ -18,13 +18,13 @@ from firmware_bridge.errors import InputError
 from firmware_bridge.samples import Unit
 
 PIECE_BYTES = 1 << 16
-"""Read at a time: about 100 s of a patch's signal, parsed in 25 ms on a Pi Zero 2 W."""
+"""Bytes to read at a time: about 100 s of a patch's signal, parsed in 25 ms on a Pi Zero 2 W."""
 
 MAX_LINE_BYTES = 1 << 16
-"""No row of an ECG is longer; what has longer lines is no text recording."""
+"""Longest line, bytes; a file with longer lines is not a text recording."""
 
 PROBE_ROWS = 4096
-"""Rows from which the rate is measured."""
+"""Number of rows from which the rate is measured."""
 
 _LAYOUT_LINES = 40
 
@@ -34,10 +34,10 @@ class CsvReader:
 
     Args:
         path: The file.
-        options: ``fs_hz`` is required where there is no time column, and replaces one where there is.
+        options: ``fs_hz`` is required without a time column, and replaces one.
 
     Raises:
-        InputError: It is no text recording, lacks the column, or its rate is unknown.
+        InputError: The file is not a text recording, lacks the column, or has no known rate.
     """
 
     def __init__(self, path: Path, options: ReadOptions) -> None:
@@ -52,7 +52,7 @@ class CsvReader:
         _refuse_binary("\n".join(head), path)
         self._layout: Layout = find_layout(head, options, path)
         if options.fs_hz is None and self._layout.time is None:
-            raise InputError(f"{path} does not say its sampling rate", "add fs=, such as replay:ecg.csv?fs=250")
+            raise InputError(f"{path} does not contain its sampling rate", "add fs=, such as replay:ecg.csv?fs=250")
         self._base: TimeBase | None = None
         fs_hz = options.fs_hz
         if fs_hz is None:
@@ -65,11 +65,13 @@ class CsvReader:
             fs_hz=check_rate(fs_hz, str(path)),
             unit=unit,
             lsb_mv=lsb_mv,
-            notes=() if unit == "mV" or lsb_mv else ("the unit of the samples is unknown: unit=mV or lsb_mv= says it",),
+            notes=()
+            if unit == "mV" or lsb_mv
+            else ("the unit of the samples is unknown; set it with unit=mV or lsb_mv=",),
         )
 
     def chunks(self) -> Iterator[Chunk]:
-        """The column's samples."""
+        """Yield the column's samples."""
         last: float | None = None
         for rows in self._rows():
             if self._base is None:
@@ -98,12 +100,12 @@ class CsvReader:
         if times is not None and self._base is not None and not self._base.stamps_blocks:
             stamps = times * self._base.unit_ns
             if np.abs(stamps).max() > float(1 << 62):
-                raise InputError(f"a time in {self._path} is out of range")
+                raise InputError(f"a time in {self._path} is out of range", "set the rate with fs=")
             clock = np.rint(stamps).astype(np.int64)
         return Chunk(samples, missing if missing.any() else None, clock)
 
     def _scale(self) -> tuple[Unit, float | None, float]:
-        """Unit, millivolts per count, and the factor from what is written to the block's samples."""
+        """Return unit, millivolts per count, and the factor from numbers in the file to samples of a block."""
         if self._options.unit in {"mV", "uV"}:
             return "mV", None, 1.0 if self._options.unit == "mV" else 1e-3
         if self._options.unit == "counts" or self._options.lsb_mv is not None:
@@ -125,25 +127,28 @@ class CsvReader:
             yield from lines
 
     def _line_pieces(self) -> Iterator[list[str]]:
-        """Complete lines, a piece of the file at a time."""
+        """Yield complete lines, a piece of the file at a time."""
         try:
             with self._path.open("rb") as file:
                 rest = b""
                 while piece := file.read(PIECE_BYTES):
                     *whole, rest = (rest + piece).split(b"\n")
                     if len(rest) > MAX_LINE_BYTES:
-                        raise InputError(f"{self._path} has a line of over {MAX_LINE_BYTES} bytes: no text recording")
+                        raise InputError(
+                            f"{self._path} has a line of over {MAX_LINE_BYTES} bytes, so it is not a text recording",
+                            "use CSV, WFDB, EDF, MAT v4 or .aer",
+                        )
                     yield [self._text(line) for line in whole]
                 if rest:
                     yield [self._text(rest)]
         except OSError as error:
-            raise InputError(f"cannot read {self._path}: {error.strerror or error}") from None
+            raise InputError(f"cannot read {self._path}: {error.strerror or error}", "check its permissions") from None
 
     def _text(self, line: bytes) -> str:
         return line.decode("utf-8", errors="replace").removeprefix("\ufeff").rstrip("\r")
 
     def _rows(self) -> Iterator[NDArray[np.float64]]:
-        """Arrays of shape ``(n, 1)`` or ``(n, 2)``: value, and time where there is a time column."""
+        """Yield arrays of shape ``(n, 1)`` or ``(n, 2)``: the value and, with a time column, the time."""
         layout = self._layout
         columns = [layout.value] if layout.time is None else [layout.value, layout.time]
         done, blank, to_skip = 0, 0, layout.skip
@@ -159,9 +164,9 @@ class CsvReader:
                 yield rows
 
     def _parse(self, lines: list[str], columns: list[int], done: int, blank: int) -> tuple[NDArray[np.float64], int]:
-        """Rows of these lines, and how many blank lines of a one-column file they end with.
+        """Return the rows of these lines and, for a one-column file, the number of blank lines at their end.
 
-        In a file of one column a blank line is an empty cell, unless only blank lines follow.
+        In a file with one column a blank line is an empty cell, unless only blank lines follow.
         """
         fast = _load_fast(lines, self._layout.delimiter, columns)
         if fast is not None:
@@ -185,13 +190,13 @@ class CsvReader:
             cell = cells[column] if column < len(cells) else ""
             value = parse_number(cell)
             if value is None:
-                raise InputError(f"{self._path} line {number}: {cell[:40]!r} is not a number")
+                raise InputError(f"{self._path} line {number}: {cell[:40]!r} is not a number", "correct the line")
             row.append(value)
         return row
 
 
 def _load_fast(lines: list[str], delimiter: str | None, columns: list[int]) -> NDArray[np.float64] | None:
-    """Parse with numpy, 20 times as fast as a loop; ``None`` where a line needs a closer look."""
+    """Parse with numpy, 20 times as fast as a loop; return ``None`` if a line needs the slow parser."""
     if not lines or not all(lines):
         return None
     try:
@@ -208,6 +213,4 @@ def _refuse_binary(head: str, path: Path) -> None:
         raise InputError(f"{path} is compressed", "unpack it first")
     odd = sum(1 for c in head[:4096] if (ord(c) < 32 and c not in "\t\r\n\f") or c == "\ufffd")
     if odd * 20 > min(len(head), 4096):
-        raise InputError(
-            f"{path} is neither a text recording nor of a kind known here", "CSV, WFDB, EDF, MAT v4 or .aer"
-        )
+        raise InputError(f"{path} is not a recording that the kit can read", "use CSV, WFDB, EDF, MAT v4 or .aer")

@@ -1,8 +1,7 @@
 """EDF, EDF+ and BDF recordings through the ``edfio`` library of the ``replay`` extra.
 
-A discontinuous recording (EDF+D) is replayed with its gaps: the onset of every data record is read from its own
-annotation, because the library gives the samples as if they followed each other (mne-tools/mne-python#13429 shows what
-comes of that).
+A discontinuous recording (EDF+D) is replayed with its gaps. The onset of every data record comes from the annotation of
+the record, because the library joins the samples without gaps (mne-tools/mne-python#13429 shows the consequences).
 """
 
 from __future__ import annotations
@@ -35,14 +34,14 @@ from edge.sources.replay.base import (
 from firmware_bridge.errors import InputError, MissingExtraError
 
 _FIXED_BYTES = 256
-"""Length of the fixed part of the header, and of each signal's part. Source: edfplus.info, EDF specification 1992."""
+"""Bytes of the fixed header and of the header of each signal. Source: edfplus.info, EDF specification 1992."""
 
 MAX_BDF_BYTES = 1 << 28
-"""The library reads a BDF file whole; a larger one would not fit a small device."""
+"""Largest BDF file, bytes: the library reads the whole file, and a larger one would not fit a small device."""
 
 
 class _EdfSignal(Protocol):
-    """What is used of the library's signals."""
+    """The used part of the library's signal class."""
 
     label: str
     physical_dimension: str
@@ -72,7 +71,7 @@ class EdfReader:
 
     Raises:
         MissingExtraError: The ``replay`` extra is not installed.
-        InputError: The file is broken or has no such lead.
+        InputError: The file is broken or does not have the lead.
     """
 
     def __init__(self, path: Path, options: ReadOptions) -> None:
@@ -91,14 +90,14 @@ class EdfReader:
                 self._records = int(edf.num_data_records)
                 self._record_s = float(edf.data_record_duration)
         except READER_FAULTS as error:
-            raise InputError(f"{path} is not a readable EDF file: {first_line(error)}") from None
+            raise InputError(f"{path} is not a readable EDF file: {first_line(error)}", "use another copy") from None
         start_ns = None
         with contextlib.suppress(*READER_FAULTS):  # an anonymised date
             start_ns = unix_ns(edf.startdatetime)
         if any("records" in str(w.message) or "truncated" in str(w.message) for w in caught):
-            notes.append(f"{path.name} is truncated: {self._records} data records are there and will be replayed")
+            notes.append(f"{path.name} is truncated: {self._records} data records exist and will be replayed")
         if not signals or self._records <= 0:
-            raise InputError(f"{path} holds no samples")
+            raise InputError(f"{path} holds no samples", "use another copy")
         names = [s.label.strip() or f"signal {i + 1}" for i, s in enumerate(signals)]
         scales = [voltage_scale_mv(s.physical_dimension) for s in signals]
         index = choose_lead(names, options, [s is not None for s in scales], str(path))
@@ -117,7 +116,7 @@ class EdfReader:
         )
 
     def chunks(self) -> Iterator[Chunk]:
-        """The signal's counts, offset removed."""
+        """Yield the signal's counts, offset removed."""
         step = max(1, CHUNK_SAMPLES // self._per_record)
         for first, last, lost in self._runs():
             for record in range(first, last, step):
@@ -125,7 +124,7 @@ class EdfReader:
                 yield Chunk(values, lost=lost if record == first else 0)
 
     def _calibrate(self, scale_mv: float | None, options: ReadOptions) -> float | None:
-        """Millivolts per count, and the count that means 0 mV."""
+        """Set the count that means 0 mV, and return the millivolts per count."""
         s = self._signal
         span = float(s.digital_max) - float(s.digital_min)
         gain = (float(s.physical_max) - float(s.physical_min)) / span if span else 0.0
@@ -133,7 +132,8 @@ class EdfReader:
         self._zero = round(s.digital_min - s.physical_min / gain) if gain else 0
         if abs(self._zero) > MAX_OFFSET:
             raise InputError(
-                f"{self._path} has an impossible scale: {self._zero:g} counts are 0 {s.physical_dimension}"
+                f"{self._path} has an impossible scale: {self._zero:g} counts are 0 {s.physical_dimension}",
+                "set the scale with lsb_mv=",
             )
         if options.lsb_mv is not None:
             return options.lsb_mv
@@ -142,7 +142,7 @@ class EdfReader:
         return None if scale_mv is None or not gain else abs(gain) * scale_mv
 
     def _runs(self) -> Iterator[tuple[int, int, int]]:
-        """Runs of data records without a gap: first, one past the last, samples lost before."""
+        """Yield runs of data records without a gap: first, one past the last, samples lost before the run."""
         if self._onsets is None:
             yield 0, self._records, 0
             return
@@ -163,14 +163,16 @@ class EdfReader:
                 first * self._per_record / s.sampling_frequency, last * self._per_record / s.sampling_frequency
             )
         except READER_FAULTS as error:
-            raise InputError(f"{self._path} is broken at data record {first}: {first_line(error)}") from None
+            raise InputError(
+                f"{self._path} is broken at data record {first}: {first_line(error)}", "use another copy"
+            ) from None
         return self._sign * (raw.astype(np.int32) - np.int32(self._zero))
 
     def _read_onsets(self, *, bdf: bool) -> list[float] | None:
-        """Onset of every data record in seconds; ``None`` for a recording without gaps.
+        """Return the onset of every data record, s; ``None`` for a recording without gaps.
 
         Raises:
-            InputError: A record of an EDF+D file does not say its onset.
+            InputError: A record of an EDF+D file has no onset.
         """
         with self._path.open("rb") as file:
             head = file.read(_FIXED_BYTES)
@@ -193,7 +195,7 @@ class EdfReader:
                     onsets.append(float("nan"))
                 if not np.isfinite(onsets[-1]) or (record and onsets[-1] < onsets[-2]):
                     raise InputError(
-                        f"{self._path} has gaps (EDF+D), and data record {record} does not say when it began",
+                        f"{self._path} has gaps (EDF+D), and data record {record} has no start time",
                         "export it as EDF+C",
                     )
         return onsets

@@ -1,4 +1,4 @@
-"""MATLAB version 4 files without a header beside them, as in the CinC 2017 challenge: one array of counts.
+"""MATLAB version 4 files without a header file, as in the CinC 2017 challenge: one array of counts.
 
 The format: five 32-bit integers (type, rows, columns, imaginary flag, length of the name), the name, the values by
 column. Source: MathWorks, "MAT-File Level 4 Format", and the recordings themselves.
@@ -18,11 +18,11 @@ from firmware_bridge.errors import InputError
 HEADER_BYTES = 20
 _TYPES = {0: "f8", 1: "f4", 2: "i4", 3: "i2", 4: "u2", 5: "u1"}
 MAX_ROWS = 64
-"""More leads than any ECG has: an array with more rows than this is taken as one lead along its columns only if so."""
+"""Most leads in a file. An array with more rows has its leads in the columns instead."""
 
 
 def is_mat4(head: bytes, size: int) -> bool:
-    """Whether a file that begins with ``head`` is a MATLAB 4 array."""
+    """Return whether a file that begins with ``head`` is a MATLAB 4 array."""
     if len(head) < HEADER_BYTES:
         return False
     kind, rows, columns, imaginary, name_bytes = struct.unpack("<5i", head[:HEADER_BYTES])
@@ -43,10 +43,11 @@ class MatReader:
 
     Args:
         path: The file.
-        options: ``fs_hz`` is required: the file does not say it. Counts, unless ``lsb_mv`` or ``unit`` say otherwise.
+        options: ``fs_hz`` is required, because the file does not contain it. Samples are counts unless ``lsb_mv`` or
+            ``unit`` is set.
 
     Raises:
-        InputError: It is not such a file, is truncated, or the rate was not said.
+        InputError: The file is not a MATLAB 4 file, is truncated, or the rate is missing.
     """
 
     def __init__(self, path: Path, options: ReadOptions) -> None:
@@ -56,9 +57,9 @@ class MatReader:
         if head.startswith(b"MATLAB 5.0") or head[:4] == b"\x89HDF":
             raise InputError(f"{path} is a newer MATLAB file than version 4", "save it with -v4, or as CSV")
         if not is_mat4(head, size):
-            raise InputError(f"{path} is not a MATLAB 4 file")
+            raise InputError(f"{path} is not a MATLAB 4 file", "save it with -v4, or as CSV")
         if options.fs_hz is None:
-            raise InputError(f"{path} does not say its sampling rate", "add fs=, such as replay:A00001.mat?fs=300")
+            raise InputError(f"{path} does not contain its sampling rate", "add fs=, such as replay:A00001.mat?fs=300")
         kind, rows, columns, _, name_bytes = struct.unpack("<5i", head)
         self._path = path
         self._dtype = np.dtype("<" + _TYPES[kind // 10])
@@ -68,9 +69,11 @@ class MatReader:
         self._offset = HEADER_BYTES + name_bytes
         expected = self._offset + rows * columns * self._dtype.itemsize
         if expected > size:
-            raise InputError(f"{path} is truncated: {size} bytes instead of {expected}", "fetch it again")
+            raise InputError(f"{path} is truncated: {size} bytes instead of {expected}", "download it again")
         if n_leads > MAX_ROWS:
-            raise InputError(f"{path} holds an array of {rows} x {columns}, no recording")
+            raise InputError(
+                f"{path} holds an array of {rows} x {columns}, which is not a recording", "save one array of samples"
+            )
         names = tuple(str(i + 1) for i in range(n_leads))
         self._row = choose_lead(names, options, [False] * n_leads, str(path))
         self._scale = {"mV": 1.0, "uV": 1e-3}.get(options.unit or "")
@@ -83,7 +86,7 @@ class MatReader:
         )
 
     def chunks(self) -> Iterator[Chunk]:
-        """The row's samples."""
+        """Yield the row's samples."""
         step = CHUNK_SAMPLES
         array = np.memmap(self._path, self._dtype, "r", self._offset, (self._n * self._n_leads,))
         grid = array.reshape(-1, self._n_leads) if self._by_column else array.reshape(self._n_leads, -1).T

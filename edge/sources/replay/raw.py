@@ -1,6 +1,6 @@
-"""The kit's own raw recordings (``.aer``): the bytes of a link through the decoder that read them the first time.
+"""The kit's raw recordings (``.aer``): the bytes of a link, decoded again by the decoder of the device.
 
-Every item keeps its recorded arrival time, so a replay gives the estimates of the first run.
+Every item keeps its recorded arrival time, so a replay gives the same estimates as the first run.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from firmware_bridge.rawlog import RawLogReader
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem
 
 KEYS = ("speed", "seconds", "device")
-"""What the query may say for a raw recording, beside the options of its device's decoder; the rest is in the bytes."""
+"""Keys of the query for a raw recording, besides the options of its decoder; the recording contains the rest."""
 
 
 def open_raw(url: SourceUrl, path: Path) -> RawReplaySource:
-    """The source for a raw recording.
+    """Return the source for a raw recording.
 
     Raises:
-        UsageError: A key or value of the URL is wrong, or ``device=`` is unknown.
-        InputError: The recording is damaged at its head, or comes from a device that is not known here.
+        UsageError: A key or value of the URL is invalid, or ``device=`` is unknown.
+        InputError: The header of the recording is damaged or names an unknown device.
     """
     speed, seconds = url.speed(1.0), url.number("seconds", math.inf, 1e-3, 1e9)
     reader = RawLogReader(path)
@@ -47,7 +47,7 @@ def _device(reader: RawLogReader, name: str | None) -> devices.Device:
     except UsageError as error:
         if name is not None:
             raise
-        what = f"{reader.path} comes from a device not known here: {reader.header.device!r}"
+        what = f"{reader.path} comes from an unknown device: {reader.header.device!r}"
         raise InputError(what, error.fix) from None
 
 
@@ -55,15 +55,15 @@ class RawReplaySource:
     """A raw recording as a source.
 
     Args:
-        url: As the user wrote it.
-        reader: The recording, its head read.
-        device: Device whose decoder reads the bytes.
+        url: The URL as the user wrote it.
+        reader: The recording; its header has been read.
+        device: The device whose decoder reads the bytes.
         speed: Factor of real time; infinity for no waiting.
-        seconds: Seconds of arrival time to replay; infinity for all.
+        seconds: Length of the replay in arrival time, s; infinity for all.
         options: Keyword arguments of the decoder, as text.
 
     Raises:
-        UsageError: The value of an option is wrong.
+        UsageError: An option has an invalid value.
     """
 
     def __init__(
@@ -94,12 +94,12 @@ class RawReplaySource:
         )
 
     async def items(self) -> AsyncIterator[LinkItem]:
-        """Everything that the decoder made of the bytes; then END."""
+        """Yield the items that the decoder makes of the bytes, then END."""
         async for item in paced(self.timed(), self._speed):
             yield item
 
     def timed(self) -> Iterator[Timed]:
-        """Items with the second at which each is due."""
+        """Yield due time, s, and item."""
         decoder = self._decoder
         first_ns: int | None = None
         last_ns = 0
@@ -117,10 +117,10 @@ class RawReplaySource:
         if self._reader.damage:
             yield due_s, LinkEvent(LinkEventKind.INFO, last_ns, f"{self._reader.path.name}: {self._reader.damage}")
         end = LinkEvent(LinkEventKind.END, last_ns, f"{self._reader.path.name} ends")
-        # What a decoder still held comes before the end, not after it.
+        # Items that the decoder still held come before the end, not after it.
         event, *held = devices.decode_item(decoder, end)
         for item in (*held, event):
             yield due_s, item
 
     async def close(self) -> None:
-        """Nothing is held open between two reads."""
+        """Do nothing: no file stays open between two reads."""

@@ -1,7 +1,7 @@
-"""``replay:PATH``: a recording played back as if it came from a device.
+"""``replay:PATH``: a recording, replayed as if it came from a device.
 
-The reader is chosen by what the file is, not only by its name. Every reader gives chunks of any size; here they become
-blocks of ``block_s``, with what is missing counted, so that later stages see what a live source would have shown them.
+The content of the file selects the reader, not only its name. Every reader gives chunks of any size; here they become
+blocks of ``block_s`` with a count of missing samples, so that later stages see the same as from a live source.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from firmware_bridge.rawlog import SUFFIX, is_rawlog
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem
 
 KEYS = ("fs", "lead", "column", "lsb_mv", "unit", "speed", "start", "seconds", "block_s")
-"""What the query of a replay URL may say."""
+"""Keys of the query of a replay URL."""
 
 UNITS = {"mv": "mV", "uv": "uV", "counts": "counts"}
 
 DEFAULT_BLOCK_S = 0.2
-"""About what a patch sends in one frame."""
+"""Default length of a block, s: about one frame of a patch."""
 
 
 def open_replay(url: SourceUrl) -> Source:
-    """The source for a recording.
+    """Return the source for a recording.
 
     Raises:
-        UsageError: A key or value of the URL is wrong.
+        UsageError: A key or value of the URL is invalid.
         InputError: The recording cannot be read; the message says why.
         MissingExtraError: Its format needs the ``replay`` extra.
     """
@@ -49,13 +49,13 @@ def open_replay(url: SourceUrl) -> Source:
 
 @dataclass(frozen=True, slots=True)
 class Playback:
-    """What of a recording is played, and how.
+    """The part of a recording to replay, and the speed.
 
     Attributes:
         speed: Factor of real time; infinity for no waiting.
-        start_s: Seconds left out at the beginning.
-        seconds: Seconds played; infinity for all.
-        block_s: Length of a block.
+        start_s: Start in the recording, s.
+        seconds: Length, s; infinity for all.
+        block_s: Length of a block, s.
     """
 
     speed: float = 1.0
@@ -65,10 +65,10 @@ class Playback:
 
     @classmethod
     def parse(cls, url: SourceUrl) -> Playback:
-        """What the URL says.
+        """Read the playback from a URL.
 
         Raises:
-            UsageError: A value is not what it should be.
+            UsageError: A value is invalid.
         """
         return cls(
             speed=url.speed(1.0),
@@ -79,14 +79,14 @@ class Playback:
 
 
 def read_options(url: SourceUrl) -> ReadOptions:
-    """What the URL says about the recording.
+    """Return what a URL says about the recording.
 
     Raises:
-        UsageError: A value is not what it should be.
+        UsageError: A value is invalid.
     """
     unit = url.params.get("unit")
     if unit is not None and unit.lower() not in UNITS:
-        raise UsageError(f"unit={unit!r} in {url.text!r} is unknown", "mV, uV or counts")
+        raise UsageError(f"unit={unit!r} in {url.text!r} is unknown", "use mV, uV or counts")
     fs_hz = url.number("fs", math.nan, MIN_FS_HZ, MAX_FS_HZ)
     lsb_mv = url.number("lsb_mv", math.nan, 1e-9, 1e3)
     if unit is not None and unit.lower() != "counts" and lsb_mv == lsb_mv:
@@ -101,16 +101,16 @@ def read_options(url: SourceUrl) -> ReadOptions:
 
 
 def open_reader(path: Path, options: ReadOptions) -> Reader:
-    """The reader for what ``path`` is.
+    """Return the reader for the format of ``path``.
 
     Raises:
-        InputError: It is nothing that can be replayed.
+        InputError: The file is not a recording that can be replayed.
         MissingExtraError: Its format needs the ``replay`` extra.
     """
     try:
         return _reader(path, options)
     except READER_FAULTS as error:
-        raise InputError(f"{path} has a damaged header: {first_line(error)}", "fetch it again") from None
+        raise InputError(f"{path} has a damaged header: {first_line(error)}", "download it again") from None
 
 
 def _reader(path: Path, options: ReadOptions) -> Reader:
@@ -120,7 +120,7 @@ def _reader(path: Path, options: ReadOptions) -> Reader:
 
         return WfdbReader(base, options)
     if path.suffix == ".dat":
-        raise InputError(f"{path} has no header {path.with_suffix('.hea').name} beside it", "fetch it too")
+        raise InputError(f"{path} has no header file {path.with_suffix('.hea').name} in its folder", "download it too")
     size = check_file(path)
     head = _head(path)
     if head.startswith((b"0       ", b"\xffBIOSEMI")) or path.suffix.lower() in {".edf", ".bdf"}:
@@ -137,7 +137,7 @@ def _reader(path: Path, options: ReadOptions) -> Reader:
 
 
 def _wfdb_base(path: Path) -> Path | None:
-    """The record that ``path`` names, as ``100``, ``100.hea`` or ``100.dat``."""
+    """Return the record that ``path`` names, as ``100``, ``100.hea`` or ``100.dat``."""
     try:
         if path.suffix in {".hea", ".dat", ".mat"} and path.with_suffix(".hea").is_file():
             return path.with_suffix("")
@@ -160,10 +160,10 @@ class ReplaySource:
     """A recording as a `Source`.
 
     Args:
-        url: As the user wrote it.
-        reader: The recording.
-        device: Its name.
-        playback: What is played, and how fast.
+        url: The URL as the user wrote it.
+        reader: The reader of the recording.
+        device: Name of the recording.
+        playback: Part to replay, and speed.
     """
 
     def __init__(self, url: str, reader: Reader, device: str, playback: Playback) -> None:
@@ -184,7 +184,7 @@ class ReplaySource:
         )
 
     def blocks(self) -> Iterator[Timed]:
-        """Blocks and events with the second of signal at which each is due."""
+        """Yield due time, seconds of signal, and block or event."""
         play = self._playback
         blocker = Blocker(self._reader.signal, play.block_s, play.start_s, play.seconds)
         for chunk in self._reader.chunks():
@@ -194,16 +194,17 @@ class ReplaySource:
         yield from blocker.finish()
         if not blocker.any_sample:
             raise InputError(
-                f"{self.info.device} holds no sample of {self._reader.signal.lead}", "look at it, or at start="
+                f"{self.info.device} holds no sample of {self._reader.signal.lead}",
+                "check the recording, and start= in the URL",
             )
 
     async def items(self) -> AsyncIterator[LinkItem]:
-        """Everything in order, at the speed asked for; then END."""
+        """Yield all items in order, at the chosen speed, then END."""
         async for item in paced(self._with_ends(), self._playback.speed):
             yield item
 
     async def close(self) -> None:
-        """Nothing is held open between two reads."""
+        """Do nothing: no file stays open between two reads."""
 
     def _with_ends(self) -> Iterator[Timed]:
         yield 0.0, LinkEvent(LinkEventKind.CONNECTED, 0, f"replaying {self.info.device}, {self.info.lead}")

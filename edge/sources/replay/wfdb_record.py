@@ -1,8 +1,8 @@
 """WFDB records (PhysioNet), read in chunks through the ``wfdb`` library of the ``replay`` extra.
 
-Samples are read as counts, frame by frame without smoothing, so a signal keeps its own rate in a record of several. A
-signal file shorter than its header says is read as far as it goes, and a note says so: a recorder that lost its power
-leaves such a file, and what it holds is still worth reading.
+Samples are read as counts, frame by frame and without smoothing, so a signal keeps its rate in a record with several
+rates. A signal file that is shorter than its header says is read to its end, with a note: a recorder that loses power
+leaves such a file, and its samples are still useful.
 """
 
 from __future__ import annotations
@@ -41,16 +41,16 @@ _NO_SAMPLE = {"16": -(1 << 15), "61": -(1 << 15), "160": -(1 << 15), "212": -(1 
 """The count that means "no sample", by signal format. Source: WFDB Applications Guide, signal(5)."""
 
 _BITS = {"8": 8, "16": 16, "61": 16, "160": 16, "80": 8, "24": 24, "32": 32, "212": 12, "310": 32 / 3, "311": 32 / 3}
-"""Bits a sample takes in a signal file; a compressed file's length says nothing."""
+"""Bits per sample in a signal file, by format; compressed formats are not listed."""
 
 MAX_SIGNALS = 256
-"""A header that announces more signals is not one of an ECG."""
+"""Most signals in a header; one with more does not describe an ECG."""
 
 MAX_HEADER_BYTES = 1 << 20
 
 
 class _Header(Protocol):
-    """What is used of the headers that the library gives; the last two only in a multi-segment one."""
+    """The used part of the library's headers; only a multi-segment header has the last two."""
 
     n_sig: int | None
     n_seg: int | None
@@ -71,7 +71,7 @@ class _Header(Protocol):
 
 
 class _Piece(NamedTuple):
-    """A run of frames of one record: of the whole record, or of one segment of it; ``record`` is None for a hole."""
+    """A run of frames of a record or one of its segments; ``record`` is None for a gap."""
 
     record: str | None
     channel: int
@@ -98,7 +98,7 @@ class WfdbReader:
 
     Raises:
         MissingExtraError: The ``replay`` extra is not installed.
-        InputError: The record is broken, has no such lead, or names files outside its folder.
+        InputError: The record is broken, does not have the lead, or names files outside its folder.
     """
 
     def __init__(self, base: Path, options: ReadOptions) -> None:
@@ -116,7 +116,7 @@ class WfdbReader:
         self._lsb_mv, self._gain = self._scale(layout, channel, units[channel], options)
         self._pieces = self._segments(header, names[channel]) if multi else [self._piece(base.name, header, channel)]
         if not sum(piece.frames for piece in self._pieces):
-            raise InputError(f"{base} holds no samples")
+            raise InputError(f"{base} holds no samples", "download it again")
         self.signal = Signal(
             lead=names[channel],
             leads=tuple(names),
@@ -128,13 +128,13 @@ class WfdbReader:
         )
 
     def chunks(self) -> Iterator[Chunk]:
-        """The signal's counts, offset removed."""
+        """Yield the signal's counts, offset removed."""
         lost = 0
         for piece in self._pieces:
             if piece.record is None:
                 lost += piece.frames * self._per_frame
                 continue
-            # Format 8 stores differences: only a read from the beginning knows the level.
+            # Format 8 stores differences, so the level is known only when reading from the beginning.
             step = piece.frames if piece.fmt == "8" else max(1, CHUNK_SAMPLES // self._per_frame)
             for start in range(0, piece.frames, step):
                 raw = self._read(piece, start, min(piece.frames, start + step))
@@ -150,15 +150,17 @@ class WfdbReader:
     def _header(self, name: str) -> _Header:
         path = self._base.with_name(name + ".hea")
         if check_file(path) > MAX_HEADER_BYTES:
-            raise InputError(f"{path} is too long for a header")
+            raise InputError(f"{path} is too long for a header", "download it again")
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 header = self._lib.rdheader(str(path.with_suffix("")))
         except READER_FAULTS as error:
-            raise InputError(f"{path} is not a readable WFDB header: {first_line(error)}") from None
+            raise InputError(
+                f"{path} is not a readable WFDB header: {first_line(error)}", "download it again"
+            ) from None
         if not 0 < int(header.n_sig or 0) <= MAX_SIGNALS:
-            raise InputError(f"{path} announces {header.n_sig} signals")
+            raise InputError(f"{path} announces {header.n_sig} signals", "download it again")
         return cast("_Header", header)
 
     def _names(self, header: _Header) -> list[str]:
@@ -179,47 +181,53 @@ class WfdbReader:
     def _piece(self, name: str, header: _Header, channel: int) -> _Piece:
         fmt = str(header.fmt[channel])
         if header.adc_gain is None or header.baseline is None:
-            raise InputError(f"{name}.hea does not describe its signals")
+            raise InputError(f"{name}.hea does not describe its signals", "download it again")
         baseline = header.baseline[channel]
         offset = float((baseline if baseline is not None else header.adc_zero[channel]) or 0)
         if not abs(offset) <= MAX_OFFSET:
-            raise InputError(f"{name}.hea has an impossible baseline: {offset:g}")
+            raise InputError(f"{name}.hea has an impossible baseline: {offset:g}", "download it again")
         frames = self._frames(header, channel)
         return _Piece(name, channel, frames, offset, fmt, _NO_SAMPLE.get(fmt))
 
     def _frames(self, header: _Header, channel: int) -> int:
-        """Frames that the signal file really holds, at most what the header says."""
+        """Return the number of frames in the signal file, at most the number in the header."""
         file_name = str(header.file_name[channel])
         if Path(file_name).name != file_name or file_name in {"", ".", "..", "~", "-"}:
-            raise InputError(f"{self._base}.hea names a signal file outside its folder: {file_name!r}")
+            raise InputError(
+                f"{self._base}.hea names a signal file outside its folder: {file_name!r}", "do not trust this record"
+            )
         path = self._base.with_name(file_name)
         size = check_file(path)
         bits = _BITS.get(str(header.fmt[channel]))
         announced = int(header.sig_len) if header.sig_len else None
         if bits is None:
             if announced is None:
-                raise InputError(f"{self._base}.hea does not say how long its compressed signal is")
+                raise InputError(
+                    f"{self._base}.hea does not contain the length of its compressed signal", "download it again"
+                )
             return announced
         together = zip(header.file_name, header.samps_per_frame or [1] * len(header.file_name), strict=True)
         per_frame = sum(int(spf or 1) for other, spf in together if other == file_name)
-        there = int((size - int(header.byte_offset[channel] or 0)) * 8 / (bits * per_frame))
-        if there <= 0:
-            raise InputError(f"{path} holds no samples")
-        if announced is not None and there < announced:
+        available = int((size - int(header.byte_offset[channel] or 0)) * 8 / (bits * per_frame))
+        if available <= 0:
+            raise InputError(f"{path} holds no samples", "download it again")
+        if announced is not None and available < announced:
             self._notes.append(
-                f"{path.name} is truncated: {there} of {announced} frames are there and will be replayed"
+                f"{path.name} is truncated: {available} of {announced} frames exist and will be replayed"
             )
-        return there if announced is None else min(there, announced)
+        return available if announced is None else min(available, announced)
 
     def _layout(self, header: _Header) -> _Header:
         first = next((n for n in header.seg_name if n != "~"), None)
         if first is None:
-            raise InputError(f"{self._base} has no segment with samples")
+            raise InputError(f"{self._base} has no segment with samples", "name another record")
         return self._header(self._segment_name(first))
 
     def _segment_name(self, name: str) -> str:
         if Path(name).name != name:
-            raise InputError(f"{self._base}.hea names a segment outside its folder: {name!r}")
+            raise InputError(
+                f"{self._base}.hea names a segment outside its folder: {name!r}", "do not trust this record"
+            )
         return name
 
     def _segments(self, header: _Header, lead: str) -> list[_Piece]:
@@ -227,24 +235,24 @@ class WfdbReader:
         for name, frames in zip(header.seg_name, header.seg_len, strict=True):
             if not int(frames):
                 continue
-            hole = _Piece(None, 0, int(frames), 0.0, "", None)
+            gap = _Piece(None, 0, int(frames), 0.0, "", None)
             if name == "~":
-                pieces.append(hole)
+                pieces.append(gap)
                 continue
             segment = self._header(self._segment_name(name))
             names = self._names(segment)
             if lead not in names:
-                pieces.append(hole)
+                pieces.append(gap)
                 continue
             channel = names.index(lead)
             if _gain(segment, channel) != self._gain and self._lsb_mv is not None:
                 raise InputError(
-                    f"{self._base}: the gain of {lead} changes in segment {name}", "replay the segments singly"
+                    f"{self._base}: the gain of {lead} changes in segment {name}", "replay each segment separately"
                 )
             piece = self._piece(name, segment, channel)
             pieces.append(piece)
             if piece.frames < int(frames):
-                pieces.append(hole._replace(frames=int(frames) - piece.frames))
+                pieces.append(gap._replace(frames=int(frames) - piece.frames))
         return pieces
 
     def _read(self, piece: _Piece, start: int, stop: int) -> NDArray[np.int64]:
@@ -263,10 +271,10 @@ class WfdbReader:
             raw: NDArray[np.int64] = np.asarray(record.e_d_signal[0], dtype=np.int64)
         except READER_FAULTS as error:
             raise InputError(
-                f"{self._base} is broken at frame {start}: {first_line(error)}", "fetch it again"
+                f"{self._base} is broken at frame {start}: {first_line(error)}", "download it again"
             ) from None
         if raw.shape != ((stop - start) * self._per_frame,):
-            raise InputError(f"{self._base} is truncated at frame {start}", "fetch it again")
+            raise InputError(f"{self._base} is truncated at frame {start}", "download it again")
         return raw
 
 

@@ -1,4 +1,4 @@
-"""One answer a hop, the same to the byte for any cut, and never a window across a gap."""
+"""One answer per hop, byte-identical for any size of the pieces, and no window across a gap."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def run(eng: Engine, samples: np.ndarray, sizes: list[int], fs_hz: float = 250.0
     return out
 
 
-def test_one_answer_a_hop_and_the_first_estimate_at_once() -> None:
+def test_one_answer_per_hop_and_the_first_estimate_without_delay() -> None:
     estimates = run(engine(), ecg(40.0), [50])
     ends = [e.window.end_s for e in estimates]
     assert np.all(np.abs(np.diff(ends) - 1.0) < 0.009)
@@ -73,7 +73,7 @@ def test_one_answer_a_hop_and_the_first_estimate_at_once() -> None:
 
 
 @pytest.mark.parametrize("hop_s", [0.4, 1.0, 2.5, 30.0])
-def test_any_cut_gives_the_same_estimates(hop_s: float) -> None:
+def test_pieces_of_any_size_give_the_same_estimates(hop_s: float) -> None:
     samples = ecg(60.0)
     whole = plain(run(engine(hop_s), samples, [len(samples)]))
     assert whole
@@ -197,7 +197,7 @@ def test_silence_is_stalled_after_fifteen_seconds() -> None:
 
 
 class RecordingModel:
-    """Keeps what the model gave."""
+    """A model that keeps its outputs."""
 
     def __init__(self) -> None:
         self.outputs: list[np.ndarray] = []
@@ -208,7 +208,7 @@ class RecordingModel:
 
 
 def test_a_window_weighs_as_much_as_its_quality_in_the_estimate() -> None:
-    """The model's outputs and the published scores, aggregated outside of the engine, give the engine's estimates."""
+    """Aggregating the outputs and the published scores outside the engine gives the estimates of the engine."""
     model, aggregate = RecordingModel(), Estimator(loaded().bundle)
     session = SessionInfo("s", "d", lambda ns: ns, lambda: True, stalls=True)
     noisy = ecg(18.0) + np.random.default_rng(3).normal(0.0, 0.1, 4500).astype(np.float32)
@@ -222,7 +222,7 @@ def test_a_window_weighs_as_much_as_its_quality_in_the_estimate() -> None:
 
 
 def test_each_estimate_carries_the_filter_time_of_its_own_hop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a clock that ticks a millisecond a reading every hop costs the same; a sum over hops would grow."""
+    """With a clock that advances 1 ms per reading every hop takes the same time; a sum over hops would grow."""
     ticks = itertools.count()
     clock = SimpleNamespace(perf_counter=lambda: next(ticks) * 1e-3)
     monkeypatch.setattr("edge.engine.time", clock)

@@ -47,7 +47,7 @@ def test_windows_are_weighted_by_quality_in_logit_space(bundle: Bundle) -> None:
 
 
 def test_sums_of_the_largest_outputs_and_weights_do_not_overflow(bundle: Bundle) -> None:
-    """Below numpy 2 the product of an int16 array and an int64 number keeps the narrow type: it wrapped round."""
+    """Below numpy 2 the product of an int16 array and an int64 number keeps the narrow type: it overflowed."""
     estimator = Estimator(bundle)
     estimator._zero_point = -128
     for number in range(100):
@@ -57,7 +57,7 @@ def test_sums_of_the_largest_outputs_and_weights_do_not_overflow(bundle: Bundle)
     assert held.squares.tolist() == [100 * WEIGHT_STEPS * 255**2] * held.squares.size
 
 
-def test_old_windows_are_forgotten(bundle: Bundle) -> None:
+def test_old_windows_are_dropped(bundle: Bundle) -> None:
     estimator = Estimator(bundle)
     for t in range(1000):
         estimator.add(float(t), outputs(bundle, 50 if t < 600 else -50), 1.0)
@@ -77,7 +77,7 @@ def test_spread_widens_the_interval_and_overlap_does_not_narrow_it(bundle: Bundl
 
     same, spread = [20] * 20, [0, 40] * 10
     assert width(spread, 1.0) > width(same, 1.0)
-    # Ten times as many windows over the same ten seconds say no more.
+    # Ten times as many windows over the same ten seconds add no information.
     assert width(spread, 0.1) > width(spread, 10.0)
     assert width([0, 40] * 100, 0.1) == pytest.approx(width([0, 40] * 10, 1.0), rel=0.2)
 
@@ -104,7 +104,7 @@ def test_nothing_accepted_gives_nothing(bundle: Bundle) -> None:
     assert Estimator(bundle).labs() == ()
 
 
-def test_small_statistics_equal_the_large_libraries() -> None:
+def test_small_statistics_match_numpy_and_scipy() -> None:
     rng = np.random.default_rng(0)
     for n in (1, 2, 3, 10, 101):
         x = rng.standard_normal(n)
@@ -126,7 +126,7 @@ def test_a_head_with_limited_evidence_raises_no_flag(bundle: Bundle) -> None:
 
 
 def test_model_error_and_spread_of_windows_add_as_independent_errors(bundle: Bundle) -> None:
-    """Two windows that share nothing, 40 steps apart: variances add, standard deviations do not."""
+    """Two windows without overlap, 40 steps apart: their variances add, not their standard deviations."""
     estimator, m = Estimator(bundle), bundle.manifest
     estimator.add(10.0, outputs(bundle, 0), 1.0)
     estimator.add(20.0, outputs(bundle, 40), 1.0)
@@ -146,13 +146,13 @@ def test_model_error_and_spread_of_windows_add_as_independent_errors(bundle: Bun
 
 
 def calibrated(bundle: Bundle, **of_all: object) -> Bundle:
-    """The bundle with some values of every head's calibration replaced."""
+    """Return the bundle with some values of every head's calibration replaced."""
     return replace(bundle, calibration={key: replace(c, **of_all) for key, c in bundle.calibration.items()})
 
 
 @pytest.mark.parametrize("hop_s", [1.0, 4.0, 10.0, 25.0])
 def test_the_error_of_the_mean_counts_whole_windows_of_covered_time(bundle: Bundle, hop_s: float) -> None:
-    """With no error of the model the interval is the standard error alone; a gap between windows covers nothing."""
+    """Without a model error the interval is the standard error alone, and a gap between windows covers no time."""
     exact, n = calibrated(bundle, interval_width=0.0), 5
     estimator, values = Estimator(exact), [0, 10, 40, 20, 5]
     for k, value in enumerate(values):
@@ -164,7 +164,7 @@ def test_the_error_of_the_mean_counts_whole_windows_of_covered_time(bundle: Bund
     assert lab.interval == pytest.approx((lab.value - half, lab.value + half))
 
 
-def test_a_negative_slope_turns_no_interval_round(bundle: Bundle) -> None:
+def test_a_negative_slope_does_not_swap_the_bounds(bundle: Bundle) -> None:
     estimator = Estimator(calibrated(bundle, slope=-1.0))
     for end_s, value in ((0.0, 10), (10.0, 30)):
         estimator.add(end_s, outputs(bundle, value), 1.0)
@@ -177,7 +177,7 @@ def test_without_a_method_there_is_no_interval(bundle: Bundle) -> None:
     assert [lab.interval for lab in estimator.labs()] == [None] * len(bundle.manifest.outputs)
 
 
-def test_the_threshold_itself_is_flagged(bundle: Bundle) -> None:
+def test_a_value_equal_to_the_threshold_is_flagged(bundle: Bundle) -> None:
     estimator = Estimator(calibrated(bundle, offset=0.0, threshold=0.5))
     estimator.add(0.0, outputs(bundle, bundle.manifest.output.zero_point), 1.0)
     lab = estimator.labs()[0]
@@ -202,7 +202,7 @@ def test_within_the_band_from_its_lower_bound_on_nothing_is_decided(
     assert {labs[key].flag for key in sure} == {True}
 
 
-def test_windows_of_no_quality_at_all_weigh_alike_and_divide_nothing_by_zero(bundle: Bundle) -> None:
+def test_windows_of_quality_zero_have_equal_weights(bundle: Bundle) -> None:
     a, b = Estimator(bundle), Estimator(bundle)
     for estimator, score in ((a, 0.0), (b, 1.0)):
         estimator.add(0.0, outputs(bundle, 10), score)
@@ -210,7 +210,7 @@ def test_windows_of_no_quality_at_all_weigh_alike_and_divide_nothing_by_zero(bun
     assert a.labs() == b.labs()
 
 
-def test_a_window_is_forgotten_when_it_is_as_old_as_the_span(bundle: Bundle) -> None:
+def test_a_window_is_dropped_when_it_is_as_old_as_the_span(bundle: Bundle) -> None:
     estimator, span_s = Estimator(bundle), bundle.manifest.aggregation_minutes * 60.0
     estimator.add(100.0, outputs(bundle, 10), 1.0)
     estimator.add(100.0 + span_s - 0.001, outputs(bundle, 10), 1.0)
@@ -220,8 +220,8 @@ def test_a_window_is_forgotten_when_it_is_as_old_as_the_span(bundle: Bundle) -> 
 
 
 @pytest.mark.parametrize("n", [FIRST_ROWS - 1, FIRST_ROWS, FIRST_ROWS + 1, 2 * FIRST_ROWS + 1, 1000])
-def test_what_was_forgotten_leaves_no_trace(bundle: Bundle, n: int) -> None:
-    """The running sums over any number of windows are those of a fresh estimator over the last ones, to the bit."""
+def test_dropped_windows_leave_no_rounding_error(bundle: Bundle, n: int) -> None:
+    """The running sums equal, to the bit, those of a new estimator that has seen only the last windows."""
     rng = np.random.default_rng(n)
     values, scores = rng.integers(-128, 128, n), rng.random(n)
     estimator, fresh = Estimator(bundle), Estimator(bundle)
@@ -249,7 +249,7 @@ def curve(x: tuple[float, ...], y: tuple[float, ...]) -> HeadCalibration:
     return HeadCalibration("isotonic", 1.0, 0.0, None, "none", 0.0, 0.9, knots=(x, y))
 
 
-def test_isotonic_curves_of_any_length_are_straight_between_knots_and_level_beyond() -> None:
+def test_isotonic_curves_are_linear_between_knots_and_constant_beyond() -> None:
     plain = HeadCalibration("platt", 1.0, 0.0, None, "none", 0.0, 0.9)
     axes = [((-1.0, 0.0, 2.0), (0.1, 0.4, 0.9)), ((-2.0, 3.0), (0.2, 0.7)), ((0.5,), (0.3,))]
     curves = IsotonicCurves.of([curve(*axes[0]), plain, curve(*axes[1]), curve(*axes[2])])

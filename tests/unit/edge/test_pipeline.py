@@ -1,4 +1,4 @@
-"""What a live source loses because the program is too slow is counted as lost, where it was lost."""
+"""Samples of a live source that a slow program drops count as lost at the right place."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from edge.sources import SourceInfo
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem, SampleBlock
 
 BLOCK = 10
-"""Samples of each block; the samples count up, so that a hole shows where it lies."""
+"""Samples per block; the values count up, so that a gap shows its position."""
 
 
 class Burst:
-    """A live source that has everything at once: nobody reads the queue meanwhile."""
+    """A live source that delivers everything at once, while nothing reads the queue."""
 
     def __init__(self, blocks: int) -> None:
         self.info = SourceInfo("burst:", "burst", live=True, host_clock=True)
@@ -33,11 +33,11 @@ class Burst:
         yield LinkEvent(LinkEventKind.END, 0)
 
     async def close(self) -> None:
-        """Nothing to free."""
+        """Do nothing."""
 
 
 class Keeping:
-    """Stands for the engine: keeps what comes."""
+    """Replaces the engine and keeps all items."""
 
     def __init__(self) -> None:
         self.items: list[LinkItem] = []

@@ -1,4 +1,4 @@
-"""Estimates as JSON: fixed keys, fixed order, nothing that JSON cannot hold."""
+"""Estimates as JSON: fixed keys, fixed order, no value that JSON cannot represent."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_the_text_is_the_documented_one():
     )
 
 
-def test_nothing_that_json_cannot_hold():
+def test_no_value_that_json_cannot_represent():
     bad = LAB._replace(value=math.nan, interval=(math.inf, 1.0), threshold=-math.inf, flag=None)
     e = replace(ESTIMATE, labs=(bad,), heart_rate_bpm=math.nan, quality=QualityRecord(math.nan))
     d = json.loads(to_json(e), parse_constant=lambda name: pytest.fail(f"{name} in the JSON"))
@@ -83,7 +83,7 @@ def test_nothing_that_json_cannot_hold():
     name=st.text(max_size=20),
     reason=st.none() | st.sampled_from(ABSTAIN_REASONS),
 )
-def test_what_is_read_writes_the_same_text(value, hr, name, reason):
+def test_an_estimate_read_and_written_gives_the_same_text(value, hr, name, reason):
     e = replace(ESTIMATE, labs=(LAB._replace(value=value),), heart_rate_bpm=hr, device=name, abstained=reason)
     line = to_json(e)
     assert "\n" not in line

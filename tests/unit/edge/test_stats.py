@@ -1,4 +1,4 @@
-"""Small statistics against the large libraries, at every size and limit where they take another way."""
+"""Small statistics against numpy and scipy, at every size and limit where the method changes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def test_the_median_of_an_array_a_list_and_an_iterator_is_numpys(n: int) -> None
     assert median(counts) == median(counts.tolist()) == np.median(counts)
 
 
-def test_the_median_leaves_its_argument_alone() -> None:
+def test_the_median_does_not_change_its_argument() -> None:
     for n in (5, 1000):
         x = np.arange(n, 0.0, -1.0)
         median(x)
@@ -37,6 +37,6 @@ def test_normal_quantiles_are_scipys(p: float) -> None:
 
 
 @pytest.mark.parametrize("p", [0.0, 1.0, -0.1, 1.1])
-def test_certainty_and_what_is_no_probability_have_no_quantile(p: float) -> None:
-    with pytest.raises(ValueError, match=f"no normal quantile at {p}"):
+def test_zero_one_and_invalid_probabilities_have_no_quantile(p: float) -> None:
+    with pytest.raises(ValueError, match=f"needs 0 < p < 1, not {p}"):
         normal_quantile(p)

@@ -1,4 +1,4 @@
-"""Hops and windows on samples that count up: which samples a window holds, when it comes, and why there is none."""
+"""Hops and windows on samples that count up: content and time of a window, and reasons for a missing one."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from edge.window import MAX_GAP_HOPS, NoWindow, Window, Windower
 
 GRID = 250
 DELAY = round(GROUP_DELAY_S * GRID)
-"""Grid samples from a segment's first one to that under the first sample of the stream."""
+"""Grid samples from the first one of a segment to the one at the first sample of the stream."""
 
 
 def answers(
     windower: Windower, samples: int, *, beats: tuple[int, ...] = (), first: int = 0
 ) -> list[Window | NoWindow]:
-    """Pushes stream samples whose value is their number, and grid samples alike, as the engine does."""
+    """Push stream and grid samples with their numbers as values, like the engine."""
     out: list[Window | NoWindow] = []
     if first == 0:
         windower.push_raw(np.arange(DELAY, dtype=float) * 0 - 1)
@@ -30,14 +30,14 @@ def answers(
     return out
 
 
-def begun(hop_s: float = 1.0, start_s: float = 0.0, *, scale_known: bool = True) -> Windower:
+def started(hop_s: float = 1.0, start_s: float = 0.0, *, scale_known: bool = True) -> Windower:
     windower = Windower(GRID, hop_s)
     windower.begin(start_s, scale_known=scale_known)
     return windower
 
 
-def test_hops_fall_on_whole_seconds_and_the_first_window_when_ten_seconds_are_there() -> None:
-    found = answers(begun(), 1750)
+def test_hops_are_on_whole_seconds_and_the_first_window_needs_ten() -> None:
+    found = answers(started(), 1750)
     assert [a.end_s for a in found if isinstance(a, NoWindow)] == [float(k) for k in range(1, 12)]
     assert {a.reason for a in found if isinstance(a, NoWindow)} == {"warming_up"}
     windows = [a for a in found if isinstance(a, Window)]
@@ -49,7 +49,7 @@ def test_hops_fall_on_whole_seconds_and_the_first_window_when_ten_seconds_are_th
 
 
 def test_a_window_holds_the_last_ten_seconds_and_the_same_grid_samples() -> None:
-    windows = [a for a in answers(begun(), 1750) if isinstance(a, Window)]
+    windows = [a for a in answers(started(), 1750) if isinstance(a, Window)]
     for w in windows:
         last = round((w.end_s - GROUP_DELAY_S) * 125)
         assert w.filtered.tolist() == list(range(last - 1249, last + 1))
@@ -78,23 +78,23 @@ def test_a_window_of_a_grid_of_500_hz_holds_four_times_as_many() -> None:
 
 
 def test_beats_are_indices_into_the_window_and_both_its_ends_belong_to_it() -> None:
-    (window, *_) = [a for a in answers(begun(), 1400) if isinstance(a, Window)]
+    (window, *_) = [a for a in answers(started(), 1400) if isinstance(a, Window)]
     first = int(window.filtered[0])
     beats = (first - 1, first, first + 700, first + 1249, first + 1250)
-    (again, after, *_) = [a for a in answers(begun(), 1600, beats=beats) if isinstance(a, Window)]
+    (again, after, *_) = [a for a in answers(started(), 1600, beats=beats) if isinstance(a, Window)]
     assert again.beats.tolist() == [0, 700, 1249]
     assert after.beats.tolist() == [700 - 125, 1249 - 125, 1250 - 125]
 
 
-def test_what_no_window_needs_any_more_is_let_go() -> None:
-    windower = begun(hop_s=30.0)
+def test_samples_that_no_window_needs_are_dropped() -> None:
+    windower = started(hop_s=30.0)
     answers(windower, 20_000, beats=tuple(range(0, 20_000, 100)))
     assert len(windower._filtered) == 1250
     assert len(windower._raw) <= 2500 + DELAY
     assert len(windower._beats) <= 14
 
 
-def test_a_link_that_breaks_again_and_again_costs_no_memory() -> None:
+def test_repeated_disconnections_need_no_more_memory() -> None:
     windower = Windower(GRID)
     for k in range(1000):
         windower.gap(Gap(k * 0.01, k * 0.01 + 0.005, "gap"))
@@ -102,7 +102,7 @@ def test_a_link_that_breaks_again_and_again_costs_no_memory() -> None:
 
 
 def test_the_cut_ends_at_the_next_hop_and_is_at_least_one() -> None:
-    windower = begun()
+    windower = started()
     first_hop = int(np.ceil((1.0 - GROUP_DELAY_S) * 125 - 1e-6))
     assert windower.cut() == max(1, first_hop + 1)
     answers(windower, 1300)
@@ -112,8 +112,8 @@ def test_the_cut_ends_at_the_next_hop_and_is_at_least_one() -> None:
     assert len(answers(windower, 1, first=1300 + n - 1)) == 1
 
 
-def test_a_segment_that_begins_later_has_hops_where_they_were() -> None:
-    windower = begun()
+def test_a_later_segment_keeps_the_hops_on_whole_seconds() -> None:
+    windower = started()
     answers(windower, 1300)
     next_hop_s = windower.next_hop_s
     windower.gap(Gap(11.5, 14.3, "gap"))
@@ -121,7 +121,7 @@ def test_a_segment_that_begins_later_has_hops_where_they_were() -> None:
     windower.begin(14.3, scale_known=True)
     found = answers(windower, 1700)
     assert [a.end_s for a in found if isinstance(a, NoWindow)] == [15.0 + k for k in range(11)]
-    # Ten seconds after the gap nothing is missing any more, but the filter's delay is not over yet.
+    # Ten seconds after the gap no sample is missing, but the delay of the filter is not over yet.
     reasons = [a.reason for a in found if isinstance(a, NoWindow)]
     assert reasons == ["gap"] * 10 + ["warming_up"]
     first = next(a for a in found if isinstance(a, Window))
@@ -143,7 +143,7 @@ def test_a_segment_that_begins_later_has_hops_where_they_were() -> None:
         ([Gap(0.0, 0.0, "gap")], 1.0, "warming_up"),  # nothing is missing before the first sample
     ],
 )
-def test_the_reason_is_what_touches_the_window(gaps: list[Gap], end_s: float, reason: str) -> None:
+def test_the_reason_comes_from_the_gap_in_the_window(gaps: list[Gap], end_s: float, reason: str) -> None:
     windower = Windower(GRID)
     for gap in gaps:
         windower.gap(gap)
@@ -151,7 +151,7 @@ def test_the_reason_is_what_touches_the_window(gaps: list[Gap], end_s: float, re
     assert [a.reason for a in windower.miss_until(end_s, None)] == [reason]
 
 
-def test_a_given_reason_is_taken_and_every_hop_up_to_the_time_is_answered() -> None:
+def test_a_given_reason_answers_every_hop_up_to_the_time() -> None:
     windower = Windower(GRID, 0.5)
     assert windower.miss_until(0.49, "stalled") == []
     assert windower.miss_until(1.5, "stalled") == [NoWindow(t, "stalled") for t in (0.5, 1.0, 1.5)]
@@ -168,7 +168,7 @@ def test_a_gap_beyond_the_limit_is_passed_over_to_the_first_hop_after_it(hop_s: 
     assert windower.gap(Gap(0.0, end_s, "gap")) == []
 
 
-def test_an_hour_of_one_hop_a_second_is_answered_whole() -> None:
+def test_an_hour_of_one_hop_per_second_is_answered_completely() -> None:
     windower = Windower(GRID)
     assert len(windower.gap(Gap(0.0, 3600.0, "gap"))) == 3600 == MAX_GAP_HOPS
     assert windower.next_hop_s == 3601.0

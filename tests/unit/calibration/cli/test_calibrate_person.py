@@ -104,7 +104,7 @@ def test_expired_and_future_results_are_ignored(bundle: Bundle) -> None:
 
 
 def test_another_bundle_is_refused(bundle: Bundle) -> None:
-    with pytest.raises(UsageError, match="anchor anew"):
+    with pytest.raises(UsageError, match="anchor again"):
         Anchoring(Person("", "other 1", "0" * 64, "", (result(5.0, 4.4),)), bundle)
 
 
@@ -120,7 +120,7 @@ def test_a_person_file_round_trips(bundle: Bundle, tmp_path: Path) -> None:
         ("value = 5.0", 'value = "x"', "'value' must be a number"),
         ("between_sd = 0.3", "between_sd = -1", "'between_sd' must be a number"),
         ("between_sd = 0.3", "between_sd = nan", "'between_sd' must be a number"),
-        ("at = ", "at_ = ", "'at' must be a text"),
+        ("at = ", "at_ = ", "'at' must be a string"),
         ('expires = "', 'expires = "x', "'expires' must be a time"),
         ("anyecg.person/1", "anyecg.person/9", "holds no person's results"),
         ("[[results]]", "[[results]", "not valid TOML"),

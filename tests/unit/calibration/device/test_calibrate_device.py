@@ -156,7 +156,7 @@ def test_a_profile_round_trips(tmp_path: Path) -> None:
         ("polarity_known = true", "polarity_known = 1", "'polarity_known' must be True or False"),
         ('unit = "counts"', 'unit = "V"', "'unit' must be 'counts' or 'mV'"),
         ("hz = 0.67", 'hz = "x"', "'hz' must be a number"),
-        ("anyecg.device-profile/1", "anyecg.device-profile/2", "is no device profile"),
+        ("anyecg.device-profile/1", "anyecg.device-profile/2", "is not a device profile"),
         ("schema =", "schema", "is not valid TOML"),
     ],
 )
@@ -206,17 +206,17 @@ def test_measuring_a_board_needs_only_the_device_install(tmp_path: Path) -> None
 
 def test_a_profile_of_another_device_is_refused() -> None:
     source = open_source("sim:?seconds=1&speed=max")
-    with pytest.raises(UsageError, match="of a polar_h10, the source is a anyecg_patch"):
+    with pytest.raises(UsageError, match="belongs to a polar_h10, but the source is a anyecg_patch"):
         ProfiledSource(source, dataclasses.replace(PROFILE, device="polar_h10"))
     notes = ProfiledSource(source, dataclasses.replace(PROFILE, device="my board")).info.notes
-    assert any("not known" in note for note in notes)
+    assert any("check that this is the same board" in note for note in notes)
 
     async def read() -> None:
         other = ProfiledSource(source, dataclasses.replace(PROFILE, device_id="virtual-0002"))
         async for _ in other.items():
             pass
 
-    with pytest.raises(UsageError, match="belongs to virtual-0002, this device is virtual-0001"):
+    with pytest.raises(UsageError, match="belongs to virtual-0002, but this device is virtual-0001"):
         asyncio.run(read())
 
 

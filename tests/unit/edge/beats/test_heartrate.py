@@ -17,7 +17,7 @@ def test_origin_does_not_matter():
     assert heart_rate_bpm(beats, 125.0) == heart_rate_bpm(beats + 10_000_000, 125.0)
 
 
-def test_one_missed_and_one_false_beat_hardly_move_it():
+def test_one_missed_and_one_false_beat_hardly_change_it():
     beats = np.delete(np.arange(0, 1250, 100), 4)
     beats = np.sort(np.append(beats, 830))
     assert heart_rate_bpm(beats, 125.0) == pytest.approx(75.0)
@@ -29,7 +29,7 @@ def test_too_few_beats_give_none(beats):
 
 
 @pytest.mark.parametrize(("interval", "credible"), [(25, False), (30, True), (300, True), (301, False)])
-def test_only_rates_a_heart_can_have(interval, credible):
+def test_only_credible_rates(interval, credible):
     assert (heart_rate_bpm(np.arange(5) * interval, 125.0) is not None) is credible
 
 
@@ -40,8 +40,8 @@ def test_equal_indices_give_none():
 @pytest.mark.parametrize(
     ("interval", "credible"), [(2399, False), (2400, True), (2401, True), (23999, True), (24000, True), (24001, False)]
 )
-def test_the_limits_are_25_and_250_beats_a_minute_themselves(interval, credible):
-    """On a fine clock of 10 kHz, where 2400 samples are 250 bpm and 24000 are 25 bpm."""
+def test_the_limits_25_and_250_beats_per_minute_are_included(interval, credible):
+    """At 10 kHz, 2400 samples are 250 bpm and 24000 are 25 bpm."""
     assert (heart_rate_bpm(np.arange(5) * interval, 10_000.0) is not None) is credible
 
 

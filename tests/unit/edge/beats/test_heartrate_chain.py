@@ -1,4 +1,4 @@
-"""Chains of beats by their price list, on candidates so few that every chain can be counted."""
+"""Scores of chains, on so few candidates that the test can enumerate every chain."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def candidates(*pairs: tuple[int, float]) -> Candidates:
 
 
 def earned(chain: list[tuple[int, float]], period: float, n: int = N) -> float:
-    """What a chain earns, as the module says: likeness above the neutral one, less what its intervals cost."""
+    """Return the score of a chain by definition: likeness above the neutral one, minus the cost of its intervals."""
     total = sum(likeness - NEUTRAL for _, likeness in chain)
     total -= MISSED * (np.floor(chain[0][0] / period) + np.floor((n - chain[-1][0]) / period))
     for (a, _), (b, _) in pairwise(chain):
@@ -40,7 +40,7 @@ def test_the_rates_are_steps_of_two_percent_from_25_to_240() -> None:
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_of_all_chains_the_best_is_found_for_each_rate(seed: int) -> None:
+def test_the_best_of_all_chains_is_found_for_each_rate(seed: int) -> None:
     rng = np.random.default_rng(seed)
     at = np.sort(rng.choice(np.arange(20, N - 20), 7, replace=False))
     pairs = list(zip(at.tolist(), rng.uniform(0.3, 1.0, 7).tolist(), strict=True))
@@ -52,7 +52,7 @@ def test_of_all_chains_the_best_is_found_for_each_rate(seed: int) -> None:
         assert chains.beats(rate).tolist() == [a for a, _ in best]
 
 
-def test_nothing_found_earns_the_price_of_every_missed_beat() -> None:
+def test_no_candidates_cost_the_price_of_every_missing_beat() -> None:
     chains = FINDER.find(candidates(), N)
     assert chains.score == pytest.approx(-MISSED * np.floor(N / FINDER.period))
     assert chains.beats(0).tolist() == []

@@ -1,4 +1,4 @@
-"""Shapes in windows: learning them, finding them again, and how much likeness size and place cost."""
+"""Shapes in windows: learning them, finding them, and the effect of size and position on the likeness."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class TestLearning:
         assert shape.unit == pytest.approx(unit_shape(one, 1.0).unit)
         assert shape.size == pytest.approx(np.linalg.norm(one - one.mean()))
 
-    def test_a_few_false_beats_of_any_size_do_not_move_it(self) -> None:
+    def test_a_few_false_beats_of_any_size_do_not_change_it(self) -> None:
         band = complex_at(*self.BEATS)
         band[345:356] = 100.0 * np.arange(11)
         shape, clean = (
@@ -64,7 +64,7 @@ class TestLearning:
         ("beats", "known"),
         [([100, 200, 300], True), ([100, 200], False), ([REACH, 200, 300], True), ([REACH - 1, 200, 300], False)],
     )
-    def test_three_whole_beats_are_needed(self, beats: list[int], known: bool) -> None:
+    def test_three_complete_beats_are_needed(self, beats: list[int], known: bool) -> None:
         assert (MATCHER.learn(complex_at(*beats), np.array(beats)) is not None) is known
         mirrored = np.array([N - 1 - b for b in reversed(beats)])
         assert (MATCHER.learn(complex_at(*mirrored), mirrored) is not None) is known
@@ -82,28 +82,28 @@ class TestCandidates:
         assert self.found(complex_at(150, 400, 900)) == {at: pytest.approx(1.0, abs=1e-3) for at in (150, 400, 900)}
 
     @pytest.mark.parametrize("factor", [4.0, 0.25])
-    def test_another_size_costs_the_root_of_the_factor(self, factor: float) -> None:
+    def test_another_size_reduces_the_likeness_by_the_root_of_the_factor(self, factor: float) -> None:
         assert self.found(complex_at(400, size=factor)) == {400: pytest.approx(0.5, abs=1e-3)}
 
     def test_a_likeness_below_0_3_is_not_listed(self) -> None:
         assert list(self.found(complex_at(400, size=1 / 10.5))) == [400]
         assert self.found(complex_at(400, size=1 / 11.5)) == {}
 
-    def test_the_other_polarity_is_none(self) -> None:
+    def test_the_other_polarity_is_not_listed(self) -> None:
         assert 400 not in self.found(-complex_at(400))
 
     @pytest.mark.parametrize(("distance", "both"), [(SPACING, False), (SPACING + 1, True)])
-    def test_of_two_within_100_ms_the_more_alike_is_listed(self, distance: int, both: bool) -> None:
+    def test_the_better_of_two_within_100_ms_is_listed(self, distance: int, both: bool) -> None:
         band = complex_at(400) + complex_at(400 + distance, size=0.8)
         assert [at for at in self.found(band) if abs(at - 406) < 15] == ([400, 400 + distance] if both else [400])
 
     @pytest.mark.parametrize(
         ("at", "listed"), [(REACH - 1, False), (REACH, True), (N - 1 - REACH, True), (N - REACH, False)]
     )
-    def test_a_beat_that_does_not_lie_whole_in_the_window_is_none(self, at: int, listed: bool) -> None:
+    def test_a_beat_partly_outside_the_window_is_not_listed(self, at: int, listed: bool) -> None:
         assert (at in self.found(complex_at(at))) is listed
 
-    def test_offset_and_an_empty_window_are_nothing(self) -> None:
+    def test_an_offset_and_an_empty_window_give_nothing(self) -> None:
         assert self.found(np.zeros(N)) == {}
         assert self.found(complex_at(400) + 5.0)[400] == pytest.approx(1.0, abs=1e-3)
 
@@ -125,5 +125,5 @@ class TestShare:
         assert MATCHER.share_alike(self.FOUND, np.sort([100, at]), N, 0.8) == 1.0
 
     @pytest.mark.parametrize("at", [REACH + NEAR, N - REACH - NEAR - 1])
-    def test_the_next_ones_do(self, at: int) -> None:
+    def test_the_beats_next_to_the_ends_count(self, at: int) -> None:
         assert MATCHER.share_alike(self.FOUND, np.sort([100, at]), N, 0.8) == 0.5

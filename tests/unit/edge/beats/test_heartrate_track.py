@@ -1,4 +1,4 @@
-"""Heart rate in noise: right or none, and the rate of the beats wherever they can be believed."""
+"""Heart rate in noise: correct or ``None``, and the rate of the beats where they are credible."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MOTION = NoiseParams(motion_per_min=40, motion_mv=1.5, pops_per_min=20, pop_mv=1
 
 
 def windows(grid):
-    """Every second's window of a signal at 250 Hz: end, stream, beats and quality score, as the runtime forms them."""
+    """Yield one window per second of a signal at 250 Hz, as in the runtime: end, stream, beats and quality score."""
     stream, detector, gate, beats = StreamFilter(GRID).push(grid), RPeakDetector(FS), QualityGate(), []
     for end in range(125, len(stream) + 1, 125):
         beats += detector.push(stream[end - 125 : end])
@@ -35,7 +35,7 @@ def windows(grid):
 
 
 def noisy(seconds=90.0, seed=1, **params):
-    """A simulated heart, calm at first and then in heavy motion, with the times of its beats."""
+    """Return a simulated ECG, first at rest and then with heavy motion, and the times of its beats."""
     synth, n = EcgSynth(EcgParams(**params), seed), int(seconds * GRID)
     x = synth.generate(n, GRID)
     noise = NoiseSource(MOTION, seed).apply(np.zeros(n), GRID)
@@ -44,7 +44,7 @@ def noisy(seconds=90.0, seed=1, **params):
 
 
 def judged(x, times, after_s=CALM_S):
-    """Rates from the tracker, from the beats as found, and true ones, in the windows that reach into the noise."""
+    """Return rates of the tracker, of the detected beats, and true rates, for the windows with noise."""
     tracker, out = HeartRate(), []
     for end_s, window, beats, score in windows(x):
         rate = tracker.update(end_s, window, beats, score)
@@ -77,7 +77,7 @@ def test_in_fibrillation_with_motion_fewer_rates_are_wrong():
 
 @pytest.mark.parametrize("rate_bpm", [30, 60, 110, 190])
 @pytest.mark.parametrize("shape", ["normal", "rs", "wide"])
-def test_in_good_windows_it_is_that_of_the_beats(rate_bpm, shape):
+def test_in_good_windows_the_rate_is_that_of_the_beats(rate_bpm, shape):
     x, _ = ecg(np.full(rate_bpm // 2, 60 / rate_bpm), shape, fs=GRID, noise=0.01)
     tracker = HeartRate()
     for end_s, window, beats, score in windows(x):
@@ -116,7 +116,7 @@ def test_noise_from_the_start_has_no_rate():
     assert np.mean([tracker.update(*w) is None for w in windows(noise)]) >= 0.9
 
 
-def test_a_changed_shape_is_taken_up():
+def test_a_changed_shape_is_learned():
     x, times = ecg(np.full(120, 0.8), ["normal"] * 40 + ["inverted"] * 80, fs=GRID, noise=0.01)
     tracker = HeartRate()
     rates = [(w[0], tracker.update(*w)) for w in windows(x)]
@@ -135,8 +135,8 @@ def test_scale_does_not_matter_and_reset_forgets():
 
 
 @pytest.mark.parametrize("rate_bpm", [40, 75, 120, 200])
-def test_the_chain_for_the_true_rate_earns_most(rate_bpm):
-    """A quarter of the beats hidden, and as many false candidates as beats, somewhat less alike."""
+def test_the_chain_for_the_true_rate_scores_highest(rate_bpm):
+    """A quarter of the beats is hidden, with as many false candidates as beats, of a slightly lower likeness."""
     rng, finder = np.random.default_rng(rate_bpm), ChainFinder(FS)
     period = 60 * FS / rate_bpm
     beats = np.arange(period / 2, 1250, period).round().astype(int)
@@ -151,7 +151,7 @@ def test_the_chain_for_the_true_rate_earns_most(rate_bpm):
     assert set(seen) <= set(chains.beats(best))
 
 
-def test_without_candidates_no_chain_earns_anything():
+def test_without_candidates_no_chain_gains_anything():
     chains = ChainFinder(FS).find(Candidates(np.zeros(0, dtype=int), np.zeros(0)), 1250)
     assert chains.score.max() <= 0
     assert chains.beats(0).size == 0

@@ -40,7 +40,7 @@ def test_any_split_gives_the_same_beats(sizes):
     assert found == detect(SIGNAL)
 
 
-def test_what_is_known_after_each_sample_does_not_depend_on_the_split():
+def test_the_output_after_each_sample_does_not_depend_on_the_split():
     single = RPeakDetector(FS)
     after = [list(single.push(SIGNAL[i : i + 1])) for i in range(len(SIGNAL))]
     for piece in (7, 125, 333):
@@ -183,7 +183,7 @@ def test_state_does_not_grow():
 
 
 def test_a_beat_soon_after_a_steep_artefact_is_not_taken_for_its_t_wave():
-    """The artefact is forty times as steep as a beat, and a true beat follows it within the time of a T wave."""
+    """The artefact is forty times steeper than a beat, and a true beat follows within the time of a T wave."""
     decision, found = BeatDecision(FS), []
     peaks = [Peak(at, 1.0, 1.0, np.zeros(0), 0) for at in range(100, 1100, 100)]
     peaks += [Peak(1060, 2.0, 40.0, np.zeros(0), 0), Peak(1100, 1.0, 1.0, np.zeros(0), 0)]

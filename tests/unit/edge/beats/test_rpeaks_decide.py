@@ -1,4 +1,4 @@
-"""Beat or noise, on peaks made by hand: thresholds, T waves, the second look after a pause, learning anew.
+"""The decision between beat and noise, on synthetic peaks: thresholds, T waves, search-back, learning again.
 
 A stream of 100 samples a second, so that samples are hundredths of a second.
 """
@@ -21,7 +21,7 @@ def peak(at: int, height: float = 1.0, slope: float = 1.0) -> Peak:
 
 
 def decided(peaks: list[Peak], until: int, *, background: float = BACKGROUND) -> list[int]:
-    """Samples of the peaks that are beats, in the order in which they are told."""
+    """Return the samples of the peaks that are beats, in the order of the reports."""
     decision, found = BeatDecision(FS), []
     for now in range(BLOCK, until + BLOCK, BLOCK):
         new = [p for p in peaks if now - BLOCK < p.index <= now]
@@ -29,8 +29,8 @@ def decided(peaks: list[Peak], until: int, *, background: float = BACKGROUND) ->
     return [p.index for p in found]
 
 
-def told_at(peaks: list[Peak], index: int, until: int) -> int:
-    """The time at which a peak is told to be a beat, in blocks."""
+def reported_at(peaks: list[Peak], index: int, until: int) -> int:
+    """Return the time at which a peak is reported as a beat, samples."""
     decision = BeatDecision(FS)
     for now in range(BLOCK, until + BLOCK, BLOCK):
         new = [p for p in peaks if now - BLOCK < p.index <= now]
@@ -40,20 +40,20 @@ def told_at(peaks: list[Peak], index: int, until: int) -> int:
 
 
 REGULAR = [peak(at) for at in range(50, 1050, 100)]
-"""Ten beats, one a second, the last at 950."""
+"""Ten beats, one per second, the last at sample 950."""
 
 
 def test_regular_beats_are_all_found() -> None:
     assert decided(REGULAR, 1100) == [p.index for p in REGULAR]
 
 
-def test_nothing_is_told_before_the_levels_are_learned_in_two_seconds() -> None:
-    assert told_at(REGULAR, 50, 400) == 200
-    assert told_at(REGULAR, 150, 400) == 200
-    assert told_at(REGULAR, 250, 400) == 260
+def test_nothing_is_reported_in_the_two_seconds_of_learning() -> None:
+    assert reported_at(REGULAR, 50, 400) == 200
+    assert reported_at(REGULAR, 150, 400) == 200
+    assert reported_at(REGULAR, 250, 400) == 260
 
 
-def test_no_peaks_at_all_are_no_beats() -> None:
+def test_without_peaks_there_are_no_beats() -> None:
     assert decided([], 3000) == []
 
 
@@ -79,8 +79,8 @@ def test_noise_peaks_raise_the_threshold_between_them_and_the_beats() -> None:
         assert (1510 in decided(peaks, 1520)) is beat
 
 
-def test_noise_that_is_nearly_as_high_as_beats_lifts_the_level_of_noise_to_six_tenths_only() -> None:
-    """0.6 + 0.35 (1 - 0.6) = 0.74, whatever the noise is: else no beat of 0.9 would be one any more."""
+def test_noise_nearly_as_high_as_beats_raises_the_noise_level_to_0_6_only() -> None:
+    """0.6 + 0.35 (1 - 0.6) = 0.74 for any higher noise; otherwise a beat of 0.9 would be missed."""
     noise = [peak(p.index + 30, 0.95, 0.1) for p in REGULAR]  # taken for T waves, so they are noise
     peaks = sorted([*REGULAR, *noise], key=lambda p: p.index)
     for height, beat in ((0.73, False), (0.75, True)):
@@ -97,12 +97,12 @@ class TestTWaves:
         assert (950 + after in decided([*REGULAR, peak(950 + after, 0.9, 0.2)], 1000)) is beat
 
     @pytest.mark.parametrize(("after", "beat"), [(35, False), (36, True)])
-    def test_soon_is_at_least_360_ms_in_a_fast_heart(self, after: int, beat: bool) -> None:
+    def test_soon_is_at_least_360_ms_at_a_fast_rate(self, after: int, beat: bool) -> None:
         fast = [peak(at) for at in range(50, 1050, 50)]
         assert (1000 + after in decided([*fast, peak(1000 + after, 0.9, 0.2)], 1040)) is beat
 
     @pytest.mark.parametrize(("after", "beat"), [(49, False), (50, True)])
-    def test_soon_is_at_most_500_ms_in_a_slow_one(self, after: int, beat: bool) -> None:
+    def test_soon_is_at_most_500_ms_at_a_slow_rate(self, after: int, beat: bool) -> None:
         slow = [peak(at) for at in range(50, 1900, 180)]
         last = slow[-1].index
         assert (last + after in decided([*slow, peak(last + after, 0.9, 0.2)], last + 80)) is beat
@@ -115,7 +115,7 @@ class TestTWaves:
             assert (at in decided([*known, peak(at, 0.9, 1.5)], at + 20)) is beat
 
     def test_a_t_wave_counts_as_noise(self) -> None:
-        """T waves of 0.5 behind every beat: the threshold is 0.5 + 0.35 (1 - 0.5) = 0.675."""
+        """T waves of 0.5 after every beat: the threshold is 0.5 + 0.35 (1 - 0.5) = 0.675."""
         waves = [peak(p.index + 30, 0.5, 0.1) for p in REGULAR]
         peaks = sorted([*REGULAR, *waves], key=lambda p: p.index)
         for height, beat in ((0.66, False), (0.69, True)):
@@ -130,31 +130,31 @@ class TestPauses:
     def test_after_a_pause_lower_peaks_are_beats(self, height: float, beat: bool) -> None:
         assert (1050 in decided([*REGULAR, peak(1050, height)], 1140)) is beat
 
-    def test_the_second_look_comes_after_one_and_a_half_usual_intervals(self) -> None:
-        # The last beat is at 950: 1100 is 1.5 intervals later, and only what is later is a pause.
-        assert told_at([*REGULAR, peak(1050, 0.25)], 1050, 1200) == 1120
+    def test_the_search_back_starts_after_one_and_a_half_usual_intervals(self) -> None:
+        # The last beat is at 950: 1100 is 1.5 intervals later, and only a longer time is a pause.
+        assert reported_at([*REGULAR, peak(1050, 0.25)], 1050, 1200) == 1120
 
-    def test_of_two_held_peaks_the_higher_one_is_the_beat(self) -> None:
+    def test_the_higher_of_two_held_peaks_is_the_beat(self) -> None:
         peaks = [*REGULAR, peak(1040, 0.2), peak(1060, 0.3)]
         found = decided(peaks, 1140)
         assert 1060 in found
         assert 1040 not in found
 
-    def test_a_beat_after_a_pause_first_gives_what_was_missed_in_it(self) -> None:
+    def test_a_beat_after_a_pause_first_reports_the_missed_beat(self) -> None:
         assert decided([*REGULAR, peak(1050, 0.25), peak(1150)], 1160)[-2:] == [1050, 1150]
 
     def test_a_held_peak_is_noise_after_0_8_seconds(self) -> None:
-        """At 60 bpm a peak 0.1 s after a beat would be looked at again 1.4 s later: by then it is forgotten."""
+        """At 60 bpm the search-back for a peak 0.1 s after a beat would be 1.4 s later: by then it is dropped."""
         assert 960 not in decided([*REGULAR, peak(960, 0.3)], 1140)
 
     def test_the_usual_interval_is_a_second_until_three_are_known(self) -> None:
         few = [peak(50), peak(110), peak(170), peak(230)]  # the third interval makes it 0.6 s
-        assert told_at([*few, peak(290, 0.25)], 290, 500) == 340  # beyond 230 + 90
-        assert told_at([*few[:3], peak(260, 0.25)], 260, 500) == 340  # beyond 170 + 150
+        assert reported_at([*few, peak(290, 0.25)], 290, 500) == 340  # beyond 230 + 90
+        assert reported_at([*few[:3], peak(260, 0.25)], 260, 500) == 340  # beyond 170 + 150
 
     def test_the_usual_interval_follows_the_last_eight(self) -> None:
         faster = [peak(950 + 50 * k) for k in range(1, 9)]
-        assert told_at([*REGULAR, *faster, peak(1400, 0.25)], 1400, 1600) == 1440  # beyond 1350 + 75
+        assert reported_at([*REGULAR, *faster, peak(1400, 0.25)], 1400, 1600) == 1440  # beyond 1350 + 75
 
 
 class TestLearningAnew:
@@ -167,12 +167,12 @@ class TestLearningAnew:
         assert found[:10] == [p.index for p in REGULAR]
         assert found[10:] == [p.index for p in peaks if p.index > 1100]
 
-    def test_a_tenth_is_asked_for_at_first_and_half_of_it_each_two_seconds_later(self) -> None:
-        assert told_at([*REGULAR, peak(1150, 0.11)], 1150, 2000) == 1160  # 2 s after the last beat
-        assert told_at([*REGULAR, peak(1150, 0.04), peak(1350, 0.04)], 1350, 2000) in range(1360, 1440)
-        assert told_at([*REGULAR, *self.small(0.04)], 1250, 2000) == -1
+    def test_the_required_height_is_a_tenth_and_halves_every_two_seconds(self) -> None:
+        assert reported_at([*REGULAR, peak(1150, 0.11)], 1150, 2000) == 1160  # 2 s after the last beat
+        assert reported_at([*REGULAR, peak(1150, 0.04), peak(1350, 0.04)], 1350, 2000) in range(1360, 1440)
+        assert reported_at([*REGULAR, *self.small(0.04)], 1250, 2000) == -1
 
-    def test_a_peak_that_does_not_stand_out_of_the_background_teaches_nothing(self) -> None:
+    def test_a_peak_close_to_the_background_does_not_change_the_levels(self) -> None:
         peaks = [*REGULAR, *self.small(0.25)]
         assert decided(peaks, 2100, background=0.24 / 3)[10:] != []
         assert decided([*REGULAR, *self.small(0.12)], 2100, background=0.13 / 3)[10:] == []

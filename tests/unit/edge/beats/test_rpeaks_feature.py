@@ -1,11 +1,11 @@
-"""The QRS feature against its definition over a whole signal at once, and the peaks that are read from it."""
+"""The QRS feature against its definition on a whole signal, and the peaks found in it."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from edge.beats.feature import BAND_HZ, LEAST_HEIGHT, Peak, QrsFeature, band_pass
+from edge.beats.feature import BAND_HZ, MIN_HEIGHT, Peak, QrsFeature, band_pass
 
 FS = 125.0
 REACH, SLOPE_REACH, SHAPE_REACH, SLACK = 25, 8, 14, 4
@@ -13,7 +13,7 @@ REACH, SLOPE_REACH, SHAPE_REACH, SLACK = 25, 8, 14, 4
 
 
 def run(x: np.ndarray, feature: QrsFeature | None = None) -> tuple[np.ndarray, list[Peak]]:
-    """All feature values, from stream sample ``-lag`` on, and all peaks."""
+    """Return all feature values, from stream sample ``-lag``, and all peaks."""
     feature = feature or QrsFeature(FS)
     values, peaks = [], []
     for at in range(0, len(x) - feature.block + 1, feature.block):
@@ -25,7 +25,7 @@ def run(x: np.ndarray, feature: QrsFeature | None = None) -> tuple[np.ndarray, l
 
 
 def whole(x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Band-passed stream, its weighted slope and the feature, each at its own sample: by the definition."""
+    """Return band-passed stream, weighted slope and feature by their definitions, each at its sample."""
     band = np.convolve(x, band_pass(41, FS), "same")
     slope = np.zeros(len(x))
     slope[1:-1] = (band[2:] - band[:-2]) * 1.5 / (2.0 * np.sin(2 * np.pi * np.sqrt(6.0 * 20.0) / FS))
@@ -60,7 +60,7 @@ def test_the_band_pass_is_symmetric_and_passes_its_middle_and_nothing_constant()
 def test_a_sine_at_mid_band_has_an_envelope_without_ripple_but_for_the_weight_of_its_slope() -> None:
     x = np.sin(2 * np.pi * np.sqrt(120.0) * np.arange(2500) / FS)
     values, _ = run(x)
-    # Half of the power of the signal, and the slope's half 1.5 squared times: over whole periods sqrt((1 + 2.25) / 2).
+    # Half the power of the signal plus 1.5 squared times half that of the slope: sqrt((1 + 2.25) / 2) over periods.
     assert values[500:2000] == pytest.approx(np.full(1500, np.sqrt(3.25 / 2)), rel=0.15)
 
 
@@ -83,7 +83,7 @@ def test_peaks_are_the_largest_within_200_ms_with_their_slope_and_shape() -> Non
     expected = [
         i
         for i in range(REACH, last + 1)
-        if feature[i] > LEAST_HEIGHT
+        if feature[i] > MIN_HEIGHT
         and feature[i] > feature[i - REACH : i].max()
         and feature[i] >= feature[i + 1 : i + REACH + 1].max()
     ]
@@ -97,7 +97,7 @@ def test_peaks_are_the_largest_within_200_ms_with_their_slope_and_shape() -> Non
             assert p.shape == pytest.approx(band[p.index - SHAPE_REACH : p.index + SHAPE_REACH + 1], abs=1e-12)
 
 
-def test_of_a_plateau_the_first_is_the_peak() -> None:
+def test_the_first_sample_of_a_plateau_is_the_peak() -> None:
     feature = QrsFeature(FS)
     feature._feature[REACH + 5 : REACH + 9] = 1.0
     found = feature._peaks(100)
@@ -105,7 +105,7 @@ def test_of_a_plateau_the_first_is_the_peak() -> None:
 
 
 @pytest.mark.parametrize(("height", "found"), [(1e-9, 0), (1.1e-9, 1)])
-def test_a_peak_of_rounding_errors_is_none(height: float, found: int) -> None:
+def test_a_peak_of_rounding_errors_is_ignored(height: float, found: int) -> None:
     feature = QrsFeature(FS)
     feature._feature[REACH + 5] = height
     assert len(feature._peaks(100)) == found

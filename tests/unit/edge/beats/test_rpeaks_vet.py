@@ -1,4 +1,4 @@
-"""Beats that look strange: which go, which stay, and for how long one is held, on shapes made by hand."""
+"""Beats of another shape, on synthetic shapes: which are dropped, which are kept, and how long one is held."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ SLACK, WIDTH = 4, 21
 X = np.arange(-10 - SLACK, 11 + SLACK) / 3.0
 GOOD = X * np.exp(-0.5 * X * X)
 OTHER = np.cos(np.pi * np.arange(len(X))) * np.exp(-0.5 * X * X)
-"""Up and down from sample to sample: at every alignment its correlation to the good one is about 0."""
+"""Alternating samples: the correlation with the good shape is about 0 at every alignment."""
 
 
 def like(correlation: float) -> np.ndarray:
-    """A shape with about this correlation to the good one at its best alignment."""
+    """Return a shape with about this correlation with the good one at the best alignment."""
     unit = [s / np.linalg.norm(s) for s in (GOOD, OTHER)]
     return correlation * unit[0] + np.sqrt(1.0 - correlation**2) * unit[1]
 
@@ -27,7 +27,7 @@ def beat(at: int, shape: np.ndarray = GOOD) -> Peak:
 
 
 def vetted(beats: list[Peak], *, hold: int = HOLD, block: int = 10) -> dict[int, int]:
-    """Released beats by the time at which they are released."""
+    """Return the released beats by time of release."""
     vetting, out = BeatVetting(hold), {}
     for now in range(block, beats[-1].index + 200, block):
         for one in vetting.step(now, [b for b in beats if now - block < b.index <= now]):
@@ -45,13 +45,13 @@ def test_beats_that_look_alike_pass_at_once() -> None:
     assert vetted(beats) == {b.index: b.index for b in beats}
 
 
-def test_a_strange_beat_between_two_good_ones_of_one_interval_goes() -> None:
+def test_a_strange_beat_between_two_good_ones_of_one_interval_is_dropped() -> None:
     beats = [*regular(), beat(1050, OTHER), beat(1100), beat(1200)]
     assert set(vetted(beats)) == {b.index for b in beats} - {1050}
 
 
 @pytest.mark.parametrize("count", [2, 3])
-def test_all_strange_beats_there_go(count: int) -> None:
+def test_all_strange_beats_there_are_dropped(count: int) -> None:
     strange = [beat(1020 + 20 * k, OTHER) for k in range(count)]
     assert set(vetted([*regular(), *strange, beat(1100)])) == {b.index for b in regular()} | {1100}
 
@@ -76,12 +76,12 @@ def test_a_strange_beat_is_released_after_the_longest_wait(hold: int, released: 
 
 
 @pytest.mark.parametrize(("correlation", "stays"), [(0.83, False), (0.88, True)])
-def test_in_a_regular_rhythm_a_misplaced_beat_has_to_look_right(correlation: float, stays: bool) -> None:
+def test_in_a_regular_rhythm_a_misplaced_beat_must_match_well(correlation: float, stays: bool) -> None:
     assert (1050 in vetted([*regular(), beat(1050, like(correlation)), beat(1100)])) is stays
 
 
 @pytest.mark.parametrize(("correlation", "stays"), [(0.67, False), (0.74, True)])
-def test_in_an_irregular_rhythm_less_is_enough(correlation: float, stays: bool) -> None:
+def test_in_an_irregular_rhythm_a_lower_match_is_enough(correlation: float, stays: bool) -> None:
     at = 100 + np.cumsum([0, 90, 115, 90, 115, 90, 115, 90, 115, 90, 115])
     beats = [beat(int(a)) for a in at]
     last = beats[-1].index
@@ -94,13 +94,13 @@ def test_one_interval_is_from_three_quarters_to_one_point_three(interval: int, g
     assert (1040 not in released) is goes
 
 
-def test_a_beat_on_time_is_kept_even_if_it_looks_strange_and_none_better_follows() -> None:
+def test_a_strange_beat_on_time_is_kept_if_no_better_one_follows() -> None:
     beats = [*regular(), beat(1100, OTHER), beat(1200), beat(1300)]
     assert set(vetted(beats)) == {b.index for b in beats}
 
 
 @pytest.mark.parametrize(("rival", "stays"), [(0.76, True), (1.0, False)])
-def test_a_strange_beat_goes_only_in_favour_of_a_clearly_better_one(rival: float, stays: bool) -> None:
+def test_a_strange_beat_is_dropped_only_for_a_clearly_better_one(rival: float, stays: bool) -> None:
     beats = [*regular(), beat(1050, like(0.68)), beat(1100, like(rival))]
     assert (1050 in vetted(beats)) is stays
 
@@ -113,7 +113,7 @@ def test_before_four_intervals_are_known_everything_passes(known: int, judged: b
     assert (last + 50 not in released) is judged
 
 
-def test_a_shape_that_is_shifted_within_the_slack_looks_right() -> None:
+def test_a_shape_shifted_within_the_slack_matches() -> None:
     for shift, right in ((SLACK, True), (-SLACK, True)):
         shape = np.roll(GOOD, shift)
         assert (1050 in vetted([*regular(), beat(1050, shape), beat(1100)])) is right
@@ -124,7 +124,7 @@ def test_size_and_offset_of_a_shape_do_not_matter() -> None:
     assert 1050 not in vetted([*regular(), beat(1050, -GOOD * np.sign(X)), beat(1100)])
 
 
-def test_after_twelve_beats_of_another_shape_that_one_is_the_known_one() -> None:
+def test_after_twelve_beats_of_another_shape_that_shape_is_known() -> None:
     changed = [beat(1100 + 100 * k, OTHER) for k in range(20)]
     last = changed[-1].index
     released = vetted([*regular(), *changed, beat(last + 50), beat(last + 100, OTHER)])
@@ -142,7 +142,7 @@ def test_after_twelve_other_intervals_these_are_the_rhythm() -> None:
 def test_the_template_follows_a_shape_that_changes_slowly() -> None:
     beats = [beat(100 + 100 * k, like(1.0 - 0.005 * k)) for k in range(160)]
     last = beats[-1].index
-    # The newest shape has a correlation of 0.2 with the first one, and looks right.
+    # The newest shape has a correlation of 0.2 with the first one, and matches.
     assert last + 50 in vetted([*beats, beat(last + 50, like(0.2)), beat(last + 100, like(0.2))])
     assert last + 50 not in vetted([*beats, beat(last + 50), beat(last + 100, like(0.2))])
 
@@ -158,41 +158,41 @@ def test_reset_forgets_shape_and_rhythm() -> None:
 
 
 def spiked(at: int, size: float) -> np.ndarray:
-    """The good shape with a spike so many samples from its middle."""
+    """Return the good shape with a spike at a given distance from its middle, in samples."""
     shape = GOOD.copy()
     shape[len(shape) // 2 + at] += size
     return shape
 
 
 @pytest.mark.parametrize(("at", "stays"), [(9, False), (-9, False), (14, True), (-14, True)])
-def test_a_shape_is_compared_over_80_ms_on_either_side_and_not_beyond(at: int, stays: bool) -> None:
+def test_a_shape_is_compared_over_80_ms_on_each_side_only(at: int, stays: bool) -> None:
     assert (1050 in vetted([*regular(), beat(1050, spiked(at, 2.0)), beat(1100)])) is stays
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1e3])
-def test_a_strange_beat_goes_whatever_the_unit_of_the_stream(scale: float) -> None:
+def test_a_strange_beat_is_dropped_in_any_unit_of_the_stream(scale: float) -> None:
     beats = [beat(b.index, scale * b.shape) for b in regular()]
     released = vetted([*beats, beat(1050, scale * OTHER), beat(1100, scale * GOOD)])
     assert set(released) == {b.index for b in regular()} | {1100}
 
 
-def test_beats_that_differ_a_little_form_one_template_that_stays_as_large() -> None:
+def test_beats_that_differ_a_little_form_one_template_of_constant_size() -> None:
     rng = np.random.default_rng(1)
     beats = [beat(100 * k, GOOD / np.linalg.norm(GOOD) + 0.08 * rng.standard_normal(len(GOOD))) for k in range(1, 80)]
     last = beats[-1].index
     released = vetted([*beats, beat(last + 50), beat(last + 100)])
-    assert released[last + 50] == last + 50  # it looks right and is told at once
+    assert released[last + 50] == last + 50  # it matches and is released at once
 
 
-def test_before_four_beats_formed_the_template_their_intervals_count_all_the_same() -> None:
-    """Bigeminy from the start: the fourth good beat makes the shape known, and the rhythm is known by then."""
+def test_intervals_count_before_four_beats_have_formed_the_template() -> None:
+    """Bigeminy from the start: with the fourth good beat the shape is known, and the rhythm is known already."""
     beats = [beat(100 + 100 * k, GOOD if k % 2 == 0 else OTHER) for k in range(7)]
     released = vetted([*beats, beat(750, OTHER), beat(800)])
     assert 750 not in released
 
 
 def test_the_usual_interval_is_the_median_of_the_last_twelve() -> None:
-    """After six intervals of 110 behind those of 100 it is 105: 136 is one of it, 137 is none."""
+    """After six intervals of 100 and six of 110 it is 105, so 136 counts as one interval and 137 does not."""
     beats = regular(14)
     beats += [beat(beats[-1].index + 110 * k) for k in range(1, 7)]
     last = beats[-1].index

@@ -1,4 +1,4 @@
-"""A bundle is read strictly: whatever is wrong with it ends in one line that says what."""
+"""A bundle is read strictly: every error is one line that names the problem."""
 
 from __future__ import annotations
 
@@ -74,11 +74,11 @@ def test_an_altered_file_is_named(bundle_dir: Path) -> None:
         (lambda m: m.pop("outputs"), "'outputs' is missing"),
         (lambda m: m.update(outputs=[]), "outputs is empty"),
         (lambda m: m["outputs"][2].update(index=4000), r"outputs\[2\].*4000"),
-        (lambda m: m["outputs"][1].update(key=m["outputs"][0]["key"]), "stands twice"),
+        (lambda m: m["outputs"][1].update(key=m["outputs"][0]["key"]), "occurs twice"),
         (lambda m: m["outputs"][0].update(kind="guess"), r"outputs\[0\]\.kind"),
         (lambda m: m["outputs"][0]["evidence"].update(auroc="high"), "auroc: expected a finite number"),
         (lambda m: m["front_end"].update(name="stream/9"), "front_end.name"),
-        (lambda m: m["front_end"].update(grid_hz=500), "which is what stream/1 means"),
+        (lambda m: m["front_end"].update(grid_hz=500), "the value of stream/1"),
         (lambda m: m["input"].update(shape=[1, 1, 1000, 1]), "1000 samples"),
         (lambda m: m["input"].update(scale=0), "positive"),
         (lambda m: m["output"].update(dtype="float32"), "dtype"),
@@ -96,7 +96,7 @@ def test_a_wrong_manifest_says_where(bundle_dir: Path, change, message: str) -> 
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1,2]", "nul", '{"schema": NaN}', "[" * 100_000, '"x"'])
-def test_a_manifest_that_is_no_manifest(bundle_dir: Path, text: str) -> None:
+def test_a_file_that_is_not_a_manifest(bundle_dir: Path, text: str) -> None:
     (bundle_dir / "manifest.json").write_text(text)
     with pytest.raises(BundleError):
         load_bundle(bundle_dir)
@@ -147,7 +147,7 @@ def test_a_link_in_a_bundle_is_refused(bundle_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../evil", "/etc/evil", "a/../../evil", "a\\..\\evil", "C:evil"])
-def test_paths_in_a_zip_may_not_leave_it(bundle_dir: Path, tmp_path: Path, name: str) -> None:
+def test_paths_in_a_zip_must_stay_inside(bundle_dir: Path, tmp_path: Path, name: str) -> None:
     target = zipped(bundle_dir, tmp_path / "x.zip")
     with zipfile.ZipFile(target, "a") as z:
         z.writestr(name, "x")
@@ -180,7 +180,7 @@ def test_a_zip_bomb_is_not_unpacked(bundle_dir: Path, tmp_path: Path) -> None:
         load_bundle(tmp_path / "bomb.zip")
 
 
-def test_golden_files_that_lie(bundle_dir: Path) -> None:
+def test_invalid_golden_files(bundle_dir: Path) -> None:
     def write(**arrays: np.ndarray) -> None:
         buffer = io.BytesIO()
         np.savez(buffer, **arrays)
@@ -212,7 +212,7 @@ def test_golden_files_that_lie(bundle_dir: Path) -> None:
         load_bundle(bundle_dir)
 
 
-def test_a_model_that_computes_otherwise_fails_its_self_test() -> None:
+def test_a_model_with_other_results_fails_its_self_test() -> None:
     bundle = load_bundle("demo")
     wrong = ConstantModel(bundle.golden_outputs[0])
     with pytest.raises(BundleError, match="self-test"):
@@ -227,13 +227,13 @@ def test_interpreters_agree_on_the_golden_windows(backend, allowed_lsb: int) -> 
     assert self_test(bundle, load_model(bundle, backend)) <= allowed_lsb
 
 
-def test_a_model_file_that_is_no_model(bundle_dir: Path) -> None:
+def test_a_file_that_is_not_a_model(bundle_dir: Path) -> None:
     (bundle_dir / "model.tflite").write_bytes(b"not a flatbuffer at all" * 10)
     rehash(bundle_dir, "model.tflite")
     with pytest.raises(BundleError, match=r"model\.tflite"):
         load_model(load_bundle(bundle_dir))
 
 
-def test_unknown_back_end() -> None:
-    with pytest.raises(UsageError, match="unknown model back end"):
+def test_unknown_backend() -> None:
+    with pytest.raises(UsageError, match="unknown backend"):
         load_model(load_bundle("demo"), "tpu")  # type: ignore[arg-type]

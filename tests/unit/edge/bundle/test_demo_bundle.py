@@ -1,4 +1,4 @@
-"""The bundle in the package, and the pieces that its numbers come from."""
+"""The bundle in the package, and the code that computes its numbers."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_golden_windows_give_the_same_everywhere(backend):
     assert worst <= (1 if backend == "litert" else 0)
 
 
-def test_it_keeps_the_promises_of_its_tier(manifest, report):
+def test_it_meets_the_limits_of_its_tier(manifest, report):
     spec = PRESETS[report["preset"]]
     assert manifest["tier"] == "micro"
     size = (FOLDER / "model.tflite").stat().st_size
@@ -64,7 +64,7 @@ def test_it_keeps_the_promises_of_its_tier(manifest, report):
     assert report["parity"]["tflm"]["max_lsb"] == 0
 
 
-def test_the_arena_is_what_the_real_interpreter_needs(manifest):
+def test_the_arena_matches_the_real_interpreter(manifest):
     runtime = pytest.importorskip("tflite_micro", reason="the micro extra is not installed").runtime
     model = (FOLDER / "model.tflite").read_bytes()
     arena = manifest["budgets"]["arena_bytes"]
@@ -73,7 +73,7 @@ def test_the_arena_is_what_the_real_interpreter_needs(manifest):
         runtime.Interpreter.from_bytes(model, arena_size=arena - 1024)
 
 
-def test_it_covers_the_labs_it_must(manifest):
+def test_it_covers_the_required_labs(manifest):
     keys = {o["key"] for o in manifest["outputs"]}
     assert keys >= {
         "potassium_low", "potassium_high", "calcium_low", "calcium_high", "magnesium_low", "glucose_low",
@@ -110,7 +110,7 @@ def test_the_card_has_the_figures_of_the_manifest(manifest, report):
     assert figures((FOLDER / "validation/report.md").read_text()) == figures(report_markdown(report))
 
 
-def test_every_probability_has_evidence_from_patients_it_never_met(manifest, report):
+def test_every_probability_has_evidence_from_held_out_patients(manifest, report):
     parts = report["split"]
     assert parts["train"] + parts["validation"] + parts["calibration"] + parts["test"] == parts["patients"]
     for output in manifest["outputs"]:
@@ -132,7 +132,7 @@ def test_potassium_is_found_and_the_negative_control_is_not(report):
     assert heads["potassium"]["evidence"]["mae"] < heads["potassium"]["mae_of_the_mean"]
 
 
-def test_nobody_is_in_two_parts_of_the_split():
+def test_no_patient_is_in_two_parts_of_the_split():
     parts = split(1000, 3)
     joined = np.concatenate(list(parts.values()))
     assert sorted(joined) == list(range(1000))
@@ -154,7 +154,7 @@ def test_targets_respect_limits_and_missing_values():
 
 
 @given(st.floats(0, 1))
-def test_tiers_are_the_papers(area):
+def test_evidence_levels_are_those_of_the_paper(area):
     assert evidence_level(area) == ("strong" if area > 0.65 else "limited" if area < 0.55 else "moderate")
 
 
@@ -178,7 +178,7 @@ def test_damaged_intermediate_files_are_named(tmp_path, content):
             read(path)
 
 
-def test_a_place_that_holds_other_things_is_refused_before_the_work(tmp_path):
+def test_a_folder_with_other_files_is_refused_before_the_work(tmp_path):
     from convert.demo.run import train_demo
 
     (tmp_path / "thesis.txt").write_text("years of work")
@@ -186,7 +186,7 @@ def test_a_place_that_holds_other_things_is_refused_before_the_work(tmp_path):
         train_demo(tmp_path, tmp_path / "w", DemoConfig(), None)
 
 
-def test_a_work_folder_that_cannot_be_made_is_named(tmp_path):
+def test_a_work_folder_that_cannot_be_created_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot use"):
         claim(tmp_path / "file" / "w", {})
@@ -206,7 +206,7 @@ def test_a_head_and_its_limit():
     assert limit_of(value, 4.5) == 4.5
 
 
-def test_the_command_in_the_card_makes_this_configuration():
+def test_the_command_in_the_card_gives_this_configuration():
     from convert.cli.train_demo import build_parser
 
     config = DemoConfig(123, 4, 20.0, "tiny", 2, 5, "nano", 2, 1)
@@ -226,8 +226,8 @@ def test_progress_shows_rate_and_time_left():
     Progress("x", 10, "things", None).step(10)
 
 
-def test_the_c_package_is_what_the_command_writes(tmp_path):
-    """The templates and the shipped folder must not drift apart."""
+def test_the_c_package_matches_the_output_of_the_command(tmp_path):
+    """The shipped folder must match the templates."""
     pytest.importorskip("tflite_micro", reason="the micro extra is not installed")
     from edge.cli.main import main
 

@@ -1,4 +1,4 @@
-"""``anyecg devices``, its page, and the page that says how a device is added: its example is run."""
+"""``anyecg devices``, the page of devices, and the example in the page about new devices."""
 
 import json
 import re
@@ -19,11 +19,11 @@ from firmware_bridge.samples import LinkEvent, LinkEventKind
 ROOT = Path(__file__).resolve().parents[4]
 PROFILES = [devices.get(name).profile for name in devices.names()]
 URL_KEYS = {"device", "baud", "wait", "stall", "name", "adapter", "pair", "speed", "seconds"}
-"""What transports and replays call their own: no option of a device may hide behind one of these."""
+"""Query keys of transports and replays; no option of a device may have one of these names."""
 
 
 @pytest.mark.parametrize("profile", PROFILES, ids=lambda p: p.name)
-def test_profiles_are_whole(profile):
+def test_profiles_are_complete(profile):
     assert profile.name in devices.names()
     assert set(profile.transports) <= set(SCHEMES)
     assert profile.scale in SCALES
@@ -48,14 +48,14 @@ def test_the_table_has_every_device(capsys):
 
 
 @pytest.mark.parametrize("name", devices.names())
-def test_details_say_everything(name, capsys):
+def test_details_are_complete(name, capsys):
     assert main(["devices", name.upper().replace("_", "-")]) == 0
     out = capsys.readouterr().out
     flat = " ".join(out.split())
     profile = devices.get(name).profile
-    said = [profile.title, profile.clock, profile.loss_detection, *profile.notes, *urls(profile)]
-    said += [f"{key}: {text}" for key, text in profile.options.items()]
-    for text in said:
+    expected = [profile.title, profile.clock, profile.loss_detection, *profile.notes, *urls(profile)]
+    expected += [f"{key}: {text}" for key, text in profile.options.items()]
+    for text in expected:
         assert " ".join(text.split()) in flat
     assert max(map(len, out.splitlines())) <= 100
 
@@ -76,7 +76,7 @@ def test_an_unknown_device_ends_in_one_line(capsys):
     assert "known devices: ad8232_text" in capsys.readouterr().err
 
 
-def test_the_page_is_what_the_command_says():
+def test_the_page_matches_the_command():
     text = (ROOT / "docs" / "devices.md").read_text(encoding="utf-8")
     assert markdown(PROFILES) in text, "docs/devices.md: replace its tables by those of 'anyecg devices --markdown'"
 
@@ -101,7 +101,7 @@ def test_options_reach_the_decoder(url):
         ("serial:/dev/ttyUSB0?device=openbci_cyton&chanel=2", ["'chanel'", "channel", "gain", "baud"]),
         ("serial:/dev/ttyUSB0?device=openbci_cyton&gain=5", ["gain", "1, 2, 4, 6, 8, 12, 24"]),
         ("serial:/dev/ttyUSB0?device=healthypi5&rate=250", ["'rate'", "lsb_mv"]),
-        ("serial:/dev/ttyUSB0?device=polar_h10", ["no serial side", "ble"]),
+        ("serial:/dev/ttyUSB0?device=polar_h10", ["no serial port", "ble"]),
     ],
 )
 def test_wrong_options_end_in_one_line_that_lists_the_right_ones(url, words, capsys):
@@ -120,7 +120,7 @@ def example() -> str:
 
 @pytest.fixture
 def tiny(tmp_path, monkeypatch):
-    """The example, as a file among the devices."""
+    """Install the example of the page as a device module."""
     (tmp_path / "tiny_patch.py").write_text(example(), encoding="utf-8")
     monkeypatch.setattr(devices, "__path__", [*devices.__path__, str(tmp_path)])
     yield devices.get("tiny-patch")

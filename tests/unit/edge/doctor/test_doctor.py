@@ -1,4 +1,4 @@
-"""The doctor on machines that are not here: files in a folder, commands that answer what they are told to."""
+"""The doctor on simulated machines: files in a folder, and commands with fixed answers."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ HEALTHY = {
 
 
 class Machine:
-    """A Raspberry Pi in a folder. ``commands``: part of a command line -> what it answers."""
+    """A Raspberry Pi in a folder. ``commands`` maps part of a command line to its answer."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -133,11 +133,11 @@ def test_a_healthy_pi(pi: Machine) -> None:
     ]
     assert not [finding.fix for _area, finding in report.findings if finding.fix]
     assert report.ok
-    assert cli_doctor.text(report).endswith("\n\nnothing is wrong\n")
+    assert cli_doctor.text(report).endswith("\n\nno problems\n")
 
 
 def test_a_machine_with_nothing_at_all(tmp_path: Path) -> None:
-    """No /sys, no /proc, no commands, no D-Bus: every line is there, nothing hangs, nothing breaks."""
+    """Without /sys, /proc, commands and D-Bus, every line is in the report and nothing hangs or fails."""
     empty = Probe(tmp_path, lambda *_: Ran(None, absent=True), folder=tmp_path, kernel_synced=lambda: False)
     report = examine(empty)
     assert {area for area, _ in report.findings} == {"software", "computer", "bluetooth", "serial"}
@@ -151,7 +151,7 @@ def test_a_machine_with_nothing_at_all(tmp_path: Path) -> None:
         assert finding.state not in {State.WRONG, State.WARNING} or finding.fix
 
 
-def test_what_is_needed_and_not_here_is_wrong(pi: Machine) -> None:
+def test_a_missing_part_that_is_needed_is_wrong(pi: Machine) -> None:
     pi.remove("sys/class/bluetooth")
     pi.remove("sys/class/tty")
     pi.commands["bluez_state"] = Ran(0, json.dumps(BLUEZ | {"adapters": {}}))
@@ -203,7 +203,7 @@ def test_interpreters(pi: Machine, litert: list, runtime: list, bits: int, state
 
 
 @pytest.mark.parametrize("answer", ["", "[]", "{", '{"a": 1}', '{"a": []}', "null", "3"])
-def test_an_interpreter_check_that_says_nonsense(pi: Machine, answer: str) -> None:
+def test_an_interpreter_check_with_an_invalid_answer(pi: Machine, answer: str) -> None:
     pi.commands["ai_edge_litert"] = Ran(0, answer)
     (finding,) = doctor_software.interpreter(pi.probe)
     assert finding.state is State.WRONG
@@ -261,12 +261,14 @@ def test_a_python_that_cannot_be_started_says_nothing_about_numpy(
 
 def test_libraries_and_the_bundle(pi: Machine) -> None:
     pi.commands["import bleak"] = Ran(1, err="Traceback\nModuleNotFoundError: No module named 'bleak'\n")
-    pi.commands["bundle verify"] = Ran(4, err="anyecg: model.tflite was altered: its SHA-256 is not the manifest's\n")
+    pi.commands["bundle verify"] = Ran(
+        4, err="anyecg: model.tflite was altered: its SHA-256 differs from the manifest\n"
+    )
     bleak = only(doctor_software.libraries(pi.probe), "bleak")
     assert bleak.state is State.WRONG
     assert bleak.fix.endswith("-m pip install bleak")
     (bundle,) = doctor_software.bundle(pi.probe)
-    assert bundle.detail == "fails its self-test: model.tflite was altered: its SHA-256 is not the manifest's"
+    assert bundle.detail == "fails its self-test: model.tflite was altered: its SHA-256 differs from the manifest"
     assert bundle.state is State.WRONG
 
 
@@ -275,29 +277,29 @@ def test_clocks(pi: Machine) -> None:
         (finding,) = doctor_host.clock(pi.probe)
         return finding
 
-    assert clock().detail == "synchronised, says the kernel"
+    assert clock().detail == "synchronised (kernel)"
     pi.options["kernel_synced"] = lambda: False
     assert (clock().state, "set-ntp" in clock().fix) == (State.WARNING, True)
     pi.commands["chronyc"] = Ran(0, "Reference ID : 00000000 ()\nLeap status     : Not synchronised\n")
     assert (clock().state, "makestep" in clock().fix) == (State.WARNING, True)
     pi.commands["chronyc"] = Ran(0, "Leap status     : Normal\n")
-    assert clock().detail == "synchronised, says chrony"
+    assert clock().detail == "synchronised (chrony)"
     pi.commands["timedatectl"] = Ran(0, "yes\n")
-    assert clock().detail == "synchronised, says timedatectl"
+    assert clock().detail == "synchronised (timedatectl)"
     pi.put("run/systemd/timesync/synchronized", "")
-    assert clock().detail == "synchronised, says systemd-timesyncd"
+    assert clock().detail == "synchronised (systemd-timesyncd)"
 
 
 def test_a_clock_that_was_never_set(pi: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge.doctor.host.time.gmtime", lambda: time.struct_time((1970, 1, 1, 0, 0, 0, 3, 1, 0)))
     (finding,) = doctor_host.clock(pi.probe)
-    assert finding.detail == "it is not 1970: the clock was never set"
+    assert finding.detail == "it shows 1970: the clock was never set"
 
 
 @pytest.mark.parametrize(
     ("text", "state", "words"),
     [
-        ("0", "ok", "never"),
+        ("0", "ok", "no throttling"),
         ("50000", "warning", "since the last boot: the supply voltage is too low, it is throttled"),
         ("50005", "wrong", "now: the supply voltage is too low, it is throttled"),
         ("8", "warning", "temperature limit"),
@@ -317,7 +319,7 @@ def test_power_of_a_pi(pi: Machine, text: str, state: str, words: str) -> None:
     assert again == finding
 
 
-def test_power_that_nobody_tells_of(pi: Machine) -> None:
+def test_power_that_cannot_be_read(pi: Machine) -> None:
     pi.remove("sys/devices/platform")
     (finding,) = doctor_host.power(pi.probe)
     assert "raspi-utils" in finding.fix
@@ -385,7 +387,7 @@ def test_bluez_versions(pi: Machine) -> None:
     assert only(bluez(pi, version="5.50"), "BlueZ").state is State.WARNING
     assert only(bluez(pi, version=""), "BlueZ").detail == "5.66 runs"
     pi.commands["bluetoothctl"] = Ran(None, err="no answer within 5 s")
-    assert only(bluez(pi, version=""), "BlueZ").detail == "runs; its version is not known"
+    assert only(bluez(pi, version=""), "BlueZ").detail == "runs; its version is unknown"
 
 
 def test_adapters(pi: Machine) -> None:
@@ -401,14 +403,14 @@ def test_adapters(pi: Machine) -> None:
 
 
 @pytest.mark.parametrize("answer", ["", "null", "{}", '{"bus": 1, "adapters": 3}', "[1]", '{"adapters": {"a": 1}}'])
-def test_a_bluez_answer_that_is_nonsense(pi: Machine, answer: str) -> None:
+def test_an_invalid_answer_of_bluez(pi: Machine, answer: str) -> None:
     pi.commands["bluez_state"] = Ran(1, answer, err="Killed")
     finding = only(doctor_bluetooth.check(pi.probe), "D-Bus")
-    assert (finding.state, finding.detail) == (State.WARNING, "could not be asked: Killed")
+    assert (finding.state, finding.detail) == (State.WARNING, "could not be queried: Killed")
 
 
 def test_groups(pi: Machine) -> None:
-    assert "all the same" in only(bluez(pi), "group").detail
+    assert "but BlueZ answers" in only(bluez(pi), "group").detail
     pi.options["groups"] = frozenset({111})
     assert only(bluez(pi), "group").detail == "member of bluetooth"
     pi.options["uid"] = 0
@@ -428,7 +430,7 @@ def test_serial_permission(pi: Machine) -> None:
     assert only(doctor_serial.check(pi.probe), "ttyUSB0").fix == "sudo chmod 660 /dev/ttyUSB0"
 
 
-def test_serial_port_held_slow_and_tried_by_a_modem_manager(pi: Machine) -> None:
+def test_a_serial_port_in_use_slow_and_probed_by_modem_manager(pi: Machine) -> None:
     pi.put("proc/77/cmdline", "/usr/bin/minicom\0-D\0/dev/ttyUSB0\0")
     pi.link("proc/77/fd/5", str((pi.root / "dev/ttyUSB0").resolve()))
     pi.put("proc/78/comm", "ModemManager\n")
@@ -454,7 +456,7 @@ def test_a_console_on_the_uart(pi: Machine) -> None:
     assert only(doctor_serial.check(pi.probe), "console").state is State.WARNING
 
 
-def test_a_check_that_hangs_or_breaks_hides_nothing(pi: Machine) -> None:
+def test_a_check_that_hangs_or_fails_hides_no_other(pi: Machine) -> None:
     def breaks(_probe: Probe) -> list[Finding]:
         raise RuntimeError("two\nlines")
 
@@ -470,14 +472,14 @@ def test_a_check_that_hangs_or_breaks_hides_nothing(pi: Machine) -> None:
     assert not ended.is_set()
     go_on.set()
     (_, broken), (_, hung), *rest = report.findings
-    assert broken.detail == "could not be checked: RuntimeError: two lines"
+    assert broken.detail == "the check failed: RuntimeError: two lines"
     assert hung.detail == "no answer within 4 s"
     assert len(rest) == 18
     assert report.ok
 
 
 def test_commands_end_in_time_and_never_raise() -> None:
-    # Were it waited for, the time limit of the test would end it.
+    # Waiting for it would exceed the time limit of the test.
     hung = run_command([sys.executable, "-c", "import time; time.sleep(3600)"], 0.5)
     assert (hung.code, hung.last_line) == (None, "no answer within 0.5 s")
     assert run_command(["no-such-command-here"], COMMAND_S).absent
@@ -490,13 +492,13 @@ def test_text_and_json(pi: Machine) -> None:
     pi.options["kernel_synced"] = lambda: False
     report = examine(pi.probe)
     text = cli_doctor.text(report)
-    assert text.endswith("\n1 thing is wrong, 1 warning\n")
-    assert "mend it: sudo rfkill unblock bluetooth" in text
+    assert text.endswith("\n1 problem, 1 warning\n")
+    assert "fix: sudo rfkill unblock bluetooth" in text
     assert all(line == line.rstrip() for line in text.splitlines())
     data = json.loads(json.dumps(report.as_dict()))
     assert (data["schema"], data["ok"]) == ("anyecg.doctor/1", False)
     assert {tuple(row) for row in data["findings"]} == {("area", "check", "state", "detail", "fix")}
-    assert cli_doctor.text(Report(())) == "\nnothing is wrong\n"
+    assert cli_doctor.text(Report(())) == "\nno problems\n"
 
 
 def test_the_command_on_this_machine(capsys: pytest.CaptureFixture[str]) -> None:
@@ -505,12 +507,12 @@ def test_the_command_on_this_machine(capsys: pytest.CaptureFixture[str]) -> None
     wrong = [row for row in data["findings"] if row["state"] == "wrong"]
     assert code == (1 if wrong else 0)
     by_check = {row["check"]: row for row in data["findings"]}
-    # Whatever else this machine lacks, the tests run on it.
+    # This machine may lack other things, but the tests run on it.
     for check in ("64-bit", "numpy", "interpreter", "pyserial", "bleak", "demo bundle"):
         assert by_check[check]["state"] == "ok", by_check[check]
 
 
-def test_a_broken_numpy_is_a_line_and_not_a_traceback(tmp_path: Path) -> None:
+def test_a_broken_numpy_is_one_line_and_no_traceback(tmp_path: Path) -> None:
     (tmp_path / "numpy").mkdir()
     (tmp_path / "numpy/__init__.py").write_text(
         "raise ImportError('libopenblas.so.0: cannot open shared object file')\n"
@@ -524,5 +526,5 @@ def test_a_broken_numpy_is_a_line_and_not_a_traceback(tmp_path: Path) -> None:
         timeout=120,
     )
     assert done.returncode == 1, done.stderr
-    assert "mend it: sudo apt-get install libopenblas0-pthread" in done.stdout
+    assert "fix: sudo apt-get install libopenblas0-pthread" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr

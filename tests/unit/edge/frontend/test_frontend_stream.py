@@ -1,4 +1,4 @@
-"""stream/1 against scipy as the oracle, and its bits against any cut."""
+"""stream/1 against scipy, and its bits for pieces of any size."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edge.frontend.stream import StreamFilter, lowpass_taps, normalise_window, w
 
 
 def oracle(x: np.ndarray, grid_hz: int) -> np.ndarray:
-    """The same chain by scipy's filters: FIR by lfilter, baseline as one 255-tap FIR."""
+    """Return the output of the same chain in scipy: FIR by lfilter, baseline as one 255-tap FIR."""
     taps = signal.firwin(
         round(0.192 * grid_hz) + 1, fs.CUTOFF_HZ, window=("kaiser", fs.KAISER_BETA), fs=grid_hz, pass_zero=True
     )
@@ -52,7 +52,7 @@ def test_one_sample_at_a_time_gives_the_same_bits() -> None:
 
 
 @pytest.mark.parametrize("grid_hz", [250, 500])
-def test_group_delay_is_what_the_manifest_says(grid_hz: int) -> None:
+def test_group_delay_matches_the_manifest(grid_hz: int) -> None:
     n = grid_hz * 12
     centre = 6 * grid_hz
     pulse = np.exp(-0.5 * ((np.arange(n) - centre) / (0.02 * grid_hz)) ** 2)

@@ -1,4 +1,4 @@
-"""scipy's compiled filters without its packages: the same bits, and the public functions where a private one is not."""
+"""scipy's compiled filters without its packages: the same bits, and the public functions as a fallback."""
 
 from __future__ import annotations
 

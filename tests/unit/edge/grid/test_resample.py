@@ -1,4 +1,4 @@
-"""The interpolation kernel by its promises, and the resampler as a function of positions alone."""
+"""The interpolation kernel against its specification, and the resampler as a function of positions only."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ RATES = [(250.0, 250.0), (130.0, 250.0), (500.0, 250.0), (360.0, 500.0), (1000.0
 
 
 def gain(fs_in_hz: float, fs_out_hz: float, frequency_hz: float) -> float:
-    """Amplitude of a sine after resampling, from its outputs between the ends."""
+    """Return the amplitude of a sine after resampling, from the outputs between the ends."""
     x = np.exp(2j * np.pi * frequency_hz * np.arange(4000) / fs_in_hz)
     parts = []
     for part in (x.real, x.imag):
@@ -29,9 +29,7 @@ def test_a_constant_of_any_size_passes_unchanged(fs_in_hz: float, fs_out_hz: flo
 
 
 @pytest.mark.parametrize(("fs_in_hz", "fs_out_hz"), RATES)
-def test_the_kernel_is_symmetric_and_eight_zero_crossings_long_on_either_side(
-    fs_in_hz: float, fs_out_hz: float
-) -> None:
+def test_the_kernel_is_symmetric_with_eight_zero_crossings_on_each_side(fs_in_hz: float, fs_out_hz: float) -> None:
     table, half = kernel_table(fs_in_hz, fs_out_hz)
     assert half == int(np.ceil(8 / (0.92 * min(1.0, fs_out_hz / fs_in_hz))))
     assert np.abs(table - table[::-1, ::-1]).max() < 1e-12
@@ -49,7 +47,7 @@ def test_the_ecg_band_passes_within_a_tenth_of_a_decibel(
 
 
 @pytest.mark.parametrize(("fs_in_hz", "frequency_hz"), [(500.0, 145.0), (1000.0, 145.0), (1000.0, 400.0)])
-def test_what_would_fold_is_stopped_by_60_decibels(fs_in_hz: float, frequency_hz: float) -> None:
+def test_aliases_are_attenuated_by_60_decibels(fs_in_hz: float, frequency_hz: float) -> None:
     assert 20 * np.log10(gain(fs_in_hz, 250.0, frequency_hz)) < -60.0
 
 

@@ -1,4 +1,4 @@
-"""One segment onto the grid: every output lies at the time that is said of it."""
+"""One segment on the grid: every output has the stated time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def wave(t_s: np.ndarray) -> np.ndarray:
 
 
 def constant_lag_s(y: np.ndarray, t_s: np.ndarray) -> float:
-    """How much later than its own time the wave lies; fails where that is no constant."""
+    """Return the delay of the wave relative to its times; fail if it is not constant."""
     slope = np.gradient(wave(t_s), t_s)
     lag_s = float(np.sum((wave(t_s) - y) * slope) / np.sum(slope * slope))
     assert np.abs(y - wave(t_s - lag_s)).max() < 0.012
@@ -25,7 +25,7 @@ def constant_lag_s(y: np.ndarray, t_s: np.ndarray) -> float:
 def played(
     segment: Segment, fs_hz: float, sizes: list[int], *, device_zero_ns: int | None = None, true_hz: float = 0.0
 ):
-    """Pushes frames of a wave; returns all outputs with their times, and the start of each push that gave any."""
+    """Push frames of a wave; return all outputs with their times, and the start time of each push with outputs."""
     true_hz = true_hz or fs_hz
     out, times, at = [], [], 0
     for n in sizes:
@@ -38,7 +38,7 @@ def played(
     return np.concatenate(out), np.concatenate(times)
 
 
-def test_samples_of_the_grids_own_rate_pass_as_they_are() -> None:
+def test_samples_at_the_rate_of_the_grid_pass_unchanged() -> None:
     segment = Segment(250.0, 250, 7.0, clocked=False)
     assert segment.end_s == 7.0
     x = np.random.default_rng(0).standard_normal(30)
@@ -53,13 +53,13 @@ def test_samples_of_the_grids_own_rate_pass_as_they_are() -> None:
 
 @pytest.mark.parametrize("fs_hz", [125.0, 130.0, 360.0, 1000.0])
 @pytest.mark.parametrize("sizes", [[2000], [3] * 400, [1, 40, 200, 700]])
-def test_without_a_clock_outputs_follow_each_other_without_a_hole(fs_hz: float, sizes: list[int]) -> None:
+def test_without_a_clock_outputs_follow_each_other_without_a_gap(fs_hz: float, sizes: list[int]) -> None:
     segment = Segment(fs_hz, 250, 7.0, clocked=False)
     y, t_s = played(segment, fs_hz, sizes)
     assert np.abs(np.diff(t_s) - 1 / 250).max() < 1e-9
     assert np.abs(y - wave(t_s - 7.0)).max() < 2e-3
     assert segment.end_s == pytest.approx(7.0 + sum(sizes) / fs_hz)
-    # The first and last outputs lie half a kernel within the samples, as close as the grid allows.
+    # The first and last outputs are half a kernel inside the samples, as close as the grid allows.
     half = segment._resampler.half
     assert t_s[0] == pytest.approx(7.0 + (half - 1) / fs_hz)
     assert 0.0 < segment.end_s - half / fs_hz - t_s[-1] <= 1 / 250 + 1 / fs_hz + 1e-9
@@ -67,12 +67,12 @@ def test_without_a_clock_outputs_follow_each_other_without_a_hole(fs_hz: float, 
 
 
 @pytest.mark.parametrize("true_hz", [129.5, 130.0, 131.0])
-def test_with_a_clock_outputs_lie_at_their_device_time(true_hz: float) -> None:
+def test_with_a_clock_outputs_have_their_device_time(true_hz: float) -> None:
     segment = Segment(130.0, 250, 7.0, clocked=True)
     y, t_s = played(segment, 130.0, [13] * 100, device_zero_ns=40 * S, true_hz=true_hz)
     assert np.abs(np.diff(t_s) - 1 / 250).max() < 1e-9
     late = t_s > 11.0
-    # The first frame is laid out by the nominal rate, so times may be off by 2 ms for good.
+    # The first frame is placed by the nominal rate, so times may have a constant error of 2 ms.
     assert abs(constant_lag_s(y[late], t_s[late] - 7.0)) < 2e-3
     assert segment.measured_hz == pytest.approx(true_hz, rel=1e-6)
     assert segment.end_s == pytest.approx(7.0 + 1300 / true_hz, abs=2e-3)

@@ -1,4 +1,4 @@
-"""Any rate and clock onto one grid; every gap named, counted and never bridged."""
+"""Any rate and clock on one grid; every gap is named, counted and never interpolated."""
 
 from __future__ import annotations
 
@@ -181,7 +181,7 @@ def test_host_clock_takes_the_smallest_latency_and_slews() -> None:
 
 @pytest.mark.parametrize("drift_ppm", [-60, 60])
 def test_host_clock_follows_drift_and_never_steps(drift_ppm: int) -> None:
-    """A strap's frames for ten minutes: never further off than its best latency, never faster than 0.5 ms a frame."""
+    """Frames of a strap for ten minutes: the error stays below its best latency, the change below 0.5 ms per frame."""
     clock, rng, frame_ns = HostClock(), np.random.default_rng(2), 561_000_000
     before = None
     for k in range(1100):
@@ -194,7 +194,7 @@ def test_host_clock_follows_drift_and_never_steps(drift_ppm: int) -> None:
         before = clock.offset_ns
 
 
-def test_the_first_frame_s_latency_is_not_kept() -> None:
+def test_the_latency_of_the_first_frame_is_not_kept() -> None:
     """The first notification after a connection may wait for a third of a second; the next ones do not."""
     clock = HostClock()
     clock.update(0, 350_000_000)
@@ -203,7 +203,7 @@ def test_the_first_frame_s_latency_is_not_kept() -> None:
 
 
 @pytest.mark.parametrize("kind", [LinkEventKind.DISCONNECTED, LinkEventKind.STALLED])
-def test_a_device_without_clock_has_a_gap_where_its_link_was_made_again(kind: LinkEventKind) -> None:
+def test_a_device_without_clock_has_a_gap_after_a_reconnection(kind: LinkEventKind) -> None:
     timeline, s = Timeline(250), 1_000_000_000
     timeline.push(block(np.zeros(250), 250.0, arrival_ns=10 * s))
     timeline.push(LinkEvent(kind, 15 * s))
@@ -242,7 +242,7 @@ def test_a_clock_that_is_a_little_early_after_a_lead_off_makes_no_gap_backwards(
 def test_the_gap_after_a_lost_link_is_neither_negative_nor_longer_than_a_week(
     silent_days: float, gap_days: float
 ) -> None:
-    """The host clock may be wrong, too: a gap that fills a disk or runs backwards helps nobody."""
+    """The host clock may be wrong, too: a gap must neither fill a disk nor run backwards."""
     timeline, s = Timeline(250), 1_000_000_000
     timeline.push(block(np.zeros(250), 250.0, arrival_ns=86_400 * 2 * s))
     timeline.push(LinkEvent(LinkEventKind.DISCONNECTED, 86_400 * 2 * s))
@@ -283,7 +283,7 @@ def test_a_device_clock_more_than_a_week_ahead_is_another_one_and_counts_no_loss
         timeline.push(block(np.zeros(250), 250.0, device_ns=100 * s, arrival_ns=10 * s))
         timeline.push(block(np.zeros(250), 250.0, device_ns=round((101 + days * 86_400) * s), arrival_ns=14 * s))
         assert (timeline.lost_samples > 0) is lost
-        # Otherwise the host says how long it took: 4 s, of which the block itself is one.
+        # Otherwise the host clock measures the gap: 4 s, of which the block itself is 1 s.
         assert timeline.end_s == pytest.approx(1.0 + 1.0 + (days * 86_400 if lost else 3.0), abs=0.1)
 
 
@@ -294,50 +294,50 @@ def test_host_times_of_samples(clocked: bool) -> None:
     for k in range(1, 6):
         device_ns = (40 + k) * s if clocked else None
         timeline.push(block(np.zeros(250), 250.0, device_ns=device_ns, arrival_ns=(100 + k) * s + 7_000_000))
-    # The newest sample arrived 7 ms after it was taken; a clocked sample is timed itself, else what follows it is.
+    # The newest sample arrived 7 ms after it was taken. With a clock that sample has a time, without one the next one.
     newest_s = 5.0 - 1 / 250 if clocked else 5.0
     assert timeline.host_time_ns(newest_s) == pytest.approx(105 * s + 7_000_000, abs=10)
     assert timeline.host_time_ns(newest_s - 2.5) == pytest.approx(102.5 * s + 7_000_000, abs=10)
 
 
-def test_resent_blocks_teach_the_host_clock_nothing() -> None:
+def test_resent_blocks_do_not_change_the_host_clock() -> None:
     timeline, s = Timeline(250), 1_000_000_000
     timeline.push(block(np.zeros(250), 250.0, device_ns=1 * s, arrival_ns=2 * s))
     timeline.push(block(np.zeros(250), 250.0, device_ns=2 * s, arrival_ns=2 * s, resent=True))
     assert timeline.host_clock.offset_ns == 1 * s
 
 
-def test_a_restart_forgets_where_the_device_clock_lay() -> None:
+def test_a_restart_forgets_the_device_clock() -> None:
     timeline, s = Timeline(250), 1_000_000_000
     timeline.push(block(np.zeros(250), 250.0, device_ns=100 * s, arrival_ns=10 * s))
     timeline.push(LinkEvent(LinkEventKind.RESTARTED, 15 * s))
     assert timeline.host_clock.offset_ns is None
     assert timeline.measured_hz is None
-    # The new clock happens to go on: still it is another one, and the host says how long it took.
+    # The new clock happens to continue the old one, but it is another clock, so the host clock measures the gap.
     out = timeline.push(block(np.zeros(250), 250.0, device_ns=101 * s, arrival_ns=16 * s))
     assert out[0].end_s == pytest.approx(6.0)
 
 
-def test_an_event_that_breaks_nothing_ends_no_segment() -> None:
+def test_an_event_without_a_gap_ends_no_segment() -> None:
     timeline = Timeline(250)
     timeline.push(block(np.zeros(250), 250.0, arrival_ns=10))
     assert timeline.push(LinkEvent(LinkEventKind.INFO, 20)) == []
     assert [type(o) for o in timeline.push(block(np.zeros(250), 250.0, arrival_ns=10**10))] == [Uniform]
 
 
-def test_a_clocked_device_goes_on_after_a_lost_link_where_its_clock_says() -> None:
+def test_a_device_with_a_clock_continues_after_a_lost_link_by_its_clock() -> None:
     timeline, s = Timeline(250), 1_000_000_000
     for k in range(1, 4):
         timeline.push(block(np.zeros(250), 250.0, device_ns=k * s, arrival_ns=k * s, seq=k))
     timeline.push(LinkEvent(LinkEventKind.DISCONNECTED, 4 * s))
-    # It lost nothing and was late only: samples go on in the same segment.
+    # It lost nothing and was only late: samples continue in the same segment.
     assert [type(o) for o in timeline.push(block(np.zeros(250), 250.0, device_ns=4 * s, arrival_ns=9 * s, seq=4))] == [
         Uniform
     ]
     assert timeline.end_s == pytest.approx(4.0)
 
 
-def test_what_is_missing_at_the_very_beginning_is_a_gap_too() -> None:
+def test_missing_samples_at_the_beginning_are_a_gap_too() -> None:
     timeline = Timeline(250)
     out = timeline.push(block(np.zeros(250), 250.0, lost=50))
     assert [type(o) for o in out] == [Gap, Uniform]
@@ -345,7 +345,7 @@ def test_what_is_missing_at_the_very_beginning_is_a_gap_too() -> None:
     assert (timeline.lost_samples, timeline.segments, timeline.fs_hz) == (50, 1, 250.0)
 
 
-def test_counts_become_millivolts_and_count_as_they_are_without_a_scale() -> None:
+def test_counts_become_millivolts_and_stay_counts_without_a_scale() -> None:
     counts = np.arange(250, dtype=np.int32)
     (scaled,) = Timeline(250).push(SampleBlock(counts, "counts", 0.5, 250.0, None, 0))
     assert scaled.samples.tolist() == (0.5 * counts).tolist()
@@ -356,14 +356,14 @@ def test_counts_become_millivolts_and_count_as_they_are_without_a_scale() -> Non
     assert (scaled.scale_known, bare.scale_known, volts.scale_known) == (True, False, True)
 
 
-def test_pieces_between_nan_keep_their_times_and_all_that_their_block_carries() -> None:
+def test_pieces_between_nan_keep_their_times_and_other_fields() -> None:
     samples = [np.nan, 1.0, 2.0, np.nan, np.nan, 3.0]
     given_block = SampleBlock(
         np.asarray(samples, dtype=np.float32), "mV", 0.25, 250.0, 10_000_000_000, 77, 5, 3, True, resent=True
     )
     first, second = split_at_nan(given_block)
     assert (first.samples.tolist(), second.samples.tolist()) == ([1.0, 2.0], [3.0])
-    # Three samples of 4 ms lie behind the first piece.
+    # Three samples of 4 ms follow the first piece.
     assert (first.device_time_ns, second.device_time_ns) == (10_000_000_000 - 12_000_000, 10_000_000_000)
     assert (first.lost, second.lost) == (3 + 1, 2)
     for part in (first, second):

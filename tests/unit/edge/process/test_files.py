@@ -1,4 +1,4 @@
-"""Files appear whole or not at all, whatever fails on the way."""
+"""Files are written atomically, even if a step fails."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_the_old_content_stays_when_the_disk_is_full(tmp_path, monkeypatch):
     assert os.listdir(tmp_path) == ["a.json"]
 
 
-def test_content_reaches_the_disk_before_the_name_does(tmp_path, monkeypatch):
+def test_content_reaches_the_disk_before_the_rename(tmp_path, monkeypatch):
     """The file is synced, then renamed, then the folder is synced."""
     calls = []
     fsync, replace = os.fsync, os.replace
@@ -53,7 +53,7 @@ def test_a_private_file_is_private_from_the_first_byte(tmp_path):
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o600
 
 
-def test_two_writers_of_one_file_do_not_meet(tmp_path):
+def test_two_writers_of_one_file_do_not_conflict(tmp_path):
     with written_beside(tmp_path / "a", unique=True) as one, written_beside(tmp_path / "a", unique=True) as two:
         assert one != two
         one.write_bytes(b"1")
@@ -62,7 +62,7 @@ def test_two_writers_of_one_file_do_not_meet(tmp_path):
     assert os.listdir(tmp_path) == ["a"]
 
 
-def test_several_files_and_a_folder_that_cannot_be_made(tmp_path):
+def test_several_files_and_a_folder_that_cannot_be_created(tmp_path):
     assert write_files(tmp_path / "x" / "y", {"a": b"1", "b": b"2"}) == [tmp_path / "x/y/a", tmp_path / "x/y/b"]
     with pytest.raises(OutputError, match=r"cannot write .*name another --out"):
         write_files(tmp_path / "x" / "y" / "a", {"c": b""}, advice="name another --out")

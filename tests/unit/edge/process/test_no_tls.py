@@ -1,4 +1,4 @@
-"""asyncio without its TLS half: what a device's process loads, and what it leaves possible."""
+"""asyncio without TLS: what the process of a device loads, and what it can still import."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def python(code: str) -> str:
     return done.stdout.strip()
 
 
-def test_asyncio_runs_without_ssl_and_ssl_can_be_had_later() -> None:
+def test_asyncio_runs_without_ssl_and_ssl_can_be_imported_later() -> None:
     code = """
 import sys
 from edge.process.no_tls import load_asyncio

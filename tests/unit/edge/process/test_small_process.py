@@ -1,4 +1,4 @@
-"""What the process of a device loads and keeps: no OpenSSL, no second LiteRT runtime, no pages of the start."""
+"""The process of a device holds no OpenSSL, no second LiteRT runtime and no pages that only the start needed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ print(json.dumps({
 
 @needs_linux
 def test_a_whole_run_with_both_radios_loads_neither_openssl_nor_the_second_runtime(tmp_path) -> None:
-    """A recording, not the simulator: that one loads numpy.random, which loads OpenSSL and which no device needs."""
+    """Use a recording, because the simulator loads numpy.random and with it OpenSSL, which a device does not need."""
     pytest.importorskip("ai_edge_litert")
     recording, estimates = tmp_path / "ecg.csv", tmp_path / "estimates.jsonl"
     values = (EcgSynth(EcgParams(), 1).generate(20 * 250, 250.0) * 1000.0).astype(int)
@@ -54,9 +54,9 @@ import bleak.backends.bluezdbus.client, serial
 
 @needs_linux
 def test_the_measured_process_loads_what_a_run_loads(tmp_path) -> None:
-    """The measurement must not leave out the radios, nor start smaller than ``anyecg run`` does.
+    """The measurement must include the transports and start as large as ``anyecg run``.
 
-    It adds three quarters of an hour to the hours that it is given: -0.75 is no signal at all.
+    It adds 0.75 h to the given hours, so -0.75 means no signal at all.
     """
     pytest.importorskip("ai_edge_litert")
     np.save(tmp_path / "ecg.npy", np.zeros(10, np.int32))
@@ -67,7 +67,7 @@ bench_child._memory("demo", "-0.75", {str(tmp_path / "ecg.npy")!r})
     assert json.loads(python(code).splitlines()[-1]) == {"modules": [], "libraries": [], "needed": []}
 
 
-def test_digests_without_openssl_are_the_same_and_openssl_can_be_had_later() -> None:
+def test_digests_without_openssl_are_the_same_and_openssl_can_be_imported_later() -> None:
     code = """
 import sys
 from edge.process.no_openssl import load_hashlib
@@ -90,7 +90,7 @@ print(ssl.create_default_context() is not None)
     assert lines[8] == "True"
 
 
-def test_hashlib_keeps_openssl_where_the_interpreter_has_no_digests_of_its_own() -> None:
+def test_hashlib_keeps_openssl_if_python_has_no_digests() -> None:
     code = """
 import importlib.util, sys
 from edge.process import no_openssl
@@ -137,7 +137,7 @@ def test_the_light_interpreter_computes_the_same(backend: str) -> None:
 
 
 @needs_linux
-def test_a_litert_that_needs_its_whole_package_is_loaded_whole(tmp_path) -> None:
+def test_a_litert_that_needs_its_whole_package_is_loaded_completely(tmp_path) -> None:
     package = tmp_path / "ai_edge_litert"
     package.mkdir()
     (package / "__init__.py").write_text("ready = True\n")
@@ -168,7 +168,7 @@ except ImportError:
 
 
 @needs_linux
-def test_pages_of_the_start_are_given_back_and_come_again() -> None:
+def test_pages_of_the_start_are_released_and_can_be_used_again() -> None:
     code = """
 import numpy as np
 from edge.process import budget
@@ -208,5 +208,5 @@ def test_only_unchanged_pages_of_program_files_are_released(mapping: str, releas
     text = mapping.replace("EXECUTABLE", os.path.realpath(sys.executable))
     expected = [(0x7F0000000000, 0x7F0000010000, 64 * 1024)] if released else []
     assert list(_clean_program_mappings(text)) == expected
-    # The mapping after it is judged by itself.
+    # The mapping after it is checked separately.
     assert len(list(_clean_program_mappings(text + smaps("rw-p", "/x.so", anonymous=0)))) == len(expected)

@@ -1,4 +1,4 @@
-"""Quality gate: what passes, what does not, and why."""
+"""The quality gate: accepted and refused windows, and the reasons."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from helpers.ecg_shapes import ecg
 
 FS, GRID = 125.0, 250
 WARM_UP = 278
-"""Grid samples from a segment's first sample to that under the first output of the filter."""
+"""Grid samples from the first one of a segment to the one at the first output of the filter."""
 
 
 def windows(grid, step_s=5):
-    """Window, raw window and beats, as the chain makes them."""
+    """Return window, raw window and beats, as in the chain."""
     stream = StreamFilter(GRID).push(np.asarray(grid, dtype=float))
     beats = np.array(RPeakDetector(FS).push(stream), dtype=int)
     for a in range(0, len(stream) - 1249, int(step_s * FS)):
@@ -88,7 +88,7 @@ def test_wander_and_filtered_mains_pass():
 
 @pytest.mark.parametrize(("share", "flagged"), [(0.5, False), (0.86, False), (0.95, True), (0.999, True)])
 def test_only_a_signal_that_is_nearly_all_drift_is_flagged_as_wander(share, flagged):
-    """The drift has a given share of the power from 0 to 40 Hz; it costs half of the score at most."""
+    """The drift has a given share of the power from 0 to 40 Hz; it at most halves the score."""
     window, raw, beats = next(windows(clean(noise=0.0)))
     wave = np.sin(2 * np.pi * 0.6 * np.arange(len(raw)) / GRID)
     drift = wave * np.std(raw) / np.std(wave) * np.sqrt(share / (1.0 - share))
@@ -142,7 +142,7 @@ def test_a_lost_electrode_in_the_window_is_flat():
 
 
 @pytest.mark.parametrize("rails", [(-np.inf, 0.5), (-0.4, np.inf)])
-def test_a_signal_at_the_rail_is_saturated(rails):
+def test_a_signal_at_a_limit_of_the_converter_is_saturated(rails):
     x = clean()
     swing = x + 0.8 * np.sin(2 * np.pi * 0.3 * np.arange(len(x)) / GRID)
     refused(np.clip(swing, *rails), ("saturated",))
@@ -184,7 +184,7 @@ def test_no_beats_are_refused():
         assert "no_heart_rate" in quality.flags
 
 
-def test_a_verdict_depends_on_the_window_alone_and_changes_nothing():
+def test_a_verdict_depends_on_the_window_only_and_changes_nothing():
     gate = QualityGate()
     parts = list(windows(clean(noise=0.1)))
     copies = [(w.copy(), r.copy(), b.copy()) for w, r, b in parts]
@@ -195,7 +195,7 @@ def test_a_verdict_depends_on_the_window_alone_and_changes_nothing():
         assert all(np.array_equal(p, c) for p, c in zip(part, copy, strict=True))
 
 
-def test_the_grid_of_500_hz_is_judged_alike():
+def test_the_grid_of_500_hz_gives_the_same_verdicts():
     x, _ = ecg(np.full(20, 0.8), fs=500, noise=0.02)
     stream = StreamFilter(500).push(x)
     beats = np.array(RPeakDetector(FS).push(stream))

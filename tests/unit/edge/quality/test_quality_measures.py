@@ -25,7 +25,7 @@ def sine(frequency_hz: float, amplitude: float = 1.0, fs_hz: float = FS, n: int 
     return amplitude * np.sin(2 * np.pi * frequency_hz * np.arange(n) / fs_hz)
 
 
-def test_centred_takes_the_mean_away() -> None:
+def test_centred_removes_the_mean() -> None:
     assert centred(np.array([1.0, 2.0, 6.0])).tolist() == [-2.0, -1.0, 3.0]
 
 
@@ -43,20 +43,20 @@ class TestBandRatio:
         assert band_ratio(x, FS, (5.0, 15.0), (5.0, 40.0)) == pytest.approx(0.9, abs=1e-6)
         assert band_ratio(x, FS, (25.0, 35.0), (5.0, 40.0)) == pytest.approx(0.1, abs=1e-6)
 
-    def test_what_lies_outside_of_the_whole_does_not_count(self) -> None:
+    def test_power_outside_the_whole_band_does_not_count(self) -> None:
         x = sine(10.0) + sine(30.0) + sine(50.0, 20.0) + sine(2.0, 20.0)
         assert band_ratio(x, FS, (5.0, 15.0), (5.0, 40.0)) == pytest.approx(0.5, abs=1e-4)
 
     @pytest.mark.parametrize(("frequency_hz", "share"), [(5.0, 2 / 3), (15.0, 2 / 3), (4.9, 1 / 6), (15.1, 1 / 6)])
     def test_a_sine_on_an_edge_of_the_part_belongs_to_it(self, frequency_hz: float, share: float) -> None:
-        # A Hann window puts 1/6, 4/6 and 1/6 of a line's power into its own bin and the two beside it.
+        # A Hann window puts 4/6 of the power of a line into its bin and 1/6 into each neighbour.
         x = sine(frequency_hz)
         inside = {5.0: 5 / 6, 15.0: 5 / 6, 4.9: 1 / 6, 15.1: 1 / 6}[frequency_hz]
         assert share <= inside
         assert band_ratio(x, FS, (5.0, 15.0), (0.0, 40.0)) == pytest.approx(inside, abs=2e-3)
 
     @pytest.mark.parametrize(("frequency_hz", "inside"), [(0.0, 0.0), (40.0, 5 / 6), (40.1, 1 / 6)])
-    def test_the_whole_has_edges_of_its_own(self, frequency_hz: float, inside: float) -> None:
+    def test_the_whole_band_has_its_edges(self, frequency_hz: float, inside: float) -> None:
         x = 10.0 * sine(20.0) + 10.0 * np.cos(2 * np.pi * frequency_hz * np.arange(N) / FS) * (frequency_hz > 0)
         assert band_ratio(x, FS, (30.0, 40.0), (10.0, 40.0)) == pytest.approx(inside / (1 + inside), abs=2e-3)
 
@@ -65,7 +65,7 @@ class TestBandRatio:
         assert band_ratio(x, 250.0, (5.0, 15.0), (5.0, 40.0)) == pytest.approx(1.0)
         assert band_ratio(x, 125.0, (5.0, 15.0), (2.0, 4.0)) == 0.0
 
-    def test_no_power_at_all_is_no_share(self) -> None:
+    def test_without_power_the_share_is_zero(self) -> None:
         assert band_ratio(np.zeros(N), FS, (5.0, 15.0), (5.0, 40.0)) == 0.0
 
 
@@ -76,11 +76,11 @@ def hump(at: int, width: int = 3) -> np.ndarray:
 class TestLikeness:
     BEATS = np.arange(100, 1200, 100)
 
-    def test_beats_of_one_shape_are_alike_whatever_their_size(self) -> None:
+    def test_beats_of_one_shape_are_alike_at_any_size(self) -> None:
         x = sum((k + 1) * hump(at) for k, at in enumerate(self.BEATS))
         assert likeness(x, self.BEATS, FS) == pytest.approx(np.ones(len(self.BEATS)), abs=1e-6)
 
-    def test_bigeminy_has_two_shapes_and_each_beat_finds_its_like(self) -> None:
+    def test_each_beat_of_bigeminy_matches_another_one(self) -> None:
         x = sum(hump(at) if k % 2 else -hump(at, 9) for k, at in enumerate(self.BEATS))
         assert likeness(x, self.BEATS, FS) == pytest.approx(np.ones(len(self.BEATS)), abs=1e-6)
 
@@ -97,12 +97,12 @@ class TestLikeness:
         assert likeness(x, np.zeros(0, dtype=int), FS).shape == (0,)
 
     @pytest.mark.parametrize(("shift", "alike"), [(4, True), (-4, True), (9, False), (-9, False)])
-    def test_a_peak_found_up_to_32_ms_beside_is_aligned(self, shift: int, alike: bool) -> None:
+    def test_a_peak_up_to_32_ms_off_is_aligned(self, shift: int, alike: bool) -> None:
         beats = np.array([300, 600 + shift])
         found = likeness(hump(300) + hump(600), beats, FS)
         assert bool(found.min() > 0.9999) is alike
 
-    def test_two_beats_close_together_are_no_part_of_each_others_segment(self) -> None:
+    def test_segments_of_two_close_beats_exclude_each_other(self) -> None:
         assert likeness(hump(300) + 3.0 * hump(340), np.array([300, 340]), FS) == pytest.approx([1.0, 1.0], abs=1e-4)
 
     @pytest.mark.parametrize(("offset", "seen"), [(-26, False), (-25, True), (50, True), (51, False)])
@@ -123,8 +123,8 @@ class TestLikeness:
         beats = np.array([300, 700, last])
         assert len(likeness(sum(hump(at) for at in beats), beats, FS)) == counted
 
-    def test_where_beats_follow_closely_the_next_one_is_not_part_of_a_segment(self) -> None:
-        """A beat every 0.32 s; each second one is upside down and would spoil a segment of 0.4 s after the first."""
+    def test_the_segment_of_a_beat_excludes_a_close_next_beat(self) -> None:
+        """A beat every 0.32 s; every second one is inverted and would disturb a segment of 0.4 s."""
         beats = np.arange(60, 1200, 40)
         rng = np.random.default_rng(1)
         x = sum(size * hump(at, 2) for at, size in zip(beats, rng.choice([-1.0, 1.0], len(beats)), strict=True))
@@ -137,7 +137,7 @@ def test_the_height_of_a_complex_is_peak_to_peak_within_80_ms() -> None:
     assert complex_heights(x, np.array([300]), FS).tolist() == [1.5]
 
 
-def test_the_height_of_a_complex_at_an_end_needs_nothing_beyond_it() -> None:
+def test_the_height_of_a_complex_at_an_end_of_the_window() -> None:
     x = np.zeros(N)
     x[0], x[3], x[-1] = 2.0, -1.0, 4.0
     assert complex_heights(x, np.array([1, N - 2]), FS).tolist() == [3.0, 4.0]
@@ -166,7 +166,7 @@ class TestBurst:
 
 
 class TestClipped:
-    """Ten seconds at 250 Hz; a stay counts from 60 ms on, which are 15 samples."""
+    """Ten seconds at 250 Hz; a stay counts from 60 ms, which are 15 samples."""
 
     def stay(self, *runs: int, rail: float = 3.0) -> float:
         x = sine(1.0, fs_hz=250.0, n=2500)
@@ -175,7 +175,7 @@ class TestClipped:
         return clipped_s(x, 250.0, float(x.min()), float(x.max()))
 
     @pytest.mark.parametrize("rail", [3.0, -3.0])
-    def test_the_stay_at_a_rail_is_measured(self, rail: float) -> None:
+    def test_the_stay_at_a_limit_is_measured(self, rail: float) -> None:
         assert self.stay(50, rail=rail) == pytest.approx(0.2)
         assert self.stay(50, 25, 75, rail=rail) == pytest.approx(0.6)
 
@@ -185,7 +185,7 @@ class TestClipped:
         assert self.stay(14, 14, 14) == 0.0
         assert self.stay(14, 15, 14) == pytest.approx(0.06)
 
-    def test_of_two_rails_the_longer_stay_counts(self) -> None:
+    def test_the_longer_stay_at_two_limits_counts(self) -> None:
         x = sine(1.0, fs_hz=250.0, n=2500)
         x[100:150], x[500:600] = 3.0, -3.0
         assert clipped_s(x, 250.0, -3.0, 3.0) == pytest.approx(0.4)
@@ -196,19 +196,19 @@ class TestClipped:
         x[:25] = x[-50:] = 3.0
         assert clipped_s(x, 250.0, float(x.min()), 3.0) == pytest.approx(0.3)
 
-    def test_an_isoelectric_line_at_the_lowest_value_is_no_rail(self) -> None:
+    def test_an_isoelectric_line_at_the_lowest_value_does_not_count(self) -> None:
         x = np.zeros(2500)
         x[::50] = 0.1
         x[1000:1010] = 1.0
         assert clipped_s(x, 250.0, 0.0, 1.0) == 0.0
 
-    def test_a_constant_has_no_rails(self) -> None:
+    def test_a_constant_is_not_clipped(self) -> None:
         assert clipped_s(np.ones(2500), 250.0, 1.0, 1.0) == 0.0
 
 
 @pytest.mark.parametrize("at", [0, 1, 700, 1870, 1875])
 @pytest.mark.parametrize(("samples", "still"), [(624, False), (625, True), (900, True)])
-def test_two_and_a_half_seconds_of_one_value_are_a_standstill(at: int, samples: int, still: bool) -> None:
+def test_two_and_a_half_seconds_of_one_value_stand_still(at: int, samples: int, still: bool) -> None:
     x = np.random.default_rng(2).standard_normal(2500)
     x[at : at + samples] = 0.5
     assert stands_still(x, 250.0, float(np.ptp(x)), 2.5) is still
@@ -218,7 +218,7 @@ def test_a_constant_stands_still() -> None:
     assert stands_still(np.ones(2500), 250.0, 0.0, 2.5)
 
 
-def test_noise_below_a_millionth_of_the_span_still_stands() -> None:
+def test_noise_below_a_millionth_of_the_span_stands_still() -> None:
     x = np.random.default_rng(3).standard_normal(2500)
     for amplitude, still in ((2e-7, True), (5e-6, False)):
         y = x.copy()
@@ -226,7 +226,7 @@ def test_noise_below_a_millionth_of_the_span_still_stands() -> None:
         assert stands_still(y, 250.0, float(np.ptp(y)), 2.5) is still
 
 
-def test_irregularity_by_hand() -> None:
+def test_irregularity_of_known_intervals() -> None:
     assert irregularity(np.array([0, 100, 200, 300, 400])) == 0.0
     # Intervals 90, 110, 90, 110: every difference is 20, the mean is 100.
     assert irregularity(np.array([0, 90, 200, 290, 400])) == pytest.approx(0.2)

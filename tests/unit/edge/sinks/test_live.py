@@ -1,4 +1,4 @@
-"""The live view: what a person sees, that it fits, that it costs little, and that the terminal is given back."""
+"""The live view: its content, that it fits the terminal, that it is fast, and that it restores the terminal."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def test_everything_a_person_needs_is_on_80_by_24():
 
 
 @pytest.mark.parametrize("reason", ABSTAIN_REASONS)
-def test_abstention_is_said_in_words_and_the_notice_stays(reason):
+def test_abstention_is_shown_in_words_and_the_notice_stays(reason):
     state = filled()
     state.estimate(replace(ESTIMATE, labs=(), abstained=reason))
     screen = "\n".join(text(state))
@@ -201,8 +201,8 @@ def test_pieces_of_signal_do_not_matter():
 
 
 @pytest.mark.alone
-def test_a_frame_costs_little():
-    """At most what the front end takes for eight windows (2 ms on a PC): 2 % of a core at 10 frames a second."""
+def test_a_frame_is_fast():
+    """At most the time of the front end for eight windows (2 ms on a PC): 2 % of a core at 10 frames per second."""
     state = filled()
     best = {"frame": math.inf, "window": math.inf}
     front_end, window = EcgFounderFrontEnd(), np.random.default_rng(0).standard_normal(5000)
@@ -236,13 +236,13 @@ print("SUMMARY")
 
 
 def until_drawn(view):
-    """Waits for the thread that draws; plain lines are there at once."""
+    """Wait for the drawing thread; plain lines need no wait."""
     while isinstance(view, LiveSink) and (view._changed.is_set() or view._size != terminal_size(view._stream)):
         time.sleep(0.01)
 
 
 def on_a_terminal(end="", env=None, resize=None):
-    """Run the view on a pseudo-terminal of 80 by 24; what it wrote before and after an Enter."""
+    """Run the view on a pseudo-terminal of 80 by 24; return its output before and after an Enter."""
     main, sub = pty.openpty()
     fcntl.ioctl(sub, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     code = textwrap.dedent(SCRIPT).format(root=str(ROOT), end=end)
@@ -262,7 +262,7 @@ def on_a_terminal(end="", env=None, resize=None):
 
 
 def read_until_quiet(fd, process=None, after=b""):
-    """What comes until ``after`` was there, the process (if given) has ended, and nothing more comes."""
+    """Return the output until ``after`` has appeared, the process (if given) has ended, and no more arrives."""
     out = b""
     end = time.monotonic() + 120
     while time.monotonic() < end:
@@ -277,7 +277,7 @@ def read_until_quiet(fd, process=None, after=b""):
     return out.decode(errors="replace")
 
 
-def test_on_a_terminal_it_draws_resizes_and_gives_the_terminal_back():
+def test_on_a_terminal_it_draws_resizes_and_restores_the_terminal():
     (before, after), errors = on_a_terminal(resize=(40, 120))
     assert errors == ""
     assert before.startswith("\x1b[?1049h")
@@ -292,7 +292,7 @@ def test_on_a_terminal_it_draws_resizes_and_gives_the_terminal_back():
     assert tail.rstrip().endswith("SUMMARY")
 
 
-def test_a_crash_gives_the_terminal_back_too():
+def test_a_crash_restores_the_terminal_too():
     (_, after), errors = on_a_terminal(end="raise RuntimeError('boom')")
     assert "boom" in errors
     assert "\x1b[?25h\x1b[?1049l" in after
@@ -305,7 +305,7 @@ def test_no_color_is_honoured():
 
 
 @pytest.mark.parametrize("env", [{"TERM": "dumb"}, {"PYTHONUTF8": "0", "PYTHONIOENCODING": "ascii"}])
-def test_a_terminal_that_cannot_be_drawn_on_gets_lines(env):
+def test_a_terminal_without_cursor_control_gets_lines(env):
     if "PYTHONIOENCODING" in env:
         env = {**env, "LC_ALL": "C", "PYTHONCOERCECLOCALE": "0"}
     (before, after), errors = on_a_terminal(env=env)
@@ -343,7 +343,7 @@ def test_without_a_terminal_plain_lines(tmp_path, capsys):
     assert len(lines) == 8
 
 
-def test_plain_lines_nobody_reads():
+def test_plain_lines_without_a_reader():
     read, write = os.pipe()
     os.close(read)
     stream = os.fdopen(write, "w")
@@ -354,7 +354,7 @@ def test_plain_lines_nobody_reads():
         stream.close()
 
 
-def test_the_picture_is_the_screen(tmp_path):
+def test_the_picture_shows_the_screen(tmp_path):
     sink = SvgSink(tmp_path / "live.svg", LiveState("patch 7", "demo <0.1> & more"))
     sink.open()
     sink.signal(beats(), 125.0, 122.0)

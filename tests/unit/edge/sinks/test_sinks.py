@@ -1,4 +1,4 @@
-"""Sinks: nothing written is lost, nothing foreign is touched, and every failure is one clear line."""
+"""Sinks: no written line is lost, other files stay unchanged, and every failure is one clear line."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_a_file_is_continued(tmp_path):
 
 
 @pytest.mark.parametrize("tail", ['{"schema":"anyecg.est', "\0" * 700, '{"a"\0\0'])
-def test_what_a_power_cut_left_of_the_last_line_is_cut_off(tmp_path, tail):
+def test_an_incomplete_last_line_is_removed(tmp_path, tail):
     path = tmp_path / "out.jsonl"
     path.write_text(to_json(at(10)) + "\n" + tail)
     written(path, at(11))
@@ -65,7 +65,7 @@ def test_only_a_partial_line(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"\x89PNG\r\n\x1a\n0000", b"time,ecg\n1,2", b"{" + b"x" * (2 << 20)])
-def test_a_file_of_another_kind_is_left_alone(tmp_path, content):
+def test_a_file_of_another_kind_is_refused(tmp_path, content):
     path = tmp_path / "picture"
     path.write_bytes(content)
     with pytest.raises(OutputError, match="choose another file"):
@@ -92,7 +92,7 @@ def test_places_that_cannot_be_written(tmp_path):
     written("/dev/null", at(10))
 
 
-def test_a_full_disk_leaves_whole_lines(tmp_path):
+def test_a_full_disk_leaves_complete_lines(tmp_path):
     """RLIMIT_FSIZE stops a write in the middle of a line, as a full disk does."""
     path = tmp_path / "out.jsonl"
     code = f"""
@@ -132,13 +132,13 @@ def test_nothing_written_is_lost_at_kill_9(tmp_path):
     command = [sys.executable, "-c", textwrap.dedent(code)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         for _ in range(20):
-            told = int(process.stdout.readline())
+            last = int(process.stdout.readline())
         process.send_signal(signal.SIGKILL)
     ends = [from_json(line).window.end_s for line in path.read_text().splitlines()]
-    assert ends[: told - 9] == list(range(10, told + 1))
+    assert ends[: last - 9] == list(range(10, last + 1))
 
 
-def test_lines_reach_the_medium_within_seconds_even_when_no_more_follow(tmp_path, monkeypatch):
+def test_lines_reach_the_medium_within_seconds_without_further_lines(tmp_path, monkeypatch):
     monkeypatch.setattr(_append, "SYNC_INTERVAL_S", 0.05)
     synced = []
     monkeypatch.setattr(os, "fsync", synced.append)
@@ -151,7 +151,7 @@ def test_lines_reach_the_medium_within_seconds_even_when_no_more_follow(tmp_path
         time.sleep(0.01)
     during, took_s = len(synced), time.monotonic() - started
     file.close()
-    # Not one for each line: an interval lies before each.
+    # Not one per line: there is an interval before each.
     assert 1 <= during <= took_s / 0.05
     assert len(synced) >= during + 1
 
@@ -175,7 +175,7 @@ def test_a_failing_medium_is_reported(tmp_path, monkeypatch):
     file.close()
 
 
-def test_stdout_that_nobody_reads_ends_quietly():
+def test_stdout_without_a_reader_ends_quietly():
     read, write = os.pipe()
     sink = StdoutJsonlSink(write)
     sink.open()

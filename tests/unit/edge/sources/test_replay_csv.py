@@ -1,4 +1,4 @@
-"""Text recordings: layouts, rates, gaps, and what is no recording."""
+"""Text recordings: layouts, rates, gaps, and files that are refused."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_gaps_in_the_time_column_are_gaps(tmp_path):
     assert [b.device_time_ns for b in found] == [keep[e] * 4_000_000 for e in ends]
 
 
-def test_missing_cells_are_lost_samples_wherever_they_stand(tmp_path):
+def test_missing_cells_are_lost_samples_at_any_place(tmp_path):
     text = "a,ecg\n,NaN\n,\n1,1\n1,2\n1,null\n1,3\n1\n1,\n"
     found = blocks(replay(write(tmp_path, text), "fs=250"))
     assert [(b.lost, b.samples.tolist()) for b in found] == [(2, [1, 2]), (1, [3]), (2, [])]
@@ -105,7 +105,7 @@ def test_a_clock_that_goes_back_is_a_restart(tmp_path):
     assert len(samples(items)) == 200
 
 
-def test_stamps_of_blocks_give_the_rate(tmp_path):
+def test_timestamps_of_blocks_give_the_rate(tmp_path):
     rows = "".join(f"{(i // 73) * 73 * 1000 / 130:.0f},{i}\n" for i in range(73 * 100))
     items = replay(write(tmp_path, "time_ms,ecg_mv\n" + rows))
     found = blocks(items)
@@ -115,7 +115,7 @@ def test_stamps_of_blocks_give_the_rate(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "query", "says"),
+    ("text", "query", "message"),
     [
         (b"", "fs=250", "is empty"),
         ("ecg\n", "fs=250", "no rows of numbers"),
@@ -126,19 +126,19 @@ def test_stamps_of_blocks_give_the_rate(tmp_path):
         ("nan\nnan\n", "fs=250", "no sample"),
         ("time_s,ecg\n0,1\n0.004,2\nabc,3\n", "", "line 4: 'abc' is not a number"),
         ("ecg\n0.1\n0.2\n0.x\n", "fs=250", "line 4: '0.x'"),
-        ("time,ecg\n0,1\n1,2\n2,3\n", "", "not clear"),
+        ("time,ecg\n0,1\n1,2\n2,3\n", "", "unclear"),
         ("time_s,ecg\n1,1\n1,2\n1,3\n", "", "does not advance"),
         ("time_s,ecg\n0,1\n1e300,2\n2e300,3\n", "", "sampling rate"),
-        (bytes(range(256)) * 40, "fs=250", "neither a text"),
+        (bytes(range(256)) * 40, "fs=250", "not a recording that the kit can read"),
         (b"\x1f\x8b\x08\x00" + bytes(100), "fs=250", "compressed"),
-        ("1" * 200_000, "fs=250", "no text recording"),
+        ("1" * 200_000, "fs=250", "not a text recording"),
         ("time_s\n0\n1\n", "fs=250", "only a time column"),
     ],
 )
-def test_bad_files_are_one_clear_line(tmp_path, text, query, says):
+def test_bad_files_are_one_clear_line(tmp_path, text, query, message):
     with pytest.raises(InputError) as caught:
         replay(write(tmp_path, text), query)
-    assert says in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

@@ -1,4 +1,4 @@
-"""WFDB, EDF and MATLAB recordings, real and made here; what is broken in each ends in one line."""
+"""WFDB, EDF and MATLAB recordings, real and synthetic; every kind of damage ends in one clear line."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ RECORDS = {
     "edb_e0103": ("e0103.csv", "fs=250&unit=mV", "ecg", 250.0),
     "detectpvc_polar_h10": ("polar_h10.csv", "", "ecg_mv", 130.1608),
 }
-"""Folder -> file, query, lead that is chosen, rate."""
+"""Maps a folder to file, query, expected lead and rate."""
 
 
 def replay(path, query=""):
@@ -66,7 +66,7 @@ def test_every_real_record_replays_with_its_true_amplitude_and_length(folder, da
     assert all(b.samples.dtype in (np.int32, np.float32) for b in found)
 
 
-def test_the_invalid_head_of_a_record_is_lost_samples(data_dir):
+def test_an_invalid_beginning_of_a_record_counts_as_lost_samples(data_dir):
     _, items = replay(data_dir / "wfdb_mixedsignals" / "mixedsignals")
     first = next(item for item in items if isinstance(item, SampleBlock))
     assert first.lost == 1024
@@ -89,7 +89,7 @@ def wfdb_record(folder, name="r", fmt="16", n=2000, gain=100.0):
 
 
 @pytest.mark.parametrize("fmt", ["16", "24", "32", "80", "212"])
-def test_a_truncated_signal_file_is_read_as_far_as_it_goes(tmp_path, fmt):
+def test_a_truncated_signal_file_is_read_to_its_end(tmp_path, fmt):
     base = wfdb_record(tmp_path, fmt=fmt)
     _, whole = replay(base)
     dat = base.with_suffix(".dat")
@@ -108,7 +108,7 @@ def test_the_date_of_a_recording(tmp_path):
     assert replay(tmp_path / "r", "start=2")[0].start_unix_ns == 1_044_100_802_000_000_000
 
 
-def test_segments_and_the_hole_between_them(tmp_path):
+def test_segments_and_the_gap_between_them(tmp_path):
     wfdb_record(tmp_path, "a", n=500)
     wfdb_record(tmp_path, "b", n=750)
     (tmp_path / "m.hea").write_text("m/3 2 250 1500\na 500\n~ 250\nb 750\n")
@@ -119,7 +119,7 @@ def test_segments_and_the_hole_between_them(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("header", "says"),
+    ("header", "message"),
     [
         ("", "not a readable WFDB header"),
         ("r\n", "not a readable WFDB header"),
@@ -131,13 +131,13 @@ def test_segments_and_the_hole_between_them(tmp_path):
         ("r 1 250 100\nr.dat 516 200/mV 16 0 0 0 0 II\n", "broken at frame 0"),
     ],
 )
-def test_broken_headers(tmp_path, header, says):
+def test_broken_headers(tmp_path, header, message):
     pytest.importorskip("wfdb")
     (tmp_path / "r.hea").write_text(header)
     (tmp_path / "r.dat").write_bytes(bytes(200))
     with pytest.raises(InputError) as caught:
         replay(tmp_path / "r")
-    assert says in str(caught.value).replace("is empty", "not a readable WFDB header")
+    assert message in str(caught.value).replace("is empty", "not a readable WFDB header")
     assert "\n" not in str(caught.value)
 
 
@@ -176,7 +176,7 @@ def test_edf(tmp_path):
     assert mv == pytest.approx(0.9 * np.sin(np.arange(5000) / 250.0), abs=1e-4)
 
 
-def test_edf_with_gaps_keeps_them(tmp_path):
+def test_edf_with_gaps_keeps_the_gaps(tmp_path):
     path = edf_file(tmp_path)
     data = bytearray(path.read_bytes())
     data[192:197] = b"EDF+D"
@@ -263,13 +263,13 @@ def test_no_such_file_folder_and_unreadable(tmp_path):
         tmp_path / "no.csv": "no such recording",
         tmp_path: "is a folder (name a recording in it: a.csv)",
         tmp_path / "lone.dat": "lone.hea",
-        "/dev/zero": "no file",
+        "/dev/zero": "not a file",
         "a\0b": "a file name",
     }
-    for path, says in cases.items():
+    for path, message in cases.items():
         with pytest.raises(InputError) as caught:
             replay(path, "fs=250")
-        assert says in str(caught.value)
+        assert message in str(caught.value)
 
 
 def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Raw recordings: the same items as the decoder gave the first time, whatever the end of the file looks like."""
+"""Raw recordings: a replay gives the same items as the live decoder, even if the end of the file is damaged."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from firmware_bridge.wire.messages import Data, Header, Hello, encode
 
 
 def chunks():
-    """A connection, the description, then ten frames of 50 samples of which the fifth is lost; cut at odd places."""
+    """Bytes of a connection: the description, then ten frames of 50 samples without the fifth, in uneven chunks."""
     stream = encode(Hello(1, 32768, 250, nv_num=5000, sample_bits=16))
     for i in range(10):
         data = encode(Data(50 * i, 1, np.arange(50 * i, 50 * i + 50, dtype=np.int32)), Header(seq=i + 1, tick=i * 6554))
@@ -44,7 +44,7 @@ def replay(path, query="speed=max"):
 
 
 class SleptClock:
-    """A clock that only sleeping moves."""
+    """A clock that advances only with sleep."""
 
     def __init__(self):
         self.now_s = 0.0
@@ -76,14 +76,14 @@ def test_a_replay_gives_what_the_decoder_gave(tmp_path):
     assert sum(len(b) for b in found) == 450
 
 
-def test_the_kind_is_told_by_the_content(tmp_path):
+def test_the_content_selects_the_reader(tmp_path):
     path = record(tmp_path / "raw.aer").rename(tmp_path / "renamed.csv")
     info = open_source(f"replay:{path}").info
     assert (info.session, info.device, info.live) == ("s1", "anyecg_patch", False)
     assert replay(path)[-1].kind is LinkEventKind.END
 
 
-def test_a_recording_cut_short_anywhere_is_read_as_far_as_it_goes(tmp_path):
+def test_a_recording_truncated_anywhere_is_read_to_its_end(tmp_path):
     path = record(tmp_path / "raw.aer")
     whole = path.read_bytes()
     before = -1
@@ -103,7 +103,7 @@ def test_bad_raw_recordings(tmp_path):
         path.write_bytes(bad)
         with pytest.raises(InputError):
             replay(path)
-    with pytest.raises(InputError, match="not known here"):
+    with pytest.raises(InputError, match="unknown device"):
         replay(record(tmp_path / "other.aer", device="nonesuch"))
     with pytest.raises(InputError):
         replay(tmp_path / "no.aer")
@@ -112,7 +112,7 @@ def test_bad_raw_recordings(tmp_path):
         replay(path, "fs=250")
 
 
-def test_speed_changes_the_pace_and_nothing_else(tmp_path, monkeypatch):
+def test_speed_changes_only_the_pace(tmp_path, monkeypatch):
     path = tmp_path / "e.csv"
     path.write_text("1\n" * 100)
     for speed, took_s in (("1", 0.4), ("4", 0.1), ("max", 0.0)):

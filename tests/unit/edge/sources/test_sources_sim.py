@@ -1,4 +1,4 @@
-"""``sim:`` and the source URLs: the same run to the bit, honest accounts, clear refusals."""
+"""``sim:`` and the source URLs: bit-identical runs, exact counters, clear errors."""
 
 import asyncio
 import subprocess
@@ -48,7 +48,7 @@ def test_one_minute_at_full_speed():
     assert source.counters()["samples"] == len(samples)
 
 
-def test_the_same_url_gives_the_same_run_to_the_bit():
+def test_the_same_url_gives_a_bit_identical_run():
     url = "sim:?seconds=30&speed=max&seed=9&faults=drop=0.1;corrupt=0.1;unplug@5:2;restart@12"
     _source, first = take(url)
     _source, second = take(url)
@@ -57,7 +57,7 @@ def test_the_same_url_gives_the_same_run_to_the_bit():
     assert [simple(item) for item in first] != [simple(item) for item in other]
 
 
-def test_faults_are_accounted_for():
+def test_faults_are_counted():
     source, items = take("sim:?seconds=90&speed=max&faults=drop=0.1;unplug@20:5;restart@50;leadoff@70:3;late=0.05")
     truth = source.patch.account()
     blocks = [item for item in items if isinstance(item, SampleBlock)]
@@ -65,7 +65,7 @@ def test_faults_are_accounted_for():
     assert sum(len(block) for block in blocks) == truth["delivered_samples"]
 
 
-def test_recording_a_simulation_and_living_it_again(tmp_path):
+def test_recording_a_simulation_and_replaying_it(tmp_path):
     path = tmp_path / "s.aer"
     source, items = take(f"record:{path},sim:?seconds=20&speed=max&faults=drop=0.1;unplug@5:2;corrupt=0.1")
     reader, decoder = RawLogReader(path), PatchDecoder()
@@ -77,7 +77,7 @@ def test_recording_a_simulation_and_living_it_again(tmp_path):
 
 
 class SleptClock:
-    """A clock that only sleeping moves."""
+    """A clock that advances only with sleep."""
 
     def __init__(self):
         self.now_s = 0.0
@@ -119,7 +119,7 @@ def test_parameters_reach_the_patient():
         ("sim:?seed=1.5", "whole number"),
         ("sim:?faults=toast@1:2", "unknown fault"),
         ("sim:?speed=fast", "is not a number"),
-        ("sim:?hr=70&hr=80", "stands twice"),
+        ("sim:?hr=70&hr=80", "has the key 'hr' twice"),
         ("sim:file", "takes no path"),
         ("simulate:", "known schemes"),
         ("a.csv", "replay:a.csv"),

@@ -1,4 +1,4 @@
-"""Bytes that no decoder understands: said once, joined afterwards, nothing hidden that was decoded."""
+"""Bytes that no decoder understands: one warning, then joined events; decoded items are never hidden."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HINT = "wrong baud rate or another device? /dev/ttyX is open at 9600 baud"
 
 
 def corrupt(at_s: float, size: int = 10) -> LinkEvent:
-    return LinkEvent(LinkEventKind.CORRUPT, round(at_s * S), "thrown away", {"bytes": size})
+    return LinkEvent(LinkEventKind.CORRUPT, round(at_s * S), "discarded", {"bytes": size})
 
 
 def block() -> SampleBlock:
@@ -25,25 +25,25 @@ def kinds(items: list) -> list[str]:
     return [str(i.kind) if isinstance(i, LinkEvent) else "block" for i in items]
 
 
-def test_said_once_and_then_joined() -> None:
+def test_one_warning_and_then_joined_events() -> None:
     watch, out = Undecoded("AnyECG patch", HINT), []
     for tenth in range(1000):
         at_s = tenth / 10
         out += watch.bytes(100, round(at_s * S), [corrupt(at_s), corrupt(at_s)], lambda: 0)
     out += watch.link(LinkEvent(LinkEventKind.DISCONNECTED, 100 * S))
-    said = [i for i in out if i.kind is LinkEventKind.INFO]
-    assert [i.detail for i in said] == [f"bytes come but no frame of the AnyECG patch: {HINT}"]
-    assert said[0].arrival_ns == 3 * S
+    warnings = [i for i in out if i.kind is LinkEventKind.INFO]
+    assert [i.detail for i in warnings] == [f"bytes arrive but no frame of the AnyECG patch: {HINT}"]
+    assert warnings[0].arrival_ns == 3 * S
     joined = [i for i in out if i.kind is LinkEventKind.CORRUPT and "frames" in i.data]
     assert len(joined) == 10
     single = [i for i in out if i.kind is LinkEventKind.CORRUPT and "frames" not in i.data]
     assert len(single) == 62
-    # Nothing is hidden: every complaint is in the sum.
+    # Nothing is hidden: the sum contains every event.
     assert len(single) + sum(i.data["frames"] for i in joined) == 2000
     assert 10 * len(single) + sum(i.data["bytes"] for i in joined) == 20_000
 
 
-def test_any_sign_of_life_is_enough() -> None:
+def test_any_valid_frame_resets_the_warning() -> None:
     hello = LinkEvent(LinkEventKind.HELLO, 0)
     for life in ([block()], [hello], None):
         watch, frames, out = Undecoded("patch", HINT), 0, []
@@ -56,7 +56,7 @@ def test_any_sign_of_life_is_enough() -> None:
         assert "info" not in kinds(out)
 
 
-def test_said_again_after_life_and_a_new_silence() -> None:
+def test_the_warning_repeats_after_valid_frames() -> None:
     watch, out = Undecoded("patch", HINT), []
     for second in range(30):
         out += watch.bytes(100, second * S, [block()] if second == 15 else [corrupt(second)], lambda: 0)
@@ -64,7 +64,7 @@ def test_said_again_after_life_and_a_new_silence() -> None:
     assert kinds(out).count("block") == 1
 
 
-def test_boot_text_and_a_little_noise_are_nothing() -> None:
+def test_boot_text_and_a_little_noise_give_no_warning() -> None:
     watch, out = Undecoded("patch", HINT), []
     for second in range(30):
         out += watch.bytes(2, second * S, [], lambda: 0)
@@ -77,7 +77,7 @@ def test_boot_text_and_a_little_noise_are_nothing() -> None:
     assert out == []
 
 
-def test_what_was_decoded_is_never_changed() -> None:
+def test_decoded_items_never_change() -> None:
     rng, watch = random.Random(4), Undecoded("patch", HINT)
     given, out = [], []
     for step in range(5000):

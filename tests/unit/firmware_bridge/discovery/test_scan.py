@@ -174,7 +174,7 @@ def test_the_command(cable: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert main(["scan"]) == 5
     out, err = capsys.readouterr()
     assert "1 Bluetooth device of an unknown kind" in out
-    assert err.startswith("anyecg: no patch was found (a Polar strap advertises only while it is worn")
+    assert err.startswith("anyecg: no patch was found (wear a Polar strap with wet electrodes")
     assert err.count("\n") == 1
     assert main(["scan", "--json"]) == 5
     assert len(json.loads(capsys.readouterr().out)["found"]) == 1
