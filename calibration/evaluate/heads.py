@@ -178,9 +178,7 @@ def _note(y: Bools, sides: Bools, logits: F64) -> str:
         return "its output is constant"
     few = min(int(sides.sum()), int((~sides).sum()))
     return (
-        f"too few patients with the rarer outcome: {few}; at least {MIN_EVENTS} are needed"
-        if few < MIN_EVENTS
-        else ""
+        f"too few patients with the rarer outcome: {few}; at least {MIN_EVENTS} are needed" if few < MIN_EVENTS else ""
     )
 
 

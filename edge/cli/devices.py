@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from edge.cli.parser import Parser
 from firmware_bridge import devices
-from firmware_bridge.devices import DeviceProfile
+from firmware_bridge.devices import DeviceKind
 from firmware_bridge.errors import EXIT_OK
 
 SCHEMA = "anyecg.devices/1"
@@ -23,7 +23,7 @@ SCALES = {
     "fixed": "millivolts: the maker documents the scale",
     "unknown": "counts: the scale is not confirmed, so the kit uses no millivolts until the device is calibrated",
 }
-"""Meaning of `DeviceProfile.scale`."""
+"""Meaning of `DeviceKind.scale`."""
 ADDRESSES = {
     "serial": ("serial:/dev/serial/by-id/NAME?device={name}",),
     "ble": ("ble:{name}", "ble:{name}/ADDRESS"),
@@ -55,12 +55,12 @@ def main(argv: Sequence[str]) -> int:
     return EXIT_OK
 
 
-def urls(profile: DeviceProfile) -> list[str]:
+def urls(profile: DeviceKind) -> list[str]:
     """Return templates of source URLs, one or more per transport."""
     return [text.format(name=profile.name) for kind in profile.transports for text in ADDRESSES.get(kind, ())]
 
 
-def as_dict(profile: DeviceProfile) -> dict[str, object]:
+def as_dict(profile: DeviceKind) -> dict[str, object]:
     """Return a profile as JSON-able values."""
     ble = profile.ble
     return {
@@ -90,7 +90,7 @@ def as_dict(profile: DeviceProfile) -> dict[str, object]:
     }
 
 
-def table(profiles: Sequence[DeviceProfile]) -> str:
+def table(profiles: Sequence[DeviceKind]) -> str:
     """Return a table with one line per device."""
     rows = [COLUMNS, *(_cells(profile) for profile in profiles)]
     widths = [max(len(row[column]) for row in rows) for column in range(len(COLUMNS))]
@@ -103,7 +103,7 @@ def table(profiles: Sequence[DeviceProfile]) -> str:
     return "\n".join([*lines, "", hint, ""])
 
 
-def details(profile: DeviceProfile) -> str:
+def details(profile: DeviceKind) -> str:
     """Return all details of one device as text."""
     facts = [
         ("title", profile.title),
@@ -126,7 +126,7 @@ def details(profile: DeviceProfile) -> str:
     return "\n".join([*lines, ""])
 
 
-def markdown(profiles: Sequence[DeviceProfile]) -> str:
+def markdown(profiles: Sequence[DeviceKind]) -> str:
     """Return the generated part of ``docs/devices.md``."""
     lines = ["| " + " | ".join(COLUMNS) + " |", "|" + "---|" * len(COLUMNS)]
     lines += ["| " + " | ".join((f"[`{p.name}`](#{p.name})", *_cells(p)[1:])) + " |" for p in profiles]
@@ -138,7 +138,7 @@ def markdown(profiles: Sequence[DeviceProfile]) -> str:
     return "\n".join([*lines, ""])
 
 
-def _cells(profile: DeviceProfile) -> tuple[str, ...]:
+def _cells(profile: DeviceKind) -> tuple[str, ...]:
     rates = profile.fs_hz
     return (
         profile.name,
@@ -151,9 +151,9 @@ def _cells(profile: DeviceProfile) -> tuple[str, ...]:
     )
 
 
-def _rates(profile: DeviceProfile) -> str:
+def _rates(profile: DeviceKind) -> str:
     return ", ".join(f"{rate:g}" for rate in profile.fs_hz)
 
 
-def _band(profile: DeviceProfile) -> str:
+def _band(profile: DeviceKind) -> str:
     return "" if profile.band_hz is None else f"{profile.band_hz[0]:g}-{profile.band_hz[1]:g}"

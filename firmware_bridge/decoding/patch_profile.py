@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from firmware_bridge.devices import BleProfile, DeviceProfile, Write
+from firmware_bridge.devices import BleProfile, DeviceKind, Write
 from firmware_bridge.items import DATA_CHANNEL
 from firmware_bridge.wire.messages import HelloRequest, Stop, encode
 
@@ -13,7 +13,7 @@ DATA = "4bab0002-c459-43ce-8877-c8f5db7b4fdd"
 COMMAND = "4bab0003-c459-43ce-8877-c8f5db7b4fdd"
 """Receives the host's bytes, split anywhere, as writes without response."""
 
-PROFILE = DeviceProfile(
+PROFILE = DeviceKind(
     name="anyecg_patch",
     title="AnyECG patch (COBS protocol, version 1)",
     transports=("serial", "sim", "tcp", "ble"),

@@ -18,7 +18,7 @@ from firmware_bridge.errors import UsageError
 from firmware_bridge.items import DATA_CHANNEL, RawChunk, TransportItem
 from firmware_bridge.samples import LinkEvent, LinkItem
 
-__all__ = ["BleProfile", "Decoder", "Device", "DeviceProfile", "Write", "decode_item", "get", "names"]
+__all__ = ["BleProfile", "Decoder", "Device", "DeviceKind", "Write", "decode_item", "get", "names"]
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 
@@ -75,7 +75,7 @@ class BleProfile:
 
 
 @dataclass(frozen=True, slots=True)
-class DeviceProfile:
+class DeviceKind:
     """Description of a kind of device, known before a byte arrives.
 
     Attributes:
@@ -122,7 +122,7 @@ class Device:
     wrong value raises a ``UsageError`` that lists the allowed ones.
     """
 
-    profile: DeviceProfile
+    profile: DeviceKind
     decoder: Callable[..., Decoder]
 
 

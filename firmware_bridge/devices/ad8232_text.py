@@ -16,7 +16,7 @@ import numpy as np
 from firmware_bridge.decoding.cutter import Heap
 from firmware_bridge.decoding.options import LSB_MV_OPTION, choice, sampling_rate, scale
 from firmware_bridge.decoding.stream import Blocks, RateCheck, junk_event
-from firmware_bridge.devices import Device, DeviceProfile, Write
+from firmware_bridge.devices import Device, DeviceKind, Write
 from firmware_bridge.errors import UsageError
 from firmware_bridge.items import DATA_CHANNEL
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem
@@ -225,7 +225,7 @@ def _number(word: bytes) -> float | None:
 
 
 DEVICE = Device(
-    profile=DeviceProfile(
+    profile=DeviceKind(
         name="ad8232_text",
         title="AD8232 or another board that prints its values as text",
         transports=("serial", "tcp"),

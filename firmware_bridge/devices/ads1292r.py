@@ -11,7 +11,7 @@ from firmware_bridge.decoding.cutter import Run
 from firmware_bridge.decoding.options import LSB_MV_OPTION, scale
 from firmware_bridge.decoding.protocentral import HEAD, Kind, ProtoCentralDecoder, column
 from firmware_bridge.decoding.stream import Blocks
-from firmware_bridge.devices import Device, DeviceProfile
+from firmware_bridge.devices import Device, DeviceKind
 from firmware_bridge.samples import LinkItem
 
 FS_HZ = 125.0
@@ -34,7 +34,7 @@ class Ads1292rDecoder(ProtoCentralDecoder):
 
 
 DEVICE = Device(
-    profile=DeviceProfile(
+    profile=DeviceKind(
         name="ads1292r",
         title="ProtoCentral ADS1292R with the OpenView sketch",
         transports=("serial",),

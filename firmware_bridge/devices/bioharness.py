@@ -11,7 +11,7 @@ from collections import Counter, deque
 from firmware_bridge.decoding import zephyr
 from firmware_bridge.decoding.options import LSB_MV_OPTION, scale
 from firmware_bridge.decoding.timing import other_clock
-from firmware_bridge.devices import Device, DeviceProfile, Write
+from firmware_bridge.devices import Device, DeviceKind, Write
 from firmware_bridge.items import DATA_CHANNEL
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem, SampleBlock
 
@@ -221,7 +221,7 @@ class BioHarnessDecoder:
 
 
 DEVICE = Device(
-    profile=DeviceProfile(
+    profile=DeviceKind(
         name="bioharness",
         title="Zephyr BioHarness 3 (Bluetooth serial port)",
         transports=("serial", "tcp"),

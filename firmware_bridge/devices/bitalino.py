@@ -16,7 +16,7 @@ from firmware_bridge.decoding.cutter import Heap, Junk, Run
 from firmware_bridge.decoding.numbered import Numbered
 from firmware_bridge.decoding.options import LSB_MV_OPTION, choice, scale
 from firmware_bridge.decoding.stream import Blocks, StreamDecoder
-from firmware_bridge.devices import Device, DeviceProfile, Write
+from firmware_bridge.devices import Device, DeviceKind, Write
 from firmware_bridge.errors import UsageError
 from firmware_bridge.items import DATA_CHANNEL
 from firmware_bridge.samples import LinkItem
@@ -293,7 +293,7 @@ def _inputs(text: str | None, wanted: int) -> tuple[int, ...]:
 
 
 DEVICE = Device(
-    profile=DeviceProfile(
+    profile=DeviceKind(
         name="bitalino",
         title="BITalino (r)evolution",
         transports=("serial", "tcp"),

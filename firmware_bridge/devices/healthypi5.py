@@ -20,7 +20,7 @@ from firmware_bridge.decoding.protocentral import (
     notification,
 )
 from firmware_bridge.decoding.stream import Blocks
-from firmware_bridge.devices import BleProfile, Device, DeviceProfile
+from firmware_bridge.devices import BleProfile, Device, DeviceKind
 from firmware_bridge.samples import LinkItem, SampleBlock
 
 FS_HZ = 128.0
@@ -57,7 +57,7 @@ class HealthyPi5Decoder(ProtoCentralDecoder):
 
 
 DEVICE = Device(
-    profile=DeviceProfile(
+    profile=DeviceKind(
         name="healthypi5",
         title="ProtoCentral HealthyPi 5 (USB or Bluetooth)",
         transports=("serial", "ble"),

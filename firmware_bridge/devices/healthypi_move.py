@@ -10,7 +10,7 @@ from collections import Counter
 from firmware_bridge.decoding.options import LSB_MV_OPTION, scale
 from firmware_bridge.decoding.protocentral import ECG_CHARACTERISTIC, ECG_SERVICE, notification
 from firmware_bridge.decoding.stream import Blocks
-from firmware_bridge.devices import BleProfile, Device, DeviceProfile, Write
+from firmware_bridge.devices import BleProfile, Device, DeviceKind, Write
 from firmware_bridge.items import DATA_CHANNEL
 from firmware_bridge.samples import LinkEvent, LinkItem, SampleBlock
 
@@ -52,7 +52,7 @@ class HealthyPiMoveDecoder:
 
 
 DEVICE = Device(
-    profile=DeviceProfile(
+    profile=DeviceKind(
         name="healthypi_move",
         title="ProtoCentral HealthyPi Move (Bluetooth)",
         transports=("ble",),

@@ -12,7 +12,7 @@ from firmware_bridge.decoding.cutter import Run
 from firmware_bridge.decoding.options import LSB_MV_OPTION, scale
 from firmware_bridge.decoding.protocentral import HEAD, Kind, ProtoCentralDecoder, column
 from firmware_bridge.decoding.stream import Blocks
-from firmware_bridge.devices import Device, DeviceProfile
+from firmware_bridge.devices import Device, DeviceKind
 from firmware_bridge.samples import LinkItem
 
 FS_HZ = 125.0
@@ -40,7 +40,7 @@ class HealthyPi4Decoder(ProtoCentralDecoder):
 
 
 DEVICE = Device(
-    profile=DeviceProfile(
+    profile=DeviceKind(
         name="healthypi_v4",
         title="ProtoCentral HealthyPi v4 (USB)",
         transports=("serial",),

@@ -18,7 +18,7 @@ from firmware_bridge.decoding.cutter import Run
 from firmware_bridge.decoding.options import LSB_MV_OPTION, choice, scale
 from firmware_bridge.decoding.protocentral import HEAD, Kind, ProtoCentralDecoder, column
 from firmware_bridge.decoding.stream import Blocks
-from firmware_bridge.devices import Device, DeviceProfile
+from firmware_bridge.devices import Device, DeviceKind
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem
 
 RATES = (128, 256, 512)
@@ -118,7 +118,7 @@ class HeartyPatchDecoder(ProtoCentralDecoder):
 
 
 DEVICE = Device(
-    profile=DeviceProfile(
+    profile=DeviceKind(
         name="heartypatch",
         title="HeartyPatch (TCP stream firmware)",
         transports=("tcp", "serial"),

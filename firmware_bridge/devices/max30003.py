@@ -10,7 +10,7 @@ from firmware_bridge.decoding.cutter import Run
 from firmware_bridge.decoding.options import LSB_MV_OPTION, sampling_rate, scale
 from firmware_bridge.decoding.protocentral import HEAD, Kind, ProtoCentralDecoder, column
 from firmware_bridge.decoding.stream import Blocks, RateCheck
-from firmware_bridge.devices import Device, DeviceProfile
+from firmware_bridge.devices import Device, DeviceKind
 from firmware_bridge.samples import LinkItem
 
 FS_HZ = "125"
@@ -40,7 +40,7 @@ class Max30003Decoder(ProtoCentralDecoder):
 
 
 DEVICE = Device(
-    profile=DeviceProfile(
+    profile=DeviceKind(
         name="max30003",
         title="ProtoCentral MAX30003 with the OpenView sketch",
         transports=("serial",),

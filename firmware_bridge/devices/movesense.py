@@ -13,7 +13,7 @@ from itertools import pairwise
 
 from firmware_bridge.decoding import movesense_gsp as gsp
 from firmware_bridge.decoding.timing import FrameTimes, Verdict
-from firmware_bridge.devices import BleProfile, Device, DeviceProfile, Write
+from firmware_bridge.devices import BleProfile, Device, DeviceKind, Write
 from firmware_bridge.errors import UsageError
 from firmware_bridge.items import DATA_CHANNEL
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem, SampleBlock
@@ -284,7 +284,7 @@ def _guess(steps_ms: list[int]) -> int | None:
 
 
 DEVICE = Device(
-    profile=DeviceProfile(
+    profile=DeviceKind(
         name="movesense",
         title="Movesense sensor (firmware with GATT sensor data)",
         transports=("ble",),

@@ -15,7 +15,7 @@ from firmware_bridge.decoding.cutter import MORE, NO, Cutter, Run
 from firmware_bridge.decoding.numbered import Numbered
 from firmware_bridge.decoding.options import choice
 from firmware_bridge.decoding.stream import Blocks, StreamDecoder
-from firmware_bridge.devices import Device, DeviceProfile, Write
+from firmware_bridge.devices import Device, DeviceKind, Write
 from firmware_bridge.items import DATA_CHANNEL
 from firmware_bridge.samples import LinkItem
 
@@ -112,7 +112,7 @@ class CytonDecoder(StreamDecoder):
 
 
 DEVICE = Device(
-    profile=DeviceProfile(
+    profile=DeviceKind(
         name="openbci_cyton",
         title="OpenBCI Cyton (USB dongle)",
         transports=("serial",),

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from firmware_bridge.decoding.options import choice
 from firmware_bridge.decoding.stream import Blocks
-from firmware_bridge.devices import BleProfile, Device, DeviceProfile, Write
+from firmware_bridge.devices import BleProfile, Device, DeviceKind, Write
 from firmware_bridge.items import DATA_CHANNEL
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem
 
@@ -201,7 +201,7 @@ def _wrap(value: int) -> int:
 
 
 DEVICE = Device(
-    profile=DeviceProfile(
+    profile=DeviceKind(
         name="openbci_ganglion",
         title="OpenBCI Ganglion (Bluetooth)",
         transports=("ble",),

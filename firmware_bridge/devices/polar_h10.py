@@ -11,7 +11,7 @@ from collections import Counter, deque
 from firmware_bridge.decoding import polar_pmd as pmd
 from firmware_bridge.decoding.heart_rate import HeartRate, parse_heart_rate
 from firmware_bridge.decoding.timing import FrameTimes, Verdict
-from firmware_bridge.devices import BleProfile, Device, DeviceProfile, Write
+from firmware_bridge.devices import BleProfile, Device, DeviceKind, Write
 from firmware_bridge.items import DATA_CHANNEL
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem, SampleBlock
 
@@ -242,7 +242,7 @@ def _shown(rate: HeartRate, arrival_ns: int) -> LinkEvent:
 
 
 DEVICE = Device(
-    profile=DeviceProfile(
+    profile=DeviceKind(
         name="polar_h10",
         title="Polar H10 chest strap",
         transports=("ble",),

@@ -65,7 +65,7 @@ FACES: dict[str, list[str]] = {
         "BleProfile",
         "Decoder",
         "Device",
-        "DeviceProfile",
+        "DeviceKind",
         "Write",
         "decode_item",
         "get",
