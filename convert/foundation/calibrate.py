@@ -1,7 +1,7 @@
 """Calibration of a converted teacher on laboratory results of its recordings.
 
 Half of the patients fit the calibration, the other half judge it. If the patients that the teacher has seen are known,
-its training patients do neither, the patients on whom its weights were selected fit, and the others judge. Without that
+its training patients do neither, the patients used to select its weights fit, and the others judge. Without that
 list the kit cannot check this: give recordings that the teacher has not seen.
 """
 
@@ -146,8 +146,8 @@ def _halves(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the windows that fit and the windows that judge.
 
-    They belong to the patients on whom the teacher's weights were selected and to unseen patients, or, if one of these
-    groups is empty, to random halves of the patients.
+    They belong to the patients used to select the teacher's weights and to unseen patients, or, if one of these groups
+    is empty, to random halves of the patients.
     """
     of = np.array([recordings[i].patient for i in labels.recording])
     known = np.unique(of[~np.all(np.isnan(hard), axis=1)])

@@ -34,7 +34,7 @@ MANIFEST = "manifest.json"
 PREFIX = "teacher_"
 """Prefix of the parts of a teacher's patients in the bundles that are made from it."""
 TRAINED = f"{PREFIX}train"
-"""Part of the patients on whom the teacher was trained; its weights were selected on those of ``teacher_val``."""
+"""Part of the patients used to train the teacher; its weights were selected on those of ``teacher_val``."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,8 @@
 """Split of a data set for a student or a converted teacher, which respects the patients that the teacher has seen.
 
-If the data set is the teacher's own (see ``SeenPatients.own``), its split is kept: the patients on whom its weights
-were selected calibrate, and the patients it has not seen judge. Otherwise the parts are drawn at random, but the
-teacher's training patients neither calibrate nor judge, and the patients on whom its weights were selected do not
-judge.
+If the data set is the teacher's own (see ``SeenPatients.own``), its split is kept: the patients used to select its
+weights calibrate, and the patients it has not seen judge. Otherwise the parts are drawn at random, but the teacher's
+training patients neither calibrate nor judge, and the patients used to select its weights do not judge.
 """
 
 from __future__ import annotations
@@ -33,8 +32,8 @@ class SeenPatients:
     """Patients of a data set that a teacher has seen.
 
     Attributes:
-        trained: Patients on whom the teacher was trained.
-        chose: Other patients, on whom its weights were selected or its outputs calibrated.
+        trained: Patients used to train the teacher.
+        chose: Other patients, used to select its weights or to calibrate its outputs.
         teachers: Number of the teacher's training patients, in this data set or not.
     """
 
@@ -85,7 +84,7 @@ def parts_of(known: Names, seen: SeenPatients, shares: Mapping[str, float], seed
     if seen and seen.own(known):
         return _followed(order, seen, counts)
     found: dict[str, Names] = {}
-    # A patient that the teacher has seen cannot judge it, and a patient on whom it was trained cannot calibrate it.
+    # A patient that the teacher has seen cannot judge it, and one of its training patients cannot calibrate it.
     barred = {"test": seen.trained | seen.chose, "calibration": seen.trained}
     for name, count in counts.items():
         taken = [p for p in order.tolist() if p not in barred.get(name, frozenset())][:count]
@@ -109,6 +108,6 @@ def _followed(order: Names, seen: SeenPatients, counts: Mapping[str, int]) -> di
 
 
 def split_by_seen(order: Names, seen: SeenPatients) -> tuple[Names, Names, Names]:
-    """Return the teacher's training patients, the patients on whom its weights were selected, and unseen patients."""
+    """Return the teacher's training patients, its selection patients, and unseen patients."""
     trained, chose = np.isin(order, sorted(seen.trained)), np.isin(order, sorted(seen.chose))
     return order[trained], order[chose], order[~(trained | chose)]

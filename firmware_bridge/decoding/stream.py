@@ -173,7 +173,7 @@ class StreamDecoder(ABC):
         return out
 
     def writes(self) -> list[Write]:
-        """Return the pending writes and clears them."""
+        """Return the pending writes and clear them."""
         out, self._out = self._out, []
         return out
 

@@ -43,7 +43,7 @@ class Decoder(Protocol):
         ...
 
     def writes(self) -> list[Write]:
-        """Return the pending writes in order and clears them. Not used for bytes from a recording."""
+        """Return the pending writes in order and clear them. Not used for bytes from a recording."""
         ...
 
     def counters(self) -> dict[str, int]:

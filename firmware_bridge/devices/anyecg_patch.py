@@ -112,7 +112,7 @@ class PatchDecoder:
         return out
 
     def writes(self) -> list[Write]:
-        """Return the pending writes and clears them."""
+        """Return the pending writes and clear them."""
         out, self._writes = self._writes, []
         return out
 

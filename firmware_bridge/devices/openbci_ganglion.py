@@ -123,7 +123,7 @@ class GanglionDecoder:
         return []
 
     def writes(self) -> list[Write]:
-        """Return the pending writes and clears them."""
+        """Return the pending writes and clear them."""
         out, self._out = self._out, []
         return out
 

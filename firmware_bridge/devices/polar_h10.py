@@ -76,7 +76,7 @@ class PolarDecoder:
         return []
 
     def writes(self) -> list[Write]:
-        """Return the pending writes and clears them."""
+        """Return the pending writes and clear them."""
         out = list(self._writes)
         self._writes.clear()
         return out

@@ -27,7 +27,7 @@ class Jobs:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._work = ThreadPoolExecutor(2)
-        # What runs at real time has a place of its own, and what does not gives way to it.
+        # Real-time runs have a slot of their own; the others run at a lower priority.
         self._live = ThreadPoolExecutor(1)
         self._known: dict[tuple[str, ...], Future] = {}
 
