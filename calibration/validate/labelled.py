@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.datasets.csvrows import rows_of
-from convert.datasets.heads import Direction, TeacherHead
+from convert.datasets.heads import TeacherHead
 from convert.datasets.mcmed import McMedDataset, Part, Split
+from convert.datasets.outputs_file import Direction
 from convert.datasets.pairs import Recording, find_recordings
 from convert.labels.plan import LabelPlan
 from convert.labels.travelling_plan import ChosenPlan

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from convert.bundle.records import ManifestOutput
 
 
 def number(value: float | None, digits: int = 3) -> str:
@@ -11,7 +10,7 @@ def number(value: float | None, digits: int = 3) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
 
 
-def output_row(output: Mapping[str, Any]) -> str:
+def output_row(output: ManifestOutput) -> str:
     """Return the row of an output in the table of the card."""
     e = output["evidence"]
     what = f"{output['lab']} {output['direction']}" if output["direction"] else f"{output['lab']} (value)"

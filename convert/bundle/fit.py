@@ -8,11 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.bundle.records import (
+    Agreement,
+    Auroc,
+    Basis,
+    Evidence,
+    FittedEntry,
+    HeadAgreement,
+    HeadFigures,
+    LabFigures,
+    ProbabilityEntry,
+    Summary,
+    ValueEntry,
+)
 from convert.bundle.scaling import Scaling
 from convert.datasets.heads import TeacherHead
 from convert.stats.evidence import evidence_level
@@ -40,6 +53,11 @@ measured values. With fewer, a head is calibrated on its teacher."""
 FORMS = ("int8", "float", "ptq")
 """Forms of a student: the int8 model of the bundle, its float form before quantization-aware training, and the float
 form after post-training quantization."""
+
+AUROCS: Mapping[str, Auroc] = {
+    "int8": "auroc_int8", "float": "auroc_float", "ptq": "auroc_ptq", "teacher": "auroc_teacher",
+}  # fmt: skip
+"""Key of each form's AUROC, and of the teacher's, in the figures of a head."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,7 +99,7 @@ def shown(heads: Sequence[TeacherHead], logits: F64) -> F64:
     return np.asarray(logits * [h.slope for h in heads] + [h.offset for h in heads])
 
 
-def calibrate(heads: Sequence[TeacherHead], scaling: Scaling, part: Part, seed: int) -> dict[str, dict[str, Any]]:
+def calibrate(heads: Sequence[TeacherHead], scaling: Scaling, part: Part, seed: int) -> dict[str, FittedEntry]:
     """Return the entries of the heads in ``calibration.json``.
 
     A head with enough laboratory results is fitted to them. Another head is fitted to its teacher and keeps the
@@ -118,14 +136,16 @@ def _line(scores: F64, wanted: F64, designed: Linear) -> Linear:
 
 def _probability(
     head: TeacherHead, scores: F64, teacher: F64, truth: F64, designed: Linear, seed: int
-) -> dict[str, Any]:
+) -> ProbabilityEntry:
     known = ~np.isnan(truth)
     y = truth[known] > 0.5
     if min(int(y.sum()), int((~y).sum())) >= MIN_CASES:
         platt = fit_platt(scores[known], y)
         sd = logit_sd(scores[known], teacher[known], y, platt, seed=seed)
-        a, b, basis, method = platt.a, platt.b, "laboratory results", "youden"
+        a, b = platt.a, platt.b
+        basis: Basis = "laboratory results"
         threshold: float | None = youden_threshold(platt.probability(scores[known]), y)
+        method: Literal["youden", "teacher"] = "youden"
     else:
         line = _line(scores, teacher, designed)
         a, b, basis = line.slope, line.intercept, "teacher"
@@ -142,7 +162,7 @@ def _probability(
     }
 
 
-def _value(head: TeacherHead, scores: F64, teacher: F64, truth: F64, designed: Linear, seed: int) -> dict[str, Any]:
+def _value(head: TeacherHead, scores: F64, teacher: F64, truth: F64, designed: Linear, seed: int) -> ValueEntry:
     del seed
     known = ~np.isnan(truth)
     by_lab = int(known.sum()) >= 2 * MIN_CASES
@@ -170,69 +190,71 @@ def _value(head: TeacherHead, scores: F64, teacher: F64, truth: F64, designed: L
 
 
 def judge(
-    heads: Sequence[TeacherHead], part: Part, entries: Mapping[str, Mapping[str, Any]], seed: int
-) -> dict[str, dict[str, Any]]:
+    heads: Sequence[TeacherHead], part: Part, entries: Mapping[str, FittedEntry], seed: int
+) -> dict[str, HeadFigures]:
     """Return the entry of each head in the report on the test part: ``evidence`` for the manifest, and comparisons."""
     means = {form: part.mean(out) for form, out in part.outputs.items()}
     teacher, truth = part.mean(part.teacher), part.truth()
-    out: dict[str, dict[str, Any]] = {}
+    out: dict[str, HeadFigures] = {}
     for j, head in enumerate(heads):
-        found: dict[str, Any] = {
-            f"correlation_{form}": _correlation(part.outputs[form][:, j], part.teacher[:, j]) for form in FORMS
+        scores = {form: means[form][:, j] for form in FORMS} | {"teacher": shown(heads, teacher)[:, j]}
+        entry = entries[head.key]
+        judged = (
+            _judge_value(scores, truth[:, j], part, entry, seed)
+            if entry["method"] == "linear"
+            else _judge_probability(scores, truth[:, j], part, entry, seed)
+        )
+        apart = {form: _correlation(part.outputs[form][:, j], part.teacher[:, j]) for form in FORMS}
+        out[head.key] = {
+            **judged,
+            "correlation_int8": apart["int8"],
+            "correlation_float": apart["float"],
+            "correlation_ptq": apart["ptq"],
+            "correlation_cases": _correlation(means["int8"][:, j], teacher[:, j]),
         }
-        found["correlation_cases"] = _correlation(means["int8"][:, j], teacher[:, j])
-        scores = {**{form: means[form][:, j] for form in FORMS}, "teacher": shown(heads, teacher)[:, j]}
-        judged = _judge_value if head.is_value else _judge_probability
-        out[head.key] = {**judged(head, scores, truth[:, j], part, entries[head.key], seed), **found}
     return out
 
 
 def _judge_probability(
-    head: TeacherHead, scores: Mapping[str, F64], truth: F64, part: Part, entry: Mapping[str, Any], seed: int
-) -> dict[str, Any]:
-    del head
+    scores: Mapping[str, F64], truth: F64, part: Part, entry: ProbabilityEntry, seed: int
+) -> LabFigures:
     known = ~np.isnan(truth)
     y = truth[known] > 0.5
     evidence = _no_evidence(part, int(known.sum()))
-    found: dict[str, Any] = {"evidence": evidence}
+    found: LabFigures = {"evidence": evidence}
     if known.any():
-        found |= _calibration(Platt(entry["a"], entry["b"]).probability(scores["int8"][known]), y, entry["threshold"])
+        _add_calibration(found, Platt(entry["a"], entry["b"]).probability(scores["int8"][known]), y, entry["threshold"])
     if y.any() and (~y).any():
         area = auroc_interval(scores["int8"][known], y, part.patient[known], seed=seed)
         evidence["auroc"] = _opt(area.value)
         evidence["ci"] = None if area.low is None or area.high is None else [_opt(area.low), _opt(area.high)]
         evidence["positives"] = int(y.sum())
         evidence["tier"] = evidence_level(area.value) or "limited"
-        for form, values in scores.items():
-            found[f"auroc_{form}"] = _opt(auroc(values[known], y))
+        for form, key in AUROCS.items():
+            found[key] = _opt(auroc(scores[form][known], y))
     return found
 
 
-def _calibration(p: F64, y: NDArray[np.bool_], threshold: float | None) -> dict[str, Any]:
-    """Return calibration error of the probabilities on held-out patients, and performance of the threshold."""
-    found: dict[str, Any] = {
-        "calibration_error": _opt(calibration_error(p, y)),
-        "brier": _opt(float(np.mean((p - y) ** 2))),
-        "brier_of_the_prevalence": _opt(float(y.mean() * (1 - y.mean()))),
-        "mean_probability": _opt(float(p.mean())),
-        "prevalence": _opt(float(y.mean())),
-    }
+def _add_calibration(found: LabFigures, p: F64, y: NDArray[np.bool_], threshold: float | None) -> None:
+    """Add calibration error of the probabilities on held-out patients, and performance of the threshold."""
+    found["calibration_error"] = _opt(calibration_error(p, y))
+    found["brier"] = _opt(float(np.mean((p - y) ** 2)))
+    found["brier_of_the_prevalence"] = _opt(float(y.mean() * (1 - y.mean())))
+    found["mean_probability"] = _opt(float(p.mean()))
+    found["prevalence"] = _opt(float(y.mean()))
     if threshold is not None:
         flagged = p >= threshold
         found["sensitivity"] = _opt(float(flagged[y].mean())) if y.any() else None
         found["specificity"] = _opt(float((~flagged[~y]).mean())) if (~y).any() else None
-    return found
 
 
-def _judge_value(
-    head: TeacherHead, scores: Mapping[str, F64], truth: F64, part: Part, entry: Mapping[str, Any], seed: int
-) -> dict[str, Any]:
+def _judge_value(scores: Mapping[str, F64], truth: F64, part: Part, entry: ValueEntry, seed: int) -> LabFigures:
     line = Linear(entry["slope"], entry["intercept"])
     value = line.value(scores["int8"])
     known = ~np.isnan(truth)
     evidence = _no_evidence(part, int(known.sum()))
     apart = float(np.mean(np.abs(value - scores["teacher"])))
-    found: dict[str, Any] = {"evidence": evidence, "mae_from_teacher": _opt(apart)}
+    found: LabFigures = {"evidence": evidence, "mae_from_teacher": _opt(apart)}
     if known.any():
         error = value[known] - truth[known]
         evidence["mae"] = _opt(mae_interval(error, part.patient[known], seed=seed).value)
@@ -244,35 +266,48 @@ def _judge_value(
         found["mae_teacher"] = _opt(float(np.mean(np.abs(scores["teacher"][known] - truth[known]))))
         found["mae_of_the_mean"] = _opt(float(np.mean(np.abs(truth[known] - truth[known].mean()))))
         found["coverage"] = _opt(float(np.mean(np.abs(error) <= entry["interval"]["half_width"])))
-    del head
     return found
 
 
-def _no_evidence(part: Part, n: int) -> dict[str, Any]:
+def _no_evidence(part: Part, n: int) -> Evidence:
     return {
         "auroc": None, "ci": None, "n": n, "positives": None, "tier": "limited", "mae": None, "data": part.data,
     }  # fmt: skip
 
 
-def summary(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def summary(found: Mapping[str, HeadFigures]) -> Summary:
     """Return medians and macro averages over the heads, and the loss of each step."""
     heads = list(found.values())
-    correlations = {form: [h[f"correlation_{form}"] for h in heads] for form in FORMS}
-    out: dict[str, Any] = {f"median_correlation_{form}": _median(values) for form, values in correlations.items()}
-    out["median_correlation_cases"] = _median([h["correlation_cases"] for h in heads])
     ranked = [h for h in heads if h.get("auroc_int8") is not None]
-    out["heads_with_auroc"] = len(ranked)
-    for form in (*FORMS, "teacher"):
-        out[f"macro_auroc_{form}"] = _opt(float(np.mean([h[f"auroc_{form}"] for h in ranked]))) if ranked else None
-    errors = [h["calibration_error"] for h in heads if h.get("calibration_error") is not None]
-    out["worst_calibration_error"] = max(errors, default=None)
+    out: Summary = {
+        "median_correlation_int8": _median([h["correlation_int8"] for h in heads]),
+        "median_correlation_float": _median([h["correlation_float"] for h in heads]),
+        "median_correlation_ptq": _median([h["correlation_ptq"] for h in heads]),
+        "median_correlation_cases": _median([h["correlation_cases"] for h in heads]),
+        "heads_with_auroc": len(ranked),
+        "macro_auroc_int8": _mean_auroc(ranked, "auroc_int8"),
+        "macro_auroc_float": _mean_auroc(ranked, "auroc_float"),
+        "macro_auroc_ptq": _mean_auroc(ranked, "auroc_ptq"),
+        "macro_auroc_teacher": _mean_auroc(ranked, "auroc_teacher"),
+        "worst_calibration_error": max(
+            (e for h in heads if (e := h.get("calibration_error")) is not None), default=None
+        ),
+    }
     if ranked:
-        lost = [h["auroc_float"] - h["auroc_int8"] for h in ranked]
-        out["worst_head_lost_by_int8"] = _opt(max(lost))
+        pairs = zip(_aurocs(ranked, "auroc_float"), _aurocs(ranked, "auroc_int8"), strict=True)
+        out["worst_head_lost_by_int8"] = _opt(max(floating - int8 for floating, int8 in pairs))
     return out
 
 
-def agreement(heads: Sequence[TeacherHead], int8: F64, floating: F64, teacher: F64) -> dict[str, Any]:
+def _mean_auroc(ranked: Sequence[HeadFigures], key: Auroc) -> float | None:
+    return _opt(float(np.mean(_aurocs(ranked, key)))) if ranked else None
+
+
+def _aurocs(ranked: Sequence[HeadFigures], key: Auroc) -> list[float]:
+    return [area for h in ranked if (area := h[key]) is not None]
+
+
+def agreement(heads: Sequence[TeacherHead], int8: F64, floating: F64, teacher: F64) -> Agreement:
     """Return the correlation of student and teacher on other recordings for each head, and the medians.
 
     Args:
@@ -281,18 +316,18 @@ def agreement(heads: Sequence[TeacherHead], int8: F64, floating: F64, teacher: F
         floating: Outputs of its float form, ``(windows, heads)``.
         teacher: Outputs of the teacher, ``(windows, heads)``.
     """
-    found = {
+    found: dict[str, HeadAgreement] = {
         h.key: {
             "correlation_int8": _correlation(int8[:, j], teacher[:, j]),
             "correlation_float": _correlation(floating[:, j], teacher[:, j]),
         }
         for j, h in enumerate(heads)
     }
-    medians = {
-        f"median_{form}": _median([c[form] for c in found.values()])
-        for form in ("correlation_int8", "correlation_float")
+    return {
+        "median_correlation_int8": _median([c["correlation_int8"] for c in found.values()]),
+        "median_correlation_float": _median([c["correlation_float"] for c in found.values()]),
+        "heads": found,
     }
-    return {**medians, "heads": found}
 
 
 def _median(values: Sequence[float | None]) -> float | None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.bundle.records import ManifestAggregation, ManifestFrontEnd, ManifestTensor
 from edge.process.files import output_error
 from firmware_bridge.errors import OutputError
 
@@ -27,7 +28,7 @@ NOTICE = (
 )
 """Notice in every manifest and, through it, in every estimate."""
 
-STREAM_FRONT_END: Mapping[str, object] = {
+STREAM_FRONT_END: ManifestFrontEnd = {
     "name": "stream/1",
     "grid_hz": 250,
     "fs_hz": 125,
@@ -36,14 +37,14 @@ STREAM_FRONT_END: Mapping[str, object] = {
     "clamp": 8.0,
 }
 
-STREAM_INPUT: Mapping[str, object] = {
+STREAM_INPUT: ManifestTensor = {
     "dtype": "int8",
     "shape": [1, 1, 1250, 1],
     "scale": 0.0625,
     "zero_point": 0,
 }
 
-AGGREGATION: Mapping[str, object] = {"method": "logit_mean", "minutes": 5.0, "weighting": "quality"}
+AGGREGATION: ManifestAggregation = {"method": "logit_mean", "minutes": 5.0, "weighting": "quality"}
 
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
 

@@ -13,18 +13,18 @@ from edge.cli.parser import Parser
 
 if TYPE_CHECKING:
     from convert.compute.replicas import Replicas
+    from convert.distil.train import DistilPlan
+    from convert.teacher.soft_labels import WindowPlan
 
 PROG = "anyecg convert micro"
 
 
 def build_parser() -> Parser:
     """Return the parser of the command."""
-    from convert.compute.students import PRESETS
     from convert.distil.train import DistilPlan
     from convert.teacher.open import CheckpointOptions
     from convert.teacher.soft_labels import WindowPlan
 
-    plan, windows = DistilPlan(), WindowPlan()
     p = Parser(PROG, "Distil a teacher into a student for a microcontroller. Rerun the command to resume.")
     p.add_argument(
         "teacher", type=Path, metavar="TEACHER", help="folder of 'anyecg finetune', .pth file, or foundation bundle"
@@ -57,6 +57,13 @@ def build_parser() -> Parser:
     )
     p.add_argument("--bn", choices=["on", "off"], help="batch normalisation (default: that of the file, or off)")
     p.add_argument("--licence", default=CheckpointOptions().licence, help="licence of a checkpoint's weights")
+    _add_training(p, DistilPlan(), WindowPlan())
+    return p
+
+
+def _add_training(p: Parser, plan: DistilPlan, windows: WindowPlan) -> None:
+    from convert.compute.students import PRESETS
+
     p.add_argument("--preset", default="micro", choices=sorted(PRESETS), help="size of the student (default micro)")
     p.add_argument("--name", help="name of the bundle")
     p.add_argument("--workdir", type=Path, metavar="DIR", help="intermediate files (default: BUNDLE.work)")
@@ -84,7 +91,6 @@ def build_parser() -> Parser:
         "--scheduler", metavar="WHO",
         help="who labels: none, threads:N, processes:N, tcp://HOST:PORT of a Dask cluster (default: 2 processes)",
     )  # fmt: skip
-    return p
 
 
 def _replicas() -> Replicas | None:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from edge.cli.parser import Parser
 from edge.records import NOTICE
 from firmware_bridge.errors import EXIT_OK
+
+if TYPE_CHECKING:
+    from convert.finetune.options import FinetuneOptions
+    from convert.finetune.records import Report
 
 PROG = "anyecg finetune"
 
@@ -17,7 +21,7 @@ PROG = "anyecg finetune"
 def build_parser() -> Parser:
     """Return the parser of the command."""
     from convert.finetune.init import LEADS, SHAPES, InitOptions
-    from convert.finetune.options import RATES, FinetuneOptions
+    from convert.finetune.options import FinetuneOptions
 
     start = InitOptions("scratch")
     o = FinetuneOptions(start)
@@ -42,6 +46,14 @@ def build_parser() -> Parser:
     p.add_argument(
         "--lead", default=start.lead, choices=LEADS, help="lead of a twelve-lead checkpoint; default %(default)s"
     )
+    _add_training(p, o)
+    p.add_argument("--quiet", action="store_true", help="show no progress")
+    return p
+
+
+def _add_training(p: Parser, o: FinetuneOptions) -> None:
+    from convert.finetune.options import RATES
+
     p.add_argument("--epochs", type=int, default=o.epochs, metavar="N", help="most epochs; default %(default)s")
     p.add_argument(
         "--patience", type=int, default=o.patience, metavar="N",
@@ -78,6 +90,10 @@ def build_parser() -> Parser:
         metavar="N",
         help="most segments of val; default %(default)s",
     )
+    _add_computation(p, o)
+
+
+def _add_computation(p: Parser, o: FinetuneOptions) -> None:
     p.add_argument(
         "--average", type=float, default=o.average, metavar="A",
         help="use a moving average of the weights with the factor A per step; default %(default)g, none",
@@ -101,8 +117,6 @@ def build_parser() -> Parser:
     p.add_argument(
         "--save-minutes", type=float, default=10.0, metavar="M", help="time between saved states; default %(default)g"
     )
-    p.add_argument("--quiet", action="store_true", help="show no progress")
-    return p
 
 
 def main(argv: Sequence[str]) -> int:
@@ -140,12 +154,12 @@ def main(argv: Sequence[str]) -> int:
 
     progress = None if args.quiet else sys.stderr
     report = finetune(data, args.out, options, replicas, progress, 60.0 * args.save_minutes)
-    if replicas.chief:
+    if report is not None:
         sys.stdout.write(_summary(report, args.out))
     return EXIT_OK
 
 
-def _summary(report: dict[str, Any], out: Path) -> str:
+def _summary(report: Report, out: Path) -> str:
     area, judged = report["val_macro_auroc"], len(report["val_auroc"])
     found = "no head has enough validation labels to be judged"
     if area is not None:

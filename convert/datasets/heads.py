@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
-from convert.datasets.outputs_file import read_outputs
+from convert.datasets.outputs_file import Direction, Kind, read_outputs
 from edge.bundle.reader import Bundle
 from firmware_bridge.errors import InputError
-
-Direction = Literal["low", "high", "abnormal"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +33,7 @@ class TeacherHead:
     lab: str
     loinc: str | None
     unit: str
-    kind: Literal["probability", "value"]
+    kind: Kind
     direction: Direction | None
     horizon_min: int | None = None
     slope: float = 1.0
@@ -82,6 +80,9 @@ def heads_of_file(path: Path) -> tuple[TeacherHead, ...]:
         value = row["kind"] == "value"
         if (row["direction"] is None) != value:
             raise InputError(f"{path}: {row['key']}: a probability needs a direction, a value must not have one")
-        fields = {name: row[name] for name in ("key", "lab", "loinc", "unit", "kind", "direction", "horizon_min")}
-        found.append(TeacherHead(**fields))
+        found.append(
+            TeacherHead(
+                row["key"], row["lab"], row["loinc"], row["unit"], row["kind"], row["direction"], row["horizon_min"]
+            )
+        )
     return tuple(found)

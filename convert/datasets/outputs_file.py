@@ -19,7 +19,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NotRequired, TypedDict
 
 from firmware_bridge.errors import InputError
 
@@ -27,8 +27,55 @@ MAX_BYTES = 4 << 20
 KEYS = ("key", "lab", "loinc", "unit", "direction", "kind", "horizon_min", "evidence", "index")
 _KEY = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 
+Kind = Literal["probability", "value"]
+Direction = Literal["low", "high", "abnormal"]
 
-def read_outputs(path: Path) -> list[dict[str, Any]]:
+
+class StatedEvidence(TypedDict):
+    """Evidence that the user states for a head; ``None`` where nothing is stated.
+
+    Attributes:
+        auroc: AUROC of a probability.
+        ci: 95 % interval of the AUROC: low and high.
+        n: Number of cases.
+        tier: Level of the evidence.
+        mae: Mean absolute error of a value, in its unit.
+    """
+
+    auroc: float | None
+    ci: list[float] | None
+    n: float | None
+    tier: Literal["strong", "moderate", "limited"]
+    mae: NotRequired[float | None]
+
+
+class OutputEntry(TypedDict):
+    """One head, as the manifest of a bundle describes it.
+
+    Attributes:
+        index: Index in the output tensor.
+        key: Unique key.
+        lab: Key of the lab.
+        loinc: LOINC code; ``None`` where unknown.
+        unit: UCUM unit; ``"1"`` for a probability.
+        direction: Condition that the probability is for; ``None`` for a value.
+        kind: Whether the head is a probability or a value.
+        horizon_min: Minutes from the ECG to the result; ``None`` for an estimate of the present.
+        evidence: Evidence of the head.
+    """
+
+    index: int
+    key: str
+    lab: str
+    loinc: str | None
+    unit: str
+    direction: Direction | None
+    kind: Kind
+    horizon_min: int | None
+    evidence: StatedEvidence
+
+
+def read_outputs(path: Path) -> list[OutputEntry]:
     """Read an outputs file into heads as the manifest of a bundle describes them.
 
     Args:
@@ -53,7 +100,7 @@ def read_outputs(path: Path) -> list[dict[str, Any]]:
     return heads
 
 
-def match_dense(heads: Sequence[Mapping[str, Any]], n_classes: int, outputs: Path, checkpoint: Path) -> None:
+def match_dense(heads: Sequence[OutputEntry], n_classes: int, outputs: Path, checkpoint: Path) -> None:
     """Check that the number of heads equals the number of rows of ``dense``.
 
     Raises:
@@ -83,7 +130,7 @@ def _parse(path: Path) -> Any:
         raise InputError(f"{path} cannot be parsed: {error}") from None
 
 
-def _head(where: str, index: int, entry: Any) -> dict[str, Any]:
+def _head(where: str, index: int, entry: Any) -> OutputEntry:
     if not isinstance(entry, Mapping):
         raise InputError(f"{where} is not a table")
     unknown = sorted(set(entry) - set(KEYS))
@@ -129,7 +176,7 @@ def _text(where: str, entry: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def _evidence(where: str, value: Any) -> dict[str, Any]:
+def _evidence(where: str, value: Any) -> StatedEvidence:
     """Return the evidence that the user states for the teacher; the lowest level where none is stated."""
     if value is None:
         return {"auroc": None, "ci": None, "n": None, "tier": "limited"}
@@ -142,4 +189,6 @@ def _evidence(where: str, value: Any) -> dict[str, Any]:
     ci = value.get("ci")
     if ci is not None and not (isinstance(ci, list) and len(ci) == 2 and all(isinstance(c, int | float) for c in ci)):
         raise InputError(f"{where}: evidence.ci must be two numbers")
-    return {**numbers, "ci": ci, "tier": value["tier"]}
+    return {
+        "auroc": numbers["auroc"], "n": numbers["n"], "mae": numbers["mae"], "ci": ci, "tier": value["tier"],
+    }  # fmt: skip

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,9 @@ from firmware_bridge.errors import InputError
 
 F64 = NDArray[np.float64]
 
-FEATURES = ("amplitude", "peak", "rate", "irregularity", "noise", "wander")
+Feature = Literal["amplitude", "peak", "rate", "irregularity", "noise", "wander"]
+
+FEATURES: tuple[Feature, ...] = ("amplitude", "peak", "rate", "irregularity", "noise", "wander")
 """Amplitude of the filtered window (logarithm); largest z-score; beats per minute; median relative change of the RR
 interval; residue above about 20 Hz relative to the amplitude (logarithm); baseline wander of the raw window relative to
 the amplitude (logarithm)."""
@@ -31,6 +33,33 @@ FARTHEST = 5.0
 SLOW_S = 0.8
 """Length of the moving average that extracts the baseline wander, s."""
 TINY = 1e-9
+
+
+class CoveredFeature(TypedDict):
+    """Lowest and highest value of all windows and of the chosen ones, and the covered share of the range, 0 to 1."""
+
+    all: list[float]
+    chosen: list[float]
+    covered: float
+
+
+class CoveredDevices(TypedDict):
+    """Number of devices of all windows and of the chosen ones."""
+
+    all: int
+    chosen: int
+
+
+class Covered(TypedDict):
+    """How well the chosen windows cover all windows: each of ``FEATURES``, and the devices."""
+
+    amplitude: CoveredFeature
+    peak: CoveredFeature
+    rate: CoveredFeature
+    irregularity: CoveredFeature
+    noise: CoveredFeature
+    wander: CoveredFeature
+    device: CoveredDevices
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -94,30 +123,38 @@ def choose(described: Described, count: int) -> NDArray[np.intp]:
     return np.sort(picked)
 
 
-def coverage(described: Described, chosen: NDArray[np.intp]) -> dict[str, Any]:
+def coverage(described: Described, chosen: NDArray[np.intp]) -> Covered:
     """Return how well the chosen windows cover all windows, for a report.
 
     Returns:
         For each feature the lowest and the highest value of all windows and of the chosen ones, and the share of the
         range from the 1st to the 99th percentile of all windows that the chosen ones span; and the number of devices.
     """
-    out: dict[str, Any] = {}
-    for j, name in enumerate(FEATURES):
-        column = described.values[:, j]
-        taken = column[chosen]
-        low, high = np.percentile(column, [1.0, 99.0])
-        inside = max(0.0, min(float(taken.max()), float(high)) - max(float(taken.min()), float(low)))
-        out[name] = {
-            "all": [round(float(column.min()), 4), round(float(column.max()), 4)],
-            "chosen": [round(float(taken.min()), 4), round(float(taken.max()), 4)],
-            "covered": round(inside / float(high - low), 3) if high > low else 1.0,
-        }
     devices, of = np.unique(described.device), np.unique(described.device[chosen])
-    out["device"] = {"all": len(devices), "chosen": len(of)}
-    return out
+    found = {name: _covered(described.values[:, j], chosen) for j, name in enumerate(FEATURES)}
+    return {
+        "amplitude": found["amplitude"],
+        "peak": found["peak"],
+        "rate": found["rate"],
+        "irregularity": found["irregularity"],
+        "noise": found["noise"],
+        "wander": found["wander"],
+        "device": {"all": len(devices), "chosen": len(of)},
+    }
 
 
-def coverage_text(found: dict[str, Any]) -> str:
+def _covered(column: F64, chosen: NDArray[np.intp]) -> CoveredFeature:
+    taken = column[chosen]
+    low, high = np.percentile(column, [1.0, 99.0])
+    inside = max(0.0, min(float(taken.max()), float(high)) - max(float(taken.min()), float(low)))
+    return {
+        "all": [round(float(column.min()), 4), round(float(column.max()), 4)],
+        "chosen": [round(float(taken.min()), 4), round(float(taken.max()), 4)],
+        "covered": round(inside / float(high - low), 3) if high > low else 1.0,
+    }
+
+
+def coverage_text(found: Covered) -> str:
     """Return the result of :func:`coverage` as one line."""
     parts = [f"{name} {100 * found[name]['covered']:.0f} %" for name in FEATURES]
     return f"{', '.join(parts)}, devices {found['device']['chosen']} of {found['device']['all']}"

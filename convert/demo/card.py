@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from convert.bundle.card import number, output_row
+from convert.demo.records import DemoReport
+from convert.distil.records import StudentManifest
 
 
-def model_card(manifest: Mapping[str, Any], report: Mapping[str, Any]) -> str:
+def model_card(manifest: StudentManifest, report: DemoReport) -> str:
     """Return the model card as Markdown.
 
     Args:
@@ -24,8 +23,8 @@ def model_card(manifest: Mapping[str, Any], report: Mapping[str, Any]) -> str:
     )
     split, size, simulator, s = report["split"], report["size"], report["simulator"], report["summary"]
     value, imitated = report["heads"]["potassium"], split["imitation"]
-    macro = (number(s[f"macro_auroc_{form}"], 4) for form in ("teacher", "float", "int8", "ptq"))
-    of_teacher, of_float, of_int8, of_ptq = macro
+    of_teacher, of_float = number(s["macro_auroc_teacher"], 4), number(s["macro_auroc_float"], 4)
+    of_int8, of_ptq = number(s["macro_auroc_int8"], 4), number(s["macro_auroc_ptq"], 4)
     return f"""# {manifest["name"]} {manifest["version"]}
 
 **Not for medical use.** This model was trained on simulated patients only. It shows that the whole chain works. It

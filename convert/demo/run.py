@@ -13,7 +13,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,9 @@ from convert.datasets.pairs import Recording
 from convert.demo.card import model_card
 from convert.demo.data import DataConfig, claim, probe, split, teacher_data
 from convert.demo.heads import Head, demo_heads, limit_of
+from convert.demo.records import DemoReport
 from convert.demo.teacher import SHAPES, train_teacher
+from convert.distil.records import Report, StudentManifest
 from convert.distil.report import report_markdown
 from convert.distil.run import VARIED_SECONDS, DistilConfig, Material, distilled
 from convert.distil.train import DistilPlan
@@ -104,7 +106,7 @@ def train_demo(
     progress: TextIO | None,
     compare: Path | None = None,
     scheduler: str | None = None,
-) -> dict[str, Any]:
+) -> DemoReport:
     """Make the demonstration bundle.
 
     Args:
@@ -136,8 +138,7 @@ def train_demo(
         Path(), Path(), compare=compare, preset=config.preset, name=NAME, windows=LABELLED, plan=plan,
         scheduler=scheduler,
     )  # fmt: skip
-    contents, report = distilled(workdir / "student", teacher, material, options, progress)
-    contents, report = _as_demo(contents, report, config)
+    contents, report = _as_demo(*distilled(workdir / "student", teacher, material, options, progress), config)
     check_targets(lint(contents.model, NAME), [*KERNELS, config.preset])
     write_bundle(out, with_micro(contents))
     return report
@@ -189,12 +190,10 @@ def laboratory(heads: Sequence[Head], recordings: Sequence[Recording], labels: L
     return np.asarray(table[labels.recording], dtype=np.float32)
 
 
-def _as_demo(
-    contents: BundleContents, report: dict[str, Any], config: DemoConfig
-) -> tuple[BundleContents, dict[str, Any]]:
+def _as_demo(contents: BundleContents, student: Report, config: DemoConfig) -> tuple[BundleContents, DemoReport]:
     """Return the bundle and its report with the version and the model card of the demonstration."""
-    report = {
-        **report,
+    report: DemoReport = {
+        **student,
         "command": config.command(),
         "simulator": {"version": SIMULATOR_VERSION, "seed": config.seed},
         "cohort": {"patients": config.patients, "train": len(split(config.patients, config.seed)["train"])},
@@ -202,8 +201,9 @@ def _as_demo(
         "student_seconds": min(config.seconds, STUDENT_SECONDS),
         "skipped": [],
     }
-    manifest = {**contents.manifest, "version": VERSION, "created": CREATED}
-    written = json.loads(to_json(report))
+    before = cast("StudentManifest", contents.manifest)
+    manifest: StudentManifest = {**before, "version": VERSION, "created": CREATED}
+    written: DemoReport = json.loads(to_json(report))
     files = {"validation/report.json": to_json(report), "validation/report.md": report_markdown(written).encode()}
     extra = {**contents.extra, **files}
     card = model_card(manifest, written)

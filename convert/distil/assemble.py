@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convert.bundle.files import FLOAT_FILE
 from convert.bundle.fit import Part, agreement, calibrate, judge, summary
+from convert.bundle.records import HeadFigures
 from convert.bundle.writer import AGGREGATION, STREAM_FRONT_END, STREAM_INPUT, BundleContents, to_json
 from convert.compute.inference import Engine, as_float, run_int8
 from convert.compute.litert import Exported, export_float, export_int8
@@ -19,6 +20,7 @@ from convert.compute.students import ALLOWED_OPS, StudentSpec, count_parameters
 from convert.datasets import representative
 from convert.datasets.pairs import Recording
 from convert.distil.parity import WINDOWS, links_of, parity, parity_files, student_parity
+from convert.distil.records import Chosen, ChosenByCoverage, Elsewhere, Report, Size, SplitCounts, StudentManifest
 from convert.distil.report import model_card, report_markdown
 from convert.distil.train import Distilled, DistilPlan, Windows
 from convert.micro.arena import measure
@@ -66,7 +68,7 @@ def check_fits(spec: StudentSpec, n_outputs: int) -> None:
     check_budget(spec, export_int8(spec, n_outputs, post_training_ranges(spec, n_outputs, weights, look)), n_outputs)
 
 
-def check_budget(spec: StudentSpec, exported: Exported, n_outputs: int) -> dict[str, int]:
+def check_budget(spec: StudentSpec, exported: Exported, n_outputs: int) -> Size:
     """Return the size of an exported student: parameters, flash, and the arena measured with TFLite Micro, in bytes.
 
     Raises:
@@ -178,7 +180,7 @@ class Assembly:
     choice: Literal["coverage", "spread"] = "coverage"
     seen_hashes: Mapping[str, frozenset[bytes]] = field(default_factory=dict)
 
-    def build(self) -> tuple[BundleContents, dict[str, Any]]:
+    def build(self) -> tuple[BundleContents, Report]:
         """Export, calibrate and judge the student.
 
         Returns:
@@ -192,7 +194,7 @@ class Assembly:
         trained, exported, factor = agreeing(self.spec, len(self.teacher.heads), self.trained, looked)
         return replace(self, trained=trained).judged_as(exported, factor)
 
-    def judged_as(self, exported: Exported, factor: float) -> tuple[BundleContents, dict[str, Any]]:
+    def judged_as(self, exported: Exported, factor: float) -> tuple[BundleContents, Report]:
         """Calibrate and judge an exported student; see :meth:`build`.
 
         Args:
@@ -208,8 +210,9 @@ class Assembly:
         test = self._part("test", exported, ptq)
         entries = calibrate(heads, trained.scaling, calibration, seed)
         found = judge(heads, test, entries, seed)
-        basis = {key: str(entry["basis"]) for key, entry in entries.items()}
-        report: dict[str, Any] = {
+        manifest = self._manifest(exported, found, size)
+        compared = self._compared(manifest, exported)
+        report: Report = {
             "schema": "anyecg.validation/1",
             "preset": self.spec.name,
             "teacher": {"name": self.teacher.name, "sha256": self.teacher.sha256},
@@ -221,13 +224,11 @@ class Assembly:
             "output_factor": factor,
             "post_training_windows": covered,
             "parity": parity(self.spec, trained.quantized, exported, _spread(inputs, PARITY_WINDOWS)),
-            "heads": {key: {**h, "basis": basis[key]} for key, h in found.items()},
+            "heads": {key: {**h, "basis": entries[key]["basis"]} for key, h in found.items()},
             "elsewhere": self._elsewhere(exported),
             "skipped": [list(map(str, row)) for row in self.parts["train"].labels.skipped],
+            "links": links_of(compared),
         }
-        manifest = self._manifest(exported, found, size)
-        compared = self._compared(manifest, exported)
-        report["links"] = links_of(compared)
         golden = _spread(inputs, GOLDEN)
         contents = BundleContents(
             manifest,
@@ -246,14 +247,18 @@ class Assembly:
         )
         return contents, report
 
-    def _look(self) -> tuple[NDArray[np.float32], dict[str, Any]]:
+    def _look(self) -> tuple[NDArray[np.float32], Chosen | ChosenByCoverage]:
         """Return the representative data of PTQ, and how well they cover the training windows."""
         if self.choice == "spread":
             return self.trained.look, {"chosen by": "spread"}
         offered = _spread(self.parts["train"].inputs(), MAX_OFFERED)
         described = representative.describe(as_float(offered)[:, 0, :, 0])
         chosen = representative.choose(described, len(self.trained.look))
-        covered = {"chosen by": "coverage", "windows": len(chosen), **representative.coverage(described, chosen)}
+        covered: ChosenByCoverage = {
+            "chosen by": "coverage",
+            "windows": len(chosen),
+            **representative.coverage(described, chosen),
+        }
         return as_float(offered[chosen]), covered
 
     def _patients(self) -> bytes:
@@ -262,14 +267,14 @@ class Assembly:
         ours = {name: hashes(self.recordings[i] for i in found) for name, found in rows.items()}
         return patients_file({**self.seen_hashes, **ours})
 
-    def _compared(self, manifest: Mapping[str, Any], exported: Exported) -> ParityReport:
+    def _compared(self, manifest: StudentManifest, exported: Exported) -> ParityReport:
         windows = self.parts["test"]
         windows = windows.take(_spread(np.arange(len(windows)), WINDOWS))
         title = f"{manifest['name']} {manifest['version']}: parity"
         inputs, logits = windows.inputs(), windows.logits()
         return student_parity(title, self.spec, self.teacher.heads, self.trained, exported, inputs, logits)
 
-    def _elsewhere(self, exported: Exported) -> dict[str, Any] | None:
+    def _elsewhere(self, exported: Exported) -> Elsewhere | None:
         if self.compared is None:
             return None
         windows = self.compared.windows
@@ -314,14 +319,14 @@ class Assembly:
     def _float(self, x: NDArray[np.int8]) -> NDArray[np.float32]:
         return float_forward(self.spec, len(self.teacher.heads), self.trained.folded, as_float(x))
 
-    def _split(self) -> dict[str, int]:
+    def _split(self) -> SplitCounts:
         def patients(windows: Windows) -> int:
             found = (self.recordings[i] for i in np.unique(windows.labels.recording[windows.rows]))
             return len({r.patient for r in found if not r.training_only})
 
         counts = {name: patients(windows) for name, windows in self.parts.items()}
         labels = self.parts["train"].labels
-        return {
+        found = {
             "recordings": len(self.recordings),
             "imitation": sum(r.training_only for r in self.recordings),
             "skipped": len(labels.skipped),
@@ -329,18 +334,18 @@ class Assembly:
             "patients": sum(counts.values()),
             **counts,
         }
+        # A cast, because the counts by part are in the order of the parts, which the split decides.
+        return cast("SplitCounts", found)
 
-    def _manifest(
-        self, exported: Exported, found: Mapping[str, Mapping[str, Any]], size: Mapping[str, int]
-    ) -> dict[str, Any]:
+    def _manifest(self, exported: Exported, found: Mapping[str, HeadFigures], size: Size) -> StudentManifest:
         return {
             "name": self.name or f"{self.teacher.name.split()[0]}-{self.spec.name}",
             "version": VERSION,
             "tier": "micro",
             "licence": self.teacher.licence,
             "teacher": {"name": self.teacher.name, "sha256": self.teacher.sha256},
-            "front_end": dict(STREAM_FRONT_END),
-            "input": dict(STREAM_INPUT),
+            "front_end": STREAM_FRONT_END.copy(),
+            "input": STREAM_INPUT.copy(),
             "output": {
                 "dtype": "int8",
                 "shape": list(exported.output_shape),
@@ -357,11 +362,11 @@ class Assembly:
                     "direction": h.direction,
                     "kind": h.kind,
                     "horizon_min": h.horizon_min,
-                    "evidence": dict(found[h.key]["evidence"]),
+                    "evidence": found[h.key]["evidence"].copy(),
                 }
                 for j, h in enumerate(self.teacher.heads)
             ],
-            "aggregation": dict(AGGREGATION),
+            "aggregation": AGGREGATION.copy(),
             "budgets": {"flash_bytes": size["model_bytes"], "arena_bytes": size["arena_bytes"]},
         }
 

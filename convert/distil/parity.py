@@ -7,7 +7,6 @@ All outputs are on the scale of the student: the teacher's logits are standardis
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +17,14 @@ from convert.compute.qat import QuantOps, Weights, float_forward, quantized_forw
 from convert.compute.students import StudentSpec, activation_names, wire
 from convert.compute.tf_runtime import load_tensorflow
 from convert.datasets.heads import TeacherHead
+from convert.distil.records import ComparedForm, Gap, LinkRow, Parity
 from convert.distil.train import Distilled
 from convert.parity.forms import HeadName, ParityReport, Stage, StageKind, compare
 from convert.parity.layers import LayerRow, Sums
 from convert.parity.report import report_files
 from firmware_bridge.errors import CheckFailedError
 
-PARITY_ROWS = (
+PARITY_ROWS: tuple[tuple[str, ComparedForm], ...] = (
     ("the fake-quantized training graph", "fake_quant"),
     ("LiteRT with XNNPACK", "xnnpack"),
     ("TFLite Micro", "tflm"),
@@ -118,13 +118,25 @@ def parity_files(report: ParityReport) -> dict[str, bytes]:
     return {f"validation/{name}": data for name, data in report_files(report).items()}
 
 
-def links_of(report: ParityReport) -> list[dict[str, Any]]:
+def links_of(report: ParityReport) -> list[LinkRow]:
     """Return the links without their heads, for the validation report."""
-    keys = ("before", "after", "windows", "max", "mean", "lsb", "correlation_median", "correlation_min", "ok")
-    return [{key: getattr(link, key) for key in keys} for link in report.links]
+    return [
+        {
+            "before": link.before,
+            "after": link.after,
+            "windows": link.windows,
+            "max": link.max,
+            "mean": link.mean,
+            "lsb": link.lsb,
+            "correlation_median": link.correlation_median,
+            "correlation_min": link.correlation_min,
+            "ok": link.ok,
+        }
+        for link in report.links
+    ]
 
 
-def parity(spec: StudentSpec, trained: Weights, exported: Exported, x: NDArray[np.int8]) -> dict[str, Any]:
+def parity(spec: StudentSpec, trained: Weights, exported: Exported, x: NDArray[np.int8]) -> Parity:
     """Return the differences of the other forms of the exported model from LiteRT's reference kernels, in output LSB.
 
     Raises:
@@ -133,18 +145,20 @@ def parity(spec: StudentSpec, trained: Weights, exported: Exported, x: NDArray[n
     reference = run_int8(exported.model, x).astype(int)
     fake = quantized_forward(spec, reference.shape[1], trained, as_float(x))
     steps = np.clip(np.rint(fake / exported.output_scale) + exported.output_zero_point, -128, 127)
-    forms = {
-        "fake_quant": steps.astype(int),
-        "xnnpack": run_int8(exported.model, x, "xnnpack").astype(int),
-        "tflm": run_int8(exported.model, x, "tflm").astype(int),
+    found: Parity = {
+        "windows": len(x),
+        "fake_quant": _gap(steps.astype(int), reference),
+        "xnnpack": _gap(run_int8(exported.model, x, "xnnpack").astype(int), reference),
+        "tflm": _gap(run_int8(exported.model, x, "tflm").astype(int), reference),
     }
-    found: dict[str, Any] = {"windows": len(x)}
-    for _, key in PARITY_ROWS:
-        gap = np.abs(forms[key] - reference)
-        found[key] = {"max_lsb": int(gap.max()), "mean_lsb": round(float(gap.mean()), 4)}
     if found["tflm"]["max_lsb"]:
         raise CheckFailedError(
             "TFLite Micro and LiteRT's reference kernels disagree on the exported model",
             "check the versions of ai-edge-litert and tflite-micro",
         )
     return found
+
+
+def _gap(outputs: NDArray[np.int_], reference: NDArray[np.int_]) -> Gap:
+    gap = np.abs(outputs - reference)
+    return {"max_lsb": int(gap.max()), "mean_lsb": round(float(gap.mean()), 4)}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from convert.bundle.card import number, output_row
+from convert.bundle.fit import AUROCS
 from convert.distil.parity import PARITY_ROWS
+from convert.distil.records import Elsewhere, JudgedHead, Report, StudentManifest
 
 _LISTED = 50
 """Maximum number of recordings without a window that the readable report lists."""
@@ -15,7 +16,7 @@ _SHOWN = 400
 """Maximum number of heads in the table of the card; the JSON report has all."""
 
 
-def model_card(manifest: Mapping[str, Any], report: Mapping[str, Any]) -> str:
+def model_card(manifest: StudentManifest, report: Report) -> str:
     """Return the model card as Markdown.
 
     Args:
@@ -74,9 +75,11 @@ signals that the quality gate rejects.
 """
 
 
-def report_markdown(report: Mapping[str, Any]) -> str:
+def report_markdown(report: Report) -> str:
     """Return the validation report as Markdown, from the content of ``validation/report.json``."""
     s, parity = report["summary"], report["parity"]
+    areas = [s["macro_auroc_int8"], s["macro_auroc_float"], s["macro_auroc_ptq"], s["macro_auroc_teacher"]]
+    medians = [s["median_correlation_int8"], s["median_correlation_float"], s["median_correlation_ptq"]]
     lines = [
         "# Validation report",
         "",
@@ -84,12 +87,8 @@ def report_markdown(report: Mapping[str, Any]) -> str:
         "",
         "| | int8 (shipped) | float | PTQ int8 | teacher |",
         "|---|---|---|---|---|",
-        "| macro AUROC | "
-        + " | ".join(number(s[f"macro_auroc_{form}"], 4) for form in ("int8", "float", "ptq", "teacher"))
-        + " |",
-        "| median correlation of logits | "
-        + " | ".join(number(s[f"median_correlation_{form}"], 4) for form in ("int8", "float", "ptq"))
-        + " | 1 |",
+        f"| macro AUROC | {' | '.join(number(area, 4) for area in areas)} |",
+        f"| median correlation of logits | {' | '.join(number(r, 4) for r in medians)} | 1 |",
         "",
         "`parity.html` compares every form of the model from the teacher to TFLite Micro, also layer by layer.",
         "",
@@ -104,22 +103,12 @@ def report_markdown(report: Mapping[str, Any]) -> str:
         "|---|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for key, h in report["heads"].items():
-        r = [number(h[f"correlation_{c}"]) for c in ("int8", "float", "ptq", "cases")]
-        a = [number(h.get(f"auroc_{c}")) for c in ("int8", "float", "ptq", "teacher")]
+        shown = [h["correlation_int8"], h["correlation_float"], h["correlation_ptq"], h["correlation_cases"]]
+        r = [number(value) for value in shown]
+        a = [number(h.get(name)) for name in AUROCS.values()]
         a.append(number(h.get("calibration_error")))
         lines.append(f"| `{key}` | {' | '.join(r)} | {' | '.join(a)} | {h['evidence']['n']} | {h['basis']} |")
-    values = {k: h for k, h in report["heads"].items() if "mae_from_teacher" in h}
-    if values:
-        lines += [
-            "",
-            "## Values",
-            "",
-            "| head | MAE | teacher's MAE | of the mean alone | coverage of the 90 % interval | from the teacher |",
-            "|---|---|---|---|---|---|",
-        ]
-    for key, h in values.items():
-        shown = [h["evidence"]["mae"], *(h.get(k) for k in ("mae_teacher", "mae_of_the_mean", "coverage"))]
-        lines.append(f"| `{key}` | {' | '.join(number(v) for v in shown)} | {number(h['mae_from_teacher'])} |")
+    lines += _values(report["heads"])
     lines += [
         "",
         "## Parity",
@@ -141,10 +130,27 @@ def report_markdown(report: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _elsewhere(found: Mapping[str, Any] | None) -> list[str]:
+def _values(heads: Mapping[str, JudgedHead]) -> list[str]:
+    values = {k: h for k, h in heads.items() if "mae_from_teacher" in h}
+    if not values:
+        return []
+    lines = [
+        "",
+        "## Values",
+        "",
+        "| head | MAE | teacher's MAE | of the mean alone | coverage of the 90 % interval | from the teacher |",
+        "|---|---|---|---|---|---|",
+    ]
+    for key, h in values.items():
+        shown = [h["evidence"]["mae"], h.get("mae_teacher"), h.get("mae_of_the_mean"), h.get("coverage")]
+        lines.append(f"| `{key}` | {' | '.join(number(v) for v in shown)} | {number(h['mae_from_teacher'])} |")
+    return lines
+
+
+def _elsewhere(found: Elsewhere | None) -> list[str]:
     if found is None:
         return []
-    medians = (number(found[f"median_correlation_{form}"]) for form in ("int8", "float"))
+    medians = (number(found["median_correlation_int8"]), number(found["median_correlation_float"]))
     return [
         "## Other recordings",
         "",

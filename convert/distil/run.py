@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from convert.compute.replicas import Replicas
 from convert.compute.students import preset
 from convert.datasets.pairs import Recording, find_recordings
 from convert.distil.assemble import MAX_JUDGED, Assembly, Compared, check_fits
+from convert.distil.records import Report
 from convert.distil.train import Distillation, DistilPlan, windows_of_labels
 from convert.labels.travelling_plan import chosen_plan
 from convert.micro.package import with_micro
@@ -107,7 +108,7 @@ class Material:
 
 def convert_micro(
     out: Path, workdir: Path, config: DistilConfig, progress: TextIO | None, replicas: Replicas | None = None
-) -> dict[str, Any] | None:
+) -> Report | None:
     """Distil a teacher into a student's bundle.
 
     Args:
@@ -144,7 +145,7 @@ def distil(
     progress: TextIO | None,
     provenance: Provenance | None = None,
     replicas: Replicas | None = None,
-) -> dict[str, Any] | None:
+) -> Report | None:
     """Distil an open teacher, any :class:`convert.teacher.open.Teacher`; see :func:`convert_micro`."""
     check_place(out)
     check_fits(preset(config.preset), len(teacher.heads))
@@ -172,7 +173,7 @@ def distil(
 
 def distilled(
     workdir: Path, teacher: Teacher, material: Material, config: DistilConfig, progress: TextIO | None
-) -> tuple[BundleContents, dict[str, Any]]:
+) -> tuple[BundleContents, Report]:
     """Distil a teacher, and return the contents of the bundle and the validation report without writing them.
 
     Args:
@@ -229,7 +230,7 @@ def _student(
     )  # fmt: skip
 
 
-def _built(assembly: Assembly, material: Material) -> tuple[BundleContents, dict[str, Any]]:
+def _built(assembly: Assembly, material: Material) -> tuple[BundleContents, Report]:
     contents, report = assembly.build()
     return replace(contents, extra={**contents.extra, **material.kept}), report
 

@@ -211,16 +211,15 @@ class Run:
         loss = float(np.mean(segment_losses(self._task.weights, logits, self._val_y)))
         # Without a head that can be judged, the loss selects the epoch.
         score = -loss if area is None else area
-        entry = {
-            "epoch": at.epoch + 1, "loss": at.loss / self.steps, "val_loss": loss, "val_macro_auroc": area,
-            "heads_judged": len(each),
-        }  # fmt: skip
         if score > at.best_score:
             at.best, at.best_score = at.epoch, score
             self._best = self.loop.network()
             if self._replicas.chief:
                 save_progress(self._task.folder / BEST, self._best, Progressed(at.epoch + 1), self._task.key)
-        at.history.append({**entry, "best": at.best == at.epoch})
+        at.history.append({
+            "epoch": at.epoch + 1, "loss": at.loss / self.steps, "val_loss": loss, "val_macro_auroc": area,
+            "heads_judged": len(each), "best": at.best == at.epoch,
+        })  # fmt: skip
         log.epoch(at.epoch + 1, at.loss / self.steps, loss, area, each)
         at.epoch, at.step, at.loss = at.epoch + 1, 0, 0.0
 

@@ -86,8 +86,9 @@ def write_teacher(
     facts: dict[str, str | int | float] = {
         "epoch": at.best + 1, "step": (at.best + 1) * steps, "stride": spec.stride, "use_bn": int(spec.use_bn),
     }  # fmt: skip
-    if at.best >= 0 and at.history[at.best]["val_macro_auroc"] is not None:
-        facts["val_auroc"] = float(at.history[at.best]["val_macro_auroc"])
+    area = at.history[at.best]["val_macro_auroc"] if at.best >= 0 else None
+    if area is not None:
+        facts["val_auroc"] = float(area)
     write_checkpoint(out / TEACHER, tensors, facts=facts)
     from convert.checkpoint.net1d import load_tensors, net1d_from_tensors
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 from convert.compute.replicas import Replicas
 from convert.compute.tf_runtime import gpus, load_tensorflow
@@ -24,6 +24,7 @@ from convert.finetune.init import Start, build, open_start
 from convert.finetune.loss import head_weights, macro_auroc
 from convert.finetune.networks import FeatureReader, LastLayer, WholeNetwork
 from convert.finetune.options import FinetuneOptions, Precision
+from convert.finetune.records import Report
 from convert.finetune.step import Progressed, Trained
 from edge.process.files import write_atomically
 from edge.records import NOTICE
@@ -53,7 +54,7 @@ def finetune(
     replicas: Replicas,
     progress: TextIO | None,
     save_every_s: float = SAVE_EVERY_S,
-) -> dict[str, Any]:
+) -> Report | None:
     """Train a teacher, or resume its training, and write it.
 
     Args:
@@ -65,7 +66,7 @@ def finetune(
         save_every_s: Time between states within an epoch, seconds.
 
     Returns:
-        The content of ``finetune.json``; empty on a worker that is not the chief.
+        The content of ``finetune.json``; ``None`` on a worker that is not the chief.
 
     Raises:
         InputError: Data or checkpoint cannot be used, or the training diverged.
@@ -96,7 +97,7 @@ def finetune(
 def _finetune(
     data: PreparedDataset, out: Path, options: FinetuneOptions, replicas: Replicas, start: Start, key: str,
     progress: TextIO | None, save_every_s: float,
-) -> dict[str, Any]:  # fmt: skip
+) -> Report | None:  # fmt: skip
     weights = head_weights(data, options.most_positive_weight, options.value_weight)
     rows, val = all_rows(data, "train"), all_rows(data, "val")
     val = spread_rows(val, visits_of(data, val), VAL_PER_VISIT, options.val_segments)
@@ -118,7 +119,7 @@ def _finetune(
     logits = run.score(val)
     _, each = macro_auroc(data.heads, logits, reader.targets(val), MIN_EACH)
     if not replicas.chief:
-        return {}
+        return None
     look = Reader(data).segments(val.take(slice(0, LOOK)))
     with _policy("float32"):
         plain = net1d_from_spec(net.spec)
@@ -133,7 +134,7 @@ def _finetune(
 def _report(
     data: PreparedDataset, options: FinetuneOptions, start: Start, key: str, at: Progressed, run: Run,
     each: dict[str, float], difference: dict[str, float],
-) -> dict[str, Any]:  # fmt: skip
+) -> Report:  # fmt: skip
     import keras
 
     return {
@@ -199,7 +200,7 @@ def _key(data: PreparedDataset, start: Start, options: FinetuneOptions) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def _claim(out: Path, key: str) -> dict[str, Any] | None:
+def _claim(out: Path, key: str) -> Report | None:
     """Return the report of a finished training; ``None`` if the training is not finished.
 
     Raises:
@@ -217,4 +218,4 @@ def _claim(out: Path, key: str) -> dict[str, Any] | None:
         raise InputError(f"{path} is damaged", "delete it and run the command again; the states are kept") from None
     if not isinstance(found, dict) or found.get("key") != key:
         raise UsageError(f"{out} holds another teacher", "name another --out or delete it")
-    return found
+    return cast("Report", found)

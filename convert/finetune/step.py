@@ -22,6 +22,7 @@ from convert.compute.replicas import Replicas
 from convert.compute.tf_runtime import load_tensorflow
 from convert.compute.training import save_arrays
 from convert.finetune.loss import HeadWeights, segment_losses
+from convert.finetune.records import HistoryEntry
 from firmware_bridge.errors import InputError
 
 F32 = NDArray[np.float32]
@@ -111,7 +112,7 @@ class Progressed:
     epoch: int = 0
     step: int = 0
     loss: float = 0.0
-    history: list[dict[str, Any]] = field(default_factory=list)
+    history: list[HistoryEntry] = field(default_factory=list)
     curve: list[tuple[int, float]] = field(default_factory=list)
     best: int = -1
     best_score: float = -math.inf

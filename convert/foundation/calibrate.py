@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.bundle.fit import FORMS, Part, calibrate, judge
+from convert.bundle.records import HeadFigures
 from convert.bundle.scaling import Scaling
 from convert.bundle.writer import BundleContents, to_json
 from convert.datasets.heads import TeacherHead
@@ -102,22 +103,13 @@ def calibrated(
     fitted = {key: entry for key, entry in entries.items() if entry["basis"] == BY_LAB}
     found = {key: value for key, value in judge(heads, held_out, entries, SEED).items() if key in fitted}
     outputs = [{**o, "evidence": found[o["key"]]["evidence"]} if o["key"] in found else o for o in _outputs(contents)]
-    shown = {
-        key: {k: v for k, v in value.items() if "_float" not in k and "_ptq" not in k} for key, value in found.items()
-    }
-    report = {
-        "schema": "anyecg.calibration-report/1",
-        "patients": {"fit": len(np.unique(fit.patient)), "judge": len(np.unique(held_out.patient))},
-        "uncalibrated": [h.key for h in heads if h.key not in fitted],
-        "heads": shown,
-    }
     return replace(
         contents,
         manifest={**contents.manifest, "outputs": outputs},
         heads={**contents.heads, **fitted},
         extra={
             **contents.extra,
-            "validation/calibration.json": to_json(report),
+            "validation/calibration.json": _report(heads, fit, held_out, found),
             PATIENTS_FILE: patients_file(
                 {
                     **results.patients,
@@ -126,6 +118,21 @@ def calibrated(
                 }
             ),
         },
+    )
+
+
+def _report(heads: Sequence[TeacherHead], fit: Part, held_out: Part, found: Mapping[str, HeadFigures]) -> bytes:
+    """Return ``validation/calibration.json``; ``found`` has the fitted heads."""
+    shown = {
+        key: {k: v for k, v in value.items() if "_float" not in k and "_ptq" not in k} for key, value in found.items()
+    }
+    return to_json(
+        {
+            "schema": "anyecg.calibration-report/1",
+            "patients": {"fit": len(np.unique(fit.patient)), "judge": len(np.unique(held_out.patient))},
+            "uncalibrated": [h.key for h in heads if h.key not in found],
+            "heads": shown,
+        }
     )
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from convert.bundle.writer import NOTICE
+from convert.foundation.records import ConversionFacts
 from convert.parity.forms import TITLES, ParityReport
 from convert.parity.report import value_rows
 
@@ -18,7 +19,7 @@ def model_card(manifest: Mapping[str, Any], report: ParityReport, heads: Mapping
         report: The parity report.
         heads: The entries of ``calibration.json``.
     """
-    facts = report.facts
+    facts = cast("ConversionFacts", report.facts)
     fitted = sum("basis" in entry for entry in heads.values())
     lines = [
         f"# {manifest['name']} {manifest['version']}",

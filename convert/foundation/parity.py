@@ -149,9 +149,8 @@ def bundle_parity(
     title = f"{manifest.name} {manifest.version}: parity"
     report = compare(title, stages, _columns(heads, stages[-1].outputs.shape[1]), micro=manifest.tier == "micro")
     report.layers, report.not_run = layers, missing
-    report.facts = {"bundle": str(bundle.path), "bundle sha256": bundle.sha256, "windows": len(steps)}
-    if scaling.any:
-        report.facts["outputs"] = WHAT
+    facts = {"bundle": str(bundle.path), "bundle sha256": bundle.sha256, "windows": len(steps)}
+    report.facts = {**facts, "outputs": WHAT} if scaling.any else facts
     return report
 
 

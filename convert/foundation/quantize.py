@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, TextIO
+from typing import Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +14,9 @@ from convert.compute.litert import describe
 from convert.compute.progress import Progress
 from convert.foundation.export import Scale, int16_flatbuffer, output_scale, quantized_flatbuffer
 from convert.foundation.gate import Verdict, judge
+from convert.foundation.records import AttemptRow, Form
 from convert.parity.forms import HeadName
 from convert.parity.layers import LayerRow, costly_layers, layer_table, short_name
-
-Form = Literal["int8", "int8 with float layers", "int16 activations"]
 
 CHECK_WINDOWS = 12
 """Number of windows on which the interpreters are compared; the reference kernels take 0.23 s for each."""
@@ -79,7 +78,7 @@ class Attempt:
     verdict: Verdict
     float_layers: tuple[str, ...] = ()
 
-    def row(self) -> dict[str, Any]:
+    def row(self) -> AttemptRow:
         """Return the attempt as an entry of the report."""
         return {
             "form": self.form,

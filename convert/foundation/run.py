@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,15 +17,19 @@ from convert.checkpoint.reader import read_checkpoint
 from convert.checkpoint.spec import Net1DSpec, spec_from_tensors
 from convert.checkpoint.tensors import Checkpoint
 from convert.datasets import representative
-from convert.datasets.outputs_file import match_dense, read_outputs
+from convert.datasets.outputs_file import OutputEntry, match_dense, read_outputs
 from convert.datasets.windows import WindowSet, collect_windows
 from convert.foundation.card import model_card
+from convert.foundation.records import ConversionFacts, FoundationManifest, ShownOutputs
 from convert.foundation.values import WHAT, described, named, scaling_of, uncalibrated, unscaled
 from convert.labels.travelling_plan import chosen_plan
 from convert.parity.forms import ParityReport, Stage, compare, default_limits, load_limits
 from convert.teacher.place import checkpoint_at, kept_files, network_options, outputs_of, provenance_of
 from edge.frontend.ecgfounder import CLAMP, FS_HZ, WINDOW_SAMPLES
 from firmware_bridge.errors import CheckFailedError, InputError, OutputError
+
+if TYPE_CHECKING:
+    from convert.foundation.quantize import Attempt
 
 Choice = Literal["coverage", "alternate"]
 
@@ -213,7 +217,7 @@ class _Conversion:
         config: FoundationConfig,
         checkpoint: Checkpoint,
         spec: Net1DSpec,
-        heads: Sequence[Mapping[str, Any]],
+        heads: Sequence[OutputEntry],
         found: WindowSet,
         prepared: Windows,
         limits: Mapping[str, Any],
@@ -234,7 +238,6 @@ class _Conversion:
         self._coverage = representative.coverage(described, self._calibration)
         rest = np.setdiff1d(np.arange(n), self._calibration)
         self._evaluation = rest[: config.evaluation_windows] if n >= 8 else np.arange(n)
-
         self._scaling = unscaled(len(heads))
 
     def run(self) -> tuple[ParityReport, BundleContents, str]:
@@ -302,7 +305,7 @@ class _Conversion:
         model = net1d_from_tensors(checkpoint, stride=self._spec.stride, use_bn=self._spec.use_bn)
         return model.with_length(WINDOW_SAMPLES).core
 
-    def _gated(self, attempts: Sequence[Any]) -> Any:
+    def _gated(self, attempts: Sequence[Attempt]) -> Attempt:
         taken = attempts[-1]
         if taken.verdict.ok:
             return taken
@@ -313,8 +316,9 @@ class _Conversion:
             )
         return max(attempts, key=lambda a: (a.verdict.correlation_median or -1.0, -len(a.verdict.faults)))
 
-    def _facts(self, attempts: Sequence[Any], taken: Any) -> dict[str, Any]:
+    def _facts(self, attempts: Sequence[Attempt], taken: Attempt) -> ConversionFacts:
         verdict = taken.verdict
+        what: ShownOutputs = {"outputs": WHAT} if self._scaling.any else {}
         return {
             "form": taken.form,
             "gate": "open" if verdict.ok else "SHUT, accepted by --accept-loss",
@@ -328,7 +332,7 @@ class _Conversion:
             "multiply-accumulates": self._spec.count_macs(WINDOW_SAMPLES),
             "model bytes": len(taken.model),
             "output step": taken.sink.scale,
-            **({"outputs": WHAT} if self._scaling.any else {}),
+            **what,
             "input clamp": CLAMP,
             "share of z-scores beyond the clamp": self._prepared.clipped,
             "calibration windows": len(self._calibration),
@@ -339,7 +343,7 @@ class _Conversion:
             "recordings skipped": {p.name: why for p, why in list(self._found.skipped.items())[:50]},
         }
 
-    def _contents(self, taken: Any, stages: Sequence[Any], report: ParityReport) -> BundleContents:
+    def _contents(self, taken: Attempt, stages: Sequence[Stage], report: ParityReport) -> BundleContents:
         from convert.compute.litert import describe
         from convert.parity.report import report_files
 
@@ -359,7 +363,7 @@ class _Conversion:
             extra={f"validation/{name}": data for name, data in report_files(report).items()},
         )
 
-    def _manifest(self, taken: Any, output_shape: tuple[int, ...]) -> dict[str, Any]:
+    def _manifest(self, taken: Attempt, output_shape: tuple[int, ...]) -> FoundationManifest:
         config, checkpoint = self._config, self._checkpoint
         return {
             "name": config.name,
@@ -384,7 +388,7 @@ class _Conversion:
                 "zero_point": taken.sink.zero_point,
             },
             "outputs": list(self._heads),
-            "aggregation": dict(AGGREGATION),
+            "aggregation": AGGREGATION.copy(),
             "budgets": {"model_bytes": len(taken.model), "added_share": ADDED_SHARE, "rss_mib": RSS_MIB},
             "network": {"stride": self._spec.stride, "use_bn": self._spec.use_bn},
             "conversion": {

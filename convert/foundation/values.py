@@ -17,8 +17,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.bundle.records import UncalibratedEntry
 from convert.checkpoint.tensors import Checkpoint
 from convert.datasets.heads import TeacherHead
+from convert.datasets.outputs_file import Kind, OutputEntry
+from convert.foundation.records import LineEntry, Standardised
 from convert.parity.forms import HeadName
 from edge.bundle.schema import OutputHead
 from firmware_bridge.errors import BundleError
@@ -152,11 +155,13 @@ def _short(number: float) -> float:
     return float(f"{number:.{DIGITS}g}")
 
 
-def described(heads: Sequence[Mapping[str, Any]], scaling: ValueScaling) -> dict[str, Any]:
+def described(heads: Sequence[OutputEntry], scaling: ValueScaling) -> Standardised:
     """Return the entry of ``manifest.conversion``; empty if no head is standardised."""
     if not scaling.any:
         return {}
-    found = {h["key"]: dataclasses.asdict(s) for h, s in zip(heads, scaling.lines, strict=True) if s != SAME}
+    found: dict[str, LineEntry] = {
+        h["key"]: {"centre": s.centre, "scale": s.scale} for h, s in zip(heads, scaling.lines, strict=True) if s != SAME
+    }
     return {"values": found}
 
 
@@ -190,23 +195,27 @@ def _read(entry: object, key: str) -> Line:
     return Line(*found)
 
 
-def named(heads: Sequence[Mapping[str, Any]], scaling: ValueScaling) -> list[HeadName]:
+def named(heads: Sequence[OutputEntry], scaling: ValueScaling) -> list[HeadName]:
     """Return the columns of a parity report; standardised heads show differences in their units."""
     return [name_of(h["key"], h["kind"], h["unit"], s, scaling) for h, s in zip(heads, scaling.lines, strict=True)]
 
 
-def name_of(key: str, kind: Any, unit: str, line: Line, scaling: ValueScaling) -> HeadName:
+def name_of(key: str, kind: Kind, unit: str, line: Line, scaling: ValueScaling) -> HeadName:
     """Return one column of a parity report."""
     return HeadName(key, kind) if line == SAME else HeadName(key, kind, unit, line.scale, FLAT * scaling.spread)
 
 
-def uncalibrated(kind: str, line: Line) -> dict[str, Any]:
+def uncalibrated(kind: Kind, line: Line) -> UncalibratedEntry:
     """Return the entry of an uncalibrated head: the teacher's own output, without an interval or a threshold."""
-    interval = {"method": "none"}
     if kind == "value":
-        fixed = {"slope": line.scale, "intercept": line.centre}
-        return {"method": "linear", **fixed, "threshold": None, "interval": interval}
-    return {"method": "none", "threshold": None, "interval": interval}
+        return {
+            "method": "linear",
+            "slope": line.scale,
+            "intercept": line.centre,
+            "threshold": None,
+            "interval": {"method": "none"},
+        }
+    return {"method": "none", "threshold": None, "interval": {"method": "none"}}
 
 
 def in_units(heads: Sequence[TeacherHead], entries: Mapping[str, Mapping[str, Any]]) -> tuple[TeacherHead, ...]:

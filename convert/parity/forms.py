@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,6 +128,28 @@ class Link:
     heads: tuple[HeadDifference, ...]
 
 
+class ParityFile(TypedDict):
+    """``parity.json``.
+
+    Attributes:
+        schema: Name and version of the format.
+        title: Title of the report.
+        ok: Whether every link is within its limit and every layer is finite.
+        facts: Further entries of the report.
+        links: The fields of each :class:`Link`; a head without a unit has no ``unit``.
+        not_run: Reason why a form is missing, by form.
+        layers: The fields of each ``LayerRow``.
+    """
+
+    schema: str
+    title: str
+    ok: bool
+    facts: Mapping[str, Any]
+    links: list[dict[str, Any]]
+    not_run: dict[str, str]
+    layers: list[dict[str, Any]]
+
+
 @dataclass(slots=True)
 class ParityReport:
     """All links of one model.
@@ -145,7 +167,7 @@ class ParityReport:
     links: list[Link] = field(default_factory=list)
     layers: list[LayerRow] = field(default_factory=list)
     not_run: dict[str, str] = field(default_factory=dict)
-    facts: dict[str, Any] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
     outputs: list[Stage] = field(default_factory=list)
 
     @property
@@ -171,7 +193,7 @@ class ParityReport:
             if not layer.finite:
                 raise CheckFailedError(f"NaN or infinity in the layer {layer.name}")
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> ParityFile:
         """Return the report as values that JSON can hold."""
         return {
             "schema": SCHEMA,

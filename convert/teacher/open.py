@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +67,15 @@ class InputSteps:
     scale: float
     zero_point: int
     clamp: float
+
+
+class _Tensor(TypedDict):
+    """Details of a tensor, as LiteRT gives them; a scale of 0 means not quantized."""
+
+    index: int
+    shape: NDArray[np.int32]
+    dtype: type[np.generic]
+    quantization: tuple[float, int]
 
 
 class LiteRtTeacher:
@@ -127,15 +136,15 @@ class LiteRtTeacher:
         found = [self._read(out) for out in self._outs]
         return found[0], found[1] if len(found) > 1 else np.empty(0, np.float32)
 
-    def _read(self, out: dict[str, Any]) -> NDArray[np.float32]:
+    def _read(self, out: _Tensor) -> NDArray[np.float32]:
         raw = self._interpreter.get_tensor(out["index"]).reshape(-1).astype(np.float32)
         scale, zero_point = out["quantization"]
         return raw if not scale else np.asarray((raw - zero_point) * scale, dtype=np.float32)
 
 
-def _outputs_in_order(interpreter: Any, n_heads: int) -> list[dict[str, Any]]:
+def _outputs_in_order(interpreter: Any, n_heads: int) -> list[_Tensor]:
     """Return the details of the logits and, if there is a second output, of the features."""
-    details: list[dict[str, Any]] = list(interpreter.get_output_details())[:2]
+    details: list[_Tensor] = list(interpreter.get_output_details())[:2]
     found = int(np.prod(details[0]["shape"]))
     if found != n_heads:
         raise InputError(f"the teacher has {found} outputs, but {n_heads} are described")

@@ -29,6 +29,11 @@ LAZY_ONLY = DEVICE_LIBRARIES - {"numpy"}
 MODULES_MAX = 18
 """Modules in one folder; about sixteen is the aim."""
 LINES_MAX = 400
+FUNCTION_LINES_MAX = 53
+"""Lines of a function without its long texts; 40 is the aim."""
+LONG_FUNCTIONS_MAX = 16
+"""Functions with more lines than the aim. Neither number may grow: lower them when a function gets shorter."""
+FUNCTION_LINES_AIM = 40
 
 
 def imports_of(path: Path) -> list[tuple[str, bool]]:
@@ -94,6 +99,42 @@ def test_no_folder_and_no_file_has_grown_too_large() -> None:
             folders[path.parent] = folders.get(path.parent, 0) + 1
         assert len(path.read_text(encoding="utf-8").splitlines()) <= LINES_MAX, path
     assert {str(f): n for f, n in folders.items() if n > MODULES_MAX} == {}
+
+
+def function_lines(source: str) -> dict[str, int]:
+    """Lines of each function by name and first line. A text in triple quotes, such as a docstring, counts as one line.
+
+    A function within another one counts as a part of it, and by itself.
+    """
+    found, rows = {}, source.encode().split(b"\n")
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            lines = set(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+            for text in ast.walk(node):
+                if isinstance(text, ast.Constant | ast.JoinedStr):
+                    start = rows[text.lineno - 1][text.col_offset :].lstrip(b"frFR")
+                    if start.startswith(b'"""'):
+                        lines -= set(range(text.lineno + 1, (text.end_lineno or text.lineno) + 1))
+            found[f"{node.name}:{node.lineno}"] = len(lines)
+    return found
+
+
+def test_no_function_is_too_long() -> None:
+    lengths = {
+        f"{path.relative_to(ROOT)}:{name}": n
+        for path in sources().values()
+        for name, n in function_lines(path.read_text(encoding="utf-8")).items()
+    }
+    assert {name: n for name, n in lengths.items() if n > FUNCTION_LINES_MAX} == {}
+    assert len([n for n in lengths.values() if n > FUNCTION_LINES_AIM]) <= LONG_FUNCTIONS_MAX
+
+
+def test_a_long_function_is_found() -> None:
+    body = "    x = 1\n" * 70
+    page = '    text = f"""\n' + "line\n" * 70 + '{x}"""\n'
+    assert function_lines(f"def f():\n{body}") == {"f:1": 71}
+    assert function_lines(f"class A:\n  async def g(self):\n{body}") == {"g:2": 71}
+    assert function_lines(f"def h():\n    x = 1\n{page}    return text\n") == {"h:1": 4}
 
 
 @pytest.mark.parametrize("package", ["firmware_bridge", "edge"])
