@@ -174,27 +174,28 @@ class _Probe:
         self._watch.switch_context("")
 
 
-def probe(path: Path, files: list[str], into: Path) -> int:
-    """Run whole test files on the unchanged module and write which tests run which lines.
+def probe(into: dict[Path, Path], files: list[str]) -> int:
+    """Run whole test files on unchanged modules and write which tests run which lines.
 
     Args:
-        path: The module.
+        into: For each module, the file to write: durations by test, tests by line, and the foreign modules that were
+            imported.
         files: The test files.
-        into: File for the durations by test, the tests by line, and the imported third-party modules.
     """
-    watch = coverage.Coverage(data_file=None, config_file=False, include=[str(path)])
+    watch = coverage.Coverage(data_file=None, config_file=False, include=[str(path) for path in into])
     plugin = _Probe(watch)
     watch.start()
     status = int(pytest.main([*PYTEST[1:], *files], plugins=[plugin]))
     watch.stop()
-    lines = watch.get_data().contexts_by_lineno(str(path))
     modules = [name for name, module in list(sys.modules.items()) if _is_foreign(name, module)]
-    found = {
-        "seconds": plugin.seconds,
-        "lines": {line: sorted(filter(None, names)) for line, names in lines.items()},
-        "modules": modules,
-    }
-    into.write_text(json.dumps(found))
+    for path, out in into.items():
+        lines = watch.get_data().contexts_by_lineno(str(path))
+        found = {
+            "seconds": plugin.seconds,
+            "lines": {line: sorted(filter(None, names)) for line, names in lines.items()},
+            "modules": modules,
+        }
+        out.write_text(json.dumps(found))
     return status
 
 

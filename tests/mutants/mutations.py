@@ -116,9 +116,11 @@ def _is_declaration(node: cst.CSTNode) -> bool:
 
 
 def _is_default_type(old: cst.CSTNode, new: cst.CSTNode) -> bool:
-    """Return whether a change only removes ``dtype=np.float64``, the default of an array."""
+    """Return whether a change only removes ``dtype=np.float64`` or the type of ``astype``: the default of an array."""
     if not isinstance(old, cst.Call) or not isinstance(new, cst.Call):
         return False
+    if _name(old.func) == "astype" and [_name(a.value) for a in (*old.args, *new.args)] == ["float64", "None"]:
+        return True
     given = [a for a in old.args if a.keyword and a.keyword.value == "dtype" and _name(a.value) == "float64"]
     return bool(given) and given[0] not in new.args
 

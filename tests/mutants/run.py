@@ -91,21 +91,30 @@ def subjects(names: list[str]) -> list[Subject]:
     return found
 
 
-def probe(subject: Subject) -> None:
-    """Find which tests run which lines; the result is kept until the module or a test changes."""
-    path = KEPT / f"{subject.name}.tests.json"
-    state = subject.digest(source=True)
-    kept = json.loads(path.read_text()) if path.exists() else {}
-    if kept.get("state") != state:
-        ended = Child(lambda: isolate.probe(ROOT / subject.path, subject.tests, path), 900.0).wait()
+def probe(found: list[Subject]) -> None:
+    """Find which tests run which lines; the result is kept until a module or a test changes.
+
+    Args:
+        found: Modules with the same test files, which run once for all of them.
+    """
+    paths = {s.name: KEPT / f"{s.name}.tests.json" for s in found}
+    states = {s.name: s.digest(source=True) for s in found}
+    kept = {name: json.loads(path.read_text()) if path.exists() else {} for name, path in paths.items()}
+    new = [s for s in found if kept[s.name].get("state") != states[s.name]]
+    if new:
+        into = {ROOT / s.path: paths[s.name] for s in new}
+        ended = Child(lambda: isolate.probe(into, new[0].tests), 900.0).wait()
         if ended.status != 0:
+            names = ", ".join(str(s.path) for s in new)
             raise SystemExit(
-                f"the tests of {subject.path} fail on the unchanged module; fix them first: {' '.join(subject.tests)}"
+                f"the tests of {names} fail on the unchanged module; fix them first: {' '.join(new[0].tests)}"
             )
-        kept = json.loads(path.read_text()) | {"state": state}
-        path.write_text(json.dumps(kept))
-    subject.seconds, subject.modules = kept["seconds"], kept["modules"]
-    subject.lines = {int(line): set(tests) for line, tests in kept["lines"].items()}
+        for s in new:
+            kept[s.name] = json.loads(paths[s.name].read_text()) | {"state": states[s.name]}
+            paths[s.name].write_text(json.dumps(kept[s.name]))
+    for s in found:
+        s.seconds, s.modules = kept[s.name]["seconds"], kept[s.name]["modules"]
+        s.lines = {int(line): set(tests) for line, tests in kept[s.name]["lines"].items()}
 
 
 class Results:
@@ -247,9 +256,11 @@ def main() -> int:
     isolate.prepare()
     lines: list[str] = []
     killed = counted = 0
-    for subject in subjects(arguments.names):
+    chosen_subjects = subjects(arguments.names)
+    for subject in chosen_subjects:
         subject.longest_s = arguments.longest
-        probe(subject)
+        if not subject.seconds:
+            probe([s for s in chosen_subjects if s.tests == subject.tests])
         isolate.preload(subject.modules)
         mutants = mutants_of(ROOT / subject.path)
         chosen = mutants

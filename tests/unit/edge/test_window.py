@@ -172,3 +172,11 @@ def test_an_hour_of_one_hop_per_second_is_answered_completely() -> None:
     windower = Windower(GRID)
     assert len(windower.gap(Gap(0.0, 3600.0, "gap"))) == 3600 == MAX_GAP_HOPS
     assert windower.next_hop_s == 3601.0
+
+
+@pytest.mark.parametrize(("start_s", "whole"), [(0.896, True), (0.904, False)])
+def test_a_window_misses_no_sample(start_s: float, whole: bool) -> None:
+    """The hop at 12 s falls on the sample 1249, the first that ends a window, or on the one before."""
+    found = answers(started(start_s=start_s), 1250)
+    assert [a.end_s for a in found if isinstance(a, NoWindow)] == [float(k) for k in range(1, 12 + (not whole))]
+    assert [a.end_s for a in found if isinstance(a, Window)] == ([pytest.approx(12.0)] if whole else [])

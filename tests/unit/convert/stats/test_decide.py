@@ -93,3 +93,8 @@ class TestAbstention:
             # A threshold outside the quantiles of the classes extends the band.
             assert at in (low, high)
             assert low < high
+
+
+def test_youdens_rule_is_youdens_threshold() -> None:
+    p, labels = np.array([0.9, 0.2, 0.8, 0.3]), np.array([True, False, True, False])
+    assert Rule().threshold(p, labels) == pytest.approx(0.55)

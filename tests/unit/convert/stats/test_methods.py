@@ -144,3 +144,11 @@ def test_the_lowest_loss_wins_and_the_present_calibration_stays_otherwise() -> N
     assert changed.losses[changed.curve.method] == min(changed.losses.values()) < changed.losses["before"]
     # With equal losses the calibration of the bundle comes first, then the simplest method.
     assert choose(z, y, patients, methods=("none",), before=Curve("none")).kept
+
+
+def test_without_a_seed_the_folds_are_those_of_seed_0() -> None:
+    z, y = drawn(80, 10)
+    patients = np.arange(80)
+    plain = choose(z, y, patients)
+    assert plain.losses == choose(z, y, patients, METHODS, None, 0).losses
+    assert plain.losses != choose(z, y, patients, seed=1).losses

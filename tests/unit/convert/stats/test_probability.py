@@ -107,3 +107,17 @@ def test_logit_sd_adds_two_parts_in_quadrature() -> None:
     assert logit_sd(x, rival_x, y, line, seed=5, resamples=25) == pytest.approx(np.hypot(between, within))
     assert between > 0.05
     assert within > 0.05
+
+
+def test_without_options_the_uncertainty_is_of_200_resamples_of_seed_0() -> None:
+    rng = np.random.default_rng(6)
+    x = rng.normal(0.0, 1.0, 40)
+    y = rng.random(40) < 1 / (1 + np.exp(-2 * x))
+    line = fit_platt(x, y)
+    assert logit_sd(x, x, y, line) == logit_sd(x, x, y, line, seed=0, resamples=200)
+    assert logit_sd(x, x, y, line) != logit_sd(x, x, y, line, seed=1, resamples=200)
+
+
+def test_labels_of_a_threshold_may_be_zeros_and_ones() -> None:
+    p, labels = np.array([0.1, 0.2, 0.3, 0.7]), np.array([0, 0, 1, 1], dtype=np.int8)
+    assert youden_threshold(p, labels) == pytest.approx(0.25)

@@ -72,3 +72,21 @@ def test_the_longest_interval_is_three_of_the_slowest_beats() -> None:
     for interval, linked in ((longest, True), (longest + 1, False)):
         chains = FINDER.find(candidates((10, 1.0), (10 + interval, 1.0)), 20 + interval)
         assert (len(chains.beats(0)) == 2) is linked
+
+
+def test_rates_reach_from_25_to_240_in_steps_of_two_percent() -> None:
+    finder = ChainFinder(125.0)
+    rates = np.exp(finder.log_rate)
+    assert rates[0] == pytest.approx(25.0)
+    assert np.diff(finder.log_rate) == pytest.approx(0.02)
+    assert rates[-1] <= 240.0 < rates[-1] * np.exp(0.02)
+    assert finder.period == pytest.approx(7500.0 / rates)
+
+
+def test_intervals_up_to_six_tenths_of_the_period_are_never_taken() -> None:
+    finder = ChainFinder(125.0)
+    for rate in (0, 50, len(finder.period) - 1):
+        shortest = int(SHORTEST * finder.period[rate])
+        assert finder._price[: shortest + 1, rate] == pytest.approx(-1e6)
+        assert finder._price[shortest + 1, rate] > -100.0
+        assert finder._price[round(finder.period[rate]), rate] == pytest.approx(0.0, abs=0.1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edge.beats.feature import TAPS_S
 from edge.beats.shape import Candidates, ShapeMatcher, unit_shape
 
 FS = 125.0
@@ -127,3 +128,8 @@ class TestShare:
     @pytest.mark.parametrize("at", [REACH + NEAR, N - REACH - NEAR - 1])
     def test_the_beats_next_to_the_ends_count(self, at: int) -> None:
         assert MATCHER.share_alike(self.FOUND, np.sort([100, at]), N, 0.8) == 0.5
+
+
+def test_the_band_pass_has_an_odd_number_of_taps_about_its_length() -> None:
+    assert len(MATCHER._taps) == 2 * round(TAPS_S * FS / 2) + 1
+    assert len(MATCHER._taps) % 2 == 1

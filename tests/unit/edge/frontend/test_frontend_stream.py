@@ -112,3 +112,12 @@ def test_window_clamps_and_survives_flat() -> None:
 def test_wrong_grid_is_refused() -> None:
     with pytest.raises(ValueError, match="250 or 500"):
         StreamFilter(360)
+
+
+def test_the_numbers_of_the_stream_agree_with_each_other() -> None:
+    assert (fs.WINDOW_S * fs.FS_HZ, fs.WINDOW_SAMPLES) == (1250.0, 1250)
+    for grid_hz in (250, 500):
+        made = fs.StreamFilter(grid_hz)
+        assert (made.grid_hz, made.fs_hz, made.group_delay_s) == (grid_hz, 125.0, 1.112)
+        assert made.group_delay_s == made._half / grid_hz + 127 / 125
+        assert made.warmup_samples == round(2 * 1.112 * grid_hz)

@@ -76,3 +76,71 @@ print("scipy.signal" in sys.modules, "scipy.ndimage" in sys.modules, repr(float(
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     here = EcgFounderFrontEnd()(np.random.default_rng(0).standard_normal(5000))
     assert done.stdout.split() == ["False", "False", repr(float(here[2500]))]
+
+
+@pytest.mark.parametrize("load", [load_linear_filter, load_median_filter], ids=["linear", "median"])
+def test_this_scipy_is_served_by_its_private_routines(
+    load: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def public() -> object:
+        raise AssertionError("the public function was asked for")
+
+    monkeypatch.setattr(scipy_routines, "_public_linear_filter", public)
+    monkeypatch.setattr(scipy_routines, "_public_median_filter", public)
+    assert callable(load())
+
+
+@pytest.mark.parametrize(
+    ("right", "state", "taken"),
+    [([9.0, 6.5, 7.25], [11.625], True), ([9.0, 6.5, 7.5], [11.625], False), ([9.0, 6.5, 7.25], [11.5], False)],
+)
+def test_a_filter_is_taken_for_its_whole_answer(right: list[float], state: list[float], taken: bool) -> None:
+    asked: list[tuple[list[float], ...]] = []
+
+    def routine(*arguments: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        asked.append(tuple(a.tolist() for a in arguments))
+        return np.array(right), np.array(state)
+
+    assert scipy_routines._filters(routine) is taken
+    assert asked == [([1.0, 2.0], [1.0, -0.5], [1.0, 0.0, 4.0], [8.0])]
+
+
+@pytest.mark.parametrize(
+    ("answer", "taken"),
+    [
+        (np.array([0.0, 3.0, 5.0, 5.0, 5.0, 0.0, 0.0]), True),
+        (np.array([0.0, 3.0, 5.0, 5.0, 5.0, 0.0, -2.0]), False),
+        (np.array([0.0, 3.0, 5.0, 5.0, 5.0, 0.0, 0.0], dtype=np.float32), False),
+    ],
+    ids=["right", "wrong", "of another type"],
+)
+def test_a_median_is_taken_for_its_whole_answer(answer: np.ndarray, taken: bool) -> None:
+    asked: list[tuple[list[float], int]] = []
+
+    def routine(x: np.ndarray, size: int) -> np.ndarray:
+        asked.append((x.tolist(), size))
+        return answer
+
+    assert scipy_routines._takes_medians(routine) is taken
+    assert asked == [([3.0, -1.0, 7.0, 5.0, 5.0, -2.0, -9.0], 5)]
+
+
+def test_an_extension_is_loaded_by_itself_and_one_that_is_loaded_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded = scipy_routines._extension("scipy.ndimage", "_rank_filter_1d")
+    assert loaded is sys.modules["scipy.ndimage._rank_filter_1d"]
+    monkeypatch.delitem(sys.modules, "scipy.ndimage._rank_filter_1d")
+    alone = scipy_routines._extension("scipy.ndimage", "_rank_filter_1d")
+    assert callable(alone.rank_filter)
+    for package, name in (("scipy.ndimage", "_no_such_module"), ("scipy.no_such_package", "_rank_filter_1d")):
+        with pytest.raises(ImportError, match=name):
+            scipy_routines._extension(package, name)
+
+
+@pytest.mark.parametrize(("size", "lengths"), [(3, [3, 4]), (5, [5, 6, 9])])
+def test_the_fast_median_by_definition(size: int, lengths: list[int]) -> None:
+    for length in lengths:
+        x = np.random.default_rng(length).permutation(length) + 1.0
+        padded = np.pad(x, size // 2)
+        slow = [float(np.median(padded[i : i + size])) for i in range(length)]
+        assert scipy_routines._private_median_filter()(x, size).tolist() == slow
+        assert scipy_routines._private_median_filter()(np.repeat(x, 2)[::2], size).tolist() == slow

@@ -142,3 +142,10 @@ class TestSampleClock:
         clock = self.started()
         _, end_s = clock.advance(10, 5 * S + (100 + off_ms) * MS)
         assert clock.error_s(1000, 5 * S) == pytest.approx(-(end_s + 1000 * period_s))
+
+
+def test_every_other_clock_is_counted() -> None:
+    clock = HostClock()
+    for k in range(4):
+        clock.update(k * 10**15, 0)
+    assert clock.reanchored == 3

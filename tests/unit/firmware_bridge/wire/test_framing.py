@@ -135,3 +135,10 @@ def test_reset_in_a_stream_without_delimiters_reports_what_was_skipped():
     assert decoder.feed(b"U" * 300) == []
     assert decoder.reset() == [FrameError(FrameFault.TOO_LONG, 300, synced=False)]
     assert decoder.feed(encode_frame(b"one")) == [b"one"]
+
+
+def test_errors_and_their_bytes_add_up():
+    decoder = FrameDecoder()
+    decoder.feed(b"\x05zz\x00" + b"\x01\x00")
+    decoder.feed(b"\x09abc\x00")
+    assert (decoder.errors, decoder.error_bytes, decoder.frames) == (3, 3 + 1 + 4, 0)
