@@ -11,6 +11,7 @@ import tomllib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -192,14 +193,32 @@ def test_numpy(pi: Machine, answer: Ran, state: str, words: str, fix: str) -> No
         (["", "OSError: /lib/libc.so.6: version `GLIBC_2.34' not found"], ["", ""], 64, "wrong", "GLIBC", "Debian 12"),
     ],
 )
-def test_interpreters(pi: Machine, litert: list, runtime: list, bits: int, state: str, words: str, fix: str) -> None:
+def test_interpreters(
+    pi: Machine,
+    monkeypatch: pytest.MonkeyPatch,
+    litert: list,
+    runtime: list,
+    bits: int,
+    state: str,
+    words: str,
+    fix: str,
+) -> None:
     pi.options["pointer_bits"] = bits
+    monkeypatch.setattr(doctor_software, "sys", SimpleNamespace(version_info=(3, 11)))
     found = {"ai-edge-litert": litert, "tflite-runtime": runtime}
     pi.commands["ai_edge_litert"] = Ran(0, json.dumps(found))
     (finding,) = doctor_software.interpreter(pi.probe)
     assert (finding.state, bool(finding.fix)) == (state, bool(fix))
     assert words in finding.detail
     assert fix in finding.fix
+
+
+def test_a_32_bit_python_without_tflite_runtime(pi: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    pi.options["pointer_bits"] = 32
+    monkeypatch.setattr(doctor_software, "sys", SimpleNamespace(version_info=(3, 13)))
+    pi.commands["ai_edge_litert"] = Ran(0, json.dumps({"ai-edge-litert": ["", ""], "tflite-runtime": ["", ""]}))
+    (finding,) = doctor_software.interpreter(pi.probe)
+    assert finding.fix == "install the 64-bit Raspberry Pi OS: tflite-runtime does not exist for this Python"
 
 
 @pytest.mark.parametrize("answer", ["", "[]", "{", '{"a": 1}', '{"a": []}', "null", "3"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -33,9 +34,9 @@ def test_the_old_content_stays_when_the_disk_is_full(tmp_path, monkeypatch):
 def test_content_reaches_the_disk_before_the_rename(tmp_path, monkeypatch):
     """The file is synced, then renamed, then the folder is synced."""
     calls = []
-    fsync, replace = os.fsync, os.replace
+    fsync, replace = os.fsync, Path.replace
     monkeypatch.setattr(os, "fsync", lambda fd: (calls.append(stat.S_ISDIR(os.fstat(fd).st_mode)), fsync(fd)))
-    monkeypatch.setattr("pathlib.os.replace", lambda a, b: (calls.append("rename"), replace(a, b)))
+    monkeypatch.setattr(Path, "replace", lambda path, target: (calls.append("rename"), replace(path, target)))
     write_atomically(tmp_path / "a", b"x")
     assert calls == [False, "rename", True]
 
