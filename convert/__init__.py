@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from convert.checkpoint.tensors import Checkpoint
     from convert.distil.run import DistilConfig
     from convert.finetune.options import FinetuneOptions
-    from convert.foundation.run import FoundationConfig, convert_foundation
+    from convert.foundation.config import FoundationConfig
+    from convert.foundation.run import convert_foundation
     from convert.prepare.run import PrepareOptions
 
 __all__ = [
@@ -33,7 +34,7 @@ if not TYPE_CHECKING:
             "Checkpoint": "checkpoint.tensors",
             "DistilConfig": "distil.run",
             "FinetuneOptions": "finetune.options",
-            "FoundationConfig": "foundation.run",
+            "FoundationConfig": "foundation.config",
             "PrepareOptions": "prepare.run",
             "convert_foundation": "foundation.run",
             "read_checkpoint": "checkpoint.reader",

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from edge.beats.track import HeartRate
 from edge.bundle.reader import Bundle
+from edge.bundle.tensors import Steps
 from edge.chain import SignalChain
 from edge.estimate import Estimator
-from edge.frontend.stream import WINDOW_S, window_input_int8
+from edge.frontend.stream import INPUT_SCALE, WINDOW_S, normalise_window, window_input_int8
 from edge.grid.timeline import Gap, Timeline, Uniform
 from edge.model import Model
 from edge.records import (
@@ -199,19 +200,21 @@ class Engine:
         )
 
 
-def make_front_end(bundle: Bundle) -> Callable[[Window], NDArray[np.int8]]:
-    """Return the function that turns a window into the model's int8 input, as the manifest of the bundle requires.
+def make_front_end(bundle: Bundle) -> Callable[[Window], Steps]:
+    """Return the function that turns a window into the model's input in steps, as the manifest of the bundle requires.
 
     Raises:
         MissingExtraError: The bundle has the foundation tier and scipy is not installed.
     """
-    spec = bundle.manifest.front_end
+    spec, tensor = bundle.manifest.front_end, bundle.manifest.input
     if spec.name == "stream/1":
-        return lambda window: window_input_int8(window.filtered)
+        if tensor.dtype == "int8" and (tensor.scale, tensor.zero_point) == (INPUT_SCALE, 0):
+            return lambda window: window_input_int8(window.filtered)
+        return lambda window: tensor.to_steps(normalise_window(window.filtered))
     from edge.frontend.ecgfounder import EcgFounderFrontEnd, quantized
 
-    front_end, tensor = EcgFounderFrontEnd(), bundle.manifest.input
-    return lambda window: quantized(front_end(window.raw), tensor.scale, tensor.zero_point, spec.clamp)
+    front_end, dtype = EcgFounderFrontEnd(), tensor.steps_dtype
+    return lambda window: quantized(front_end(window.raw), tensor.scale, tensor.zero_point, spec.clamp, dtype)
 
 
 def _lap(times: dict[str, float], stage: str, since: float) -> float:

@@ -1,4 +1,4 @@
-"""Calibrated, aggregated lab estimates with intervals, from the int8 outputs of the model.
+"""Calibrated, aggregated lab estimates with intervals, from the outputs of the model in steps.
 
 One ten-second window is noisy and labs move slowly, so a head's output is averaged over the accepted windows of the
 last minutes, in logit space, weighted by their quality. Overlapping windows are not independent: the spread among them
@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.bundle.calibration import HeadCalibration
 from edge.bundle.reader import Bundle
-from edge.bundle.schema import HeadCalibration
+from edge.bundle.tensors import Steps
 from edge.frontend.stream import WINDOW_S
 from edge.records import LabEstimate
 from edge.stats import normal_quantile, sigmoid
@@ -24,7 +25,7 @@ T = TypeVar("T")
 FIRST_ROWS = 64
 """Initial capacity in windows; doubled as needed."""
 WEIGHT_STEPS = 1 << 16
-"""Weights are integer multiples of 1 / this number, so that running sums of weights and int8 outputs are exact: adding
+"""Weights are integer multiples of 1 / this number, so that running sums of weights and outputs are exact: adding
 and removing a window leaves no rounding error, and any order gives the same bits."""
 
 
@@ -38,14 +39,14 @@ class _Held:
     def __init__(self, outputs: int) -> None:
         self._end_s = np.empty(FIRST_ROWS)
         self._weight = np.empty(FIRST_ROWS, dtype=np.int64)
-        self._value = np.empty((FIRST_ROWS, outputs), dtype=np.int16)
+        self._value = np.empty((FIRST_ROWS, outputs), dtype=np.int32)
         self._start = self._stop = 0
         self.weight = 0
         """Sum of the weights, in steps."""
         self.total = np.zeros(outputs, dtype=np.int64)
         """Sum of weighted values."""
         self.squares = np.zeros(outputs, dtype=np.int64)
-        """Sum of weighted squares: at most 2**16 x 255**2 per window, so a hundred days of them fit."""
+        """Sum of weighted squares: at most 2**16 x 2**30 per window of int16 steps, so a day and a half of hops fit."""
 
     def __len__(self) -> int:
         return self._stop - self._start
@@ -55,7 +56,7 @@ class _Held:
         """Signal times of the ends of the windows, shape ``(windows,)``, s; a view."""
         return self._end_s[self._start : self._stop]
 
-    def append(self, end_s: float, weight: int, value: NDArray[np.int16]) -> None:
+    def append(self, end_s: float, weight: int, value: NDArray[np.int32]) -> None:
         """Take one more window."""
         if self._stop == len(self._end_s):
             self._move()
@@ -69,7 +70,7 @@ class _Held:
             self._count(-int(self._weight[self._start]), self._value[self._start])
             self._start += 1
 
-    def _count(self, weight: int, value: NDArray[np.int16]) -> None:
+    def _count(self, weight: int, value: NDArray[np.int32]) -> None:
         self.weight += weight
         # Widen the array, not the weight: before numpy 2 the product with a scalar keeps the type of the array.
         weighted = value.astype(np.int64) * weight
@@ -100,7 +101,7 @@ class Estimator:
         self._span_s = m.aggregation_minutes * 60.0
         self._by_quality = m.weighting == "quality"
         calibration = [bundle.calibration[head.key] for head in m.outputs]
-        # Size of one int8 step in calibrated logits or units, for outputs minus their zero point.
+        # Size of one step in calibrated logits or units, for outputs minus their zero point.
         self._slope = np.array([c.slope for c in calibration]) * m.output.scale
         self._steepness = np.abs(self._slope)
         self._offset = np.array([c.offset for c in calibration])
@@ -123,16 +124,16 @@ class Estimator:
         self._tiers = [head.evidence.tier for head in m.outputs]
         self._held = _Held(len(m.outputs))
 
-    def add(self, end_s: float, outputs: NDArray[np.int8], score: float) -> None:
+    def add(self, end_s: float, outputs: Steps, score: float) -> None:
         """Take the outputs of an accepted window.
 
         Args:
             end_s: Signal time of the end of the window, s; increasing.
-            outputs: Outputs of the model, shape ``(outputs,)``, int8.
+            outputs: Outputs of the model in steps, shape ``(outputs,)``.
             score: Quality of the window, 0 to 1.
         """
         weight = max(round(score * WEIGHT_STEPS), 1) if self._by_quality else 1
-        self._held.append(end_s, weight, outputs[self._index].astype(np.int16) - np.int16(self._zero_point))
+        self._held.append(end_s, weight, outputs[self._index].astype(np.int32) - np.int32(self._zero_point))
         self._held.drop_until(end_s - self._span_s)
 
     def labs(self) -> tuple[LabEstimate, ...]:

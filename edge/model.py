@@ -13,55 +13,61 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.bundle.reader import Bundle
+from edge.bundle.tensors import Steps, TensorSpec
 from edge.process.interpreter import import_interpreter
 from firmware_bridge.errors import AnyEcgError, BundleError, MissingExtraError, MissingPackageError, UsageError
 
 BackendName = Literal["auto", "litert", "litert-reference", "tflite-runtime", "tflm"]
 
-SELF_TEST_LSB = 1
-"""Largest accepted difference from the golden outputs, LSB. An interpreter may round one step differently from the
-reference kernels, which made them. Of the demonstration bundle's 96 outputs, LiteRT differs in 17 (x86 and 64-bit ARM)
-and tflite-runtime in 5 (32-bit ARM), all by one step. A larger difference means a wrong model."""
-
 
 class Model(Protocol):
-    """A loaded model: int8 window in, int8 outputs out."""
+    """A loaded model: a window in, outputs out, both in the steps of the bundle's manifest."""
 
     backend: str
 
-    def run(self, window: NDArray[np.int8]) -> NDArray[np.int8]:
+    def run(self, window: Steps) -> Steps:
         """Run one window.
 
         Args:
-            window: int8, with as many values as the input tensor.
+            window: int8 or int16 steps, with as many values as the input tensor.
 
         Returns:
-            Shape ``(outputs,)``, int8, a copy.
+            Shape ``(outputs,)``, int8 or int16 steps, a copy.
+
+        Raises:
+            BundleError: A float model gives NaN or infinity.
         """
 
 
 class InterpreterModel:
-    """LiteRT or tflite-runtime, which share one interface."""
+    """LiteRT or tflite-runtime, which share one interface.
 
-    def __init__(self, interpreter: Any, backend: str) -> None:
+    Args:
+        interpreter: The interpreter with its model.
+        backend: Name of the interpreter.
+        source: Input of the model.
+        sink: Output of the model.
+    """
+
+    def __init__(self, interpreter: Any, backend: str, source: TensorSpec, sink: TensorSpec) -> None:
         self.backend = backend
-        self._interpreter = interpreter
+        self._interpreter, self._source, self._sink = interpreter, source, sink
         interpreter.allocate_tensors()
         self.input = interpreter.get_input_details()[0]
         self.output = interpreter.get_output_details()[0]
         self._shape = tuple(int(n) for n in self.input["shape"])
 
-    def run(self, window: NDArray[np.int8]) -> NDArray[np.int8]:
+    def run(self, window: Steps) -> Steps:
         """Run one window; see :class:`Model`."""
-        self._interpreter.set_tensor(self.input["index"], window.reshape(self._shape))
+        self._interpreter.set_tensor(self.input["index"], _to_tensor(window, self._source).reshape(self._shape))
         self._interpreter.invoke()
-        return np.asarray(self._interpreter.get_tensor(self.output["index"]), dtype=np.int8).reshape(-1)
+        return _from_tensor(self._interpreter.get_tensor(self.output["index"]), self._sink)
 
 
 class MicroModel:
@@ -69,15 +75,29 @@ class MicroModel:
 
     backend = "tflm"
 
-    def __init__(self, interpreter: Any, shape: tuple[int, ...]) -> None:
-        self._interpreter = interpreter
-        self._shape = shape
+    def __init__(self, interpreter: Any, source: TensorSpec, sink: TensorSpec) -> None:
+        self._interpreter, self._source, self._sink = interpreter, source, sink
 
-    def run(self, window: NDArray[np.int8]) -> NDArray[np.int8]:
+    def run(self, window: Steps) -> Steps:
         """Run one window; see :class:`Model`."""
-        self._interpreter.set_input(window.reshape(self._shape), 0)
+        self._interpreter.set_input(_to_tensor(window, self._source).reshape(self._source.shape), 0)
         self._interpreter.invoke()
-        return np.asarray(self._interpreter.get_output(0), dtype=np.int8).reshape(-1)
+        return _from_tensor(self._interpreter.get_output(0), self._sink)
+
+
+def _to_tensor(window: Steps, source: TensorSpec) -> NDArray[Any]:
+    if source.dtype == "int8":
+        return np.asarray(window, dtype=np.int8)
+    return window.astype(np.float32) * np.float32(source.scale)
+
+
+def _from_tensor(found: Any, sink: TensorSpec) -> Steps:
+    raw = np.asarray(found).reshape(-1)
+    if sink.dtype == "int8":
+        return sink.joined(np.asarray(raw, dtype=np.int8))
+    if not np.isfinite(raw).all():
+        raise BundleError("the model gives NaN or infinity", "convert the bundle again, or give another checkpoint")
+    return sink.to_steps(raw)
 
 
 class ConstantModel:
@@ -85,20 +105,29 @@ class ConstantModel:
 
     backend = "constant"
 
-    def __init__(self, outputs: NDArray[np.int8]) -> None:
+    def __init__(self, outputs: Steps) -> None:
         self._outputs = outputs
 
-    def run(self, window: NDArray[np.int8]) -> NDArray[np.int8]:
+    def run(self, window: Steps) -> Steps:
         """Return the constant outputs; see :class:`Model`."""
         del window
         return self._outputs.copy()
 
 
 def load_model(bundle: Bundle, backend: BackendName = "auto", threads: int = 1) -> Model:
-    """Load the model of a bundle and check its tensors against the manifest.
+    """Load the model of a bundle and check its tensors against the manifest; see :func:`open_model`."""
+    return open_model(bundle.model, bundle.manifest.input, bundle.manifest.output, backend, threads)
+
+
+def open_model(
+    model: bytes, source: TensorSpec, sink: TensorSpec, backend: BackendName = "auto", threads: int = 1
+) -> Model:
+    """Load a model and check its tensors.
 
     Args:
-        bundle: A verified bundle.
+        model: The TFLite flatbuffer.
+        source: Input of the model.
+        sink: Output of the model.
         backend: The interpreter; ``auto`` takes the first of litert and tflite-runtime that is installed.
         threads: Threads of the interpreter. One is best on a Pi Zero 2 W, whose other cores serve the radio.
 
@@ -113,53 +142,14 @@ def load_model(bundle: Bundle, backend: BackendName = "auto", threads: int = 1) 
         raise UsageError(f"unknown backend '{backend}'", f"one of: auto, {', '.join(_LOADERS)}")
     try:
         with _quiet_native_log():
-            model = _LOADERS[backend](bundle, threads)
+            loaded = _LOADERS[backend](_Given(model, source, sink), threads)
     except (ValueError, RuntimeError) as e:
         first = (str(e).splitlines() or [""])[0]
         raise BundleError(f"the interpreter does not load model.tflite: {first}", "convert the bundle again") from None
-    if isinstance(model, InterpreterModel):
-        _check_tensor(model.input, bundle.manifest.input, "input")
-        _check_tensor(model.output, bundle.manifest.output, "output")
-    return model
-
-
-def self_test(bundle: Bundle, model: Model) -> int:
-    """Run the model on the golden inputs and compare the outputs.
-
-    Returns:
-        The largest difference from the golden outputs, in LSB.
-
-    Raises:
-        BundleError: The difference is larger than one.
-    """
-    worst = int(golden_differences(bundle, model).max())
-    if worst > SELF_TEST_LSB:
-        raise BundleError(
-            f"self-test: outputs differ from the golden ones by {worst} LSB on {model.backend}",
-            "this interpreter computes wrong results on this machine; try another --backend and report it",
-        )
-    return worst
-
-
-def golden_differences(bundle: Bundle, model: Model) -> NDArray[np.int16]:
-    """Run the model on the golden inputs and return the differences of the outputs.
-
-    Returns:
-        Absolute differences from the golden outputs, shape ``(windows, outputs)``, LSB.
-
-    Raises:
-        BundleError: The model has another number of outputs than the manifest.
-    """
-    rows = []
-    for window, expected in zip(bundle.golden_inputs, bundle.golden_outputs, strict=True):
-        found = model.run(window).astype(np.int16)
-        if found.shape != expected.shape:
-            raise BundleError(
-                f"self-test: the model gives {found.size} outputs, but the manifest says {expected.size}",
-                "convert the bundle again",
-            )
-        rows.append(np.abs(found - expected))
-    return np.array(rows, dtype=np.int16)
+    if isinstance(loaded, InterpreterModel):
+        _check_tensor(loaded.input, source, "input")
+        _check_tensor(loaded.output, sink, "output")
+    return loaded
 
 
 def _installed_backend() -> BackendName:
@@ -187,48 +177,63 @@ def _quiet_native_log() -> Iterator[None]:
         os.close(saved)
 
 
-def _check_tensor(details: dict[str, Any], spec: Any, what: str) -> None:
+def _check_tensor(details: dict[str, Any], spec: TensorSpec, what: str) -> None:
     scale, zero_point = details["quantization"]
     shape = tuple(int(n) for n in details["shape"])
-    if details["dtype"] is not np.int8 or shape != spec.shape:
+    if np.dtype(details["dtype"]).name != spec.dtype or shape != spec.shape:
         raise BundleError(
-            f"the model's {what} is {details['dtype'].__name__} {shape}, but the manifest says int8 {spec.shape}",
+            f"the model's {what} is {details['dtype'].__name__} {shape}, but the manifest says {spec.dtype} "
+            f"{spec.shape}",
             "convert the bundle again",
         )
+    if spec.dtype != "int8":
+        return
     if abs(float(scale) - spec.scale) > 1e-6 * spec.scale or int(zero_point) != spec.zero_point:
         raise BundleError(
             f"scale or zero point of the model's {what} differ from the manifest", "convert the bundle again"
         )
 
 
-def _load_litert(bundle: Bundle, threads: int) -> Model:
+class _Given(NamedTuple):
+    """A model with its ends."""
+
+    model: bytes
+    source: TensorSpec
+    sink: TensorSpec
+
+
+def _load_litert(given: _Given, threads: int) -> Model:
     litert = _import(import_interpreter, _no_litert)
-    return InterpreterModel(litert.Interpreter(model_content=bundle.model, num_threads=threads), "litert")
+    return InterpreterModel(
+        litert.Interpreter(model_content=given.model, num_threads=threads), "litert", given.source, given.sink
+    )
 
 
-def _load_reference(bundle: Bundle, threads: int) -> Model:
+def _load_reference(given: _Given, threads: int) -> Model:
     litert = _import(import_interpreter, _no_litert)
     interpreter = litert.Interpreter(
-        model_content=bundle.model,
+        model_content=given.model,
         num_threads=threads,
         experimental_op_resolver_type=litert.OpResolverType.BUILTIN_REF,
     )
-    return InterpreterModel(interpreter, "litert-reference")
+    return InterpreterModel(interpreter, "litert-reference", given.source, given.sink)
 
 
-def _load_tflite_runtime(bundle: Bundle, threads: int) -> Model:
+def _load_tflite_runtime(given: _Given, threads: int) -> Model:
     runtime = _import("tflite_runtime.interpreter", _no_tflite_runtime)
-    return InterpreterModel(runtime.Interpreter(model_content=bundle.model, num_threads=threads), "tflite-runtime")
+    return InterpreterModel(
+        runtime.Interpreter(model_content=given.model, num_threads=threads), "tflite-runtime", given.source, given.sink
+    )
 
 
-def _load_tflm(bundle: Bundle, threads: int) -> Model:
+def _load_tflm(given: _Given, threads: int) -> Model:
     del threads
     tflm = _import("tflite_micro", partial(MissingExtraError, "the TensorFlow Lite Micro interpreter", "micro"))
-    interpreter = tflm.runtime.Interpreter.from_bytes(bundle.model)
-    return MicroModel(interpreter, bundle.manifest.input.shape)
+    interpreter = tflm.runtime.Interpreter.from_bytes(given.model)
+    return MicroModel(interpreter, given.source, given.sink)
 
 
-_LOADERS: dict[str, Callable[[Bundle, int], Model]] = {
+_LOADERS: dict[str, Callable[[_Given, int], Model]] = {
     "litert": _load_litert,
     "litert-reference": _load_reference,
     "tflite-runtime": _load_tflite_runtime,

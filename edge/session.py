@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING
 from edge.bundle.reader import Bundle, load_bundle
 from edge.engine import Engine, SessionInfo
 from edge.grid.wallclock import ClockSync, live_wall_ns, recorded_wall_ns
-from edge.model import BackendName, Model, load_model, self_test
+from edge.model import BackendName, Model, load_model
 from edge.pipeline import Pipeline
 from edge.process.allocator import keep_small
 from edge.process.pages import release_start_pages
 from edge.process.systemd import Notifier
 from edge.records import RunSummary
+from edge.self_test import self_test
 from edge.sinks import Sink
 from edge.sources import Source, session_name
 from firmware_bridge.errors import EXIT_OK, EXIT_SIGINT, EXIT_SIGTERM

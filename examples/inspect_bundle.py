@@ -13,7 +13,8 @@ import sys
 from collections.abc import Sequence
 
 from edge.bundle.reader import Bundle, load_bundle
-from edge.model import load_model, self_test
+from edge.model import load_model
+from edge.self_test import self_test
 from firmware_bridge.errors import AnyEcgError
 
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.compute.tf_runtime import quiet_stderr
-from convert.teacher.open import InputSteps, read_kept, write_kept
+from convert.teacher.open import ModelEnds, read_kept, write_kept
+from edge.model import open_model
 from firmware_bridge.errors import InputError
 
 
@@ -22,13 +23,13 @@ class ScorerSpec:
         model: File with the SHA-256 of the flatbuffer, then the flatbuffer.
         name: Name for messages.
         outputs: Number of outputs.
-        quantized: Input quantization of an int8 model; ``None`` for a float one.
+        ends: Input and output of a bundle's model; ``None`` for a checkpoint.
     """
 
     model: Path
     name: str
     outputs: int
-    quantized: InputSteps | None
+    ends: ModelEnds | None
 
 
 def keep_model(path: Path, export: Callable[[], bytes]) -> Path:
@@ -60,22 +61,11 @@ class Scorer:
     """
 
     def __init__(self, spec: ScorerSpec) -> None:
-        from ai_edge_litert.interpreter import Interpreter
-
         model = read_kept(spec.model)
         if model is None:
             raise InputError(f"{spec.model} is missing or damaged", "run the command again to rebuild it")
-        try:
-            with quiet_stderr():
-                self._interpreter = Interpreter(model_content=model, num_threads=1)
-                self._interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
-            raise InputError(f"the teacher {spec.name} does not load: {str(error).splitlines()[0]}") from None
+        self._run, found = _float_runner(model, spec.name) if spec.ends is None else _runner(model, spec.ends)
         self._spec = spec
-        self._in = self._interpreter.get_input_details()[0]
-        # The logits are the first output; an exported checkpoint also has its features as an output.
-        self._out = self._interpreter.get_output_details()[0]
-        found = int(np.prod(self._out["shape"]))
         if found != spec.outputs:
             raise InputError(f"the teacher {spec.name} has {found} outputs, but its description names {spec.outputs}")
 
@@ -92,22 +82,40 @@ class Scorer:
             InputError: An output is not finite.
         """
         out = np.empty((len(segments), self._spec.outputs), dtype=np.float32)
-        scale, zero_point = self._out["quantization"]
         for i, segment in enumerate(segments):
-            x = self._quantized(segment)
-            self._interpreter.set_tensor(self._in["index"], x.astype(self._in["dtype"]).reshape(self._in["shape"]))
-            self._interpreter.invoke()
-            raw = self._interpreter.get_tensor(self._out["index"]).reshape(-1).astype(np.float32)
-            out[i] = (raw - zero_point) * scale if scale else raw
+            out[i] = self._run(segment)
         if not np.isfinite(out).all():
             raise InputError(
                 f"the teacher {self._spec.name} gives values that are not finite", "check that it is the right file"
             )
         return out
 
-    def _quantized(self, segment: NDArray[np.float32]) -> NDArray[np.float32]:
-        q = self._spec.quantized
-        if q is None:
-            return segment
-        steps = np.rint(np.clip(segment, -q.clamp, q.clamp) / q.scale) + q.zero_point
-        return np.asarray(np.clip(steps, -128, 127), dtype=np.float32)
+
+_Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+
+
+def _float_runner(model: bytes, name: str) -> tuple[_Run, int]:
+    """Return a function that runs one segment, and the number of outputs."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    try:
+        with quiet_stderr():
+            interpreter = Interpreter(model_content=model, num_threads=1)
+            interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        raise InputError(f"the teacher {name} does not load: {str(error).splitlines()[0]}") from None
+    source = interpreter.get_input_details()[0]
+    # The logits are the first output; an exported checkpoint also has its features as an output.
+    sink = interpreter.get_output_details()[0]
+
+    def run(segment: NDArray[np.float32]) -> NDArray[np.float32]:
+        interpreter.set_tensor(source["index"], segment.astype(np.float32).reshape(source["shape"]))
+        interpreter.invoke()
+        return np.asarray(interpreter.get_tensor(sink["index"]), dtype=np.float32).reshape(-1)
+
+    return run, int(np.prod(sink["shape"]))
+
+
+def _runner(model: bytes, ends: ModelEnds) -> tuple[_Run, int]:
+    loaded = open_model(model, ends.source, ends.sink)
+    return lambda segment: ends.sink.to_values(loaded.run(ends.steps(segment))).astype(np.float32), ends.sink.width

@@ -1,6 +1,6 @@
 """The teacher to evaluate: the output of ``anyecg finetune``, a checkpoint, or a foundation bundle.
 
-A prepared segment has already passed the front end, so a float network reads it unchanged; an int8 bundle quantizes it
+A prepared segment has already passed the front end, so a float network reads it unchanged; a bundle counts it in steps
 to its own input scale. The network runs as one LiteRT model in the work folder, so that every process and every worker
 of a cluster opens the same file.
 """
@@ -16,7 +16,7 @@ from calibration.evaluate.scorer import ScorerSpec, keep_model
 from convert.checkpoint.reader import read_checkpoint
 from convert.checkpoint.tensors import Checkpoint
 from convert.datasets.heads import TeacherHead, heads_of_bundle, heads_of_file
-from convert.teacher.open import InputSteps, float_model
+from convert.teacher.open import ModelEnds, float_model
 from convert.teacher.patients import read_patients, read_patients_file
 from convert.teacher.place import CHECKPOINT, PATIENTS, network_options, outputs_of
 from edge.frontend.ecgfounder import WINDOW_SAMPLES
@@ -59,7 +59,7 @@ class OpenTeacher:
         heads: Description of its outputs.
         knots: Knots of the isotonic curve of each head; ``None`` for a head without one.
         export: Function that returns its LiteRT model; it may load TensorFlow and take a minute.
-        quantized: Input quantization of an int8 model; ``None`` for a float one.
+        ends: Input and output of a bundle's model; ``None`` for a checkpoint.
         patients: Hashes of its own patients by part; ``None`` if it does not list them.
     """
 
@@ -70,7 +70,7 @@ class OpenTeacher:
     heads: tuple[TeacherHead, ...]
     knots: tuple[Knots | None, ...]
     export: Callable[[], bytes]
-    quantized: InputSteps | None
+    ends: ModelEnds | None
     patients: dict[str, frozenset[bytes]] | None
 
     def spec(self, work: Path) -> ScorerSpec:
@@ -81,7 +81,7 @@ class OpenTeacher:
             OutputError: The model cannot be written.
         """
         model = keep_model(work.absolute() / f"teacher-{self.identity[:16]}.tflite", self.export)
-        return ScorerSpec(model, self.name, len(self.heads), self.quantized)
+        return ScorerSpec(model, self.name, len(self.heads), self.ends)
 
 
 def open_teacher(path: Path, options: TeacherOptions) -> OpenTeacher:
@@ -162,7 +162,7 @@ def _opened(
         heads=heads,
         knots=tuple(None for _ in heads),
         export=export,
-        quantized=None,
+        ends=None,
         patients=read_patients_file(patients) if patients.is_file() else None,
     )
 
@@ -190,7 +190,7 @@ def _bundle(path: Path, options: TeacherOptions) -> OpenTeacher:
         heads=heads,
         knots=tuple(bundle.calibration[h.key].knots for h in heads),
         export=lambda: bundle.model,
-        quantized=InputSteps(m.input.scale, m.input.zero_point, m.front_end.clamp),
+        ends=ModelEnds(m.input, m.output, m.front_end.clamp),
         patients=read_patients(path),
     )
 

@@ -43,7 +43,7 @@ class FloatForm:
 
     def __init__(self, model: bytes, bundle: Bundle) -> None:
         interpreter = _interpreter()
-        self.width = int(np.prod(bundle.manifest.output.shape))
+        self.width = bundle.manifest.output.width
         fix = "convert the teacher again"
         try:
             with quiet_stderr():

@@ -28,8 +28,10 @@ from convert.stats.metrics import Score, auroc
 from convert.stats.noninferiority import MIN_EVENTS
 from convert.stats.reliability import Decisions, Reliability, ValueAgreement, decisions, reliability, value_agreement
 from convert.stats.resampling import Resampler
+from edge.bundle.calibration import HeadCalibration
 from edge.bundle.reader import Bundle
-from edge.bundle.schema import HeadCalibration, OutputHead
+from edge.bundle.schema import OutputHead
+from edge.bundle.tensors import Steps
 from edge.stats import sigmoid
 
 F64 = NDArray[np.float64]
@@ -82,8 +84,8 @@ class Judged:
         return Resampler(self.data.patient[recording], self.seed, self.resamples)
 
 
-def shown_logits(bundle: Bundle, calibration: HeadCalibration, outputs: NDArray[np.int8]) -> F64:
-    """Convert int8 outputs to calibrated logits or values."""
+def shown_logits(bundle: Bundle, calibration: HeadCalibration, outputs: Steps) -> F64:
+    """Convert outputs in steps to calibrated logits or values."""
     tensor = bundle.manifest.output
     steps = outputs.astype(np.float64) - tensor.zero_point
     return np.asarray(calibration.slope * tensor.scale * steps + calibration.offset)

@@ -15,7 +15,9 @@ from calibration.validate.float_form import FloatForm
 from calibration.validate.records import LinkRecord
 from convert.parity.forms import correlation
 from edge.bundle.reader import Bundle
-from edge.model import BackendName, load_model, self_test
+from edge.bundle.tensors import Steps
+from edge.model import BackendName, load_model
+from edge.self_test import self_test
 from firmware_bridge.errors import BundleError, MissingExtraError
 
 MAX_WINDOWS = 200
@@ -25,20 +27,18 @@ MIN_WINDOWS = 8
 """Minimum number of windows for a correlation; as in convert/data/gates.toml."""
 
 
-def model_links(
-    bundle: Bundle, inputs: NDArray[np.int8], limits: Mapping[str, float], *, micro: bool
-) -> list[LinkRecord]:
+def model_links(bundle: Bundle, inputs: Steps, limits: Mapping[str, float], *, micro: bool) -> list[LinkRecord]:
     """Run the self-test and compare the interpreters.
 
     Args:
         bundle: Bundle of the model.
-        inputs: Windows of the data set, ``(k, samples)`` int8.
+        inputs: Windows of the data set, ``(k, samples)`` in steps.
         limits: Table ``links`` of the limits.
         micro: Whether the model is also meant for TFLite Micro.
     """
     some = _spread(inputs)
     out = [_golden(bundle)]
-    found: dict[str, NDArray[np.int16]] = {}
+    found: dict[str, NDArray[np.int32]] = {}
     missing: dict[str, str] = {}
     names: tuple[BackendName, ...] = ("litert", "litert-reference", "tflm")
     for name in names if micro else names[:2]:
@@ -56,7 +56,7 @@ def model_links(
     return out
 
 
-def _spread(inputs: NDArray[np.int8]) -> NDArray[np.int8]:
+def _spread(inputs: Steps) -> Steps:
     if not len(inputs):
         return inputs
     return np.asarray(inputs[np.unique(np.linspace(0, len(inputs) - 1, MAX_WINDOWS).astype(int))])
@@ -71,13 +71,13 @@ def _golden(bundle: Bundle) -> LinkRecord:
     return {"name": name, "status": "ok", "found": f"{lsb} LSB", "lsb": lsb, "windows": len(bundle.golden_inputs)}
 
 
-def _outputs(bundle: Bundle, inputs: NDArray[np.int8], backend: BackendName) -> NDArray[np.int16]:
+def _outputs(bundle: Bundle, inputs: Steps, backend: BackendName) -> NDArray[np.int32]:
     model = load_model(bundle, backend)
-    return np.array([model.run(window) for window in inputs], dtype=np.int16)
+    return np.array([model.run(window) for window in inputs], dtype=np.int32)
 
 
 def _pair(
-    name: str, found: Mapping[str, NDArray[np.int16]], missing: Mapping[str, str], a: str, b: str, allowed: float
+    name: str, found: Mapping[str, NDArray[np.int32]], missing: Mapping[str, str], a: str, b: str, allowed: float
 ) -> LinkRecord:
     for one in (a, b):
         if one not in found:
@@ -95,15 +95,13 @@ def _not_run(name: str, why: str) -> LinkRecord:
     return {"name": name, "status": "not run", "found": why, "lsb": None, "windows": None}
 
 
-def float_link(
-    bundle: Bundle, form: FloatForm | None, inputs: NDArray[np.int8], limits: Mapping[str, float]
-) -> LinkRecord:
+def float_link(bundle: Bundle, form: FloatForm | None, inputs: Steps, limits: Mapping[str, float]) -> LinkRecord:
     """Compare the float form of a student with its int8 model on the same windows, without labels.
 
     Args:
         bundle: Bundle of the int8 model.
         form: Its float form; ``None`` if the bundle has none.
-        inputs: Windows of the data set, ``(k, samples)`` int8.
+        inputs: Windows of the data set, ``(k, samples)`` in steps.
         limits: Table ``links`` of the limits.
     """
     name = "float student and int8"
@@ -116,8 +114,8 @@ def float_link(
     if len(some) < MIN_WINDOWS:
         return _not_run(name, f"{len(some)} windows; a correlation needs at least {MIN_WINDOWS}")
     plain = form.run(z_scores(bundle, some)).astype(np.float64)
-    steps = _outputs(bundle, some, "auto").astype(np.float64)
-    rounded = (steps - m.output.zero_point) * m.output.scale
+    steps = _outputs(bundle, some, "auto")
+    rounded = m.output.to_values(steps)
     gap = np.abs(plain - rounded) / m.output.scale
     # Rounding removes variation below one step, so a correlation would compare noise.
     varied = plain.std(axis=0) >= m.output.scale
@@ -141,7 +139,6 @@ def float_link(
     }  # fmt: skip
 
 
-def z_scores(bundle: Bundle, inputs: NDArray[np.int8]) -> NDArray[np.float64]:
-    """Dequantize int8 inputs of the model to z-scores, ``(k, samples)``."""
-    tensor = bundle.manifest.input
-    return np.asarray((inputs.astype(np.float64) - tensor.zero_point) * tensor.scale)
+def z_scores(bundle: Bundle, inputs: Steps) -> NDArray[np.float64]:
+    """Return the z-scores of inputs in steps, ``(k, samples)``."""
+    return bundle.manifest.input.to_values(inputs)

@@ -10,11 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.bundle.reader import Bundle
+from edge.bundle.tensors import Steps
 from edge.engine import Engine, SessionInfo
 from edge.model import Model
 from edge.records import ABSTAIN_REASONS, Estimate
@@ -43,7 +45,7 @@ class Observed:
         start_s: Signal time of the first sample of each window, seconds, ``(n,)``.
         score: Quality score of each window, ``(n,)``.
         rate_bpm: Heart rate of each window, beats per minute, ``(n,)``; NaN if unknown.
-        outputs: int8 outputs of the model, ``(n, width)``.
+        outputs: outputs of the model in steps, ``(n, width)``.
         est_recording: Index of the recording of each estimate, ``(m,)``.
         est_start_s: Start of the newest window of each estimate, seconds of signal time, ``(m,)``.
         est_score: Mean quality score of the windows of each estimate, ``(m,)``.
@@ -53,7 +55,7 @@ class Observed:
         est_low: Lower end of its interval, ``(m, heads)``; NaN if there is none.
         est_high: Upper end of its interval, ``(m, heads)``; NaN if there is none.
         outcomes: Number of hops by recording and :data:`OUTCOMES`, ``(recordings, 9)``.
-        sample_inputs: int8 input of the first accepted window of each recording, ``(k, samples)``.
+        sample_inputs: input in steps of the first accepted window of each recording, ``(k, samples)``.
         sample_window: Index of that window, ``(k,)``.
         broken: Indices of the recordings that could not be read, ``(b,)``.
         broken_why: Reason for each of them, ``(b,)``.
@@ -64,7 +66,7 @@ class Observed:
     start_s: F64
     score: NDArray[np.float32]
     rate_bpm: NDArray[np.float32]
-    outputs: NDArray[np.int8]
+    outputs: Steps
     est_recording: NDArray[np.int32]
     est_start_s: F64
     est_score: NDArray[np.float32]
@@ -74,7 +76,7 @@ class Observed:
     est_low: F64
     est_high: F64
     outcomes: NDArray[np.int64]
-    sample_inputs: NDArray[np.int8]
+    sample_inputs: Steps
     sample_window: NDArray[np.int64]
     broken: NDArray[np.int32]
     broken_why: NDArray[np.str_]
@@ -94,10 +96,10 @@ class RecordingModel:
     def __init__(self, model: Model) -> None:
         self.backend = model.backend
         self._model = model
-        self.outputs: list[NDArray[np.int8]] = []
-        self.first_input: NDArray[np.int8] | None = None
+        self.outputs: list[Steps] = []
+        self.first_input: Steps | None = None
 
-    def run(self, window: NDArray[np.int8]) -> NDArray[np.int8]:
+    def run(self, window: Steps) -> Steps:
         """Run one window; see :class:`edge.model.Model`."""
         if self.first_input is None:
             self.first_input = window.reshape(-1).copy()
@@ -161,14 +163,15 @@ class _Rows:
         self._span_s = bundle.manifest.aggregation_minutes * 60.0
         self._hop_s = hop_s
         self._heads = len(bundle.manifest.outputs)
-        self._width = math.prod(bundle.manifest.output.shape)
+        self._width = bundle.manifest.output.width
+        self._types = bundle.manifest.input.steps_dtype, bundle.manifest.output.steps_dtype
         self._samples = math.prod(bundle.manifest.input.shape)
         self._windows: list[tuple[int, int, float, float, float]] = []
-        self._outputs: list[NDArray[np.int8]] = []
+        self._outputs: list[Steps] = []
         self._estimates: list[tuple[int, float, float, float, int]] = []
         self._shown: list[list[tuple[float, float, float]]] = []
         self._outcomes: list[NDArray[np.int64]] = []
-        self._inputs: list[NDArray[np.int8]] = []
+        self._inputs: list[Steps] = []
         self._input_of: list[int] = []
         self.broken: list[tuple[int, str]] = []
 
@@ -211,7 +214,7 @@ class _Rows:
             start_s=windows[:, 2],
             score=windows[:, 3].astype(np.float32),
             rate_bpm=windows[:, 4].astype(np.float32),
-            outputs=np.array(self._outputs, dtype=np.int8).reshape(-1, self._width),
+            outputs=_array(self._outputs, self._types[1], self._width),
             est_recording=estimates[:, 0].astype(np.int32),
             est_start_s=estimates[:, 1],
             est_score=estimates[:, 2].astype(np.float32),
@@ -221,11 +224,15 @@ class _Rows:
             est_low=shown[:, :, 1],
             est_high=shown[:, :, 2],
             outcomes=np.array(self._outcomes, dtype=np.int64).reshape(-1, len(OUTCOMES)),
-            sample_inputs=np.array(self._inputs, dtype=np.int8).reshape(-1, self._samples),
+            sample_inputs=_array(self._inputs, self._types[0], self._samples),
             sample_window=np.array(self._input_of, dtype=np.int64),
             broken=np.array([i for i, _ in self.broken], dtype=np.int32),
             broken_why=np.array([why for _, why in self.broken], dtype=np.str_),
         )
+
+
+def _array(rows: list[Steps], dtype: type[np.int8 | np.int16], width: int) -> Steps:
+    return cast("Steps", np.array(rows, dtype=dtype).reshape(-1, width))
 
 
 def _rate(e: Estimate) -> float:

@@ -26,8 +26,9 @@ from convert.stats.metrics import calibration_error
 from convert.stats.probability import conformal_half_width, fit_linear, fit_platt
 from convert.teacher.patients import FILE as PATIENTS_FILE
 from convert.teacher.patients import hashes, names_training, patients_file, read_patients
+from edge.bundle.calibration import HeadCalibration
 from edge.bundle.reader import Bundle
-from edge.bundle.schema import HeadCalibration, OutputHead
+from edge.bundle.schema import OutputHead
 from edge.estimate import Estimator
 from edge.frontend.stream import WINDOW_S
 from edge.stats import normal_quantile

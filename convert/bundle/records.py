@@ -81,9 +81,11 @@ FittedEntry = ProbabilityEntry | ValueEntry
 
 
 class UncalibratedProbability(TypedDict):
-    """An uncalibrated probability in ``calibration.json``: the teacher's logit."""
+    """An uncalibrated probability in ``calibration.json``: the line from the model's scale to the teacher's logit."""
 
     method: Literal["none"]
+    a: float
+    b: float
     threshold: None
     interval: NoInterval
 
@@ -232,12 +234,13 @@ class ManifestFrontEnd(TypedDict):
 
 
 class ManifestTensor(TypedDict):
-    """Input or output of the model: type, shape, scale and zero point."""
+    """Input or output of the model: type, shape, scale, zero point, and the coarser copies of an int8 output."""
 
     dtype: str
     shape: list[int]
     scale: float
     zero_point: int
+    coarse: NotRequired[dict[str, int]]
 
 
 class ManifestAggregation(TypedDict):

@@ -8,18 +8,19 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from convert.bundle.records import ManifestAggregation, ManifestFrontEnd, ManifestTensor
+from edge.bundle.golden import Limit
+from edge.bundle.schema import SCHEMA, SCHEMA_ANY_FORM
+from edge.bundle.tensors import Steps
 from edge.process.files import output_error
 from firmware_bridge.errors import OutputError
 
-MANIFEST_SCHEMA = "anyecg.bundle/1"
 CALIBRATION_SCHEMA = "anyecg.calibration/1"
 
 NOTICE = (
@@ -57,19 +58,25 @@ class BundleContents:
         manifest: The manifest without ``schema``, ``notice`` and ``files``, which the writer adds.
         model: The TFLite flatbuffer.
         heads: Calibration of each head, by output key.
-        golden_inputs: Golden windows, int8 ``(k, 1, 1, samples, 1)``.
-        golden_outputs: Outputs of the reference kernels for them, int8 ``(k, outputs)``.
+        golden_inputs: Golden windows in steps, ``(k, *input.shape)``.
+        golden_outputs: Outputs of the reference kernels for them in steps, ``(k, outputs)``; of
+            LiteRT for a float form.
         model_card: Model card, Markdown.
         extra: Contents of further files by relative path.
+        golden_by_interpreter: Golden outputs of each interpreter that was tried, steps.
+        limits: Limit of each interpreter's self-test. With limits, the manifest names the form of the model and has
+            the schema for any form; without, the model is int8 and every interpreter may differ by one step.
     """
 
     manifest: Mapping[str, Any]
     model: bytes
     heads: Mapping[str, Mapping[str, Any]]
-    golden_inputs: NDArray[np.int8]
-    golden_outputs: NDArray[np.int8]
+    golden_inputs: Steps
+    golden_outputs: Steps
     model_card: str
     extra: Mapping[str, bytes] = field(default_factory=dict)
+    golden_by_interpreter: Mapping[str, Steps] = field(default_factory=dict)
+    limits: Mapping[str, Limit] = field(default_factory=dict)
 
 
 def to_json(value: object) -> bytes:
@@ -81,13 +88,15 @@ def to_json(value: object) -> bytes:
     return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def golden_npz(inputs: NDArray[np.int8], outputs: NDArray[np.int8]) -> bytes:
+def golden_npz(inputs: Steps, outputs: Steps, by_interpreter: Mapping[str, Steps] | None = None) -> bytes:
     """Return the golden vectors as ``.npz`` whose bytes depend only on the arrays."""
     import zipfile
 
+    own = {f"outputs_{name}": array for name, array in (by_interpreter or {}).items()}
+
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, array in (("inputs", inputs), ("outputs", outputs)):
+        for name, array in {"inputs": inputs, "outputs": outputs, **own}.items():
             part = io.BytesIO()
             np.lib.format.write_array(part, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
             info = zipfile.ZipInfo(f"{name}.npy", date_time=_ZIP_EPOCH)
@@ -101,19 +110,27 @@ def bundle_files(contents: BundleContents) -> dict[str, bytes]:
     files = {
         "model.tflite": contents.model,
         "calibration.json": to_json({"schema": CALIBRATION_SCHEMA, "heads": contents.heads}),
-        "golden.npz": golden_npz(contents.golden_inputs, contents.golden_outputs),
+        "golden.npz": golden_npz(contents.golden_inputs, contents.golden_outputs, contents.golden_by_interpreter),
         "MODEL_CARD.md": contents.model_card.encode(),
         **contents.extra,
     }
     manifest = {
-        "schema": MANIFEST_SCHEMA,
+        "schema": SCHEMA_ANY_FORM if contents.limits else SCHEMA,
         **contents.manifest,
+        **_golden_entry(contents),
         "notice": NOTICE,
         "files": {
             name: {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)} for name, data in files.items()
         },
     }
     return {**files, "manifest.json": to_json(manifest)}
+
+
+def _golden_entry(contents: BundleContents) -> dict[str, Any]:
+    if not contents.limits:
+        return {}
+    limits = {name: asdict(limit) for name, limit in contents.limits.items()}
+    return {"golden": {"model_sha256": hashlib.sha256(contents.model).hexdigest(), "interpreters": limits}}
 
 
 def check_place(folder: Path) -> None:

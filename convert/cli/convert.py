@@ -29,7 +29,7 @@ class Action(NamedTuple):
 
 ACTIONS: dict[str, Action] = {
     "inspect": Action("convert.cli.convert:inspect", "describe the content of a checkpoint"),
-    "foundation": Action("convert.cli.convert:foundation", "convert the whole teacher to int8 for a Raspberry Pi"),
+    "foundation": Action("convert.cli.convert:foundation", "convert the whole teacher for a Raspberry Pi"),
     "micro": Action("convert.cli.distil:main", "distil a teacher into a student for a microcontroller"),
     "parity": Action("convert.cli.convert:parity", "compare every form of a bundle's model"),
 }
@@ -79,21 +79,20 @@ def inspect(argv: Sequence[str]) -> int:
 
 def foundation(argv: Sequence[str]) -> int:
     """Run ``anyecg convert foundation CHECKPOINT --data DIR --out BUNDLE``."""
-    from convert.foundation.run import (
-        DEFAULT_LICENCE,
-        DEFAULT_NAME,
-        DEFAULT_VERSION,
-        FoundationConfig,
-        convert_foundation,
-    )
+    from convert.foundation.config import DEFAULT_LICENCE, DEFAULT_NAME, DEFAULT_VERSION, FoundationConfig
+    from convert.foundation.run import convert_foundation
     from convert.parity.report import text_table
 
-    p = _parser("foundation", "Convert a whole teacher to full int8 with the front end ecgfounder/1.")
+    p = _parser("foundation", "Convert a whole teacher, with the front end ecgfounder/1.")
     p.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="a .pth file, or a folder of 'anyecg finetune'")
     p.add_argument(
         "--outputs", type=Path, metavar="FILE", help="description of the heads; default: outputs.json in its folder"
     )
     p.add_argument("--data", type=Path, required=True, metavar="DIR", help="recordings to calibrate and judge on")
+    p.add_argument(
+        "--form", choices=["auto", "dynamic", "int8", "float16", "float32"], default="auto",
+        help="form of the model: auto takes dynamic range, or full int8 if its gate opens and it is faster",
+    )  # fmt: skip
     p.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="output folder of the bundle")
     p.add_argument("--name", default=DEFAULT_NAME, help="name of the bundle; default %(default)s")
     p.add_argument("--version", default=DEFAULT_VERSION, help="version of the bundle; default %(default)s")
@@ -112,7 +111,7 @@ def foundation(argv: Sequence[str]) -> int:
     a = p.parse_args(argv)
     config = FoundationConfig(
         a.checkpoint, a.outputs, a.data, a.out, a.name, a.version, a.licence, a.stride, _on(a.bn),
-        a.calibration_windows, a.evaluation_windows, a.gates, a.accept_loss, a.labels, a.choice, a.label_plan,
+        a.calibration_windows, a.evaluation_windows, a.gates, a.accept_loss, a.labels, a.choice, a.label_plan, a.form,
     )  # fmt: skip
     result = convert_foundation(config, sys.stderr)
     sys.stdout.write(text_table(result.report))

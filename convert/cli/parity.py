@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from convert.checkpoint.reader import read_checkpoint
 from convert.foundation.parity import bundle_parity, read_original
-from convert.foundation.values import ValueScaling, scaling_of_bundle
+from convert.foundation.standard import scaling_of_bundle
 from convert.parity.forms import ParityReport
 from convert.teacher.place import checkpoint_at
 from edge.bundle.reader import Bundle, load_bundle
@@ -43,14 +43,14 @@ def run_parity(
         raise UsageError("--original and --data exclude each other", "give one of them")
     manifest = _manifest(bundle)
     scaling = scaling_of_bundle(manifest, bundle.manifest.outputs, bundle.golden_outputs.shape[1])
-    core = None if checkpoint is None else _core(bundle, manifest, scaling, checkpoint)
+    core = None if checkpoint is None else _core(bundle, manifest, len(scaling.lines), checkpoint)
     samples, outputs = bundle.golden_inputs[0].size, bundle.golden_outputs.shape[1]
     found = None if original is None else read_original(original, samples, outputs)
     values = None if data is None else _values(bundle, data, windows, stream)
     return bundle_parity(bundle, windows=values, core=core, original=found, scaling=scaling, stream=stream)
 
 
-def _core(bundle: Bundle, manifest: Mapping[str, Any], scaling: ValueScaling, path: Path) -> Any:
+def _core(bundle: Bundle, manifest: Mapping[str, Any], outputs: int, path: Path) -> Any:
     from convert.checkpoint.net1d import net1d_from_tensors
 
     if bundle.manifest.tier != "foundation":
@@ -69,11 +69,9 @@ def _core(bundle: Bundle, manifest: Mapping[str, Any], scaling: ValueScaling, pa
     if not isinstance(stride, int) or not 1 <= stride <= 64 or not isinstance(use_bn, bool):
         raise BundleError("manifest.network is invalid", "convert the bundle again")
     width = len(checkpoint.tensors["dense.weight"])
-    if width != len(scaling.lines):
-        raise BundleError(
-            f"the model has {len(scaling.lines)} outputs, but its teacher {width}", "convert the bundle again"
-        )
-    model = net1d_from_tensors(scaling.folded(checkpoint), stride=stride, use_bn=use_bn)
+    if width != outputs:
+        raise BundleError(f"the model has {outputs} outputs, but its teacher {width}", "convert the bundle again")
+    model = net1d_from_tensors(checkpoint, stride=stride, use_bn=use_bn)
     return model.with_length(bundle.golden_inputs[0].size).core
 
 
@@ -93,13 +91,11 @@ def _manifest(bundle: Bundle) -> dict[str, Any]:
 
 
 def _values(bundle: Bundle, data: Path, count: int, stream: TextIO | None) -> NDArray[np.float32]:
-    from convert.foundation.run import enough_windows, prepare
-    from edge.frontend.stream import window_input_int8
+    from convert.foundation.windows import enough_windows, prepare
+    from edge.frontend.stream import normalise_window
 
     found = enough_windows(data, count, stream)
     front_end = bundle.manifest.front_end
     if front_end.name == "ecgfounder/1":
         return prepare(found.raw(), front_end.clamp).values
-    steps = np.stack([window_input_int8(w.filtered) for w in found.windows])
-    scale = bundle.manifest.input.scale
-    return ((steps.astype(np.float64) - bundle.manifest.input.zero_point) * scale).astype(np.float32)
+    return np.stack([normalise_window(w.filtered) for w in found.windows]).astype(np.float32)

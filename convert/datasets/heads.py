@@ -61,9 +61,7 @@ def heads_of_bundle(bundle: Bundle) -> tuple[TeacherHead, ...]:
             h.key, h.lab, h.loinc, h.unit, h.kind, cast("Direction | None", h.direction), h.horizon_min,
             c.slope, c.offset, c.threshold, width,
         )  # fmt: skip
-    width = 1
-    for n in bundle.manifest.output.shape:
-        width *= n
+    width = bundle.manifest.output.width
     if sorted(found) != list(range(width)):
         raise InputError(f"{bundle.path} describes {len(found)} of the {width} outputs of its model")
     return tuple(found[i] for i in range(width))

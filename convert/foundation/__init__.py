@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from firmware_bridge.lazy import lazy_face
 
 if TYPE_CHECKING:
-    from convert.foundation.run import FoundationConfig, convert_foundation
+    from convert.foundation.config import FoundationConfig
+    from convert.foundation.run import convert_foundation
 
 __all__ = ["FoundationConfig", "convert_foundation"]
 
@@ -15,7 +16,7 @@ if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy_face(
         __name__,
         {
-            "FoundationConfig": "run",
+            "FoundationConfig": "config",
             "convert_foundation": "run",
         },
     )

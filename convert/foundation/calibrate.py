@@ -23,14 +23,16 @@ from convert.bundle.scaling import Scaling
 from convert.bundle.writer import BundleContents, to_json
 from convert.datasets.heads import TeacherHead
 from convert.datasets.pairs import Recording, find_recordings
-from convert.foundation.values import in_units
+from convert.foundation.standard import HeadScaling, in_units
 from convert.labels.plan import LabelPlan
 from convert.teacher.hard_labels import labels_at
-from convert.teacher.open import InputSteps, LiteRtTeacher
+from convert.teacher.open import BundleTeacher, ModelEnds
 from convert.teacher.patients import FILE as PATIENTS_FILE
 from convert.teacher.patients import hashes, patients_file
 from convert.teacher.soft_labels import Labels, WindowPlan, label
 from convert.teacher.split import GIVE_OTHERS, SeenPatients, seen_patients, split_by_seen
+from edge.bundle.tensors import parse_tensor
+from edge.bundle.typed_json import Reader
 from edge.frontend.ecgfounder import CLAMP
 from firmware_bridge.errors import InputError
 
@@ -61,13 +63,18 @@ class Results:
 
 
 def calibrated(
-    contents: BundleContents, heads: Sequence[TeacherHead], results: Results, stream: TextIO | None
+    contents: BundleContents,
+    heads: Sequence[TeacherHead],
+    scaling: HeadScaling,
+    results: Results,
+    stream: TextIO | None,
 ) -> BundleContents:
     """Calibrate every head of a bundle that has enough results.
 
     Args:
         contents: Contents of a foundation bundle with uncalibrated heads.
         heads: Outputs of the bundle.
+        scaling: Scaling of the heads in the model.
         results: Source of laboratory results.
         stream: Stream for progress lines, or ``None``.
 
@@ -78,11 +85,8 @@ def calibrated(
     Raises:
         InputError: There are no results, or results of one patient only.
     """
-    heads = in_units(heads, contents.heads)
-    step = contents.manifest["input"]
-    steps = InputSteps(step["scale"], step["zero_point"], CLAMP)
-    sha256 = hashlib.sha256(contents.model).hexdigest()
-    teacher = LiteRtTeacher(contents.model, str(contents.manifest["name"]), sha256, heads, quantized=steps)
+    heads = in_units(heads, scaling)
+    teacher = _teacher(contents, heads)
     every = find_recordings(results.data)
     seen = seen_patients(every, results.patients)
     kept = _spread(every, [i for i, r in enumerate(every) if r.patient not in seen.trained])
@@ -119,6 +123,13 @@ def calibrated(
             ),
         },
     )
+
+
+def _teacher(contents: BundleContents, heads: Sequence[TeacherHead]) -> BundleTeacher:
+    source, sink = (parse_tensor(Reader(contents.manifest[n], n), any_form=True) for n in ("input", "output"))
+    sha256 = hashlib.sha256(contents.model).hexdigest()
+    ends = ModelEnds(source, sink, CLAMP)
+    return BundleTeacher(contents.model, str(contents.manifest["name"]), sha256, heads, "not stated", ends)
 
 
 def _report(heads: Sequence[TeacherHead], fit: Part, held_out: Part, found: Mapping[str, HeadFigures]) -> bytes:

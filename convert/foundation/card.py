@@ -8,7 +8,15 @@ from typing import Any, cast
 from convert.bundle.writer import NOTICE
 from convert.foundation.records import ConversionFacts
 from convert.parity.forms import TITLES, ParityReport
-from convert.parity.report import value_rows
+from convert.parity.report import form_cells, value_rows
+from edge.bundle.schema import Form
+
+FORM_WORDS: Mapping[Form, str] = {
+    "int8": "everything in int8, for accelerators and microcontrollers",
+    "dynamic": "int8 weights, activations quantized as they come",
+    "float16": "float16 weights, computed in float32",
+    "float32": "not quantized",
+}
 
 
 def model_card(manifest: Mapping[str, Any], report: ParityReport, heads: Mapping[str, Mapping[str, Any]]) -> str:
@@ -34,14 +42,14 @@ def model_card(manifest: Mapping[str, Any], report: ParityReport, heads: Mapping
         "",
         f"- Input: ten seconds of one lead at 500 Hz, front end `ecgfounder/1`, clamped to ±{facts['input clamp']:g}.",
         f"- Outputs: {len(manifest['outputs'])} heads; {_calibrated(fitted)}",
-        f"- Form: {facts['form']}; gate: {facts['gate']}.",
+        f"- Form: {facts['form']} ({FORM_WORDS[facts['form']]}); gate: {facts['gate']}.",
         (
-            f"- Ranges from {facts['calibration windows']} windows, judged on {facts['evaluation windows']}, "
+            f"- Heads and ranges from {facts['calibration windows']} windows, judged on {facts['evaluation windows']}, "
             f"of {len(facts['recordings used'])} recordings."
         ),
         "",
         (
-            "This conversion measured the difference between the quantized model and its checkpoint. It did not "
+            "This conversion measured the difference between this form of the model and its checkpoint. It did not "
             "measure how good an uncalibrated head is; the person who converted it stated the evidence."
         ),
         "",
@@ -52,12 +60,11 @@ def model_card(manifest: Mapping[str, Any], report: ParityReport, heads: Mapping
         numbers = [link.max, link.mean, link.correlation_median, link.correlation_min]
         shown = " | ".join("-" if n is None else f"{n:.5f}" for n in numbers)
         lines.append(f"| {TITLES[link.before]} - {TITLES[link.after]} | {link.windows} | {shown} |")
+    lines += ["", "All forms on the same windows; times of one window on the converting machine, one thread:", ""]
+    lines += ["| form | gate | MB | ms | x float32 | correlation, median | lowest | head |", f"|{'---|' * 8}"]
+    lines += [f"| {' | '.join(form_cells(row))} |" for row in facts["forms"]]
     if values := value_rows(report):
-        lines += [
-            "",
-            "Values are standardised in the model. The effect of the quantization on them, in their units:",
-            "",
-        ]
+        lines += ["", "The effect of the form on values, in their units:", ""]
         lines += ["| value | max | mean | correlation |", "|---|---|---|---|"]
         lines += [f"| {' | '.join(row)} |" for row in values]
     return "\n".join([*lines, "", "Details: `validation/parity.html` and `validation/parity.json`.", ""])

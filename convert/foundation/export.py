@@ -1,12 +1,11 @@
-"""Export of a Keras Net1D to TFLite models: float, calibrated, and all quantized forms.
+"""Export of a Keras Net1D to TFLite models: float, float with the range of each tensor, and full int8.
 
-The network is converted once. The calibrated float model has the smallest and largest value of each tensor, and every
-quantized form is made from it in seconds. The ranges of input and output are set, not measured.
+The network is converted once. The other forms are made from the float model in seconds. The ranges of input and output
+are set, not measured.
 """
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.compute.tf_runtime import THREADS, load_tensorflow, quiet_stderr
+from convert.foundation.flatbuffer import ends, opened, packed, schema
 from firmware_bridge.errors import AnyEcgError, CheckFailedError
 
 INT8_STEPS = 128
@@ -90,9 +90,9 @@ def calibrated_flatbuffer(
 ) -> bytes:
     """Add the smallest and largest value of every tensor over windows to a float model.
 
-    TensorFlow's calibrator is not used for int8. If an operation writes over its input, it records the range of the
-    result for both tensors. The product of a squeeze-and-excitation then had the range of the following sum, which cost
-    13 dB in each block (measured on the full teacher).
+    TensorFlow's calibrator is not used. If an operation writes over its input, it records the range of the result for
+    both tensors. The product of a squeeze-and-excitation then had the range of the following sum, which cost 13 dB in
+    each block (measured on the full teacher).
 
     Args:
         float_model: Result of :func:`float_flatbuffer`.
@@ -113,7 +113,7 @@ def calibrated_flatbuffer(
             experimental_preserve_all_tensors=True,
         )
         interpreter.allocate_tensors()
-    model = _schema().ModelT.InitFromPackedBuf(float_model, 0)
+    model = opened(float_model)
     graph = model.subgraphs[0]
     made = sorted({int(graph.inputs[0]), *(int(i) for op in graph.operators for i in op.outputs)})
     low, high = np.full(len(made), np.inf), np.full(len(made), -np.inf)
@@ -128,10 +128,10 @@ def calibrated_flatbuffer(
         bad = graph.tensors[made[int(np.argmin(np.isfinite(low) & np.isfinite(high)))]].name.decode()
         raise CheckFailedError(f"NaN or infinity in the layer {bad.split(';')[0]}", "give another checkpoint")
     for index, lowest, highest in zip(made, low, high, strict=True):
-        ranges = _schema().QuantizationParametersT()
+        ranges = schema().QuantizationParametersT()
         ranges.min, ranges.max = np.array([lowest], np.float32), np.array([highest], np.float32)
         graph.tensors[index].quantization = ranges
-    return _pack(model)
+    return packed(model)
 
 
 def _range(view: Callable[[], NDArray[np.float32]]) -> tuple[float, float]:
@@ -140,16 +140,13 @@ def _range(view: Callable[[], NDArray[np.float32]]) -> tuple[float, float]:
     return float(values.min()), float(values.max())
 
 
-def quantized_flatbuffer(
-    calibrated: bytes, source: Scale, sink: Scale | None = None, float_layers: Sequence[str] = ()
-) -> bytes:
+def quantized_flatbuffer(calibrated: bytes, source: Scale, sink: Scale | None = None) -> bytes:
     """Quantize a calibrated model to int8 with int8 input and output.
 
     Args:
         calibrated: Result of :func:`calibrated_flatbuffer`.
         source: Scale of the input.
         sink: Scale of the output; ``None`` for the measured range.
-        float_layers: Names of tensors whose operations stay in float.
 
     Raises:
         AnyEcgError: The converter fails.
@@ -157,42 +154,9 @@ def quantized_flatbuffer(
     tf = load_tensorflow()
     from tensorflow.lite.python import convert
 
-    options: dict[str, Any] = {"input_data_type": tf.int8, "output_data_type": tf.int8}
-    if float_layers:
-        options["denylisted_nodes"] = list(float_layers)
     prepared = _with_ranges(calibrated, source, sink)
     with _one_line(), quiet_stderr():
-        return bytes(convert.mlir_quantize(prepared, **options))
-
-
-def int16_flatbuffer(
-    float_model: bytes,
-    windows: NDArray[np.float32],
-    source: Scale,
-    sink: Scale,
-    step: Callable[[int], None] = lambda _: None,
-) -> bytes:
-    """Quantize a float model to int16 activations and int8 weights, with int8 input and output.
-
-    Args:
-        float_model: Result of :func:`float_flatbuffer`.
-        windows: Windows that set the ranges, ``(n, samples)``.
-        source: Scale of the input.
-        sink: Scale of the output.
-        step: Function that is called with the number of finished windows.
-
-    Raises:
-        AnyEcgError: The converter fails.
-    """
-    tf = load_tensorflow()
-    from tensorflow.lite.python.optimize import calibrator
-
-    with _one_line(), quiet_stderr():
-        prepared = calibrator.add_intermediate_tensors(float_model)
-        model = calibrator.Calibrator(prepared).calibrate_and_quantize(
-            lambda: _feed(windows, step), tf.float32, tf.float32, False, tf.int16, tf.int64
-        )
-    return _with_int8_ends(bytes(model), source, sink)
+        return bytes(convert.mlir_quantize(prepared, input_data_type=tf.int8, output_data_type=tf.int8))
 
 
 @contextmanager
@@ -204,102 +168,11 @@ def _one_line() -> Iterator[None]:
         raise AnyEcgError(f"the converter cannot quantize this network: {first}") from None
 
 
-def _feed(windows: NDArray[np.float32], step: Callable[[int], None]) -> Iterator[list[NDArray[np.float32]]]:
-    for i, window in enumerate(windows):
-        step(i)
-        yield [window.reshape(1, 1, -1, 1)]
-    step(len(windows))
-
-
-def with_output_range(calibrated: bytes, low: float, high: float) -> bytes:
-    """Widen the output range of a calibrated model to at least ``low`` to ``high``."""
-    model = _schema().ModelT.InitFromPackedBuf(calibrated, 0)
-    _graph, _first, last = _ends(model)
-    last.quantization.min = np.array([min(low, float(last.quantization.min[0]))], np.float32)
-    last.quantization.max = np.array([max(high, float(last.quantization.max[0]))], np.float32)
-    return _pack(model)
-
-
-def output_scale(calibrated: bytes) -> Scale:
-    """Return the scale of the output for its range over the calibration windows."""
-    return _range_of_output(calibrated)
-
-
-def _schema() -> Any:
-    from tensorflow.lite.python import schema_py_generated
-
-    return schema_py_generated
-
-
-def _pack(model: Any) -> bytes:
-    # Imported by name, because the package has no type annotations.
-    flatbuffers: Any = importlib.import_module("flatbuffers")
-    builder = flatbuffers.Builder(1 << 20)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
-
-
-def _ends(model: Any) -> tuple[Any, Any, Any]:
-    graph = model.subgraphs[0]
-    return graph, graph.tensors[graph.inputs[0]], graph.tensors[graph.outputs[0]]
-
-
 def _with_ranges(calibrated: bytes, source: Scale, sink: Scale | None) -> bytes:
-    model = _schema().ModelT.InitFromPackedBuf(calibrated, 0)
-    _graph, first, last = _ends(model)
+    model = opened(calibrated)
+    _graph, first, last = ends(model)
     for tensor, scale in ((first, source), (last, sink)):
         if scale is not None:
             tensor.quantization.min = np.array([scale.low()], np.float32)
             tensor.quantization.max = np.array([scale.high()], np.float32)
-    return _pack(model)
-
-
-def _range_of_output(calibrated: bytes) -> Scale:
-    model = _schema().ModelT.InitFromPackedBuf(calibrated, 0)
-    _graph, _first, last = _ends(model)
-    low = min(0.0, float(last.quantization.min[0]))
-    high = max(0.0, float(last.quantization.max[0]))
-    scale = max((high - low) / 255.0, 1e-6)
-    return Scale(scale, int(np.clip(round(-128 - low / scale), -128, 127)))
-
-
-def _with_int8_ends(model: bytes, source: Scale, sink: Scale) -> bytes:
-    """Give a model with float input and output int8 ones, with DEQUANTIZE before it and QUANTIZE after it."""
-    sc = _schema()
-    m = sc.ModelT.InitFromPackedBuf(model, 0)
-    graph, first, last = _ends(m)
-    for tensor, scale, name, before in ((first, source, b"input", True), (last, sink, b"output", False)):
-        end = sc.TensorT()
-        end.name, end.shape, end.type, end.buffer = name, tensor.shape, sc.TensorType.INT8, 0
-        end.shapeSignature, end.hasRank = tensor.shapeSignature, True
-        end.quantization = sc.QuantizationParametersT()
-        end.quantization.scale = np.array([scale.scale], np.float32)
-        end.quantization.zeroPoint = np.array([scale.zero_point], np.int64)
-        graph.tensors.append(end)
-        place, inner = len(graph.tensors) - 1, (graph.inputs if before else graph.outputs)[0]
-        operator = sc.OperatorT()
-        operator.opcodeIndex = _opcode(m, sc.BuiltinOperator.DEQUANTIZE if before else sc.BuiltinOperator.QUANTIZE)
-        pair = np.array([place, inner], np.int32)
-        operator.inputs, operator.outputs = (pair[:1], pair[1:]) if before else (pair[1:], pair[:1])
-        graph.operators.insert(0 if before else len(graph.operators), operator)
-        if before:
-            graph.inputs = np.array([place], np.int32)
-        else:
-            graph.outputs = np.array([place], np.int32)
-        for signature in m.signatureDefs or []:
-            for entry in signature.inputs if before else signature.outputs:
-                entry.tensorIndex = place
-    return _pack(m)
-
-
-def _opcode(model: Any, code: int) -> int:
-    for i, found in enumerate(model.operatorCodes):
-        if max(found.builtinCode, found.deprecatedBuiltinCode) == code:
-            return i
-    sc = _schema()
-    new = sc.OperatorCodeT()
-    new.builtinCode = new.deprecatedBuiltinCode = code
-    # Version 2 of both operations supports int16.
-    new.version = 2
-    model.operatorCodes.append(new)
-    return len(model.operatorCodes) - 1
+    return packed(model)

@@ -10,15 +10,17 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.compute.inference import run_int8
 from convert.compute.progress import Progress
 from convert.compute.tf_runtime import quiet_stderr
-from convert.foundation.export import Scale, float_flatbuffer
-from convert.foundation.values import WHAT, ValueScaling, name_of, unscaled
+from convert.foundation.export import float_flatbuffer
+from convert.foundation.noise import Golden
+from convert.foundation.quantize import Judged, Made, run_form
+from convert.foundation.standard import WHAT, HeadScaling, name_of, standardised_flatbuffer, unscaled, with_copies
 from convert.parity.forms import HeadName, ParityReport, Stage, compare
-from convert.parity.layers import layer_table
+from convert.parity.layers import LayerRow, layer_table
 from edge.bundle.reader import Bundle
-from firmware_bridge.errors import InputError, MissingExtraError
+from edge.model import open_model
+from firmware_bridge.errors import AnyEcgError, InputError, MissingExtraError
 
 KERAS_WINDOWS = 8
 REFERENCE_WINDOWS = 12
@@ -77,26 +79,58 @@ def run_float(model: bytes, windows: NDArray[np.float32], stream: TextIO | None 
     return np.stack(out)
 
 
-def quantized_stages(model: bytes, sink: Scale, steps: NDArray[np.int8], report_missing: dict[str, str]) -> list[Stage]:
-    """Run a quantized model in its three interpreters.
+def form_stages(taken: Judged, golden: Golden, missing: dict[str, str]) -> list[Stage]:
+    """Return the outputs of a form in LiteRT, in its reference kernels and in TFLite Micro.
 
     Args:
-        model: TFLite model with int8 input and output.
-        sink: Scale of the output.
-        steps: Input windows, ``(n, 1, samples, 1)`` int8.
-        report_missing: Dictionary that gets the forms that cannot run, with the reason.
+        taken: The form with its outputs in LiteRT.
+        golden: Its golden vectors; the reference kernels have run these windows only.
+        missing: Dictionary that gets the interpreters that cannot run, with the reason.
     """
-    out = [Stage("int8", sink.restore(run_int8(model, steps, "xnnpack")), sink.scale)]
-    out.append(Stage("reference", sink.restore(run_int8(model, steps[:REFERENCE_WINDOWS], "reference")), sink.scale))
+    made = taken.made
+    values = made.source.to_values(golden.inputs).reshape(len(golden.inputs), -1)
+    return interpreter_stages(made, taken.outputs, values, missing)
+
+
+def interpreter_stages(
+    made: Made, outputs: NDArray[np.float64], windows: NDArray[np.floating[Any]], missing: dict[str, str]
+) -> list[Stage]:
+    """Return the outputs of a form in LiteRT, in its reference kernels and in TFLite Micro.
+
+    Args:
+        made: The form.
+        outputs: Its outputs in LiteRT, ``(n, heads)``.
+        windows: z-scores, ``(n, samples)``; the slower interpreters run the first ones.
+        missing: Dictionary that gets the interpreters that cannot run, with the reason.
+    """
+    step = made.sink.scale
+    slow = open_model(made.model, made.source, made.sink, "litert-reference")
+    stages = [
+        Stage(made.form, outputs, step),
+        Stage("reference", run_form(made, slow, windows[:REFERENCE_WINDOWS]), step),
+    ]
+    if made.sink.dtype != "int8":
+        missing["TFLite Micro"] = "it has no kernels for this form; --form int8 makes one for it"
+        return stages
     try:
         with quiet_stderr():
-            found = run_int8(model, steps[:MICRO_WINDOWS], "tflm")
-        out.append(Stage("tflm", sink.restore(found), sink.scale))
+            micro = open_model(made.model, made.source, made.sink, "tflm")
+            stages.append(Stage("tflm", run_form(made, micro, windows[:MICRO_WINDOWS]), step))
     except MissingExtraError as error:
-        report_missing["TFLite Micro"] = str(error)
-    except (RuntimeError, ValueError) as error:
-        report_missing["TFLite Micro"] = f"it cannot run this model ({(str(error).splitlines() or ['?'])[0]})"
-    return out
+        missing["TFLite Micro"] = str(error)
+    except (AnyEcgError, RuntimeError, ValueError) as error:
+        missing["TFLite Micro"] = f"it cannot run this model ({(str(error).splitlines() or ['?'])[0]})"
+    return stages
+
+
+def form_layers(float_model: bytes, made: Made, windows: NDArray[np.float32]) -> list[LayerRow]:
+    """Compare the layers of a full-int8 form with the float model; other forms have no quantized layers."""
+    if made.form != "int8":
+        return []
+    held = made.source.to_values(made.source.to_steps(windows[:LAYER_WINDOWS])).astype(np.float32)
+    # The last layers of both models must have the same shape.
+    same = float_model if made.sink.coarse is None else with_copies(float_model)[0]
+    return layer_table(same, made.model, held)
 
 
 def bundle_parity(
@@ -105,7 +139,7 @@ def bundle_parity(
     windows: NDArray[np.float32] | None = None,
     core: Any = None,
     original: Original | None = None,
-    scaling: ValueScaling | None = None,
+    scaling: HeadScaling | None = None,
     stream: TextIO | None = None,
 ) -> ParityReport:
     """Compare the forms of a bundle's model.
@@ -113,43 +147,42 @@ def bundle_parity(
     Args:
         bundle: A verified bundle.
         windows: Outputs of the front end, ``(n, samples)``; ``None`` for the golden windows of the bundle.
-        core: Keras core of the teacher with a fixed length, for the forms before the quantized model. Its outputs have
-            the scale of the model's outputs. ``None`` to compare the quantized forms only.
+        core: Keras core of the teacher with a fixed length, for the forms before that of the bundle. ``None`` to
+            compare the interpreters only.
         original: Inputs and outputs of the original code, whose windows replace ``windows``.
         scaling: Scaling between the model's and the teacher's outputs; ``None`` if they are the same.
         stream: Stream for progress lines, or ``None``.
     """
     manifest = bundle.manifest
-    source = Scale(manifest.input.scale, manifest.input.zero_point)
-    sink = Scale(manifest.output.scale, manifest.output.zero_point)
+    made = Made(manifest.form, bundle.model, manifest.input, manifest.output)
     if original is not None:
         exact = original.windows
-        steps = source.quantize(original.windows)
+    elif windows is not None:
+        exact = windows
     else:
         golden = bundle.golden_inputs.reshape(len(bundle.golden_inputs), -1)
-        steps = golden if windows is None else source.quantize(windows)
-        exact = source.restore(steps).astype(np.float32)
-    held = source.restore(steps).astype(np.float32)
-    scaling = scaling or unscaled(bundle.golden_outputs.shape[1])
+        exact = made.source.to_values(golden).astype(np.float32)
+    scaling = scaling or unscaled(made.sink.width)
     ordered = sorted(manifest.outputs, key=lambda h: h.index)
-    heads = [name_of(h.key, h.kind, h.unit, scaling.lines[h.index], scaling) for h in ordered]
+    heads = [name_of(h.key, h.kind, h.unit, scaling.lines[h.index]) for h in ordered]
     missing: dict[str, str] = {}
     stages: list[Stage] = []
     layers = []
     if core is not None:
         if original is not None:
             stages.append(Stage("original", scaling.to_model(original.logits)))
-        stages.append(keras_stage(core, exact))
-        float_model = float_flatbuffer(core, steps.shape[1])
+        stages.append(Stage("keras", scaling.to_model(keras_stage(core, exact).outputs)))
+        float_model = standardised_flatbuffer(float_flatbuffer(core, exact.shape[1]), scaling)
         stages.append(Stage("float", run_float(float_model, exact, stream)))
-        layers = layer_table(float_model, bundle.model, held[:LAYER_WINDOWS])
+        layers = form_layers(float_model, made, exact)
     else:
         missing["Keras and float LiteRT"] = "no checkpoint was given"
-    stages += quantized_stages(bundle.model, sink, steps.reshape(len(steps), 1, -1, 1), missing)
+    outputs = run_form(made, open_model(made.model, made.source, made.sink, "litert"), exact)
+    stages += interpreter_stages(made, outputs, exact, missing)
     title = f"{manifest.name} {manifest.version}: parity"
     report = compare(title, stages, _columns(heads, stages[-1].outputs.shape[1]), micro=manifest.tier == "micro")
     report.layers, report.not_run = layers, missing
-    facts = {"bundle": str(bundle.path), "bundle sha256": bundle.sha256, "windows": len(steps)}
+    facts = {"bundle": str(bundle.path), "bundle sha256": bundle.sha256, "windows": len(exact), "form": manifest.form}
     report.facts = {**facts, "outputs": WHAT} if scaling.any else facts
     return report
 

@@ -1,57 +1,61 @@
-"""Search for a quantized form of a teacher that passes the gate: int8, then int8 with float layers, then int16."""
+"""The forms of a teacher: make them, judge each against its float form, measure their speed, and choose one."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.compute.inference import run_int8
 from convert.compute.litert import describe
-from convert.compute.progress import Progress
-from convert.foundation.export import Scale, int16_flatbuffer, output_scale, quantized_flatbuffer
+from convert.foundation.export import Scale, quantized_flatbuffer
 from convert.foundation.gate import Verdict, judge
-from convert.foundation.records import AttemptRow, Form
+from convert.foundation.records import FormRow, Wanted
+from convert.foundation.shift import with_shifted_heads
+from convert.foundation.standard import STEPS_PER_SD, with_copies
+from convert.foundation.weights import dynamic_flatbuffer, float16_flatbuffer
 from convert.parity.forms import HeadName
-from convert.parity.layers import LayerRow, costly_layers, layer_table, short_name
+from edge.bundle.schema import Form
+from edge.bundle.tensors import TensorSpec
+from edge.model import Model, open_model
+from firmware_bridge.errors import CheckFailedError
 
-CHECK_WINDOWS = 12
-"""Number of windows on which the interpreters are compared; the reference kernels take 0.23 s for each."""
+FLOAT_INPUT_SCALE = 1.0 / 2048.0
+"""Steps of the input of a float form, z-scores: int16 reaches the clamp of 16, and the rounding is 500 times finer than
+that of int8. Rounded inputs are equal on processors whose filters differ in the last digits."""
 
-LAYER_WINDOWS = 6
-"""Number of windows in the comparison of layers."""
+FLOAT_OUTPUT_SCALE = 1.0 / 1024.0
+"""Steps of the output of a float form, standard deviations of a head: int16 reaches 32 of them."""
 
-SETTLE = 4
-"""Maximum number of times that the output step is made coarser."""
-
-MARGIN = 1.5
-"""Factor by which the output step exceeds the largest difference between two correct interpreters."""
+TIMED_WINDOWS = 4
+TIMED_ROUNDS = 5
+"""The forms run in turns, and the best time of each counts, because other programs may use the machine."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Material:
-    """Models and windows for the attempts.
+    """Models and windows for the forms.
 
     Attributes:
-        float_model: The float TFLite model.
-        calibrated: The float TFLite model with the range of each tensor.
-        calibration: Windows that set the ranges, ``(n, samples)`` float32, with values that the int8 input can hold.
-        evaluation: Other windows in the same form.
-        steps: The windows ``evaluation`` as int8, ``(n, 1, samples, 1)``.
+        float_model: The float TFLite model, with standardised heads.
+        calibrated: Function that returns the float model with the range of each tensor.
+        calibration: Windows that set the ranges, z-scores, ``(n, samples)``.
+        calibration_teacher: Outputs of the float model on ``calibration``, ``(n, heads)``.
+        evaluation: Windows for the gate, z-scores, ``(n, samples)``.
         teacher: Outputs of the float model on ``evaluation``, ``(n, heads)``.
-        heads: Name and kind of each column.
-        source: Scale of the input.
+        heads: Name, kind and scale of each column.
+        source: Scale of an int8 input.
         limits: Limits, see :func:`convert.parity.forms.load_limits`.
     """
 
     float_model: bytes
-    calibrated: bytes
+    calibrated: Callable[[], bytes]
     calibration: NDArray[np.float32]
+    calibration_teacher: NDArray[np.float64]
     evaluation: NDArray[np.float32]
-    steps: NDArray[np.int8]
     teacher: NDArray[np.float64]
     heads: Sequence[HeadName]
     source: Scale
@@ -59,111 +63,171 @@ class Material:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Attempt:
-    """One quantized form and its verdict.
+class Made:
+    """One form of the model.
 
     Attributes:
         form: Name of the form.
-        model: The quantized TFLite model.
-        sink: Scale of the output.
-        outputs: Outputs on the evaluation windows, ``(n, heads)``.
-        verdict: Result of the gate.
-        float_layers: Short names of the layers that stay in float.
+        model: The TFLite model.
+        source: Input of the model.
+        sink: Output of the model.
     """
 
     form: Form
     model: bytes
-    sink: Scale
+    source: TensorSpec
+    sink: TensorSpec
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Judged:
+    """One form with its verdict.
+
+    Attributes:
+        made: The form.
+        outputs: Outputs on the evaluation windows, ``(n, heads)``.
+        verdict: Result of the gate.
+        ms: Time of one window on this machine with one thread, milliseconds.
+    """
+
+    made: Made
     outputs: NDArray[np.float64]
     verdict: Verdict
-    float_layers: tuple[str, ...] = ()
+    ms: float
 
-    def row(self) -> AttemptRow:
-        """Return the attempt as an entry of the report."""
+    def row(self, float_ms: float) -> FormRow:
+        """Return the form as an entry of the report."""
+        v, sd = self.verdict, self.outputs.std(axis=0)
         return {
-            "form": self.form,
-            "ok": self.verdict.ok,
-            "bytes": len(self.model),
-            "float_layers": list(self.float_layers),
-            "correlation_median": self.verdict.correlation_median,
-            "flat_heads": self.verdict.flat,
-            "faults": list(self.verdict.faults[:10]),
+            "form": self.made.form,
+            "gate": "open" if v.ok else "shut",
+            "bytes": len(self.made.model),
+            "ms": round(self.ms, 2),
+            "times_float32": round(float_ms / self.ms, 2),
+            "correlation_median": v.correlation_median,
+            "correlation_min": v.correlation_min,
+            "worst_head": v.worst,
+            "heads_below": v.heads_below,
+            "flat_heads": v.flat,
+            "steps_per_sd_min": round(float(sd.min()) / self.made.sink.scale, 1),
+            "faults": list(v.faults[:10]),
         }
 
 
-def quantize_until_good(material: Material, stream: TextIO | None) -> tuple[list[Attempt], list[LayerRow]]:
-    """Try the forms in order until the gate opens.
+def forms_to_make(wanted: Wanted) -> tuple[Form, ...]:
+    """Return the forms that a conversion makes: all of them for ``auto``, else the wanted one and float32."""
+    if wanted == "auto":
+        return ("dynamic", "int8", "float16", "float32")
+    return ("float32",) if wanted == "float32" else (wanted, "float32")
+
+
+def make_form(form: Form, material: Material) -> Made:
+    """Make one form of a teacher.
+
+    Raises:
+        AnyEcgError: The converter fails.
+    """
+    if form == "int8":
+        return _int8(material)
+    model = _FLOAT_FORMS[form](material.float_model)
+    samples, heads = material.evaluation.shape[1], len(material.heads)
+    source = TensorSpec((1, 1, samples, 1), FLOAT_INPUT_SCALE, 0, "float32")
+    return Made(form, model, source, TensorSpec((1, 1, 1, heads), FLOAT_OUTPUT_SCALE, 0, "float32"))
+
+
+_FLOAT_FORMS: dict[str, Callable[[bytes], bytes]] = {
+    "dynamic": dynamic_flatbuffer, "float16": float16_flatbuffer, "float32": bytes
+}  # fmt: skip
+
+
+def _int8(material: Material) -> Made:
+    calibrated, coarse = with_copies(material.calibrated())
+    model = quantized_flatbuffer(calibrated, material.source, Scale(1.0 / STEPS_PER_SD))
+    found = describe(model)
+    source = TensorSpec((1, 1, material.evaluation.shape[1], 1), material.source.scale, material.source.zero_point)
+    sink = TensorSpec(found.output_shape, found.output_scale, found.output_zero_point, "int8", coarse)
+    made = Made("int8", model, source, sink)
+    # Rounding shifts the mean of a head. The float model on unrounded windows says by how much.
+    outputs = run_form(made, open_model(model, source, sink, "litert"), material.calibration)
+    error = material.calibration_teacher - outputs
+    return replace(made, model=with_shifted_heads(model, error.mean(axis=0), sink))
+
+
+def judge_forms(made: Sequence[Made], material: Material, stream: TextIO | None) -> list[Judged]:
+    """Run every form on the evaluation windows, judge it, and measure its time."""
+    say = stream.write if stream is not None else lambda _: 0
+    models = [open_model(one.model, one.source, one.sink, "litert") for one in made]
+    times = _times(made, models, material.evaluation[:TIMED_WINDOWS])
+    out = []
+    for one, model, ms in zip(made, models, times, strict=True):
+        outputs = run_form(one, model, material.evaluation)
+        verdict = judge(material.heads, material.teacher, outputs, material.limits["gate"])
+        out.append(Judged(one, outputs, verdict, ms))
+        shown = verdict.faults[0] if verdict.faults else "every limit holds"
+        say(f"{one.form}: gate {'open' if verdict.ok else 'shut'}, {shown}; {ms:.1f} ms\n")
+    return out
+
+
+def run_form(made: Made, model: Model, windows: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+    """Return the outputs of a form on z-scores ``(n, samples)`` as the runtime sees them, ``(n, heads)``."""
+    return np.stack([made.sink.to_values(model.run(made.source.to_steps(window))) for window in windows])
+
+
+def _times(made: Sequence[Made], models: Sequence[Model], windows: NDArray[np.float32]) -> list[float]:
+    inputs = [[one.source.to_steps(window) for window in windows] for one in made]
+    best = [float("inf")] * len(made)
+    for _ in range(TIMED_ROUNDS):
+        for i, model in enumerate(models):
+            for window in inputs[i]:
+                start_s = time.perf_counter()
+                model.run(window)
+                best[i] = min(best[i], (time.perf_counter() - start_s) * 1e3)
+    return best
+
+
+def choose_form(judged: Sequence[Judged], wanted: Wanted, *, accept_loss: bool, recordings: int) -> Judged:
+    """Return the form for the bundle.
+
+    ``auto`` takes the dynamic-range form, or full int8 if its gate opens and it is faster.
 
     Args:
-        material: Models, windows and limits.
-        stream: Stream for progress lines, or ``None``.
+        judged: The forms with their verdicts.
+        wanted: The form that the user asked for.
+        accept_loss: Whether a shut gate is accepted.
+        recordings: Number of recordings that the windows are from.
 
-    Returns:
-        The attempts, of which the last one passed unless none did; and the layers of the int8 form, empty if no
-        fallback needed them.
+    Raises:
+        CheckFailedError: No wanted form passes the gate; the message names the heads and what would help.
     """
-    say = stream.write if stream is not None else lambda _: 0
-    say("quantizing: int8\n")
-    attempts = [_int8(material)]
-    if attempts[0].verdict.ok or not np.all(np.isfinite(material.teacher)):
-        return attempts, []
-    layers = layer_table(material.float_model, attempts[0].model, material.evaluation[:LAYER_WINDOWS])
-    for count in material.limits["fallback"]["float_layers"]:
-        worst = costly_layers(layers, int(count))
-        say(
-            f"the gate is shut ({attempts[-1].verdict.faults[0]}); quantizing again with {len(worst)} layers in float\n"
-        )
-        attempts.append(_mixed(material, attempts[0].sink, worst))
-        if attempts[-1].verdict.ok:
-            return attempts, layers
-    say(f"the gate is shut ({attempts[-1].verdict.faults[0]}); next: int16 activations\n")
-    attempts.append(_int16(material, attempts[0].sink, stream))
-    return attempts, layers
+    among = [j for j in judged if j.made.form in ({"dynamic", "int8"} if wanted == "auto" else {wanted})]
+    passed = [j for j in among if j.verdict.ok]
+    if passed:
+        return min(passed, key=lambda j: j.ms)
+    if not accept_loss or any(j.verdict.reason == "not_finite" for j in among):
+        raise CheckFailedError("; ".join(_lost(j) for j in among), _advice(judged, wanted, recordings))
+    return max(among, key=lambda j: (j.verdict.correlation_median or -1.0, -len(j.verdict.faults)))
 
 
-def interpreter_noise_lsb(model: bytes, steps: NDArray[np.int8]) -> int:
-    """Return the largest difference between XNNPACK and the reference kernels over windows, in LSB of the output."""
-    a, b = run_int8(model, steps, "xnnpack"), run_int8(model, steps, "reference")
-    return int(np.max(np.abs(a.astype(np.int16) - b.astype(np.int16))))
+FEW_RECORDINGS = 20
 
 
-def _int8(material: Material) -> Attempt:
-    """Return the full int8 form, with an output step that is coarse enough for two interpreters to agree.
-
-    Two correct implementations round intermediate values differently, and the self-test of a bundle allows one step.
-    """
-    sink = output_scale(material.calibrated)
-    model = quantized_flatbuffer(material.calibrated, material.source)
-    for _ in range(SETTLE):
-        noise = interpreter_noise_lsb(model, material.steps[:CHECK_WINDOWS])
-        if noise <= 1:
-            break
-        sink = _coarser(sink, MARGIN * noise)
-        model = quantized_flatbuffer(material.calibrated, material.source, sink)
-    return _judged("int8", model, material)
+def _lost(j: Judged) -> str:
+    v, name = j.verdict, j.made.form
+    if v.reason == "not_finite":
+        return f"the form {name} gives NaN or infinity"
+    shown = f"{name} changes {v.heads_below} of {j.outputs.shape[1]} heads too much"
+    if v.correlation_median is not None:
+        shown += f" (median correlation {v.correlation_median:.3f}, lowest {v.correlation_min:.3f}, {v.worst})"
+    return f"{shown}: {', '.join(v.faults[:3])}"
 
 
-def _coarser(sink: Scale, factor: float) -> Scale:
-    scale = float(np.float32(sink.scale * factor))
-    middle = (sink.low() + sink.high()) / 2.0
-    return Scale(scale, int(np.clip(round(-0.5 - middle / scale), -128, 127)))
-
-
-def _mixed(material: Material, sink: Scale, worst: Sequence[LayerRow]) -> Attempt:
-    model = quantized_flatbuffer(material.calibrated, material.source, sink, [row.name for row in worst])
-    attempt = _judged("int8 with float layers", model, material)
-    return replace(attempt, float_layers=tuple(short_name(row.name) for row in worst))
-
-
-def _int16(material: Material, sink: Scale, stream: TextIO | None) -> Attempt:
-    progress = Progress("calibrating for int16", len(material.calibration), "windows", stream)
-    model = int16_flatbuffer(material.float_model, material.calibration, material.source, sink, progress.step)
-    return _judged("int16 activations", model, material)
-
-
-def _judged(form: Form, model: bytes, material: Material) -> Attempt:
-    found = describe(model)
-    sink = Scale(found.output_scale, found.output_zero_point)
-    outputs = sink.restore(run_int8(model, material.steps, "xnnpack"))
-    verdict = judge(material.heads, material.teacher, outputs, material.limits["gate"])
-    return Attempt(form, model, sink, outputs, verdict)
+def _advice(judged: Sequence[Judged], wanted: Wanted, recordings: int) -> str:
+    open_forms = [j.made.form for j in judged if j.verdict.ok and j.made.form != wanted]
+    if wanted == "int8":
+        advice = "tune it with --tune MINUTES, or use --form dynamic"
+    elif open_forms:
+        advice = f"use --form {open_forms[0]}, whose gate is open"
+    else:
+        advice = "use --form float32"
+    few = f"; {recordings} recordings are few to judge on, so add some" if recordings < FEW_RECORDINGS else ""
+    return f"{advice}, or --accept-loss{few}"

@@ -7,43 +7,54 @@ from typing import Literal, NotRequired, TypedDict
 from convert.bundle.records import Manifest
 from convert.datasets.outputs_file import OutputEntry
 from convert.datasets.representative import Covered
+from edge.bundle.schema import Form
 
-Form = Literal["int8", "int8 with float layers", "int16 activations"]
-"""Quantized form of a teacher."""
+Wanted = Literal["auto", "dynamic", "int8", "float16", "float32"]
+"""Form that a conversion is asked for."""
 
 
 class LineEntry(TypedDict):
-    """Centre and scale of a standardised value, in its unit."""
+    """Centre and scale of a standardised head, in logits or in its unit."""
 
     centre: float
     scale: float
 
 
 class Standardised(TypedDict):
-    """Entry of ``manifest.conversion``: the line of each standardised value. It is missing if there is no value."""
+    """Entry of ``manifest.conversion``: the line of each standardised head."""
 
-    values: NotRequired[dict[str, LineEntry]]
+    standardised: NotRequired[dict[str, LineEntry]]
 
 
-class AttemptRow(TypedDict):
-    """One quantized form in the report.
+class FormRow(TypedDict):
+    """One form of the model in the report.
 
     Attributes:
         form: The form.
-        ok: Whether the gate opened.
+        gate: ``open`` or ``shut``.
         bytes: Size of the model.
-        float_layers: Short names of the layers that stay in float.
-        correlation_median: Median correlation with the teacher; ``None`` where not defined.
+        ms: Time of one window on the converting machine with one thread, milliseconds.
+        times_float32: Time of the float32 form divided by that of this form.
+        correlation_median: Median correlation with the float model over the heads; ``None`` where not defined.
+        correlation_min: Lowest correlation.
+        worst_head: Key of that head.
+        heads_below: Number of heads with a fault.
         flat_heads: Number of heads that hardly vary over the windows.
+        steps_per_sd_min: Smallest standard deviation of a head over the windows, in steps of the output.
         faults: The first faults.
     """
 
     form: Form
-    ok: bool
+    gate: str
     bytes: int
-    float_layers: list[str]
+    ms: float
+    times_float32: float
     correlation_median: float | None
+    correlation_min: float | None
+    worst_head: str | None
+    heads_below: int
     flat_heads: int
+    steps_per_sd_min: float
     faults: list[str]
 
 
@@ -59,8 +70,8 @@ ConversionFacts = TypedDict(
         "form": Form,
         "gate": str,
         "gate faults": list[str],
-        "layers kept in float": list[str],
-        "attempts": list[AttemptRow],
+        "forms": list[FormRow],
+        "self-test limits, steps": dict[str, dict[str, float]],
         "flat heads (judged by odds)": int,
         "checkpoint": str,
         "checkpoint sha256": str,
@@ -98,11 +109,10 @@ class NetworkEntry(TypedDict):
 
 
 class ConversionEntry(Standardised):
-    """Result of the conversion: form, gate, and the layers that stay in float."""
+    """Result of the conversion: form and gate."""
 
     form: Form
     gate_open: bool
-    float_layers: list[str]
 
 
 class FoundationManifest(Manifest):
@@ -110,6 +120,7 @@ class FoundationManifest(Manifest):
 
     Attributes:
         created: Date of the conversion.
+        form: Form of the model.
         outputs: The heads.
         budgets: Budgets of the tier.
         network: Facts of the network.
@@ -117,6 +128,7 @@ class FoundationManifest(Manifest):
     """
 
     created: str
+    form: Form
     outputs: list[OutputEntry]
     budgets: FoundationBudgets
     network: NetworkEntry

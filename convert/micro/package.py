@@ -15,14 +15,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.bundle.writer import CALIBRATION_SCHEMA, MANIFEST_SCHEMA, NOTICE, BundleContents
+from convert.bundle.writer import CALIBRATION_SCHEMA, NOTICE, BundleContents
 from convert.compute.inference import run_int8
 from convert.micro import c_source as c
 from convert.micro.arena import GUARD_BYTES, Arena, measure
 from convert.micro.graph import read_graph
 from convert.micro.ops import adder
+from edge.bundle.calibration import HeadCalibration, parse_calibration
 from edge.bundle.reader import Bundle
-from edge.bundle.schema import HeadCalibration, Manifest, OutputHead, parse_calibration, parse_manifest
+from edge.bundle.schema import SCHEMA, Manifest, OutputHead, parse_manifest
 from edge.frontend import stream
 from firmware_bridge.errors import BundleError, CheckFailedError
 
@@ -102,7 +103,7 @@ def with_micro(contents: BundleContents) -> BundleContents:
     Raises:
         As :func:`build`.
     """
-    manifest = parse_manifest({"schema": MANIFEST_SCHEMA, **contents.manifest, "notice": NOTICE, "files": {}})
+    manifest = parse_manifest({"schema": SCHEMA, **contents.manifest, "notice": NOTICE, "files": {}})
     calibration = parse_calibration({"schema": CALIBRATION_SCHEMA, "heads": dict(contents.heads)}, manifest.outputs)
     source = MicroSource(manifest, calibration, contents.model, contents.golden_inputs, contents.golden_outputs)
     files = {f"{FOLDER}/{name}": data for name, data in build(source).files.items()}

@@ -1,7 +1,7 @@
 """Parity: the same windows through every form of a model, link by link, in one table.
 
-original -> Keras -> float LiteRT -> quantized LiteRT (XNNPACK) -> quantized reference kernels -> TFLite Micro; for a
-distilled student: teacher -> float student -> fake-quantized student -> the same three interpreters. A NaN or an
+original -> Keras -> float LiteRT -> the form of the bundle in LiteRT (XNNPACK) -> reference kernels -> TFLite Micro;
+for a distilled student: teacher -> float student -> fake-quantized student -> the same three interpreters. A NaN or an
 infinity anywhere is a failure of its link and of the report. It is never replaced by a number.
 """
 
@@ -26,7 +26,10 @@ from firmware_bridge.errors import CheckFailedError, InputError
 SCHEMA = "anyecg.parity/1"
 GATES = Path(__file__).parents[1] / "data" / "gates.toml"
 
-StageKind = Literal["original", "keras", "float", "teacher", "student", "quantized", "int8", "reference", "tflm"]
+StageKind = Literal[
+    "original", "keras", "float", "teacher", "student", "quantized", "int8", "dynamic", "float16", "float32",
+    "reference", "tflm",
+]  # fmt: skip
 
 TITLES: Mapping[StageKind, str] = {
     "original": "original",
@@ -36,11 +39,15 @@ TITLES: Mapping[StageKind, str] = {
     "student": "float student",
     "quantized": "fake-quantized student",
     "int8": "int8 LiteRT (XNNPACK)",
-    "reference": "int8 reference kernels",
+    "dynamic": "dynamic-range LiteRT (XNNPACK)",
+    "float16": "float16 LiteRT (XNNPACK)",
+    "float32": "float32 LiteRT (XNNPACK)",
+    "reference": "reference kernels",
     "tflm": "TFLite Micro",
 }
 
 _FLOAT: frozenset[StageKind] = frozenset({"original", "keras", "float"})
+_INTERPRETERS: frozenset[StageKind] = frozenset({"int8", "dynamic", "float16", "float32", "reference", "tflm"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +57,9 @@ class HeadName:
     Attributes:
         key: Key of the head.
         kind: ``probability`` if the output is a logit, else ``value``.
-        unit: Unit of its differences in the report; ``None`` for the scale of the model.
-        scale: Size of 1 on the scale of the model, in ``unit``.
+        unit: Unit of its differences in the report; ``None`` for logits.
+        scale: Size of 1 on the scale of the model, in ``unit`` or logits.
+        centre: Value of 0 on the scale of the model, in ``unit`` or logits.
         flat_below: Standard deviation, on the scale of the model, below which the head counts as flat; ``None`` for the
             limit of logits.
     """
@@ -60,6 +68,7 @@ class HeadName:
     kind: Literal["probability", "value"] = "probability"
     unit: str | None = None
     scale: float = 1.0
+    centre: float = 0.0
     flat_below: float | None = None
 
 
@@ -82,7 +91,7 @@ class Stage:
 class HeadDifference:
     """Differences of one head over one link; ``None`` where a number is not defined (no variation, or not finite).
 
-    ``max`` and ``mean`` are in ``unit`` if the head has one, else on the scale of the model.
+    ``max`` and ``mean`` are in ``unit`` if the head has one, else in logits.
     """
 
     key: str
@@ -104,8 +113,8 @@ class Link:
         after: The form after it.
         windows: Number of windows that both forms ran on.
         finite: Whether all outputs of both are finite.
-        max: Largest difference.
-        mean: Mean difference.
+        max: Largest difference, on the scale of the model.
+        mean: Mean difference, on the scale of the model.
         lsb: Largest difference in steps of the quantized output.
         correlation_median: Median correlation over the heads that vary.
         correlation_min: Lowest correlation of these heads.
@@ -258,18 +267,18 @@ def compare(
         stages: Outputs of the forms, in the order of the chain.
         heads: Heads, one for each column of the outputs.
         limits: Limits as :func:`load_limits` returns them.
-        micro: Whether the model is for TFLite Micro; ``False`` for a teacher, which is too large for a microcontroller.
+        micro: Whether the model is for TFLite Micro; ``False`` for a teacher, which is too large for a microcontroller
+            and makes more of the rounding of an interpreter.
     """
     report = ParityReport(title, outputs=list(stages))
-    table = dict((limits or default_limits())["parity"])
-    if not micro:
-        table["reference_tflm_lsb"] = table["reference_tflm_teacher_lsb"]
+    known = limits or default_limits()
+    table = {**known["parity"], "flat_logit_sd": known["gate"]["flat_logit_sd"]}
     for before, after in pairwise(stages):
-        report.links.append(_link(before, after, heads, table))
+        report.links.append(_link(before, after, heads, table, micro=micro))
     return report
 
 
-def _link(before: Stage, after: Stage, heads: Sequence[HeadName], limits: Mapping[str, Any]) -> Link:
+def _link(before: Stage, after: Stage, heads: Sequence[HeadName], limits: Mapping[str, Any], *, micro: bool) -> Link:
     n = min(len(before.outputs), len(after.outputs))
     a, b = before.outputs[:n], after.outputs[:n]
     finite = bool(n and np.all(np.isfinite(a)) and np.all(np.isfinite(b)))
@@ -278,7 +287,12 @@ def _link(before: Stage, after: Stage, heads: Sequence[HeadName], limits: Mappin
     known = [row.correlation for row in rows if row.correlation is not None]
     largest = float(np.max(np.abs(a - b))) if finite else None
     lsb = None if largest is None or step is None else largest / step
-    limit, ok = _judge(before, after, largest, lsb, limits)
+    if before.kind in _FLOAT and after.kind in _FLOAT:
+        limit, ok = _judge_floats(heads, a, b, limits["float_max"])
+    elif not micro and {before.kind, after.kind} <= _INTERPRETERS:
+        limit, ok = _judge_interpreters(heads, a, b, limits)
+    else:
+        limit, ok = _judge_steps(before.kind, after.kind, lsb, limits)
     return Link(
         before=before.kind,
         after=after.kind,
@@ -295,18 +309,36 @@ def _link(before: Stage, after: Stage, heads: Sequence[HeadName], limits: Mappin
     )
 
 
-def _judge(
-    before: Stage, after: Stage, largest: float | None, lsb: float | None, limits: Mapping[str, Any]
+def _judge_floats(
+    heads: Sequence[HeadName], a: NDArray[np.float64], b: NDArray[np.float64], allowed: float
 ) -> tuple[str, bool]:
-    if before.kind in _FLOAT and after.kind in _FLOAT:
-        unit = float(np.max(np.abs(before.outputs))) if largest is not None else 1.0
-        allowed = limits["float_max"] * max(1.0, unit)
-        return f"{allowed:.1e}", largest is not None and largest <= allowed
+    """Compare two float forms, relative to the largest output of each head (at least one) on the teacher's scale."""
+    scale, centre = (np.array([getattr(h, name) for h in heads]) for name in ("scale", "centre"))
+    largest = np.maximum(np.max(np.abs(centre + a * scale), axis=0, initial=0.0), 1.0)
+    limit = f"{allowed:.1e} of a head's largest output"
+    if not (len(a) and np.isfinite(a).all() and np.isfinite(b).all()):
+        return limit, False
+    return limit, bool(np.max(np.max(np.abs(a - b), axis=0) * scale / largest, initial=0.0) <= allowed)
+
+
+def _judge_interpreters(
+    heads: Sequence[HeadName], a: NDArray[np.float64], b: NDArray[np.float64], limits: Mapping[str, Any]
+) -> tuple[str, bool]:
+    """Compare two interpreters of a large network by the RMS difference in standard deviations of the heads."""
+    allowed = limits["interpreters_rms_sd"]
+    if not len(a):
+        return f"RMS {allowed:g} sd", False
+    flat = [limits["flat_logit_sd"] / h.scale if h.flat_below is None else h.flat_below for h in heads]
+    rms = float(np.sqrt(np.mean(np.square((a - b) / np.maximum(a.std(axis=0), flat)))))
+    return f"RMS {allowed:g} sd, found {rms:.2g}", rms <= allowed
+
+
+def _judge_steps(before: StageKind, after: StageKind, lsb: float | None, limits: Mapping[str, Any]) -> tuple[str, bool]:
     steps = {
         ("int8", "reference"): limits["xnnpack_reference_lsb"],
         ("reference", "tflm"): limits["reference_tflm_lsb"],
         ("int8", "tflm"): limits["xnnpack_reference_lsb"],
-    }.get((before.kind, after.kind))
+    }.get((before, after))
     if steps is None:
         return "", True
     # Steps are whole numbers; the margin covers the rounding of the division.
@@ -330,7 +362,7 @@ def head_difference(
     largest = float(difference.max())
     p_max = p_mean = None
     if head.kind == "probability":
-        p = np.abs(sigmoid(before) - sigmoid(after))
+        p = np.abs(sigmoid(head.centre + head.scale * before) - sigmoid(head.centre + head.scale * after))
         p_max, p_mean = float(p.max()), float(p.mean())
     return HeadDifference(
         head.key,

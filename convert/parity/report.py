@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -50,6 +50,8 @@ def text_table(report: ParityReport) -> str:
     """Return the links and the worst layers as lines for a terminal."""
     lines = _aligned([HEADINGS, *[link_cells(link) for link in report.links]])
     lines += [f"{what}: not run, {why}" for what, why in report.not_run.items()]
+    if forms := report.facts.get("forms"):
+        lines += ["", *_aligned([FORM_HEADINGS, *map(form_cells, forms)])]
     if values := value_rows(report):
         lines += ["", *_aligned([["values", "max", "mean", "corr"], *values])]
     if report.layers:
@@ -71,8 +73,10 @@ def html_page(report: ParityReport) -> str:
     body.append(f"<p>{verdict}</p><h2>Links</h2>")
     body.append(_table(HEADINGS, [link_cells(link) for link in report.links]))
     body += [f"<p>{html.escape(str(k))}: not run, {html.escape(why)}</p>" for k, why in report.not_run.items()]
+    if forms := report.facts.get("forms"):
+        body.append("<h2>Forms</h2>" + _table(FORM_HEADINGS, [form_cells(row) for row in forms]))
     if report.facts:
-        rows = [[str(k), _shown(v)] for k, v in report.facts.items()]
+        rows = [[str(k), _shown(v)] for k, v in report.facts.items() if k != "forms"]
         body.append("<h2>Facts</h2>" + _table(["what", ""], rows))
     body += [f'<img alt="{alt}" src="data:image/png;base64,{data}">' for alt, data in _plots(report)]
     if report.layers:
@@ -111,10 +115,27 @@ def value_rows(report: ParityReport) -> list[list[str]]:
     ]
 
 
+FORM_HEADINGS = ["form", "gate", "MB", "ms", "x float32", "corr median", "corr min", "head"]
+
+
+def form_cells(row: Mapping[str, Any]) -> list[str]:
+    """Return the cells of a form of the model; see :class:`convert.foundation.records.FormRow`."""
+    return [
+        row["form"],
+        row["gate"],
+        f"{row['bytes'] / 1e6:.1f}",
+        f"{row['ms']:.1f}",
+        f"{row['times_float32']:.2f}",
+        number(row["correlation_median"], ".4f"),
+        number(row["correlation_min"], ".4f"),
+        row["worst_head"] or "-",
+    ]
+
+
 def main_link(report: ParityReport) -> Link | None:
-    """Return the link from float to quantized, else the last link."""
+    """Return the link from float to the form of the bundle, else the last link."""
     for link in report.links:
-        if (link.before, link.after) in (("float", "int8"), ("student", "quantized")):
+        if link.before == "float" or (link.before, link.after) == ("student", "quantized"):
             return link
     return report.links[-1] if report.links else None
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.stats.probability import MIN_SLOPE, fit_platt
-from edge.bundle.schema import MAX_KNOTS
+from edge.bundle.calibration import MAX_KNOTS
 from edge.stats import sigmoid
 
 F64 = NDArray[np.float64]

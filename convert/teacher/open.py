@@ -1,7 +1,7 @@
 """The teacher of a distillation: a foundation model that turns ten seconds of ECG into logits and pooled features.
 
 A checkpoint runs as a float LiteRT model, which takes a third of the time of eager Keras. A foundation bundle runs as
-its own int8 model. Both read windows of the front end ``ecgfounder/1``.
+its own model, whatever its form. Both read windows of the front end ``ecgfounder/1``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from convert.compute.tf_runtime import load_tensorflow, quiet_stderr
 from convert.datasets.heads import TeacherHead, heads_of_bundle, heads_of_file
 from convert.teacher.place import CHECKPOINT, MANIFEST, checkpoint_at, is_bundle, network_options, outputs_of
+from edge.bundle.tensors import Steps, TensorSpec
 from edge.frontend.ecgfounder import WINDOW_SAMPLES, EcgFounderFrontEnd
+from edge.model import open_model
 from edge.process.files import write_files
 from firmware_bridge.errors import InputError, UsageError
 
@@ -55,39 +57,77 @@ class Teacher(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class InputSteps:
-    """int8 quantization of a bundle's input.
+class ModelEnds:
+    """Input and output of a bundle's model.
 
     Attributes:
-        scale: Value of one step, in z-scores.
-        zero_point: Step that means zero.
+        source: The input.
+        sink: The output.
         clamp: Largest absolute z-score.
     """
 
-    scale: float
-    zero_point: int
+    source: TensorSpec
+    sink: TensorSpec
     clamp: float
 
-
-class _Tensor(TypedDict):
-    """Details of a tensor, as LiteRT gives them; a scale of 0 means not quantized."""
-
-    index: int
-    shape: NDArray[np.int32]
-    dtype: type[np.generic]
-    quantization: tuple[float, int]
+    def steps(self, z: NDArray[Any]) -> Steps:
+        """Return z-scores, clamped, in the steps of the input."""
+        return self.source.to_steps(np.clip(z, -self.clamp, self.clamp))
 
 
-class LiteRtTeacher:
-    """A teacher that runs as a TFLite model, float or int8.
+class BundleTeacher:
+    """A teacher that runs as the model of a foundation bundle, in any form, as on the device.
 
     Args:
         model: The TFLite model.
         name: Name in reports.
-        sha256: SHA-256 of its checkpoint file or of its bundle's manifest, hexadecimal.
+        sha256: SHA-256 of the bundle's manifest, hexadecimal.
         heads: Outputs of the teacher.
         licence: Licence of the weights.
-        quantized: Input quantization of an int8 model; ``None`` for a float model.
+        ends: Input and output of the model.
+
+    Attributes:
+        given: The arguments of the constructor.
+        features: 0, because the model has no second output.
+    """
+
+    features = 0
+
+    def __init__(
+        self, model: bytes, name: str, sha256: str, heads: Sequence[TeacherHead], licence: str, ends: ModelEnds
+    ) -> None:
+        self.given = (model, name, sha256, tuple(heads), licence, ends)
+        self.name, self.sha256, self.heads, self.licence = name, sha256, tuple(heads), licence
+        self.identity = sha256
+        self._ends, self._front_end = ends, EcgFounderFrontEnd()
+        self._model = open_model(model, ends.source, ends.sink)
+
+    def __reduce__(self) -> tuple[type[BundleTeacher], tuple[Any, ...]]:
+        """Support pickling: the other process opens the same model."""
+        return BundleTeacher, self.given
+
+    def label(self, window: NDArray[np.float64]) -> Outputs:
+        """Label one window; see :class:`Teacher`."""
+        found = self._model.run(self._ends.steps(self._front_end(window)))
+        return self._ends.sink.to_values(found).astype(np.float32), np.empty(0, np.float32)
+
+
+class _Tensor(TypedDict):
+    """Details of a tensor, as LiteRT gives them."""
+
+    index: int
+    shape: NDArray[np.int32]
+
+
+class LiteRtTeacher:
+    """A teacher that runs as a float TFLite model.
+
+    Args:
+        model: The TFLite model.
+        name: Name in reports.
+        sha256: SHA-256 of its checkpoint file, hexadecimal.
+        heads: Outputs of the teacher.
+        licence: Licence of the weights.
         identity: Identifier of its labels; ``sha256`` by default.
 
     Attributes:
@@ -101,16 +141,14 @@ class LiteRtTeacher:
         sha256: str,
         heads: Sequence[TeacherHead],
         licence: str = "not stated",
-        quantized: InputSteps | None = None,
         identity: str = "",
     ) -> None:
         from ai_edge_litert.interpreter import Interpreter
 
-        self.given = (model, name, sha256, tuple(heads), licence, quantized, identity)
+        self.given = (model, name, sha256, tuple(heads), licence, identity)
         self.name, self.sha256, self.heads, self.licence = name, sha256, tuple(heads), licence
         self.identity = identity or sha256
         self._front_end = EcgFounderFrontEnd()
-        self._quantized = quantized
         try:
             with quiet_stderr():
                 self._interpreter = Interpreter(model_content=model, num_threads=1)
@@ -127,19 +165,14 @@ class LiteRtTeacher:
 
     def label(self, window: NDArray[np.float64]) -> Outputs:
         """Label one window; see :class:`Teacher`."""
-        x = self._front_end(window)
-        q = self._quantized
-        if q is not None:
-            x = np.clip(np.rint(np.clip(x, -q.clamp, q.clamp) / q.scale) + q.zero_point, -128, 127)
-        self._interpreter.set_tensor(self._in["index"], x.astype(self._in["dtype"]).reshape(self._in["shape"]))
+        x = self._front_end(window).astype(np.float32)
+        self._interpreter.set_tensor(self._in["index"], x.reshape(self._in["shape"]))
         self._interpreter.invoke()
         found = [self._read(out) for out in self._outs]
         return found[0], found[1] if len(found) > 1 else np.empty(0, np.float32)
 
     def _read(self, out: _Tensor) -> NDArray[np.float32]:
-        raw = self._interpreter.get_tensor(out["index"]).reshape(-1).astype(np.float32)
-        scale, zero_point = out["quantization"]
-        return raw if not scale else np.asarray((raw - zero_point) * scale, dtype=np.float32)
+        return np.asarray(self._interpreter.get_tensor(out["index"]), dtype=np.float32).reshape(-1)
 
 
 def _outputs_in_order(interpreter: Any, n_heads: int) -> list[_Tensor]:
@@ -227,9 +260,8 @@ def _bundle_teacher(path: Path) -> Teacher:
     m = bundle.manifest
     if m.front_end.name != "ecgfounder/1":
         raise InputError(f"{path} is a bundle of the tier {m.tier}", "a teacher needs the front end ecgfounder/1")
-    quantized = InputSteps(m.input.scale, m.input.zero_point, m.front_end.clamp)
-    heads = heads_of_bundle(bundle)
-    return LiteRtTeacher(bundle.model, f"{m.name} {m.version}", bundle.sha256, heads, m.licence, quantized)
+    ends = ModelEnds(m.input, m.output, m.front_end.clamp)
+    return BundleTeacher(bundle.model, f"{m.name} {m.version}", bundle.sha256, heads_of_bundle(bundle), m.licence, ends)
 
 
 def _checkpoint_teacher(path: Path, outputs: Path, options: CheckpointOptions, workdir: Path) -> Teacher:

@@ -7,21 +7,17 @@ and no other file may exist. Sizes are bounded before reading, and paths in a zi
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import lzma
-import math
 import zipfile
-import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from edge.bundle.schema import HeadCalibration, Manifest, parse_calibration, parse_manifest
+from edge.bundle.calibration import HeadCalibration, parse_calibration
+from edge.bundle.golden import UNPACK_FAULTS, read_golden
+from edge.bundle.schema import Manifest, parse_manifest
+from edge.bundle.tensors import Steps
 from firmware_bridge.errors import BundleError
 
 DEMO = "demo"
@@ -30,18 +26,7 @@ DEMO = "demo"
 MAX_MANIFEST_BYTES = 4 << 20
 MAX_FILE_BYTES = 512 << 20
 MAX_FILES = 512
-MAX_GOLDEN_BYTES = 64 << 20
 MANIFEST = "manifest.json"
-_UNPACK_FAULTS = (
-    zipfile.BadZipFile,
-    zlib.error,
-    lzma.LZMAError,
-    OSError,
-    RuntimeError,  # an encrypted member
-    NotImplementedError,
-    EOFError,
-    ValueError,
-)
 REQUIRED = ("model.tflite", "calibration.json", "golden.npz", "MODEL_CARD.md")
 
 
@@ -55,8 +40,9 @@ class Bundle:
         manifest: The parsed manifest.
         calibration: Calibration by head key.
         model: The bytes of ``model.tflite``.
-        golden_inputs: Golden inputs, shape ``(k, *input.shape)``, int8.
-        golden_outputs: Golden outputs, shape ``(k, outputs)``, int8.
+        golden_inputs: Golden inputs in steps, shape ``(k, *input.shape)``.
+        golden_outputs: Golden outputs in steps, shape ``(k, outputs)``.
+        golden_by_interpreter: Golden outputs of the interpreters that the conversion tried; none in older bundles.
     """
 
     path: Path
@@ -64,8 +50,9 @@ class Bundle:
     manifest: Manifest
     calibration: Mapping[str, HeadCalibration]
     model: bytes
-    golden_inputs: NDArray[np.int8]
-    golden_outputs: NDArray[np.int8]
+    golden_inputs: Steps
+    golden_outputs: Steps
+    golden_by_interpreter: Mapping[str, Steps] = field(default_factory=dict)
 
 
 def demo_bundle_path() -> Path:
@@ -97,15 +84,16 @@ def load_bundle(name: str | Path) -> Bundle:
         data = _verified(files, member, *manifest.files[member])
         if member in REQUIRED:
             contents[member] = data  # reports and C arrays are verified but not kept: they can be larger than the model
-    inputs, outputs = _golden(contents["golden.npz"], manifest)
+    golden = read_golden(contents["golden.npz"], manifest.input, manifest.output, manifest.golden)
     return Bundle(
         path=path,
         sha256=hashlib.sha256(raw_manifest).hexdigest(),
         manifest=manifest,
         calibration=parse_calibration(_json(contents["calibration.json"], "calibration.json"), manifest.outputs),
         model=contents["model.tflite"],
-        golden_inputs=inputs,
-        golden_outputs=outputs,
+        golden_inputs=golden.inputs,
+        golden_outputs=golden.outputs,
+        golden_by_interpreter=golden.by_interpreter,
     )
 
 
@@ -186,7 +174,7 @@ class _Zip:
             raise BundleError(
                 f"{self._path}: {name} is missing", "the bundle is incomplete; copy or convert it again"
             ) from None
-        except _UNPACK_FAULTS as e:
+        except UNPACK_FAULTS as e:
             raise BundleError(f"{self._path}: {name} cannot be unpacked: {e}", "copy or convert it again") from None
         if len(data) > limit:
             raise BundleError(
@@ -233,34 +221,3 @@ def _verified(files: _Folder | _Zip, name: str, sha256: str, size: int) -> bytes
             f"{name} was altered: its SHA-256 differs from the manifest", "copy or convert the bundle again"
         )
     return data
-
-
-def _golden(data: bytes, manifest: Manifest) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            inputs = _int8_member(archive, "inputs.npy")
-            outputs = _int8_member(archive, "outputs.npy")
-    except (*_UNPACK_FAULTS, KeyError) as e:
-        raise BundleError(f"golden.npz cannot be read: {e}", "convert the bundle again") from None
-    width = math.prod(manifest.output.shape)
-    if len(inputs) == 0 or len(inputs) != len(outputs):
-        raise BundleError(
-            "golden.npz needs int8 arrays 'inputs' and 'outputs' of equal length", "convert the bundle again"
-        )
-    if inputs.shape[1:] != manifest.input.shape or outputs[0].size != width:
-        raise BundleError("golden.npz does not fit the model's input or output shape", "convert the bundle again")
-    return inputs, outputs.reshape(len(outputs), width)
-
-
-def _int8_member(archive: zipfile.ZipFile, name: str) -> NDArray[np.int8]:
-    """Read one .npy member; check its header before allocating memory for its size."""
-    if archive.getinfo(name).file_size > MAX_GOLDEN_BYTES:
-        raise ValueError(f"{name} is larger than {MAX_GOLDEN_BYTES} bytes")
-    raw = io.BytesIO(archive.read(name))
-    version = np.lib.format.read_magic(raw)
-    reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = reader(raw)
-    rest = raw.read()
-    if fortran or dtype != np.dtype(np.int8) or math.prod(shape) != len(rest):
-        raise ValueError(f"{name} is not a plain int8 array")
-    return np.frombuffer(rest, dtype=np.int8).reshape(shape)

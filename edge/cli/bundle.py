@@ -6,12 +6,12 @@ import sys
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge.bundle.reader import Bundle, load_bundle
 from edge.bundle.schema import OutputHead
 from edge.cli.parser import Parser
-from edge.model import golden_differences, load_model, self_test
+from edge.model import load_model
+from edge.self_test import SELF_TEST_LSB, SelfTest, compared, self_test
 from edge.trial import try_chain
 from firmware_bridge.errors import EXIT_OK
 
@@ -29,9 +29,10 @@ def main(argv: Sequence[str]) -> int:
         return EXIT_OK
     model = load_model(bundle, args.backend)
     self_test(bundle, model)
+    tested = compared(bundle, model)
     sys.stdout.write(
         f"{bundle.path}: {len(bundle.manifest.files)} files match the manifest, sha256 {bundle.sha256}\n"
-        f"self-test on {model.backend}: {_differences(golden_differences(bundle, model))}: ok\n"
+        f"self-test on {model.backend}: {_differences(tested)}: ok\n"
     )
     trial = try_chain(bundle, model)
     rate = f"heart rate {trial.heart_rate_bpm:.0f} bpm"
@@ -39,11 +40,14 @@ def main(argv: Sequence[str]) -> int:
     return EXIT_OK
 
 
-def _differences(lsb: NDArray[np.int16]) -> str:
+def _differences(tested: SelfTest) -> str:
+    lsb = tested.differences
     what = f"{len(lsb)} golden windows"
     if not lsb.any():
         return f"{what}, all {lsb.size} outputs equal"
-    return f"{what}, {np.count_nonzero(lsb)} of {lsb.size} outputs differ, by at most {lsb.max()} LSB"
+    found = f"{what}, {np.count_nonzero(lsb)} of {lsb.size} outputs differ, by at most {lsb.max()} LSB"
+    allowed = tested.allowed.max
+    return found if allowed == SELF_TEST_LSB else f"{found} ({allowed:.0f} allowed)"
 
 
 def describe(bundle: Bundle) -> str:
@@ -53,7 +57,8 @@ def describe(bundle: Bundle) -> str:
     lines = [
         f"{m.name} {m.version}  ({m.tier} tier, {m.licence})",
         f"sha256      {bundle.sha256}",
-        f"model       {len(bundle.model)} bytes, input {list(m.input.shape)} int8, {len(m.outputs)} outputs",
+        f"model       {len(bundle.model)} bytes, form {m.form}, {len(m.outputs)} outputs",
+        f"input       {list(m.input.shape)} {m.input.dtype}",
         f"front end   {f.name}: {f.window_samples} samples at {f.fs_hz:g} Hz, group delay {f.group_delay_s:g} s",
         f"aggregation {m.aggregation_minutes:g} min, weighting: {m.weighting}",
         "budgets     " + (", ".join(f"{k} {v:g}" for k, v in sorted(m.budgets.items())) or "none"),

@@ -53,20 +53,29 @@ CLAMP = 16.0
 """Default clamp of the int8 model input; a bundle's manifest states its own."""
 
 
-def quantized(z: NDArray[np.float64], scale: float, zero_point: int, clamp: float) -> NDArray[np.int8]:
-    """Quantize a z-scored window to the model's int8 input, same shape.
+def quantized(
+    z: NDArray[np.float64],
+    scale: float,
+    zero_point: int,
+    clamp: float,
+    steps: type[np.int8 | np.int16] = np.int8,
+) -> NDArray[np.int8] | NDArray[np.int16]:
+    """Count a z-scored window in the steps of the model's input, same shape.
 
     Args:
         z: z-scored window, shape ``(n,)``.
         scale: Scale of the input tensor.
         zero_point: Zero point of the input tensor.
         clamp: Largest magnitude of the z-score; larger ones are clamped.
+        steps: Type of the steps.
     """
+    limits = np.iinfo(steps)
     q = np.clip(z, -clamp, clamp)
     q /= scale
     np.rint(q, out=q)
     q += zero_point
-    return np.clip(q, -128.0, 127.0, out=q).astype(np.int8)
+    found = np.clip(q, limits.min, limits.max, out=q)
+    return found.astype(np.int8) if steps is np.int8 else found.astype(np.int16)
 
 
 class EcgFounderFrontEnd:

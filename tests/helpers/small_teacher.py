@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from convert.foundation.records import Wanted
 from firmware_bridge.synth.ecgsyn import EcgParams, EcgSynth
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "data"
@@ -23,16 +24,18 @@ def write_recordings(folder: Path, count: int = 2, seconds: int = 60) -> Path:
     return folder
 
 
-def small_bundle(folder: Path) -> Path:
+def small_bundle(folder: Path, form: Wanted = "dynamic") -> Path:
     """Convert the one-lead golden checkpoint; return the bundle."""
-    from convert.foundation.run import FoundationConfig, convert_foundation
+    from convert.foundation.config import FoundationConfig
+    from convert.foundation.run import convert_foundation
 
     data = write_recordings(folder / "recordings", 1, 40)
     heads = [{"key": f"h{i}", "lab": "x", "kind": "probability"} for i in range(7)]
     (folder / "outputs.json").write_text(json.dumps({"outputs": heads}))
     teacher = GOLDEN / "net1d_1lead.pth"
     config = FoundationConfig(
-        teacher, folder / "outputs.json", data, folder / "bundle", calibration_windows=8, evaluation_windows=10
-    )
+        teacher, folder / "outputs.json", data, folder / "bundle", calibration_windows=8, evaluation_windows=10,
+        form=form,
+    )  # fmt: skip
     convert_foundation(config)
     return folder / "bundle"

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from edge.bundle.calibration import HeadCalibration
 from edge.bundle.reader import Bundle, load_bundle
-from edge.bundle.schema import HeadCalibration
 from edge.estimate import FIRST_ROWS, WEIGHT_STEPS, Estimator, IsotonicCurves
 from edge.stats import median, normal_quantile, sigmoid
 

@@ -12,7 +12,8 @@ from edge import trial
 from edge.bundle.reader import Bundle, load_bundle
 from edge.cli.main import main
 from edge.engine import Engine
-from edge.model import ConstantModel, golden_differences, load_model, self_test
+from edge.model import ConstantModel, load_model
+from edge.self_test import compared, self_test
 from firmware_bridge.errors import CheckFailedError, MissingExtraError, MissingPackageError, UsageError
 
 
@@ -30,7 +31,7 @@ def test_the_demonstration_bundle_gives_estimates(bundle: Bundle) -> None:
 def test_verify_shows_the_model_s_differences_and_the_chain(capsys: pytest.CaptureFixture[str], bundle: Bundle) -> None:
     assert main(["bundle", "verify", "demo"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    differences = golden_differences(bundle, load_model(bundle))
+    differences = compared(bundle, load_model(bundle)).differences
     assert f"{np.count_nonzero(differences)} of 96 outputs differ, by at most 1 LSB: ok" in lines[1]
     assert lines[2].startswith("signal chain: 3 estimates from a simulated ECG, heart rate ")
     assert main(["bundle", "verify", "demo", "--backend", "litert-reference"]) == 0
@@ -64,8 +65,8 @@ def test_golden_differences_are_counted_one_by_one(bundle: Bundle) -> None:
     shifted[2, 3] += -1 if shifted[2, 3] > 0 else 1
     changed = replace(bundle, golden_outputs=shifted.astype(np.int8))
     reference = load_model(bundle, "litert-reference")
-    assert golden_differences(bundle, reference).tolist() == np.zeros((8, 12)).tolist()
-    differences = golden_differences(changed, reference)
+    assert compared(bundle, reference).differences.tolist() == np.zeros((8, 12)).tolist()
+    differences = compared(changed, reference).differences
     assert (np.count_nonzero(differences), differences[2, 3]) == (1, 1)
     assert self_test(changed, reference) == 1
 

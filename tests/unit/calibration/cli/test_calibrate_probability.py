@@ -18,8 +18,8 @@ from convert.stats.decide import Rule, abstention
 from convert.stats.methods import METHODS, Curve, choose, fit, folds
 from convert.stats.metrics import calibration_error
 from convert.teacher.patients import FILE, hashes, patients_file, read_patients
+from edge.bundle.calibration import parse_calibration
 from edge.bundle.reader import Bundle, load_bundle
-from edge.bundle.schema import parse_calibration
 from edge.cli.main import main
 from edge.estimate import Estimator
 from edge.stats import sigmoid

@@ -26,7 +26,8 @@ from convert.simulate.recordings import simulated_patients, varied_recordings
 from convert.simulate.varied import varied_ecg
 from convert.teacher import soft_labels as teacher_labels
 from edge.bundle.reader import load_bundle
-from edge.model import load_model, self_test
+from edge.model import load_model
+from edge.self_test import self_test
 from firmware_bridge.errors import UsageError
 
 TINY = DemoConfig(100, 2, 17.0, "tiny", 2, 6, "nano", 1, 1)

@@ -32,7 +32,8 @@ from convert.teacher.open import CheckpointOptions, open_teacher
 from convert.teacher.patients import hashes
 from convert.teacher.soft_labels import WindowPlan, label
 from edge.bundle.reader import load_bundle
-from edge.model import load_model, self_test
+from edge.model import load_model
+from edge.self_test import self_test
 from firmware_bridge.errors import AnyEcgError, CheckFailedError, InputError, OutputError, UsageError
 from helpers.moments_teacher import HEADS, MomentsTeacher, write_folder
 from helpers.tiny_student import TINY, config
@@ -355,7 +356,7 @@ def test_a_bundle_of_the_micro_tier_is_not_a_teacher(tmp_path):
 
 @pytest.mark.slow
 def test_a_foundation_bundle_labels_like_its_checkpoint(checkpoint, folder, tmp_path, tiny):
-    from convert.foundation.run import FoundationConfig, convert_foundation
+    from convert.foundation import FoundationConfig, convert_foundation
 
     outputs = _outputs(tmp_path / "o.json", 3)
     rows = json.loads(outputs.read_text())["outputs"]

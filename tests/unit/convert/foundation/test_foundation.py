@@ -1,8 +1,9 @@
-"""Conversion of a small teacher: the bundle runs, the gate judges, fallbacks help, and no partial bundle is left."""
+"""Conversion of a small teacher: every form runs, the gate judges, and no partial bundle is left."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,18 +12,22 @@ import pytest
 pytest.importorskip("tensorflow")
 
 from convert.checkpoint.reader import read_checkpoint
-from convert.checkpoint.writer import write_checkpoint
 from convert.datasets.outputs_file import read_outputs
 from convert.datasets.windows import accepted_windows, collect_windows, recording_files
-from convert.foundation import quantize as foundation_quantize
 from convert.foundation import run as foundation
+from convert.foundation.config import FoundationConfig
 from convert.foundation.export import Scale, input_scale
-from convert.foundation.gate import judge
-from convert.foundation.run import FoundationConfig, convert_foundation, prepare
+from convert.foundation.gate import Verdict, judge
+from convert.foundation.quantize import FLOAT_OUTPUT_SCALE, Judged, Made, choose_form
+from convert.foundation.run import convert_foundation
+from convert.foundation.standard import COARSE_RATIO, STEPS_PER_SD
+from convert.foundation.windows import prepare
 from convert.parity.forms import HeadName, default_limits
 from edge.bundle.reader import load_bundle
+from edge.bundle.tensors import TensorSpec
 from edge.cli.main import main as anyecg
-from edge.model import load_model, self_test
+from edge.model import load_model
+from edge.self_test import self_test
 from firmware_bridge.errors import CheckFailedError, InputError, OutputError
 from helpers.small_teacher import write_recordings
 
@@ -47,18 +52,32 @@ def outputs_file(folder: Path, count: int = 7) -> Path:
 @pytest.fixture(scope="module")
 def converted(tmp_path_factory: pytest.TempPathFactory, recordings: Path) -> Path:
     folder = tmp_path_factory.mktemp("converted")
-    config = FoundationConfig(TEACHER, outputs_file(folder), recordings, folder / "bundle", evaluation_windows=24)
-    convert_foundation(config)
+    convert_foundation(config_of(folder, recordings, "int8", evaluation_windows=24))
     return folder / "bundle"
 
 
+@pytest.fixture(scope="module")
+def dynamic(tmp_path_factory: pytest.TempPathFactory, recordings: Path) -> Path:
+    folder = tmp_path_factory.mktemp("dynamic")
+    convert_foundation(config_of(folder, recordings, "dynamic", calibration_windows=12, evaluation_windows=12))
+    return folder / "bundle"
+
+
+def config_of(folder: Path, recordings: Path, form: str, **options: int) -> FoundationConfig:
+    return FoundationConfig(TEACHER, outputs_file(folder), recordings, folder / "bundle", form=form, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("form", ["int8", "dynamic"])
 def test_the_bundle_verifies_and_runs(
-    converted: Path, recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    form: str, converted: Path, dynamic: Path, recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert anyecg(["bundle", "verify", str(converted)]) == 0
+    bundle = {"int8": converted, "dynamic": dynamic}[form]
+    assert anyecg(["bundle", "verify", str(bundle)]) == 0
+    assert anyecg(["bundle", "show", str(bundle)]) == 0
+    assert f"form {form}" in capsys.readouterr().out
     out = tmp_path / "e.jsonl"
     source = f"replay:{recordings / 'r0.csv'}?speed=max&seconds=30"
-    assert anyecg(["run", "--source", source, "--bundle", str(converted), "--out", str(out), "--view", "none"]) == 0
+    assert anyecg(["run", "--source", source, "--bundle", str(bundle), "--out", str(out), "--view", "none"]) == 0
     estimates = [json.loads(line) for line in out.read_text().splitlines()]
     assert any(e.get("labs") for e in estimates)
 
@@ -72,22 +91,26 @@ def test_the_manifest_describes_the_bundle(converted: Path) -> None:
     report = json.loads((converted / "validation" / "parity.json").read_text())
     assert report["ok"]
     assert [link["after"] for link in report["links"]] == ["float", "int8", "reference", "tflm"]
-    assert report["facts"]["form"] == "int8"
+    assert (m.form, report["facts"]["form"]) == ("int8", "int8")
+    assert [row["form"] for row in report["facts"]["forms"]] == ["int8", "float32"]
+    assert set(m.golden.limits) == {"litert", "litert-reference", "tflm"}
+    assert (m.output.scale, m.output.coarse.first, m.output.coarse.ratio) == (1 / STEPS_PER_SD, 7, COARSE_RATIO)
     assert "notes.csv" in report["facts"]["recordings skipped"]
     assert len(report["layers"]) > 50
     assert (converted / "validation" / "parity.html").read_text().startswith("<!doctype html>")
     assert read_checkpoint(TEACHER).sha256 in (converted / "MODEL_CARD.md").read_text()
 
 
-def test_the_same_windows_reach_the_model_as_in_the_runtime(converted: Path, recordings: Path) -> None:
+def test_the_same_windows_reach_the_model_as_in_the_runtime(converted: Path, dynamic: Path, recordings: Path) -> None:
     from edge.engine import make_front_end
     from edge.window import Window
 
     found = next(iter(accepted_windows(recordings / "r0.csv")))
     window = Window(0.0, 10.0, found.filtered, found.raw, np.empty(0, np.int64), scale_known=True)
-    np.testing.assert_array_equal(
-        make_front_end(load_bundle(converted))(window), prepare(found.raw[None], 16.0).steps[0]
-    )
+    for path in (converted, dynamic):
+        bundle = load_bundle(path)
+        steps = bundle.manifest.input.to_steps(prepare(found.raw[None], 16.0).values[0])
+        np.testing.assert_array_equal(make_front_end(bundle)(window), steps)
 
 
 def test_layers_keep_their_signal(converted: Path) -> None:
@@ -98,47 +121,56 @@ def test_layers_keep_their_signal(converted: Path) -> None:
     assert min(scaled) > 25.0
 
 
-def test_a_shut_gate_is_an_error_and_leaves_no_bundle(
-    tmp_path: Path, recordings: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_float_form_is_rounded_at_its_ends(dynamic: Path) -> None:
+    bundle = load_bundle(dynamic)
+    m = bundle.manifest
+    assert (m.form, m.input.dtype, m.output.dtype, m.output.scale) == (
+        "dynamic",
+        "float32",
+        "float32",
+        FLOAT_OUTPUT_SCALE,
+    )
+    assert bundle.golden_inputs.dtype == bundle.golden_outputs.dtype == np.int16
+    assert set(m.golden.limits) == set(bundle.golden_by_interpreter) == {"litert", "litert-reference"}
+    for backend in ("litert", "litert-reference"):
+        self_test(bundle, load_model(bundle, backend))
+    report = json.loads((dynamic / "validation" / "parity.json").read_text())
+    assert [link["after"] for link in report["links"]] == ["float", "dynamic", "reference"]
+    assert "no kernels" in report["not_run"]["TFLite Micro"]
+
+
+@pytest.mark.parametrize("form", ["float16", "float32", "auto"])
+def test_the_other_forms_verify(form: str, recordings: Path, tmp_path: Path) -> None:
+    result = convert_foundation(config_of(tmp_path, recordings, form, calibration_windows=8, evaluation_windows=8))
+    assert result.form in ({"dynamic", "int8"} if form == "auto" else {form})
+    rows = {row["form"]: row for row in result.report.facts["forms"]}
+    assert set(rows) == ({"dynamic", "int8", "float16", "float32"} if form == "auto" else {form, "float32"})
+    assert rows["float32"]["times_float32"] == 1.0
+    assert anyecg(["bundle", "verify", str(tmp_path / "bundle")]) == 0
+
+
+def test_every_head_has_the_same_resolution(converted: Path, dynamic: Path) -> None:
+    for path in (converted, dynamic):
+        bundle = load_bundle(path)
+        outputs = bundle.golden_outputs.astype(float)
+        assert np.all(outputs.std(axis=0) > 5), "every head moves by steps"
+        stated = json.loads((path / "manifest.json").read_text())["conversion"]["standardised"]
+        for head in bundle.manifest.outputs:
+            entry = bundle.calibration[head.key]
+            assert (entry.slope, entry.offset) == (stated[head.key]["scale"], stated[head.key]["centre"])
+
+
+def test_a_shut_gate_is_an_error_and_leaves_no_bundle(tmp_path: Path, recordings: Path) -> None:
     (tmp_path / "gates.toml").write_text("[gate]\nflat_odds_factor = 1.0000001\n")
-    tried = []
-    for name in ("_int8", "_mixed", "_int16"):
-        real = getattr(foundation_quantize, name)
-        monkeypatch.setattr(foundation_quantize, name, lambda *a, _n=name, _r=real: tried.append(_n) or _r(*a))
     config = FoundationConfig(
         TEACHER, outputs_file(tmp_path), recordings, tmp_path / "b", evaluation_windows=10, calibration_windows=8,
         gates=tmp_path / "gates.toml",
     )  # fmt: skip
-    with pytest.raises(CheckFailedError, match=r"int8: .*int8 with float layers: .*int16 activations: "):
+    with pytest.raises(CheckFailedError, match=r"dynamic changes \d of 7 heads too much.*int8 changes") as caught:
         convert_foundation(config)
-    assert tried == ["_int8", "_mixed", "_mixed", "_int16"]
+    assert "--form float32" in str(caught.value)
+    assert "2 recordings are few" in str(caught.value)
     assert not (tmp_path / "b").exists()
-
-
-def outlier_teacher(path: Path) -> Path:
-    """Return a teacher with one channel so large that per-tensor int8 activations lose the others."""
-    tensors = {k: v.copy() for k, v in read_checkpoint(TEACHER).tensors.items()}
-    block = "stage_list.1.block_list.0"
-    tensors[f"{block}.conv1.conv.bias"][0] = 300.0
-    tensors[f"{block}.conv2.conv.weight"][:, 0] *= 0.001
-    tensors["dense.weight"] *= 30.0
-    write_checkpoint(path, tensors)
-    return path
-
-
-@pytest.mark.slow
-def test_fallbacks_convert_a_teacher_that_int8_cannot(tmp_path: Path, recordings: Path) -> None:
-    config = FoundationConfig(
-        outlier_teacher(tmp_path / "t.pth"), outputs_file(tmp_path), recordings, tmp_path / "b", evaluation_windows=24
-    )
-    result = convert_foundation(config)
-    attempts = result.report.facts["attempts"]
-    assert not attempts[0]["ok"]
-    assert attempts[-1]["ok"]
-    assert result.form != "int8"
-    bundle = load_bundle(tmp_path / "b")
-    assert self_test(bundle, load_model(bundle)) <= 1
 
 
 def test_a_full_disk_keeps_the_old_bundle(converted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,6 +232,56 @@ def test_gate_never_opens_on_nan(value: float) -> None:
         verdict = judge(heads(2), *pair, GATE)
         assert verdict.reason == "not_finite"
         assert verdict.faults == ("NaN or infinity in the outputs",)
+
+
+def test_gate_judges_standardised_heads_on_the_scale_of_the_teacher() -> None:
+    rng = np.random.default_rng(0)
+    a = rng.standard_normal((40, 1))
+    b = a + 0.1 * rng.standard_normal(a.shape)
+    moving, still = HeadName("h", scale=1.2, centre=-2.0), HeadName("h", scale=0.01, centre=-2.0)
+    assert judge([moving], a, b, GATE).flat == 0
+    assert judge([still], a, b, GATE).flat == 1
+    # The same differences in standard deviations are few or many in probability.
+    assert judge([moving], a, b, GATE).ok
+    assert "mean difference of the probability" in judge([replace(moving, scale=5.0, centre=0.0)], a, b, GATE).faults[0]
+
+
+def verdict_of(form: str, ms: float, *, passed: bool, worst: str = "k_high") -> Judged:
+    outputs = np.zeros((8, 3))
+    spec = TensorSpec((1, 1, 1, 3), 1.0, 0)
+    faults = () if passed else (f"{worst}: correlation 0.900 < 0.95",)
+    verdict = Verdict("passed" if passed else "loss", faults, 0.99, 0, 0.9, worst, 0 if passed else 1)
+    return Judged(Made(form, b"", spec, spec), outputs, verdict, ms)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("int8_ms", "int8_ok", "dynamic_ok", "taken"),
+    [
+        (4.0, True, True, "int8"),
+        (6.0, True, True, "dynamic"),
+        (4.0, False, True, "dynamic"),
+        (9.0, True, False, "int8"),
+    ],
+)
+def test_auto_takes_the_fastest_form_whose_gate_is_open(
+    int8_ms: float, int8_ok: bool, dynamic_ok: bool, taken: str
+) -> None:
+    judged = [
+        verdict_of("dynamic", 5.0, passed=dynamic_ok), verdict_of("int8", int8_ms, passed=int8_ok),
+        verdict_of("float16", 1.0, passed=True), verdict_of("float32", 1.0, passed=True),
+    ]  # fmt: skip
+    assert choose_form(judged, "auto", accept_loss=False, recordings=99).made.form == taken
+
+
+def test_a_shut_gate_names_heads_and_what_would_help() -> None:
+    judged = [verdict_of("int8", 4.0, passed=False), verdict_of("float32", 14.0, passed=True)]
+    with pytest.raises(CheckFailedError, match=r"int8 changes 1 of 3 heads.*lowest 0\.900, k_high") as caught:
+        choose_form(judged, "int8", accept_loss=False, recordings=99)
+    assert "--tune" in str(caught.value)
+    assert "add some" not in str(caught.value), "there were many recordings"
+    with pytest.raises(CheckFailedError, match="5 recordings are few"):
+        choose_form(judged, "int8", accept_loss=False, recordings=5)
+    assert choose_form(judged, "int8", accept_loss=True, recordings=5).made.form == "int8"
 
 
 def test_gate_reports_a_head_named_nan_as_an_ordinary_loss() -> None:

@@ -14,6 +14,7 @@ from convert.bundle.writer import BundleContents
 from convert.datasets.pairs import find_recordings
 from convert.foundation import calibrate as foundation_calibrate
 from convert.foundation.calibrate import Results, calibrated
+from convert.foundation.standard import unscaled
 from convert.teacher.patients import FILE, hashes, read_patients
 from convert.teacher.soft_labels import WindowPlan, label
 from firmware_bridge.errors import InputError
@@ -24,7 +25,7 @@ P, V = HEADS
 
 @pytest.fixture
 def contents(monkeypatch):
-    monkeypatch.setattr(foundation_calibrate, "LiteRtTeacher", lambda *_, **__: MomentsTeacher())
+    monkeypatch.setattr(foundation_calibrate, "_teacher", lambda *_: MomentsTeacher())
     outputs = [{"key": h.key, "evidence": {"auroc": None, "tier": "limited"}} for h in HEADS]
     manifest = {"name": "x", "input": {"scale": 0.125, "zero_point": 0}, "outputs": outputs}
     heads = {h.key: {"method": "none"} for h in HEADS}
@@ -41,7 +42,7 @@ def test_heads_with_enough_results_are_fitted_on_one_half_and_judged_on_the_othe
     high = (rank >= n // 2) ^ (np.arange(n) % 5 == 0)
     rows = [f"p{i:02d},{int(h)}" for i, h in zip(usable, high, strict=True)]
     (data / "labels.csv").write_text("\n".join([f"record,{P.key}", *rows]) + "\n")
-    found = calibrated(contents, HEADS, Results(data, data), None)
+    found = calibrated(contents, HEADS, unscaled(len(HEADS)), Results(data, data), None)
     entry = found.heads[P.key]
     assert (entry["method"], entry["basis"]) == ("platt", "laboratory results")
     assert entry["a"] > 0
@@ -66,7 +67,7 @@ def test_patients_that_the_teacher_has_seen_are_kept_apart(contents, tmp_path):
     (data / "labels.csv").write_text("\n".join([f"record,{P.key}", *(f"p{i:02d},{i % 2}" for i in range(12))]) + "\n")
     recordings = find_recordings(data)
     seen = {"teacher_train": hashes(recordings[:6]), "teacher_val": hashes(recordings[6:9])}
-    found = calibrated(contents, HEADS, Results(data, data, patients=seen), None)
+    found = calibrated(contents, HEADS, unscaled(len(HEADS)), Results(data, data, patients=seen), None)
     (tmp_path / "validation").mkdir()
     (tmp_path / FILE).write_bytes(found.extra[FILE])
     parts = read_patients(tmp_path)
@@ -76,11 +77,17 @@ def test_patients_that_the_teacher_has_seen_are_kept_apart(contents, tmp_path):
     assert parts["test"]
     assert parts["test"] <= hashes(recordings[9:])
     with pytest.raises(InputError, match=r"trained on every patient of"):
-        calibrated(contents, HEADS, Results(data, data, patients={"teacher_train": hashes(recordings)}), None)
+        calibrated(
+            contents,
+            HEADS,
+            unscaled(len(HEADS)),
+            Results(data, data, patients={"teacher_train": hashes(recordings)}),
+            None,
+        )
 
 
 def test_one_patient_is_not_enough_for_a_calibration(contents, tmp_path):
     data = write_folder(tmp_path / "data", 2)
     (data / "labels.csv").write_text(f"record,{P.key}\np00,1\n")
     with pytest.raises(InputError, match="results of one patient"):
-        calibrated(contents, HEADS, Results(data, data), None)
+        calibrated(contents, HEADS, unscaled(len(HEADS)), Results(data, data), None)

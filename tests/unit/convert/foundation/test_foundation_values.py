@@ -16,18 +16,20 @@ from convert.checkpoint.writer import write_checkpoint
 from convert.cli.parity import run_parity
 from convert.datasets.heads import heads_of_bundle, heads_of_file
 from convert.datasets.windows import collect_windows
+from convert.foundation.config import FoundationConfig, FoundationResult
 from convert.foundation.parity import run_float
-from convert.foundation.run import FoundationConfig, FoundationResult, convert_foundation, prepare
-from convert.foundation.values import (
-    ROOM,
-    SAME,
+from convert.foundation.run import convert_foundation
+from convert.foundation.standard import (
     Line,
     described,
     in_units,
     scaling_of,
     scaling_of_bundle,
+    standardised_flatbuffer,
     unscaled,
+    with_copies,
 )
+from convert.foundation.windows import prepare
 from convert.parity.forms import ParityReport
 from convert.simulate.write import CohortPlan, write_cohort
 from edge.bundle.reader import load_bundle
@@ -99,7 +101,7 @@ def converted(
 ) -> tuple[Path, FoundationResult]:
     folder = tmp_path_factory.mktemp("converted")
     config = FoundationConfig(
-        teacher, None, recordings, folder / "bundle", calibration_windows=24, evaluation_windows=24
+        teacher, None, recordings, folder / "bundle", calibration_windows=24, evaluation_windows=24, form="int8"
     )
     return folder / "bundle", convert_foundation(config)
 
@@ -111,18 +113,16 @@ def test_a_teacher_with_values_passes_its_gate(
     assert result.form == "int8"
     assert result.report.facts["gate"] == "open"
     assert result.report.facts["output step"] < 0.1, "not of the range of glucose"
+    assert all(row["steps_per_sd_min"] >= 40 for row in result.report.facts["forms"])
     bundle = load_bundle(folder)
     wanted = outputs_of(teacher / "teacher.pth", windows)
-    model, steps = load_model(bundle, "litert"), np.rint(windows / bundle.manifest.input.scale)
+    model, source, tensor = load_model(bundle, "litert"), bundle.manifest.input, bundle.manifest.output
     heads = heads_of_bundle(bundle)
-    tensor = bundle.manifest.output
-    for window, truth in zip(steps, wanted, strict=True):
-        raw = (
-            np.asarray(model.run(window.astype(np.int8))).reshape(-1).astype(float) - tensor.zero_point
-        ) * tensor.scale
-        for i, (_, _, _, spread) in VALUES.items():
-            assert abs(heads[i].slope * raw[i] + heads[i].offset - truth[i]) < 0.5 * spread
-        assert np.abs(raw - truth)[[i for i in range(7) if i not in VALUES]].max() < 0.5
+    for window, truth in zip(windows, wanted, strict=True):
+        raw = tensor.to_values(model.run(source.to_steps(window)))
+        for i, head in enumerate(heads):
+            spread = VALUES[i][3] if i in VALUES else 1.0
+            assert abs(head.slope * raw[i] + head.offset - truth[i]) < 0.5 * spread
 
 
 def test_the_device_shows_the_unit_of_the_laboratory(
@@ -130,8 +130,8 @@ def test_the_device_shows_the_unit_of_the_laboratory(
 ) -> None:
     bundle = load_bundle(converted[0])
     estimator, model = Estimator(bundle), load_model(bundle, "litert")
-    for k, window in enumerate(np.rint(windows / bundle.manifest.input.scale).astype(np.int8)):
-        estimator.add(10.0 + k, np.asarray(model.run(window)).reshape(-1), 1.0)
+    for k, window in enumerate(bundle.manifest.input.to_steps(windows)):
+        estimator.add(10.0 + k, model.run(window), 1.0)
     shown = {lab.key: lab for lab in estimator.labs()}
     for lab, unit, mean, spread in VALUES.values():
         found = shown[f"{lab}_value".lower()]
@@ -155,6 +155,9 @@ def test_parity_shows_differences_of_values_in_their_unit(
     assert glucose.unit == "mg/dL"
     assert glucose.max == pytest.approx(glucose.lsb * report_step(folder) * lines.slope, rel=1e-4)
     assert rows["h0"].unit is None
+    assert rows["h0"].max == pytest.approx(
+        rows["h0"].lsb * report_step(folder) * load_bundle(folder).calibration["h0"].slope, rel=1e-4
+    )
     assert link.max < 1.0, "glucose does not drown the logits"
     assert anyecg(["convert", "parity", str(folder)]) == 0
     assert "glucose_value, mg/dL" in capsys.readouterr().out
@@ -194,76 +197,72 @@ def test_a_new_calibration_does_not_change_the_parity(
 # The scaling itself --------------------------------------------------------------------------------------------------
 
 
-def test_values_are_within_the_range_of_the_logits() -> None:
+def test_heads_have_mean_0_and_standard_deviation_1() -> None:
     rng = np.random.default_rng(0)
-    outputs = np.column_stack([rng.normal(-4.0, 2.0, 48), rng.normal(110.0, 30.0, 48), rng.normal(139.0, 3.0, 48)])
-    scaling = scaling_of([False, True, True], outputs)
-    assert scaling.lines[0] == SAME
+    outputs = np.column_stack([rng.normal(-4.0, 2.0, 48), rng.normal(110.0, 30.0, 48), rng.normal(-3.0, 0.02, 48)])
+    scaling = scaling_of([False, True, False], outputs)
     z = scaling.to_model(outputs)
-    low, high = min(z[:, 0].min(), 0.0), max(z[:, 0].max(), 0.0)
-    assert low - 1e-9 <= scaling.room[0] < scaling.room[1] <= high + 1e-9
-    assert z[:, 1:].std(axis=0) == pytest.approx(scaling.spread, rel=1e-4)
-    # A value has some steps and does not make the step coarser, whatever the range of the logits is.
-    for spread in (1e-6, 1.0, 20.0):
-        low = np.column_stack([rng.normal(-4.0, spread, 48), rng.normal(2.0, spread, 48), outputs[:, 1]])
-        found = scaling_of([False, False, True], low)
-        assert found.spread > 5 * (low[:, :2].max() - low[:, :2].min()) / 255
-        assert found.room[1] - found.room[0] <= low[:, :2].max() - low[:, :2].min() + 1e-9
-    np.testing.assert_array_equal(z[:, 0], outputs[:, 0])
-    back = np.array([line.centre + line.scale * z[:, j] for j, line in enumerate(scaling.lines)]).T
-    np.testing.assert_allclose(back, outputs, rtol=1e-12)
+    np.testing.assert_allclose(z.mean(axis=0), 0.0, atol=1e-4)
+    np.testing.assert_allclose(z.std(axis=0), 1.0, rtol=1e-4)
+    np.testing.assert_allclose(scaling.to_teacher(z), outputs, rtol=1e-12)
 
 
-def test_the_folded_checkpoint_gives_the_same_outputs(teacher: Path, windows: np.ndarray, tmp_path: Path) -> None:
-    checkpoint = read_checkpoint(teacher / "teacher.pth")
-    logits = outputs_of(checkpoint.path, windows[:3])
-    scaling = scaling_of([i in VALUES for i in range(7)], outputs_of(checkpoint.path, windows))
-    folded = scaling.folded(checkpoint)
-    for i in set(range(7)) - set(VALUES):
-        np.testing.assert_array_equal(folded.tensors["dense.weight"][i], checkpoint.tensors["dense.weight"][i])
-    assert folded.tensors["dense.bias"].dtype == np.float32
-    write_checkpoint(tmp_path / "f.pth", dict(folded.tensors))
-    np.testing.assert_allclose(outputs_of(tmp_path / "f.pth", windows[:3]), scaling.to_model(logits), atol=2e-4)
+def test_the_folded_model_gives_standardised_outputs(teacher: Path, windows: np.ndarray) -> None:
+    from convert.checkpoint.load import net1d_from_checkpoint
+    from convert.foundation.export import float_flatbuffer
+
+    model = float_flatbuffer(net1d_from_checkpoint(teacher / "teacher.pth").with_length(5000).core, 5000)
+    outputs = run_float(model, windows)
+    scaling = scaling_of([i in VALUES for i in range(7)], outputs)
+    folded = standardised_flatbuffer(model, scaling)
+    wanted = scaling.to_model(outputs[:3])
+    np.testing.assert_allclose(run_float(folded, windows[:3]), wanted, atol=2e-4)
+    twice, coarse = with_copies(folded)
+    found = run_float(twice, windows[:3])
+    assert (found.shape, coarse.first) == ((3, 14), 7)
+    np.testing.assert_allclose(found[:, :7], wanted, atol=2e-4)
+    np.testing.assert_allclose(found[:, 7:] * coarse.ratio, wanted, atol=2e-4)
 
 
-def test_probabilities_are_not_scaled() -> None:
+def test_a_scaling_that_is_not_known_changes_nothing() -> None:
     outputs = np.random.default_rng(0).standard_normal((12, 2))
-    assert not scaling_of([False, False], outputs).any
-    broken = outputs.copy()
-    broken[3, 0] = np.nan
-    assert not scaling_of([False, True], broken).any
+    outputs[3, 0] = np.nan
+    assert not scaling_of([False, True], outputs).any
     assert described([{"key": "a"}, {"key": "b"}], unscaled(2)) == {}
-    checkpoint = read_checkpoint(TEACHER)
-    assert unscaled(7).folded(checkpoint) is checkpoint
+    assert standardised_flatbuffer(b"any", unscaled(7)) == b"any"
 
 
-def test_constant_and_single_values() -> None:
-    dead = np.column_stack([np.full(12, 7.4), np.zeros(12)])
-    scaling = scaling_of([True, True], dead)
+def test_constant_heads_have_a_scale() -> None:
+    dead = np.column_stack([np.full(12, 7.4), np.zeros(12), np.full(12, -2.0)])
+    scaling = scaling_of([True, True, False], dead)
     assert all(line.scale > 0.0 for line in scaling.lines)
     assert np.all(np.isfinite(scaling.to_model(dead)))
-    assert scaling.room == (-ROOM, ROOM)
 
 
 @pytest.mark.parametrize("entry", [{}, {"centre": 1.0}, {"centre": 1.0, "scale": 0.0}, {"centre": "1", "scale": 1.0},
                                    {"centre": float("nan"), "scale": 1.0}, 3])  # fmt: skip
 def test_an_invalid_manifest_is_refused(converted: tuple[Path, FoundationResult], entry: object) -> None:
     outputs = load_bundle(converted[0]).manifest.outputs
-    with pytest.raises(BundleError, match=r"conversion\.values\.glucose_value"):
-        scaling_of_bundle({"conversion": {"values": {"glucose_value": entry}}}, outputs, 7)
+    with pytest.raises(BundleError, match="the scaling of glucose_value is invalid"):
+        scaling_of_bundle({"conversion": {"standardised": {"glucose_value": entry}}}, outputs, 7)
     for older in ({}, {"conversion": None}, {"conversion": {"form": "int8"}}, {"conversion": {"values": 3}}):
         assert not scaling_of_bundle(older, outputs, 7).any
     stated = json.loads((converted[0] / "manifest.json").read_text())
-    line = Line(*(stated["conversion"]["values"]["glucose_value"][name] for name in ("centre", "scale")))
+    line = Line(*(stated["conversion"]["standardised"]["glucose_value"][name] for name in ("centre", "scale")))
     assert scaling_of_bundle(stated, outputs, 7).lines[2] == line
+    of_version_0_2 = {"conversion": {"values": {"glucose_value": {"centre": 110.0, "scale": 30.0}}}}
+    found = scaling_of_bundle(of_version_0_2, outputs, 7).lines
+    assert found[2] == Line(110.0, 30.0)
+    assert found[0] == Line()
 
 
 def test_heads_are_calibrated_from_the_outputs_of_the_model(
     converted: tuple[Path, FoundationResult], teacher: Path
 ) -> None:
-    entries = json.loads((converted[0] / "calibration.json").read_text())["heads"]
-    found = in_units(heads_of_file(teacher / "outputs.json"), entries)
+    manifest = json.loads((converted[0] / "manifest.json").read_text())
+    scaling = scaling_of_bundle(manifest, load_bundle(converted[0]).manifest.outputs, 7)
+    found = in_units(heads_of_file(teacher / "outputs.json"), scaling)
     assert [(h.slope, h.offset) for h in found] == [
         (h.slope, h.offset) for h in heads_of_bundle(load_bundle(converted[0]))
     ]
-    assert (found[0].slope, found[0].offset) == (1.0, 0.0)
+    assert found[0].slope != 1.0, "logits are standardised, too"

@@ -14,9 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge.bundle.calibration import parse_calibration
 from edge.bundle.reader import demo_bundle_path, load_bundle
-from edge.bundle.schema import parse_calibration, parse_manifest
-from edge.model import ConstantModel, load_model, self_test
+from edge.bundle.schema import parse_manifest
+from edge.model import ConstantModel, load_model
+from edge.self_test import self_test
 from firmware_bridge.errors import BundleError, UsageError
 
 
@@ -70,7 +72,7 @@ def test_an_altered_file_is_named(bundle_dir: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda m: m.update(schema="anyecg.bundle/2"), "anyecg.bundle/2"),
+        (lambda m: m.update(schema="anyecg.bundle/3"), "anyecg.bundle/2"),
         (lambda m: m.pop("outputs"), "'outputs' is missing"),
         (lambda m: m.update(outputs=[]), "outputs is empty"),
         (lambda m: m["outputs"][2].update(index=4000), r"outputs\[2\].*4000"),

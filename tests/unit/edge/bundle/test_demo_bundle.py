@@ -19,7 +19,8 @@ from convert.demo.card import model_card
 from convert.demo.data import claim, split
 from convert.demo.heads import DEMO_LABS, VALUE_CENTRE, VALUE_SCALE, demo_heads, limit_of, targets
 from edge.bundle.reader import demo_bundle_path, load_bundle
-from edge.model import load_model, self_test
+from edge.model import load_model
+from edge.self_test import self_test
 from firmware_bridge.errors import InputError, OutputError, UsageError
 
 pytest.importorskip("tensorflow", reason="the convert extra is not installed")

@@ -1,0 +1,103 @@
+"""Windows of recordings as model inputs: some set the ranges, the others judge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convert.datasets import representative
+from convert.datasets.representative import Covered
+from convert.datasets.windows import WindowSet, collect_windows
+from convert.foundation.config import Choice
+from firmware_bridge.errors import InputError
+
+MIN_WINDOWS = 2
+DENSE_HOP_S = 1.0
+"""Hop between windows, seconds, if the usual hop gives too few windows."""
+
+MIN_TO_SPLIT = 8
+"""Smallest number of windows that are split; fewer do both."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Windows:
+    """Model inputs of recordings.
+
+    Attributes:
+        values: z-scores, clamped, ``(n, samples)`` float32.
+        clipped: Share of the z-scores beyond the clamp, 0 to 1.
+    """
+
+    values: NDArray[np.float32]
+    clipped: float
+
+
+def enough_windows(data: Path, count: int, stream: TextIO | None) -> WindowSet:
+    """Return windows of a folder, with a shorter hop if the usual one gives too few.
+
+    Raises:
+        InputError: The folder has fewer than two usable windows.
+    """
+    found = collect_windows(data, count, stream=stream)
+    if len(found.windows) < count:
+        found = collect_windows(data, count, hop_s=DENSE_HOP_S, stream=stream)
+    if len(found.windows) < MIN_WINDOWS:
+        raise InputError(f"{data} has {len(found.windows)} usable windows", f"at least {MIN_WINDOWS} are needed")
+    return found
+
+
+def prepare(raw: NDArray[np.float64], clamp: float) -> Windows:
+    """Apply ``ecgfounder/1`` and the clamp to raw windows, as the device does.
+
+    Args:
+        raw: Raw windows, ``(n, 5000)`` at 500 Hz.
+        clamp: Largest absolute z-score.
+    """
+    from edge.frontend.ecgfounder import EcgFounderFrontEnd
+
+    front_end = EcgFounderFrontEnd()
+    z = np.stack([front_end(window) for window in raw])
+    return Windows(np.clip(z, -clamp, clamp).astype(np.float32), float(np.mean(np.abs(z) > clamp)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Split:
+    """Windows for calibration and for evaluation.
+
+    Attributes:
+        calibration: Indices of the windows that set the ranges and the scaling of the heads.
+        evaluation: Indices of the windows that judge.
+        coverage: How much of the data the calibration windows cover.
+    """
+
+    calibration: NDArray[np.intp]
+    evaluation: NDArray[np.intp]
+    coverage: Covered
+
+
+def split(found: WindowSet, choice: Choice, calibration: int, evaluation: int) -> Split:
+    """Divide windows; very few windows do both.
+
+    Args:
+        found: The windows.
+        choice: ``coverage``, or ``alternate`` for every second window.
+        calibration: Largest number of calibration windows.
+        evaluation: Largest number of evaluation windows.
+    """
+    n = len(found.windows)
+    described = representative.describe(
+        np.stack([w.filtered for w in found.windows]), found.raw(), [w.recording.parent.name for w in found.windows]
+    )
+    if n < MIN_TO_SPLIT:
+        chosen = rest = np.arange(n)
+    else:
+        alternate = np.arange(0, n, 2)[:calibration]
+        # At most half of the windows, because the others must judge.
+        covering = representative.choose(described, min(calibration, max(1, n // 2)))
+        chosen = alternate if choice == "alternate" else covering
+        rest = np.setdiff1d(np.arange(n), chosen)[:evaluation]
+    return Split(chosen, rest, representative.coverage(described, chosen))

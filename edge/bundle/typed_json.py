@@ -1,0 +1,81 @@
+"""Typed access to parsed JSON from a bundle; every error names the path of the value."""
+
+from __future__ import annotations
+
+import math
+
+from firmware_bridge.errors import BundleError
+
+
+class Reader:
+    """Typed access to parsed JSON; every error names the path."""
+
+    def __init__(self, value: object, path: str) -> None:
+        self.value = value
+        self.path = path
+
+    def fail(self, expected: str) -> BundleError:
+        """Return the error for an unexpected value."""
+        found = repr(self.value)
+        found = found if len(found) <= 60 else found[:57] + "..."
+        return BundleError(
+            f"{self.path}: expected {expected}, found {found}", "this kit did not write the bundle; convert it again"
+        )
+
+    def get(self, key: str) -> Reader:
+        """Return the member ``key`` of an object."""
+        if not isinstance(self.value, dict):
+            raise self.fail("an object")
+        if key not in self.value:
+            raise BundleError(f"{self.path}: '{key}' is missing", "the bundle is incomplete; convert it again")
+        return Reader(self.value[key], f"{self.path}.{key}")
+
+    def opt(self, key: str) -> Reader:
+        """Return the member ``key``, or null if it is absent."""
+        if isinstance(self.value, dict) and key not in self.value:
+            return Reader(None, f"{self.path}.{key}")
+        return self.get(key)
+
+    def items(self, limit: int) -> list[Reader]:
+        """Return the elements of an array of at most ``limit``."""
+        if not isinstance(self.value, list) or len(self.value) > limit:
+            raise self.fail(f"an array of at most {limit}")
+        return [Reader(v, f"{self.path}[{i}]") for i, v in enumerate(self.value)]
+
+    def pairs(self) -> list[tuple[str, Reader]]:
+        """Return the members of an object."""
+        if not isinstance(self.value, dict):
+            raise self.fail("an object")
+        return [(str(k), Reader(v, f"{self.path}.{k}")) for k, v in self.value.items()]
+
+    def text(self) -> str:
+        """Return a string of at most 4096 characters."""
+        if not isinstance(self.value, str) or len(self.value) > 4096:
+            raise self.fail("a string")
+        return self.value
+
+    def text_or_none(self) -> str | None:
+        """Return a string or ``None``."""
+        return None if self.value is None else self.text()
+
+    def number(self) -> float:
+        """Return a finite number."""
+        if isinstance(self.value, bool) or not isinstance(self.value, int | float) or not math.isfinite(self.value):
+            raise self.fail("a finite number")
+        return float(self.value)
+
+    def number_or_none(self) -> float | None:
+        """Return a finite number or ``None``."""
+        return None if self.value is None else self.number()
+
+    def integer(self) -> int:
+        """Return an integer."""
+        if isinstance(self.value, bool) or not isinstance(self.value, int):
+            raise self.fail("an integer")
+        return self.value
+
+    def one_of(self, *choices: str) -> str:
+        """Return a string that is one of ``choices``."""
+        if self.value not in choices:
+            raise self.fail(" or ".join(repr(c) for c in choices))
+        return self.value
