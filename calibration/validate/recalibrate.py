@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from calibration.validate.labelled import Labelled, heads_of, labels_for
 from calibration.validate.observe import Observed
 from calibration.validate.records import CalibratedRecord
+from calibration.validate.teacher_line import in_logits, teacher_lines, to_model
 from convert.bundle.writer import BundleContents, to_json
 from convert.labels.plan import LabelPlan
 from convert.stats.decide import Rule, abstention
@@ -154,13 +155,17 @@ def calibrate_heads(
     """
     made: dict[str, dict[str, Any]] = {}
     said: dict[str, CalibratedRecord] = {}
+    lines = teacher_lines(bundle)
     for j, head in enumerate(bundle.manifest.outputs):
         known = ~np.isnan(scores.truth[:, j])
         one = Scores(scores.raw[known, j], scores.truth[known, j], scores.patient[known])
-        fitted: Callable[..., tuple[dict[str, Any], CalibratedRecord]] = (
-            _value if head.kind == "value" else _probability
-        )
-        made[head.key], said[head.key] = fitted(head, bundle.calibration[head.key], entries[head.key], one, wanted)
+        old, entry, line = bundle.calibration[head.key], entries[head.key], lines[head.key]
+        if head.kind == "value":
+            made[head.key], said[head.key] = _value(head, old, entry, one, wanted)
+            continue
+        logits = dataclasses.replace(one, raw=line.centre + line.scale * one.raw)
+        found, said[head.key] = _probability(head, in_logits(old, line), entry, logits, wanted)
+        made[head.key] = found if "left" in said[head.key] else to_model(found, line)
     return made, said
 
 
@@ -344,8 +349,11 @@ def rewritten(
         f"{data.folder.name}, {facts['date']}. Overlap with the training patients: {overlap}. "
         f"Numbers: `{REPORT}`.\n"
     )
-    kept = {key: value for key, value in manifest.items() if key not in {"schema", "notice", "files"}}
-    return BundleContents(kept, bundle.model, entries, bundle.golden_inputs, bundle.golden_outputs, card, extra)
+    kept = {key: value for key, value in manifest.items() if key not in {"schema", "notice", "files", "golden"}}
+    return BundleContents(
+        kept, bundle.model, entries, bundle.golden_inputs, bundle.golden_outputs, card, extra,
+        bundle.golden_by_interpreter, bundle.manifest.golden.limits,
+    )  # fmt: skip
 
 
 def _round(value: float | None) -> float | None:
