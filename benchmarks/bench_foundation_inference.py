@@ -2,11 +2,11 @@
 
     python benchmarks/bench_foundation_inference.py BUNDLE CHECKPOINT [--rounds 8]
 
-Needs the ``bench`` extra (onnx, onnxruntime). The script writes the ONNX graph node by node from the checkpoint, like a
-PyTorch export. Its int8 form is ONNX Runtime's static quantization with the defaults (QDQ, int8 activations, min-max)
-on the golden windows of the bundle. The form with unsigned activations, an option that is faster on x86, is shown too.
-The sides run in turns of a few windows, and the best time of each counts, because other programs may use the machine.
-The exit code is 1 if a target is missed.
+Needs the ``bench`` extra (onnx, onnxruntime). The bundle may have any form. The script writes the ONNX graph node by
+node from the checkpoint, like a PyTorch export. Its int8 form is ONNX Runtime's static quantization with the defaults
+(QDQ, int8 activations, min-max) on the golden windows of the bundle. The form with unsigned activations, an option that
+is faster on x86, is shown too. The sides run in turns of a few windows, and the best time of each counts, because other
+programs may use the machine. The exit code is 1 if a target is missed.
 """
 
 from __future__ import annotations
@@ -28,9 +28,16 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from convert.checkpoint.reader import read_checkpoint
 from convert.checkpoint.spec import FIRST_STRIDE, BlockSpec, Net1DSpec, spec_from_tensors
+from convert.teacher.place import network_options
 from edge.bundle.reader import load_bundle
+from edge.model import load_model
 
-TARGETS = {"ONNX Runtime static int8": 3.5, "ONNX Runtime fp32": 5.0}
+TARGETS = {
+    "int8": {"ONNX Runtime static int8": 3.5, "ONNX Runtime fp32": 5.0},
+    "dynamic": {"ONNX Runtime static uint8": 1.8, "ONNX Runtime fp32": 4.0},
+}
+"""Smallest ratio of the time of a peer to that of the bundle, by form."""
+BN_EPSILON = 1e-5
 SAMPLES = 5000
 
 
@@ -62,15 +69,24 @@ class Graph:
             "Conv", *inputs, kernel_shape=[k], strides=[stride], group=groups, pads=[pad // 2, pad - pad // 2]
         )
 
+    def norm(self, x: str, name: str, *, use_bn: bool) -> str:
+        """Add the batch normalisation of the checkpoint if the network has one."""
+        if not use_bn:
+            return x
+        parts = ("weight", "bias", "running_mean", "running_var")
+        inputs = [self.weight(f"{name}.{part}", self.tensors[f"{name}.{part}"]) for part in parts]
+        return self.op("BatchNormalization", x, *inputs, epsilon=BN_EPSILON)
+
     def swish(self, x: str) -> str:
         """Add x * sigmoid(x)."""
         return self.op("Mul", x, self.op("Sigmoid", x))
 
-    def block(self, x: str, b: BlockSpec, length: int) -> str:
+    def block(self, x: str, b: BlockSpec, length: int, *, use_bn: bool) -> str:
         """Add a residual block."""
-        y = x if b.first else self.swish(x)
-        y = self.swish(self.conv(y, f"{b.name}.conv1.conv", length))
-        y = self.swish(self.conv(y, f"{b.name}.conv2.conv", length, stride=b.stride, groups=b.groups))
+        y = x if b.first else self.swish(self.norm(x, f"{b.name}.bn1", use_bn=use_bn))
+        y = self.swish(self.norm(self.conv(y, f"{b.name}.conv1.conv", length), f"{b.name}.bn2", use_bn=use_bn))
+        y = self.conv(y, f"{b.name}.conv2.conv", length, stride=b.stride, groups=b.groups)
+        y = self.swish(self.norm(y, f"{b.name}.bn3", use_bn=use_bn))
         y = self.conv(y, f"{b.name}.conv3.conv", -(-length // b.stride))
         se = self.swish(self.conv(self.op("GlobalAveragePool", y), f"{b.name}.se_fc1", 1))
         y = self.op("Mul", y, self.op("Sigmoid", self.conv(se, f"{b.name}.se_fc2", 1)))
@@ -87,12 +103,13 @@ class Graph:
 
 
 def onnx_model(spec: Net1DSpec, tensors: dict[str, np.ndarray]) -> Any:
-    """Return the teacher as an ONNX model without normalisation, for stride 2, where the pool pads at the end only."""
+    """Return the teacher as an ONNX model for stride 2, where the pool pads at the end only."""
     g = Graph(tensors)
-    x = g.swish(g.conv("x", "first_conv.conv", SAMPLES, stride=FIRST_STRIDE))
+    x = g.conv("x", "first_conv.conv", SAMPLES, stride=FIRST_STRIDE)
+    x = g.swish(g.norm(x, "first_bn", use_bn=spec.use_bn))
     length = -(-SAMPLES // FIRST_STRIDE)
     for block in spec.blocks():
-        x = g.block(x, block, length)
+        x = g.block(x, block, length, use_bn=spec.use_bn)
         length = -(-length // block.stride)
     y = g.op("Flatten", g.conv(g.op("GlobalAveragePool", x), "dense", 1))
     graph = helper.make_graph(
@@ -132,21 +149,19 @@ def main() -> int:
     p.add_argument("--rounds", type=int, default=8, help="turns of each side; default 8")
     args = p.parse_args()
     bundle = load_bundle(args.bundle)
-    tensors = dict(read_checkpoint(args.checkpoint).tensors)
-    spec = spec_from_tensors(tensors, str(args.checkpoint), stride=2, use_bn=False)
+    checkpoint = read_checkpoint(args.checkpoint)
+    tensors = dict(checkpoint.tensors)
+    stride, use_bn = network_options(checkpoint, None, None)
+    spec = spec_from_tensors(tensors, str(args.checkpoint), stride=stride, use_bn=use_bn)
+    m = bundle.manifest
     steps = bundle.golden_inputs.reshape(len(bundle.golden_inputs), -1)
-    scale, sink = bundle.manifest.input.scale, bundle.manifest.output
-    windows = (steps * scale).astype(np.float32)
-    from ai_edge_litert.interpreter import Interpreter
-
-    litert = Interpreter(model_content=bundle.model, num_threads=1)
-    litert.allocate_tensors()
-    source, out = litert.get_input_details()[0], litert.get_output_details()[0]
+    windows = m.input.to_values(steps).astype(np.float32)
+    model = load_model(bundle, "litert")
+    lines = [bundle.calibration[h.key] for h in sorted(m.outputs, key=lambda h: h.index)]
+    slope, offset = (np.array([getattr(c, name) for c in lines]) for name in ("slope", "offset"))
 
     def ours(window: np.ndarray) -> np.ndarray:
-        litert.set_tensor(source["index"], np.rint(window / scale).astype(np.int8).reshape(source["shape"]))
-        litert.invoke()
-        return (litert.get_tensor(out["index"]).reshape(-1).astype(np.float64) - sink.zero_point) * sink.scale
+        return slope * m.output.to_values(model.run(m.input.to_steps(window))) + offset
 
     with tempfile.TemporaryDirectory() as folder:
         fp32, prepared, int8, uint8 = (Path(folder, f"{n}.onnx") for n in ("fp32", "prepared", "int8", "uint8"))
@@ -154,7 +169,8 @@ def main() -> int:
         quant_pre_process(str(fp32), str(prepared), skip_symbolic_shape=True)
         quantize_static(str(prepared), str(int8), Reader(windows))
         quantize_static(str(prepared), str(uint8), Reader(windows), activation_type=QuantType.QUInt8)
-        sides = {"LiteRT int8 (the bundle)": ours}
+        own_name = f"LiteRT {m.form} (the bundle)"
+        sides = {own_name: ours}
         sides |= {"ONNX Runtime fp32": ort_session(fp32), "ONNX Runtime static int8": ort_session(int8)}
         sides["ONNX Runtime static uint8"] = ort_session(uint8)
         times: dict[str, list[float]] = {name: [] for name in sides}
@@ -165,12 +181,12 @@ def main() -> int:
                     run(window)
                     times[name].append(time.perf_counter() - start)
         found = {name: np.stack([run(w) for w in windows]) for name, run in sides.items()}
-    own = min(times["LiteRT int8 (the bundle)"])
+    own, targets = min(times[own_name]), TARGETS.get(m.form, {})
     ok = True
     print(f"{'one thread':<26} {'ms':>8} {'x bundle':>9} {'target':>7}  from fp32")
     for name, values in times.items():
         ms = min(values) * 1e3
-        target = TARGETS.get(name)
+        target = targets.get(name)
         ok &= target is None or ms / 1e3 >= target * own
         off = float(np.mean(np.abs(found[name] - found["ONNX Runtime fp32"])))
         print(f"{name:<26} {ms:8.2f} {ms / 1e3 / own:9.2f} {target or '':>7}  mean logit difference {off:.2g}")
