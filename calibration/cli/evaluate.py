@@ -33,10 +33,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--split", choices=("test", "val"), default="test", help="part of the data (default test)")
     parser.add_argument("--outputs", type=Path, metavar="FILE", help="description of a checkpoint's outputs (JSON)")
-    parser.add_argument(
-        "--stride", type=int, metavar="N", help="stride of the stages, if the checkpoint does not state it"
-    )
+    parser.add_argument("--stride", type=int, metavar="N", help="stride of the stages, if the file does not state it")
     parser.add_argument("--bn", choices=("on", "off"), help="batch normalisation, if the checkpoint does not state it")
+    parser.add_argument("--key", metavar="NAME", help="name of the network in a checkpoint with several")
     parser.add_argument("--reference", type=Path, metavar="TEACHER", help="another teacher to compare with")
     parser.add_argument("--margin", type=float, metavar="M", help="non-inferiority margin, AUROC (default 0.01)")
     parser.add_argument("--no-baselines", action="store_true", help="do not train the models of age, sex and intervals")
@@ -85,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         data=args.data,
         out=args.out,
         split=args.split,
-        how=TeacherOptions(args.outputs, args.stride, None if args.bn is None else args.bn == "on"),
+        how=TeacherOptions(args.outputs, args.stride, None if args.bn is None else args.bn == "on", args.key),
         reference=args.reference,
         margin=args.margin,
         seed=args.seed,

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from calibration.evaluate.scorer import ScorerSpec, keep_model
 from convert.checkpoint.reader import read_checkpoint
+from convert.checkpoint.spec import check_one_lead
 from convert.checkpoint.tensors import Checkpoint
 from convert.datasets.heads import TeacherHead, heads_of_bundle, heads_of_file
 from convert.teacher.open import ModelEnds, float_model
@@ -40,11 +41,13 @@ class TeacherOptions:
         outputs: File that describes its outputs; ``None`` for ``outputs.json`` in the same folder.
         stride: Stride of the first block of each stage; ``None`` for that of the checkpoint, or else 2.
         use_bn: Whether it has batch normalisation; ``None`` for that of the checkpoint, or else false.
+        key: Name of the network in a checkpoint with several; ``None`` for the only one.
     """
 
     outputs: Path | None = None
     stride: int | None = None
     use_bn: bool | None = None
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ def open_teacher(path: Path, options: TeacherOptions) -> OpenTeacher:
     """Open a teacher.
 
     Args:
-        path: Folder of ``anyecg finetune``, checkpoint (``.pth``), Keras file (``.keras``) or foundation bundle.
+        path: Folder of ``anyecg finetune``, checkpoint, Keras file (``.keras``) or foundation bundle.
         options: Properties that its files may not state.
 
     Raises:
@@ -107,7 +110,7 @@ def open_teacher(path: Path, options: TeacherOptions) -> OpenTeacher:
             )
         path = found
     if not path.is_file():
-        raise InputError(f"no teacher at {path}", "give the folder of 'anyecg finetune', a .pth, or a bundle")
+        raise InputError(f"no teacher at {path}", "give the folder of 'anyecg finetune', a checkpoint, or a bundle")
     outputs = outputs_of(path, options.outputs)
     if path.suffix == ".keras":
         return _keras(path, outputs, options)
@@ -115,11 +118,11 @@ def open_teacher(path: Path, options: TeacherOptions) -> OpenTeacher:
 
 
 def _checkpoint(path: Path, outputs: Path, options: TeacherOptions) -> OpenTeacher:
-    checkpoint = read_checkpoint(path)
+    checkpoint = read_checkpoint(path, key=options.key)
     heads = heads_of_file(outputs)
     stride, use_bn = network_options(checkpoint, options.stride, options.use_bn)
     _as_many(heads, outputs, checkpoint)
-    identity = _identity(checkpoint.sha256, stride, use_bn)
+    identity = _identity(checkpoint.sha256, *([] if options.key is None else [options.key]), stride, use_bn)
 
     def export() -> bytes:
         return _exported(checkpoint, stride, use_bn)
@@ -128,8 +131,8 @@ def _checkpoint(path: Path, outputs: Path, options: TeacherOptions) -> OpenTeach
 
 
 def _keras(path: Path, outputs: Path, options: TeacherOptions) -> OpenTeacher:
-    if options.stride is not None or options.use_bn is not None:
-        raise UsageError("--stride and --bn apply only to a checkpoint", f"leave them out: {path.name} states both")
+    if (options.stride, options.use_bn, options.key) != (None, None, None):
+        raise UsageError("--stride, --bn and --key apply only to a checkpoint", f"leave them out with {path.name}")
     digest = sha256_of(path)
     heads = heads_of_file(outputs)
 
@@ -172,7 +175,7 @@ def _bundle(path: Path, options: TeacherOptions) -> OpenTeacher:
 
     if options != TeacherOptions():
         raise UsageError(
-            "--outputs, --stride and --bn apply only to a checkpoint", "leave them out: a bundle states all three"
+            "--outputs, --stride, --bn and --key apply only to a checkpoint", "leave them out: a bundle states them"
         )
     bundle = load_bundle(path)
     m = bundle.manifest
@@ -212,6 +215,5 @@ def _exported(checkpoint: Checkpoint, stride: int, use_bn: bool) -> bytes:
     from convert.checkpoint.net1d import net1d_from_tensors
 
     net = net1d_from_tensors(checkpoint, stride=stride, use_bn=use_bn)
-    if net.spec.in_channels != 1:
-        raise InputError(f"{checkpoint.path} reads {net.spec.in_channels} leads", "use a network for one lead")
+    check_one_lead(net.spec, checkpoint.path)
     return float_model(net.with_length(WINDOW_SAMPLES))

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ FIRST_STRIDE = 2
 FULL_FILTERS = (64, 160, 160, 400, 400, 1024, 1024)
 FULL_BLOCKS = (2, 2, 2, 3, 3, 4, 4)
 """ECGFounder's sizes: 30.7 million parameters."""
+
+_STANDARD_LEADS = 12
 
 MAX_LISTED = 6
 """Names that an error message lists; the rest is counted."""
@@ -229,6 +232,20 @@ def spec_from_tensors(tensors: Mapping[str, NDArray[Any]], where: str, *, stride
     if bad:
         raise InputError(f"{where} holds {_listed('NaN or infinite values', bad)}", "the training diverged")
     return spec
+
+
+def check_one_lead(spec: Net1DSpec, where: Path) -> None:
+    """Check that a network reads one lead, as a patch has.
+
+    Raises:
+        InputError: It reads several; the message says how to make a network for one lead from it.
+    """
+    if spec.in_channels == 1:
+        return
+    fix = "give a one-lead checkpoint"
+    if spec.in_channels == _STANDARD_LEADS:
+        fix = f"train it for one: anyecg finetune --init {where} --lead II --data DIR --out TEACHER; then give TEACHER"
+    raise InputError(f"{where} reads {spec.in_channels} leads, but a patch has one", fix)
 
 
 def _listed(what: str, names: list[str]) -> str:

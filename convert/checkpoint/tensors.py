@@ -19,10 +19,10 @@ class Checkpoint:
     Attributes:
         path: Path of the file.
         sha256: SHA-256 of the file, hexadecimal.
-        layout: Key under which the file holds the tensors (one of ``reader.LAYOUTS``), ``bare`` or ``keras``.
-        tensors: Tensors by name without prefixes. Floating types as float32 (float64 where stored so), integers as
-            stored.
-        dtypes: PyTorch storage types that occur in the file.
+        layout: Key under which the file holds the tensors, such as ``state_dict`` or ``checkpoint.model``; ``bare``
+            for the top of the file, or ``keras``.
+        tensors: Tensors by name without prefixes. Floating types as float32, integers as stored.
+        dtypes: Types of the tensors as the file names them: PyTorch's storage types, or those of safetensors.
         facts: Numbers and texts stored with the tensors, such as the epoch or a validation score.
         oddities: Unusual properties of the file that a user should know, one sentence each.
     """

@@ -1,19 +1,22 @@
 """Read a pickle without Python's ``pickle``: a small interpreter that produces plain data only.
 
 A pickle is a program. This interpreter runs it on its own stack, where a name such as ``os.system`` is only a
-:class:`Symbol`. The functions in :data:`_BUILDERS` answer the few calls that build tensors. Every other call, whatever
-it names, produces an :class:`Inert`. Nothing is imported, looked up or called.
+:class:`~convert.checkpoint.pickle_values.Symbol`. The functions in ``convert/checkpoint/builders.py`` answer the few
+calls that build tensors. Every other call, whatever it names, produces an
+:class:`~convert.checkpoint.pickle_values.Inert`. Nothing is imported, looked up or called.
 """
 
 from __future__ import annotations
 
+import io
 import pickletools
 import struct
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+from typing import IO, Any
 
+from convert.checkpoint.builders import BUILDERS, Budget, is_key, storage_of
+from convert.checkpoint.pickle_values import Inert, Loaded, StorageRef, Symbol, printable
 from firmware_bridge.errors import InputError
 
 MAX_PICKLE_BYTES = 32 << 20
@@ -25,61 +28,8 @@ MAX_OPCODES = 1_000_000
 MAX_MEMO = 1 << 20
 """Largest index into the memo. Python's own unpickler allocates that many entries."""
 
-
-@dataclass(frozen=True, slots=True)
-class Symbol:
-    """A name in the pickle. It is never looked up."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Inert:
-    """A placeholder for the result of a call that was not made.
-
-    Attributes:
-        name: Name of the function or class in the pickle.
-    """
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class StorageRef:
-    """A reference to a storage.
-
-    Attributes:
-        dtype: PyTorch's name of the type, such as ``FloatStorage``.
-        key: Name of the storage in the archive.
-        numel: Number of elements that the pickle claims for it.
-    """
-
-    dtype: str
-    key: str
-    numel: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class TensorRef:
-    """The description of a tensor, not yet checked against its storage."""
-
-    storage: StorageRef
-    offset: int
-    shape: tuple[int, ...]
-    stride: tuple[int, ...]
-
-
-@dataclass(slots=True)
-class Loaded:
-    """The content of a pickle.
-
-    Attributes:
-        value: The top object: plain containers, numbers, texts, tensors, symbols and inert objects.
-        inert: Names that the pickle wanted to call and that were not called.
-    """
-
-    value: Any
-    inert: list[str] = field(default_factory=list)
+MAX_NAME = 256
+"""Largest length of the name of a class or function."""
 
 
 def load_plain(data: bytes, where: str) -> Loaded:
@@ -96,16 +46,31 @@ def load_plain(data: bytes, where: str) -> Loaded:
         raise InputError(
             f"{where}: its pickle has {len(data)} bytes, more than any checkpoint needs", "do not trust this file"
         )
+    return load_next(io.BytesIO(data), where)
+
+
+def load_next(stream: IO[bytes], where: str) -> Loaded:
+    """Read the pickle at the position of a stream, and leave the position at its end.
+
+    Args:
+        stream: Stream with at most :data:`MAX_PICKLE_BYTES` bytes.
+        where: Name of the file, for error messages.
+
+    Raises:
+        InputError: The pickle is damaged, or uses opcodes that no checkpoint needs.
+    """
     machine = _Machine(where)
     try:
         with warnings.catch_warnings():
             # Damaged texts make the decoder warn about escape sequences; the error below is enough.
             warnings.simplefilter("ignore")
-            return machine.run(data)
+            return machine.run(stream)
     except InputError:
         raise
     except (ValueError, IndexError, TypeError, KeyError, OverflowError, UnicodeError, struct.error) as error:
-        raise InputError(f"{where}: its pickle is damaged ({error})", "download it again") from None
+        raise InputError(
+            f"{where}: its pickle is damaged ({printable(str(error), 160)})", "download it again"
+        ) from None
 
 
 class _Machine:
@@ -116,9 +81,11 @@ class _Machine:
         self._memo: dict[int, Any] = {}
         self._inert: list[str] = []
         self._seen: set[str] = set()
+        self._storages: dict[str, StorageRef] = {}
+        self._budget = Budget(where)
 
-    def run(self, data: bytes) -> Loaded:
-        for count, (op, argument, _position) in enumerate(pickletools.genops(data)):
+    def run(self, stream: IO[bytes]) -> Loaded:
+        for count, (op, argument, _position) in enumerate(pickletools.genops(stream)):
             if count > MAX_OPCODES:
                 raise InputError(
                     f"{self._where}: its pickle has more than {MAX_OPCODES} steps", "do not trust this file"
@@ -132,7 +99,7 @@ class _Machine:
                 if handler is None:
                     raise InputError(f"{self._where}: its pickle uses {op.name}, which no checkpoint needs")
                 handler(self, argument)
-        return Loaded(self._pop(), self._inert)
+        return Loaded(self._pop(), self._inert, self._storages)
 
     def _pop(self) -> Any:
         if not self._stack or (self._marks and len(self._stack) <= self._marks[-1]):
@@ -149,9 +116,9 @@ class _Machine:
 
     def _call(self, function: Any, arguments: Any) -> Any:
         name = function.name if isinstance(function, Symbol) else type(function).__name__
-        builder = _BUILDERS.get(name) if isinstance(function, Symbol) else None
+        builder = BUILDERS.get(name) if isinstance(function, Symbol) else None
         if builder is not None and isinstance(arguments, tuple):
-            return builder(arguments)
+            return builder(arguments, self._budget)
         if name not in self._seen:
             self._seen.add(name)
             self._inert.append(name)
@@ -218,24 +185,23 @@ class _Machine:
         self._set(self._stack[-1], items)
 
     def _set(self, target: Any, items: list[Any]) -> None:
-        if isinstance(target, Inert):
-            return
-        if not isinstance(target, dict) or len(items) % 2:
+        into = target.items if isinstance(target, Inert) else target
+        if not isinstance(into, dict) or len(items) % 2:
             raise TypeError("it sets items of an object that is not a dict")
         for key, value in zip(items[::2], items[1::2], strict=True):
             # Hashing a deeply nested tuple overflows the C stack, so only plain keys are kept.
-            if isinstance(key, str | int | float | bytes | None):
-                target[key] = value
+            if is_key(key):
+                into[key] = value
 
     def add_items(self, _argument: Any) -> None:
         self._to_mark()
 
     def symbol(self, argument: Any) -> None:
-        self._stack.append(Symbol(".".join(str(argument).split(" ", 1))))
+        self._stack.append(_symbol(*str(argument).split(" ", 1)))
 
     def stack_symbol(self, _argument: Any) -> None:
         name, module = self._pop(), self._pop()
-        self._stack.append(Symbol(f"{module}.{name}" if isinstance(name, str) and isinstance(module, str) else "?"))
+        self._stack.append(_symbol(module, name))
 
     def reduce(self, _argument: Any) -> None:
         arguments, function = self._pop(), self._pop()
@@ -246,108 +212,42 @@ class _Machine:
         self.new(None)
 
     def new(self, _argument: Any) -> None:
-        self._pop()
-        self._stack.append(self._call(self._pop(), None))
+        arguments, function = self._pop(), self._pop()
+        self._stack.append(self._call(function, arguments))
 
     def inst(self, argument: Any) -> None:
         self._to_mark()
-        self._stack.append(self._call(Symbol(".".join(str(argument).split(" ", 1))), None))
+        self._stack.append(self._call(_symbol(*str(argument).split(" ", 1)), None))
 
     def obj(self, _argument: Any) -> None:
         items = self._to_mark()
         self._stack.append(self._call(items[0] if items else Symbol("?"), None))
 
     def build(self, _argument: Any) -> None:
-        # The state of an object (such as the `_metadata` of a state dict) is dropped: nothing here has behaviour.
-        self._pop()
+        # The state of a plain value (such as the `_metadata` of a state dict) is dropped: nothing here has behaviour.
+        state = self._pop()
         if not self._stack:
             raise ValueError("its stack runs empty")
+        if isinstance(self._stack[-1], Inert):
+            self._stack[-1].state = state
 
     def persistent(self, _argument: Any) -> None:
-        self._stack.append(_storage(self._pop()))
+        found = storage_of(self._pop())
+        if isinstance(found, StorageRef):
+            self._storages.setdefault(found.key, found)
+        self._stack.append(found)
 
     def nothing(self, _argument: Any) -> None:
         """Ignore PROTO and FRAME: they describe the encoding, not the content."""
 
 
-def _storage(key: Any) -> StorageRef | Inert:
-    if (
-        not isinstance(key, tuple)
-        or len(key) != 5
-        or key[0] != "storage"
-        or not isinstance(key[1], Symbol)
-        or not isinstance(key[2], str)
-        or not _is_count(key[4])
-    ):
-        return Inert("storage")
-    return StorageRef(key[1].name.rpartition(".")[2], key[2], key[4])
+def _symbol(module: Any, name: Any = "") -> Symbol:
+    """Return a symbol. What cannot be a name becomes ``?``: copying a long text a million times takes minutes."""
+    if not isinstance(module, str) or not isinstance(name, str) or len(module) + len(name) > MAX_NAME:
+        return Symbol("?")
+    full = f"{module}.{name}"
+    return Symbol(full if full.isprintable() else "?")
 
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _tensor(arguments: tuple[Any, ...]) -> TensorRef | Inert:
-    if len(arguments) < 4:
-        return Inert("torch tensor without a shape")
-    storage, offset, shape, stride = arguments[:4]
-    sizes = isinstance(shape, tuple) and isinstance(stride, tuple) and all(_is_count(n) for n in (*shape, *stride))
-    if not isinstance(storage, StorageRef) or not _is_count(offset) or not sizes:
-        return Inert("torch tensor of an impossible shape")
-    return TensorRef(storage, offset, shape, stride)
-
-
-def _first(arguments: tuple[Any, ...]) -> Any:
-    return arguments[0] if arguments else Inert("torch parameter without a value")
-
-
-def _ordered_dict(arguments: tuple[Any, ...]) -> dict[Any, Any] | Inert:
-    out: dict[Any, Any] = {}
-    pairs = arguments[0] if arguments else []
-    if not isinstance(pairs, list | tuple):
-        return Inert("collections.OrderedDict of something else")
-    for pair in pairs:
-        if isinstance(pair, list | tuple) and len(pair) == 2 and isinstance(pair[0], str):
-            out[pair[0]] = pair[1]
-    return out
-
-
-def _size(arguments: tuple[Any, ...]) -> Any:
-    return arguments[0] if arguments and isinstance(arguments[0], tuple) else Inert("torch.Size")
-
-
-def _latin1(arguments: tuple[Any, ...]) -> bytes | Inert:
-    if len(arguments) == 2 and isinstance(arguments[0], str) and arguments[1] == "latin1":
-        return arguments[0].encode("latin1", "replace")
-    return Inert("_codecs.encode")
-
-
-def _numpy_dtype(arguments: tuple[Any, ...]) -> Symbol | Inert:
-    ok = arguments and isinstance(arguments[0], str) and arguments[0] in _SCALARS
-    return Symbol(f"dtype:{arguments[0]}") if ok else Inert("numpy.dtype")
-
-
-def _numpy_scalar(arguments: tuple[Any, ...]) -> Any:
-    if len(arguments) == 2 and isinstance(arguments[0], Symbol) and isinstance(arguments[1], bytes):
-        code = _SCALARS.get(arguments[0].name.removeprefix("dtype:"))
-        if code is not None and struct.calcsize(code) == len(arguments[1]):
-            return struct.unpack(code, arguments[1])[0]
-    return Inert("numpy scalar")
-
-
-_SCALARS = {"f8": "<d", "f4": "<f", "i8": "<q", "i4": "<i", "b1": "<?"}
-
-_BUILDERS: dict[str, Callable[[tuple[Any, ...]], Any]] = {
-    "torch._utils._rebuild_tensor_v2": _tensor,
-    "torch._utils._rebuild_parameter": _first,
-    "torch._utils._rebuild_parameter_with_state": _first,
-    "collections.OrderedDict": _ordered_dict,
-    "torch.Size": _size,
-    "_codecs.encode": _latin1,
-    "numpy.dtype": _numpy_dtype,
-    "numpy.core.multiarray.scalar": _numpy_scalar,
-    "numpy._core.multiarray.scalar": _numpy_scalar,
-}
 
 _CONSTANTS: dict[str, Callable[[], Any]] = {
     "NONE": lambda: None,

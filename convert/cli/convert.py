@@ -14,6 +14,8 @@ from firmware_bridge.errors import EXIT_OK, UsageError
 
 PROG = "anyecg convert"
 
+_CHECKPOINT = "a .pth, .ckpt or .safetensors file, or a folder of 'anyecg finetune'"
+
 
 class Action(NamedTuple):
     """One action of the command.
@@ -68,10 +70,10 @@ def inspect(argv: Sequence[str]) -> int:
     from convert.teacher.place import checkpoint_at, network_options
 
     p = _parser("inspect", "Describe the content of a checkpoint. Nothing in it is executed.")
-    p.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="a .pth file, or a folder of 'anyecg finetune'")
+    p.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help=_CHECKPOINT)
     _network(p)
     args = p.parse_args(argv)
-    checkpoint = read_checkpoint(checkpoint_at(args.checkpoint))
+    checkpoint = read_checkpoint(checkpoint_at(args.checkpoint), key=args.key)
     stride, use_bn = network_options(checkpoint, args.stride, _on(args.bn))
     sys.stdout.write(describe(checkpoint, stride, use_bn=use_bn))
     return EXIT_OK
@@ -84,7 +86,7 @@ def foundation(argv: Sequence[str]) -> int:
     from convert.parity.report import text_table
 
     p = _parser("foundation", "Convert a whole teacher, with the front end ecgfounder/1.")
-    p.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="a .pth file, or a folder of 'anyecg finetune'")
+    p.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help=_CHECKPOINT)
     p.add_argument(
         "--outputs", type=Path, metavar="FILE", help="description of the heads; default: outputs.json in its folder"
     )
@@ -112,6 +114,7 @@ def foundation(argv: Sequence[str]) -> int:
     config = FoundationConfig(
         a.checkpoint, a.outputs, a.data, a.out, a.name, a.version, a.licence, a.stride, _on(a.bn),
         a.calibration_windows, a.evaluation_windows, a.gates, a.accept_loss, a.labels, a.choice, a.label_plan, a.form,
+        a.key,
     )  # fmt: skip
     result = convert_foundation(config, sys.stderr)
     sys.stdout.write(text_table(result.report))
@@ -153,6 +156,7 @@ def _network(p: argparse.ArgumentParser) -> None:
         "--stride", type=_positive, help="stride of each stage's first block; default: that of the file, or 2"
     )
     p.add_argument("--bn", choices=["on", "off"], help="batch normalisation; default: that of the file, or off")
+    p.add_argument("--key", metavar="NAME", help="name of the network in a checkpoint with several")
 
 
 def _on(text: str | None) -> bool | None:

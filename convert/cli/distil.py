@@ -47,15 +47,13 @@ def build_parser() -> Parser:
     )  # fmt: skip
     p.add_argument("--compare", type=Path, metavar="DIR", help="further recordings for a comparison with the teacher")
     p.add_argument(
-        "--outputs",
-        type=Path,
-        metavar="FILE",
-        help="description of a checkpoint's outputs (outputs.json in its folder)",
+        "--outputs", type=Path, metavar="FILE", help="description of a checkpoint's outputs (outputs.json beside it)"
     )
     p.add_argument(
         "--stride", type=int, metavar="N", help="stride of a checkpoint's stages (default: that of the file, or 2)"
     )
     p.add_argument("--bn", choices=["on", "off"], help="batch normalisation (default: that of the file, or off)")
+    p.add_argument("--key", metavar="NAME", help="name of the network in a checkpoint with several")
     p.add_argument("--licence", default=CheckpointOptions().licence, help="licence of a checkpoint's weights")
     _add_training(p, DistilPlan(), WindowPlan())
     return p
@@ -125,7 +123,7 @@ def main(argv: Sequence[str]) -> int:
     if args.scheduler is not None:
         check_scheduler(args.scheduler)
     checkpoint = CheckpointOptions(
-        args.outputs, args.stride, None if args.bn is None else args.bn == "on", args.licence
+        args.outputs, args.stride, None if args.bn is None else args.bn == "on", args.licence, args.key
     )
     config = DistilConfig(
         args.teacher, tuple(args.data), checkpoint, args.labels, args.compare, args.preset, args.name, args.fs,

@@ -26,7 +26,7 @@ def build_parser() -> Parser:
     start = InitOptions("scratch")
     o = FinetuneOptions(start)
     p = Parser(PROG, "Train a teacher on a prepared data set. Rerun the command to resume an interrupted training.")
-    p.add_argument("--init", required=True, metavar="CHECKPOINT", help="ECGFounder's .pth file, or 'scratch'")
+    p.add_argument("--init", required=True, metavar="CHECKPOINT", help="a .pth or .safetensors file, or 'scratch'")
     p.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of 'anyecg prepare'")
     p.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the teacher, states and logs")
     p.add_argument(
@@ -46,6 +46,7 @@ def build_parser() -> Parser:
     p.add_argument(
         "--lead", default=start.lead, choices=LEADS, help="lead of a twelve-lead checkpoint; default %(default)s"
     )
+    p.add_argument("--key", metavar="NAME", help="name of the network in a checkpoint with several")
     _add_training(p, o)
     p.add_argument("--quiet", action="store_true", help="show no progress")
     return p
@@ -138,7 +139,8 @@ def main(argv: Sequence[str]) -> int:
     from convert.finetune.options import FinetuneOptions
 
     args = build_parser().parse_args(argv)
-    init = InitOptions(args.init, args.shape, args.stride, None if args.bn is None else args.bn == "on", args.lead)
+    bn = None if args.bn is None else args.bn == "on"
+    init = InitOptions(args.init, args.shape, args.stride, bn, args.lead, args.key)
     options = FinetuneOptions(
         init, args.mode, args.epochs, args.patience, args.batch, args.passes, args.rate, args.decay, args.clip,
         args.positive_weight, args.value_weight, args.per_visit, args.val_segments,

@@ -58,8 +58,11 @@ def _core(bundle: Bundle, manifest: Mapping[str, Any], outputs: int, path: Path)
             f"{bundle.path} is a bundle of the tier {bundle.manifest.tier}, which has no checkpoint",
             "leave --checkpoint out",
         )
-    checkpoint = read_checkpoint(checkpoint_at(path))
     teacher, network = (v if isinstance(v, dict) else {} for v in (manifest.get("teacher"), manifest.get("network")))
+    key = network.get("key")
+    if key is not None and not isinstance(key, str):
+        raise BundleError("manifest.network is invalid", "convert the bundle again")
+    checkpoint = read_checkpoint(checkpoint_at(path), key=key)
     sha256 = teacher.get("sha256")
     if sha256 != checkpoint.sha256:
         raise InputError(

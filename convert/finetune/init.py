@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.checkpoint.reader import read_checkpoint
-from convert.checkpoint.spec import Net1DSpec, spec_from_tensors
+from convert.checkpoint.spec import Net1DSpec
 from convert.checkpoint.tensors import Checkpoint
-from convert.teacher.place import checkpoint_at, network_options
+from convert.teacher.place import checkpoint_at, read_network
 from firmware_bridge.errors import InputError, UsageError
 
 SCRATCH = "scratch"
@@ -49,6 +48,7 @@ class InitOptions:
         stride: Stride of a checkpoint's stages; ``None`` for the stride in the file, or 2 if it has none.
         use_bn: Batch normalisation; ``None`` for the fact in the checkpoint, or off if it has none; on for ``scratch``.
         lead: Lead of a twelve-lead checkpoint.
+        key: Name of the network in a checkpoint with several; ``None`` for the only one.
     """
 
     init: str
@@ -56,6 +56,7 @@ class InitOptions:
     stride: int | None = None
     use_bn: bool | None = None
     lead: str = "II"
+    key: str | None = None
 
     @property
     def scratch(self) -> bool:
@@ -99,9 +100,7 @@ def open_start(options: InitOptions, outputs: int) -> Start:
     if options.scratch:
         bn = True if options.use_bn is None else options.use_bn
         return Start(replace(SHAPES[options.shape], n_classes=outputs, use_bn=bn), {}, "", ())
-    checkpoint = read_checkpoint(checkpoint_at(Path(options.init)))
-    stride, use_bn = network_options(checkpoint, options.stride, options.use_bn)
-    spec = spec_from_tensors(checkpoint.tensors, str(checkpoint.path), stride=stride, use_bn=use_bn)
+    checkpoint, spec = read_network(checkpoint_at(Path(options.init)), options.stride, options.use_bn, options.key)
     tensors, remarks = dict(checkpoint.tensors), list(checkpoint.oddities)
     if spec.in_channels != 1:
         tensors["first_conv.conv.weight"] = _one_lead(checkpoint, options.lead)

@@ -197,6 +197,8 @@ def _key(data: PreparedDataset, start: Start, options: FinetuneOptions) -> str:
     settings = {k: v for k, v in asdict(options).items() if k != "init"}
     heads = [head.key for head in data.heads]
     parts = [VERSION, data.manifest["key"], heads, start.sha256, asdict(start.spec), settings]
+    if options.init.key is not None:
+        parts.append(options.init.key)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

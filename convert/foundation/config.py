@@ -21,7 +21,7 @@ class FoundationConfig:
     """Options of a conversion.
 
     Attributes:
-        checkpoint: The teacher, a ``.pth`` file or the folder of ``anyecg finetune``.
+        checkpoint: The teacher, a ``.pth`` or ``.safetensors`` file, or the folder of ``anyecg finetune``.
         outputs: Description of its heads, see ``convert/datasets/outputs_file.py``; ``None`` for ``outputs.json`` in
             its folder.
         data: Folder of recordings.
@@ -40,6 +40,7 @@ class FoundationConfig:
         choice: Choice of the windows that set the ranges: ``coverage``, or ``alternate`` for every second one.
         label_plan: File with the rule that makes labels from results; ``None`` for the teacher's, or the default.
         form: Form of the model; ``auto`` for the dynamic-range form, or full int8 if its gate opens and it is faster.
+        key: Name of the network in a checkpoint with several; ``None`` for the only one.
     """
 
     checkpoint: Path
@@ -59,6 +60,7 @@ class FoundationConfig:
     choice: Choice = "coverage"
     label_plan: Path | None = None
     form: Wanted = "auto"
+    key: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,7 +15,7 @@ from convert.datasets.outputs_file import OutputEntry
 from convert.datasets.windows import WindowSet
 from convert.foundation.card import model_card
 from convert.foundation.config import FoundationConfig
-from convert.foundation.records import ConversionFacts, FoundationManifest, ShownOutputs
+from convert.foundation.records import ConversionFacts, FoundationManifest, ShownOutputs, network_entry
 from convert.foundation.standard import WHAT, HeadScaling, described, uncalibrated
 from convert.foundation.windows import Split, Windows
 from convert.parity.forms import ParityReport
@@ -148,7 +148,7 @@ def _manifest(c: Converted) -> FoundationManifest:
         "outputs": list(c.heads),
         "aggregation": AGGREGATION.copy(),
         "budgets": {"model_bytes": len(made.model), "added_share": ADDED_SHARE, "rss_mib": RSS_MIB},
-        "network": {"stride": c.spec.stride, "use_bn": c.spec.use_bn},
+        "network": network_entry(c.spec, c.config.key),
         "conversion": {
             "form": made.form,
             "gate_open": c.taken.verdict.ok,

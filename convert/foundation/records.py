@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal, NotRequired, TypedDict
 
 from convert.bundle.records import Manifest
+from convert.checkpoint.spec import Net1DSpec
 from convert.datasets.outputs_file import OutputEntry
 from convert.datasets.representative import Covered
 from edge.bundle.schema import Form
@@ -102,10 +103,25 @@ class FoundationBudgets(TypedDict):
 
 
 class NetworkEntry(TypedDict):
-    """Facts of the network that its tensors do not tell."""
+    """Facts of the network that its tensors do not tell.
+
+    Attributes:
+        stride: Stride of each stage's first block.
+        use_bn: Whether the network uses batch normalisation.
+        key: Name of the network in a checkpoint with several.
+    """
 
     stride: int
     use_bn: bool
+    key: NotRequired[str]
+
+
+def network_entry(spec: Net1DSpec, key: str | None) -> NetworkEntry:
+    """Return the facts of a network; the key only if one was given, as only then the checkpoint needs it."""
+    entry: NetworkEntry = {"stride": spec.stride, "use_bn": spec.use_bn}
+    if key is not None:
+        entry["key"] = key
+    return entry
 
 
 class ConversionEntry(Standardised):

@@ -13,8 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.bundle.writer import BundleContents, check_place, write_bundle
-from convert.checkpoint.reader import read_checkpoint
-from convert.checkpoint.spec import Net1DSpec, spec_from_tensors
+from convert.checkpoint.spec import Net1DSpec, check_one_lead
 from convert.checkpoint.tensors import Checkpoint
 from convert.datasets.outputs_file import OutputEntry, match_dense, read_outputs
 from convert.datasets.windows import WindowSet
@@ -25,9 +24,9 @@ from convert.foundation.standard import named, scaling_of, standardised_flatbuff
 from convert.foundation.windows import enough_windows, prepare, split
 from convert.labels.travelling_plan import chosen_plan
 from convert.parity.forms import HeadName, ParityReport, Stage, compare, default_limits, load_limits
-from convert.teacher.place import checkpoint_at, kept_files, network_options, outputs_of, provenance_of
+from convert.teacher.place import checkpoint_at, kept_files, outputs_of, provenance_of, read_network
 from edge.frontend.ecgfounder import CLAMP, WINDOW_SAMPLES
-from firmware_bridge.errors import InputError, OutputError
+from firmware_bridge.errors import OutputError
 
 if TYPE_CHECKING:
     from convert.foundation.quantize import Material
@@ -57,14 +56,12 @@ def convert_foundation(config: FoundationConfig, stream: TextIO | None = None) -
     path = checkpoint_at(config.checkpoint)
     outputs = outputs_of(path, config.outputs)
     heads = read_outputs(outputs)
-    checkpoint = read_checkpoint(path)
-    stride, use_bn = network_options(checkpoint, config.stride, config.use_bn)
-    spec = spec_from_tensors(checkpoint.tensors, str(path), stride=stride, use_bn=use_bn)
+    checkpoint, spec = read_network(path, config.stride, config.use_bn, config.key)
+    say("".join(f"{path}: {oddity}\n" for oddity in checkpoint.oddities))
     match_dense(heads, spec.n_classes, outputs, path)
     provenance = provenance_of(path)
     plan = chosen_plan(config.label_plan, provenance.plan, "teacher")
-    if spec.in_channels != 1:
-        raise InputError(f"{path} reads {spec.in_channels} leads, but a patch has one", "give a one-lead checkpoint")
+    check_one_lead(spec, path)
     found = enough_windows(config.data, config.calibration_windows + config.evaluation_windows, stream)
     say(f"{len(found.windows)} windows of {len(found.used)} recordings, {len(found.skipped)} skipped\n")
     conversion = _Conversion(config, checkpoint, spec, heads, found, limits, stream)

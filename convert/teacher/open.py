@@ -15,6 +15,7 @@ from typing import Any, Protocol, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.checkpoint.spec import check_one_lead
 from convert.compute.tf_runtime import load_tensorflow, quiet_stderr
 from convert.datasets.heads import TeacherHead, heads_of_bundle, heads_of_file
 from convert.teacher.place import CHECKPOINT, MANIFEST, checkpoint_at, is_bundle, network_options, outputs_of
@@ -212,19 +213,21 @@ class CheckpointOptions:
         use_bn: Whether the network was trained with batch normalisation; ``None`` for the fact in the file, or
             ``False`` if it has none.
         licence: Licence of the weights.
+        key: Name of the network in a checkpoint with several; ``None`` for the only one.
     """
 
     outputs: Path | None = None
     stride: int | None = None
     use_bn: bool | None = None
     licence: str = "not stated by the checkpoint"
+    key: str | None = None
 
 
 def open_teacher(path: Path, options: CheckpointOptions, workdir: Path) -> Teacher:
     """Open a teacher.
 
     Args:
-        path: A checkpoint (``.pth``), the folder of ``anyecg finetune``, or a foundation bundle.
+        path: A checkpoint, the folder of ``anyecg finetune``, or a foundation bundle.
         options: Facts that a checkpoint may lack; a bundle has all of them.
         workdir: Folder that keeps the exported model of a checkpoint for the next run.
 
@@ -236,12 +239,13 @@ def open_teacher(path: Path, options: CheckpointOptions, workdir: Path) -> Teach
     """
     if not path.exists():
         raise InputError(
-            f"no teacher at {path}", "give a checkpoint (.pth), the folder of 'anyecg finetune' or a foundation bundle"
+            f"no teacher at {path}", "give a checkpoint, the folder of 'anyecg finetune' or a foundation bundle"
         )
     if is_bundle(path):
         if options != CheckpointOptions():
             raise UsageError(
-                "--outputs, --stride, --bn and --licence are for checkpoints", f"leave them out: {path} is a bundle"
+                "--outputs, --stride, --bn, --key and --licence are for checkpoints",
+                f"leave them out: {path} is a bundle",
             )
         return _bundle_teacher(path)
     path = checkpoint_at(path)
@@ -267,7 +271,7 @@ def _bundle_teacher(path: Path) -> Teacher:
 def _checkpoint_teacher(path: Path, outputs: Path, options: CheckpointOptions, workdir: Path) -> Teacher:
     from convert.checkpoint.reader import read_checkpoint
 
-    checkpoint = read_checkpoint(path)
+    checkpoint = read_checkpoint(path, key=options.key)
     dense = checkpoint.tensors.get("dense.weight")
     heads = heads_of_file(outputs)
     if dense is not None and len(dense) != len(heads):
@@ -277,16 +281,13 @@ def _checkpoint_teacher(path: Path, outputs: Path, options: CheckpointOptions, w
 
     stride, use_bn = network_options(checkpoint, options.stride, options.use_bn)
     # The same weights with another stride are another teacher, and the labels of two teachers must not be mixed.
-    identity = hashlib.sha256(f"{checkpoint.sha256} {stride} {use_bn} float/2".encode()).hexdigest()
-    key = identity[:16]
-    kept = workdir / f"teacher-{key}.tflite"
+    which = "" if options.key is None else f"{options.key} "
+    identity = hashlib.sha256(f"{checkpoint.sha256} {which}{stride} {use_bn} float/2".encode()).hexdigest()
+    kept = workdir / f"teacher-{identity[:16]}.tflite"
     model = read_kept(kept)
     if model is None:
         net = net1d_from_tensors(checkpoint, stride=stride, use_bn=use_bn)
-        if net.spec.in_channels != 1:
-            raise InputError(
-                f"{path} reads {net.spec.in_channels} leads, but a patch has one", "give a one-lead checkpoint"
-            )
+        check_one_lead(net.spec, path)
         model = float_model(net.with_length(WINDOW_SAMPLES))
         write_kept(kept, model)
     return LiteRtTeacher(model, path.stem, checkpoint.sha256, heads, options.licence, identity=identity)

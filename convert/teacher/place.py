@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from convert.checkpoint.forms import explain_folder
+from convert.checkpoint.reader import read_checkpoint
+from convert.checkpoint.spec import Net1DSpec, spec_from_tensors
 from convert.checkpoint.tensors import Checkpoint
 from convert.labels.plan import MAX_BYTES, LabelPlan
 from convert.labels.travelling_plan import (
@@ -66,6 +69,7 @@ def checkpoint_at(path: Path) -> Path:
         return path
     found = path / CHECKPOINT
     if not found.is_file():
+        explain_folder(path)
         raise InputError(
             f"no {CHECKPOINT} in the folder {path}",
             "'anyecg finetune' writes it at its end; rerun it to resume an interrupted training",
@@ -96,6 +100,25 @@ def network_options(checkpoint: Checkpoint, stride: int | None, use_bn: bool | N
     if use_bn is None:
         use_bn = own_bn in (0, 1) and bool(own_bn)
     return stride, use_bn
+
+
+def read_network(
+    path: Path, stride: int | None, use_bn: bool | None, key: str | None = None
+) -> tuple[Checkpoint, Net1DSpec]:
+    """Read a checkpoint and the options of its network.
+
+    Args:
+        path: The checkpoint.
+        stride: Stride of each stage's first block; ``None`` for the stride in the file, or 2 if it has none.
+        use_bn: Whether the network uses batch normalisation; ``None`` for the fact in the file, or false.
+        key: Name of the network in a file with several; ``None`` for the only one.
+
+    Raises:
+        InputError: The file cannot be read, or holds another network.
+    """
+    checkpoint = read_checkpoint(path, key=key)
+    stride, use_bn = network_options(checkpoint, stride, use_bn)
+    return checkpoint, spec_from_tensors(checkpoint.tensors, str(path), stride=stride, use_bn=use_bn)
 
 
 def provenance_of(path: Path) -> Provenance:
