@@ -17,6 +17,7 @@ from calibration.validate.observe import Observed
 from calibration.validate.recalibrate import Wanted, calibrate_heads, check_overlap, rewritten, scores_of, table
 from calibration.validate.shards import RunPlan, key_of, run_all
 from convert.bundle.writer import check_place, write_bundle
+from convert.cli.recording_options import add_recording_options, recording_options
 from convert.labels.travelling_plan import chosen_plan, read_bundle_plan
 from convert.stats.decide import Rule
 from convert.stats.methods import METHODS, Method
@@ -35,6 +36,7 @@ def parser() -> Parser:
     p.add_argument(
         "--data", type=Path, required=True, metavar="DIR", help="data folder: MC-MED layout, or with labels.csv"
     )
+    add_recording_options(p)
     p.add_argument("--split", choices=SPLITS, default="val", help="part of the data; default %(default)s")
     p.add_argument("--out", type=Path, metavar="BUNDLE2", help="folder of the new bundle; default: replace the bundle")
     p.add_argument(
@@ -72,7 +74,10 @@ def main(argv: Sequence[str]) -> int:
     bundle = load_bundle(args.bundle)
     check_place(out)
     chosen = chosen_plan(args.label_plan, read_bundle_plan(folder), "bundle")
-    data = open_labelled(args.data, args.split, one_recording_a_patient=args.one_recording_a_patient, limit=args.limit)
+    data = open_labelled(
+        args.data, args.split, one_recording_a_patient=args.one_recording_a_patient, limit=args.limit,
+        options=recording_options(args),
+    )  # fmt: skip
     overlap = check_overlap(folder, data)
     if overlap != "none":
         sys.stderr.write(f"note: overlap with the training patients: {overlap}\n")
@@ -96,7 +101,8 @@ def _observed(folder: Path, bundle: Bundle, data: Labelled, args: argparse.Names
         rows = list(enumerate(data.recordings))
         seen = run_all(plan, rows, Path(work), key, None if args.quiet else sys.stderr)
     if not len(seen.recording):
-        raise InputError(f"the quality gate accepted no window of {args.data}", "use at least ten clean seconds of ECG")
+        fix = str(seen.broken_why[0]) if len(seen.broken_why) else "use recordings with 20 clean seconds of ECG"
+        raise InputError(f"the quality gate accepted no window of {args.data}", fix)
     return seen
 
 

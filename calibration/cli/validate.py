@@ -20,6 +20,7 @@ PROG = "anyecg validate"
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of ``anyecg validate``."""
     from calibration.validate.run import ValidateOptions
+    from convert.cli.recording_options import add_recording_options
 
     default = ValidateOptions("", Path(), Path())
     parser = OneLineParser(
@@ -30,6 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("bundle", metavar="BUNDLE", help="bundle folder, zip, or 'demo'")
     add("--data", type=Path, required=True, metavar="DIR", help="data folder: MC-MED layout, or with labels.csv")
+    add_recording_options(parser)
     add("--out", type=Path, required=True, metavar="DIR", help="folder of report and intermediate files")
     add("--split", choices=SPLITS, default=default.split, help="part of the data (default test)")
     add(
@@ -76,6 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from calibration.report.text import text_report
     from calibration.validate.evidence import check_writable, write_evidence
     from calibration.validate.run import ValidateOptions, validate
+    from convert.cli.recording_options import recording_options
 
     if args.write_evidence:
         check_writable(args.bundle)
@@ -97,6 +100,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         limit=args.limit,
         one_recording_a_patient=args.one_recording_a_patient,
         label_plan=args.label_plan,
+        recordings=recording_options(args),
         command=shlex.join([*PROG.split(), *given]),
     )
     report = validate(options, None if args.quiet else sys.stderr)

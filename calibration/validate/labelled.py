@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, cast
 
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.datasets.csvrows import rows_of
+from convert.datasets.described import RecordingOptions
 from convert.datasets.heads import TeacherHead
 from convert.datasets.mcmed import McMedDataset, Part, Split
 from convert.datasets.outputs_file import Direction
@@ -68,7 +69,12 @@ class Labelled:
 
 
 def open_labelled(
-    folder: Path, split: SplitName, *, one_recording_a_patient: bool = False, limit: int | None = None
+    folder: Path,
+    split: SplitName,
+    *,
+    one_recording_a_patient: bool = False,
+    limit: int | None = None,
+    options: RecordingOptions | None = None,
 ) -> Labelled:
     """Find the recordings of a part of a data set.
 
@@ -77,12 +83,13 @@ def open_labelled(
         split: Part of the data set.
         one_recording_a_patient: Treat each recording of a folder without patient identifiers as a separate patient.
         limit: Maximum number of recordings; ``None`` for all.
+        options: Options of the command about all recordings.
 
     Raises:
         InputError: There is no recording, a patient is in two parts of the split, or the patient of a recording is not
             known.
     """
-    found = find_recordings(folder)
+    found = find_recordings(folder, options)
     remarks: list[str] = []
     simulated = False
     if found[0].visit is not None:
@@ -91,11 +98,7 @@ def open_labelled(
         found, persons = _mcmed(data, found, split)
         table = data.root / "labs.csv"
     else:
-        if split != "all":
-            raise InputError(
-                f"{folder} has no split '{split}'", "use --split all: only data in the MC-MED layout have splits"
-            )
-        table = folder / TABLE
+        table = _table_of(folder, split)
         found = _with_patients(table, found, one_recording_a_patient=one_recording_a_patient)
         persons = [Person() for _ in found]
     if limit is not None and limit < len(found):
@@ -146,6 +149,15 @@ def _refuse_overlap(data: McMedDataset, mrn: dict[int, int], chosen: set[int], k
             )
 
 
+def _table_of(folder: Path, split: SplitName) -> Path:
+    """Return the table of labels of a plain folder, which has no splits."""
+    if split != "all":
+        raise InputError(
+            f"{folder} has no split '{split}'", "use --split all: only data in the MC-MED layout have splits"
+        )
+    return folder / TABLE
+
+
 def _with_patients(table: Path, found: list[Recording], *, one_recording_a_patient: bool) -> list[Recording]:
     """Return the recordings of a plain folder with the patients named in the table of labels."""
     if not table.is_file():
@@ -158,12 +170,18 @@ def _with_patients(table: Path, found: list[Recording], *, one_recording_a_patie
         unassigned = next((r.name for r in found if not owner.get(r.name)), None)
         if unassigned is not None:
             raise InputError(f"{table} names no patient for recording {unassigned!r}", "fill in the column 'patient'")
-        return [Recording(r.name, owner[r.name], r.visit, r.size, r.place, r.items, r.training_only) for r in found]
-    if "patient" in columns or one_recording_a_patient:
+        other = next((r for r in found if r.patient not in {r.name, owner[r.name]}), None)
+        if other is not None:
+            raise InputError(
+                f"{table} says patient {owner[other.name]!r} of {other.name!r}, but recordings.toml {other.patient!r}",
+                "remove the patient from one of them",
+            )
+        return [replace(r, patient=owner[r.name]) for r in found]
+    if "patient" in columns or one_recording_a_patient or all(r.patient != r.name for r in found):
         return found
     raise InputError(
         f"{table} has no column 'patient', which intervals need",
-        "add the column, or use --one-recording-a-patient to treat each recording as a separate patient",
+        "add it or patient in recordings.toml, or use --one-recording-a-patient to treat each as a separate patient",
     )
 
 
@@ -215,7 +233,7 @@ def _device(recording: Recording) -> str:
 
 
 def _fingerprint(recordings: Sequence[Recording], split: str, table: Path) -> str:
-    rows = [[r.name, r.patient, r.size] for r in recordings]
+    rows = [[r.name, r.patient, r.size, *filter(None, [r.stated])] for r in recordings]
     digest = hashlib.sha256(json.dumps([split, rows]).encode())
     try:
         with table.open("rb") as file:

@@ -152,7 +152,7 @@ def observe(
         try:
             rows.add(index, *run_engine(bundle, model, name, items, hop_s))
         except InputError as error:
-            rows.broken.append((index, error.what))
+            rows.broken.append((index, str(error)))
     return rows.observed()
 
 

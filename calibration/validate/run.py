@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TextIO
@@ -24,6 +24,7 @@ from calibration.validate.reference import ReferencePlan, check_reference, open_
 from calibration.validate.robustness import robustness
 from calibration.validate.shards import RunPlan, key_of, open_bundle, run_all
 from calibration.validate.subgroups import subgroups
+from convert.datasets.described import RecordingOptions
 from convert.labels.travelling_plan import ChosenPlan, chosen_plan, read_bundle_plan
 from convert.stats.metrics import RESAMPLES
 from convert.teacher.patients import hashes, names_training, read_patients
@@ -59,6 +60,7 @@ class ValidateOptions:
         one_recording_a_patient: Treat each recording of a folder without patient identifiers as a separate patient.
         label_plan: File with the rules from results to labels; ``None`` for those of the bundle, or else of the kit.
         command: Command line for the report.
+        recordings: Options about recordings that do not state their rate, scale or lead.
     """
 
     bundle: str
@@ -78,6 +80,7 @@ class ValidateOptions:
     one_recording_a_patient: bool = False
     label_plan: Path | None = None
     command: str = ""
+    recordings: RecordingOptions = field(default_factory=RecordingOptions)
 
 
 def validate(options: ValidateOptions, progress: TextIO | None) -> dict[str, Any]:
@@ -101,8 +104,9 @@ def validate(options: ValidateOptions, progress: TextIO | None) -> dict[str, Any
     path = resolve(options.bundle)
     bundle, _ = open_bundle(path)
     data = open_labelled(
-        options.data, options.split, one_recording_a_patient=options.one_recording_a_patient, limit=options.limit
-    )
+        options.data, options.split, one_recording_a_patient=options.one_recording_a_patient, limit=options.limit,
+        options=options.recordings,
+    )  # fmt: skip
     data = replace(data, remarks=(*data.remarks, *known_patients(path, data)))
     form = read_float_form(path, bundle)
     if options.reference is not None:
@@ -244,7 +248,9 @@ def abstention(seen: Observed) -> AbstentionRecord:
 def _why_nothing(seen: Observed) -> str:
     totals = seen.outcomes.sum(axis=0)
     named = [f"{name} {n}" for name, n in zip(OUTCOMES, totals, strict=True) if n]
-    return "outcomes of its hops: " + (", ".join(named) or "no recording was readable")
+    if not named and len(seen.broken_why):
+        return f"no recording was readable: {seen.broken_why[0]}"
+    return "outcomes of its hops: " + (", ".join(named) or "none")
 
 
 def _version(package: str) -> str:

@@ -81,6 +81,7 @@ def inspect(argv: Sequence[str]) -> int:
 
 def foundation(argv: Sequence[str]) -> int:
     """Run ``anyecg convert foundation CHECKPOINT --data DIR --out BUNDLE``."""
+    from convert.cli.recording_options import add_recording_options, recording_options
     from convert.foundation.config import DEFAULT_LICENCE, DEFAULT_NAME, DEFAULT_VERSION, FoundationConfig
     from convert.foundation.run import convert_foundation
     from convert.parity.report import text_table
@@ -91,6 +92,7 @@ def foundation(argv: Sequence[str]) -> int:
         "--outputs", type=Path, metavar="FILE", help="description of the heads; default: outputs.json in its folder"
     )
     p.add_argument("--data", type=Path, required=True, metavar="DIR", help="recordings to calibrate and judge on")
+    add_recording_options(p)
     p.add_argument(
         "--form", choices=["auto", "dynamic", "int8", "float16", "float32"], default="auto",
         help="form of the model: auto takes dynamic range, or full int8 if its gate opens and it is faster",
@@ -115,6 +117,7 @@ def foundation(argv: Sequence[str]) -> int:
         a.checkpoint, a.outputs, a.data, a.out, a.name, a.version, a.licence, a.stride, _on(a.bn),
         a.calibration_windows, a.evaluation_windows, a.gates, a.accept_loss, a.labels, a.choice, a.label_plan, a.form,
         a.key,
+        recording_options(a),
     )  # fmt: skip
     result = convert_foundation(config, sys.stderr)
     sys.stdout.write(text_table(result.report))
@@ -125,18 +128,22 @@ def foundation(argv: Sequence[str]) -> int:
 def parity(argv: Sequence[str]) -> int:
     """Run ``anyecg convert parity BUNDLE``; the exit code is 1 if two forms disagree."""
     from convert.cli.parity import run_parity
+    from convert.cli.recording_options import add_recording_options, recording_options
 
     p = _parser("parity", "Compare every form of a bundle's model. The exit code is 1 if two forms disagree.")
     p.add_argument("bundle", metavar="BUNDLE", help="folder, zip, or 'demo'")
     p.add_argument("--checkpoint", type=Path, metavar="CKPT", help="teacher of a foundation bundle")
     p.add_argument("--data", type=Path, metavar="DIR", help="recordings; default: the bundle's golden windows")
+    add_recording_options(p)
     p.add_argument("--original", type=Path, metavar="NPZ", help="file with x_5000 and logits_5000 of the original code")
     p.add_argument(
         "--windows", type=_positive, default=32, metavar="N", help="number of windows of --data; default %(default)s"
     )
     p.add_argument("--report", type=Path, metavar="DIR", help="write parity.html and parity.json there")
     args = p.parse_args(argv)
-    report = run_parity(args.bundle, args.checkpoint, args.data, args.original, args.windows, sys.stderr)
+    report = run_parity(
+        args.bundle, args.checkpoint, args.data, args.original, args.windows, sys.stderr, recording_options(args)
+    )
     from convert.parity.report import report_files, text_table
 
     sys.stdout.write(text_table(report))

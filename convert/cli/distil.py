@@ -60,6 +60,7 @@ def build_parser() -> Parser:
 
 
 def _add_training(p: Parser, plan: DistilPlan, windows: WindowPlan) -> None:
+    from convert.cli.recording_options import add_recording_options
     from convert.compute.students import PRESETS
 
     p.add_argument("--preset", default="micro", choices=sorted(PRESETS), help="size of the student (default micro)")
@@ -68,7 +69,7 @@ def _add_training(p: Parser, plan: DistilPlan, windows: WindowPlan) -> None:
     p.add_argument(
         "--seed", type=int, default=plan.seed, metavar="S", help="seed of all random numbers (default %(default)s)"
     )
-    p.add_argument("--fs", type=float, metavar="HZ", help="sampling rate of CSV and MATLAB files without one")
+    add_recording_options(p)
     p.add_argument(
         "--hop", type=float, default=windows.hop_s, metavar="S", help="hop between windows (default %(default)g)"
     )
@@ -111,6 +112,7 @@ def main(argv: Sequence[str]) -> int:
         AnyEcgError: The command failed; the message says what to do.
     """
     from convert.bundle.card import number
+    from convert.cli.recording_options import recording_options
     from convert.compute.schedule import check_scheduler
     from convert.distil.run import DistilConfig, check_plan, convert_micro
     from convert.distil.train import DistilPlan
@@ -126,8 +128,8 @@ def main(argv: Sequence[str]) -> int:
         args.outputs, args.stride, None if args.bn is None else args.bn == "on", args.licence, args.key
     )
     config = DistilConfig(
-        args.teacher, tuple(args.data), checkpoint, args.labels, args.compare, args.preset, args.name, args.fs,
-        WindowPlan(args.hop, args.windows), plan, args.varied, args.scheduler, args.label_plan,
+        args.teacher, tuple(args.data), checkpoint, args.labels, args.compare, args.preset, args.name,
+        recording_options(args), WindowPlan(args.hop, args.windows), plan, args.varied, args.scheduler, args.label_plan,
     )  # fmt: skip
     out = args.out.resolve()
     started_s = time.monotonic()

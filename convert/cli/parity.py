@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.checkpoint.reader import read_checkpoint
+from convert.datasets.described import RecordingOptions
 from convert.foundation.parity import bundle_parity, read_original
 from convert.foundation.standard import scaling_of_bundle
 from convert.parity.forms import ParityReport
@@ -19,7 +20,13 @@ from firmware_bridge.errors import BundleError, InputError, UsageError
 
 
 def run_parity(
-    name: str, checkpoint: Path | None, data: Path | None, original: Path | None, windows: int, stream: TextIO | None
+    name: str,
+    checkpoint: Path | None,
+    data: Path | None,
+    original: Path | None,
+    windows: int,
+    stream: TextIO | None,
+    options: RecordingOptions | None = None,
 ) -> ParityReport:
     """Compare the forms of a bundle's model.
 
@@ -30,6 +37,7 @@ def run_parity(
         original: File with inputs and logits of the original code; needs the checkpoint.
         windows: Number of windows of the recordings.
         stream: Stream for progress lines, or ``None``.
+        options: Options about recordings that do not state their rate, scale or lead.
 
     Raises:
         BundleError: The bundle is damaged.
@@ -46,7 +54,7 @@ def run_parity(
     core = None if checkpoint is None else _core(bundle, manifest, len(scaling.lines), checkpoint)
     samples, outputs = bundle.golden_inputs[0].size, bundle.golden_outputs.shape[1]
     found = None if original is None else read_original(original, samples, outputs)
-    values = None if data is None else _values(bundle, data, windows, stream)
+    values = None if data is None else _values(bundle, data, windows, stream, options)
     return bundle_parity(bundle, windows=values, core=core, original=found, scaling=scaling, stream=stream)
 
 
@@ -93,11 +101,15 @@ def _manifest(bundle: Bundle) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _values(bundle: Bundle, data: Path, count: int, stream: TextIO | None) -> NDArray[np.float32]:
+def _values(
+    bundle: Bundle, data: Path, count: int, stream: TextIO | None, options: RecordingOptions | None
+) -> NDArray[np.float32]:
     from convert.foundation.windows import enough_windows, prepare
     from edge.frontend.stream import normalise_window
 
-    found = enough_windows(data, count, stream)
+    found = enough_windows(data, count, stream, options)
+    if stream is not None:
+        stream.write(f"{found.summary()}\n")
     front_end = bundle.manifest.front_end
     if front_end.name == "ecgfounder/1":
         return prepare(found.raw(), front_end.clamp).values

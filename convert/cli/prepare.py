@@ -6,6 +6,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from convert.cli.recording_options import add_recording_options, recording_options
+from convert.datasets.described import RecordingOptions
 from convert.datasets.labcatalogue import catalogue
 from convert.labels.plan import read_plan
 from convert.prepare.run import PATIENTS_PER_SHARD, PrepareOptions, prepare
@@ -53,6 +55,8 @@ def _source(args: argparse.Namespace) -> Source:
     if args.mcmed is not None:
         if args.labs is not None:
             raise UsageError("--labs is for --records only", "leave it out: an MC-MED folder has its own labs.csv")
+        if recording_options(args) != RecordingOptions():
+            raise UsageError("--fs, --lsb-mv and --lead are for --records only", "an MC-MED folder states all three")
         return McMedSource(args.mcmed, args.split)
     if args.labs is None:
         raise UsageError(
@@ -60,7 +64,7 @@ def _source(args: argparse.Namespace) -> Source:
         )
     from convert.prepare.recordings import RecordsSource
 
-    return RecordsSource(args.records, args.labs)
+    return RecordsSource(args.records, args.labs, recording_options(args))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -71,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--mcmed", type=Path, metavar="DIR", help="folder in the MC-MED layout, real or simulated")
     parser.add_argument("--records", type=Path, metavar="DIR", help="folder of WFDB or EDF recordings; needs --labs")
+    add_recording_options(parser)
     parser.add_argument("--labs", type=Path, metavar="CSV", help="laboratory results for --records")
     parser.add_argument("--out", type=Path, metavar="DIR", help="output folder")
     parser.add_argument("--labels", type=Path, metavar="FILE", help="label file (TOML); default: that of the package")

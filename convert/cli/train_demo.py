@@ -16,6 +16,7 @@ PROG = "anyecg train-demo"
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command."""
+    from convert.cli.recording_options import add_recording_options
     from convert.compute.students import PRESETS
     from convert.demo.run import DemoConfig
     from convert.demo.teacher import SHAPES
@@ -40,6 +41,7 @@ def build_parser() -> argparse.ArgumentParser:
         flag, value = f"--{name.replace('_', '-')}", getattr(default, name)
         parser.add_argument(flag, type=int, default=value, metavar="N", help="default %(default)s")
     parser.add_argument("--compare", type=Path, metavar="DIR", help="recordings to compare student and teacher on")
+    add_recording_options(parser)
     parser.add_argument(
         "--scheduler", metavar="WHO",
         help="who labels: none, threads:N, processes:N, tcp://HOST:PORT of a Dask cluster (default: 2 processes)",
@@ -62,6 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from dataclasses import fields
 
     from convert.bundle.card import number
+    from convert.cli.recording_options import recording_options
     from convert.compute.schedule import check_scheduler
     from convert.demo.data import MIN_SECONDS
     from convert.demo.run import DemoConfig, train_demo
@@ -79,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     out = args.out.resolve()
     started_s = time.monotonic()
     work = args.work or out.with_name(f"{out.name}.work")
-    report = train_demo(out, work, config, sys.stderr, args.compare, args.scheduler)
+    report = train_demo(out, work, config, sys.stderr, args.compare, args.scheduler, recording_options(args))
     for key, head in report["heads"].items():
         e = head["evidence"]
         if e["mae"] is not None:

@@ -8,7 +8,6 @@ disturbance was added to the raw signal.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,15 +16,23 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.datasets.described import (
+    RecordingOptions,
+    Stated,
+    check_rate_stated,
+    items_of,
+    open_recording,
+    stated_files,
+)
 from convert.datasets.mcmed import McMedDataset, Segment
+from convert.datasets.tensecond import REASONS, ShortRecording, WholeWindow
 from convert.datasets.wfdb16 import read_header
 from edge.chain import SignalChain
 from edge.frontend.stream import FS_HZ, GROUP_DELAY_S, WINDOW_SAMPLES, StreamFilter
 from edge.grid.timeline import Gap, Timeline, Uniform
-from edge.sources.replay.base import ReadOptions
-from edge.sources.replay.source import Playback, ReplaySource, open_reader
+from edge.sources.replay.base import plain_name
 from edge.window import Window
-from firmware_bridge.errors import AnyEcgError, InputError
+from firmware_bridge.errors import InputError, UsageError
 from firmware_bridge.samples import LinkItem, SampleBlock
 
 GRID_HZ = 500
@@ -61,6 +68,7 @@ class Recording:
         training_only: Whether it may only be used for training, because it is simulated or its patient is unknown.
         identity: Text that :mod:`convert.teacher.patients` hashes as the patient, where name and visit do not identify
             the patient.
+        stated: What a table and options state about how to read it, as text for the keys of stored results.
     """
 
     name: str
@@ -71,6 +79,7 @@ class Recording:
     items: Items
     training_only: bool = False
     identity: str = ""
+    stated: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,30 +100,34 @@ class RawWindow:
         return self.context[MARGIN:-MARGIN]
 
 
-def find_recordings(root: Path, fs_hz: float | None = None) -> list[Recording]:
+def find_recordings(root: Path, options: RecordingOptions | None = None) -> list[Recording]:
     """Return all recordings under a folder, in an order that depends only on their names.
 
     Args:
         root: A folder in the MC-MED layout, or any folder with WFDB, EDF, CSV or MATLAB recordings.
-        fs_hz: Sampling rate of CSV and MATLAB files that do not state it, Hz.
+        options: Options of the command about all recordings.
 
     Raises:
-        InputError: The folder cannot be read or holds no recording.
+        InputError: The folder cannot be read, holds no recording, or its ``recordings.toml`` is invalid.
+        UsageError: A table and an option contradict each other, or the folder needs no option.
     """
     if not root.is_dir():
         raise InputError(f"no data folder at {root}", "give a folder with recordings, or one in the MC-MED layout")
     # A worker of a cluster has another working directory.
     place = root.absolute()
     if (root / "visits.csv").is_file() or (root / "data" / "visits.csv").is_file():
-        found = _mcmed(McMedDataset(place))
+        found = _mcmed(McMedDataset(place), options or RecordingOptions())
     else:
-        found = _folder(place, fs_hz)
+        found = _folder(place, options or RecordingOptions())
     if not found:
         raise InputError(f"no usable recording in {root}", "give a folder with WFDB (.hea), EDF, CSV or MATLAB files")
     return found
 
 
-def _mcmed(data: McMedDataset) -> list[Recording]:
+def _mcmed(data: McMedDataset, options: RecordingOptions) -> list[Recording]:
+    if options.lsb_mv is not None or plain_name(options.lead or "ii") != "ii":
+        option = "--lead" if options.lsb_mv is None else "--lsb-mv"
+        raise UsageError(f"{data.root} has the MC-MED layout, which states scale and lead (II)", f"leave {option} out")
     out = []
     for visit in sorted(data.visits(), key=lambda v: v.csn):
         for number, path in data.headers(visit.csn):
@@ -122,6 +135,7 @@ def _mcmed(data: McMedDataset) -> list[Recording]:
             size = 0
             try:
                 segment = Segment(visit.csn, number, read_header(path))
+                check_rate_stated(path, segment.header.fs_hz, Stated(options=options))
                 items, size = _SegmentItems(segment), segment.header.n
             except InputError as error:
                 # A damaged header is reported and skipped like a damaged signal; it must not stop the run.
@@ -131,20 +145,22 @@ def _mcmed(data: McMedDataset) -> list[Recording]:
     return out
 
 
-def _folder(root: Path, fs_hz: float | None) -> list[Recording]:
+def _folder(root: Path, options: RecordingOptions) -> list[Recording]:
     try:
         files = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
         bases = {p.with_suffix("") for p in files if p.suffix == ".hea"}
+        files = [p for p in files if p.suffix == ".hea" or p.with_suffix("") not in bases]
         found: list[Recording] = []
-        for path in files:
-            if path.suffix != ".hea" and path.with_suffix("") in bases:
-                continue
+        names: set[str] = set()
+        for path, stated in stated_files(files, root, options).items():
             name = path.relative_to(root).with_suffix("").as_posix()
-            if any(r.name == name for r in found):
+            if name in names:
                 name += path.suffix
+            names.add(name)
             size = sum(p.stat().st_size for p in path.parent.glob(f"{path.stem}.*"))
-            rate = fs_hz if path.suffix.lower() in {".csv", ".mat"} else None
-            found.append(Recording(name, name, None, size, str(root), _FileItems(path, rate)))
+            patient = stated.entry.patient or name
+            items = _FileItems(path, stated)
+            found.append(Recording(name, patient, None, size, str(root), items, stated=stated.key))
     except OSError as error:
         raise InputError(f"cannot list {root}: {error.strerror}") from error
     return found
@@ -186,13 +202,10 @@ class _BrokenItems:
 @dataclass(frozen=True, slots=True)
 class _FileItems:
     path: Path
-    fs_hz: float | None
+    stated: Stated
 
     def __call__(self) -> Iterator[LinkItem]:
-        reader = open_reader(self.path, ReadOptions(fs_hz=self.fs_hz))
-        source = ReplaySource(str(self.path), reader, self.path.name, Playback(speed=math.inf, block_s=BLOCK_S))
-        for _, item in source.blocks():
-            yield item
+        yield from items_of(open_recording(self.path, self.stated, BLOCK_S))
 
 
 def windows_of(items: Iterator[LinkItem], hop_s: float) -> Iterator[RawWindow]:
@@ -205,7 +218,10 @@ def windows_of(items: Iterator[LinkItem], hop_s: float) -> Iterator[RawWindow]:
     Raises:
         InputError: The recording is damaged.
     """
-    pairs = _Pairs(hop_s)
+    yield from _windows(_Pairs(hop_s), items)
+
+
+def _windows(pairs: _Pairs, items: Iterator[LinkItem]) -> Iterator[RawWindow]:
     for item in items:
         yield from pairs.push(item)
     yield from pairs.finish()
@@ -215,6 +231,7 @@ class _Pairs:
     """The device's stages up to the quality gate, with the raw samples of the newest windows."""
 
     def __init__(self, hop_s: float) -> None:
+        self.short = ShortRecording()
         self._timeline = Timeline(GRID_HZ)
         self._chain = SignalChain(GRID_HZ, hop_s)
         self._raw = np.empty(0, dtype=np.float64)
@@ -223,6 +240,7 @@ class _Pairs:
 
     def push(self, item: LinkItem) -> Iterator[RawWindow]:
         for part in self._timeline.push(item):
+            self.short.push(part)
             if isinstance(part, Gap):
                 yield from self.finish()
                 self._chain.gap(part)
@@ -235,8 +253,10 @@ class _Pairs:
             self._raw, self._raw_first = np.empty(0, dtype=np.float64), 0
         self._raw = np.concatenate((self._raw, part.samples))
         for answer in self._chain.push(part):
-            if isinstance(answer, Window) and self._chain.assess(answer).reason is None:
-                self._waiting.append(answer.start_s)
+            if isinstance(answer, Window):
+                self.short.formed()
+                if self._chain.assess(answer).reason is None:
+                    self._waiting.append(answer.start_s)
         while self._waiting and len(context := self._context(self._waiting[0])) == CONTEXT_SAMPLES:
             yield RawWindow(self._waiting.pop(0), context)
         self._trim()
@@ -266,7 +286,8 @@ class _Pairs:
 def chosen_windows(recording: Recording, hop_s: float, most: int) -> tuple[list[RawWindow], str]:
     """Return at most ``most`` windows of a recording, spread evenly over it, in bounded memory.
 
-    Whenever there are too many, every second window is dropped, and from then on only every second one is kept.
+    Whenever there are too many, every second window is dropped, and from then on only every second one is kept. A
+    recording that is too short for the device's chain gives one window, see ``convert.datasets.tensecond``.
 
     Args:
         recording: The recording.
@@ -275,21 +296,27 @@ def chosen_windows(recording: Recording, hop_s: float, most: int) -> tuple[list[
 
     Returns:
         The windows in order of time, and the reason where there are none (else empty).
+
+    Raises:
+        UsageError: The recording contradicts what a table or an option states.
+        MissingExtraError: The format of the recording needs an extra.
     """
     kept: list[RawWindow] = []
     stride, seen = 1, 0
+    pairs = _Pairs(hop_s)
     try:
-        for window in windows_of(recording.items(), hop_s):
+        for window in _windows(pairs, recording.items()):
             if seen % stride == 0:
                 kept.append(window)
                 if len(kept) > most:
                     kept, stride = kept[::2], stride * 2
             seen += 1
-    except AnyEcgError as error:
-        if not isinstance(error, InputError):
-            raise
-        return [], error.what.replace(f"{recording.place}/", "")
-    return kept, "" if kept else "no ten seconds of good signal in it"
+    except InputError as error:
+        return [], str(error).replace(f"{recording.place}/", "")
+    if kept:
+        return kept, ""
+    whole = pairs.short.finish()
+    return ([RawWindow(whole.start_s, whole.context)], "") if isinstance(whole, WholeWindow) else ([], REASONS[whole])
 
 
 def student_stream(context: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,30 +2,44 @@
 
 A recording is any file that ``anyecg run --source replay:...`` can read. Its samples pass the runtime's timeline,
 filter, windower and quality gate. So a converted model is quantized and compared on exactly the windows that it would
-get on the device.
+get on the device. A recording that is too short for the chain gives one window, see ``convert.datasets.tensecond``.
 """
 
 from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import zip_longest
 from pathlib import Path
-from typing import TextIO, cast
+from typing import TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convert.compute.progress import Progress
+from convert.datasets.described import (
+    RecordingOptions,
+    Stated,
+    check_rate_stated,
+    items_of,
+    open_recording,
+    stated_files,
+)
+from convert.datasets.tensecond import REASONS, ShortRecording, WholeWindow
 from edge.chain import SignalChain
+from edge.frontend.stream import FS_HZ, WINDOW_SAMPLES
 from edge.grid.timeline import Gap, Timeline, Uniform
 from edge.sources import SourceUrl
-from edge.sources.replay.source import ReplaySource, open_replay
+from edge.sources.replay.raw import open_raw
+from edge.sources.replay.source import DEFAULT_BLOCK_S
 from edge.window import Window
-from firmware_bridge.errors import AnyEcgError, InputError, MissingExtraError
-from firmware_bridge.samples import LinkItem
+from firmware_bridge.errors import AnyEcgError, InputError, MissingExtraError, UsageError
+from firmware_bridge.rawlog import SUFFIX as RAW_LOG
+from firmware_bridge.rawlog import is_rawlog
+from firmware_bridge.samples import LinkItem, SampleBlock
 
 GRID_HZ = 500
 HOP_S = 5.0
@@ -41,6 +55,9 @@ PER_RECORDING = 24
 MAX_SECONDS = 600.0
 """Seconds of one recording that are read."""
 
+MAX_LEADS = 6
+"""Most leads in the summary."""
+
 _ANNOTATIONS = re.compile(r"(_|-)(ann|annotations|peaks|rr|labels)$", re.IGNORECASE)
 
 
@@ -54,6 +71,7 @@ class RecordedWindow:
         raw: Shape ``(5000,)``, 500 Hz, millivolts or counts, before any filter.
         filtered: Shape ``(1250,)``: the same ten seconds as ``stream/1`` gives them, 125 Hz.
         quality: Score of the gate, 0 to 1.
+        lead: Name of the signal; empty if the recording does not name it.
     """
 
     recording: Path
@@ -61,6 +79,7 @@ class RecordedWindow:
     raw: NDArray[np.float64]
     filtered: NDArray[np.float64]
     quality: float
+    lead: str = ""
 
 
 @dataclass(slots=True)
@@ -80,6 +99,14 @@ class WindowSet:
     def raw(self) -> NDArray[np.float64]:
         """Return all raw windows, shape ``(n, 5000)``."""
         return np.stack([w.raw for w in self.windows])
+
+    def summary(self) -> str:
+        """Return one line: the numbers, the leads that were taken, and the first reason for skipping a recording."""
+        leads = Counter({w.recording: w.lead for w in self.windows}.values())
+        named = ", ".join(f"{lead or 'unnamed'} of {n}" for lead, n in leads.most_common(MAX_LEADS))
+        text = f"{len(self.windows)} windows of {len(self.used)} recordings (lead {named}), {len(self.skipped)} skipped"
+        first = next(iter(self.skipped.items()), None)
+        return text if first is None else f"{text}; {first[0].name}: {first[1]}"
 
 
 def recording_files(folder: Path) -> list[Path]:
@@ -109,7 +136,7 @@ def recording_files(folder: Path) -> list[Path]:
 
 
 def accepted_windows(
-    recording: Path, *, hop_s: float = HOP_S, seconds: float = MAX_SECONDS
+    recording: Path, *, hop_s: float = HOP_S, seconds: float = MAX_SECONDS, stated: Stated | None = None
 ) -> Iterator[RecordedWindow]:
     """Yield the windows of one recording that the quality gate accepts.
 
@@ -117,25 +144,48 @@ def accepted_windows(
         recording: A file that ``replay:`` reads.
         hop_s: Seconds between windows.
         seconds: Length of the part that is read, s.
+        stated: What a table and the options of a command state about the recording.
 
     Raises:
-        InputError: The recording cannot be read.
+        InputError: The recording cannot be read, or gives no window; the message gives the reason.
+        UsageError: The recording contradicts what is stated.
         MissingExtraError: The format of the recording needs an extra.
     """
-    url = SourceUrl.parse(f"replay:{recording}")
-    source = open_replay(SourceUrl(url.text, url.scheme, str(recording), str(recording), {"speed": "max"}))
-    timeline, chain = Timeline(GRID_HZ), SignalChain(GRID_HZ, hop_s)
-    for item in _items(source):
+    lead, items = _opened(recording, stated or Stated())
+    timeline, chain, short = Timeline(GRID_HZ), SignalChain(GRID_HZ, hop_s), ShortRecording()
+    found = False
+    for item in items:
         for part in timeline.push(item):
+            short.push(part)
             if isinstance(part, Gap):
                 chain.gap(part)
-            else:
-                yield from _accepted(chain, part, recording)
+                continue
+            for window in _formed(chain, part):
+                short.formed()
+                quality = chain.assess(window)
+                if quality.reason is None:
+                    found = True
+                    raw, filtered = window.raw.copy(), window.filtered.copy()
+                    yield RecordedWindow(recording, window.end_s, raw, filtered, quality.score, lead)
         if timeline.end_s >= seconds:
-            return
+            break
+    if found:
+        return
+    whole = short.finish()
+    if not isinstance(whole, WholeWindow):
+        raise InputError(REASONS[whole])
+    end_s = whole.start_s + (WINDOW_SAMPLES - 1) / FS_HZ
+    yield RecordedWindow(recording, end_s, whole.raw.copy(), whole.filtered, whole.quality, lead)
 
 
-def collect_windows(folder: Path, count: int, *, hop_s: float = HOP_S, stream: TextIO | None = None) -> WindowSet:
+def collect_windows(
+    folder: Path,
+    count: int,
+    *,
+    hop_s: float = HOP_S,
+    stream: TextIO | None = None,
+    options: RecordingOptions | None = None,
+) -> WindowSet:
     """Collect windows that are spread over the recordings of a folder.
 
     If there are more recordings than windows, evenly spaced recordings are read. The windows of a recording are spread
@@ -146,71 +196,75 @@ def collect_windows(folder: Path, count: int, *, hop_s: float = HOP_S, stream: T
         count: Largest number of windows.
         hop_s: Seconds between windows of one recording.
         stream: Stream for progress; ``None`` to show none.
+        options: Options of the command about all recordings.
 
     Returns:
         The windows; at least one.
 
     Raises:
-        InputError: No recording gives a window; the message gives the reason for the first one.
+        InputError: No recording gives a window, with the reason for the first one, or a ``recordings.toml`` is invalid.
+        UsageError: A recording, its table and the options contradict each other.
         MissingExtraError: No recording can be read without an extra.
     """
-    recordings = recording_files(folder)
-    order = _spread(len(recordings))
+    stated = stated_files(recording_files(folder), folder, options or RecordingOptions())
+    recordings = list(stated)
     out = WindowSet()
     taken: dict[Path, list[RecordedWindow]] = {}
     progress = Progress("reading recordings", min(count, len(recordings)), "recordings", stream)
-    missing: MissingExtraError | None = None
-    for done, index in enumerate(order, 1):
+    errors: list[AnyEcgError] = []
+    for done, index in enumerate(_spread(len(recordings)), 1):
         recording = recordings[index]
         try:
-            windows = list(accepted_windows(recording, hop_s=hop_s))
-        except MissingExtraError as error:
-            missing = error
-            out.skipped[recording] = str(error)
-            continue
+            windows = list(accepted_windows(recording, hop_s=hop_s, stated=stated[recording]))
+        except UsageError:
+            raise
         except AnyEcgError as error:
-            out.skipped[recording] = str(error)
+            errors.append(error)
+            out.skipped[recording] = str(error).replace(f"{folder}{os.sep}", "")
             continue
-        if windows:
-            taken[recording] = _evenly(windows, PER_RECORDING)
-        else:
-            out.skipped[recording] = "no window of good quality"
+        taken[recording] = _evenly(windows, PER_RECORDING)
         progress.step(min(done, count, len(recordings)))
         if len(taken) >= count:
             break
     _share(taken, count, out)
     if not out.windows:
-        if missing is not None:
-            raise missing
-        first, why = next(iter(out.skipped.items()))
-        raise InputError(
-            f"no usable recording in {folder}: {first.name}: {why}", "give recordings with at least ten clean seconds"
-        )
+        raise _nothing(folder, next(iter(out.skipped)), errors)
     return out
 
 
-def _accepted(chain: SignalChain, part: Uniform, recording: Path) -> Iterator[RecordedWindow]:
+def _nothing(folder: Path, first: Path, errors: list[AnyEcgError]) -> AnyEcgError:
+    """Return the error for a folder without a window, with the reason of its first recording."""
+    missing = [error for error in errors if isinstance(error, MissingExtraError)]
+    if missing:
+        return missing[-1]
+    fix = errors[0].fix or "give recordings with at least ten clean seconds"
+    why = errors[0].what.replace(f"{folder}{os.sep}", "")
+    return InputError(f"no usable recording in {folder}: {first.name}: {why}", fix)
+
+
+def _formed(chain: SignalChain, part: Uniform) -> Iterator[Window]:
     for answer in chain.push(part):
         if isinstance(answer, Window):
-            quality = chain.assess(answer)
-            if quality.reason is None:
-                yield RecordedWindow(recording, answer.end_s, answer.raw.copy(), answer.filtered.copy(), quality.score)
+            yield answer
 
 
-def _items(source: object) -> Iterator[LinkItem]:
-    """Return the items of a recording without pacing."""
-    if isinstance(source, ReplaySource):
-        for _due_s, item in source.blocks():
-            yield item
-        return
-    import asyncio
+def _opened(recording: Path, stated: Stated) -> tuple[str, Iterator[LinkItem]]:
+    """Return the lead of a recording, and its items without pacing."""
+    if recording.suffix.lower() == RAW_LOG or is_rawlog(recording):
+        return "", _raw_items(recording, stated)
+    source = open_recording(recording, stated, DEFAULT_BLOCK_S)
+    return source.info.lead or "", items_of(source)
 
-    async def gather() -> list[LinkItem]:
-        from edge.sources import Source
 
-        return [item async for item in cast("Source", source).items()]
-
-    yield from asyncio.run(gather())
+def _raw_items(recording: Path, stated: Stated) -> Iterator[LinkItem]:
+    """Yield the items of the kit's own raw recording, which states all but the lead."""
+    url = SourceUrl.parse("replay:x?speed=max")
+    checked = False
+    for _, item in open_raw(url, recording).timed():
+        if isinstance(item, SampleBlock) and not checked:
+            check_rate_stated(recording, item.fs_hz, stated)
+            checked = True
+        yield item
 
 
 def _spread(n: int) -> list[int]:

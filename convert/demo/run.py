@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.bundle.writer import BundleContents, check_place, to_json, write_bundle
+from convert.datasets.described import RecordingOptions
 from convert.datasets.pairs import Recording
 from convert.demo.card import model_card
 from convert.demo.data import DataConfig, claim, probe, split, teacher_data
@@ -106,6 +107,7 @@ def train_demo(
     progress: TextIO | None,
     compare: Path | None = None,
     scheduler: str | None = None,
+    recordings_of_compare: RecordingOptions | None = None,
 ) -> DemoReport:
     """Make the demonstration bundle.
 
@@ -116,6 +118,7 @@ def train_demo(
         progress: Stream for progress lines, or ``None``.
         compare: Folder of further recordings, such as real ones, on which student and teacher are compared.
         scheduler: Workers that label, as :class:`convert.teacher.soft_labels.Crew` takes it.
+        recordings_of_compare: Options about recordings of ``compare`` that do not state their rate, scale or lead.
 
     Returns:
         The validation report.
@@ -136,7 +139,7 @@ def train_demo(
     plan = DistilPlan(config.seed, config.float_epochs, config.quant_epochs, DISTURBED, Wearable(polarity=0.0))
     options = DistilConfig(
         Path(), Path(), compare=compare, preset=config.preset, name=NAME, windows=LABELLED, plan=plan,
-        scheduler=scheduler,
+        scheduler=scheduler, options=recordings_of_compare or RecordingOptions(),
     )  # fmt: skip
     contents, report = _as_demo(*distilled(workdir / "student", teacher, material, options, progress), config)
     check_targets(lint(contents.model, NAME), [*KERNELS, config.preset])

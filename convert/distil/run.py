@@ -20,6 +20,7 @@ from convert.bundle.writer import BundleContents, check_place, to_json, write_bu
 from convert.compute.order import check_alike, chief_first, farewell, together
 from convert.compute.replicas import Replicas
 from convert.compute.students import preset
+from convert.datasets.described import RecordingOptions
 from convert.datasets.pairs import Recording, find_recordings
 from convert.distil.assemble import MAX_JUDGED, Assembly, Compared, check_fits
 from convert.distil.records import Report
@@ -58,7 +59,7 @@ class DistilConfig:
             each with a hop of 5 s; ``None`` for none.
         preset: Preset of the student.
         name: Name of the bundle; ``None`` to combine the names of teacher and preset.
-        fs_hz: Sampling rate of CSV and MATLAB recordings that do not state it, Hz.
+        options: Options about recordings that do not state their rate, scale or lead.
         windows: Choice of the labelled windows.
         plan: Options of the training.
         varied: Number of simulated ECGs of varied shapes, on which the student only imitates its teacher.
@@ -73,7 +74,7 @@ class DistilConfig:
     compare: Path | None = None
     preset: str = "micro"
     name: str | None = None
-    fs_hz: float | None = None
+    options: RecordingOptions = field(default_factory=RecordingOptions)
     windows: WindowPlan = field(default_factory=WindowPlan)
     plan: DistilPlan = field(default_factory=DistilPlan)
     varied: int = 0
@@ -238,10 +239,10 @@ def _built(assembly: Assembly, material: Material) -> tuple[BundleContents, Repo
 def recordings_of(config: DistilConfig) -> list[Recording]:
     """Return the recordings of a configuration; patients of different folders count as different patients."""
     first, *more = (config.data,) if isinstance(config.data, Path) else config.data
-    found = find_recordings(first, config.fs_hz)
+    found = find_recordings(first, config.options)
     for number, folder in enumerate(more, 2):
         prefix = f"{number}-{folder.name}"
-        further = find_recordings(folder, config.fs_hz)
+        further = find_recordings(folder, config.options)
         found += [
             replace(r, name=f"{prefix}/{r.name}", patient=f"{prefix}/{r.patient}", visit=None, identity=token)
             for r, token in zip(further, tokens(further), strict=True)
@@ -254,7 +255,7 @@ def _compared(
 ) -> Compared | None:
     if config.compare is None:
         return None
-    recordings = find_recordings(config.compare, config.fs_hz)
+    recordings = find_recordings(config.compare, config.options)
     labels = label(workdir / "compare", recordings, teacher, WindowPlan(), progress, crew)
     unknown = np.full((len(labels), len(teacher.heads)), np.nan, np.float32)
     return Compared(recordings, windows_of_labels(labels, unknown))

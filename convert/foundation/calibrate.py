@@ -21,6 +21,7 @@ from convert.bundle.fit import FORMS, Part, calibrate, judge
 from convert.bundle.records import HeadFigures
 from convert.bundle.scaling import Scaling
 from convert.bundle.writer import BundleContents, to_json
+from convert.datasets.described import RecordingOptions
 from convert.datasets.heads import TeacherHead
 from convert.datasets.pairs import Recording, find_recordings
 from convert.foundation.standard import HeadScaling, in_units
@@ -54,12 +55,14 @@ class Results:
         labels: Folder of results, as ``anyecg convert micro`` takes it.
         plan: Rule that makes labels from results; ``None`` for the default.
         patients: Hashes of the patients that the teacher has seen, by part.
+        recordings: Options about recordings that do not state their rate, scale or lead.
     """
 
     data: Path
     labels: Path
     plan: LabelPlan | None = None
     patients: Mapping[str, frozenset[bytes]] = field(default_factory=dict)
+    recordings: RecordingOptions = field(default_factory=RecordingOptions)
 
 
 def calibrated(
@@ -87,7 +90,7 @@ def calibrated(
     """
     heads = in_units(heads, scaling)
     teacher = _teacher(contents, heads)
-    every = find_recordings(results.data)
+    every = find_recordings(results.data, results.recordings)
     seen = seen_patients(every, results.patients)
     kept = _spread(every, [i for i, r in enumerate(every) if r.patient not in seen.trained])
     if not kept:

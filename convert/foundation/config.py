@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from convert.datasets.described import RecordingOptions
 from convert.foundation.records import Wanted
 from convert.parity.forms import ParityReport
 
@@ -41,6 +42,7 @@ class FoundationConfig:
         label_plan: File with the rule that makes labels from results; ``None`` for the teacher's, or the default.
         form: Form of the model; ``auto`` for the dynamic-range form, or full int8 if its gate opens and it is faster.
         key: Name of the network in a checkpoint with several; ``None`` for the only one.
+        recordings: Options about recordings that do not state their rate, scale or lead.
     """
 
     checkpoint: Path
@@ -61,6 +63,7 @@ class FoundationConfig:
     label_plan: Path | None = None
     form: Wanted = "auto"
     key: str | None = None
+    recordings: RecordingOptions = field(default_factory=RecordingOptions)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -62,8 +62,9 @@ def convert_foundation(config: FoundationConfig, stream: TextIO | None = None) -
     provenance = provenance_of(path)
     plan = chosen_plan(config.label_plan, provenance.plan, "teacher")
     check_one_lead(spec, path)
-    found = enough_windows(config.data, config.calibration_windows + config.evaluation_windows, stream)
-    say(f"{len(found.windows)} windows of {len(found.used)} recordings, {len(found.skipped)} skipped\n")
+    count = config.calibration_windows + config.evaluation_windows
+    found = enough_windows(config.data, count, stream, config.recordings)
+    say(f"{found.summary()}\n")
     conversion = _Conversion(config, checkpoint, spec, heads, found, limits, stream)
     report, contents = conversion.run()
     contents = replace(contents, extra={**contents.extra, **kept_files(plan, provenance.patients)})
@@ -71,7 +72,7 @@ def convert_foundation(config: FoundationConfig, stream: TextIO | None = None) -
         from convert.datasets.heads import heads_of_file
         from convert.foundation.calibrate import Results, calibrated
 
-        results = Results(config.data, config.labels, plan.plan, provenance.patients)
+        results = Results(config.data, config.labels, plan.plan, provenance.patients, config.recordings)
         contents = calibrated(contents, heads_of_file(outputs), conversion.scaling, results, stream)
         contents = replace(contents, model_card=model_card(contents.manifest, report, contents.heads))
     seconds = time.monotonic() - started_s

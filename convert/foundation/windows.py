@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.datasets import representative
+from convert.datasets.described import RecordingOptions
 from convert.datasets.representative import Covered
 from convert.datasets.windows import WindowSet, collect_windows
 from convert.foundation.config import Choice
@@ -36,15 +37,15 @@ class Windows:
     clipped: float
 
 
-def enough_windows(data: Path, count: int, stream: TextIO | None) -> WindowSet:
+def enough_windows(data: Path, count: int, stream: TextIO | None, options: RecordingOptions | None = None) -> WindowSet:
     """Return windows of a folder, with a shorter hop if the usual one gives too few.
 
     Raises:
         InputError: The folder has fewer than two usable windows.
     """
-    found = collect_windows(data, count, stream=stream)
+    found = collect_windows(data, count, stream=stream, options=options)
     if len(found.windows) < count:
-        found = collect_windows(data, count, hop_s=DENSE_HOP_S, stream=stream)
+        found = collect_windows(data, count, hop_s=DENSE_HOP_S, stream=stream, options=options)
     if len(found.windows) < MIN_WINDOWS:
         raise InputError(f"{data} has {len(found.windows)} usable windows", f"at least {MIN_WINDOWS} are needed")
     return found

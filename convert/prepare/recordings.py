@@ -18,13 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.datasets.csvrows import Row, rows_of
+from convert.datasets.described import RecordingOptions, Stated, items_of, open_recording, stated_files
 from convert.datasets.mcmed import Part, parse_value
 from convert.datasets.windows import recording_files
 from convert.labels.labs import RawLab
 from convert.prepare.sources import PARTS, SECONDS, Batch, LeftOut, Opener, Patient, Visit
 from edge.grid.timeline import Gap, Timeline, Uniform
-from edge.sources.replay.base import ReadOptions
-from edge.sources.replay.source import Playback, ReplaySource, open_reader
 from firmware_bridge.errors import InputError
 
 NEEDED = ("record", "patient", "name", "value", "unit")
@@ -44,30 +43,37 @@ class RecordsSource:
     Args:
         folder: Folder of the recordings.
         table: CSV file with the results.
+        options: Options of the command about all recordings.
 
     Raises:
-        InputError: The folder has no recordings, a column is missing, or a patient is in two parts.
+        InputError: The folder has no recordings, a column is missing, a patient is in two parts, or a
+            ``recordings.toml`` is invalid.
+        UsageError: A table and an option contradict each other.
     """
 
-    def __init__(self, folder: Path, table: Path) -> None:
+    def __init__(self, folder: Path, table: Path, options: RecordingOptions | None = None) -> None:
         self._table = table
         if not folder.is_dir():
             raise InputError(f"no such folder: {folder}", "--records names a folder of WFDB or EDF recordings")
         found = [p for p in recording_files(folder) if p.absolute() != table.absolute()]
         if not found:
             raise InputError(f"no recording in {folder}", "--records needs WFDB (.hea), EDF or other recordings")
+        stated = stated_files(found, folder, options or RecordingOptions())
+        found = list(stated)
         names = [p.relative_to(folder).with_suffix("").as_posix() for p in found]
         self._number = {name: i for i, name in enumerate(names)}
         self.name = "recordings with a table of results"
         self.simulated = False
-        sizes = [f"{n} {p.stat().st_size}" for n, p in zip(names, found, strict=True)]
+        self._patient_of = [one.entry.patient for one in stated.values()]
+        keys = [f" {one.key}" if one.key else "" for one in stated.values()]
+        sizes = [f"{n} {p.stat().st_size}{k}" for n, p, k in zip(names, found, keys, strict=True)]
         self.listing = hashlib.sha256("\n".join(sizes).encode()).hexdigest()
         self.files: tuple[Path, ...] = (table,)
         self._visits, self._patients, timeless = self._read()
         self.elsewhere = {i: "recording_without_results" for i in range(len(names)) if i not in self._visits}
         listed = enumerate(zip(found, names, strict=True))
         self.origin = {"kind": "records", "sizes": {names[i]: _bytes_of(found[i]) for i in sorted(self._visits)}}
-        self.opener: Opener = _Opener(tuple((str(p.absolute()), n, i in timeless) for i, (p, n) in listed))
+        self.opener: Opener = _Opener(tuple((str(p.absolute()), n, i in timeless, stated[p]) for i, (p, n) in listed))
 
     def patients(self) -> list[Patient]:
         """Return the patients with a recording and a row, sorted by part and identifier."""
@@ -87,6 +93,14 @@ class RecordsSource:
                 order=order,
                 result=result,
                 timeless=_timeless(row),
+            )
+
+    def _check_patient(self, row: Row, patient: str, stated: str | None) -> None:
+        if stated not in {None, patient}:
+            raise InputError(
+                f"{self._table} line {row.line}: the patient of {row.text('record')} is {patient!r}, but "
+                f"recordings.toml says {stated!r}",
+                "remove the patient from recordings.toml",
             )
 
     def _read(self) -> tuple[dict[int, Visit], list[Patient], set[int]]:
@@ -111,6 +125,7 @@ class RecordsSource:
                     f"{self._table} line {row.line}: the recording {row.text('record')} has two patients",
                     "correct the column 'patient'",
                 )
+            self._check_patient(row, patient, self._patient_of[number])
             age = _or_nan(_number(row, "age"))
             visits.setdefault(number, Visit(number, row.text("record"), age, _text(row, "sex")))
             if _timeless(row):
@@ -173,20 +188,20 @@ class _Opener:
     """Opener of a folder of recordings.
 
     Attributes:
-        files: For each recording its path, its name, and whether a row without times refers to it.
+        files: For each recording its path, its name, whether a row without times refers to it, and what is stated
+            about it.
     """
 
-    files: tuple[tuple[str, str, bool], ...]
+    files: tuple[tuple[str, str, bool, Stated], ...]
 
     def __call__(self, visit: int, hop_s: float) -> Iterator[Batch | LeftOut]:
         """Yield the segments of a recording in batches."""
-        path, name, timeless = self.files[visit]
-        reader = open_reader(Path(path), ReadOptions())
-        begin_ns = reader.signal.start_unix_ns
+        path, name, timeless, stated = self.files[visit]
+        source = open_recording(Path(path), stated, BLOCK_S)
+        begin_ns = source.info.start_unix_ns
         begin_s = 0.0 if begin_ns is None else begin_ns / 1e9
-        source = ReplaySource(path, reader, name, Playback(speed=math.inf, block_s=BLOCK_S))
         timeline, cutter = Timeline(GRID_HZ), _Cutter(name, begin_s, hop_s)
-        for _, item in source.blocks():
+        for item in items_of(source):
             for part in timeline.push(item):
                 yield from _placed_only(cutter.push(part), begin_ns is not None or timeless)
         yield from _placed_only(cutter.finish(), begin_ns is not None or timeless)

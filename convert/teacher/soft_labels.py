@@ -210,7 +210,7 @@ def label(
 
 
 def _claim(workdir: Path, recordings: Sequence[Recording], teacher: Teacher, plan: WindowPlan) -> None:
-    listed = [[r.name, r.patient, r.size] for r in recordings]
+    listed = [[r.name, r.patient, r.size, *filter(None, [r.stated])] for r in recordings]
     config = {
         "teacher": teacher.identity,
         "heads": len(teacher.heads),

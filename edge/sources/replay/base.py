@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,27 @@ READER_FAULTS: tuple[type[Exception], ...] = (
     OSError, MemoryError,
 )  # fmt: skip
 """Exceptions that third-party readers raise on a broken file; each becomes an InputError."""
+
+
+Fact = Literal["rate", "scale", "lead"]
+
+
+class UnstatedError(InputError):
+    """A recording does not state a fact, or not one that can be used. ``fix`` is for a replay URL.
+
+    Args:
+        what: One line: what happened, to what.
+        fix: One line: what to do about it in a URL.
+        fact: The fact that the user can state instead.
+    """
+
+    def __init__(self, what: str, fix: str, fact: Fact) -> None:
+        super().__init__(what, fix)
+        self.fact: Fact = fact
+
+    def __reduce__(self) -> tuple[type[UnstatedError], tuple[str, str, Fact]]:
+        """Pickle the error with its fact."""
+        return type(self), (self.what, self.fix, self.fact)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,6 +146,12 @@ def plain_name(name: str) -> str:
 _LIMB_NAMES = frozenset({"i", "ii", "iii", "avr", "avl", "avf", "v", *(f"v{n}" for n in range(1, 10))})
 
 
+def _limb(name: str) -> str:
+    """Return the limb lead of which a lead is the modified form, as Holter recorders and stress tests place it."""
+    s = plain_name(name)
+    return s.removeprefix("ml") if s.removeprefix("ml") in _LIMB_NAMES else s
+
+
 def looks_like_ecg(name: str) -> bool:
     """Return whether a signal's name looks like the name of an ECG lead."""
     s = plain_name(name)
@@ -134,7 +161,8 @@ def looks_like_ecg(name: str) -> bool:
 def choose_lead(names: Sequence[str], options: ReadOptions, millivolts: Sequence[bool], where: str) -> int:
     """Return the index of the signal to replay.
 
-    A given name is searched as written, then without regard to case and punctuation; ``column`` may also be a number.
+    A given name is searched as written, then without regard to case and punctuation, then with its modified form, such
+    as MLII for II; ``column`` may also be a number.
     Without either: lead II, MLII or I, else the first with an ECG lead's name, else the first in millivolts, else the
     first.
 
@@ -149,13 +177,13 @@ def choose_lead(names: Sequence[str], options: ReadOptions, millivolts: Sequence
     """
     wanted = options.lead if options.lead is not None else options.column
     if wanted is not None:
-        for match in (str.strip, str.casefold, plain_name):
+        for match in (str.strip, str.casefold, plain_name, _limb):
             found = [i for i, name in enumerate(names) if match(name) == match(wanted)]
             if found:
                 return found[0]
         if options.lead is None and wanted.strip().isdigit() and 1 <= int(wanted) <= len(names):
             return int(wanted) - 1
-        raise InputError(f"no lead {wanted!r} in {where}", f"it has: {', '.join(names)}")
+        raise UnstatedError(f"no lead {wanted!r} in {where}", f"it has: {', '.join(names)}", "lead")
     plain = [plain_name(name) for name in names]
     for lead in _PREFERRED:
         if lead in plain:
@@ -173,9 +201,10 @@ def check_rate(fs_hz: float, where: str) -> float:
         InputError: The rate is not finite or out of range.
     """
     if not MIN_FS_HZ <= fs_hz <= MAX_FS_HZ:
-        raise InputError(
+        raise UnstatedError(
             f"{where} has a sampling rate of {fs_hz:g} Hz",
             f"it must be {MIN_FS_HZ:g} to {MAX_FS_HZ:g} Hz; set the true rate with fs=",
+            "rate",
         )
     return fs_hz
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.sources.replay.base import MAX_FS_HZ, MIN_FS_HZ, ReadOptions, choose_lead, voltage_scale_mv
+from edge.sources.replay.base import MAX_FS_HZ, MIN_FS_HZ, ReadOptions, UnstatedError, choose_lead, voltage_scale_mv
 from firmware_bridge.errors import InputError
 
 MISSING_CELLS = frozenset({"", "nan", "na", "n/a", "null", "none", "-", "."})
@@ -138,7 +138,7 @@ def _columns(
     if options.column is not None and options.lead is None and options.column.isdigit():
         number = int(options.column) - 1
         if number not in others:
-            raise InputError(f"no column {options.column} with samples in {path}", _listed(names, others))
+            raise UnstatedError(f"no column {options.column} with samples in {path}", _listed(names, others), "lead")
         chosen = others.index(number)
     else:
         chosen = choose_lead([names[i] for i in others], options, [s is not None for s in scales], str(path))
@@ -227,7 +227,7 @@ def measure_time(times: NDArray[np.float64], unit_ns: float | None, path: Path) 
     steps = np.diff(times)
     rising = steps[steps > 0]
     if rising.size == 0:
-        raise InputError(f"the time column of {path} does not advance", "set the rate with fs=")
+        raise UnstatedError(f"the time column of {path} does not advance", "set the rate with fs=", "rate")
     blocks = rising.size < _BLOCK_STAMP_SHARE * steps.size
     median = float(np.median(rising))
     if blocks:
@@ -242,7 +242,7 @@ def measure_time(times: NDArray[np.float64], unit_ns: float | None, path: Path) 
         whole = bool(np.all(times == np.rint(times))) and period == 1.0
         unit_ns = next((u for u in (1e9, 1e6, 1e3, 1.0) if 1 / MAX_FS_HZ <= period * u / 1e9 < 1 / MIN_FS_HZ), None)
         if unit_ns is None or whole:
-            raise InputError(f"the unit of the time column of {path} is unclear", "set the rate with fs=")
+            raise UnstatedError(f"the unit of the time column of {path} is unclear", "set the rate with fs=", "rate")
     return TimeBase(unit_ns, period, gap_over, usual, blocks)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.sources.replay.base import Chunk, ReadOptions, Signal, check_file, check_rate
+from edge.sources.replay.base import Chunk, ReadOptions, Signal, UnstatedError, check_file, check_rate
 from edge.sources.replay.csv_layout import Layout, TimeBase, find_layout, measure_time, parse_number, split_cells
 from firmware_bridge.errors import InputError
 from firmware_bridge.samples import Unit
@@ -52,7 +52,9 @@ class CsvReader:
         _refuse_binary("\n".join(head), path)
         self._layout: Layout = find_layout(head, options, path)
         if options.fs_hz is None and self._layout.time is None:
-            raise InputError(f"{path} does not contain its sampling rate", "add fs=, such as replay:ecg.csv?fs=250")
+            raise UnstatedError(
+                f"{path} does not contain its sampling rate", "add fs=, such as replay:ecg.csv?fs=250", "rate"
+            )
         self._base: TimeBase | None = None
         fs_hz = options.fs_hz
         if fs_hz is None:
@@ -100,7 +102,7 @@ class CsvReader:
         if times is not None and self._base is not None and not self._base.stamps_blocks:
             stamps = times * self._base.unit_ns
             if np.abs(stamps).max() > float(1 << 62):
-                raise InputError(f"a time in {self._path} is out of range", "set the rate with fs=")
+                raise UnstatedError(f"a time in {self._path} is out of range", "set the rate with fs=", "rate")
             clock = np.rint(stamps).astype(np.int64)
         return Chunk(samples, missing if missing.any() else None, clock)
 

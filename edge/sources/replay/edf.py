@@ -24,6 +24,7 @@ from edge.sources.replay.base import (
     Chunk,
     ReadOptions,
     Signal,
+    UnstatedError,
     check_file,
     check_rate,
     choose_lead,
@@ -131,9 +132,10 @@ class EdfReader:
         self._sign = -1 if gain < 0 else 1
         self._zero = round(s.digital_min - s.physical_min / gain) if gain else 0
         if abs(self._zero) > MAX_OFFSET:
-            raise InputError(
+            raise UnstatedError(
                 f"{self._path} has an impossible scale: {self._zero:g} counts are 0 {s.physical_dimension}",
                 "set the scale with lsb_mv=",
+                "scale",
             )
         if options.lsb_mv is not None:
             return options.lsb_mv

@@ -12,7 +12,16 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.sources.replay.base import CHUNK_SAMPLES, Chunk, ReadOptions, Signal, check_file, check_rate, choose_lead
+from edge.sources.replay.base import (
+    CHUNK_SAMPLES,
+    Chunk,
+    ReadOptions,
+    Signal,
+    UnstatedError,
+    check_file,
+    check_rate,
+    choose_lead,
+)
 from firmware_bridge.errors import InputError
 
 HEADER_BYTES = 20
@@ -59,7 +68,9 @@ class MatReader:
         if not is_mat4(head, size):
             raise InputError(f"{path} is not a MATLAB 4 file", "save it with -v4, or as CSV")
         if options.fs_hz is None:
-            raise InputError(f"{path} does not contain its sampling rate", "add fs=, such as replay:A00001.mat?fs=300")
+            raise UnstatedError(
+                f"{path} does not contain its sampling rate", "add fs=, such as replay:A00001.mat?fs=300", "rate"
+            )
         kind, rows, columns, _, name_bytes = struct.unpack("<5i", head)
         self._path = path
         self._dtype = np.dtype("<" + _TYPES[kind // 10])

@@ -23,6 +23,10 @@ KEYS = ("fs", "lead", "column", "lsb_mv", "unit", "speed", "start", "seconds", "
 
 UNITS = {"mv": "mV", "uv": "uV", "counts": "counts"}
 
+MIN_LSB_MV = 1e-9
+MAX_LSB_MV = 1e3
+"""Limits of the scale that a user may state, mV per count."""
+
 DEFAULT_BLOCK_S = 0.2
 """Default length of a block, s: about one frame of a patch."""
 
@@ -88,7 +92,7 @@ def read_options(url: SourceUrl) -> ReadOptions:
     if unit is not None and unit.lower() not in UNITS:
         raise UsageError(f"unit={unit!r} in {url.text!r} is unknown", "use mV, uV or counts")
     fs_hz = url.number("fs", math.nan, MIN_FS_HZ, MAX_FS_HZ)
-    lsb_mv = url.number("lsb_mv", math.nan, 1e-9, 1e3)
+    lsb_mv = url.number("lsb_mv", math.nan, MIN_LSB_MV, MAX_LSB_MV)
     if unit is not None and unit.lower() != "counts" and lsb_mv == lsb_mv:
         raise UsageError(f"unit={unit} and lsb_mv= contradict each other in {url.text!r}", "give one of them")
     return ReadOptions(
@@ -195,7 +199,7 @@ class ReplaySource:
         if not blocker.any_sample:
             raise InputError(
                 f"{self.info.device} holds no sample of {self._reader.signal.lead}",
-                "check the recording, and start= in the URL",
+                "check start= in the URL" if self._playback.start_s else "check the recording, or choose another lead",
             )
 
     async def items(self) -> AsyncIterator[LinkItem]:

@@ -247,7 +247,8 @@ class WfdbReader:
             channel = names.index(lead)
             if _gain(segment, channel) != self._gain and self._lsb_mv is not None:
                 raise InputError(
-                    f"{self._base}: the gain of {lead} changes in segment {name}", "replay each segment separately"
+                    f"{self._base}: the gain of {lead} changes in segment {name}",
+                    "use each segment as a recording of its own",
                 )
             piece = self._piece(name, segment, channel)
             pieces.append(piece)

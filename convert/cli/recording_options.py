@@ -1,0 +1,48 @@
+"""Options about recordings that do not state their rate, scale or lead, alike in every command that reads a folder."""
+
+from __future__ import annotations
+
+import argparse
+import math
+
+from convert.datasets.described import RecordingOptions
+from convert.datasets.rectable import MAX_TEXT
+from edge.sources.replay.base import MAX_FS_HZ, MIN_FS_HZ
+from edge.sources.replay.source import MAX_LSB_MV, MIN_LSB_MV
+
+
+def add_recording_options(parser: argparse.ArgumentParser) -> None:
+    """Add ``--fs``, ``--lsb-mv`` and ``--lead`` to a parser."""
+    add = parser.add_argument
+    add("--fs", type=_rate, metavar="HZ", help="sampling rate of recordings that do not state it")
+    add("--lsb-mv", type=_scale, metavar="MV", help="millivolts per count of recordings that do not state their scale")
+    add("--lead", type=_lead, metavar="NAME", help="lead to read of each recording; default: II, MLII or I")
+
+
+def recording_options(args: argparse.Namespace) -> RecordingOptions:
+    """Return the parsed options."""
+    return RecordingOptions(args.fs, args.lsb_mv, args.lead)
+
+
+def _rate(text: str) -> float:
+    return _between(text, MIN_FS_HZ, MAX_FS_HZ, "sampling rate", "Hz")
+
+
+def _scale(text: str) -> float:
+    return _between(text, MIN_LSB_MV, MAX_LSB_MV, "scale", "mV")
+
+
+def _between(text: str, low: float, high: float, what: str, unit: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not low <= value <= high:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a {what} from {low:g} to {high:g} {unit}")
+    return value
+
+
+def _lead(text: str) -> str:
+    if not 0 < len(text.strip()) <= MAX_TEXT or not text.isprintable():
+        raise argparse.ArgumentTypeError(f"{text!r} is not the name of a lead, such as II")
+    return text.strip()
