@@ -275,7 +275,7 @@ ONNX = b"\x08\x08\x12\x07pytorch\x1a\x052.3.1:\x90\x01"
         ("a.safetensors", b"version https://git-lfs.github.com/spec/v1\nsize 1\n", ("Git-LFS", "git lfs pull")),
         ("a.pth", b"\n <!DOCTYPE html><html>", ("a web page", "download the file itself")),
         ("a.pth", b"Entry not found", ("a text ('Entry not found')", "download the file itself")),
-        ("a.pth", gzip.compress(b"x" * 900), ("gzip", "unpack it first")),
+        ("a.pth", gzip.compress(b"x" * 900, mtime=0), ("gzip", "unpack it first")),
         ("a.pth", bytes(257) + b"ustar" + bytes(250), ("tar archive", "weights_only=False")),
         ("a.pth", pickle.dumps({"w": 1}), ("a bare pickle", "torch.save")),
         ("a.pth", b"", ("is empty", "download")),
