@@ -15,7 +15,7 @@ from convert.datasets.outputs_file import OutputEntry
 from convert.datasets.windows import WindowSet
 from convert.foundation.card import model_card
 from convert.foundation.config import FoundationConfig
-from convert.foundation.records import ConversionFacts, FoundationManifest, ShownOutputs, network_entry
+from convert.foundation.records import ConversionFacts, FoundationManifest, IntegerSteps, ShownOutputs, network_entry
 from convert.foundation.standard import WHAT, HeadScaling, described, uncalibrated
 from convert.foundation.windows import Split, Windows
 from convert.parity.forms import ParityReport
@@ -71,6 +71,7 @@ def facts_of(c: Converted) -> ConversionFacts:
     verdict, made = c.taken.verdict, c.taken.made
     what: ShownOutputs = {"outputs": WHAT} if c.scaling.any else {}
     float_ms = next(j.ms for j in c.judged if j.made.form == "float32")
+    steps: IntegerSteps = {"int8 steps": rows} if (rows := [r for j in c.judged for r in j.made.steps]) else {}
     return {
         "form": made.form,
         "gate": "open" if verdict.ok else "SHUT, accepted by --accept-loss",
@@ -85,6 +86,7 @@ def facts_of(c: Converted) -> ConversionFacts:
         "model bytes": len(made.model),
         "output step": made.sink.scale,
         **what,
+        **steps,
         "input clamp": CLAMP,
         "share of z-scores beyond the clamp": c.prepared.clipped,
         "calibration windows": len(c.split.calibration),

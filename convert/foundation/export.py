@@ -154,7 +154,7 @@ def quantized_flatbuffer(calibrated: bytes, source: Scale, sink: Scale | None = 
     tf = load_tensorflow()
     from tensorflow.lite.python import convert
 
-    prepared = _with_ranges(calibrated, source, sink)
+    prepared = with_ranges(calibrated, source, sink)
     with _one_line(), quiet_stderr():
         return bytes(convert.mlir_quantize(prepared, input_data_type=tf.int8, output_data_type=tf.int8))
 
@@ -168,7 +168,8 @@ def _one_line() -> Iterator[None]:
         raise AnyEcgError(f"the converter cannot quantize this network: {first}") from None
 
 
-def _with_ranges(calibrated: bytes, source: Scale, sink: Scale | None) -> bytes:
+def with_ranges(calibrated: bytes, source: Scale, sink: Scale | None = None) -> bytes:
+    """Set the range of the input, and of the output unless it is ``None``, in a calibrated model."""
     model = opened(calibrated)
     _graph, first, last = ends(model)
     for tensor, scale in ((first, source), (last, sink)):

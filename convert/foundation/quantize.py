@@ -18,6 +18,7 @@ from convert.foundation.shift import with_shifted_heads
 from convert.foundation.standard import STEPS_PER_SD, with_copies
 from convert.foundation.weights import dynamic_flatbuffer, float16_flatbuffer
 from convert.parity.forms import HeadName
+from convert.quantization import StepRow
 from edge.bundle.schema import Form
 from edge.bundle.tensors import TensorSpec
 from edge.model import Model, open_model
@@ -36,6 +37,19 @@ TIMED_ROUNDS = 5
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Ranged:
+    """A float model with the range of each tensor, ready for the converter.
+
+    Attributes:
+        model: The float TFLite model.
+        steps: What each step of its preparation bought.
+    """
+
+    model: bytes
+    steps: Sequence[StepRow] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Material:
     """Models and windows for the forms.
 
@@ -48,11 +62,11 @@ class Material:
         teacher: Outputs of the float model on ``evaluation``, ``(n, heads)``.
         heads: Name, kind and scale of each column.
         source: Scale of an int8 input.
-        limits: Limits, see :func:`convert.parity.forms.load_limits`.
+        limits: Limits, see :func:`convert.parity.limits.load_limits`.
     """
 
     float_model: bytes
-    calibrated: Callable[[], bytes]
+    calibrated: Callable[[], Ranged]
     calibration: NDArray[np.float32]
     calibration_teacher: NDArray[np.float64]
     evaluation: NDArray[np.float32]
@@ -71,12 +85,14 @@ class Made:
         model: The TFLite model.
         source: Input of the model.
         sink: Output of the model.
+        steps: What each step of the preparation bought; for full int8 only.
     """
 
     form: Form
     model: bytes
     source: TensorSpec
     sink: TensorSpec
+    steps: Sequence[StepRow] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,7 +157,8 @@ _FLOAT_FORMS: dict[str, Callable[[bytes], bytes]] = {
 
 
 def _int8(material: Material) -> Made:
-    calibrated, coarse = with_copies(material.calibrated())
+    ranged = material.calibrated()
+    calibrated, coarse = with_copies(ranged.model)
     model = quantized_flatbuffer(calibrated, material.source, Scale(1.0 / STEPS_PER_SD))
     found = describe(model)
     source = TensorSpec((1, 1, material.evaluation.shape[1], 1), material.source.scale, material.source.zero_point)
@@ -150,7 +167,7 @@ def _int8(material: Material) -> Made:
     # Rounding shifts the mean of a head. The float model on unrounded windows says by how much.
     outputs = run_form(made, open_model(model, source, sink, "litert"), material.calibration)
     error = material.calibration_teacher - outputs
-    return replace(made, model=with_shifted_heads(model, error.mean(axis=0), sink))
+    return replace(made, model=with_shifted_heads(model, error.mean(axis=0), sink), steps=ranged.steps)
 
 
 def judge_forms(made: Sequence[Made], material: Material, stream: TextIO | None) -> list[Judged]:

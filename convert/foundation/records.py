@@ -8,6 +8,7 @@ from convert.bundle.records import Manifest
 from convert.checkpoint.spec import Net1DSpec
 from convert.datasets.outputs_file import OutputEntry
 from convert.datasets.representative import Covered
+from convert.quantization import StepRow
 from edge.bundle.schema import Form
 
 Wanted = Literal["auto", "dynamic", "int8", "float16", "float32"]
@@ -65,6 +66,10 @@ class ShownOutputs(TypedDict):
     outputs: NotRequired[str]
 
 
+IntegerSteps = TypedDict("IntegerSteps", {"int8 steps": NotRequired[list[StepRow]]})
+"""What each step of the preparation of full int8 bought; only if that form was made."""
+
+
 ConversionFacts = TypedDict(
     "ConversionFacts",
     {
@@ -81,6 +86,7 @@ ConversionFacts = TypedDict(
         "model bytes": int,
         "output step": float,
         "outputs": NotRequired[str],
+        "int8 steps": NotRequired[list[StepRow]],
         "input clamp": float,
         "share of z-scores beyond the clamp": float,
         "calibration windows": int,

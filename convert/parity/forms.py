@@ -8,23 +8,20 @@ infinity anywhere is a failure of its link and of the report. It is never replac
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cache
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, Literal, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convert.parity.layers import LayerRow
+from convert.parity.limits import default_limits
 from edge.stats import sigmoid
-from firmware_bridge.errors import CheckFailedError, InputError
+from firmware_bridge.errors import CheckFailedError
 
 SCHEMA = "anyecg.parity/1"
-GATES = Path(__file__).parents[1] / "data" / "gates.toml"
 
 StageKind = Literal[
     "original", "keras", "float", "teacher", "student", "quantized", "int8", "dynamic", "float16", "float32",
@@ -202,6 +199,15 @@ class ParityReport:
             if not layer.finite:
                 raise CheckFailedError(f"NaN or infinity in the layer {layer.name}")
 
+    def check_floats(self) -> None:
+        """Raise an error if a float form is out of its limit or an output is not finite, whatever the rest is.
+
+        Raises:
+            CheckFailedError: As :meth:`check`.
+        """
+        kept = [link for link in self.links if not link.finite or link.after in _FLOAT]
+        ParityReport(self.title, kept, self.layers).check()
+
     def as_json(self) -> ParityFile:
         """Return the report as values that JSON can hold."""
         return {
@@ -223,35 +229,6 @@ def _link_json(link: Link) -> dict[str, Any]:
     return out
 
 
-@cache
-def default_limits() -> Mapping[str, Any]:
-    """Return the limits in ``convert/data/gates.toml``."""
-    return load_limits(GATES)
-
-
-def load_limits(path: Path) -> Mapping[str, Any]:
-    """Read limits from a TOML file with the tables of ``convert/data/gates.toml``, which gives the omitted ones.
-
-    Raises:
-        InputError: The file cannot be read, or names an unknown limit.
-    """
-    try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} is not valid TOML: {error}") from None
-    if path == GATES:
-        return found
-    merged = {table: dict(values) for table, values in default_limits().items()}
-    for table, values in found.items():
-        for key, value in values.items() if isinstance(values, dict) else ():
-            if key not in merged.get(table, {}) or not isinstance(value, type(merged[table][key]) | int | float):
-                raise InputError(f"{path}: {table}.{key} is not a limit", f"use the limits of {GATES.name}")
-            merged[table][key] = value
-    return merged
-
-
 def compare(
     title: str,
     stages: Sequence[Stage],
@@ -266,7 +243,7 @@ def compare(
         title: Title of the report.
         stages: Outputs of the forms, in the order of the chain.
         heads: Heads, one for each column of the outputs.
-        limits: Limits as :func:`load_limits` returns them.
+        limits: Limits as :func:`convert.parity.limits.load_limits` returns them.
         micro: Whether the model is for TFLite Micro; ``False`` for a teacher, which is too large for a microcontroller
             and makes more of the rounding of an interpreter.
     """

@@ -52,6 +52,8 @@ def text_table(report: ParityReport) -> str:
     lines += [f"{what}: not run, {why}" for what, why in report.not_run.items()]
     if forms := report.facts.get("forms"):
         lines += ["", *_aligned([FORM_HEADINGS, *map(form_cells, forms)])]
+    if steps := report.facts.get("int8 steps"):
+        lines += ["", *_aligned([STEP_HEADINGS, *map(step_cells, steps)])]
     if values := value_rows(report):
         lines += ["", *_aligned([["values", "max", "mean", "corr"], *values])]
     if report.layers:
@@ -75,8 +77,10 @@ def html_page(report: ParityReport) -> str:
     body += [f"<p>{html.escape(str(k))}: not run, {html.escape(why)}</p>" for k, why in report.not_run.items()]
     if forms := report.facts.get("forms"):
         body.append("<h2>Forms</h2>" + _table(FORM_HEADINGS, [form_cells(row) for row in forms]))
+    if steps := report.facts.get("int8 steps"):
+        body.append("<h2>Steps of full int8</h2>" + _table(STEP_HEADINGS, [step_cells(row) for row in steps]))
     if report.facts:
-        rows = [[str(k), _shown(v)] for k, v in report.facts.items() if k != "forms"]
+        rows = [[str(k), _shown(v)] for k, v in report.facts.items() if k not in {"forms", "int8 steps"}]
         body.append("<h2>Facts</h2>" + _table(["what", ""], rows))
     body += [f'<img alt="{alt}" src="data:image/png;base64,{data}">' for alt, data in _plots(report)]
     if report.layers:
@@ -129,6 +133,19 @@ def form_cells(row: Mapping[str, Any]) -> list[str]:
         number(row["correlation_median"], ".4f"),
         number(row["correlation_min"], ".4f"),
         row["worst_head"] or "-",
+    ]
+
+
+STEP_HEADINGS = ["full int8, step", "corr median", "corr min", "noise to signal"]
+
+
+def step_cells(row: Mapping[str, Any]) -> list[str]:
+    """Return the cells of a step of full int8; see :class:`convert.quantization.records.StepRow`."""
+    return [
+        row["step"],
+        number(row["correlation_median"], ".4f"),
+        number(row["correlation_min"], ".4f"),
+        number(row["noise_to_signal"], ".4f"),
     ]
 
 

@@ -22,7 +22,8 @@ from convert.foundation.quantize import FLOAT_OUTPUT_SCALE, Judged, Made, choose
 from convert.foundation.run import convert_foundation
 from convert.foundation.standard import COARSE_RATIO, STEPS_PER_SD
 from convert.foundation.windows import prepare
-from convert.parity.forms import HeadName, default_limits
+from convert.parity.forms import HeadName
+from convert.parity.limits import default_limits
 from edge.bundle.reader import load_bundle
 from edge.bundle.tensors import TensorSpec
 from edge.cli.main import main as anyecg

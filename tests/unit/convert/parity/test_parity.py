@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.parity.forms import HeadName, Stage, compare, correlation, default_limits, load_limits
+from convert.parity.forms import HeadName, Stage, compare, correlation
 from convert.parity.layers import LayerRow, Sums, costly_layers, short_name, worst_layers
+from convert.parity.limits import default_limits, load_limits
 from convert.parity.report import html_page, report_files, text_table
 from firmware_bridge.errors import CheckFailedError, InputError
 
@@ -83,7 +84,7 @@ def test_interpreters_of_a_teacher_are_judged_by_the_spread_of_its_heads() -> No
     assert compare("x", near, HEADS, micro=False).ok
     report = compare("x", far, HEADS, micro=False)
     assert not report.ok
-    assert report.links[-1].limit.startswith("RMS 0.25 sd, found 0.")
+    assert report.links[-1].limit.startswith("RMS 0.3 sd, found 0.")
 
 
 def test_no_windows_is_not_agreement() -> None:
