@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -15,7 +15,7 @@ from convert.compute.tf_runtime import quiet_stderr
 from convert.foundation.export import float_flatbuffer
 from convert.foundation.noise import Golden
 from convert.foundation.quantize import Judged, Made, run_form
-from convert.foundation.standard import WHAT, HeadScaling, name_of, standardised_flatbuffer, unscaled, with_copies
+from convert.foundation.standard import WHAT, HeadScaling, name_of, standardised_flatbuffer, unscaled
 from convert.parity.forms import HeadName, ParityReport, Stage, compare
 from convert.parity.layers import LayerRow, layer_table
 from edge.bundle.reader import Bundle
@@ -123,14 +123,12 @@ def interpreter_stages(
     return stages
 
 
-def form_layers(float_model: bytes, made: Made, windows: NDArray[np.float32]) -> list[LayerRow]:
-    """Compare the layers of a full-int8 form with the float model; other forms have no quantized layers."""
-    if made.form != "int8":
+def form_layers(made: Made, windows: NDArray[np.float32]) -> list[LayerRow]:
+    """Compare the layers of a full-int8 form with the float model that the converter got, if it is known."""
+    if not made.prepared:
         return []
     held = made.source.to_values(made.source.to_steps(windows[:LAYER_WINDOWS])).astype(np.float32)
-    # The last layers of both models must have the same shape.
-    same = float_model if made.sink.coarse is None else with_copies(float_model)[0]
-    return layer_table(same, made.model, held)
+    return layer_table(made.prepared, made.model, held)
 
 
 def bundle_parity(
@@ -174,7 +172,9 @@ def bundle_parity(
         stages.append(Stage("keras", scaling.to_model(keras_stage(core, exact).outputs)))
         float_model = standardised_flatbuffer(float_flatbuffer(core, exact.shape[1]), scaling)
         stages.append(Stage("float", run_float(float_model, exact, stream)))
-        layers = form_layers(float_model, made, exact)
+        # Full int8 of schema 1 has the layers of its float model; later its channels are scaled by the conversion.
+        if made.form == "int8" and not manifest.golden.limits:
+            layers = form_layers(replace(made, prepared=float_model), exact)
     else:
         missing["Keras and float LiteRT"] = "no checkpoint was given"
     outputs = run_form(made, open_model(made.model, made.source, made.sink, "litert"), exact)

@@ -86,6 +86,7 @@ class Made:
         source: Input of the model.
         sink: Output of the model.
         steps: What each step of the preparation bought; for full int8 only.
+        prepared: The float model that the converter got, whose layers the model has; for full int8 only.
     """
 
     form: Form
@@ -93,6 +94,7 @@ class Made:
     source: TensorSpec
     sink: TensorSpec
     steps: Sequence[StepRow] = ()
+    prepared: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -167,7 +169,8 @@ def _int8(material: Material) -> Made:
     # Rounding shifts the mean of a head. The float model on unrounded windows says by how much.
     outputs = run_form(made, open_model(model, source, sink, "litert"), material.calibration)
     error = material.calibration_teacher - outputs
-    return replace(made, model=with_shifted_heads(model, error.mean(axis=0), sink), steps=ranged.steps)
+    shifted = with_shifted_heads(model, error.mean(axis=0), sink)
+    return replace(made, model=shifted, steps=ranged.steps, prepared=calibrated)
 
 
 def judge_forms(made: Sequence[Made], material: Material, stream: TextIO | None) -> list[Judged]:

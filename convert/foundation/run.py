@@ -131,7 +131,7 @@ class _Conversion:
         title = f"{self._config.name} {self._config.version}: parity"
         report = compare(title, stages, names, self._limits, micro=False)
         report.not_run = missing
-        report.layers = form_layers(float_model, taken.made, evaluation)
+        report.layers = form_layers(taken.made, evaluation)
         converted = Converted(
             self._config, self._checkpoint, self._spec, self._heads, self._found, prepared, self._split,
             self.scaling, judged, taken, golden,

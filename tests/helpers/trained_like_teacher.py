@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,13 +22,20 @@ WINDOWS = 80
 LUDB_LEADS = ("i", "ii")
 
 
-def trained_like_teacher(folder: Path, windows: NDArray[np.float32], seed: int = 1) -> Path:
+SMALL: dict[str, Any] = {"base_filters": 16, "filter_list": (16, 32, 32), "m_blocks_list": (1, 2, 1), "groups_width": 8}
+"""Shape of a network that is converted in seconds."""
+
+
+def trained_like_teacher(
+    folder: Path, windows: NDArray[np.float32], seed: int = 1, shape: dict[str, Any] | None = None
+) -> Path:
     """Write ``teacher.pth`` and ``outputs.json``.
 
     Args:
         folder: Output folder.
         windows: Real windows after ``ecgfounder/1``, ``(n, 5000)``.
         seed: Seed of the weights.
+        shape: Arguments of ``Net1D``; ``None`` for the full size.
 
     Returns:
         The checkpoint.
@@ -38,7 +46,7 @@ def trained_like_teacher(folder: Path, windows: NDArray[np.float32], seed: int =
     from convert.checkpoint.writer import write_checkpoint
 
     keras.utils.set_random_seed(seed)
-    net = Net1D(n_classes=HEADS, use_bn=True, form="native")
+    net = Net1D(n_classes=HEADS, use_bn=True, form="native", **(shape or {}))
     chosen = windows[np.linspace(0, len(windows) - 1, WINDOWS).astype(int)].reshape(WINDOWS, 1, -1, 1)
     for layer in net.core.layers:
         if isinstance(layer, keras.layers.BatchNormalization):

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 pytest.importorskip("tensorflow")
 
+from convert.datasets.windows import collect_windows
+from convert.foundation import FoundationConfig, convert_foundation
+from convert.foundation.windows import prepare
 from edge.bundle.golden import Limit
 from edge.bundle.reader import Bundle, load_bundle
 from edge.model import BackendName, load_model
 from edge.self_test import SELF_TEST_LSB, compared, measured, self_test
 from firmware_bridge.errors import AnyEcgError, BundleError
 from helpers.damaged_models import KINDS, damaged
-from helpers.small_teacher import small_bundle
+from helpers.small_teacher import small_bundle, write_recordings
+from helpers.trained_like_teacher import SMALL, trained_like_teacher
 
 BROKEN = 50
 
@@ -59,6 +64,24 @@ def test_outputs_alone_show_damage_that_matters(bundle: Bundle) -> None:
         broken = replace(bundle, model=model, manifest=anonymous)
         with pytest.raises(AnyEcgError):
             self_test(broken, load_model(broken))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("seed", range(10))
+def test_no_sound_model_is_refused(seed: int, tmp_path: Path) -> None:
+    data = write_recordings(tmp_path / "recordings", 3, 40)
+    windows = prepare(collect_windows(data, 24).raw(), 16.0).values
+    teacher = trained_like_teacher(tmp_path / "teacher", windows, seed, SMALL)
+    for form in ("dynamic", "int8"):
+        config = FoundationConfig(
+            teacher, None, data, tmp_path / form, calibration_windows=12, evaluation_windows=12, accept_loss=True,
+            form=form,
+        )  # fmt: skip
+        convert_foundation(config)
+        found = load_bundle(tmp_path / form)
+        for backend in ("litert", "litert-reference", *(("tflm",) if form == "int8" else ())):
+            self_test(found, load_model(found, backend))
 
 
 def test_each_measure_has_its_own_limit(bundle: Bundle) -> None:
