@@ -27,13 +27,15 @@ class Progress:
         self._start_s = self._shown_s = time.monotonic()
         self._tty = stream is not None and stream.isatty()
 
-    def step(self, done: int, note: str = "") -> None:
+    def step(self, done: int, note: str = "", total: int | None = None) -> None:
         """Report the number of steps done. The line is written at most once per period.
 
         Args:
             done: Steps done, including those of earlier runs.
             note: Text to add to the line.
+            total: A new estimate of the number of steps; ``None`` for the last one.
         """
+        self._total = total or self._total
         now = time.monotonic()
         due = now - self._shown_s >= (TTY_PERIOD_S if self._tty else FILE_PERIOD_S)
         if self._stream is None or not (due or done >= self._total):

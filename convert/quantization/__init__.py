@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING
 from firmware_bridge.lazy import lazy_face
 
 if TYPE_CHECKING:
-    from convert.quantization.improve import improve
     from convert.quantization.records import StepRow
+    from convert.quantization.steps import improve
+    from convert.quantization.tuning import TuneOptions, tune
 
-__all__ = ["StepRow", "improve"]
+__all__ = ["StepRow", "TuneOptions", "improve", "tune"]
 
 if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy_face(
         __name__,
         {
             "StepRow": "records",
-            "improve": "improve",
+            "TuneOptions": "tuning",
+            "improve": "steps",
+            "tune": "tuning",
         },
     )

@@ -127,7 +127,7 @@ def apply(op: Op, inputs: list[Any]) -> Any:
         return tf.sigmoid(x)
     if op.kind in ("ADD", "MUL"):
         y = x + inputs[1] if op.kind == "ADD" else x * inputs[1]
-        return _activate(y, options)
+        return activate(y, options)
     if op.kind == "MEAN":
         return tf.reduce_mean(x, axis=[int(i) for i in np.ravel(inputs[1])], keepdims=bool(options.keepDims))
     if op.kind == "MAX_POOL_2D":
@@ -151,9 +151,10 @@ def _convolve(op: Op, x: Any, weights: Any, bias: Any = None) -> Any:
         y = x * kernel[:, :, :, 0] if taps == 1 else tf.nn.depthwise_conv2d(x, kernel, strides, padding)
     else:
         y = tf.nn.conv2d(x, tf.transpose(weights, [1, 2, 3, 0]), strides, padding)
-    return _activate(y if bias is None else y + bias, options)
+    return activate(y if bias is None else y + bias, options)
 
 
-def _activate(y: Any, options: Any) -> Any:
+def activate(y: Any, options: Any) -> Any:
+    """Apply the activation that an operation includes."""
     f = ACTIVATIONS[int(options.fusedActivationFunction)]
     return y if f is None else f(y)

@@ -41,7 +41,7 @@ FACES: dict[str, list[str]] = {
     "convert.micro": ["LintReport", "MicroPackage"],
     "convert.parity": ["ParityReport", "compare"],
     "convert.prepare": ["PrepareOptions"],
-    "convert.quantization": ["StepRow", "improve"],
+    "convert.quantization": ["StepRow", "TuneOptions", "improve", "tune"],
     "convert.simulate": ["CohortPlan", "simulate_patient", "write_cohort"],
     "convert.stats": ["Platt", "Resampler", "Rule", "auroc", "delong_difference"],
     "convert.teacher": ["CheckpointOptions", "hard_labels", "label", "open_teacher", "patients_file", "provenance_of"],

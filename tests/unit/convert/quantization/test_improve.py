@@ -192,3 +192,13 @@ def test_a_model_without_ranges_is_refused(windows: np.ndarray) -> None:
 
 def test_the_same_windows_give_the_same_bytes(calibrated: bytes, windows: np.ndarray) -> None:
     assert improve(calibrated, windows)[0] == improve(calibrated, windows)[0]
+
+
+def test_the_noise_is_found_where_it_is_made(calibrated: bytes, windows: np.ndarray) -> None:
+    """The channels of the tiny network differ in loudness, so its residual sums are the worst until they are scaled."""
+    before = noise_table(Network(calibrated), windows)
+    after = {row["kind"]: row for row in noise_table(Network(improve(calibrated, windows)[0]), windows)}
+    assert before[0]["kind"] == "residual sums"
+    assert before[0]["tensors"] == 4
+    assert after["residual sums"]["noise_to_signal"] < 0.2 * before[0]["noise_to_signal"]
+    assert {row["kind"] for row in before} >= {"weights", "gates", "means", "convolutions", "products of swish"}
