@@ -13,6 +13,7 @@ from edge.process.files import write_files
 from firmware_bridge.errors import EXIT_OK, UsageError
 
 PROG = "anyecg convert"
+MAX_MINUTES = 10_000.0
 
 _CHECKPOINT = "a .pth, .ckpt or .safetensors file, or a folder of 'anyecg finetune'"
 
@@ -102,6 +103,10 @@ def foundation(argv: Sequence[str]) -> int:
     p.add_argument("--version", default=DEFAULT_VERSION, help="version of the bundle; default %(default)s")
     p.add_argument("--licence", default=DEFAULT_LICENCE, help="licence of the weights; default: '%(default)s'")
     _network(p)
+    p.add_argument(
+        "--tune", type=_minutes, default=0.0, metavar="MINUTES",
+        help="tune full int8 by self-distillation on the recordings; rerun the command to resume",
+    )  # fmt: skip
     p.add_argument("--calibration-windows", type=_positive, default=48, metavar="N", help="default %(default)s")
     p.add_argument("--evaluation-windows", type=_positive, default=64, metavar="N", help="default %(default)s")
     p.add_argument("--gates", type=Path, metavar="FILE", help="TOML with other limits than convert/data/gates.toml")
@@ -116,8 +121,7 @@ def foundation(argv: Sequence[str]) -> int:
     config = FoundationConfig(
         a.checkpoint, a.outputs, a.data, a.out, a.name, a.version, a.licence, a.stride, _on(a.bn),
         a.calibration_windows, a.evaluation_windows, a.gates, a.accept_loss, a.labels, a.choice, a.label_plan, a.form,
-        a.key,
-        recording_options(a),
+        a.key, recording_options(a), a.tune,
     )  # fmt: skip
     result = convert_foundation(config, sys.stderr)
     sys.stdout.write(text_table(result.report))
@@ -174,6 +178,16 @@ def _positive(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 1 <= int(text) <= 1_000_000:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 1000000")
     return int(text)
+
+
+def _minutes(text: str) -> float:
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = -1.0
+    if not 0.0 < minutes <= MAX_MINUTES:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of minutes above 0 and up to {MAX_MINUTES:g}")
+    return minutes
 
 
 def _exists(target: str) -> bool:

@@ -43,6 +43,7 @@ class FoundationConfig:
         form: Form of the model; ``auto`` for the dynamic-range form, or full int8 if its gate opens and it is faster.
         key: Name of the network in a checkpoint with several; ``None`` for the only one.
         recordings: Options about recordings that do not state their rate, scale or lead.
+        tune_minutes: Time to tune full int8 by self-distillation, minutes; 0 for none.
     """
 
     checkpoint: Path
@@ -64,6 +65,7 @@ class FoundationConfig:
     form: Wanted = "auto"
     key: str | None = None
     recordings: RecordingOptions = field(default_factory=RecordingOptions)
+    tune_minutes: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -27,12 +27,14 @@ from convert.parity.forms import HeadName, ParityReport, Stage, compare
 from convert.parity.limits import default_limits, load_limits
 from convert.teacher.place import checkpoint_at, kept_files, outputs_of, provenance_of, read_network
 from edge.frontend.ecgfounder import CLAMP, WINDOW_SAMPLES
-from firmware_bridge.errors import OutputError
+from firmware_bridge.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     from convert.foundation.quantize import Material
 
 GOLDEN_WINDOWS = 8
+TUNING_WINDOWS = 512
+"""Number of further windows that are read for tuning."""
 
 
 def convert_foundation(config: FoundationConfig, stream: TextIO | None = None) -> FoundationResult:
@@ -63,7 +65,9 @@ def convert_foundation(config: FoundationConfig, stream: TextIO | None = None) -
     provenance = provenance_of(path)
     plan = chosen_plan(config.label_plan, provenance.plan, "teacher")
     check_one_lead(spec, path)
-    count = config.calibration_windows + config.evaluation_windows
+    if config.tune_minutes and config.form not in {"auto", "int8"}:
+        raise UsageError(f"--tune is for full int8, not for the form {config.form}", "use --form int8 or auto")
+    count = config.calibration_windows + config.evaluation_windows + (TUNING_WINDOWS if config.tune_minutes else 0)
     found = enough_windows(config.data, count, stream, config.recordings)
     say(f"{found.summary()}\n")
     conversion = _Conversion(config, checkpoint, spec, heads, found, limits, stream)
@@ -78,7 +82,13 @@ def convert_foundation(config: FoundationConfig, stream: TextIO | None = None) -
         contents = replace(contents, model_card=model_card(contents.manifest, report, contents.heads))
     seconds = time.monotonic() - started_s
     write_bundle(config.out, contents)
+    tuning_state(config.out).unlink(missing_ok=True)
     return FoundationResult(report, contents.manifest["form"], len(contents.model), seconds)
+
+
+def tuning_state(out: Path) -> Path:
+    """Return the file that keeps the state of a tuning until the bundle is written."""
+    return out.absolute().with_name(f"{out.name}.tuning.npz")
 
 
 def _check_place(out: Path) -> None:
@@ -118,7 +128,7 @@ class _Conversion:
         self._say(f"converting {self._spec.count_parameters()} parameters to float LiteRT\n")
         float_model, keras = self._float_model(calibration, evaluation)
         names = named(self._heads, self.scaling)
-        material = self._material(float_model, calibration, evaluation, names)
+        material = self._material(float_model, calibration, evaluation, prepared.values[self._split.tuning], names)
         forms = forms_to_make(self._config.form)
         self._say(f"making the forms: {', '.join(forms)}\n")
         judged = judge_forms([make_form(form, material) for form in forms], material, self._stream)
@@ -166,13 +176,14 @@ class _Conversion:
         float_model: bytes,
         calibration: NDArray[np.float32],
         evaluation: NDArray[np.float32],
+        tuning: NDArray[np.float32],
         names: Sequence[HeadName],
     ) -> Material:
         from convert.compute.progress import Progress
         from convert.foundation import export as fx
         from convert.foundation.parity import run_float
         from convert.foundation.quantize import Material, Ranged
-        from convert.quantization import improve
+        from convert.quantization import TuneOptions, improve, tune
 
         source = fx.input_scale(CLAMP)
 
@@ -181,7 +192,13 @@ class _Conversion:
             progress = Progress("calibrating", len(calibration), "windows", self._stream)
             held = source.restore(source.quantize(calibration)).astype(np.float32)
             ranged = fx.with_ranges(fx.calibrated_flatbuffer(float_model, held, progress.step), source)
-            return Ranged(*improve(ranged, held, self._stream))
+            better, steps = improve(ranged, held, self._stream)
+            if not self._config.tune_minutes:
+                return Ranged(better, steps)
+            options = TuneOptions(self._config.tune_minutes, tuning_state(self._config.out))
+            more = source.restore(source.quantize(tuning)).astype(np.float32)
+            tuned, rows = tune(better, more, options, self._stream)
+            return Ranged(tuned, [*steps, *rows])
 
         return Material(
             float_model=float_model,

@@ -14,6 +14,7 @@ from convert.datasets.described import RecordingOptions
 from convert.datasets.representative import Covered
 from convert.datasets.windows import WindowSet, collect_windows
 from convert.foundation.config import Choice
+from edge.frontend.stream import WINDOW_S
 from firmware_bridge.errors import InputError
 
 MIN_WINDOWS = 2
@@ -72,11 +73,13 @@ class Split:
     Attributes:
         calibration: Indices of the windows that set the ranges and the scaling of the heads.
         evaluation: Indices of the windows that judge.
+        tuning: Indices of further windows for tuning, none of which overlaps one that judges.
         coverage: How much of the data the calibration windows cover.
     """
 
     calibration: NDArray[np.intp]
     evaluation: NDArray[np.intp]
+    tuning: NDArray[np.intp]
     coverage: Covered
 
 
@@ -100,5 +103,19 @@ def split(found: WindowSet, choice: Choice, calibration: int, evaluation: int) -
         # At most half of the windows, because the others must judge.
         covering = representative.choose(described, min(calibration, max(1, n // 2)))
         chosen = alternate if choice == "alternate" else covering
-        rest = np.setdiff1d(np.arange(n), chosen)[:evaluation]
-    return Split(chosen, rest, representative.coverage(described, chosen))
+        others = np.setdiff1d(np.arange(n), chosen)
+        rest = others[np.linspace(0, len(others) - 1, min(evaluation, len(others))).astype(int)]
+    return Split(chosen, rest, _apart(found, rest), representative.coverage(described, chosen))
+
+
+def _apart(found: WindowSet, judging: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the windows that overlap none of the judging ones."""
+    ends: dict[Path, list[float]] = {}
+    for i in judging:
+        ends.setdefault(found.windows[i].recording, []).append(found.windows[i].end_s)
+    free = [
+        i
+        for i, w in enumerate(found.windows)
+        if all(abs(w.end_s - end_s) >= WINDOW_S for end_s in ends.get(w.recording, ()))
+    ]
+    return np.array(free, dtype=np.intp)

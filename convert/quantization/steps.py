@@ -24,6 +24,10 @@ CLIP_WINDOWS = 24
 BIAS_WINDOWS = 32
 """Numbers of windows for two steps; more change nothing that can be measured."""
 
+WORSE = 1.1
+"""Noise after a step, relative to the least before it, above which the step is undone. A little more noise is accepted,
+because a later step may need it."""
+
 Step = Callable[[Network, NDArray[np.float32]], None]
 
 
@@ -42,7 +46,8 @@ def improve(
         judges: Windows that judge the steps; ``None`` for some of the calibration windows.
 
     Returns:
-        The better model, and what each step bought; the first row is the model as it came.
+        The better model, and what each step bought; the first row is the model as it came. A step that makes more
+        noise is undone, and its row says so.
     """
     network = Network(calibrated)
     judging = windows[:: max(1, len(windows) // JUDGES)][:JUDGES] if judges is None else judges
@@ -58,9 +63,15 @@ def improve(
             )
 
     judge("as calibrated")
+    best = rows[0]["noise_to_signal"]
     for name, step in STEPS.items():
+        kept = network.pack()
         step(network, windows)
         judge(name)
+        if rows[-1]["noise_to_signal"] > WORSE * best:
+            network = Network(kept)
+            rows[-1]["step"] += " (not kept)"
+        best = min(best, rows[-1]["noise_to_signal"])
     return network.pack(), rows
 
 

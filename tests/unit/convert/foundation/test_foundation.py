@@ -21,7 +21,7 @@ from convert.foundation.gate import Verdict, judge
 from convert.foundation.quantize import FLOAT_OUTPUT_SCALE, Judged, Made, choose_form
 from convert.foundation.run import convert_foundation
 from convert.foundation.standard import COARSE_RATIO, STEPS_PER_SD
-from convert.foundation.windows import prepare
+from convert.foundation.windows import prepare, split
 from convert.parity.forms import HeadName
 from convert.parity.limits import default_limits
 from edge.bundle.reader import load_bundle
@@ -29,7 +29,7 @@ from edge.bundle.tensors import TensorSpec
 from edge.cli.main import main as anyecg
 from edge.model import load_model
 from edge.self_test import self_test
-from firmware_bridge.errors import CheckFailedError, InputError, OutputError
+from firmware_bridge.errors import CheckFailedError, InputError, OutputError, UsageError
 from helpers.small_teacher import write_recordings
 
 GOLDEN = Path(__file__).parents[3] / "golden" / "data"
@@ -367,3 +367,39 @@ def test_an_output_folder_that_is_not_a_bundle_is_refused_early(tmp_path: Path, 
         with pytest.raises(OutputError, match=what):
             convert_foundation(FoundationConfig(TEACHER, outputs_file(tmp_path), recordings, out))
     assert foundation.GOLDEN_WINDOWS >= 4
+
+
+# Tuning --------------------------------------------------------------------------------------------------------------
+
+
+def test_tuning_is_a_step_of_full_int8_and_leaves_no_state(tmp_path: Path, recordings: Path) -> None:
+    plain = config_of(tmp_path, recordings, "int8", calibration_windows=8, evaluation_windows=8)
+    config = replace(plain, tune_minutes=0.02)
+    result = convert_foundation(config)
+    steps = [row["step"] for row in result.report.facts["int8 steps"]]
+    assert steps[-2] == "before tuning"
+    assert steps[-1].startswith("tuned for ")
+    assert not foundation.tuning_state(config.out).exists()
+    assert anyecg(["bundle", "verify", str(config.out)]) == 0
+
+
+def test_tuning_is_refused_for_other_forms(
+    tmp_path: Path, recordings: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = replace(config_of(tmp_path, recordings, "dynamic"), tune_minutes=1.0)
+    with pytest.raises(UsageError, match="--tune is for full int8"):
+        convert_foundation(config)
+    with pytest.raises(SystemExit):
+        anyecg(["convert", "foundation", str(TEACHER), "--data", str(recordings), "--out", "b", "--tune", "-1"])
+    assert "minutes" in capsys.readouterr().err
+
+
+def test_windows_for_tuning_do_not_overlap_those_that_judge(recordings: Path) -> None:
+    found = collect_windows(recordings, 30, hop_s=1.0)
+    parts = split(found, "coverage", 8, 8)
+    assert len(parts.evaluation) == 8
+    assert len(parts.tuning)
+    for i in parts.tuning:
+        for j in parts.evaluation:
+            a, b = found.windows[i], found.windows[j]
+            assert a.recording != b.recording or abs(a.end_s - b.end_s) >= 10.0

@@ -13,10 +13,11 @@ from convert.compute.inference import run_int8
 from convert.compute.litert import describe
 from convert.foundation.export import float_flatbuffer, input_scale, quantized_flatbuffer
 from convert.foundation.parity import run_float
-from convert.quantization import improve
+from convert.quantization import improve, steps
 from convert.quantization.bias import correct_biases
 from convert.quantization.forward import apply, grids, rounded_constants
 from convert.quantization.network import CONVOLUTIONS, Network
+from convert.quantization.noise import noise_table
 from convert.quantization.passes import outputs, rounded_outputs, survey
 from convert.quantization.ranges import clip_swish_inputs, swish_inputs
 from convert.quantization.records import step_row
@@ -202,3 +203,21 @@ def test_the_noise_is_found_where_it_is_made(calibrated: bytes, windows: np.ndar
     assert before[0]["tensors"] == 4
     assert after["residual sums"]["noise_to_signal"] < 0.2 * before[0]["noise_to_signal"]
     assert {row["kind"] for row in before} >= {"weights", "gates", "means", "convolutions", "products of swish"}
+
+
+def test_a_step_that_makes_more_noise_is_undone(
+    calibrated: bytes, windows: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def narrow_every_range(network: Network, _: np.ndarray) -> None:
+        for op in network.ops:
+            if op.output != network.sink:
+                low, high = network.range_of(op.output)
+                network.set_range(op.output, 0.05 * low, 0.05 * high)
+
+    wanted, rows = improve(calibrated, windows)
+    monkeypatch.setitem(steps.STEPS, "harmful", narrow_every_range)
+    found, more = improve(calibrated, windows)
+    assert more[-1]["step"] == "harmful (not kept)"
+    assert more[-1]["noise_to_signal"] > 2 * more[-2]["noise_to_signal"]
+    assert found == wanted
+    assert more[:-1] == rows
