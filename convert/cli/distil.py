@@ -62,9 +62,11 @@ def build_parser() -> Parser:
 def _add_training(p: Parser, plan: DistilPlan, windows: WindowPlan) -> None:
     from convert.cli.recording_options import add_recording_options
     from convert.compute.students import PRESETS
+    from convert.distil.assemble import VERSION
 
     p.add_argument("--preset", default="micro", choices=sorted(PRESETS), help="size of the student (default micro)")
     p.add_argument("--name", help="name of the bundle")
+    p.add_argument("--version", default=VERSION, help="version of the bundle (default %(default)s)")
     p.add_argument("--workdir", type=Path, metavar="DIR", help="intermediate files (default: BUNDLE.work)")
     p.add_argument(
         "--seed", type=int, default=plan.seed, metavar="S", help="seed of all random numbers (default %(default)s)"
@@ -130,6 +132,7 @@ def main(argv: Sequence[str]) -> int:
     config = DistilConfig(
         args.teacher, tuple(args.data), checkpoint, args.labels, args.compare, args.preset, args.name,
         recording_options(args), WindowPlan(args.hop, args.windows), plan, args.varied, args.scheduler, args.label_plan,
+        args.version,
     )  # fmt: skip
     out = args.out.resolve()
     started_s = time.monotonic()

@@ -28,6 +28,8 @@ def build_parser() -> argparse.ArgumentParser:
         "Rerun the command to resume an interrupted run.",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="output folder of the bundle")
+    parser.add_argument("--name", help="name of the bundle (default: that of its folder)")
+    parser.add_argument("--version", help="version of the bundle (default: 0.1.0)")
     parser.add_argument("--work", type=Path, metavar="DIR", help="intermediate files (default: OUT.work)")
     parser.add_argument("--patients", type=int, default=default.patients, metavar="N", help="default %(default)s")
     parser.add_argument("--seed", type=int, default=default.seed, metavar="S", help="default %(default)s")
@@ -67,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     from convert.cli.recording_options import recording_options
     from convert.compute.schedule import check_scheduler
     from convert.demo.data import MIN_SECONDS
-    from convert.demo.run import DemoConfig, train_demo
+    from convert.demo.run import DemoConfig, identity_of, train_demo
 
     args = build_parser().parse_args(argv)
     config = DemoConfig(**{field.name: getattr(args, field.name) for field in fields(DemoConfig)})
@@ -82,7 +84,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     out = args.out.resolve()
     started_s = time.monotonic()
     work = args.work or out.with_name(f"{out.name}.work")
-    report = train_demo(out, work, config, sys.stderr, args.compare, args.scheduler, recording_options(args))
+    identity = identity_of(out, config, args.name, args.version)
+    report = train_demo(out, work, config, sys.stderr, args.compare, args.scheduler, recording_options(args), identity)
     for key, head in report["heads"].items():
         e = head["evidence"]
         if e["mae"] is not None:

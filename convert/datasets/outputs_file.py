@@ -91,7 +91,7 @@ def read_outputs(path: Path) -> list[OutputEntry]:
     entries = raw.get("outputs") if isinstance(raw, Mapping) else raw
     if not isinstance(entries, list) or not entries:
         raise InputError(f"{path} names no outputs", "it needs a list 'outputs'; see docs/convert.md")
-    heads = [_head(f"{path}: outputs[{i}]", i, entry) for i, entry in enumerate(entries)]
+    heads = [_head(f"{path}: outputs[{i}]{_named(entry)}", i, entry) for i, entry in enumerate(entries)]
     seen: set[str] = set()
     for i, head in enumerate(heads):
         if head["key"] in seen:
@@ -128,6 +128,11 @@ def _parse(path: Path) -> Any:
         return json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be parsed: {error}") from None
+
+
+def _named(entry: object) -> str:
+    key = entry.get("key") if isinstance(entry, Mapping) else None
+    return f" '{key[:60]}'" if isinstance(key, str) else ""
 
 
 def _head(where: str, index: int, entry: Any) -> OutputEntry:

@@ -10,6 +10,7 @@ TensorFlow version may round differently.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from convert.demo.data import DataConfig, claim, probe, split, teacher_data
 from convert.demo.heads import Head, demo_heads, limit_of
 from convert.demo.records import DemoReport
 from convert.demo.teacher import SHAPES, train_teacher
+from convert.distil.assemble import VERSION as FIRST_VERSION
 from convert.distil.records import Report, StudentManifest
 from convert.distil.report import report_markdown
 from convert.distil.run import VARIED_SECONDS, DistilConfig, Material, distilled
@@ -41,6 +43,7 @@ from edge.process.files import write_atomically
 
 NAME = "anyecg-demo"
 VERSION = "0.2.0"
+"""Name and version of the bundle in the package."""
 CREATED = "2026-11-22"
 """Date of the recipe, not of the run, so that a seed gives the same files on any day."""
 
@@ -100,6 +103,28 @@ class DemoConfig:
         return f"anyecg train-demo --out DIR {' '.join(given)}"
 
 
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Name and version of a bundle. They change no result, so a work folder is not bound to them."""
+
+    name: str = NAME
+    version: str = VERSION
+
+    def options(self) -> str:
+        """Return the options of the command that give them; empty for the bundle in the package."""
+        return "" if self == Identity() else f" --name {shlex.quote(self.name)} --version {shlex.quote(self.version)}"
+
+
+def identity_of(out: Path, config: DemoConfig, name: str | None, version: str | None) -> Identity:
+    """Return the identity of a bundle: as given, else that of the bundle in the package for its own configuration.
+
+    With any other configuration, a bundle is named like its folder and has version 0.1.0, so that nobody takes it for
+    the one in the package.
+    """
+    own = Identity() if config == DemoConfig() else Identity(out.name, FIRST_VERSION)
+    return Identity(name or own.name, version or own.version)
+
+
 def train_demo(
     out: Path,
     workdir: Path,
@@ -108,6 +133,7 @@ def train_demo(
     compare: Path | None = None,
     scheduler: str | None = None,
     recordings_of_compare: RecordingOptions | None = None,
+    identity: Identity | None = None,
 ) -> DemoReport:
     """Make the demonstration bundle.
 
@@ -119,6 +145,7 @@ def train_demo(
         compare: Folder of further recordings, such as real ones, on which student and teacher are compared.
         scheduler: Workers that label, as :class:`convert.teacher.soft_labels.Crew` takes it.
         recordings_of_compare: Options about recordings of ``compare`` that do not state their rate, scale or lead.
+        identity: Name and version of the bundle; ``None`` for those of the bundle in the package.
 
     Returns:
         The validation report.
@@ -129,6 +156,7 @@ def train_demo(
         OutputError: A file cannot be written.
     """
     check_place(out)
+    identity = identity or Identity()
     teacher = demo_teacher(workdir, config, progress)
     parts = {k: v[: STUDENT_PATIENTS[k]] for k, v in split(config.patients, config.seed).items()}
     numbers = sorted(int(i) for rows in parts.values() for i in rows)
@@ -138,11 +166,12 @@ def train_demo(
     material = Material(recordings, lambda labels: laboratory(demo_heads(), recordings, labels), part, DATA, JUDGED)
     plan = DistilPlan(config.seed, config.float_epochs, config.quant_epochs, DISTURBED, Wearable(polarity=0.0))
     options = DistilConfig(
-        Path(), Path(), compare=compare, preset=config.preset, name=NAME, windows=LABELLED, plan=plan,
-        scheduler=scheduler, options=recordings_of_compare or RecordingOptions(),
+        Path(), Path(), compare=compare, preset=config.preset, name=identity.name, windows=LABELLED, plan=plan,
+        scheduler=scheduler, options=recordings_of_compare or RecordingOptions(), version=identity.version,
     )  # fmt: skip
-    contents, report = _as_demo(*distilled(workdir / "student", teacher, material, options, progress), config)
-    check_targets(lint(contents.model, NAME), [*KERNELS, config.preset])
+    student = distilled(workdir / "student", teacher, material, options, progress)
+    contents, report = _as_demo(*student, config, identity)
+    check_targets(lint(contents.model, identity.name), [*KERNELS, config.preset])
     write_bundle(out, with_micro(contents))
     return report
 
@@ -193,11 +222,13 @@ def laboratory(heads: Sequence[Head], recordings: Sequence[Recording], labels: L
     return np.asarray(table[labels.recording], dtype=np.float32)
 
 
-def _as_demo(contents: BundleContents, student: Report, config: DemoConfig) -> tuple[BundleContents, DemoReport]:
-    """Return the bundle and its report with the version and the model card of the demonstration."""
+def _as_demo(
+    contents: BundleContents, student: Report, config: DemoConfig, identity: Identity
+) -> tuple[BundleContents, DemoReport]:
+    """Return the bundle and its report with the model card of the demonstration."""
     report: DemoReport = {
         **student,
-        "command": config.command(),
+        "command": config.command() + identity.options(),
         "simulator": {"version": SIMULATOR_VERSION, "seed": config.seed},
         "cohort": {"patients": config.patients, "train": len(split(config.patients, config.seed)["train"])},
         "seconds": config.seconds,
@@ -205,7 +236,7 @@ def _as_demo(contents: BundleContents, student: Report, config: DemoConfig) -> t
         "skipped": [],
     }
     before = cast("StudentManifest", contents.manifest)
-    manifest: StudentManifest = {**before, "version": VERSION, "created": CREATED}
+    manifest: StudentManifest = {**before, "created": CREATED}
     written: DemoReport = json.loads(to_json(report))
     files = {"validation/report.json": to_json(report), "validation/report.md": report_markdown(written).encode()}
     extra = {**contents.extra, **files}

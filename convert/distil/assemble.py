@@ -33,6 +33,7 @@ from convert.teacher.soft_labels import WindowPlan
 from firmware_bridge.errors import CheckFailedError
 
 VERSION = "0.1.0"
+"""Version of a bundle without another one."""
 
 MAX_JUDGED = 6000
 """Default of :attr:`Assembly.judged`. With more windows, LiteRT with XNNPACK is judged, not the reference kernels."""
@@ -159,6 +160,7 @@ class Assembly:
         plan: Options of the training.
         labels: Choice of the labelled windows.
         name: Name of the bundle; ``None`` to combine the names of teacher and preset.
+        version: Version of the bundle.
         compared: Further recordings for a comparison; ``None`` for none.
         data: Description of the patients in the evidence.
         judged: Maximum number of windows of a part that are judged, spread over its patients.
@@ -174,6 +176,7 @@ class Assembly:
     plan: DistilPlan
     labels: WindowPlan
     name: str | None
+    version: str
     compared: Compared | None
     data: str
     judged: int = MAX_JUDGED
@@ -340,7 +343,7 @@ class Assembly:
     def _manifest(self, exported: Exported, found: Mapping[str, HeadFigures], size: Size) -> StudentManifest:
         return {
             "name": self.name or f"{self.teacher.name.split()[0]}-{self.spec.name}",
-            "version": VERSION,
+            "version": self.version,
             "tier": "micro",
             "licence": self.teacher.licence,
             "teacher": {"name": self.teacher.name, "sha256": self.teacher.sha256},

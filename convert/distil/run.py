@@ -22,7 +22,7 @@ from convert.compute.replicas import Replicas
 from convert.compute.students import preset
 from convert.datasets.described import RecordingOptions
 from convert.datasets.pairs import Recording, find_recordings
-from convert.distil.assemble import MAX_JUDGED, Assembly, Compared, check_fits
+from convert.distil.assemble import MAX_JUDGED, VERSION, Assembly, Compared, check_fits
 from convert.distil.records import Report
 from convert.distil.train import Distillation, DistilPlan, windows_of_labels
 from convert.labels.travelling_plan import chosen_plan
@@ -65,6 +65,7 @@ class DistilConfig:
         varied: Number of simulated ECGs of varied shapes, on which the student only imitates its teacher.
         scheduler: Workers that label, as :class:`convert.teacher.soft_labels.Crew` takes it.
         label_plan: File with the rule that makes labels from results; ``None`` for the teacher's, or the default.
+        version: Version of the bundle.
     """
 
     teacher: Path
@@ -80,6 +81,7 @@ class DistilConfig:
     varied: int = 0
     scheduler: str | None = None
     label_plan: Path | None = None
+    version: str = VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,8 +228,8 @@ def _student(
     )  # fmt: skip
     trained = distillation.run()
     return Assembly(
-        spec, teacher, recordings, parts, trained, config.plan, config.windows, config.name, other, material.data,
-        material.judged, seen_hashes=material.seen_hashes,
+        spec, teacher, recordings, parts, trained, config.plan, config.windows, config.name, config.version,
+        other, material.data, material.judged, seen_hashes=material.seen_hashes,
     )  # fmt: skip
 
 

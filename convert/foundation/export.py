@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.compute.agreeing_scales import with_agreeing_scales
 from convert.compute.tf_runtime import THREADS, load_tensorflow, quiet_stderr
 from convert.foundation.flatbuffer import ends, opened, packed, schema
 from firmware_bridge.errors import AnyEcgError, CheckFailedError
@@ -143,20 +144,23 @@ def _range(view: Callable[[], NDArray[np.float32]]) -> tuple[float, float]:
 def quantized_flatbuffer(calibrated: bytes, source: Scale, sink: Scale | None = None) -> bytes:
     """Quantize a calibrated model to int8 with int8 input and output.
 
+    LiteRT's reference kernels and TensorFlow Lite Micro compute the same steps with it.
+
     Args:
         calibrated: Result of :func:`calibrated_flatbuffer`.
         source: Scale of the input.
         sink: Scale of the output; ``None`` for the measured range.
 
     Raises:
-        AnyEcgError: The converter fails.
+        AnyEcgError: The converter fails, or no scales exist with which two interpreters agree.
     """
     tf = load_tensorflow()
     from tensorflow.lite.python import convert
 
     prepared = with_ranges(calibrated, source, sink)
     with _one_line(), quiet_stderr():
-        return bytes(convert.mlir_quantize(prepared, input_data_type=tf.int8, output_data_type=tf.int8))
+        made = bytes(convert.mlir_quantize(prepared, input_data_type=tf.int8, output_data_type=tf.int8))
+    return with_agreeing_scales(made)
 
 
 @contextmanager

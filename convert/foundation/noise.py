@@ -60,7 +60,7 @@ def golden_of(made: Made, windows: NDArray[np.floating[Any]], margin: float) -> 
     inputs = np.stack([made.source.to_steps(w) for w in windows]).reshape(len(windows), *made.source.shape)
     litert, reference = (_run(made, inputs, name) for name in ("litert", "litert-reference"))
     apart = [litert - reference]
-    if made.sink.dtype != "int8":
+    if made.source.dtype == made.sink.dtype == "float32":
         apart += [_run(made, inputs, "litert", 1.0 + nudge) - litert for nudge in (NUDGE, -NUDGE)]
     own = _widest(apart, margin)
     limits = {"litert": own, "litert-reference": FLOOR if made.sink.dtype == "int8" else own}

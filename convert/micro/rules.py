@@ -15,6 +15,7 @@ from convert.compute.students import ALLOWED_OPS, PRESETS
 from convert.micro.arena import Arena, measure
 from convert.micro.graph import Graph, Operation, Tensor, read_graph
 from convert.micro.ops import CMSIS_NN_OPS, ESP_NN_OPS, adder
+from convert.parity.layers import short_name
 from firmware_bridge.errors import CheckFailedError
 
 KERNELS = ("tflm", "cmsis-nn", "esp-nn")
@@ -152,7 +153,14 @@ def _places(names: Iterable[str]) -> str:
 
 
 def _at(operations: Iterable[Operation]) -> str:
-    return _places(f"{op.name} #{op.index}" for op in operations)
+    return _places(f"{op.name} {_layer(op)}" for op in operations)
+
+
+def _layer(op: Operation) -> str:
+    """Return the layer of an operation in printable characters, or its position where the model has no names."""
+    name = short_name(op.outputs[0].name) if op.outputs else ""
+    shown = "".join(c if c.isprintable() else "?" for c in name)[:60]
+    return f"of {shown}" if shown else f"#{op.index}"
 
 
 def _tensors(graph: Graph) -> list[Tensor]:

@@ -82,8 +82,10 @@ def costly_layers(rows: list[LayerRow], count: int) -> list[LayerRow]:
 def short_name(name: str) -> str:
     """Return a readable name of a tensor: the layer that it belongs to."""
     parts = [part for part in name.split(";", maxsplit=1)[0].split("/") if part != "batchnorm"]
-    layer = parts[-2] if len(parts) > 1 else parts[-1]
-    return layer.replace("__", ".").removesuffix("_1")
+    if len(parts) < 2:
+        return "".join(parts).replace("__", ".")
+    # Keras appends _1 to the layers of a network that is called for the second time.
+    return parts[-2].replace("__", ".").removesuffix("_1")
 
 
 class Sums:

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import html
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from convert.bundle.writer import NOTICE, to_json
-from convert.parity.forms import TITLES, Link, ParityReport, Stage
+from convert.parity.forms import TITLES, Link, ParityReport
 from convert.parity.layers import LayerRow, short_name, worst_layers
+from convert.parity.plots import plots
 
 _STYLE = (
     "body{font:15px/1.5 system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#1a1a1a}"
@@ -20,7 +17,6 @@ _STYLE = (
     "td,th{padding:.25em .7em;border-bottom:1px solid #ddd;text-align:right}"
     "td:first-child,th:first-child{text-align:left}.bad{color:#b00020;font-weight:600}img{max-width:100%}"
 )
-_COLOUR = "#2b6cb0"
 
 
 def number(value: float | None, form: str = ".2e") -> str:
@@ -82,7 +78,7 @@ def html_page(report: ParityReport) -> str:
     if report.facts:
         rows = [[str(k), _shown(v)] for k, v in report.facts.items() if k not in {"forms", "int8 steps"}]
         body.append("<h2>Facts</h2>" + _table(["what", ""], rows))
-    body += [f'<img alt="{alt}" src="data:image/png;base64,{data}">' for alt, data in _plots(report)]
+    body += [f'<img alt="{alt}" src="data:image/png;base64,{data}">' for alt, data in plots(report, main_link(report))]
     if report.layers:
         rows = [_layer_cells(row) for row in worst_layers(report.layers)]
         body.append("<h2>Worst layers</h2>" + _table(["layer", "op", "SQNR dB", "own loss dB", "saturated"], rows))
@@ -180,47 +176,3 @@ def _shown(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _plots(report: ParityReport) -> list[tuple[str, str]]:
-    from matplotlib.figure import Figure
-
-    out = []
-    pair = _pair(report)
-    link = main_link(report)
-    if pair is not None and link is not None and link.finite:
-        figure = Figure(figsize=(10, 4), layout="constrained")
-        left, right = figure.subplots(1, 2)
-        n = min(len(pair[0].outputs), len(pair[1].outputs))
-        a, b = pair[0].outputs[:n].ravel(), pair[1].outputs[:n].ravel()
-        left.plot(a, b, ".", ms=2, color=_COLOUR)
-        ends = [float(a.min()), float(a.max())]
-        left.plot(ends, ends, color="#999", lw=0.8)
-        left.set(xlabel=f"output, {TITLES[pair[0].kind]}", ylabel=f"output, {TITLES[pair[1].kind]}")
-        known = np.sort([h.correlation for h in link.heads if h.correlation is not None])
-        right.bar(np.arange(len(known)), known, color=_COLOUR)
-        right.set(xlabel="heads, sorted", ylabel="correlation over windows", ylim=(min(0.0, *known, 0.0), 1.0))
-        out.append(("outputs before and after quantization, correlation by head", _png(figure)))
-    if report.layers:
-        figure = Figure(figsize=(10, 3), layout="constrained")
-        axes = figure.subplots()
-        points = [(row.index, row.sqnr_db) for row in report.layers if row.sqnr_db is not None]
-        axes.plot([i for i, _ in points], [db for _, db in points], ".-", ms=3, lw=0.6, color=_COLOUR)
-        axes.set(xlabel="operation", ylabel="centred SQNR, dB")
-        axes.grid(visible=True, alpha=0.3)
-        out.append(("signal to quantization noise by layer", _png(figure)))
-    return out
-
-
-def _pair(report: ParityReport) -> tuple[Stage, Stage] | None:
-    link = main_link(report)
-    stages = {stage.kind: stage for stage in report.outputs}
-    if link is None or link.before not in stages or link.after not in stages:
-        return None
-    return stages[link.before], stages[link.after]
-
-
-def _png(figure: Any) -> str:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=90, metadata={"Software": None})
-    return base64.b64encode(buffer.getvalue()).decode()

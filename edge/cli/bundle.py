@@ -1,9 +1,11 @@
-"""``anyecg bundle show|verify``: describe a bundle, or check its files and run its self-test."""
+"""``anyecg bundle``: describe, verify, compare, pack or make a bundle; the last three have their own files."""
 
 from __future__ import annotations
 
+import importlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import cast
 
 import numpy as np
 
@@ -13,13 +15,23 @@ from edge.cli.parser import Parser
 from edge.model import load_model
 from edge.self_test import SELF_TEST_LSB, SelfTest, compared, self_test
 from edge.trial import try_chain
-from firmware_bridge.errors import EXIT_OK
+from firmware_bridge.errors import EXIT_OK, MissingExtraError
+
+FURTHER = {
+    "diff": ("edge.cli.bundle_diff:main", "", "show what changed between two bundles"),
+    "make": ("convert.cli.bundle_make:main", "convert", "make a bundle from a LiteRT model"),
+    "pack": ("edge.cli.bundle_pack:main", "", "write a bundle as one zip file"),
+}
+"""``module:function``, extra and summary of the actions with options of their own, by name."""
 
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; see ``anyecg bundle --help``."""
-    parser = Parser("anyecg bundle", "Show or verify a bundle.")
-    parser.add_argument("action", choices=["show", "verify"])
+    if argv and argv[0] in FURTHER:
+        return _further(argv[0], argv[1:])
+    more = "; ".join(f"'anyecg bundle {name}': {summary}" for name, (_, _, summary) in FURTHER.items())
+    parser = Parser("anyecg bundle", f"Show or verify a bundle. {more}.")
+    parser.add_argument("action", choices=["show", "verify", *FURTHER])
     parser.add_argument("bundle", metavar="BUNDLE", help="folder, zip, or 'demo'")
     parser.add_argument("--backend", default="auto", help="interpreter for the self-test: auto, litert, tflm ...")
     args = parser.parse_args(argv)
@@ -38,6 +50,19 @@ def main(argv: Sequence[str]) -> int:
     rate = f"heart rate {trial.heart_rate_bpm:.0f} bpm"
     sys.stdout.write(f"signal chain: {trial.estimates} estimates from a simulated ECG, {rate}: ok\n")
     return EXIT_OK
+
+
+def _further(action: str, argv: Sequence[str]) -> int:
+    target, extra, _ = FURTHER[action]
+    module, _, function = target.partition(":")
+    try:
+        run = cast("Callable[[Sequence[str]], int]", getattr(importlib.import_module(module), function))
+        return run(argv)
+    except ModuleNotFoundError as e:
+        own = (e.name or "").split(".")[0] in {"edge", "convert", "calibration", "firmware_bridge"}
+        if own or not extra:
+            raise
+        raise MissingExtraError(f"'anyecg bundle {action}'", extra) from None
 
 
 def _differences(tested: SelfTest) -> str:

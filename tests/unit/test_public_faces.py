@@ -39,6 +39,7 @@ FACES: dict[str, list[str]] = {
     "convert.foundation": ["FoundationConfig", "convert_foundation"],
     "convert.labels": ["LabelPlan", "VisitResults", "label_visit", "read_plan"],
     "convert.micro": ["LintReport", "MicroPackage"],
+    "convert.own_model": ["OwnModelConfig", "make_bundle"],
     "convert.parity": ["ParityReport", "compare"],
     "convert.prepare": ["PrepareOptions"],
     "convert.quantization": ["StepRow", "TuneOptions", "improve", "tune"],

@@ -20,7 +20,7 @@ from convert.demo import run as demo
 from convert.demo import teacher as demo_teacher
 from convert.demo.data import DataConfig, probe, split
 from convert.demo.heads import demo_heads
-from convert.demo.run import DemoConfig, train_demo
+from convert.demo.run import DemoConfig, Identity, identity_of, train_demo
 from convert.distil import train as distil_train
 from convert.simulate.recordings import simulated_patients, varied_recordings
 from convert.simulate.varied import varied_ecg
@@ -64,6 +64,7 @@ def test_a_stopped_recipe_resumes_with_the_same_bytes(tmp_path, monkeypatch):
     assert {"validation/parity.html", "validation/parity.json", "validation/report.json", "micro/main.cc"} <= set(files)
     parity = json.loads(files["validation/parity.json"])
     assert parity["ok"]
+    assert parity["title"] == "anyecg-demo 0.2.0: parity"
     assert [link["before"] for link in parity["links"]] == ["teacher", "student", "quantized", "int8", "reference"]
     assert parity["links"][-1]["max"] == 0
     assert report["split"]["imitation"] == 6
@@ -87,8 +88,26 @@ def test_a_stopped_recipe_resumes_with_the_same_bytes(tmp_path, monkeypatch):
         train_demo(tmp_path / "again", tmp_path / "w2", TINY, None)
     assert (tmp_path / "w2" / checkpoint.name).read_bytes() == checkpoint.read_bytes()
     assert files_of(tmp_path / "again") == files
+    with monkeypatch.context() as patch:
+        for owner, name in ((demo, "train_teacher"), (teacher_labels, "_make")):
+            stop_at(patch, owner, name, 1)
+        train_demo(tmp_path / "renamed", tmp_path / "w2", TINY, None, identity=Identity("ward 7", "2.1"))
+    renamed = files_of(tmp_path / "renamed")
+    assert renamed["model.tflite"] == files["model.tflite"]
+    assert json.loads(renamed["validation/parity.json"])["title"] == "ward 7 2.1: parity"
+    assert renamed["MODEL_CARD.md"].startswith(b"# ward 7 2.1\n")
+    assert json.loads(renamed["validation/report.json"])["command"].endswith(" --name 'ward 7' --version 2.1")
     with pytest.raises(UsageError, match="another run"):
         train_demo(tmp_path / "other", tmp_path / "w2", DemoConfig(101, 2, 17.0, "tiny", 2, 6, "nano", 1, 1), None)
+
+
+def test_only_the_recipe_of_the_package_has_its_name():
+    out = Path("look")
+    assert identity_of(out, DemoConfig(), None, None) == Identity("anyecg-demo", "0.2.0")
+    assert identity_of(out, TINY, None, None) == Identity("look", "0.1.0")
+    assert identity_of(out, TINY, "x", None) == Identity("x", "0.1.0")
+    assert identity_of(out, DemoConfig(), "x", "9") == Identity("x", "9")
+    assert Identity().options() == ""
 
 
 def test_a_work_folder_is_bound_to_the_simulator_and_the_patients():
@@ -124,7 +143,7 @@ def test_a_killed_process_resumes(tmp_path):
     def command(out: str, work: str) -> list[str]:
         code = "import sys; from convert.cli.train_demo import main\n"
         code += "if __name__ == '__main__': sys.exit(main(sys.argv[1:]))"
-        flags = TINY.command().split()[4:]
+        flags = [*TINY.command().split()[4:], "--name", "tiny"]
         return [sys.executable, "-c", code, "--out", str(tmp_path / out), "--work", str(tmp_path / work), *flags]
 
     subprocess.run(command("whole", "w1"), capture_output=True, timeout=600, check=True)

@@ -99,12 +99,12 @@ FAULTS = {
     "dense": ({t: {"per-channel-dense"} for t in KERNELS}, "quantized per channel"),
     "grouped": ({"tflm": set(), "cmsis-nn": set(), "esp-nn": {"grouped-convolution"}}, "ESP-NN's wrapper"),
     "dilated": ({"tflm": set(), "cmsis-nn": set(), "esp-nn": {"dilation"}}, "slow reference kernel"),
-    "swish": ({"tflm": set(), "cmsis-nn": {"slow-operation"}, "esp-nn": {"slow-operation"}}, "LOGISTIC #"),
+    "swish": ({"tflm": set(), "cmsis-nn": {"slow-operation"}, "esp-nn": {"slow-operation"}}, "LOGISTIC of Sigmoid"),
     "softmax": ({t: set() for t in KERNELS}, "students have only"),
     "batch": ({t: {"batch"} for t in KERNELS}, "the batch is not 1"),
     "float": ({t: {"type"} for t in KERNELS}, "float32: the micro tier is int8 throughout"),
     "dynamic": ({t: {"type", "shape"} for t in KERNELS}, "a shape that is not fixed"),
-    "topk": ({t: {"type", "operation"} for t in KERNELS}, "TOPK_V2 #"),
+    "topk": ({t: {"type", "operation"} for t in KERNELS}, "TOPK_V2 of "),
 }
 IN_PRESETS = {
     "dense": {"per-channel-dense", "student-operation"},
@@ -229,3 +229,17 @@ def test_small_preset_limits_are_those_of_the_students():
         "micro": (131072, 49152),
         "small": (524288, 131072),
     }
+
+
+def test_operations_are_named_by_their_layer() -> None:
+    from convert.micro.graph import Operation, Tensor
+    from convert.micro.rules import _at
+
+    def op(index: int, name: str) -> Operation:
+        tensor = Tensor(name, (1,), dynamic=False, type="int8", constant=False, scales=1)
+        return Operation(index, "MUL", (tensor,), (tensor,), 1, 1)
+
+    names = ["core_1/stage_list__5__swish1_1/mul_1", "Relu6_1;add_1", "", "batchnorm", "a\nb/c"]
+    places = [_at([op(i, name)]) for i, name in enumerate(names)]
+    assert places == ["MUL of stage_list.5.swish1", "MUL of Relu6_1", "MUL #2", "MUL #3", "MUL of a?b"]
+    assert _at(op(i, name) for i, name in enumerate(names)).endswith(" and 2 more")

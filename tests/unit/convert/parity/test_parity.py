@@ -11,6 +11,7 @@ import pytest
 from convert.parity.forms import HeadName, Stage, compare, correlation
 from convert.parity.layers import LayerRow, Sums, costly_layers, short_name, worst_layers
 from convert.parity.limits import default_limits, load_limits
+from convert.parity.plots import layer_groups, lost_correlation, plots
 from convert.parity.report import html_page, report_files, text_table
 from firmware_bridge.errors import CheckFailedError, InputError
 
@@ -156,12 +157,37 @@ def test_a_layer_that_is_not_finite_fails_the_report() -> None:
         report.check()
 
 
+def test_the_plot_shows_what_each_head_lost_by_name() -> None:
+    changed = chain()[3].outputs.copy()
+    changed[:, 1] += np.random.default_rng(1).normal(0, 0.3, 12)
+    link = compare("x", chain(int8=changed), HEADS).links[2]
+    (worst, lost), (other, less) = lost_correlation(link.heads)
+    assert (worst, other) == ("b", "a")
+    assert lost == pytest.approx(1.0 - np.corrcoef(chain()[2].outputs[:, 1], changed[:, 1])[0, 1])
+    assert 0.0 < less < 1e-3 < lost
+
+
+def test_parts_of_a_network_are_named() -> None:
+    names = [
+        "c/first_bn_1/add",
+        "c/stage_list__0__block_list__0__bn_1/x",
+        "c/stage_list__0__sum_1/Add",
+        "c/pool_1/Mean",
+    ]
+    rows = [LayerRow(i, name, "ADD", 10.0, None, 0.0, finite=True) for i, name in enumerate(names)]
+    assert layer_groups(rows) == [(0, "first_bn"), (1, "stage 0"), (3, "pool")]
+    student = [LayerRow(i, n, "ADD", 1.0, None, 0.0, finite=True) for i, n in enumerate(["block0.depth", "block0.sum"])]
+    assert layer_groups(student) == [(0, "block0")]
+
+
 def test_page_and_json() -> None:
     report = compare("a <b>", chain(), HEADS)
     report.layers, report.not_run, report.facts = rows()[:2], {"TFLite Micro": "absent"}, {"x": 1.5}
     files = report_files(report)
     page, twin = files["parity.html"].decode(), json.loads(files["parity.json"])
-    assert page.count("data:image/png;base64,") == 2
+    alts = ["outputs, float LiteRT and int8 LiteRT (XNNPACK)", "lost correlation by head"]
+    assert [alt for alt, _ in plots(report, report.links[2])] == [*alts, "signal to quantization noise by layer"]
+    assert page.count("data:image/png;base64,") == 3
     assert "a &lt;b&gt;" in page
     assert "TFLite Micro: not run, absent" in page
     assert twin["schema"] == "anyecg.parity/1"

@@ -1,0 +1,66 @@
+"""``anyecg bundle make``: a bundle from any LiteRT model that takes ten seconds of one lead."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge.cli.parser import Parser
+from firmware_bridge.errors import EXIT_OK
+
+MAX_WINDOWS = 10_000
+
+
+def build_parser() -> Parser:
+    """Return the parser of the command."""
+    from convert.cli.recording_options import add_recording_options
+    from convert.own_model.fit import SAMPLES
+    from convert.own_model.run import DEFAULT_LICENCE, DEFAULT_VERSION, WINDOWS
+
+    p = Parser(
+        "anyecg bundle make",
+        "Make a bundle from a LiteRT model (float32, float16, dynamic-range or int8) that takes ten seconds of one "
+        "lead at 125 or 500 Hz and gives one logit or value for each head.",
+    )
+    p.add_argument("model", type=Path, metavar="MODEL.tflite", help="the model")
+    p.add_argument("--outputs", type=Path, required=True, metavar="FILE", help="description of its heads, TOML or JSON")
+    p.add_argument("--front-end", required=True, choices=list(SAMPLES), help="filter that the model's windows need")
+    p.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="output folder of the bundle")
+    p.add_argument(
+        "--data", type=Path, metavar="DIR", help="recordings for golden vectors and report; default: simulated patients"
+    )
+    p.add_argument("--output", metavar="NAME", help="output of the model; default: the only one that fits")
+    p.add_argument("--name", help="name of the bundle; default: that of the file")
+    p.add_argument("--version", default=DEFAULT_VERSION, help="version of the bundle; default %(default)s")
+    p.add_argument("--licence", default=DEFAULT_LICENCE, help="licence of the model; default: '%(default)s'")
+    p.add_argument(
+        "--windows", type=_count, default=WINDOWS, metavar="N", help="windows of --data; default %(default)s"
+    )
+    add_recording_options(p)
+    return p
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; see ``anyecg bundle make --help``."""
+    from convert.cli.recording_options import recording_options
+    from convert.own_model.run import OwnModelConfig, make_bundle
+    from convert.parity.report import text_table
+
+    a = build_parser().parse_args(argv)
+    config = OwnModelConfig(
+        a.model, a.outputs, a.front_end, a.out, a.data, a.output, a.name, a.version, a.licence, a.windows,
+        recording_options(a),
+    )  # fmt: skip
+    report = make_bundle(config, sys.stderr)
+    sys.stdout.write(text_table(report))
+    facts = report.facts
+    sys.stdout.write(f"{a.out}: {facts['form']}, {facts['model bytes']} bytes, verified\n")
+    return EXIT_OK
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 2 <= int(text) <= MAX_WINDOWS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 2 to {MAX_WINDOWS}")
+    return int(text)
