@@ -31,6 +31,10 @@ CROPS = 4
 MEANS_WEIGHT = 0.3
 """Weight of the means of features and blocks in the loss; the outputs have 1."""
 
+LOUD_ERROR = 0.05
+"""Error of a crop, relative to the spread of the outputs, above which it counts by its logarithm: otherwise a few crops
+with artefacts, whose errors are a hundred times larger, decide every step."""
+
 RATES = (1.5e-7, 5e-6, 1e-4)
 """Learning rates of weights, biases and ends of ranges.
 
@@ -154,13 +158,14 @@ class _Run:
         with tf.GradientTape() as tape:
             y = tf.reshape(self.student.run(x, keep), tf.shape(targets[0]))
             found = [y, *(means[i] for i in self._blocks)]
-            losses = [
-                tf.reduce_mean(((a - b) / s.astype(np.float32)) ** 2)
+            errors = [
+                tf.reduce_mean(((a - b) / s.astype(np.float32)) ** 2, axis=1)
                 for a, b, s in zip(found, targets, self._spreads, strict=True)
             ]
-            loss = losses[0] + MEANS_WEIGHT * tf.add_n(losses[1:]) / max(1, len(losses) - 1)
+            logs = [tf.reduce_mean(tf.math.log(LOUD_ERROR + e)) for e in errors]
+            loss = logs[0] + MEANS_WEIGHT * tf.add_n(logs[1:]) / max(1, len(logs) - 1)
         self._adam(tape.gradient(loss, self._variables), done)
-        return losses[0]
+        return tf.reduce_mean(errors[0])
 
     def _adam(self, gradients: list[Any], done: Any) -> None:
         factor = tf.minimum(1.0, (done + 1.0) / WARM_STEPS) / (1.0 + done / DECAY_STEPS)
