@@ -74,6 +74,7 @@ def tune(
     options: TuneOptions,
     stream: TextIO | None = None,
     judges: NDArray[np.float32] | None = None,
+    teacher: bytes | None = None,
 ) -> tuple[bytes, list[StepRow]]:
     """Train the weights, biases and ranges of a model so that its int8 form gives the outputs of its float form.
 
@@ -83,6 +84,8 @@ def tune(
         options: Options.
         stream: Stream for progress lines, or ``None``.
         judges: Windows that judge the result; ``None`` for every eighth of ``windows``, which then are not trained on.
+        teacher: The float model whose outputs are right, as calibrated; ``None`` for ``improved``, whose corrected
+            biases shift its own float outputs a little.
 
     Returns:
         The tuned model, or the given one where it is better, and two rows: before and after.
@@ -98,9 +101,11 @@ def tune(
         judges, train = windows[::8], np.setdiff1d(train, train[::8])
     judging = windows if judges is None else judges
     before, after = Network(improved), Network(improved)
-    exact = outputs(before, judging)
+    right = before if teacher is None else Network(teacher)
+    exact = outputs(right, judging)
     rows = [step_row("before tuning", exact, rounded_outputs(before, judging))]
-    run = _Run(after, windows[train], hashlib.sha256(improved + windows.tobytes()).hexdigest(), options)
+    key = hashlib.sha256(improved + (teacher or b"") + windows.tobytes()).hexdigest()
+    run = _Run(after, windows[train], key, options, right)
     done = run.train(stream)
     run.student.write()
     rows.append(step_row(f"tuned for {done} steps", exact, rounded_outputs(after, judging)))
@@ -111,12 +116,22 @@ def tune(
 class _Run:
     """One tuning: the student, its optimizer and its state."""
 
-    def __init__(self, network: Network, windows: NDArray[np.float32], key: str, options: TuneOptions) -> None:
+    def __init__(
+        self,
+        network: Network,
+        windows: NDArray[np.float32],
+        key: str,
+        options: TuneOptions,
+        teacher: Network | None = None,
+    ) -> None:
         self._options, self._key = options, key
         self._blocks = watched(network)
         self._crops = _crops(windows)
         parts = [targets_of(network, self._blocks, crop) for crop in batches(self._crops)]
         self._targets = [np.concatenate(p) for p in zip(*parts, strict=True)]
+        if teacher is not None:
+            right = [outputs(teacher, crop[:, 0, :, 0]) for crop in batches(self._crops)]
+            self._targets[0] = np.concatenate(right).astype(np.float32)
         self._spreads = [np.maximum(t.std(axis=0), SPREAD_FLOOR + 0.1 * t.std(axis=0).mean()) for t in self._targets]
         self.student = Student(network)
         self._variables = self.student.variables

@@ -15,7 +15,8 @@ from convert.foundation.export import input_scale, quantized_flatbuffer
 from convert.quantization import TuneOptions, improve, tune, tuning
 from convert.quantization.forward import grid_of, rounded_weights
 from convert.quantization.network import Network
-from convert.quantization.passes import rounded_outputs
+from convert.quantization.passes import outputs, rounded_outputs
+from convert.quantization.records import step_row
 from convert.quantization.student import RANGE_LIMIT, Student
 from firmware_bridge.errors import InputError, UsageError
 from helpers.tiny_quantized import CLAMP, SAMPLES, tiny_calibrated, tiny_windows
@@ -138,3 +139,14 @@ def test_rounded_weights_of_a_tuned_model_are_those_of_the_student(improved: byt
     peak = np.abs(weights).max(axis=(0, 1, 2))
     seen = tf.quantization.fake_quant_with_min_max_vars_per_channel(weights, -peak, peak, 8, narrow_range=True)
     np.testing.assert_allclose(seen, rounded_weights(weights, 3), atol=1e-5)
+
+
+@pytest.mark.usefixtures("eager")
+def test_the_model_before_its_biases_were_corrected_teaches(improved: bytes, windows: np.ndarray) -> None:
+    judged = [
+        tune(improved, windows[:8], TuneOptions(1.0, steps=1), None, windows[56:], teacher)[1][0]["noise_to_signal"]
+        for teacher in (None, tiny_calibrated())
+    ]
+    exact = outputs(Network(tiny_calibrated()), windows[56:])
+    row = step_row("", exact, rounded_outputs(Network(improved), windows[56:]))
+    assert judged[1] == row["noise_to_signal"] != judged[0]
