@@ -205,7 +205,7 @@ class _Conversion:
                 return Ranged(better, steps)
             options = TuneOptions(self._config.tune_minutes, tuning_state(self._config.out))
             more = source.restore(source.quantize(tuning)).astype(np.float32)
-            tuned, rows = tune(better, more, options, self._stream)
+            tuned, rows = tune(better, more, options, self._stream, teacher=ranged)
             return Ranged(tuned, [*steps, *rows])
 
         return Material(
