@@ -7,9 +7,14 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from firmware_bridge.cliargs import OneLineParser
 from firmware_bridge.errors import UsageError
+
+if TYPE_CHECKING:
+    from convert.datasets.described import RecordingOptions
+    from convert.demo.run import DemoConfig
 
 PROG = "anyecg train-demo"
 
@@ -42,6 +47,10 @@ def build_parser() -> argparse.ArgumentParser:
     for name in ("teacher_epochs", "float_epochs", "quant_epochs"):
         flag, value = f"--{name.replace('_', '-')}", getattr(default, name)
         parser.add_argument(flag, type=int, default=value, metavar="N", help="default %(default)s")
+    parser.add_argument(
+        "--teacher-only", action="store_true",
+        help="train and judge the teacher alone; OUT gets its checkpoint and the patients that judged it",
+    )  # fmt: skip
     parser.add_argument("--compare", type=Path, metavar="DIR", help="recordings to compare student and teacher on")
     add_recording_options(parser)
     parser.add_argument(
@@ -65,11 +74,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     from dataclasses import fields
 
-    from convert.bundle.card import number
     from convert.cli.recording_options import recording_options
     from convert.compute.schedule import check_scheduler
     from convert.demo.data import MIN_SECONDS
-    from convert.demo.run import DemoConfig, identity_of, train_demo
+    from convert.demo.run import DemoConfig
 
     args = build_parser().parse_args(argv)
     config = DemoConfig(**{field.name: getattr(args, field.name) for field in fields(DemoConfig)})
@@ -84,28 +92,55 @@ def main(argv: Sequence[str] | None = None) -> int:
     out = args.out.resolve()
     started_s = time.monotonic()
     work = args.work or out.with_name(f"{out.name}.work")
+    given = recording_options(args)
+    lines = _teacher(out, work, config) if args.teacher_only else _bundle(out, work, config, args, given)
+    sys.stdout.write("\n".join([*lines, f"{out}: {(time.monotonic() - started_s) / 60:.1f} min"]) + "\n")
+    return 0
+
+
+def _teacher(out: Path, work: Path, config: DemoConfig) -> list[str]:
+    from convert.bundle.card import number
+    from convert.demo.heldout import macro
+    from convert.demo.run import train_teacher_only
+    from convert.stats.resampling import interval
+
+    found = train_teacher_only(out, work, config, sys.stderr)
+    lines = []
+    for key, result in found.items():
+        a = result.auroc
+        lines.append(f"{key:16s} AUROC {number(a.value):5s}  ({number(a.low)} to {number(a.high)})")
+    value, replicates = macro(found)
+    m = interval(value, replicates)
+    shown = f"{number(m.value, 4)} ({number(m.low, 4)} to {number(m.high, 4)})"
+    return [*lines, f"macro AUROC {shown} on patients that the teacher has not met"]
+
+
+def _bundle(out: Path, work: Path, config: DemoConfig, args: argparse.Namespace, given: RecordingOptions) -> list[str]:
+    from convert.bundle.card import number
+    from convert.demo.run import identity_of, train_demo
+
     identity = identity_of(out, config, args.name, args.version)
-    report = train_demo(out, work, config, sys.stderr, args.compare, args.scheduler, recording_options(args), identity)
+    report = train_demo(out, work, config, sys.stderr, args.compare, args.scheduler, given, identity)
+    lines = []
     for key, head in report["heads"].items():
         e = head["evidence"]
         if e["mae"] is not None:
-            sys.stdout.write(f"{key:16s} MAE   {number(e['mae'])}  {e['tier']}\n")
+            lines.append(f"{key:16s} MAE   {number(e['mae'])}  {e['tier']}")
         else:
-            sys.stdout.write(
+            lines.append(
                 f"{key:16s} AUROC {number(e['auroc']):5s}  {e['tier']:9s} teacher {number(head.get('auroc_teacher'))}  "
-                f"calibration error {number(head.get('calibration_error'))}\n"
+                f"calibration error {number(head.get('calibration_error'))}"
             )
     size, s, elsewhere = report["size"], report["summary"], report["elsewhere"]
     if elsewhere is not None:
-        sys.stdout.write(
+        lines.append(
             f"correlation with the teacher on {elsewhere['recordings']} other recordings, median: "
-            f"{number(elsewhere['median_correlation_int8'])}\n"
+            f"{number(elsewhere['median_correlation_int8'])}"
         )
-    sys.stdout.write(
+    lines.append(
         f"correlation with the teacher, median: {number(s['median_correlation_int8'])}; macro AUROC teacher "
         f"{number(s['macro_auroc_teacher'], 4)}, float {number(s['macro_auroc_float'], 4)}, "
-        f"int8 {number(s['macro_auroc_int8'], 4)}, PTQ {number(s['macro_auroc_ptq'], 4)}\n"
-        f"{out}: {size['model_bytes']} bytes of flash, {size['arena_bytes']} of arena, "
-        f"{(time.monotonic() - started_s) / 60:.1f} min\n"
+        f"int8 {number(s['macro_auroc_int8'], 4)}, PTQ {number(s['macro_auroc_ptq'], 4)}"
     )
-    return 0
+    lines.append(f"{size['model_bytes']} bytes of flash, {size['arena_bytes']} of arena")
+    return lines

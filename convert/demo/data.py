@@ -23,6 +23,7 @@ from convert.compute.progress import Progress
 from convert.compute.training import save_arrays
 from convert.datasets.pairs import CONTEXT_SAMPLES, GRID_HZ, MARGIN, student_stream
 from convert.demo.heads import DEMO_LABS
+from convert.demo.measurements import measurements
 from convert.simulate.patient import SIMULATOR_VERSION
 from convert.simulate.wearable import Wearable, disturb
 from edge.frontend.ecgfounder import WINDOW_SAMPLES, EcgFounderFrontEnd
@@ -79,14 +80,12 @@ class TeacherData:
         windows: Output of the front end ``ecgfounder/1``, ``(patients, WINDOWS, 5000)`` int16, in steps of
             :data:`STEP`.
         labs: Laboratory values by lab key, ``(patients,)`` in the unit of the lab.
+        measurements: Measurements of the ECG, ``(patients, COUNT)`` of :mod:`convert.demo.measurements`.
     """
 
     windows: I16
     labs: Mapping[str, F64]
-
-    def take(self, rows: NDArray[np.int64]) -> TeacherData:
-        """Return the data of some of the patients."""
-        return TeacherData(self.windows[rows], {k: v[rows] for k, v in self.labs.items()})
+    measurements: F64
 
 
 def split(patients: int, seed: int) -> dict[str, NDArray[np.int64]]:
@@ -136,7 +135,8 @@ def teacher_data(
     for k, path in enumerate(paths):
         rows = slice(k * SHARD, k * SHARD + len(groups[k]))
         windows[rows], labs[rows] = _read_shard(path)
-    return TeacherData(windows, {lab: labs[:, i] for i, lab in enumerate(LABS)})
+    found = measurements(patients, config.seed)
+    return TeacherData(windows, {lab: labs[:, i] for i, lab in enumerate(LABS)}, found)
 
 
 _Job = tuple[Path, DataConfig, list[int]]

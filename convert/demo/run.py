@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, TextIO, cast
@@ -20,11 +20,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.bundle.writer import BundleContents, check_place, to_json, write_bundle
+from convert.checkpoint.reader import read_checkpoint
+from convert.checkpoint.writer import write_checkpoint
+from convert.compute.progress import Progress
 from convert.datasets.described import RecordingOptions
 from convert.datasets.pairs import Recording
 from convert.demo.card import model_card
 from convert.demo.data import DataConfig, claim, probe, split, teacher_data
 from convert.demo.heads import Head, demo_heads, limit_of
+from convert.demo.heldout import FILE as HELD_OUT_FILE
+from convert.demo.heldout import held_out, write_held_out
 from convert.demo.records import DemoReport
 from convert.demo.teacher import SHAPES, train_teacher
 from convert.distil.assemble import VERSION as FIRST_VERSION
@@ -37,9 +42,11 @@ from convert.micro.rules import KERNELS, check_targets, lint
 from convert.simulate.patient import SIMULATOR_VERSION
 from convert.simulate.recordings import SimulatedItems, simulated_patients, varied_recordings
 from convert.simulate.wearable import Wearable
-from convert.teacher.open import CheckpointOptions, Teacher, open_teacher
+from convert.stats.discrimination import Ranking
+from convert.teacher.open import CheckpointOptions, Teacher, open_checkpoint, open_teacher
+from convert.teacher.place import CHECKPOINT, OUTPUTS
 from convert.teacher.soft_labels import Labels, WindowPlan
-from edge.process.files import write_atomically
+from edge.process.files import write_atomically, write_files
 
 NAME = "anyecg-demo"
 VERSION = "0.2.0"
@@ -63,6 +70,9 @@ JUDGED = 1_000_000
 """Maximum number of judged windows, large enough for all of them: a calibration error needs many patients."""
 
 DATA = "simulated, held-out patients"
+
+FACTS: Mapping[str, str | int | float] = {"stride": 2, "use_bn": 1}
+"""Facts of the teacher's network that a checkpoint cannot show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,18 +194,54 @@ def demo_teacher(workdir: Path, config: DemoConfig, progress: TextIO | None) -> 
     Raises:
         As :func:`train_demo`.
     """
+    path = _trained(workdir, config, progress)
+    outputs = workdir / OUTPUTS
+    write_atomically(outputs, _outputs(), advice="free some space")
+    return open_teacher(path, CheckpointOptions(outputs, 2, True, "MIT"), workdir)
+
+
+def train_teacher_only(out: Path, workdir: Path, config: DemoConfig, progress: TextIO | None) -> dict[str, Ranking]:
+    """Train the teacher, judge it on patients that it has not met, and write it with them into a folder.
+
+    The folder has ``teacher.pth``, ``outputs.json`` and ``heldout.npz``; ``anyecg convert foundation`` reads it.
+
+    Args:
+        out: The folder.
+        workdir: As in :func:`train_demo`.
+        config: Options of the run; those of the student have no effect.
+        progress: Stream for progress lines, or ``None``.
+
+    Returns:
+        The result of each probability on the held-out patients.
+
+    Raises:
+        As :func:`train_demo`.
+    """
+    checkpoint = read_checkpoint(_trained(workdir, config, progress))
+    held = held_out(workdir, DataConfig(config.patients, config.seed, config.seconds), demo_heads(), progress)
+    write_files(out, {OUTPUTS: _outputs()})
+    write_checkpoint(out / CHECKPOINT, checkpoint.tensors, facts={**FACTS, **checkpoint.facts})
+    write_held_out(out / HELD_OUT_FILE, held)
+    teacher = open_checkpoint(out, CheckpointOptions(licence="MIT"), workdir)
+    bar = Progress("judging the teacher", len(held.patients), "patients", progress)
+    return held.rankings(held.scores(teacher.run, bar.step))
+
+
+def _trained(workdir: Path, config: DemoConfig, progress: TextIO | None) -> Path:
+    """Return the path of the teacher's checkpoint, which is trained first if it does not exist."""
     data = DataConfig(config.patients, config.seed, config.seconds)
     parts = split(config.patients, config.seed)
     claim(workdir, probe(data))
-    heads = demo_heads()
     path = workdir / f"teacher-{config.teacher}-{config.teacher_epochs}.pth"
     if not path.is_file():
         train, validation = (teacher_data(workdir, data, parts[name], progress) for name in ("train", "validation"))
         shape = SHAPES[config.teacher]
-        train_teacher(path, shape, heads, train, validation, config.teacher_epochs, config.seed, progress)
-    outputs = workdir / "outputs.json"
-    write_atomically(outputs, to_json({"outputs": [_described(h) for h in heads]}), advice="free some space")
-    return open_teacher(path, CheckpointOptions(outputs, 2, True, "MIT"), workdir)
+        train_teacher(path, shape, demo_heads(), train, validation, config.teacher_epochs, config.seed, progress)
+    return path
+
+
+def _outputs() -> bytes:
+    return to_json({"outputs": [_described(h) for h in demo_heads()]})
 
 
 def _described(head: Head) -> dict[str, Any]:

@@ -166,8 +166,14 @@ class LiteRtTeacher:
 
     def label(self, window: NDArray[np.float64]) -> Outputs:
         """Label one window; see :class:`Teacher`."""
-        x = self._front_end(window).astype(np.float32)
-        self._interpreter.set_tensor(self._in["index"], x.reshape(self._in["shape"]))
+        return self._outputs(self._front_end(window))
+
+    def run(self, z: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Return the logits of one window that has passed the front end, ``(5000,)`` z-scores."""
+        return self._outputs(z)[0]
+
+    def _outputs(self, z: NDArray[np.floating]) -> Outputs:
+        self._interpreter.set_tensor(self._in["index"], z.astype(np.float32).reshape(self._in["shape"]))
         self._interpreter.invoke()
         found = [self._read(out) for out in self._outs]
         return found[0], found[1] if len(found) > 1 else np.empty(0, np.float32)
@@ -248,8 +254,7 @@ def open_teacher(path: Path, options: CheckpointOptions, workdir: Path) -> Teach
                 f"leave them out: {path} is a bundle",
             )
         return _bundle_teacher(path)
-    path = checkpoint_at(path)
-    return _checkpoint_teacher(path, outputs_of(path, options.outputs), options, workdir)
+    return open_checkpoint(path, options, workdir)
 
 
 def _bundle_teacher(path: Path) -> Teacher:
@@ -268,9 +273,12 @@ def _bundle_teacher(path: Path) -> Teacher:
     return BundleTeacher(bundle.model, f"{m.name} {m.version}", bundle.sha256, heads_of_bundle(bundle), m.licence, ends)
 
 
-def _checkpoint_teacher(path: Path, outputs: Path, options: CheckpointOptions, workdir: Path) -> Teacher:
+def open_checkpoint(path: Path, options: CheckpointOptions, workdir: Path) -> LiteRtTeacher:
+    """Open a teacher that is a checkpoint; see :func:`open_teacher`."""
     from convert.checkpoint.reader import read_checkpoint
 
+    path = checkpoint_at(path)
+    outputs = outputs_of(path, options.outputs)
     checkpoint = read_checkpoint(path, key=options.key)
     dense = checkpoint.tensors.get("dense.weight")
     heads = heads_of_file(outputs)
