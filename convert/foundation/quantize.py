@@ -244,7 +244,7 @@ def _lost(j: Judged) -> str:
 def _advice(judged: Sequence[Judged], wanted: Wanted, recordings: int) -> str:
     open_forms = [j.made.form for j in judged if j.verdict.ok and j.made.form != wanted]
     if wanted == "int8":
-        advice = "tune it with --tune MINUTES, or use --form dynamic"
+        advice = "use --form dynamic, or try --tune MINUTES"
     elif open_forms:
         advice = f"use --form {open_forms[0]}, whose gate is open"
     else:
