@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
 
+from edge.cli.parser import Parser
 from edge.process.files import write_files
 from firmware_bridge.errors import EXIT_OK, UsageError
 
@@ -158,7 +159,7 @@ def parity(argv: Sequence[str]) -> int:
 
 
 def _parser(action: str, text: str) -> argparse.ArgumentParser:
-    return argparse.ArgumentParser(prog=f"{PROG} {action}", description=text, allow_abbrev=False)
+    return Parser(f"{PROG} {action}", text)
 
 
 def _network(p: argparse.ArgumentParser) -> None:
