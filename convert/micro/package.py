@@ -128,6 +128,7 @@ def build(source: MicroSource) -> MicroPackage:
             f"{manifest.name} is of the {manifest.tier} tier with front end {manifest.front_end.name}",
             "give a bundle of the micro tier with front end stream/1",
         )
+    _check_ends(manifest)
     graph = read_graph(source.model, "model.tflite")
     ops = graph.op_names()
     missing = [op for op in ops if adder(op) is None]
@@ -144,6 +145,22 @@ def build(source: MicroSource) -> MicroPackage:
     files["anyecg_outputs.c"] = _outputs(source)
     files["README.md"] = _readme(source, arena, ops)
     return MicroPackage(dict(sorted(files.items())), arena, ops, len(source.golden_inputs))
+
+
+def _check_ends(manifest: Manifest) -> None:
+    """Check that the model has int8 ends, and an input that the front end in C makes."""
+    if manifest.form != "int8" or manifest.output.steps_dtype is not np.int8:
+        raise BundleError(
+            f"{manifest.name} is of the form {manifest.form}, and a microcontroller needs int8 input and output",
+            "convert the model to full int8",
+        )
+    scale, zero_point = manifest.input.scale, manifest.input.zero_point
+    if abs(scale - stream.INPUT_SCALE) > 1e-9 or zero_point:
+        raise BundleError(
+            f"the input of {manifest.name} has the scale {scale:g} and the zero point {zero_point}, but the front end in "
+            f"C makes steps of {stream.INPUT_SCALE:g}",
+            "quantize the model with that input scale",
+        )
 
 
 def _check_golden(source: MicroSource) -> None:

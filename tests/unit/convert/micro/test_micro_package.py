@@ -316,3 +316,16 @@ def test_the_commands_of_the_page_run(tmp_path, package):
     for name in package.files:
         stem = re.sub(r"\.[ch]$", "", name)
         assert name in page or f"{stem}.{{h,c}}" in page, name
+
+
+def test_a_model_that_the_c_front_end_cannot_feed_is_refused() -> None:
+    bundle = load_bundle("demo")
+    for name, change, what in (
+        ("input", {"scale": 0.1}, "has the scale 0.1"),
+        ("input", {"zero_point": 3}, "zero point 3"),
+        ("form", None, "is of the form dynamic"),
+    ):
+        m = bundle.manifest
+        other = replace(m, form="dynamic") if change is None else replace(m, **{name: replace(m.input, **change)})
+        with pytest.raises(BundleError, match=what):
+            build(from_bundle(replace(bundle, manifest=other)))
