@@ -157,8 +157,8 @@ def _check_ends(manifest: Manifest) -> None:
     scale, zero_point = manifest.input.scale, manifest.input.zero_point
     if abs(scale - stream.INPUT_SCALE) > 1e-9 or zero_point:
         raise BundleError(
-            f"the input of {manifest.name} has the scale {scale:g} and the zero point {zero_point}, but the front end in "
-            f"C makes steps of {stream.INPUT_SCALE:g}",
+            f"the input of {manifest.name} has scale {scale:g} and zero point {zero_point}, but the C front end "
+            f"makes steps of {stream.INPUT_SCALE:g}",
             "quantize the model with that input scale",
         )
 

@@ -321,7 +321,7 @@ def test_the_commands_of_the_page_run(tmp_path, package):
 def test_a_model_that_the_c_front_end_cannot_feed_is_refused() -> None:
     bundle = load_bundle("demo")
     for name, change, what in (
-        ("input", {"scale": 0.1}, "has the scale 0.1"),
+        ("input", {"scale": 0.1}, "has scale 0.1"),
         ("input", {"zero_point": 3}, "zero point 3"),
         ("form", None, "is of the form dynamic"),
     ):
