@@ -34,7 +34,6 @@ from convert.teacher.soft_labels import Labels, WindowPlan, label
 from convert.teacher.split import GIVE_OTHERS, SeenPatients, seen_patients, split_by_seen
 from edge.bundle.tensors import parse_tensor
 from edge.bundle.typed_json import Reader
-from edge.frontend.ecgfounder import CLAMP
 from firmware_bridge.errors import InputError
 
 MAX_PATIENTS = 2000
@@ -131,7 +130,7 @@ def calibrated(
 def _teacher(contents: BundleContents, heads: Sequence[TeacherHead]) -> BundleTeacher:
     source, sink = (parse_tensor(Reader(contents.manifest[n], n), any_form=True) for n in ("input", "output"))
     sha256 = hashlib.sha256(contents.model).hexdigest()
-    ends = ModelEnds(source, sink, CLAMP)
+    ends = ModelEnds(source, sink, float(contents.manifest["front_end"]["clamp"]))
     return BundleTeacher(contents.model, str(contents.manifest["name"]), sha256, heads, "not stated", ends)
 
 

@@ -20,7 +20,7 @@ from convert.foundation.standard import WHAT, HeadScaling, described, uncalibrat
 from convert.foundation.windows import Split, Windows
 from convert.parity.forms import ParityReport
 from edge.bundle.tensors import TensorSpec
-from edge.frontend.ecgfounder import CLAMP, FS_HZ, WINDOW_SAMPLES
+from edge.frontend.ecgfounder import FS_HZ, WINDOW_SAMPLES
 
 if TYPE_CHECKING:
     from convert.foundation.noise import Golden
@@ -87,8 +87,8 @@ def facts_of(c: Converted) -> ConversionFacts:
         "output step": made.sink.scale,
         **what,
         **steps,
-        "input clamp": CLAMP,
-        "share of z-scores beyond the clamp": c.prepared.clipped,
+        "input clamp": made.clamp,
+        "share of z-scores beyond the clamp": c.prepared.beyond(made.clamp),
         "calibration windows": len(c.split.calibration),
         "calibration windows chosen by": c.config.choice,
         "range of the recordings that they cover": c.split.coverage,
@@ -143,7 +143,7 @@ def _manifest(c: Converted) -> FoundationManifest:
             "fs_hz": int(FS_HZ),
             "window_s": WINDOW_SAMPLES / FS_HZ,
             "group_delay_s": 0.0,
-            "clamp": CLAMP,
+            "clamp": made.clamp,
         },
         "input": tensor_entry(made.source),
         "output": tensor_entry(made.sink),

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.compute.litert import describe
-from convert.foundation.export import Scale, quantized_flatbuffer
+from convert.foundation.export import INT8_STEPS, Scale, quantized_flatbuffer
 from convert.foundation.gate import Verdict, judge
 from convert.foundation.records import FormRow, Wanted
 from convert.foundation.shift import with_shifted_heads
@@ -21,6 +21,7 @@ from convert.parity.forms import HeadName
 from convert.quantization import StepRow
 from edge.bundle.schema import Form
 from edge.bundle.tensors import TensorSpec
+from edge.frontend.ecgfounder import CLAMP
 from edge.model import Model, open_model
 from firmware_bridge.errors import CheckFailedError
 
@@ -95,6 +96,11 @@ class Made:
     sink: TensorSpec
     steps: Sequence[StepRow] = ()
     prepared: bytes = b""
+
+    @property
+    def clamp(self) -> float:
+        """Largest absolute z-score of the input."""
+        return self.source.scale * INT8_STEPS if self.source.dtype == "int8" else CLAMP
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -22,7 +22,7 @@ from convert.foundation.card import model_card
 from convert.foundation.config import FoundationConfig, FoundationResult
 from convert.foundation.contents import Converted, contents_of, facts_of
 from convert.foundation.standard import named, scaling_of, standardised_flatbuffer, unscaled
-from convert.foundation.windows import enough_windows, prepare, split
+from convert.foundation.windows import enough_windows, int8_clamp, prepare, split
 from convert.labels.travelling_plan import chosen_plan
 from convert.parity.forms import HeadName, ParityReport, Stage, compare
 from convert.parity.limits import default_limits, load_limits
@@ -193,7 +193,7 @@ class _Conversion:
         from convert.foundation.quantize import Material, Ranged
         from convert.quantization import TuneOptions, improve, tune
 
-        source = fx.input_scale(CLAMP)
+        source = fx.input_scale(int8_clamp(calibration))
 
         @cache
         def calibrated() -> Ranged:

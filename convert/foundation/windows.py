@@ -14,12 +14,17 @@ from convert.datasets.described import RecordingOptions
 from convert.datasets.representative import Covered
 from convert.datasets.windows import WindowSet, collect_windows
 from convert.foundation.config import Choice
+from edge.frontend.ecgfounder import CLAMP
 from edge.frontend.stream import WINDOW_S
 from firmware_bridge.errors import InputError
 
 MIN_WINDOWS = 2
 DENSE_HOP_S = 1.0
 """Hop between windows, seconds, if the usual hop gives too few windows."""
+
+PEAK_ROOM = 1.1
+MIN_CLAMP = 8.0
+"""Smallest clamp of an int8 input; that of ``stream/1``."""
 
 MIN_TO_SPLIT = 8
 """Smallest number of windows that are split; fewer do both."""
@@ -31,11 +36,13 @@ class Windows:
 
     Attributes:
         values: z-scores, clamped, ``(n, samples)`` float32.
-        clipped: Share of the z-scores beyond the clamp, 0 to 1.
     """
 
     values: NDArray[np.float32]
-    clipped: float
+
+    def beyond(self, clamp: float) -> float:
+        """Return the share of the z-scores at or beyond a clamp, 0 to 1."""
+        return float(np.mean(np.abs(self.values) >= clamp))
 
 
 def enough_windows(data: Path, count: int, stream: TextIO | None, options: RecordingOptions | None = None) -> WindowSet:
@@ -63,7 +70,18 @@ def prepare(raw: NDArray[np.float64], clamp: float) -> Windows:
 
     front_end = EcgFounderFrontEnd()
     z = np.stack([front_end(window) for window in raw])
-    return Windows(np.clip(z, -clamp, clamp).astype(np.float32), float(np.mean(np.abs(z) > clamp)))
+    return Windows(np.clip(z, -clamp, clamp).astype(np.float32))
+
+
+def int8_clamp(windows: NDArray[np.float32]) -> float:
+    """Return the clamp of an int8 input: a tenth above the largest z-score of the windows, a whole number.
+
+    The steps of the input are the clamp divided by 128, and finer steps lose less, but R peaks must not be clipped.
+
+    Args:
+        windows: z-scores, ``(n, samples)``.
+    """
+    return float(np.clip(np.ceil(PEAK_ROOM * np.abs(windows).max()), MIN_CLAMP, CLAMP))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

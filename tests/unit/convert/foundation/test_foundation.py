@@ -21,7 +21,7 @@ from convert.foundation.gate import Verdict, judge
 from convert.foundation.quantize import FLOAT_OUTPUT_SCALE, Judged, Made, choose_form
 from convert.foundation.run import convert_foundation
 from convert.foundation.standard import COARSE_RATIO, STEPS_PER_SD
-from convert.foundation.windows import prepare, split
+from convert.foundation.windows import int8_clamp, prepare, split
 from convert.parity.forms import HeadName
 from convert.parity.limits import default_limits
 from edge.bundle.reader import load_bundle
@@ -86,8 +86,10 @@ def test_the_bundle_verifies_and_runs(
 def test_the_manifest_describes_the_bundle(converted: Path) -> None:
     bundle = load_bundle(converted)
     m = bundle.manifest
-    assert (m.tier, m.front_end.name, m.front_end.clamp) == ("foundation", "ecgfounder/1", 16.0)
-    assert (m.input.scale, m.input.zero_point, m.input.shape) == (0.125, 0, (1, 1, 5000, 1))
+    assert (m.tier, m.front_end.name) == ("foundation", "ecgfounder/1")
+    assert (m.input.zero_point, m.input.shape) == (0, (1, 1, 5000, 1))
+    assert m.front_end.clamp == 128 * m.input.scale == round(m.front_end.clamp)
+    assert 8.0 <= m.front_end.clamp <= 16.0
     assert self_test(bundle, load_model(bundle, "tflm")) <= 1
     report = json.loads((converted / "validation" / "parity.json").read_text())
     assert report["ok"]
@@ -367,6 +369,15 @@ def test_an_output_folder_that_is_not_a_bundle_is_refused_early(tmp_path: Path, 
         with pytest.raises(OutputError, match=what):
             convert_foundation(FoundationConfig(TEACHER, outputs_file(tmp_path), recordings, out))
     assert foundation.GOLDEN_WINDOWS >= 4
+
+
+@pytest.mark.parametrize(
+    ("peak", "clamp"), [(3.0, 8.0), (7.2, 8.0), (7.3, 9.0), (9.9, 11.0), (14.9, 16.0), (16.0, 16.0)]
+)
+def test_r_peaks_are_not_clipped(peak: float, clamp: float) -> None:
+    windows = np.zeros((2, 50), np.float32)
+    windows[1, 7] = -peak
+    assert int8_clamp(windows) == clamp
 
 
 # Tuning --------------------------------------------------------------------------------------------------------------
