@@ -17,7 +17,7 @@ from convert.foundation.records import FormRow, Wanted
 from convert.foundation.shift import with_shifted_heads
 from convert.foundation.standard import STEPS_PER_SD, with_copies
 from convert.foundation.weights import dynamic_flatbuffer, float16_flatbuffer
-from convert.parity.forms import HeadName
+from convert.parity.forms import HeadName, interpreters_agree
 from convert.quantization import StepRow
 from edge.bundle.schema import Form
 from edge.bundle.tensors import TensorSpec
@@ -31,6 +31,12 @@ that of int8. Rounded inputs are equal on processors whose filters differ in the
 
 FLOAT_OUTPUT_SCALE = 1.0 / 1024.0
 """Steps of the output of a float form, standard deviations of a head: int16 reaches 32 of them."""
+
+AUTO: frozenset[Form] = frozenset({"dynamic", "int8"})
+"""Forms that ``auto`` chooses from."""
+
+REFERENCE_WINDOWS = 8
+"""Number of windows for the reference kernels, which take 0.2 s for each with the full teacher."""
 
 TIMED_WINDOWS = 4
 TIMED_ROUNDS = 5
@@ -188,10 +194,24 @@ def judge_forms(made: Sequence[Made], material: Material, stream: TextIO | None)
     for one, model, ms in zip(made, models, times, strict=True):
         outputs = run_form(one, model, material.evaluation)
         verdict = judge(material.heads, material.teacher, outputs, material.limits["gate"])
+        if one.form in AUTO:
+            verdict = _with_interpreters(verdict, one, outputs, material)
         out.append(Judged(one, outputs, verdict, ms))
         shown = verdict.faults[0] if verdict.faults else "every limit holds"
         say(f"{one.form}: gate {'open' if verdict.ok else 'shut'}, {shown}; {ms:.1f} ms\n")
     return out
+
+
+def _with_interpreters(verdict: Verdict, made: Made, outputs: NDArray[np.float64], material: Material) -> Verdict:
+    """Shut the gate if LiteRT and its reference kernels disagree; no self-test could tell that from a wrong model."""
+    slow = open_model(made.model, made.source, made.sink, "litert-reference")
+    reference = run_form(made, slow, material.evaluation[:REFERENCE_WINDOWS])
+    limits = {**material.limits["parity"], "flat_logit_sd": material.limits["gate"]["flat_logit_sd"]}
+    text, agree = interpreters_agree(material.heads, outputs[: len(reference)], reference, limits)
+    if agree or verdict.reason == "not_finite":
+        return verdict
+    fault = f"LiteRT and its reference kernels differ too much ({text})"
+    return replace(verdict, reason="loss", faults=(*verdict.faults, fault))
 
 
 def run_form(made: Made, model: Model, windows: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
@@ -225,7 +245,7 @@ def choose_form(judged: Sequence[Judged], wanted: Wanted, *, accept_loss: bool, 
     Raises:
         CheckFailedError: No wanted form passes the gate; the message names the heads and what would help.
     """
-    among = [j for j in judged if j.made.form in ({"dynamic", "int8"} if wanted == "auto" else {wanted})]
+    among = [j for j in judged if j.made.form in (AUTO if wanted == "auto" else {wanted})]
     passed = [j for j in among if j.verdict.ok]
     if passed:
         return min(passed, key=lambda j: j.ms)

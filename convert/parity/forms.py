@@ -267,7 +267,7 @@ def _link(before: Stage, after: Stage, heads: Sequence[HeadName], limits: Mappin
     if before.kind in _FLOAT and after.kind in _FLOAT:
         limit, ok = _judge_floats(heads, a, b, limits["float_max"])
     elif not micro and {before.kind, after.kind} <= _INTERPRETERS:
-        limit, ok = _judge_interpreters(heads, a, b, limits)
+        limit, ok = interpreters_agree(heads, a, b, limits)
     else:
         limit, ok = _judge_steps(before.kind, after.kind, lsb, limits)
     return Link(
@@ -298,10 +298,20 @@ def _judge_floats(
     return limit, bool(np.max(np.max(np.abs(a - b), axis=0) * scale / largest, initial=0.0) <= allowed)
 
 
-def _judge_interpreters(
+def interpreters_agree(
     heads: Sequence[HeadName], a: NDArray[np.float64], b: NDArray[np.float64], limits: Mapping[str, Any]
 ) -> tuple[str, bool]:
-    """Compare two interpreters of a large network by the RMS difference in standard deviations of the heads."""
+    """Compare two interpreters of a large network by the RMS difference in standard deviations of the heads.
+
+    Args:
+        heads: Name, kind and scale of each column.
+        a: Outputs in one interpreter, ``(windows, heads)``.
+        b: Outputs in the other.
+        limits: ``interpreters_rms_sd`` of the table ``parity``, and ``flat_logit_sd`` of the table ``gate``.
+
+    Returns:
+        The limit with what was found, in words, and whether it holds.
+    """
     allowed = limits["interpreters_rms_sd"]
     if not len(a):
         return f"RMS {allowed:g} sd", False

@@ -413,3 +413,18 @@ def test_windows_for_tuning_do_not_overlap_those_that_judge(recordings: Path) ->
         for j in parts.evaluation:
             a, b = found.windows[i], found.windows[j]
             assert a.recording != b.recording or abs(a.end_s - b.end_s) >= 10.0
+
+
+def test_a_form_whose_interpreters_disagree_shuts_its_gate(
+    tmp_path: Path, recordings: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gates.toml").write_text("[parity]\ninterpreters_rms_sd = 1e-9\n")
+    config = replace(
+        config_of(tmp_path, recordings, "int8", calibration_windows=8, evaluation_windows=8),
+        gates=tmp_path / "gates.toml",
+    )
+    with pytest.raises(CheckFailedError, match="LiteRT and its reference kernels differ too much"):
+        convert_foundation(config)
+    assert not config.out.exists()
+    convert_foundation(replace(config, accept_loss=True))
+    assert anyecg(["bundle", "verify", str(config.out)]) == 0
