@@ -97,7 +97,7 @@ def foundation(argv: Sequence[str]) -> int:
     add_recording_options(p)
     p.add_argument(
         "--form", choices=["auto", "dynamic", "int8", "float16", "float32"], default="auto",
-        help="form of the model: auto takes dynamic range, or full int8 if its gate opens and it is faster",
+        help="form of the model: auto takes dynamic range, or full int8 if its gate opens and it is clearly faster",
     )  # fmt: skip
     p.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="output folder of the bundle")
     p.add_argument("--name", default=DEFAULT_NAME, help="name of the bundle; default %(default)s")

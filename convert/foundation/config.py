@@ -40,7 +40,7 @@ class FoundationConfig:
         labels: Folder of laboratory results to calibrate the heads; ``None`` leaves them uncalibrated.
         choice: Choice of the windows that set the ranges: ``coverage``, or ``alternate`` for every second one.
         label_plan: File with the rule that makes labels from results; ``None`` for the teacher's, or the default.
-        form: Form of the model; ``auto`` for the dynamic-range form, or full int8 if its gate opens and it is faster.
+        form: Form of the model; ``auto`` for dynamic range, or full int8 if its gate opens and it is clearly faster.
         key: Name of the network in a checkpoint with several; ``None`` for the only one.
         recordings: Options about recordings that do not state their rate, scale or lead.
         tune_minutes: Time to tune full int8 by self-distillation, minutes; 0 for none.

@@ -260,8 +260,8 @@ def verdict_of(form: str, ms: float, *, passed: bool, worst: str = "k_high") -> 
 @pytest.mark.parametrize(
     ("int8_ms", "int8_ok", "dynamic_ok", "taken"),
     [
-        (4.0, True, True, "int8"),
-        (6.0, True, True, "dynamic"),
+        (3.9, True, True, "int8"),
+        (4.1, True, True, "dynamic"),
         (4.0, False, True, "dynamic"),
         (9.0, True, False, "int8"),
     ],
