@@ -142,7 +142,9 @@ def test_a_float_form_is_rounded_at_its_ends(dynamic: Path) -> None:
     assert "no kernels" in report["not_run"]["TFLite Micro"]
 
 
-@pytest.mark.parametrize("form", ["float16", "float32", "auto"])
+@pytest.mark.parametrize(
+    "form", [pytest.param("float16", marks=pytest.mark.slow), pytest.param("float32", marks=pytest.mark.slow), "auto"]
+)
 def test_the_other_forms_verify(form: str, recordings: Path, tmp_path: Path) -> None:
     result = convert_foundation(config_of(tmp_path, recordings, form, calibration_windows=8, evaluation_windows=8))
     assert result.form in ({"dynamic", "int8"} if form == "auto" else {form})

@@ -55,6 +55,7 @@ def test_every_damaged_model_fails(bundle: Bundle) -> None:
     assert seen == set(KINDS)
 
 
+@pytest.mark.slow
 def test_outputs_alone_show_damage_that_matters(bundle: Bundle) -> None:
     """Without the digest of the model, the limits still refuse nearly every changed operation.
 
