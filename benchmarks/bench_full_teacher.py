@@ -1,4 +1,4 @@
-"""Judge a trained teacher and the bundles made from it on the same patients, which it has not met.
+"""Judge a trained teacher and the bundles made from it on the same held-out patients.
 
     anyecg train-demo --teacher ecgfounder --teacher-epochs 12 --teacher-only --out TEACHER
     python benchmarks/bench_full_teacher.py TEACHER BUNDLE... [--patients N] [--small FOLDER] [--macro D] [--head D]

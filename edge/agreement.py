@@ -5,19 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.bundle.reader import Bundle
+from edge.bundle.tensors import Steps, TensorSpec
 from edge.engine import make_front_end
 from edge.estimate import Estimator
 from edge.model import BackendName, load_model
 from edge.window import Window
 from firmware_bridge.errors import InputError
 
-Inputs = Sequence[NDArray[np.signedinteger[Any]]]
+Inputs = Sequence[Steps]
 """Model inputs in the steps of one bundle, each with the shape of its input tensor."""
 
 
@@ -81,11 +81,10 @@ def golden_inputs(a: Bundle, b: Bundle) -> tuple[Inputs, Inputs] | None:
     if a.manifest.front_end.name != b.manifest.front_end.name:
         return None
     one, other = a.manifest.input, b.manifest.input
-    same = (one.scale, one.zero_point, a.golden_inputs.dtype) == (other.scale, other.zero_point, b.golden_inputs.dtype)
-    known = {row.tobytes() for row in a.golden_inputs} if same else set()
+    known = {row.tobytes() for row in a.golden_inputs} if one == other else set()
     further = [row for row in b.golden_inputs if row.tobytes() not in known]
-    for_a = [*a.golden_inputs, *(_moved_to(a, row, b) for row in further)]
-    return for_a, [*(_moved_to(b, row, a) for row in a.golden_inputs), *further]
+    for_a = [*a.golden_inputs, *(_moved(row, other, one) for row in further)]
+    return for_a, [*(_moved(row, one, other) for row in a.golden_inputs), *further]
 
 
 def recorded_inputs(a: Bundle, b: Bundle, windows: Sequence[Window]) -> tuple[Inputs, Inputs]:
@@ -98,14 +97,9 @@ def recorded_inputs(a: Bundle, b: Bundle, windows: Sequence[Window]) -> tuple[In
     return first, second
 
 
-def _moved_to(bundle: Bundle, steps: NDArray[np.signedinteger[Any]], source: Bundle) -> NDArray[np.signedinteger[Any]]:
-    """Return an input of ``source`` in the steps of ``bundle``."""
-    given, wanted = source.manifest.input, bundle.manifest.input
-    values = (steps.astype(np.float64) - given.zero_point) * given.scale
-    dtype = bundle.golden_inputs.dtype
-    limits = np.iinfo(dtype)
-    found = np.clip(np.rint(values / wanted.scale) + wanted.zero_point, limits.min, limits.max)
-    return np.asarray(found.reshape(wanted.shape), dtype=dtype)
+def _moved(steps: Steps, given: TensorSpec, wanted: TensorSpec) -> Steps:
+    """Return an input in the steps and the shape of another tensor."""
+    return wanted.to_steps(given.to_values(steps)).reshape(wanted.shape)
 
 
 def _shown(

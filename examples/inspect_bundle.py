@@ -46,7 +46,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("bundle", nargs="?", default="demo", help="folder, zip, or 'demo' (default)")
     bundle = load_bundle(parser.parse_args(argv).bundle)
     model = load_model(bundle)
-    worst_lsb = self_test(bundle, model)
+    worst_lsb = self_test(bundle, model).worst
     manifest = bundle.manifest
     print(f"{manifest.name} {manifest.version}, tier {manifest.tier}, front end {manifest.front_end.name}")
     print(f"all files match the manifest; manifest SHA-256 {bundle.sha256}")

@@ -71,7 +71,7 @@ def _spread(inputs: Steps) -> Steps:
 def _golden(bundle: Bundle) -> LinkRecord:
     name = "self-test of the bundle"
     try:
-        lsb = self_test(bundle, load_model(bundle))
+        lsb = self_test(bundle, load_model(bundle)).worst
     except BundleError as error:
         return {"name": name, "status": "FAILED", "found": error.what, "lsb": None, "windows": None}
     return {"name": name, "status": "ok", "found": f"{lsb} LSB", "lsb": lsb, "windows": len(bundle.golden_inputs)}

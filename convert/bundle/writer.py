@@ -145,6 +145,17 @@ def check_place(folder: Path) -> None:
         raise OutputError(f"{folder} exists and is not a bundle", "name a new folder")
 
 
+def check_new_place(folder: Path) -> None:
+    """Do the same as :func:`check_place`, and check that the folder around it exists.
+
+    Raises:
+        OutputError: The folder exists and is not a bundle, or there is no folder around it.
+    """
+    check_place(folder)
+    if not folder.absolute().parent.is_dir():
+        raise OutputError(f"{folder.absolute().parent} is not a folder", "create it first, or name another folder")
+
+
 def write_bundle(folder: Path, contents: BundleContents) -> None:
     """Write a bundle atomically, and replace an older bundle of the same name.
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from convert.checkpoint.forms import explain_zip
-from convert.checkpoint.unpickle import MAX_PICKLE_BYTES
+from convert.checkpoint.pickles.unpickle import MAX_PICKLE_BYTES
 from firmware_bridge.errors import InputError
 
 MAX_MEMBERS = 100_000

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NoReturn
 
-from convert.checkpoint.pickle_values import printable
+from convert.checkpoint.pickles.values import printable
 from firmware_bridge.errors import InputError
 
 Form = Literal["zip", "legacy", "safetensors"]

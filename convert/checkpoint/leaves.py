@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from convert.checkpoint.builders import IMPOSSIBLE, MAX_KEY
-from convert.checkpoint.pickle_values import Inert, TensorRef, printable
+from convert.checkpoint.pickles.builders import IMPOSSIBLE, MAX_KEY
+from convert.checkpoint.pickles.values import Inert, TensorRef, printable
 from firmware_bridge.errors import InputError
 
 MAX_LEAVES = 60_000

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from convert.checkpoint.pickle_values import Loaded, StorageRef
+from convert.checkpoint.pickles.unpickle import MAX_PICKLE_BYTES, load_next
+from convert.checkpoint.pickles.values import Loaded, StorageRef
 from convert.checkpoint.storages import itemsize
-from convert.checkpoint.unpickle import MAX_PICKLE_BYTES, load_next
 from firmware_bridge.errors import InputError
 
 VERSION = 1001

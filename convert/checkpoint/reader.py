@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from convert.checkpoint.archive import open_archive
-from convert.checkpoint.builders import MAX_COUNT
 from convert.checkpoint.choose import Choice, choose
 from convert.checkpoint.forms import SAVE, look_at
 from convert.checkpoint.leaves import Tree, collect
 from convert.checkpoint.legacy import open_legacy
-from convert.checkpoint.pickle_values import Inert, Loaded, printable
+from convert.checkpoint.pickles.builders import MAX_COUNT
+from convert.checkpoint.pickles.unpickle import load_plain
+from convert.checkpoint.pickles.values import Inert, Loaded, printable
 from convert.checkpoint.safetensors_file import open_safetensors
 from convert.checkpoint.storages import Storages, read_tensors
 from convert.checkpoint.tensors import KERAS, Checkpoint
-from convert.checkpoint.unpickle import load_plain
 from edge.process.files import sha256_of
 from firmware_bridge.errors import InputError, UsageError
 

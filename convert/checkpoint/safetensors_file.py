@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.checkpoint.builders import MAX_KEY
 from convert.checkpoint.leaves import MAX_LEAVES, Leaf
-from convert.checkpoint.pickle_values import printable
+from convert.checkpoint.pickles.builders import MAX_KEY
+from convert.checkpoint.pickles.values import printable
 from convert.checkpoint.storages import check_sizes, is_shape, to_float32, widen_bfloat16
 from firmware_bridge.errors import InputError, MissingExtraError
 

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.checkpoint.builders import MAX_DIMENSIONS, UNTYPED
-from convert.checkpoint.pickle_values import TensorRef
+from convert.checkpoint.pickles.builders import MAX_DIMENSIONS, UNTYPED
+from convert.checkpoint.pickles.values import TensorRef
 from firmware_bridge.errors import InputError
 
 MAX_TENSORS = 20_000

@@ -112,7 +112,7 @@ def _teacher(out: Path, work: Path, config: DemoConfig) -> list[str]:
     value, replicates = macro(found)
     m = interval(value, replicates)
     shown = f"{number(m.value, 4)} ({number(m.low, 4)} to {number(m.high, 4)})"
-    return [*lines, f"macro AUROC {shown} on patients that the teacher has not met"]
+    return [*lines, f"macro AUROC {shown} on held-out patients"]
 
 
 def _bundle(out: Path, work: Path, config: DemoConfig, args: argparse.Namespace, given: RecordingOptions) -> list[str]:

@@ -1,4 +1,4 @@
-"""Patients that a teacher has not met, on which it and the bundles made from it are judged.
+"""Held-out patients, on which a teacher and the bundles made from it are judged.
 
 They are the first of the cohort's test part: neither training nor the choice of the epoch used them.
 """

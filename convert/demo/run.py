@@ -201,7 +201,7 @@ def demo_teacher(workdir: Path, config: DemoConfig, progress: TextIO | None) -> 
 
 
 def train_teacher_only(out: Path, workdir: Path, config: DemoConfig, progress: TextIO | None) -> dict[str, Ranking]:
-    """Train the teacher, judge it on patients that it has not met, and write it with them into a folder.
+    """Train the teacher, judge it on held-out patients, and write both into a folder.
 
     The folder has ``teacher.pth``, ``outputs.json`` and ``heldout.npz``; ``anyecg convert foundation`` reads it.
 

@@ -7,8 +7,8 @@ from typing import Any, cast
 
 from convert.bundle.writer import NOTICE
 from convert.foundation.records import ConversionFacts
-from convert.parity.forms import TITLES, ParityReport
-from convert.parity.report import form_cells, value_rows
+from convert.parity.forms import ParityReport
+from convert.parity.report import form_cells, link_table, value_rows
 from edge.bundle.schema import Form
 
 FORM_WORDS: Mapping[Form, str] = {
@@ -53,13 +53,8 @@ def model_card(manifest: Mapping[str, Any], report: ParityReport, heads: Mapping
             "measure how good an uncalibrated head is; the person who converted it stated the evidence."
         ),
         "",
-        "| link | windows | max | mean | correlation, median | minimum |",
-        "|---|---|---|---|---|---|",
+        *link_table(report),
     ]
-    for link in report.links:
-        numbers = [link.max, link.mean, link.correlation_median, link.correlation_min]
-        shown = " | ".join("-" if n is None else f"{n:.5f}" for n in numbers)
-        lines.append(f"| {TITLES[link.before]} - {TITLES[link.after]} | {link.windows} | {shown} |")
     lines += ["", "All forms on the same windows; times of one window on the converting machine, one thread:", ""]
     lines += ["| form | gate | MB | ms | x float32 | correlation, median | lowest | head |", f"|{'---|' * 8}"]
     lines += [f"| {' | '.join(form_cells(row))} |" for row in facts["forms"]]

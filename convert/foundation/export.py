@@ -8,54 +8,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convert.compute.agreeing_scales import with_agreeing_scales
+from convert.compute.flatbuffer import ends, opened, packed, schema
 from convert.compute.tf_runtime import THREADS, load_tensorflow, quiet_stderr
-from convert.foundation.flatbuffer import ends, opened, packed, schema
+from edge.bundle.tensors import TensorSpec
 from firmware_bridge.errors import AnyEcgError, CheckFailedError
 
 INT8_STEPS = 128
 """Number of steps from zero to the clamp of the input."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scale:
-    """A fixed int8 scale.
+def int8_input(clamp: float, samples: int) -> TensorSpec:
+    """Return the int8 input of a model for z-scores clamped to ``-clamp..clamp``.
 
-    Attributes:
-        scale: Value of one step.
-        zero_point: Step that means zero.
+    Args:
+        clamp: Largest absolute z-score.
+        samples: Length of a window, samples.
     """
-
-    scale: float
-    zero_point: int = 0
-
-    def low(self) -> float:
-        """Return the smallest value of the scale."""
-        return (-128 - self.zero_point) * self.scale
-
-    def high(self) -> float:
-        """Return the largest value of the scale."""
-        return (127 - self.zero_point) * self.scale
-
-    def quantize(self, values: NDArray[Any]) -> NDArray[np.int8]:
-        """Convert values to steps, rounded as in the runtime."""
-        steps = np.clip(np.rint(values / self.scale) + self.zero_point, -128, 127)
-        return np.asarray(steps, dtype=np.int8)
-
-    def restore(self, steps: NDArray[np.int8]) -> NDArray[np.float64]:
-        """Convert steps to values."""
-        return (steps.astype(np.float64) - self.zero_point) * self.scale
-
-
-def input_scale(clamp: float) -> Scale:
-    """Return the scale of the model's input for z-scores clamped to ``-clamp..clamp``."""
-    return Scale(clamp / INT8_STEPS)
+    return TensorSpec((1, 1, samples, 1), clamp / INT8_STEPS, 0)
 
 
 def float_flatbuffer(core: Any, samples: int, outputs: Sequence[int] = (0,)) -> bytes:
@@ -69,6 +44,17 @@ def float_flatbuffer(core: Any, samples: int, outputs: Sequence[int] = (0,)) -> 
     Returns:
         A TFLite model from float ``(1, 1, samples, leads)`` to ``(1, 1, 1, outputs)``.
     """
+    return converted(frozen(core, samples, outputs))
+
+
+def frozen(core: Any, samples: int, outputs: Sequence[int] = (0,)) -> Any:
+    """Return the core of a Net1D as a function of constants, which does not need the core any more.
+
+    Args:
+        core: ``Net1D.core`` with a fixed length.
+        samples: Length of a window, samples.
+        outputs: Indices of the outputs in order: 0 for logits, 1 for features.
+    """
     tf = load_tensorflow()
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
@@ -80,10 +66,15 @@ def float_flatbuffer(core: Any, samples: int, outputs: Sequence[int] = (0,)) -> 
 
     function = tf.function(run, input_signature=[tf.TensorSpec([1, 1, samples, leads], tf.float32, name="window")])
     with quiet_stderr():
-        # Freeze the variables, because the calibrating interpreter does not support them.
-        frozen = convert_variables_to_constants_v2(function.get_concrete_function())
-        converter = tf.lite.TFLiteConverter.from_concrete_functions([frozen])
-        return bytes(converter.convert())
+        # The calibrating interpreter does not support variables.
+        return convert_variables_to_constants_v2(function.get_concrete_function())
+
+
+def converted(function: Any) -> bytes:
+    """Convert the result of :func:`frozen` to a float TFLite model."""
+    tf = load_tensorflow()
+    with quiet_stderr():
+        return bytes(tf.lite.TFLiteConverter.from_concrete_functions([function]).convert())
 
 
 def calibrated_flatbuffer(
@@ -141,15 +132,15 @@ def _range(view: Callable[[], NDArray[np.float32]]) -> tuple[float, float]:
     return float(values.min()), float(values.max())
 
 
-def quantized_flatbuffer(calibrated: bytes, source: Scale, sink: Scale | None = None) -> bytes:
+def quantized_flatbuffer(calibrated: bytes, source: TensorSpec, sink: TensorSpec | None = None) -> bytes:
     """Quantize a calibrated model to int8 with int8 input and output.
 
     LiteRT's reference kernels and TensorFlow Lite Micro compute the same steps with it.
 
     Args:
         calibrated: Result of :func:`calibrated_flatbuffer`.
-        source: Scale of the input.
-        sink: Scale of the output; ``None`` for the measured range.
+        source: Steps of the input.
+        sink: Steps of the output; ``None`` for the measured range.
 
     Raises:
         AnyEcgError: The converter fails, or no scales exist with which two interpreters agree.
@@ -172,12 +163,12 @@ def _one_line() -> Iterator[None]:
         raise AnyEcgError(f"the converter cannot quantize this network: {first}") from None
 
 
-def with_ranges(calibrated: bytes, source: Scale, sink: Scale | None = None) -> bytes:
+def with_ranges(calibrated: bytes, source: TensorSpec, sink: TensorSpec | None = None) -> bytes:
     """Set the range of the input, and of the output unless it is ``None``, in a calibrated model."""
     model = opened(calibrated)
     _graph, first, last = ends(model)
-    for tensor, scale in ((first, source), (last, sink)):
-        if scale is not None:
-            tensor.quantization.min = np.array([scale.low()], np.float32)
-            tensor.quantization.max = np.array([scale.high()], np.float32)
+    for tensor, spec in ((first, source), (last, sink)):
+        if spec is not None:
+            low, high = spec.to_values(np.array([-128, 127], np.int8))
+            tensor.quantization.min, tensor.quantization.max = np.array([low], np.float32), np.array([high], np.float32)
     return packed(model)

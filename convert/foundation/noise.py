@@ -20,7 +20,7 @@ from edge.bundle.golden import Limit
 from edge.bundle.tensors import Steps, TensorSpec
 from edge.model import BackendName, open_model
 from edge.self_test import measured
-from firmware_bridge.errors import AnyEcgError
+from firmware_bridge.errors import AnyEcgError, MissingExtraError
 
 NUDGE = 1e-6
 """Relative change of a float input, about what another order of additions changes."""
@@ -41,12 +41,14 @@ class Golden:
         outputs: Outputs of the reference kernels for int8, else of LiteRT, ``(k, heads)`` steps.
         by_interpreter: Outputs of each interpreter, steps.
         limits: Limit of each interpreter.
+        micro: Outputs of TFLite Micro for the first windows, ``(n, heads)`` steps, or why it cannot run the form.
     """
 
     inputs: Steps
     outputs: Steps
     by_interpreter: Mapping[str, Steps]
     limits: Mapping[str, Limit]
+    micro: Steps | str
 
 
 def golden_of(made: Made, windows: NDArray[np.floating[Any]], margin: float) -> Golden:
@@ -65,11 +67,11 @@ def golden_of(made: Made, windows: NDArray[np.floating[Any]], margin: float) -> 
     own = _widest(apart, margin)
     limits = {"litert": own, "litert-reference": FLOOR if made.sink.dtype == "int8" else own}
     steps = {"litert": _steps(litert, made.sink), "litert-reference": _steps(reference, made.sink)}
-    micro = _micro(made, inputs[:MICRO_WINDOWS])
-    if micro is not None:
+    micro = micro_outputs(made, inputs[:MICRO_WINDOWS])
+    if not isinstance(micro, str):
         limits["tflm"] = _widest([micro - reference[: len(micro)]], margin)
     first = "litert-reference" if made.sink.dtype == "int8" else "litert"
-    return Golden(inputs, steps[first], steps, limits)
+    return Golden(inputs, steps[first], steps, limits, micro)
 
 
 def _widest(differences: list[NDArray[np.int32]], margin: float) -> Limit:
@@ -89,12 +91,14 @@ def _run(made: Made, inputs: Steps, backend: BackendName, factor: float = 1.0) -
     return np.stack([model.run(window) for window in inputs]).astype(np.int32)
 
 
-def _micro(made: Made, inputs: Steps) -> NDArray[np.int32] | None:
-    """Return the outputs of TFLite Micro; ``None`` if it is not installed or has no kernels for the form."""
+def micro_outputs(made: Made, inputs: Steps) -> NDArray[np.int32] | str:
+    """Return the outputs of TFLite Micro, ``(n, heads)`` steps, or why it cannot run the form."""
     if made.sink.dtype != "int8":
-        return None
+        return "it has no kernels for this form, only for int8"
     try:
         with quiet_stderr():
             return _run(made, inputs, "tflm")
-    except AnyEcgError:
-        return None
+    except MissingExtraError as error:
+        return str(error)
+    except (AnyEcgError, RuntimeError, ValueError) as error:
+        return f"it cannot run this model ({(str(error).splitlines() or ['?'])[0]})"

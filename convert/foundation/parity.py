@@ -13,18 +13,18 @@ from numpy.typing import NDArray
 from convert.compute.progress import Progress
 from convert.compute.tf_runtime import quiet_stderr
 from convert.foundation.export import float_flatbuffer
-from convert.foundation.noise import Golden
-from convert.foundation.quantize import Judged, Made, run_form
+from convert.foundation.noise import MICRO_WINDOWS, Golden, micro_outputs
+from convert.foundation.quantize import Made, run_form
 from convert.foundation.standard import WHAT, HeadScaling, name_of, standardised_flatbuffer, unscaled
 from convert.parity.forms import HeadName, ParityReport, Stage, compare
 from convert.parity.layers import LayerRow, layer_table
 from edge.bundle.reader import Bundle
+from edge.bundle.tensors import Steps
 from edge.model import open_model
-from firmware_bridge.errors import AnyEcgError, InputError, MissingExtraError
+from firmware_bridge.errors import InputError
 
 KERAS_WINDOWS = 8
 REFERENCE_WINDOWS = 12
-MICRO_WINDOWS = 3
 LAYER_WINDOWS = 6
 """Number of windows by form. For one window of the full teacher, Keras takes 0.3 s, the reference kernels 0.23 s, and
 TFLite Micro 1.1 s."""
@@ -79,47 +79,42 @@ def run_float(model: bytes, windows: NDArray[np.float32], stream: TextIO | None 
     return np.stack(out)
 
 
-def form_stages(taken: Judged, golden: Golden, missing: dict[str, str]) -> list[Stage]:
-    """Return the outputs of a form in LiteRT, in its reference kernels and in TFLite Micro.
-
-    Args:
-        taken: The form with its outputs in LiteRT.
-        golden: Its golden vectors; the reference kernels have run these windows only.
-        missing: Dictionary that gets the interpreters that cannot run, with the reason.
-    """
-    made = taken.made
-    values = made.source.to_values(golden.inputs).reshape(len(golden.inputs), -1)
-    return interpreter_stages(made, taken.outputs, values, missing)
-
-
-def interpreter_stages(
-    made: Made, outputs: NDArray[np.float64], windows: NDArray[np.floating[Any]], missing: dict[str, str]
-) -> list[Stage]:
+def form_stages(made: Made, outputs: NDArray[np.float64], golden: Golden, missing: dict[str, str]) -> list[Stage]:
     """Return the outputs of a form in LiteRT, in its reference kernels and in TFLite Micro.
 
     Args:
         made: The form.
-        outputs: Its outputs in LiteRT, ``(n, heads)``.
+        outputs: Its outputs in LiteRT, ``(n, heads)``; the first windows are the golden ones.
+        golden: Its golden vectors, which the slower interpreters have run.
+        missing: Dictionary that gets the interpreters that cannot run, with the reason.
+    """
+    return _stages(made, outputs, golden.by_interpreter["litert-reference"], golden.micro, missing)
+
+
+def interpreter_stages(made: Made, windows: NDArray[np.floating[Any]], missing: dict[str, str]) -> list[Stage]:
+    """Run a form in LiteRT, in its reference kernels and in TFLite Micro, and return the outputs.
+
+    Args:
+        made: The form.
         windows: z-scores, ``(n, samples)``; the slower interpreters run the first ones.
         missing: Dictionary that gets the interpreters that cannot run, with the reason.
     """
-    step = made.sink.scale
-    slow = open_model(made.model, made.source, made.sink, "litert-reference")
-    stages = [
-        Stage(made.form, outputs, step),
-        Stage("reference", run_form(made, slow, windows[:REFERENCE_WINDOWS]), step),
-    ]
-    if made.sink.dtype != "int8":
-        missing["TFLite Micro"] = "it has no kernels for this form; --form int8 makes one for it"
-        return stages
-    try:
-        with quiet_stderr():
-            micro = open_model(made.model, made.source, made.sink, "tflm")
-            stages.append(Stage("tflm", run_form(made, micro, windows[:MICRO_WINDOWS]), step))
-    except MissingExtraError as error:
-        missing["TFLite Micro"] = str(error)
-    except (AnyEcgError, RuntimeError, ValueError) as error:
-        missing["TFLite Micro"] = f"it cannot run this model ({(str(error).splitlines() or ['?'])[0]})"
+    fast, slow = (open_model(made.model, made.source, made.sink, name) for name in ("litert", "litert-reference"))
+    steps = [made.source.to_steps(window) for window in windows]
+    reference = np.stack([slow.run(window) for window in steps[:REFERENCE_WINDOWS]])
+    micro = micro_outputs(made, np.stack(steps[:MICRO_WINDOWS]))
+    return _stages(made, run_form(made, fast, windows), reference, micro, missing)
+
+
+def _stages(
+    made: Made, outputs: NDArray[np.float64], reference: Steps, micro: Steps | str, missing: dict[str, str]
+) -> list[Stage]:
+    step, values = made.sink.scale, made.sink.to_values
+    stages = [Stage(made.form, outputs, step), Stage("reference", values(reference), step)]
+    if isinstance(micro, str):
+        missing["TFLite Micro"] = micro
+    else:
+        stages.append(Stage("tflm", values(micro), step))
     return stages
 
 
@@ -177,8 +172,7 @@ def bundle_parity(
             layers = form_layers(replace(made, prepared=float_model), exact)
     else:
         missing["Keras and float LiteRT"] = "no checkpoint was given"
-    outputs = run_form(made, open_model(made.model, made.source, made.sink, "litert"), exact)
-    stages += interpreter_stages(made, outputs, exact, missing)
+    stages += interpreter_stages(made, exact, missing)
     title = f"{manifest.name} {manifest.version}: parity"
     report = compare(title, stages, _columns(heads, stages[-1].outputs.shape[1]), micro=manifest.tier == "micro")
     report.layers, report.not_run = layers, missing

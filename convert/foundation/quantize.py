@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.compute.litert import describe
-from convert.foundation.export import INT8_STEPS, Scale, quantized_flatbuffer
+from convert.foundation.export import INT8_STEPS, quantized_flatbuffer
 from convert.foundation.gate import Verdict, judge
 from convert.foundation.records import FormRow, Wanted
 from convert.foundation.shift import with_shifted_heads
@@ -71,7 +71,7 @@ class Material:
         evaluation: Windows for the gate, z-scores, ``(n, samples)``.
         teacher: Outputs of the float model on ``evaluation``, ``(n, heads)``.
         heads: Name, kind and scale of each column.
-        source: Scale of an int8 input.
+        source: Input of the int8 form.
         limits: Limits, see :func:`convert.parity.limits.load_limits`.
     """
 
@@ -82,7 +82,7 @@ class Material:
     evaluation: NDArray[np.float32]
     teacher: NDArray[np.float64]
     heads: Sequence[HeadName]
-    source: Scale
+    source: TensorSpec
     limits: Mapping[str, Any]
 
 
@@ -176,13 +176,14 @@ _FLOAT_FORMS: dict[str, Callable[[bytes], bytes]] = {
 def _int8(material: Material) -> Made:
     ranged = material.calibrated()
     calibrated, coarse = with_copies(ranged.model)
-    model = quantized_flatbuffer(calibrated, material.source, Scale(1.0 / STEPS_PER_SD))
+    wanted = TensorSpec((1, 1, 1, 2 * len(material.heads)), 1.0 / STEPS_PER_SD, 0, "int8", coarse)
+    model = quantized_flatbuffer(calibrated, material.source, wanted)
+    # The converter rounds the scale to float32.
     found = describe(model)
-    source = TensorSpec((1, 1, material.evaluation.shape[1], 1), material.source.scale, material.source.zero_point)
-    sink = TensorSpec(found.output_shape, found.output_scale, found.output_zero_point, "int8", coarse)
-    made = Made("int8", model, source, sink)
+    sink = replace(wanted, scale=found.output_scale, zero_point=found.output_zero_point)
+    made = Made("int8", model, material.source, sink)
     # Rounding shifts the mean of a head. The float model on unrounded windows says by how much.
-    outputs = run_form(made, open_model(model, source, sink, "litert"), material.calibration)
+    outputs = run_form(made, open_model(model, material.source, sink, "litert"), material.calibration)
     error = material.calibration_teacher - outputs
     shifted = with_shifted_heads(model, error.mean(axis=0), sink)
     return replace(made, model=shifted, steps=ranged.steps, prepared=calibrated)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.foundation.flatbuffer import convolutions, opened, packed, set_constant
+from convert.compute.flatbuffer import convolutions, opened, packed, set_constant
 from edge.bundle.tensors import TensorSpec
 
 

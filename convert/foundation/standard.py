@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.bundle.records import UncalibratedEntry
+from convert.compute.flatbuffer import constant, convolutions, ends, opened, packed, set_constant
 from convert.datasets.heads import TeacherHead
 from convert.datasets.outputs_file import Kind, OutputEntry
-from convert.foundation.flatbuffer import constant, convolutions, ends, opened, packed, set_constant
 from convert.foundation.records import LineEntry, Standardised
 from convert.parity.forms import HeadName
 from edge.bundle.schema import OutputHead

@@ -10,9 +10,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from convert.foundation.flatbuffer import constant, convolutions, opcode, opened, packed, schema, set_constant
+from convert.compute.flatbuffer import constant, convolutions, opcode, opened, packed, schema, set_constant
+from convert.quantization.weights import int8_weights
 
 MIN_ELEMENTS = 1024
 """Constants with fewer elements stay float, as in TensorFlow's converter: they are small, and the first convolution
@@ -32,27 +32,12 @@ def dynamic_flatbuffer(float_model: bytes) -> bytes:
         set_constant(model, tensor, steps)
         tensor.type = schema().TensorType.INT8
         quantization = schema().QuantizationParametersT()
-        quantization.scale = scale
-        quantization.zeroPoint = np.zeros(len(scale), np.int64)
+        quantization.scale = scale.reshape(-1)
+        quantization.zeroPoint = np.zeros(len(steps), np.int64)
         quantization.quantizedDimension = 0
         tensor.quantization = quantization
         operator.opcodeIndex = hybrid
     return packed(model)
-
-
-def int8_weights(weights: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Quantize the weights of a convolution.
-
-    Args:
-        weights: ``(out, height, width, in)``.
-
-    Returns:
-        Steps of the same shape from -127 to 127, and the scale of each output channel, ``(out,)``.
-    """
-    flat = weights.reshape(len(weights), -1)
-    scale = np.maximum(np.abs(flat).max(axis=1) / np.float32(127.0), np.float32(1e-12)).astype(np.float32)
-    steps = np.clip(np.rint(flat / scale[:, None]), -127, 127)
-    return steps.astype(np.int8).reshape(weights.shape), scale
 
 
 def float16_flatbuffer(float_model: bytes) -> bytes:

@@ -7,7 +7,8 @@ from typing import Any
 
 from convert.bundle.writer import NOTICE
 from convert.foundation.card import FORM_WORDS
-from convert.parity.forms import TITLES, ParityReport
+from convert.parity.forms import ParityReport
+from convert.parity.report import link_table
 from edge.bundle.schema import Form
 
 MAX_HEADS = 400
@@ -40,17 +41,12 @@ def model_card(manifest: Mapping[str, Any], report: ParityReport, form: Form) ->
         "",
         (
             "The report compares interpreters. It does not judge the model: the evidence of each head is what the "
-            "person stated who made the bundle. `anyecg validate` judges it on labelled recordings, and "
+            "person who made the bundle stated. `anyecg validate` judges it on labelled recordings, and "
             "`anyecg calibrate probability` fits probabilities and thresholds."
         ),
         "",
-        "| link | windows | max | mean | correlation, median | minimum |",
-        "|---|---|---|---|---|---|",
+        *link_table(report),
     ]
-    for link in report.links:
-        numbers = [link.max, link.mean, link.correlation_median, link.correlation_min]
-        shown = " | ".join("-" if n is None else f"{n:.5f}" for n in numbers)
-        lines.append(f"| {TITLES[link.before]} - {TITLES[link.after]} | {link.windows} | {shown} |")
     lines += ["", "| head | lab | unit | kind | stated evidence |", "|---|---|---|---|---|"]
     for head in manifest["outputs"][:MAX_HEADS]:
         stated = f"| `{head['key']}` | {head['lab']} | {head['unit']} | {head['kind']} | {head['evidence']['tier']} |"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import math
 import struct
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.compute.flatbuffer import kind, opcode, opened, operator_names, packed, schema
 from convert.micro.graph import TYPES, Graph, read_graph
 from edge.bundle.schema import Form
 from firmware_bridge.errors import InputError
@@ -68,10 +68,9 @@ class OwnModel:
         self.data, self.name = data, name
         self.graph: Graph = read_graph(data, name)
         _check_operations(self.graph, name)
-        self.schema: Any = importlib.import_module("ai_edge_litert.schema_py_generated")
-        self._names: dict[int, str] = {v: k for k, v in vars(self.schema.BuiltinOperator).items() if isinstance(v, int)}
+        self._names = operator_names()
         try:
-            self.tree = self.schema.ModelT.InitFromPackedBuf(data, 0)
+            self.tree = opened(data)
             self.main = self.tree.subgraphs[0]
             self._signature = self._signature_names()
             self.inputs = [self.end(int(i)) for i in self.main.inputs]
@@ -89,11 +88,11 @@ class OwnModel:
         q = tensor.quantization
         scales = [] if q is None or q.scale is None else [float(s) for s in q.scale]
         zeros = [] if q is None or q.zeroPoint is None else [int(z) for z in q.zeroPoint]
-        kind = TYPES.get(tensor.type, (f"type {tensor.type}", 0))[0]
+        element = TYPES.get(tensor.type, (f"type {tensor.type}", 0))[0]
         raw = self._signature.get(index, tensor.name or b"").decode("utf-8", "replace")
         name = "".join(c if c.isprintable() else "?" for c in raw)[:80]
         scale = scales[0] if len(scales) == 1 and scales[0] > 0.0 else None
-        return End(index, name, shape, kind, scale, zeros[0] if zeros else 0)
+        return End(index, name, shape, element, scale, zeros[0] if zeros else 0)
 
     def _signature_names(self) -> dict[int, bytes]:
         """Return the names of inputs and outputs in the signature of the main graph, by tensor."""
@@ -106,8 +105,7 @@ class OwnModel:
 
     def operation(self, operator: Any) -> str:
         """Return the name of an operation."""
-        code = self.tree.operatorCodes[operator.opcodeIndex]
-        number = max(code.builtinCode, code.deprecatedBuiltinCode)
+        number = kind(self.tree, operator)
         return self._names.get(number, f"BUILTIN_{number}")
 
     def maker_of(self, index: int) -> tuple[str, int]:
@@ -141,10 +139,7 @@ class OwnModel:
 
     def packed(self) -> bytes:
         """Return the tree as a flatbuffer."""
-        flatbuffers: Any = importlib.import_module("flatbuffers")
-        builder = flatbuffers.Builder(1 << 20)
-        builder.Finish(self.tree.Pack(builder), b"TFL3")
-        return bytes(builder.Output())
+        return packed(self.tree)
 
     def set_input(self, index: int, shape: tuple[int, ...]) -> None:
         """Fix the shape of an input."""
@@ -176,28 +171,24 @@ class OwnModel:
 
     def _append(self, name: str, source: int, values: F64, result: str) -> int:
         """Append an operation of a tensor and a constant; return the index of the result."""
-        buffer = self.schema.BufferT()
+        buffer = schema().BufferT()
         buffer.data = np.frombuffer(values.astype("<f4").tobytes(), np.uint8)
         self.tree.buffers.append(buffer)
         constant = self._tensor(f"{result}/constant", values.shape, len(self.tree.buffers) - 1)
         made = self._tensor(result, values.shape, 0)
-        code = self.schema.OperatorCodeT()
-        code.builtinCode = code.deprecatedBuiltinCode = getattr(self.schema.BuiltinOperator, name)
-        code.version = 1
-        self.tree.operatorCodes.append(code)
         options = {"MUL": "MulOptions", "ADD": "AddOptions"}[name]
-        op = self.schema.OperatorT()
-        op.opcodeIndex = len(self.tree.operatorCodes) - 1
-        op.builtinOptionsType = getattr(self.schema.BuiltinOptions, options)
-        op.builtinOptions = getattr(self.schema, f"{options}T")()
+        op = schema().OperatorT()
+        op.opcodeIndex = opcode(self.tree, getattr(schema().BuiltinOperator, name), 1)
+        op.builtinOptionsType = getattr(schema().BuiltinOptions, options)
+        op.builtinOptions = getattr(schema(), f"{options}T")()
         op.inputs, op.outputs = np.array([source, constant], np.int32), np.array([made], np.int32)
         self.main.operators.append(op)
         return made
 
     def _tensor(self, name: str, shape: tuple[int, ...], buffer: int) -> int:
-        tensor = self.schema.TensorT()
+        tensor = schema().TensorT()
         tensor.name, tensor.shape, tensor.buffer = name.encode(), np.array(shape, np.int32), buffer
-        tensor.type, tensor.hasRank = self.schema.TensorType.FLOAT32, True
+        tensor.type, tensor.hasRank = schema().TensorType.FLOAT32, True
         self.main.tensors.append(tensor)
         return len(self.main.tensors) - 1
 

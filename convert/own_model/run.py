@@ -15,12 +15,12 @@ from typing import Any, TextIO
 import numpy as np
 
 from convert.bundle.records import ManifestFrontEnd
-from convert.bundle.writer import AGGREGATION, STREAM_FRONT_END, BundleContents, check_place, write_bundle
+from convert.bundle.writer import AGGREGATION, STREAM_FRONT_END, BundleContents, check_new_place, write_bundle
 from convert.datasets.described import RecordingOptions
 from convert.datasets.outputs_file import OutputEntry, read_outputs
 from convert.foundation.contents import tensor_entry
 from convert.foundation.noise import Golden, golden_of
-from convert.foundation.parity import interpreter_stages
+from convert.foundation.parity import form_stages
 from convert.foundation.quantize import Made
 from convert.foundation.standard import HeadScaling, described, named, scaling_of, uncalibrated, unscaled
 from convert.own_model.card import model_card
@@ -36,7 +36,7 @@ from edge.frontend import ecgfounder
 from edge.model import load_model
 from edge.self_test import self_test
 from edge.trial import try_chain
-from firmware_bridge.errors import CheckFailedError, InputError, OutputError
+from firmware_bridge.errors import CheckFailedError, InputError
 
 GOLDEN_WINDOWS = 8
 WINDOWS = 24
@@ -112,7 +112,7 @@ def make_bundle(config: OwnModelConfig, stream: TextIO | None = None) -> ParityR
         OutputError: The bundle cannot be written; an older bundle is unchanged.
         MissingExtraError: An optional library is missing.
     """
-    _check_place(config.out)
+    check_new_place(config.out)
     heads = read_outputs(config.outputs)
     data = _read(config.model)
     model = OwnModel(data, config.model.name)
@@ -122,7 +122,7 @@ def make_bundle(config: OwnModelConfig, stream: TextIO | None = None) -> ParityR
     windows = model_inputs(config.front_end, shapes)
     ready = _ready(model, fitted, form, heads, windows)
     golden = golden_of(ready.made, windows[:GOLDEN_WINDOWS], default_limits()["self_test"]["margin"])
-    report = _report(config, ready, heads, windows, used, data)
+    report = _report(config, ready, heads, windows, golden, used, data)
     _note(ready, heads, stream)
     contents = _contents(config, ready, heads, golden, report, data)
     _verify(config.out, contents)
@@ -135,12 +135,6 @@ def _windows(config: OwnModelConfig, stream: TextIO | None) -> tuple[Shapes, lis
     if config.data is None:
         return simulated(WINDOWS), None
     return recorded(config.data, config.windows, stream, config.recordings)
-
-
-def _check_place(out: Path) -> None:
-    check_place(out)
-    if not out.absolute().parent.is_dir():
-        raise OutputError(f"{out.absolute().parent} is not a folder", "create it first, or name another folder")
 
 
 def _read(path: Path) -> bytes:
@@ -182,15 +176,14 @@ def _report(
     ready: _Ready,
     heads: Sequence[OutputEntry],
     windows: F64,
+    golden: Golden,
     used: list[str] | None,
     data: bytes,
 ) -> ParityReport:
     made, fitted = ready.made, ready.fitted
     missing: dict[str, str] = {}
-    stages = interpreter_stages(made, ready.ran.outputs, windows, missing)
+    stages = form_stages(made, ready.ran.outputs, golden, missing)
     report = compare(f"{_name(config)} {config.version}: parity", stages, named(heads, ready.scaling), micro=False)
-    if missing and made.sink.dtype != "int8":
-        missing["TFLite Micro"] = "it is compared for int8 models only"
     report.not_run = missing
     held = made.source.to_values(made.source.to_steps(windows))
     report.facts = {

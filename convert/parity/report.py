@@ -145,6 +145,16 @@ def step_cells(row: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def link_table(report: ParityReport) -> list[str]:
+    """Return the links as lines of a Markdown table, for a model card."""
+    lines = ["| link | windows | max | mean | correlation, median | minimum |", "|---|---|---|---|---|---|"]
+    for link in report.links:
+        numbers = [link.max, link.mean, link.correlation_median, link.correlation_min]
+        shown = " | ".join(number(n, ".5f") for n in numbers)
+        lines.append(f"| {TITLES[link.before]} - {TITLES[link.after]} | {link.windows} | {shown} |")
+    return lines
+
+
 def main_link(report: ParityReport) -> Link | None:
     """Return the link from float to the form of the bundle, else the last link."""
     for link in report.links:

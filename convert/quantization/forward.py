@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from convert.compute.tf_runtime import load_tensorflow
 from convert.quantization.network import CONVOLUTIONS, SAME_SCALE, Network, Op
+from convert.quantization.weights import int8_weights
 from firmware_bridge.errors import InputError
 
 tf = load_tensorflow()
@@ -67,9 +68,8 @@ def rounded_weights(weights: NDArray[np.float32], axis: int) -> NDArray[np.float
         weights: The weights.
         axis: Axis of the output channels.
     """
-    rest = tuple(i for i in range(weights.ndim) if i != axis)
-    scale = np.maximum(np.abs(weights).max(axis=rest, keepdims=True), 1e-12) / np.float32(127.0)
-    return np.asarray(np.clip(np.rint(weights / scale), -127, 127) * scale, dtype=np.float32)
+    steps, scale = int8_weights(weights, axis)
+    return steps * scale
 
 
 def rounded_constants(network: Network) -> dict[int, NDArray[np.float32]]:

@@ -5,7 +5,6 @@ Every step of the package takes such a model and gives one back, so that the con
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.compute.tf_runtime import load_tensorflow
+from convert.compute.flatbuffer import kind, opcode, opened, operator_names, packed, schema
 from firmware_bridge.errors import InputError
 
 CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
@@ -54,17 +53,15 @@ class Network:
     """
 
     def __init__(self, model: bytes) -> None:
-        sc = _schema()
-        self._model = sc.ModelT.InitFromPackedBuf(model, 0)
+        self._model = opened(model)
         if len(self._model.subgraphs) != 1 or len(self._model.subgraphs[0].inputs) != 1:
             raise InputError("the model has several graphs or inputs", "give a model with one of each")
         self._graph = self._model.subgraphs[0]
         self.source = int(self._graph.inputs[0])
         self.sink = int(self._graph.outputs[0])
-        names = {v: k for k, v in vars(sc.BuiltinOperator).items() if not k.startswith("_")}
-        codes = [names[max(c.builtinCode, c.deprecatedBuiltinCode)] for c in self._model.operatorCodes]
+        names = operator_names()
         self.ops = [
-            Op(codes[raw.opcodeIndex], [int(i) for i in raw.inputs], int(raw.outputs[0]), raw)
+            Op(names[kind(self._model, raw)], [int(i) for i in raw.inputs], int(raw.outputs[0]), raw)
             for raw in self._graph.operators
         ]
 
@@ -83,13 +80,13 @@ class Network:
     def constant(self, index: int) -> NDArray[Any]:
         """Return a copy of a stored tensor, float32 or int32."""
         tensor = self._graph.tensors[index]
-        kind = np.int32 if tensor.type == _schema().TensorType.INT32 else np.float32
+        dtype = np.int32 if tensor.type == schema().TensorType.INT32 else np.float32
         data = np.asarray(self._model.buffers[tensor.buffer].data, dtype=np.uint8)
-        return data.view(kind).reshape(self.shape(index)).copy()
+        return data.view(dtype).reshape(self.shape(index)).copy()
 
     def give_constant(self, op: Op, slot: int, value: NDArray[np.float32]) -> int:
         """Give an operation a stored tensor of its own, since the converter shares equal ones, and return its index."""
-        sc = _schema()
+        sc = schema()
         old = self._graph.tensors[op.inputs[slot]] if slot < len(op.inputs) else None
         tensor, buffer = sc.TensorT(), sc.BufferT()
         buffer.data = np.frombuffer(np.ascontiguousarray(value, dtype="<f4").tobytes(), dtype=np.uint8)
@@ -121,7 +118,7 @@ class Network:
 
     def set_range(self, index: int, low: float, high: float) -> None:
         """Set the range of a tensor."""
-        ranges = _schema().QuantizationParametersT()
+        ranges = schema().QuantizationParametersT()
         ranges.min, ranges.max = np.array([low], np.float32), np.array([high], np.float32)
         self._graph.tensors[index].quantization = ranges
 
@@ -148,9 +145,9 @@ class Network:
             bias: Its bias, ``(channels,)``.
             output: Index of its output.
         """
-        sc = _schema()
+        sc = schema()
         raw = sc.OperatorT()
-        raw.opcodeIndex = self._opcode(sc.BuiltinOperator.DEPTHWISE_CONV_2D, 1)
+        raw.opcodeIndex = opcode(self._model, sc.BuiltinOperator.DEPTHWISE_CONV_2D, 1)
         raw.builtinOptionsType = sc.BuiltinOptions.DepthwiseConv2DOptions
         raw.builtinOptions = sc.DepthwiseConv2DOptionsT()
         raw.builtinOptions.padding = sc.Padding.VALID
@@ -165,7 +162,7 @@ class Network:
 
     def copy_tensor(self, index: int) -> int:
         """Return the index of a new tensor with the shape of another one."""
-        tensor, old = _schema().TensorT(), self._graph.tensors[index]
+        tensor, old = schema().TensorT(), self._graph.tensors[index]
         tensor.name, tensor.shape, tensor.type, tensor.buffer = old.name + b"/scaled", old.shape, old.type, 0
         tensor.shapeSignature, tensor.hasRank = old.shapeSignature, old.hasRank
         self._graph.tensors.append(tensor)
@@ -180,11 +177,7 @@ class Network:
         """Return the flatbuffer without the tensors that nothing reads."""
         self._graph.operators = [op.raw for op in self.ops]
         self._drop_unused()
-        # Imported by name, because the package has no type annotations.
-        flatbuffers: Any = importlib.import_module("flatbuffers")
-        builder = flatbuffers.Builder(1 << 20)
-        builder.Finish(self._model.Pack(builder), b"TFL3")
-        return bytes(builder.Output())
+        return packed(self._model)
 
     def _drop_unused(self) -> None:
         """Empty the buffers of tensors that no operation reads any more."""
@@ -193,21 +186,3 @@ class Network:
         for i, tensor in enumerate(self._graph.tensors):
             if i not in used and tensor.buffer not in kept:
                 self._model.buffers[tensor.buffer].data = None
-
-    def _opcode(self, code: int, version: int) -> int:
-        for i, found in enumerate(self._model.operatorCodes):
-            if max(found.builtinCode, found.deprecatedBuiltinCode) == code:
-                return i
-        new = _schema().OperatorCodeT()
-        new.builtinCode = code
-        new.deprecatedBuiltinCode = min(code, 127)
-        new.version = version
-        self._model.operatorCodes.append(new)
-        return len(self._model.operatorCodes) - 1
-
-
-def _schema() -> Any:
-    load_tensorflow()
-    from tensorflow.lite.python import schema_py_generated
-
-    return schema_py_generated

@@ -18,7 +18,7 @@ def fold_norms(network: Network) -> int:
     pairs = []
     for product in network.ops:
         after = network.consumers(product.output)
-        if product.kind == "MUL" and _by_channel(network, product) and len(after) == 1:
+        if is_gain(network, product) and len(after) == 1:
             total = after[0]
             if total.kind == "ADD" and total.inputs[0] == product.output and _by_channel(network, total):
                 pairs.append((product, total))
@@ -27,6 +27,11 @@ def fold_norms(network: Network) -> int:
         new = network.depthwise(product.inputs[0], gain.reshape(1, 1, 1, -1), shift.reshape(-1), total.output)
         network.replace((product, total), new)
     return len(pairs)
+
+
+def is_gain(network: Network, op: Op) -> bool:
+    """Whether an operation multiplies each channel by a constant."""
+    return op.kind == "MUL" and _by_channel(network, op)
 
 
 def _by_channel(network: Network, op: Op) -> bool:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from convert.quantization.network import CONVOLUTIONS, Network, Op
 from convert.quantization.passes import Ranges
+from convert.quantization.rewrite import is_gain
 
 MAX_FACTOR = 32.0
 """Largest factor, so that a channel that is silent in calibration keeps room."""
@@ -72,7 +73,20 @@ def find_stream(network: Network) -> Stream | None:
             channels[step.output] = np.concatenate([new[:left], inside, new[left:]])
         channels[op.output] = carried[op.inputs[0]] = carried[branch.output] = channels[rest]
         branches.append((branch, op.output))
-    return None if entry is None else Stream(channels, carried, branches, entry, groups)
+    if entry is None:
+        return None
+    scaled = {**channels, **carried}
+    readers = [(i, op) for i in scaled if i != entry[0].output for op in network.consumers(i)]
+    if not all(op.output in scaled or _takes_up(network, op, i) for i, op in readers):
+        return None
+    return Stream(channels, carried, branches, entry, groups)
+
+
+def _takes_up(network: Network, op: Op, index: int) -> bool:
+    """Whether an operation can be changed so that a factor of its input does not reach its output."""
+    if op.kind == "MEAN":
+        return all(_takes_up(network, reader, op.output) for reader in network.consumers(op.output))
+    return op.inputs[0] == index and (op.kind in CONVOLUTIONS or is_gain(network, op))
 
 
 def _branch(network: Network, index: int) -> Op | None:
@@ -195,10 +209,10 @@ def scale_stream(network: Network, stream: Stream, factors: NDArray[np.float32],
 
 
 def _divide_readers(network: Network, index: int, factor: NDArray[np.float32], ranges: Ranges) -> None:
-    """Divide the weights of every convolution that reads a tensor, also through a mean over time."""
+    """Divide the constants of what reads a tensor, also through a mean over time."""
     for op in network.consumers(index):
         if op.kind == "MEAN":
             ranges[op.output] = ranges[op.output] * factor
             _divide_readers(network, op.output, factor, ranges)
-        elif op.kind in CONVOLUTIONS:
+        elif op.kind in CONVOLUTIONS or is_gain(network, op):
             network.give_constant(op, 1, np.asarray(network.constant(op.inputs[1]) / factor, dtype=np.float32))

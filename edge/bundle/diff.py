@@ -142,7 +142,7 @@ def _of_files(a: Mapping[str, Json], b: Mapping[str, Json]) -> Iterator[Change]:
 
 
 def _fields(section: str, subject: str, a: Json, b: Json, path: str = "") -> Iterator[Change]:
-    """Yield the differing leaves of two JSON values; a list is one leaf.."""
+    """Yield the differing leaves of two JSON values; a list is one leaf."""
     if isinstance(a, dict) or isinstance(b, dict):
         left, right = (value if isinstance(value, dict) else {} for value in (a, b))
         if (a is None or isinstance(a, dict)) and (b is None or isinstance(b, dict)):

@@ -84,6 +84,7 @@ def load_bundle(name: str | Path) -> Bundle:
         data = _verified(files, member, *manifest.files[member])
         if member in REQUIRED:
             contents[member] = data  # reports and C arrays are verified but not kept: they can be larger than the model
+    _check_golden_model(manifest)
     golden = read_golden(contents["golden.npz"], manifest.input, manifest.output, manifest.golden)
     return Bundle(
         path=path,
@@ -196,6 +197,16 @@ def _json(data: bytes, name: str) -> Any:
         return json.loads(data)
     except (ValueError, RecursionError) as e:
         raise BundleError(f"{name} is not valid JSON: {e}", "copy or convert the bundle again") from None
+
+
+def _check_golden_model(manifest: Manifest) -> None:
+    """Check that the golden vectors are of this model; its SHA-256 is known without reading it again."""
+    made_by = manifest.golden.model_sha256
+    if made_by is not None and made_by != manifest.files["model.tflite"][0]:
+        raise BundleError(
+            "golden.npz was made by another model: model.tflite was changed after the conversion",
+            "copy or convert the bundle again",
+        )
 
 
 def _check_names(found: set[str], manifest: Manifest) -> None:

@@ -11,11 +11,12 @@ import numpy as np
 
 from edge.bundle.reader import Bundle, load_bundle
 from edge.bundle.schema import OutputHead
+from edge.cli.extras import needs_extra
 from edge.cli.parser import Parser
 from edge.model import load_model
-from edge.self_test import SELF_TEST_LSB, SelfTest, compared, self_test
+from edge.self_test import SELF_TEST_LSB, SelfTest, self_test
 from edge.trial import try_chain
-from firmware_bridge.errors import EXIT_OK, MissingExtraError
+from firmware_bridge.errors import EXIT_OK
 
 FURTHER = {
     "diff": ("edge.cli.bundle_diff:main", "", "show what changed between two bundles"),
@@ -40,8 +41,7 @@ def main(argv: Sequence[str]) -> int:
         sys.stdout.write(describe(bundle))
         return EXIT_OK
     model = load_model(bundle, args.backend)
-    self_test(bundle, model)
-    tested = compared(bundle, model)
+    tested = self_test(bundle, model)
     sys.stdout.write(
         f"{bundle.path}: {len(bundle.manifest.files)} files match the manifest, sha256 {bundle.sha256}\n"
         f"self-test on {model.backend}: {_differences(tested)}: ok\n"
@@ -55,14 +55,9 @@ def main(argv: Sequence[str]) -> int:
 def _further(action: str, argv: Sequence[str]) -> int:
     target, extra, _ = FURTHER[action]
     module, _, function = target.partition(":")
-    try:
+    with needs_extra(f"'anyecg bundle {action}'", extra):
         run = cast("Callable[[Sequence[str]], int]", getattr(importlib.import_module(module), function))
         return run(argv)
-    except ModuleNotFoundError as e:
-        own = (e.name or "").split(".")[0] in {"edge", "convert", "calibration", "firmware_bridge"}
-        if own or not extra:
-            raise
-        raise MissingExtraError(f"'anyecg bundle {action}'", extra) from None
 
 
 def _differences(tested: SelfTest) -> str:

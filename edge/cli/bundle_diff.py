@@ -15,9 +15,10 @@ from typing import TextIO, cast
 from edge.agreement import HeadAgreement, Inputs, agreement, golden_inputs, recorded_inputs
 from edge.bundle.diff import Change, changes_between, size_of
 from edge.bundle.reader import Bundle, load_bundle
+from edge.cli.extras import needs_extra
 from edge.cli.parser import Parser
 from edge.window import Window
-from firmware_bridge.errors import EXIT_OK, MissingExtraError
+from firmware_bridge.errors import EXIT_OK
 
 SCHEMA = "anyecg.bundle-diff/1"
 DIFFERENT = 1
@@ -32,7 +33,6 @@ MAX_SHOWN = 60
 MAX_WINDOWS = 100_000
 DESCRIBED = {"--fs": "sampling rate, Hz,", "--lsb-mv": "millivolts per count", "--lead": "name of the lead"}
 """Options that describe recordings; the host side checks their values."""
-OWN_PACKAGES = frozenset({"edge", "convert", "calibration", "firmware_bridge"})
 RECORDINGS = "convert.cli.bundle_windows"
 """Module that reads recordings; the device side names it as text, because it belongs to the host side."""
 
@@ -97,14 +97,10 @@ def _inputs(a: Bundle, b: Bundle, args: argparse.Namespace) -> tuple[str, tuple[
 
 
 def _recorded(data: Path, count: int, options: Sequence[str]) -> list[Window]:
-    try:
+    with needs_extra("'anyecg bundle diff --data'", "convert"):
         module = importlib.import_module(RECORDINGS)
-    except ModuleNotFoundError as e:
-        if (e.name or "").split(".")[0] in OWN_PACKAGES and (e.name or "") != "convert":
-            raise
-        raise MissingExtraError("'anyecg bundle diff --data'", "convert") from None
-    read = cast("Callable[[Path, int, TextIO | None, Sequence[str]], list[Window]]", module.recorded_windows)
-    return read(data, count, sys.stderr, options)
+        read = cast("Callable[[Path, int, TextIO | None, Sequence[str]], list[Window]]", module.recorded_windows)
+        return read(data, count, sys.stderr, options)
 
 
 def _json(

@@ -13,11 +13,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
 
+from edge.cli.extras import needs_extra
 from edge.process.interpreter import keep_interpreter_light
 from edge.process.no_openssl import load_hashlib
 from edge.process.no_tls import load_asyncio
 from edge.records import NOTICE
-from firmware_bridge.errors import EXIT_INTERNAL, EXIT_OK, EXIT_SIGINT, AnyEcgError, MissingExtraError
+from firmware_bridge.errors import EXIT_INTERNAL, EXIT_OK, EXIT_SIGINT, AnyEcgError
 
 __all__ = ["COMMANDS", "main"]
 
@@ -117,14 +118,9 @@ def _dispatch(args: list[str]) -> int:
         load_hashlib()
         keep_interpreter_light()
     module, _, function = command.target.partition(":")
-    try:
+    with needs_extra(f"'anyecg {args[0]}'", command.extra):
         run = cast("Callable[[list[str]], int | None]", getattr(importlib.import_module(module), function))
         return run(args[1:]) or EXIT_OK
-    except ModuleNotFoundError as e:
-        own = (e.name or "").split(".")[0] in {"edge", "convert", "calibration", "firmware_bridge"}
-        if own or not command.extra:
-            raise
-        raise MissingExtraError(f"'anyecg {args[0]}'", command.extra) from None
 
 
 def _overview() -> str:

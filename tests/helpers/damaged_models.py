@@ -18,7 +18,7 @@ def damaged(model: bytes, count: int, seed: int = 0) -> Iterator[tuple[str, byte
 
 
 def _one(model: bytes, kind: str, rng: np.random.Generator) -> tuple[str, bytes]:
-    from convert.foundation.flatbuffer import convolutions, opened, packed
+    from convert.compute.flatbuffer import convolutions, opened, packed
 
     root = opened(model)
     graph = root.subgraphs[0]
@@ -50,7 +50,7 @@ def _flip(values: NDArray, rng: np.random.Generator, low: int, high: int) -> tup
 
 
 def _change_operation(root, rng: np.random.Generator) -> tuple[str, bytes]:
-    from convert.foundation.flatbuffer import kind, opcode, packed, schema
+    from convert.compute.flatbuffer import kind, opcode, packed, schema
 
     ops = schema().BuiltinOperator
     swaps = {ops.ADD: ops.SUB, ops.LOGISTIC: ops.TANH}

@@ -89,11 +89,12 @@ def _set_form(tf: Any, converter: Any, form: Form, shape: Sequence[int]) -> None
 
 def with_custom_operation(model: bytes, name: str) -> bytes:
     """Return a model whose first operation is a custom one of a name."""
+    from convert.compute.flatbuffer import schema
     from convert.own_model.graph import OwnModel
 
     own = OwnModel(model, "model.tflite")
     code = own.tree.operatorCodes[own.main.operators[0].opcodeIndex]
-    code.builtinCode = code.deprecatedBuiltinCode = own.schema.BuiltinOperator.CUSTOM
+    code.builtinCode = code.deprecatedBuiltinCode = schema().BuiltinOperator.CUSTOM
     code.customCode = name.encode()
     return own.packed()
 

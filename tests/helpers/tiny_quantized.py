@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.compute.tf_runtime import quiet_stderr
-from convert.foundation.export import calibrated_flatbuffer, float_flatbuffer, input_scale
+from convert.foundation.export import calibrated_flatbuffer, float_flatbuffer, int8_input, with_ranges
 
 SAMPLES = 250
 CLAMP = 16.0
@@ -19,8 +19,8 @@ def tiny_windows(count: int, seed: int = 0) -> NDArray[np.float32]:
     """Return smooth noise in steps of the int8 input, ``(count, SAMPLES)``."""
     noise = np.random.default_rng(seed).standard_normal((count, SAMPLES + 8)).cumsum(axis=1)
     smooth = noise[:, 8:] - noise[:, :-8]
-    scale = input_scale(CLAMP)
-    return scale.restore(scale.quantize(smooth / smooth.std())).astype(np.float32)
+    source = int8_input(CLAMP, SAMPLES)
+    return source.to_values(source.to_steps(smooth / smooth.std())).astype(np.float32)
 
 
 def tiny_core(windows: NDArray[np.float32], seed: int = 3) -> Any:
@@ -52,8 +52,4 @@ def tiny_calibrated(count: int = 24) -> bytes:
 
 def with_input_range(calibrated: bytes) -> bytes:
     """Return a calibrated model with the range of the int8 input."""
-    from convert.quantization.network import Network
-
-    network, scale = Network(calibrated), input_scale(CLAMP)
-    network.set_range(network.source, scale.low(), scale.high())
-    return network.pack()
+    return with_ranges(calibrated, int8_input(CLAMP, SAMPLES))

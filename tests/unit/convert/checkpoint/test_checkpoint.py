@@ -15,10 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convert.checkpoint import builders, legacy, unpickle
+from convert.checkpoint import legacy
 from convert.checkpoint import reader as checkpoint
+from convert.checkpoint.pickles import Inert, builders, load_plain, unpickle
 from convert.checkpoint.reader import read_checkpoint
-from convert.checkpoint.unpickle import Inert, load_plain
 from convert.checkpoint.writer import write_checkpoint
 from firmware_bridge.errors import InputError, OutputError
 

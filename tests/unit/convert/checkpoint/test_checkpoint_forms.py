@@ -192,8 +192,8 @@ def test_damage_to_the_old_format(tmp_path: Path) -> None:
 
 
 def test_a_storage_that_is_a_part_of_another_one() -> None:
-    from convert.checkpoint.builders import storage_of
-    from convert.checkpoint.pickle_values import Inert, StorageRef, Symbol
+    from convert.checkpoint.pickles.builders import storage_of
+    from convert.checkpoint.pickles.values import Inert, StorageRef, Symbol
 
     kind = Symbol("torch.FloatStorage")
     part = storage_of(("storage", kind, "7", "cpu", 12, ("9", 4, 6)))

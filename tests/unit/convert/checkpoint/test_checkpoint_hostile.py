@@ -16,9 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from convert.checkpoint import archive, builders, leaves, storages
+from convert.checkpoint import archive, leaves, storages
+from convert.checkpoint.pickles import builders, load_plain
 from convert.checkpoint.reader import read_checkpoint
-from convert.checkpoint.unpickle import load_plain
 from firmware_bridge.errors import InputError
 from helpers.torch_files import Pickler, Tensor, tensors, tiny_state, write_zip
 

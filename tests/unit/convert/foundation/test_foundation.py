@@ -16,7 +16,7 @@ from convert.datasets.outputs_file import read_outputs
 from convert.datasets.windows import accepted_windows, collect_windows, recording_files
 from convert.foundation import run as foundation
 from convert.foundation.config import FoundationConfig
-from convert.foundation.export import Scale, input_scale
+from convert.foundation.export import int8_input
 from convert.foundation.gate import Verdict, judge
 from convert.foundation.quantize import FLOAT_OUTPUT_SCALE, Judged, Made, choose_form
 from convert.foundation.run import convert_foundation
@@ -90,7 +90,7 @@ def test_the_manifest_describes_the_bundle(converted: Path) -> None:
     assert (m.input.zero_point, m.input.shape) == (0, (1, 1, 5000, 1))
     assert m.front_end.clamp == 128 * m.input.scale == round(m.front_end.clamp)
     assert 8.0 <= m.front_end.clamp <= 16.0
-    assert self_test(bundle, load_model(bundle, "tflm")) <= 1
+    assert self_test(bundle, load_model(bundle, "tflm")).worst <= 1
     report = json.loads((converted / "validation" / "parity.json").read_text())
     assert report["ok"]
     assert [link["after"] for link in report["links"]] == ["float", "int8", "reference", "tflm"]
@@ -299,10 +299,10 @@ def test_gate_reports_a_head_named_nan_as_an_ordinary_loss() -> None:
 
 
 def test_input_scale_rounds_as_the_runtime() -> None:
-    scale = input_scale(16.0)
+    source = int8_input(16.0, 5000)
     z = np.array([-99.0, -16.0, -0.0624, 0.0626, 15.875, 99.0])
-    np.testing.assert_array_equal(scale.quantize(z), [-128, -128, 0, 1, 127, 127])
-    np.testing.assert_array_equal(Scale(0.5, 3).restore(np.int8([3, 4, -128])), [0.0, 0.5, -65.5])
+    np.testing.assert_array_equal(source.to_steps(z), [-128, -128, 0, 1, 127, 127])
+    np.testing.assert_array_equal(TensorSpec((3,), 0.5, 3).to_values(np.int8([3, 4, -128])), [0.0, 0.5, -65.5])
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from helpers.small_teacher import write_recordings
 
 pytest.importorskip("tensorflow")
 
+from convert.compute.flatbuffer import schema
 from convert.datasets.outputs_file import read_outputs
 from convert.own_model.fit import fit
 from convert.own_model.graph import OwnModel
@@ -211,7 +212,7 @@ def test_operations_that_litert_lacks_are_named(name: str, message: str) -> None
 
 def test_a_type_that_the_runtime_lacks_is_named() -> None:
     own = OwnModel(own_model(), "mine.tflite")
-    own.main.tensors[own.inputs[0].index].type = own.schema.TensorType.UINT8
+    own.main.tensors[own.inputs[0].index].type = schema().TensorType.UINT8
     with pytest.raises(InputError, match=r"'ecg' uint8 .* wanted is float32 or int8"):
         fit(OwnModel(own.packed(), "mine.tflite"), "stream/1", [], None)
 

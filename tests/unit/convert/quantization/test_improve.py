@@ -11,7 +11,7 @@ pytest.importorskip("tensorflow", reason="the convert extra is not installed")
 
 from convert.compute.inference import run_int8
 from convert.compute.litert import describe
-from convert.foundation.export import float_flatbuffer, input_scale, quantized_flatbuffer
+from convert.foundation.export import calibrated_flatbuffer, float_flatbuffer, int8_input, quantized_flatbuffer
 from convert.foundation.parity import run_float
 from convert.quantization import improve, steps
 from convert.quantization.bias import correct_biases
@@ -68,13 +68,13 @@ def test_each_operation_rounds_as_the_reference_kernel_does(calibrated: bytes, w
 
     network = Network(improve(calibrated, windows)[0])
     interpreter = Interpreter(
-        model_content=quantized_flatbuffer(network.pack(), input_scale(CLAMP)),
+        model_content=quantized_flatbuffer(network.pack(), int8_input(CLAMP, SAMPLES)),
         experimental_op_resolver_type=OpResolverType.BUILTIN_REF,
         experimental_preserve_all_tensors=True,
     )
     interpreter.allocate_tensors()
     source = interpreter.get_input_details()[0]
-    interpreter.set_tensor(source["index"], input_scale(CLAMP).quantize(windows[0]).reshape(source["shape"]))
+    interpreter.set_tensor(source["index"], int8_input(CLAMP, SAMPLES).to_steps(windows[0]).reshape(source["shape"]))
     interpreter.invoke()
     found = {d["name"]: d for d in interpreter.get_tensor_details()}
     grid, constants = grids(network), rounded_constants(network)
@@ -176,9 +176,9 @@ def test_improve_lowers_the_noise_in_the_interpreter(calibrated: bytes, windows:
 
 
 def _int8_outputs(model: bytes, windows: np.ndarray) -> np.ndarray:
-    scale = input_scale(CLAMP)
+    scale = int8_input(CLAMP, SAMPLES)
     int8 = quantized_flatbuffer(model, scale)
-    steps = run_int8(int8, scale.quantize(windows).reshape(-1, 1, SAMPLES, 1), "reference")
+    steps = run_int8(int8, scale.to_steps(windows).reshape(-1, 1, SAMPLES, 1), "reference")
     return steps.astype(np.float64) * describe(int8).output_scale
 
 
@@ -221,3 +221,30 @@ def test_a_step_that_makes_more_noise_is_undone(
     assert more[-1]["noise_to_signal"] > 2 * more[-2]["noise_to_signal"]
     assert found == wanted
     assert more[:-1] == rows
+
+
+@pytest.mark.parametrize("folded", [False, True])
+def test_scaling_the_stream_keeps_the_outputs_whatever_was_folded(
+    calibrated: bytes, windows: np.ndarray, folded: bool
+) -> None:
+    network = Network(calibrated)
+    if folded:
+        fold_norms(network)
+    ranges, wanted = survey(network, windows)
+    stream = find_stream(network)
+    assert stream is not None
+    factors = np.exp(np.random.default_rng(0).standard_normal(stream.groups)).astype(np.float32)
+    scale_stream(network, stream, factors, ranges)
+    np.testing.assert_allclose(outputs(network, windows), wanted, atol=1e-5 * np.abs(wanted).max())
+
+
+def test_a_network_whose_stream_is_read_by_a_swish_is_left_as_it_is(windows: np.ndarray) -> None:
+    """Without normalisation, nothing between the stream and the swish can take up a factor."""
+    from convert.checkpoint.net1d import Net1D
+
+    core = Net1D(1, 16, 1.0, (16, 24), (2, 2), 8, 2, 8, 5, use_bn=False, length=windows.shape[1], form="native").core
+    plain = with_input_range(calibrated_flatbuffer(float_flatbuffer(core, windows.shape[1]), windows))
+    assert find_stream(Network(plain)) is None
+    wanted = outputs(Network(plain), windows)
+    better = Network(improve(plain, windows)[0])
+    np.testing.assert_allclose(outputs(better, windows), wanted, atol=0.05 * np.abs(wanted).max())

@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("tensorflow", reason="the convert extra is not installed")
 
-from convert.foundation.export import input_scale, quantized_flatbuffer
+from convert.foundation.export import int8_input, quantized_flatbuffer
 from convert.quantization import TuneOptions, improve, tune, tuning
 from convert.quantization.forward import grid_of, rounded_weights
 from convert.quantization.network import Network
@@ -76,7 +76,7 @@ def test_tuning_lowers_the_noise_on_windows_that_it_has_not_seen(
     assert rows[1]["noise_to_signal"] < 0.7 * rows[0]["noise_to_signal"]
     assert tuned != improved
     assert "80/80 steps" in stream.getvalue()
-    assert len(quantized_flatbuffer(tuned, input_scale(CLAMP))) < len(tuned)
+    assert len(quantized_flatbuffer(tuned, int8_input(CLAMP, SAMPLES))) < len(tuned)
 
 
 @pytest.mark.usefixtures("eager")

@@ -1,4 +1,4 @@
-"""The plain values that ``convert/checkpoint/unpickle.py`` makes of a pickle. None of them has behaviour."""
+"""The plain values that ``convert/checkpoint/pickles/unpickle.py`` makes of a pickle. None of them has behaviour."""
 
 from __future__ import annotations
 

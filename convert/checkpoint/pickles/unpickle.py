@@ -1,9 +1,9 @@
 """Read a pickle without Python's ``pickle``: a small interpreter that produces plain data only.
 
 A pickle is a program. This interpreter runs it on its own stack, where a name such as ``os.system`` is only a
-:class:`~convert.checkpoint.pickle_values.Symbol`. The functions in ``convert/checkpoint/builders.py`` answer the few
+:class:`~convert.checkpoint.pickles.values.Symbol`. The functions in ``builders.py`` beside this file answer the few
 calls that build tensors. Every other call, whatever it names, produces an
-:class:`~convert.checkpoint.pickle_values.Inert`. Nothing is imported, looked up or called.
+:class:`~convert.checkpoint.pickles.values.Inert`. Nothing is imported, looked up or called.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import warnings
 from collections.abc import Callable
 from typing import IO, Any
 
-from convert.checkpoint.builders import BUILDERS, Budget, is_key, storage_of
-from convert.checkpoint.pickle_values import Inert, Loaded, StorageRef, Symbol, printable
+from convert.checkpoint.pickles.builders import BUILDERS, Budget, is_key, storage_of
+from convert.checkpoint.pickles.values import Inert, Loaded, StorageRef, Symbol, printable
 from firmware_bridge.errors import InputError
 
 MAX_PICKLE_BYTES = 32 << 20

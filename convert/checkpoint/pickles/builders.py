@@ -10,7 +10,7 @@ import struct
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from convert.checkpoint.pickle_values import Inert, StorageRef, Symbol, TensorRef
+from convert.checkpoint.pickles.values import Inert, StorageRef, Symbol, TensorRef
 from firmware_bridge.errors import InputError
 
 MAX_COPIED = 1 << 18

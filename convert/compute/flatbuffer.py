@@ -1,4 +1,4 @@
-"""Read, edit and write a TFLite flatbuffer as objects of TensorFlow's schema."""
+"""Read, edit and write a TFLite flatbuffer as objects of LiteRT's schema."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.compute.tf_runtime import load_tensorflow
-
 
 def schema() -> Any:
     """Return the module of the schema's classes."""
-    load_tensorflow()
-    from tensorflow.lite.python import schema_py_generated
+    # Imported by name, because the package has no type annotations.
+    return importlib.import_module("ai_edge_litert.schema_py_generated")
 
-    return schema_py_generated
+
+def operator_names() -> dict[int, str]:
+    """Return the names of the built-in operators by code."""
+    return {code: name for name, code in vars(schema().BuiltinOperator).items() if isinstance(code, int)}
 
 
 def opened(model: bytes) -> Any:
@@ -26,7 +27,6 @@ def opened(model: bytes) -> Any:
 
 def packed(model: Any) -> bytes:
     """Return a tree of objects as a flatbuffer."""
-    # Imported by name, because the package has no type annotations.
     flatbuffers: Any = importlib.import_module("flatbuffers")
     builder = flatbuffers.Builder(1 << 20)
     builder.Finish(model.Pack(builder), b"TFL3")
