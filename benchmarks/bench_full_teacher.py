@@ -5,7 +5,7 @@
 
 TEACHER is the folder of that command, with ``heldout.npz``. Prints the AUROC of each head of the float teacher, and for
 each bundle its size, the time of a window, the macro AUROC, and the difference from the float teacher with its paired
-95 % bootstrap interval over patients: macro, and of the worst head. ``--small`` adds another teacher of the same
+95 % bootstrap interval over patients: macro, and of each head. ``--small`` adds another teacher of the same
 outputs, such as the folder of ``--teacher clef-small --teacher-only``. The exit code is 1 if a bundle differs by more
 than ``--macro`` or one of its heads by more than ``--head``.
 """
@@ -73,6 +73,8 @@ def _compare(title: str, ours: Any, theirs: Any) -> tuple[float, float]:
         f"{title}: macro AUROC {_shown(interval(a, drawn_a))}, minus float {_shown(difference, 5, '+')}, "
         f"worst head {worst} {_shown(known[worst], 5, '+')}\n"
     )
+    for key, d in heads.items():
+        sys.stdout.write(f"  {key:16s} {_shown(d, 4, '+')}\n")
     return abs(a - b), abs(known[worst].value)
 
 

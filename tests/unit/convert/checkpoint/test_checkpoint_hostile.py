@@ -173,12 +173,13 @@ import json, os, resource, sys, time
 resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))
 source = open(sys.argv[1], encoding="utf-8").read().split('code=\"\"\"')[0]
 from convert.checkpoint import read_checkpoint
+from edge.process.budget import peak_rss_mib
 from firmware_bridge.errors import InputError
 import convert.checkpoint.safetensors_file
 space = {"__name__": "cases"}
 exec(compile(source, "cases", "exec"), space)
 space["C"].pop("zipbomb")  # building it takes longer than all others; zip bombs have a test of their own
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_rss_mib()
 paths = {name: make() for name, make in space["C"].items()}
 found = {}
 for name, path in paths.items():
@@ -191,8 +192,8 @@ for name, path in paths.items():
     except BaseException as error:
         what = f"!{type(error).__name__}: {error}"
     found[name] = (what, time.process_time() - started)
-grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-print(json.dumps({"found": found, "mb": grown >> 10, "ran": os.path.exists("cases-out/PWNED_ck")}))
+grown = peak_rss_mib() - before
+print(json.dumps({"found": found, "mb": grown, "ran": os.path.exists("cases-out/PWNED_ck")}))
 """
 
 
