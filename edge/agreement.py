@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +13,7 @@ from edge.bundle.tensors import Steps, TensorSpec
 from edge.engine import make_front_end
 from edge.estimate import Estimator
 from edge.model import BackendName, load_model
+from edge.stats import correlation
 from edge.window import Window
 from firmware_bridge.errors import InputError
 
@@ -30,7 +30,8 @@ class HeadAgreement:
         units: Unit in both bundles, ``"1"`` for a probability.
         mean: Mean absolute difference, in the unit; ``None`` if the units differ.
         max: Largest difference, in the unit; ``None`` if the units differ.
-        correlation: Pearson's correlation; ``None`` if the values of either bundle do not vary.
+        correlation: Pearson's correlation; ``None`` if the values of the first bundle do not vary, 0 if only
+            those of the second do not.
         flags_changed: Number of windows whose flag differs; a flag that is never raised differs from one that may be.
     """
 
@@ -127,17 +128,10 @@ def _head(
         units,
         None if difference is None else float(difference.mean()),
         None if difference is None else float(difference.max()),
-        _correlation(x, y),
+        correlation(x, y),
         flags_changed,
     )
 
 
 def _changed(before: Sequence[bool | None], after: Sequence[bool | None]) -> int:
     return sum(one is not other for one, other in zip(before, after, strict=True))
-
-
-def _correlation(x: NDArray[np.float64], y: NDArray[np.float64]) -> float | None:
-    if np.ptp(x) == 0.0 or np.ptp(y) == 0.0:
-        return None
-    u, v = x - x.mean(), y - y.mean()
-    return float(np.clip(float(u @ v) / math.sqrt(float(u @ u) * float(v @ v)), -1.0, 1.0))

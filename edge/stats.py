@@ -76,3 +76,19 @@ def normal_quantile(p: float) -> float:
 def sigmoid(x: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return ``1 / (1 + exp(-x))`` without overflow, float64 of the same shape."""
     return np.asarray(1.0 / (1.0 + np.exp(-np.maximum(x, MIN_LOGIT))), dtype=np.float64)
+
+
+def correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float | None:
+    """Return Pearson's correlation of a reference ``a`` and ``b``.
+
+    It is ``None`` where ``a`` does not vary or a value is not finite, and 0 where only ``b`` does not vary.
+    """
+    if len(a) < 2 or not (np.all(np.isfinite(a)) and np.all(np.isfinite(b))):
+        return None
+    x, y = a - a.mean(), b - b.mean()
+    tiny = 1e-12 * max(1.0, float(np.max(np.abs(a))))
+    if np.max(np.abs(x)) <= tiny:
+        return None
+    if np.max(np.abs(y)) <= tiny:
+        return 0.0
+    return float(np.clip((x @ y) / math.sqrt((x @ x) * (y @ y)), -1.0, 1.0))

@@ -11,10 +11,9 @@ from numpy.typing import NDArray
 from calibration.validate.judge import Judged, rounded, score_json
 from calibration.validate.records import AgreementRecord, ComparisonRecord, HeadAgreementRecord
 from calibration.validate.reference import Reference
-from convert.parity.forms import correlation
 from convert.stats.noninferiority import Comparison, compare_auroc, compare_rate
 from convert.stats.reliability import kappa
-from edge.stats import sigmoid
+from edge.stats import correlation, sigmoid
 
 Bools = NDArray[np.bool_]
 

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from calibration.validate.float_form import FloatForm
 from calibration.validate.records import LinkRecord
-from convert.parity.forms import correlation
 from edge.bundle.reader import Bundle
 from edge.bundle.tensors import Steps
 from edge.model import BackendName, load_model
 from edge.self_test import self_test
+from edge.stats import correlation
 from firmware_bridge.errors import BundleError, MissingExtraError
 
 MAX_WINDOWS = 200

@@ -16,7 +16,6 @@ Each table of the file has the name of a recording or a glob pattern as its key,
 
 from __future__ import annotations
 
-import math
 import os
 import re
 import tomllib
@@ -173,8 +172,9 @@ def _entry(path: Path, key: str, value: object) -> Entry:
 
 def _number(low: float, high: float, unit: str) -> Any:
     def check(value: object) -> str:
-        number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        return "" if number and low <= float(value) <= high else f"a number from {low:g} to {high:g} {unit}"  # type: ignore[arg-type]
+        if isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high:
+            return ""
+        return f"a number from {low:g} to {high:g} {unit}"
 
     return check
 

@@ -10,8 +10,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.parity.forms import HeadName, correlation, head_difference
-from edge.stats import sigmoid
+from convert.parity.forms import HeadName, head_difference
+from edge.stats import correlation, sigmoid
 
 F64 = NDArray[np.float64]
 

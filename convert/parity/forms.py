@@ -7,7 +7,6 @@ infinity anywhere is a failure of its link and of the report. It is never replac
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from convert.parity.layers import LayerRow
 from convert.parity.limits import default_limits
-from edge.stats import sigmoid
+from edge.stats import correlation, sigmoid
 from firmware_bridge.errors import CheckFailedError
 
 SCHEMA = "anyecg.parity/1"
@@ -361,19 +360,3 @@ def head_difference(
         p_mean,
         head.unit,
     )
-
-
-def correlation(a: NDArray[np.float64], b: NDArray[np.float64]) -> float | None:
-    """Return Pearson's correlation of a reference ``a`` and ``b``.
-
-    It is ``None`` where ``a`` does not vary or a value is not finite, and 0 where only ``b`` does not vary.
-    """
-    if len(a) < 2 or not (np.all(np.isfinite(a)) and np.all(np.isfinite(b))):
-        return None
-    x, y = a - a.mean(), b - b.mean()
-    tiny = 1e-12 * max(1.0, float(np.max(np.abs(a))))
-    if np.max(np.abs(x)) <= tiny:
-        return None
-    if np.max(np.abs(y)) <= tiny:
-        return 0.0
-    return float(np.clip((x @ y) / math.sqrt((x @ x) * (y @ y)), -1.0, 1.0))

@@ -28,7 +28,7 @@ UNPACK_FAULTS = (
     lzma.LZMAError,
     OSError,
     RuntimeError,  # an encrypted member
-    NotImplementedError,
+    NotImplementedError,  # a compression that zipfile does not know
     EOFError,
     ValueError,
 )

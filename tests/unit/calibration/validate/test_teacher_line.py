@@ -13,10 +13,12 @@ from calibration.validate.teacher_line import in_logits, teacher_lines, to_model
 from convert.foundation.standard import Line
 from edge.bundle.calibration import HeadCalibration, parse_calibration
 from edge.bundle.reader import load_bundle
-from edge.bundle.schema import OutputHead
+from edge.bundle.schema import Evidence, OutputHead
 from edge.stats import sigmoid
 
-HEAD = OutputHead(0, "k", "potassium", None, "1", "high", "probability", None, None)  # type: ignore[arg-type]
+HEAD = OutputHead(
+    0, "k", "potassium", None, "1", "high", "probability", None, Evidence(None, None, None, "limited", None)
+)
 INTERVAL = {"method": "logit_sd", "sd": 0.4, "level": 0.9}
 ENTRIES: list[dict[str, Any]] = [
     {"method": "none"},

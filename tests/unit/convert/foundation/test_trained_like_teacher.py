@@ -15,10 +15,10 @@ pytest.importorskip("tensorflow")
 
 from convert.foundation.export import float_flatbuffer
 from convert.foundation.parity import run_float
-from convert.parity.forms import correlation
 from edge.bundle.reader import load_bundle
 from edge.cli.main import main as anyecg
 from edge.model import load_model
+from edge.stats import correlation
 from helpers.trained_like_teacher import HEADS, ludb_windows, real_windows, trained_like_teacher
 
 MAX_MODEL_BYTES = 34_000_000

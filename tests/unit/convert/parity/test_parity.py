@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from convert.parity.forms import HeadName, Stage, compare, correlation
+from convert.parity.forms import HeadName, Stage, compare
 from convert.parity.layers import LayerRow, Sums, costly_layers, short_name, worst_layers
 from convert.parity.limits import default_limits, load_limits
 from convert.parity.plots import layer_groups, lost_correlation, plots
 from convert.parity.report import html_page, report_files, text_table
+from edge.stats import correlation
 from firmware_bridge.errors import CheckFailedError, InputError
 
 HEADS = [HeadName("a"), HeadName("b", "value")]
