@@ -81,8 +81,11 @@ def outputs_of(checkpoint: Path, given: Path | None) -> Path:
     """Return the file that describes a checkpoint's outputs: the given one, or the one in the checkpoint's folder.
 
     Raises:
+        InputError: There is no such checkpoint.
         UsageError: There is no such file.
     """
+    if not checkpoint.exists():
+        raise InputError(f"no such checkpoint: {checkpoint}")
     beside = checkpoint.with_name(OUTPUTS)
     if given is None and not beside.is_file():
         raise UsageError(

@@ -156,3 +156,11 @@ def test_a_bundle_as_teacher_passes_on_its_patients_except_the_test_part(tmp_pat
     (tmp_path / PLAN_FILE).write_text(json.dumps({"schema": "x"}))
     with pytest.raises(BundleError, match="not a label plan"):
         read_bundle_plan(tmp_path)
+
+
+def test_a_wrong_path_is_said_before_outputs_are_missed(tmp_path):
+    with pytest.raises(InputError, match=r"no such checkpoint: .*nowhere\.pth"):
+        outputs_of(tmp_path / "nowhere.pth", None)
+    (tmp_path / "there.pth").touch()
+    with pytest.raises(UsageError, match="are not described"):
+        outputs_of(tmp_path / "there.pth", None)
