@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from firmware_bridge.samples import LinkEvent
+from firmware_bridge.samples import LinkEvent, LinkEventKind
 
 DATA_CHANNEL = "data"
 """Channel of a transport with a single one, and of the samples on others (BLE characteristics)."""
+
+HOLE_BYTES = "hole_bytes"
+"""Key in the data of a ``CORRUPT`` event from a raw recording: received bytes that are missing in this place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,3 +29,9 @@ class RawChunk:
 
 
 TransportItem = RawChunk | LinkEvent
+
+
+def hole_bytes(event: LinkEvent) -> int | None:
+    """Return the received bytes that a damaged raw recording lost in this place; ``None`` for any other event."""
+    size = event.data.get(HOLE_BYTES) if event.kind is LinkEventKind.CORRUPT else None
+    return size if isinstance(size, int) else None

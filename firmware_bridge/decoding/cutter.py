@@ -80,14 +80,20 @@ class Heap:
         """Discard bytes; return the reports that are due."""
         out: list[Junk] = []
         while piece:
-            part, piece = piece[: REPORT_EVERY - self._size], piece[REPORT_EVERY - self._size :]
+            room = max(1, REPORT_EVERY - self._size)
+            part, piece = piece[:room], piece[room:]
             self._size += len(part)
             self._sample += part[: SAMPLE_MAX - len(self._sample)]
             self._printable = self._printable and not part.translate(None, _TEXT)
             self.clean = self.clean and self._printable
-            if self._size == REPORT_EVERY:
+            if self._size >= REPORT_EVERY:
                 out += self.take()
         return out
+
+    def miss(self, size: int) -> None:
+        """Record bytes that never arrived; they are reported with the discarded ones."""
+        self._size += size
+        self.clean = self._printable = False
 
     def take(self) -> list[Junk]:
         """Return what was discarded since the last call: an empty list or one report."""
@@ -142,6 +148,13 @@ class Cutter:
         out: list[Run | Junk] = [*self._heap.discard(self._held), *self._heap.take()]
         self._held, self._last = b"", -1
         self._heap.fresh()
+        return out
+
+    def skip(self, size: int) -> list[Run | Junk]:
+        """Continue behind bytes that are missing: discard an incomplete frame, and let none reach across."""
+        out: list[Run | Junk] = [*self._heap.discard(self._held)]
+        self._heap.miss(size)
+        self._held, self._last = b"", -1
         return out
 
     def _run(self, buffer: bytes, at: int, size: int, out: list[Run | Junk]) -> int:

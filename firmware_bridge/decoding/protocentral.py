@@ -132,7 +132,11 @@ def _layout(offset: int, kind: str, count: int, size: int) -> np.dtype[np.void]:
     return np.dtype({"names": ["v"], "formats": [(kind, (count,))], "offsets": [offset], "itemsize": size})
 
 
-def notification(blocks: Blocks, data: bytes, arrival_ns: int) -> LinkItem:
+SAMPLE_BYTES = 4
+"""Bytes of a sample in a notification."""
+
+
+def notification(blocks: Blocks, data: bytes, arrival_ns: int, lost: int = 0) -> LinkItem:
     """Decode a notification of the ECG characteristic: little-endian ``int32``, without number or time.
 
     Source: Protocentral/protocentral_healthypi5_zephyr@03636bd:app/src/ble_module.c, ``ble_ecg_notify``.
@@ -142,4 +146,4 @@ def notification(blocks: Blocks, data: bytes, arrival_ns: int) -> LinkItem:
         return LinkEvent(
             LinkEventKind.CORRUPT, arrival_ns, f"a notification of {len(data)} bytes holds no samples", fault
         )
-    return blocks.one(np.frombuffer(data, "<i4").astype(np.int32), arrival_ns)
+    return blocks.one(np.frombuffer(data, "<i4").astype(np.int32), arrival_ns, lost)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from firmware_bridge.decoding.cutter import Junk, Run
 from firmware_bridge.devices import Write
-from firmware_bridge.items import DATA_CHANNEL
+from firmware_bridge.items import DATA_CHANNEL, hole_bytes
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem, SampleBlock
 
 TEXT_MIN = 8
@@ -134,6 +134,10 @@ class FrameCutter(Protocol):
         """Process bytes; return runs of frames, each after the discarded bytes before it."""
         ...
 
+    def skip(self, size: int) -> list[Run | Junk]:
+        """Continue behind ``size`` bytes that are missing; no frame reaches across them."""
+        ...
+
     def reset(self) -> list[Run | Junk]:
         """End the stream; start afresh with the next bytes."""
         ...
@@ -163,6 +167,9 @@ class StreamDecoder(ABC):
 
     def link(self, event: LinkEvent) -> list[LinkItem]:
         """Handle an event of the transport."""
+        missing = hole_bytes(event)
+        if missing is not None:
+            return self._items(self._cutter.skip(missing), event.arrival_ns)
         if event.kind is LinkEventKind.CONNECTED:
             self._out = list(self._hello())
         if event.kind not in {LinkEventKind.DISCONNECTED, LinkEventKind.STALLED, LinkEventKind.END}:

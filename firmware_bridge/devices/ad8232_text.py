@@ -18,7 +18,7 @@ from firmware_bridge.decoding.options import LSB_MV_OPTION, choice, sampling_rat
 from firmware_bridge.decoding.stream import Blocks, RateCheck, junk_event
 from firmware_bridge.devices import Device, DeviceKind, Write
 from firmware_bridge.errors import UsageError
-from firmware_bridge.items import DATA_CHANNEL
+from firmware_bridge.items import DATA_CHANNEL, hole_bytes
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem
 
 RATE = "190"
@@ -71,6 +71,8 @@ class TextDecoder:
             raise UsageError(f"time_unit={time_unit!r} is not possible", f"time_unit is one of {', '.join(UNITS)}")
         self._tick_ns = UNITS[time_unit]
         self._count: Counter[str] = Counter()
+        self._line_size = 5.0
+        """Bytes of a line, as the last ones had."""
         self._heap = Heap()
         self._check = RateCheck(self._blocks.fs_hz)
         self._last: int | None = None
@@ -83,6 +85,8 @@ class TextDecoder:
         """Whether everything up to the next end of a line is discarded."""
         self._bad = 0
         """Damaged lines since the last sample."""
+        self._missing = 0
+        """Bytes that a damaged recording lost since the last whole line."""
         self._last = None
         self._heap.fresh()
         self._check.fresh()
@@ -99,6 +103,9 @@ class TextDecoder:
                 half, _end, text = (text + end).partition(b"\n")
                 self._discard(half, arrival_ns, out)
                 self._dropping = False
+                if self._missing:
+                    self._bad += max(1, round((self._missing + len(half) + 1) / self._line_size))
+                    self._missing = 0
             self._lines(text, arrival_ns, out)
         if not self._dropping and len(rest) > LINE_MAX:
             self._bad += 1
@@ -111,6 +118,12 @@ class TextDecoder:
 
     def link(self, event: LinkEvent) -> list[LinkItem]:
         """Handle an event of the transport."""
+        missing = hole_bytes(event)
+        if missing is not None:
+            # A number of which only the end is left would be a wrong sample.
+            self._missing += len(self._held) + missing
+            self._held, self._dropping = b"", True
+            return []
         if event.kind not in {LinkEventKind.DISCONNECTED, LinkEventKind.STALLED, LinkEventKind.END}:
             return []
         out: list[LinkItem] = [junk_event(junk, event.arrival_ns, self._count) for junk in self._heap.take()]
@@ -130,6 +143,8 @@ class TextDecoder:
 
     def _lines(self, text: bytes, arrival_ns: int, out: list[LinkItem]) -> None:
         lines = text.split(b"\n")
+        if whole := text.rstrip(b"\n"):
+            self._line_size = (len(whole) + 1) / (whole.count(b"\n") + 1)
         if self._time is None and self._column == 0 and not text.translate(None, _DIGITS):
             # Digits only, as almost always: no line needs a check of its own.
             words = [word for line in lines if (word := line.strip())]

@@ -18,7 +18,7 @@ from firmware_bridge.decoding.backfill import Backfill, Frame, without_first
 from firmware_bridge.decoding.patch_events import discarded, hello_event, refusal
 from firmware_bridge.decoding.patch_profile import PROFILE
 from firmware_bridge.devices import Device, Write
-from firmware_bridge.items import DATA_CHANNEL
+from firmware_bridge.items import DATA_CHANNEL, hole_bytes
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem, SampleBlock
 from firmware_bridge.wire.framing import FrameDecoder, FrameError
 from firmware_bridge.wire.messages import (
@@ -92,6 +92,10 @@ class PatchDecoder:
     def link(self, event: LinkEvent) -> list[LinkItem]:
         """Handle an event of the transport."""
         out: list[LinkItem] = []
+        if hole_bytes(event) is not None:
+            # Two halves must not become one frame; the index of the next one shows what is missing.
+            cut = self._frames.reset()
+            return [discarded(e, event.arrival_ns, "damaged recording") for e in cut if isinstance(e, FrameError)]
         if event.kind is LinkEventKind.CONNECTED:
             self._announced = self._streaming = False
             self._ahead.forget_requests()

@@ -12,7 +12,7 @@ from firmware_bridge.decoding import zephyr
 from firmware_bridge.decoding.options import LSB_MV_OPTION, scale
 from firmware_bridge.decoding.timing import other_clock
 from firmware_bridge.devices import Device, DeviceKind, Write
-from firmware_bridge.items import DATA_CHANNEL
+from firmware_bridge.items import DATA_CHANNEL, hole_bytes
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem, SampleBlock
 
 FS_HZ = 250.0
@@ -65,6 +65,8 @@ class BioHarnessDecoder:
 
     def link(self, event: LinkEvent) -> list[LinkItem]:
         """Handle an event of the transport."""
+        if hole_bytes(event) is not None:
+            return self._items(self._frames.reset(), event.arrival_ns)
         if event.kind is LinkEventKind.CONNECTED:
             self._writes.clear()
             self._connected = True

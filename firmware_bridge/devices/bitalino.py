@@ -163,6 +163,13 @@ class _ChainCutter:
         self._heap.fresh()
         return out
 
+    def skip(self, size: int) -> list[Run | Junk]:
+        """Implement `firmware_bridge.decoding.stream.FrameCutter`."""
+        out: list[Run | Junk] = [*self._heap.discard(self._held)]
+        self._heap.miss(size)
+        self._held, self._locked = b"", 0
+        return out
+
     def _follow(self, buffer: bytes, at: int, out: list[Run | Junk]) -> int:
         """Read frames at their expected positions as long as they are valid."""
         size = self._locked

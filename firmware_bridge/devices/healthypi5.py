@@ -14,6 +14,7 @@ from firmware_bridge.decoding.protocentral import (
     ECG_CHARACTERISTIC,
     ECG_SERVICE,
     HEAD,
+    SAMPLE_BYTES,
     Kind,
     ProtoCentralDecoder,
     column,
@@ -21,7 +22,8 @@ from firmware_bridge.decoding.protocentral import (
 )
 from firmware_bridge.decoding.stream import Blocks
 from firmware_bridge.devices import BleProfile, Device, DeviceKind
-from firmware_bridge.samples import LinkItem, SampleBlock
+from firmware_bridge.items import hole_bytes
+from firmware_bridge.samples import LinkEvent, LinkItem, SampleBlock
 
 FS_HZ = 128.0
 EIGHT: Kind = (3, 50)
@@ -38,19 +40,32 @@ class HealthyPi5Decoder(ProtoCentralDecoder):
 
     def __init__(self, lsb_mv: str | None = None) -> None:
         super().__init__(Blocks(FS_HZ, scale(lsb_mv)), {EIGHT: SHORT, ONE: (), PPG: ()})
+        self._notified = False
+        self._missing = 0
+        """Samples that a damaged recording lost before the next notification."""
 
     def _payloads(self, kind: Kind, run: Run, arrival_ns: int) -> list[LinkItem]:
         if kind == PPG:
             return []
         return self._unnumbered(column(run, HEAD, "<i4", 8 if kind == EIGHT else 1), run, arrival_ns)
 
+    def link(self, event: LinkEvent) -> list[LinkItem]:
+        """Handle an event of the transport."""
+        missing = hole_bytes(event)
+        if missing is None or not self._notified:
+            return super().link(event)
+        self._missing += missing // SAMPLE_BYTES
+        return []
+
     def _other(self, data: bytes, arrival_ns: int, channel: str) -> list[LinkItem]:
         if channel != ECG_CHANNEL:
             return super()._other(data, arrival_ns, channel)
-        item = notification(self._blocks, data, arrival_ns)
+        self._notified = True
+        item = notification(self._blocks, data, arrival_ns, self._missing)
         if isinstance(item, SampleBlock):
             self._count["frames"] += 1
-            self._samples(len(item))
+            self._samples(len(item), self._missing)
+            self._missing = 0
         else:
             self._count["corrupt_bytes"] += len(data)
         return [item]

@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections import Counter
 
 from firmware_bridge.decoding.options import LSB_MV_OPTION, scale
-from firmware_bridge.decoding.protocentral import ECG_CHARACTERISTIC, ECG_SERVICE, notification
+from firmware_bridge.decoding.protocentral import ECG_CHARACTERISTIC, ECG_SERVICE, SAMPLE_BYTES, notification
 from firmware_bridge.decoding.stream import Blocks
 from firmware_bridge.devices import BleProfile, Device, DeviceKind, Write
-from firmware_bridge.items import DATA_CHANNEL
+from firmware_bridge.items import DATA_CHANNEL, hole_bytes
 from firmware_bridge.samples import LinkEvent, LinkItem, SampleBlock
 
 FS_HZ = 128.0
@@ -23,23 +23,28 @@ class HealthyPiMoveDecoder:
     def __init__(self, lsb_mv: str | None = None) -> None:
         self._blocks = Blocks(FS_HZ, scale(lsb_mv))
         self._count: Counter[str] = Counter()
+        self._missing = 0
+        """Samples that a damaged recording lost before the next notification."""
 
     def feed(self, data: bytes, arrival_ns: int, channel: str = DATA_CHANNEL) -> list[LinkItem]:
         """Decode one notification. Never raises."""
         if channel != DATA_CHANNEL:
             self._count["foreign_channel_bytes"] += len(data)
             return []
-        item = notification(self._blocks, data, arrival_ns)
+        item = notification(self._blocks, data, arrival_ns, self._missing)
         if isinstance(item, SampleBlock):
             self._count["frames"] += 1
             self._count["samples"] += len(item)
+            if self._missing:
+                self._count["lost_samples"] += self._missing
+                self._missing = 0
         else:
             self._count["corrupt_bytes"] += len(data)
         return [item]
 
     def link(self, event: LinkEvent) -> list[LinkItem]:
         """Handle an event of the transport; nothing is held between notifications."""
-        del event
+        self._missing += (hole_bytes(event) or 0) // SAMPLE_BYTES
         return []
 
     def writes(self) -> list[Write]:

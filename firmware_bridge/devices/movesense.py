@@ -15,7 +15,7 @@ from firmware_bridge.decoding import movesense_gsp as gsp
 from firmware_bridge.decoding.timing import FrameTimes, Verdict
 from firmware_bridge.devices import BleProfile, Device, DeviceKind, Write
 from firmware_bridge.errors import UsageError
-from firmware_bridge.items import DATA_CHANNEL
+from firmware_bridge.items import DATA_CHANNEL, hole_bytes
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem, SampleBlock
 
 HELLO_REF, ECG_REF = 1, 2
@@ -90,6 +90,8 @@ class MovesenseDecoder:
 
     def link(self, event: LinkEvent) -> list[LinkItem]:
         """Handle an event of the transport."""
+        if hole_bytes(event) is not None:
+            self._part = None
         if event.kind is LinkEventKind.CONNECTED:
             self._writes.clear()
             self._agreed = False
