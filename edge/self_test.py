@@ -24,6 +24,9 @@ one step differently from the reference kernels, which made them. Of the demonst
 differs in 17 (x86 and 64-bit ARM) and tflite-runtime in 5 (32-bit ARM), all by one step. A larger difference means a
 wrong model."""
 
+MIN_WINDOWS = 4
+"""Fewest golden windows of a self-test."""
+
 ONE_STEP = Limit(float(SELF_TEST_LSB), float(SELF_TEST_LSB), float(SELF_TEST_LSB))
 
 
@@ -57,6 +60,7 @@ def self_test(bundle: Bundle, model: Model) -> SelfTest:
     Raises:
         BundleError: A difference exceeds its limit.
     """
+    _check_golden(bundle)
     result = compared(bundle, model)
     for name, found, allowed in (
         ("by up to", result.found.max, result.allowed.max),
@@ -70,6 +74,17 @@ def self_test(bundle: Bundle, model: Model) -> SelfTest:
                 "this interpreter computes wrong results on this machine; try another --backend and report it",
             )
     return result
+
+
+def _check_golden(bundle: Bundle) -> None:
+    """Check that the golden vectors can show anything: a model that always says the same would pass one window."""
+    windows, different = len(bundle.golden_outputs), len(np.unique(bundle.golden_outputs, axis=0))
+    if windows < MIN_WINDOWS or different < 2:
+        raise BundleError(
+            f"self-test: the bundle has {windows} golden windows with {different} different outputs, "
+            f"{MIN_WINDOWS} windows with at least 2 are needed",
+            "convert the bundle again",
+        )
 
 
 def compared(bundle: Bundle, model: Model) -> SelfTest:

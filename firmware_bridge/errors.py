@@ -21,6 +21,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from firmware_bridge.text import printable
+
 EXIT_OK = 0
 EXIT_INTERNAL = 70
 """EX_SOFTWARE of sysexits.h: an error in this program, not in its input."""
@@ -39,9 +41,9 @@ class AnyEcgError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, what: str, fix: str = "") -> None:
-        super().__init__(what)
-        self.what = what
-        self.fix = fix
+        # Names of files, devices and fields are parts of messages; none may control the terminal that shows them.
+        self.what, self.fix = printable(what), printable(fix)
+        super().__init__(self.what)
 
     def __str__(self) -> str:
         return f"{self.what} ({self.fix})" if self.fix else self.what

@@ -17,7 +17,8 @@ from calibration.report.files import report_files
 from calibration.report.text import number, span
 from calibration.validate.records import EvidenceRecord, HeadRecord
 from convert.bundle.writer import to_json, write_folder
-from edge.bundle.reader import MANIFEST, load_bundle, resolve
+from edge.bundle.files import MANIFEST
+from edge.bundle.reader import load_bundle, resolve
 from firmware_bridge.errors import CheckFailedError, OutputError, UsageError
 
 BEGIN, END = "<!-- anyecg validate -->", "<!-- /anyecg validate -->"

@@ -19,7 +19,7 @@ from calibration.validate.records import CalibratedRecord
 from calibration.validate.teacher_line import in_logits, teacher_lines, to_model
 from convert.bundle.writer import BundleContents, to_json
 from convert.labels.plan import LabelPlan
-from convert.stats.decide import Rule, abstention
+from convert.stats.decide import Rule, abstention, inside
 from convert.stats.evidence import evidence_level
 from convert.stats.intervals import auroc_interval, mae_interval
 from convert.stats.methods import FOLDS, METHODS, Curve, Method, choose, folds
@@ -185,7 +185,7 @@ def _probability(
     threshold = wanted.rule.threshold(found.held_out, y)
     new: dict[str, Any] = {
         **found.curve.entry(),
-        "threshold": None if threshold is None else round(threshold, 9),
+        "threshold": None if threshold is None else inside(round(threshold, 9)),
         "threshold_method": wanted.rule.name + (f"={wanted.rule.target:g}" if wanted.rule.target else ""),
         "interval": {"method": "logit_sd", "sd": round(_sd(old, found.curve, one, wanted.seed), 9), "level": LEVEL},
         "basis": "laboratory results",

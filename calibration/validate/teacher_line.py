@@ -13,7 +13,8 @@ from typing import Any
 
 from convert.foundation.standard import Line, scaling_of_bundle
 from edge.bundle.calibration import HeadCalibration
-from edge.bundle.reader import MANIFEST, MAX_MANIFEST_BYTES, Bundle, read_extra
+from edge.bundle.files import MANIFEST
+from edge.bundle.reader import MAX_MANIFEST_BYTES, Bundle, read_extra
 
 DIGITS = 9
 

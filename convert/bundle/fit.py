@@ -28,6 +28,7 @@ from convert.bundle.records import (
 )
 from convert.bundle.scaling import Scaling
 from convert.datasets.heads import TeacherHead
+from convert.stats.decide import inside
 from convert.stats.evidence import evidence_level
 from convert.stats.intervals import auroc_interval, mae_interval
 from convert.stats.metrics import auroc, calibration_error
@@ -155,7 +156,7 @@ def _probability(
         "method": "platt",
         "a": _short(a),
         "b": _short(b),
-        "threshold": None if threshold is None else _short(threshold),
+        "threshold": None if threshold is None else inside(_short(threshold)),
         "threshold_method": method,
         "interval": {"method": "logit_sd", "sd": _short(sd), "level": LEVEL},
         "basis": basis,

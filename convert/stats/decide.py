@@ -17,6 +17,15 @@ MIN_FLAGGED = 10
 """Smallest number of flagged patients for which a predictive value is estimated."""
 
 
+THRESHOLD_MARGIN = 1e-6
+"""Smallest distance of a stored threshold from 0 and 1."""
+
+
+def inside(threshold: float) -> float:
+    """Return a threshold inside 0 to 1, as a bundle needs it: at the ends it would flag everybody or nobody."""
+    return min(max(threshold, THRESHOLD_MARGIN), 1.0 - THRESHOLD_MARGIN)
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """A rule that sets a threshold.

@@ -11,6 +11,10 @@ from edge.bundle.schema import Kind, OutputHead
 from edge.bundle.typed_json import Reader
 
 CALIBRATION_SCHEMA = "anyecg.calibration/1"
+MAX_LOGITS = 1e4
+"""Largest slope, offset and width of a probability, in logits."""
+MAX_VALUE = 1e12
+"""Largest slope, offset and width of a value, in its unit."""
 MAX_KNOTS = 64
 """Most knots of an isotonic curve; no calibration set supports more."""
 
@@ -73,15 +77,26 @@ def _head_calibration(r: Reader, kind: Kind) -> HeadCalibration:
     width = 0.0
     if how != "none":
         width = interval.get("sd" if how == "logit_sd" else "half_width").number()
-        if width < 0.0:
-            raise interval.fail("a width of at least 0")
+        if not 0.0 <= width <= (MAX_LOGITS if how == "logit_sd" else MAX_VALUE):
+            raise interval.fail(f"a width of at least 0 and at most {MAX_LOGITS:g} logits or {MAX_VALUE:g}")
     level = 0.9 if interval.opt("level").value is None else interval.get("level").number()
     if not 0.0 < level < 1.0:
         raise interval.get("level").fail("a coverage between 0 and 1")
+    if kind == "probability" and not 0.0 < slope <= MAX_LOGITS:
+        raise r.get("a").fail(f"a slope above 0 and at most {MAX_LOGITS:g}, because another would reverse the output")
+    if max(abs(slope), abs(offset)) > (MAX_LOGITS if kind == "probability" else MAX_VALUE):
+        raise r.fail("a slope and an offset of a possible size")
     return HeadCalibration(
-        method, slope, offset, r.opt("threshold").number_or_none(), how, width, level,
+        method, slope, offset, _threshold(r.opt("threshold"), kind), how, width, level,
         _knots(r) if method == "isotonic" else None, _abstain(r, kind), _persons(r),
     )  # fmt: skip
+
+
+def _threshold(r: Reader, kind: Kind) -> float | None:
+    threshold = r.number_or_none()
+    if threshold is not None and not (kind == "value" or 0.0 < threshold < 1.0):
+        raise r.fail("a probability between 0 and 1")
+    return threshold
 
 
 def _logit_line(r: Reader, method: str) -> tuple[float, float]:

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from edge.bundle.reader import MANIFEST, MAX_FILE_BYTES, MAX_MANIFEST_BYTES, Bundle, read_extra
+from edge.bundle.files import MANIFEST
+from edge.bundle.reader import MAX_FILE_BYTES, MAX_MANIFEST_BYTES, Bundle, read_extra
 from firmware_bridge.errors import BundleError
 
 SECTIONS = (

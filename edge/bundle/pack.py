@@ -7,7 +7,8 @@ import json
 import zipfile
 from pathlib import Path
 
-from edge.bundle.reader import MANIFEST, MAX_FILE_BYTES, MAX_MANIFEST_BYTES, Bundle, load_bundle, read_extra
+from edge.bundle.files import MANIFEST
+from edge.bundle.reader import MAX_FILE_BYTES, MAX_MANIFEST_BYTES, Bundle, load_bundle, read_extra
 from edge.process.files import written_beside
 from firmware_bridge.errors import BundleError, OutputError, UsageError
 

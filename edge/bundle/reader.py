@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from edge.bundle.calibration import HeadCalibration, parse_calibration
-from edge.bundle.golden import UNPACK_FAULTS, read_golden
+from edge.bundle.files import MANIFEST, MAX_BYTES, BundleFiles, digest, open_files, read
+from edge.bundle.golden import read_golden
 from edge.bundle.schema import Manifest, parse_manifest
 from edge.bundle.tensors import Steps
 from firmware_bridge.errors import BundleError
@@ -25,8 +25,6 @@ DEMO = "demo"
 
 MAX_MANIFEST_BYTES = 4 << 20
 MAX_FILE_BYTES = 512 << 20
-MAX_FILES = 512
-MANIFEST = "manifest.json"
 REQUIRED = ("model.tflite", "calibration.json", "golden.npz", "MODEL_CARD.md")
 
 
@@ -75,15 +73,16 @@ def load_bundle(name: str | Path) -> Bundle:
         BundleError: The path is not a bundle, or the bundle is altered, incomplete, too large or too new.
     """
     path = resolve(name)
-    files = _open(path)
-    raw_manifest = files.read(MANIFEST, MAX_MANIFEST_BYTES)
+    files = open_files(path)
+    raw_manifest = read(files, MANIFEST, MAX_MANIFEST_BYTES)
     manifest = parse_manifest(_json(raw_manifest, MANIFEST))
     _check_names(files.names(), manifest)
     contents: dict[str, bytes] = {}
     for member in sorted(manifest.files):
-        data = _verified(files, member, *manifest.files[member])
+        # Reports and C arrays are verified but not kept: they can be larger than the model.
+        data = _verified(files, member, *manifest.files[member], keep=member in REQUIRED)
         if member in REQUIRED:
-            contents[member] = data  # reports and C arrays are verified but not kept: they can be larger than the model
+            contents[member] = data
     _check_golden_model(manifest)
     golden = read_golden(contents["golden.npz"], manifest.input, manifest.output, manifest.golden)
     return Bundle(
@@ -112,91 +111,23 @@ def read_extra(name: str | Path, member: str, limit: int) -> bytes | None:
     Raises:
         BundleError: The path is not a bundle, or the file cannot be read or is larger.
     """
-    files = _open(resolve(name))
-    return files.read(member, limit) if member in files.names() else None
-
-
-class _Folder:
-    def __init__(self, root: Path) -> None:
-        self._root = root
-
-    def names(self) -> set[str]:
-        found = set()
-        for entry in self._root.rglob("*"):
-            if entry.is_symlink():
-                raise BundleError(f"{entry} is a symbolic link", "a bundle holds only regular files")
-            if entry.is_file():
-                found.add(entry.relative_to(self._root).as_posix())
-            if len(found) > MAX_FILES:
-                raise BundleError(f"{self._root} holds more than {MAX_FILES} files", "this is not a bundle")
-        return found
-
-    def read(self, name: str, limit: int) -> bytes:
-        path = self._root / name
-        try:
-            if path.stat().st_size > limit:
-                raise BundleError(f"{path} is larger than {limit} bytes", "this is not a bundle")
-            return path.read_bytes()
-        except FileNotFoundError:
-            raise BundleError(f"{path} is missing", "the bundle is incomplete; copy or convert it again") from None
-        except OSError as e:
-            raise BundleError(f"{path} cannot be read: {e.strerror}", "check its permissions") from None
-
-
-class _Zip:
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        try:
-            self._zip = zipfile.ZipFile(path)
-        except (zipfile.BadZipFile, OSError, NotImplementedError, ValueError) as e:
-            raise BundleError(f"{path} is neither a bundle folder nor a zip: {e}", "copy or convert it again") from None
-        infos = self._zip.infolist()
-        if len(infos) > MAX_FILES:
-            raise BundleError(f"{path} holds more than {MAX_FILES} files", "this is not a bundle")
-        names = [i.filename for i in infos if not i.is_dir()]
-        for name in [i.filename for i in infos]:
-            parts = PurePosixPath(name).parts
-            if not parts or name.startswith("/") or ".." in parts or "\\" in name or ":" in name:
-                raise BundleError(f"{path} holds the path '{name}', which leaves the bundle", "do not trust this file")
-        if len(set(names)) != len(names):
-            raise BundleError(f"{path} holds a file twice", "do not trust this file")
-        # Most zip tools put the folder itself into the archive.
-        tops = {PurePosixPath(n).parts[0] for n in names}
-        self._prefix = f"{next(iter(tops))}/" if MANIFEST not in names and len(tops) == 1 else ""
-
-    def names(self) -> set[str]:
-        return {i.filename.removeprefix(self._prefix) for i in self._zip.infolist() if not i.is_dir()}
-
-    def read(self, name: str, limit: int) -> bytes:
-        try:
-            with self._zip.open(self._prefix + name) as f:
-                data = f.read(limit + 1)
-        except KeyError:
-            raise BundleError(
-                f"{self._path}: {name} is missing", "the bundle is incomplete; copy or convert it again"
-            ) from None
-        except UNPACK_FAULTS as e:
-            raise BundleError(f"{self._path}: {name} cannot be unpacked: {e}", "copy or convert it again") from None
-        if len(data) > limit:
-            raise BundleError(
-                f"{self._path}: {name} is larger than it should be ({limit} bytes)", "copy or convert it again"
-            )
-        return data
-
-
-def _open(path: Path) -> _Folder | _Zip:
-    if path.is_dir():
-        return _Folder(path)
-    if path.is_file():
-        return _Zip(path)
-    raise BundleError(f"no bundle at {path}", "give a bundle folder, a zip of one, or 'demo'")
+    files = open_files(resolve(name))
+    return read(files, member, limit) if member in files.names() else None
 
 
 def _json(data: bytes, name: str) -> Any:
     try:
-        return json.loads(data)
+        return json.loads(data, object_pairs_hook=_once)
     except (ValueError, RecursionError) as e:
         raise BundleError(f"{name} is not valid JSON: {e}", "copy or convert the bundle again") from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a key that occurs twice: readers differ in which one they take."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key occurs twice in one object")
+    return found
 
 
 def _check_golden_model(manifest: Manifest) -> None:
@@ -218,16 +149,19 @@ def _check_names(found: set[str], manifest: Manifest) -> None:
         raise BundleError(
             f"{missing[0]} is missing from the bundle", "the bundle is incomplete; copy or convert it again"
         )
+    sizes = [size for _sha256, size in manifest.files.values()]
+    if max(sizes) <= MAX_FILE_BYTES and sum(sizes) > MAX_BYTES:
+        raise BundleError(f"manifest.files gives more than {MAX_BYTES} bytes", "this is not a bundle")
     extra = sorted(found - set(manifest.files) - {MANIFEST})
     if extra:
         raise BundleError(f"{extra[0]} is in the bundle but not in its manifest", "remove it, or do not trust it")
 
 
-def _verified(files: _Folder | _Zip, name: str, sha256: str, size: int) -> bytes:
+def _verified(files: BundleFiles, name: str, sha256: str, size: int, *, keep: bool) -> bytes:
     if not 0 <= size <= MAX_FILE_BYTES:
         raise BundleError(f"manifest.files gives {name} an impossible size of {size} bytes", "convert the bundle again")
-    data = files.read(name, size)
-    if len(data) != size or hashlib.sha256(data).hexdigest() != sha256:
+    data, found, found_size = digest(files, name, size, keep=keep)
+    if found_size != size or found != sha256:
         raise BundleError(
             f"{name} was altered: its SHA-256 differs from the manifest", "copy or convert the bundle again"
         )

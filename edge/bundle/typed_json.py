@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 from firmware_bridge.errors import BundleError
+from firmware_bridge.text import printable
+
+MAX_INTEGER = 1 << 63
+"""Integers from here on are refused; JSON has no limit."""
+MAX_NUMBER = 1e100
+"""Largest number in a bundle; sums and products of such numbers stay finite."""
 
 
 class Reader:
@@ -16,7 +20,8 @@ class Reader:
 
     def fail(self, expected: str) -> BundleError:
         """Return the error for an unexpected value."""
-        found = repr(self.value)
+        huge = isinstance(self.value, int) and abs(self.value) >= MAX_INTEGER
+        found = "a huge number" if huge else repr(self.value)
         found = found if len(found) <= 60 else found[:57] + "..."
         return BundleError(
             f"{self.path}: expected {expected}, found {found}", "this kit did not write the bundle; convert it again"
@@ -46,13 +51,13 @@ class Reader:
         """Return the members of an object."""
         if not isinstance(self.value, dict):
             raise self.fail("an object")
-        return [(str(k), Reader(v, f"{self.path}.{k}")) for k, v in self.value.items()]
+        return [(printable(k), Reader(v, f"{self.path}.{printable(k)}")) for k, v in self.value.items()]
 
     def text(self) -> str:
         """Return a string of at most 4096 characters."""
         if not isinstance(self.value, str) or len(self.value) > 4096:
             raise self.fail("a string")
-        return self.value
+        return printable(self.value)
 
     def text_or_none(self) -> str | None:
         """Return a string or ``None``."""
@@ -60,9 +65,12 @@ class Reader:
 
     def number(self) -> float:
         """Return a finite number."""
-        if isinstance(self.value, bool) or not isinstance(self.value, int | float) or not math.isfinite(self.value):
+        number = self.value
+        if isinstance(number, bool) or not isinstance(number, int | float):
             raise self.fail("a finite number")
-        return float(self.value)
+        if abs(number) > MAX_NUMBER or number != number:
+            raise self.fail("a finite number")
+        return float(number)
 
     def number_or_none(self) -> float | None:
         """Return a finite number or ``None``."""
@@ -70,7 +78,7 @@ class Reader:
 
     def integer(self) -> int:
         """Return an integer."""
-        if isinstance(self.value, bool) or not isinstance(self.value, int):
+        if isinstance(self.value, bool) or not isinstance(self.value, int) or abs(self.value) >= MAX_INTEGER:
             raise self.fail("an integer")
         return self.value
 

@@ -14,6 +14,7 @@ from edge.bundle.schema import OutputHead
 from edge.cli.extras import needs_extra
 from edge.cli.parser import Parser
 from edge.model import load_model
+from edge.records import NOTICE
 from edge.self_test import SELF_TEST_LSB, SelfTest, self_test
 from edge.trial import try_chain
 from firmware_bridge.errors import EXIT_OK
@@ -86,7 +87,7 @@ def describe(bundle: Bundle) -> str:
         f"{'output':<18} {'LOINC':<9} {'unit':<8} {'AUROC (95 % CI)':<21} {'n':>6}  evidence  threshold",
     ]
     lines += [_row(head, bundle) for head in m.outputs]
-    return "\n".join([*lines, "", m.notice, ""])
+    return "\n".join([*lines, "", NOTICE, ""])
 
 
 def _row(head: OutputHead, bundle: Bundle) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 import json
 import shutil
@@ -20,34 +19,12 @@ from edge.bundle.schema import parse_manifest
 from edge.model import ConstantModel, load_model
 from edge.self_test import self_test
 from firmware_bridge.errors import BundleError, UsageError
+from helpers.edited_bundles import edit, rehash, zipped
 
 
 @pytest.fixture
 def bundle_dir(tmp_path: Path) -> Path:
     return Path(shutil.copytree(demo_bundle_path(), tmp_path / "bundle"))
-
-
-def edit(folder: Path, change, name: str = "manifest.json") -> None:
-    path = folder / name
-    data = json.loads(path.read_text())
-    change(data)
-    path.write_text(json.dumps(data))
-    if name != "manifest.json":
-        rehash(folder, name)
-
-
-def rehash(folder: Path, name: str) -> None:
-    data = (folder / name).read_bytes()
-    entry = {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-    edit(folder, lambda m: m["files"].__setitem__(name, entry))
-
-
-def zipped(folder: Path, target: Path, prefix: str = "") -> Path:
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as z:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                z.write(path, prefix + path.relative_to(folder).as_posix())
-    return target
 
 
 def test_folder_zip_and_name_are_the_same_bundle(bundle_dir: Path, tmp_path: Path) -> None:

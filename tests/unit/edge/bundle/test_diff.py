@@ -158,7 +158,7 @@ def test_files_are_named(other: Path) -> None:
 def test_outputs_in_calibrated_units(other: Path) -> None:
     def shift(c: dict[str, Any]) -> None:
         c["heads"]["potassium"]["intercept"] += 0.5
-        c["heads"]["potassium_low"]["threshold"] = 0.0
+        c["heads"]["potassium_low"]["threshold"] = 1e-6
         c["heads"]["potassium_high"]["a"] *= -1.0
 
     edit(other, shift, "calibration.json")
