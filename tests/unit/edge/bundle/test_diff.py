@@ -159,7 +159,7 @@ def test_outputs_in_calibrated_units(other: Path) -> None:
     def shift(c: dict[str, Any]) -> None:
         c["heads"]["potassium"]["intercept"] += 0.5
         c["heads"]["potassium_low"]["threshold"] = 1e-6
-        c["heads"]["potassium_high"]["a"] *= -1.0
+        c["heads"]["potassium_high"]["a"] *= 0.5
 
     edit(other, shift, "calibration.json")
     a, b = load_bundle("demo"), load_bundle(other)
@@ -172,8 +172,10 @@ def test_outputs_in_calibrated_units(other: Path) -> None:
     assert found["potassium"].correlation == pytest.approx(1.0)
     assert found["potassium_low"].mean == 0.0
     assert 0 < found["potassium_low"].flags_changed <= len(a.golden_inputs)
+    assert found["potassium_high"].mean is not None
+    assert found["potassium_high"].mean > 0.0
     assert found["potassium_high"].correlation is not None
-    assert found["potassium_high"].correlation < -0.5
+    assert 0.9 < found["potassium_high"].correlation < 1.0
     assert [h.key for h in found.values() if not h.equal] == ["potassium_low", "potassium_high", "potassium"]
 
 
