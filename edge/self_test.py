@@ -8,6 +8,7 @@ bundle also names the model that made the golden vectors, which the reader check
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,18 +51,19 @@ class SelfTest:
         return int(self.differences.max())
 
 
-def self_test(bundle: Bundle, model: Model) -> SelfTest:
+def self_test(bundle: Bundle, model: Model, each: Callable[[], None] = lambda: None) -> SelfTest:
     """Run the model on the golden inputs and compare the outputs.
 
     Args:
         bundle: A verified bundle.
         model: Its loaded model.
+        each: Called after each window.
 
     Raises:
-        BundleError: A difference exceeds its limit.
+        BundleError: A difference exceeds its limit, or the golden vectors prove nothing.
     """
     _check_golden(bundle)
-    result = compared(bundle, model)
+    result = compared(bundle, model, each)
     for name, found, allowed in (
         ("by up to", result.found.max, result.allowed.max),
         ("on average (RMS) by", result.found.rms, result.allowed.rms),
@@ -87,22 +89,27 @@ def _check_golden(bundle: Bundle) -> None:
         )
 
 
-def compared(bundle: Bundle, model: Model) -> SelfTest:
+def compared(bundle: Bundle, model: Model, each: Callable[[], None] = lambda: None) -> SelfTest:
     """Run the model on the golden inputs and return the differences of the outputs, without a judgement.
 
     Raises:
-        BundleError: The model has another number of outputs than the manifest.
+        BundleError: The model does not run, or has another number of outputs than the manifest.
     """
     golden = bundle.golden_by_interpreter.get(model.backend, bundle.golden_outputs)
     rows = []
     for window, expected in zip(bundle.golden_inputs, golden, strict=True):
-        found = model.run(window).astype(np.int32)
+        try:
+            found = model.run(window).astype(np.int32)
+        except (RuntimeError, ValueError) as error:
+            first = (str(error).splitlines() or [""])[0]
+            raise BundleError(f"self-test: the model does not run: {first}", "convert the bundle again") from None
         if found.shape != expected.shape:
             raise BundleError(
                 f"self-test: the model gives {found.size} outputs, but the manifest says {expected.size}",
                 "convert the bundle again",
             )
         rows.append(found - expected)
+        each()
     signed = np.array(rows, dtype=np.int32)
     return SelfTest(np.abs(signed), measured(signed), _allowed(bundle, model.backend))
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from edge.bundle.reader import Bundle, load_bundle
 from edge.engine import Engine, SessionInfo
+from edge.first_load import prove
 from edge.grid.wallclock import ClockSync, live_wall_ns, recorded_wall_ns
 from edge.model import BackendName, Model, load_model
 from edge.pipeline import Pipeline
@@ -48,6 +49,7 @@ def load(name: str, backend: BackendName = "auto") -> Loaded:
     """
     keep_small()
     bundle = load_bundle(name)
+    prove(bundle, backend)
     release_start_pages()  # of numpy, before the interpreter adds more
     model = load_model(bundle, backend)
     self_test(bundle, model)

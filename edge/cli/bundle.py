@@ -13,6 +13,7 @@ from edge.bundle.reader import Bundle, load_bundle
 from edge.bundle.schema import OutputHead
 from edge.cli.extras import needs_extra
 from edge.cli.parser import Parser
+from edge.first_load import prove
 from edge.model import load_model
 from edge.records import NOTICE
 from edge.self_test import SELF_TEST_LSB, SelfTest, self_test
@@ -41,6 +42,7 @@ def main(argv: Sequence[str]) -> int:
     if args.action == "show":
         sys.stdout.write(describe(bundle))
         return EXIT_OK
+    prove(bundle, args.backend)
     model = load_model(bundle, args.backend)
     tested = self_test(bundle, model)
     sys.stdout.write(
