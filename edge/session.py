@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 import sys
 import time
@@ -19,17 +18,16 @@ from edge.model import BackendName, Model, load_model
 from edge.pipeline import Pipeline
 from edge.process.allocator import keep_small
 from edge.process.pages import release_start_pages
+from edge.process.signals import EXIT_CODES, Stopper
 from edge.process.systemd import Notifier
 from edge.records import RunSummary
 from edge.self_test import self_test
 from edge.sinks import Sink
 from edge.sources import Source, session_name
-from firmware_bridge.errors import EXIT_OK, EXIT_SIGINT, EXIT_SIGTERM
+from firmware_bridge.errors import EXIT_OK
 
 if TYPE_CHECKING:
     from edge.sinks.live.state import LiveState
-
-_SIGNAL_CODES = {signal.SIGINT: EXIT_SIGINT, signal.SIGTERM: EXIT_SIGTERM, signal.SIGHUP: 129}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -113,17 +111,17 @@ async def _run(
 
     def interrupted(number: signal.Signals) -> None:
         nonlocal code
-        code = _SIGNAL_CODES[number]
+        code = EXIT_CODES[number]
         pipeline.ended_by = number.name
         notifier.stopping()
         stop.set()
-        # A second signal ends the program at once, so that a user need not wait for a stuck disk.
-        loop.remove_signal_handler(number)
 
-    for number in _SIGNAL_CODES:
-        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-            loop.add_signal_handler(number, interrupted, number)
-    summary = await pipeline.run(stop)
+    stopper = Stopper(lambda number: loop.call_soon_threadsafe(interrupted, number))
+    stopper.install()
+    try:
+        summary = await pipeline.run(stop)
+    finally:
+        stopper.remove()
     return summary, code
 
 

@@ -187,12 +187,16 @@ def wait_for_lines(path: Path, count: int, timeout_s: float = 120.0) -> None:
     raise AssertionError(f"{path} did not reach {count} lines")
 
 
+@pytest.mark.parametrize("signals", [1, 40])
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_flushes_and_prints_the_summary(patch, tmp_path: Path, number: int, code: int) -> None:
+def test_a_signal_flushes_and_prints_the_summary(patch, tmp_path: Path, number: int, code: int, signals: int) -> None:
+    """Also if it comes many times within a second: GNU timeout sends two, a nervous user more."""
     out = tmp_path / "o.jsonl"
     process = start("run", "--source", f"serial:{patch.link}", "--out", str(out), "--view", "none")
     wait_for_lines(out, 3)
-    process.send_signal(number)
+    for _ in range(signals):
+        process.send_signal(number)
+        time.sleep(0.01)
     stdout, stderr = process.communicate(timeout=120)
     assert process.returncode == code, stderr
     assert f"ended by: {signal.Signals(number).name}" in stdout
