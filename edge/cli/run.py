@@ -17,6 +17,7 @@ from edge.cli.summary import summary_text
 from edge.records import Applied
 from edge.session import load, make_views, run, session_info
 from edge.sinks import Sink
+from edge.sinks.found import FoundSink
 from edge.sinks.jsonl import open_jsonl
 from edge.sources import Source, SourceUrl, open_source
 from firmware_bridge.errors import OutputError, UsageError
@@ -174,6 +175,9 @@ def main(argv: Sequence[str]) -> int:
     if args.out is not None:
         sinks.append(open_jsonl(args.out))
     sinks += make_views(args.view, source, loaded, args.hop, to_stderr=args.out == "-", picture=args.picture)
+    sinks.append(FoundSink(sys.stderr))
+    if source.info.decided is not None:
+        sys.stderr.write(f"note: reading {source.info.device}: {source.info.decided.line()}\n")
     for note in source.info.notes:
         sys.stderr.write(f"note: {note}\n")
     summary, code = run(source, loaded, sinks, seconds=args.seconds, hop_s=args.hop, session=session)

@@ -68,6 +68,7 @@ class SessionSink(BaseSink):
         self._beats = AppendFile(self._path / "beats.csv", b"run,", "run,time_s,rr_s")
         self._events = AppendFile(self._path / "events.jsonl", b"{")
         self._last_beat_s: float | None = None
+        self._found: dict[str, object] = {}
         self._opened = False
 
     def open(self) -> None:
@@ -82,7 +83,7 @@ class SessionSink(BaseSink):
         self._beats.open()
         self._events.open()
         self._runs.append({"session": self._session, "source": self._source.url, "started": utc_text(time.time_ns())})
-        write_atomically(self._path / "session.json", json.dumps(self._about(), indent=2) + "\n")
+        self._write_about()
         self._opened = True
 
     def estimate(self, e: Estimate) -> None:
@@ -99,6 +100,9 @@ class SessionSink(BaseSink):
         Raises:
             OutputError: The disk is full or failed.
         """
+        found = ev.data.get("decided")
+        if isinstance(found, dict):
+            self._found |= found
         record = {
             "time": utc_text(time.time_ns()),
             "session": self._session,
@@ -134,6 +138,8 @@ class SessionSink(BaseSink):
         if failed is not None:
             raise failed
         if summary is not None and self._opened:
+            if self._found:
+                self._write_about()
             write_atomically(self._path / "summary.json", json.dumps(summary_dict(summary), indent=2) + "\n")
 
     def _enter(self) -> None:
@@ -162,12 +168,17 @@ class SessionSink(BaseSink):
         if not self._source.live:
             raise UsageError(f"{self._path} holds an unfinished replay, which cannot be continued", _NEW_FOLDER)
 
+    def _write_about(self) -> None:
+        write_atomically(self._path / "session.json", json.dumps(self._about(), indent=2) + "\n")
+
     def _about(self) -> dict[str, object]:
         manifest = self._bundle.manifest
+        decided = self._source.decided
         return {
             "schema": SCHEMA,
             "device": self._source.device,
             "device_url": _device_url(self._source.url),
+            "decided": None if decided is None else decided.as_dict() | self._found,
             "bundle": {"name": f"{manifest.name} {manifest.version}", "sha256": self._bundle.sha256},
             "versions": {
                 "anyecg-edge": _version("anyecg-edge"),

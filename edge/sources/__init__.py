@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, cast
 from urllib.parse import unquote
 
+from edge.sources.decided import Decided
 from firmware_bridge.errors import UsageError
 from firmware_bridge.samples import LinkItem
 
@@ -49,6 +50,7 @@ class SourceInfo:
         leads: Names of the leads in the recording; empty if unknown.
         lead: Name of the lead that is read.
         notes: Warnings to show once.
+        decided: What the reader of a recording decided, and why; ``None`` for a device or simulation.
     """
 
     url: str
@@ -63,6 +65,7 @@ class SourceInfo:
     leads: tuple[str, ...] = ()
     lead: str | None = None
     notes: tuple[str, ...] = ()
+    decided: Decided | None = None
 
 
 class Source(Protocol):

@@ -52,6 +52,20 @@ def test_a_recording_becomes_estimates(csv: Path, tmp_path: Path, capsys: pytest
     assert "no medical device" in capsys.readouterr().out
 
 
+def test_a_run_says_what_it_reads_and_what_it_skipped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = "".join(f"{4 * i},{v:.4f}\n" for i, v in enumerate(EcgSynth(EcgParams(), 2).generate(250 * 14, 250.0)))
+    (tmp_path / "ecg.csv").write_text(f"time_ms,ecg_mv\n{rows}End of file\n")
+    args = ["run", "--source", f"replay:{tmp_path}/ecg.csv", "--speed", "max", "--view", "none"]
+    assert main([*args, "--session-dir", str(tmp_path / "s")]) == 0
+    first, *_, last = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
+    assert first.startswith(
+        "note: reading ecg.csv: text, lead ecg_mv (the only column with samples), 250 Hz (clock time_ms)"
+    )
+    assert "1 row without a number skipped, the first in line 3502: 'End of file'" in last
+    decided = json.loads((tmp_path / "s" / "session.json").read_text())["decided"]
+    assert (decided["lead"], decided["scale"], decided["skipped_rows"]) == ("ecg_mv", "mV", 1)
+
+
 def test_json_lines_on_standard_output_and_nothing_else(csv: Path) -> None:
     done = anyecg("run", "--source", f"replay:{csv}?fs=250&unit=mV&speed=max", "--out", "-", "--view", "none")
     assert done.returncode == 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.sources.decided import Decided
 from firmware_bridge.errors import InputError
 from firmware_bridge.samples import Unit
 
@@ -60,6 +61,8 @@ class Chunk:
         time_ns: Shape ``(n,)``, ``int64``, clock of the recording, ns; ``None`` if it has none.
         lost: Number of samples missing before the first one here.
         restarted: Whether the clock of the recording went back just before the first sample here.
+        note: What the reader found here, one line for the user; it becomes an INFO event. Empty for nothing.
+        found: Facts that this finding adds to ``decided`` in ``session.json``, such as ``skipped_rows``.
     """
 
     values: NDArray[np.int32] | NDArray[np.float32]
@@ -67,6 +70,8 @@ class Chunk:
     time_ns: NDArray[np.int64] | None = None
     lost: int = 0
     restarted: bool = False
+    note: str = ""
+    found: Mapping[str, object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +86,8 @@ class Signal:
         lsb_mv: Millivolts per count; ``None`` if unknown.
         notes: Warnings for the user, such as a file shorter than its header says.
         start_unix_ns: Wall clock of the first sample, Unix ns, read as UTC; ``None`` if unknown.
+        decided: What the reader decided and why: the line at the start of a run, and ``decided`` in ``session.json``.
+            What the reader learns only later goes into `Chunk.note` and `Chunk.found`.
     """
 
     lead: str
@@ -90,6 +97,7 @@ class Signal:
     lsb_mv: float | None
     notes: tuple[str, ...] = ()
     start_unix_ns: int | None = None
+    decided: Decided | None = None
 
 
 class Reader(Protocol):

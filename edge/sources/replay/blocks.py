@@ -51,7 +51,11 @@ class Blocker:
         return self._position >= self._to
 
     def push(self, chunk: Chunk) -> Iterator[Timed]:
-        """Yield the blocks that ``chunk`` completes."""
+        """Yield the blocks that ``chunk`` completes, after what its reader found."""
+        if chunk.note:
+            arrival_ns = self._arrival_ns()
+            facts = {"decided": dict(chunk.found or {})}
+            yield arrival_ns / 1e9, LinkEvent(LinkEventKind.INFO, arrival_ns, chunk.note, facts)
         if chunk.restarted:
             yield from self._flush()
             arrival_ns = self._arrival_ns()

@@ -185,6 +185,7 @@ class ReplaySource:
             leads=signal.leads,
             lead=signal.lead,
             notes=signal.notes,
+            decided=signal.decided,
         )
 
     def blocks(self) -> Iterator[Timed]:

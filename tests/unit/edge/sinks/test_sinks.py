@@ -18,10 +18,12 @@ import pytest
 from edge.records import BundleRef, Estimate, QualityRecord, RunSummary, WindowSpan, from_json, to_json
 from edge.sinks import SinkClosedError, _append
 from edge.sinks._append import AppendFile
+from edge.sinks.found import FoundSink
 from edge.sinks.jsonl import JsonlSink, StdoutJsonlSink, open_jsonl
 from edge.sinks.memory import MemorySink
 from edge.sinks.session import SessionSink, next_raw_path
 from edge.sources import SourceInfo
+from edge.sources.decided import Decided
 from firmware_bridge.errors import OutputError, UsageError
 from firmware_bridge.samples import LinkEvent, LinkEventKind
 
@@ -243,6 +245,27 @@ def test_a_session_folder(tmp_path):
     assert json.loads((tmp_path / "s" / "summary.json").read_text())["hops"] == 1
     with pytest.raises(UsageError, match="finished"):
         session(tmp_path / "s")
+
+
+def test_a_session_states_what_the_reader_decided(tmp_path):
+    decided = Decided("CSV", "II", "lead=", 250.0, "clock t", "mV", "header", "t", {"encoding": "utf-8"})
+    sink = session(tmp_path / "s", replace(SOURCE, live=False, decided=decided))
+    first = json.loads((tmp_path / "s" / "session.json").read_text())["decided"]
+    sink.event(LinkEvent(LinkEventKind.INFO, 5, "3 rows skipped", {"decided": {"skipped_rows": 3}}))
+    sink.close(RunSummary(hops=1))
+    last = json.loads((tmp_path / "s" / "session.json").read_text())["decided"]
+    assert (first["lead"], first["rate_from"], first["encoding"]) == ("II", "clock t", "utf-8")
+    assert last == first | {"skipped_rows": 3}
+    session(tmp_path / "device").close(None)
+    assert json.loads((tmp_path / "device" / "session.json").read_text())["decided"] is None
+
+
+def test_findings_of_a_reader_are_notes_at_the_end(capsys):
+    sink = FoundSink(sys.stderr)
+    sink.event(LinkEvent(LinkEventKind.INFO, 5, "battery 80 %"))
+    sink.event(LinkEvent(LinkEventKind.INFO, 5, "3 rows\x1b[2J skipped", {"decided": {"skipped_rows": 3}}))
+    sink.close(None)
+    assert capsys.readouterr().err == "note: 3 rows?[2J skipped\n"
 
 
 def test_an_interrupted_session_is_continued(tmp_path):
