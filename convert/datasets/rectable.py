@@ -25,8 +25,8 @@ from fnmatch import translate
 from pathlib import Path
 from typing import Any
 
-from edge.sources.replay.base import MAX_FS_HZ, MIN_FS_HZ
-from edge.sources.replay.source import MAX_LSB_MV, MIN_LSB_MV, UNITS
+from edge.sources.replay.base import MAX_FS_HZ, MAX_LSB_MV, MIN_FS_HZ, MIN_LSB_MV
+from edge.sources.replay.source import UNITS
 from firmware_bridge.errors import InputError
 
 TABLE = "recordings.toml"

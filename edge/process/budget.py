@@ -31,7 +31,7 @@ Heart rate and R peaks do not count, because refused windows have them, too. (Th
 
 RSS_GROWTH_MIB_24H = 1.0
 
-_NOT_ON_A_DEVICE = {"wfdb", "edfio", "pandas", "tensorflow", "firmware_bridge.synth.ecgsyn"}
+_NOT_ON_A_DEVICE = {"soundfile", "wfdb", "pandas", "tensorflow", "firmware_bridge.synth.ecgsyn"}
 """Readers of other formats and the simulator; with them, the memory of a process is not that of the runtime."""
 
 _PER_DECADE = 40

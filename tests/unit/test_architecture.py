@@ -22,8 +22,7 @@ DEVICE_LIBRARIES = {
     "tflite_runtime",
     "tflite_micro",
     "scipy",
-    "wfdb",
-    "edfio",
+    "soundfile",
 }
 LAZY_ONLY = DEVICE_LIBRARIES - {"numpy"}
 MODULES_MAX = 18

@@ -69,6 +69,7 @@ FACES: dict[str, list[str]] = {
     "edge.sinks.live": ["LiveSink", "LiveState", "SvgSink", "open_view"],
     "edge.sources": ["SCHEMES", "Source", "SourceInfo", "SourceUrl", "open_source", "session_name"],
     "edge.sources.replay": ["ReplaySource", "open_replay"],
+    "edge.sources.replay.binary": ["EdfReader", "MatReader", "WfdbReader"],
     "edge.sources.replay.text": ["JsonTable", "TextFile", "TextTable"],
     "edge.waves": ["FEATURES", "Feature", "segment_features"],
     "firmware_bridge": ["LinkEvent", "LinkEventKind", "LinkItem", "SampleBlock"],

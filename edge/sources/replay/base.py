@@ -13,12 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.sources.decided import Decided
+from edge.sources.replay.labels import NAME_MAX, has_ecg_word, listed, words_of
 from firmware_bridge.errors import InputError
 from firmware_bridge.samples import Unit
 
 MIN_FS_HZ = 20.0
 MAX_FS_HZ = 20_000.0
 """A number outside ``MIN_FS_HZ`` to ``MAX_FS_HZ`` is not the sampling rate of an ECG, but a period or a wrong unit."""
+
+MIN_LSB_MV = 1e-9
+MAX_LSB_MV = 1e3
+"""Limits of a scale, mV per count, in a file or stated by the user."""
 
 CHUNK_SAMPLES = 65_536
 """Most samples that a reader holds at a time; bounds the memory for a recording of any length."""
@@ -145,7 +150,7 @@ _NOISE = re.compile(r"[\s_\-.#()\[\]'\"]+")
 
 def plain_name(name: str) -> str:
     """Return a lead's name in lower case without blanks, punctuation, the word lead, or a unit."""
-    s = re.sub(r"[_\s(\[]+(mv|uv|µv|μv)[)\]]?$", "", name.strip().lower())
+    s = re.sub(r"[_\s(\[]+(mv|uv|µv|μv)[)\]]?$", "", name.strip()[:NAME_MAX].lower())
     s = _NOISE.sub("", s).removesuffix("lead")
     s = s.replace("lead", "")
     return _PREFIX.sub("", s) if len(s) > len("ecg") and _PREFIX.sub("", s) in _LIMB_NAMES else s
@@ -166,13 +171,22 @@ def looks_like_ecg(name: str) -> bool:
     return bool(s) and not s.isdigit() and _ECG_NAME.fullmatch(s) is not None
 
 
+_GENERIC = frozenset({"signal", "value", "voltage", "raw"})
+"""Names that any signal may have."""
+
+
+def is_lead_name(name: str) -> bool:
+    """Return whether a name is the name of an ECG lead, or contains the word ECG or EKG."""
+    return has_ecg_word(name) or (looks_like_ecg(name) and plain_name(name) not in _GENERIC)
+
+
 def choose_lead(names: Sequence[str], options: ReadOptions, millivolts: Sequence[bool], where: str) -> int:
     """Return the index of the signal to replay.
 
     A given name is searched as written, then without regard to case and punctuation, then with its modified form, such
     as MLII for II; ``column`` may also be a number.
-    Without either: lead II, MLII or I, else the first with an ECG lead's name, else the first in millivolts, else the
-    first.
+    Without either: lead II, MLII or I, else the first with an ECG lead's name or the word ECG or EKG, a voltage and
+    lead II before others, else the first in millivolts, else the first.
 
     Args:
         names: Names of the recording's signals.
@@ -186,16 +200,20 @@ def choose_lead(names: Sequence[str], options: ReadOptions, millivolts: Sequence
     wanted = options.lead if options.lead is not None else options.column
     if wanted is not None:
         for match in (str.strip, str.casefold, plain_name, _limb):
-            found = [i for i, name in enumerate(names) if match(name) == match(wanted)]
-            if found:
-                return found[0]
+            sought = match(wanted)
+            found = next((i for i, name in enumerate(names) if match(name) == sought), None)
+            if found is not None:
+                return found
         if options.lead is None and wanted.strip().isdigit() and 1 <= int(wanted) <= len(names):
             return int(wanted) - 1
-        raise UnstatedError(f"no lead {wanted!r} in {where}", f"it has: {', '.join(names)}", "lead")
+        raise UnstatedError(f"no lead {wanted!r} in {where}", f"it has: {listed(names)}", "lead")
     plain = [plain_name(name) for name in names]
     for lead in _PREFERRED:
         if lead in plain:
             return plain.index(lead)
+    ecg = [i for i, name in enumerate(names) if is_lead_name(name)]
+    if ecg:
+        return min(ecg, key=lambda i: (not millivolts[i], "ii" not in words_of(names[i]), i))
     for test in ([looks_like_ecg(name) for name in names], list(millivolts)):
         if any(test):
             return test.index(True)
@@ -266,7 +284,14 @@ def _records_in(folder: Path) -> str:
     return f"name a recording in it: {', '.join(names[:6])}" if names else ""
 
 
+_VOLTAGE = re.compile(r"(n|nano|u|mcr?|micro|[^\x00-\x7f]{1,3}|m|milli|)[ -]?(?:v|volts?)")
+_PER_VOLT_MV = {"n": 1e-6, "nano": 1e-6, "m": 1.0, "milli": 1.0, "": 1e3}
+
+
 def voltage_scale_mv(unit: str) -> float | None:
-    """Return the millivolts per ``unit``; ``None`` if it is not a voltage."""
-    return {"mv": 1.0, "millivolt": 1.0, "millivolts": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "microvolts": 1e-3,
-            "v": 1e3, "volt": 1e3, "volts": 1e3, "nv": 1e-6}.get(unit.strip().lower())  # fmt: skip
+    """Return the millivolts per ``unit``; ``None`` if it is not a voltage.
+
+    The micro sign is the only prefix of a volt that is not ASCII, so that it is known even in a wrong encoding.
+    """
+    found = _VOLTAGE.fullmatch(unit.strip().strip("\x00[]()").lower()[:NAME_MAX])
+    return None if found is None else _PER_VOLT_MV.get(found[1], 1e-3)

@@ -12,7 +12,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.sources import Source, SourceInfo, SourceUrl
-from edge.sources.replay.base import MAX_FS_HZ, MIN_FS_HZ, READER_FAULTS, Reader, ReadOptions, check_file, first_line
+from edge.sources.replay.base import (
+    MAX_FS_HZ,
+    MAX_LSB_MV,
+    MIN_FS_HZ,
+    MIN_LSB_MV,
+    READER_FAULTS,
+    Reader,
+    ReadOptions,
+    check_file,
+    first_line,
+)
 from edge.sources.replay.blocks import Blocker, Timed, paced
 from firmware_bridge.errors import InputError, UsageError
 from firmware_bridge.rawlog import SUFFIX, is_rawlog
@@ -22,10 +32,6 @@ KEYS = ("fs", "lead", "column", "lsb_mv", "unit", "speed", "start", "seconds", "
 """Keys of the query of a replay URL."""
 
 UNITS = {"mv": "mV", "uv": "uV", "counts": "counts"}
-
-MIN_LSB_MV = 1e-9
-MAX_LSB_MV = 1e3
-"""Limits of the scale that a user may state, mV per count."""
 
 DEFAULT_BLOCK_S = 0.2
 """Default length of a block, s: about one frame of a patch."""
@@ -120,20 +126,22 @@ def open_reader(path: Path, options: ReadOptions) -> Reader:
 def _reader(path: Path, options: ReadOptions) -> Reader:
     base = _wfdb_base(path)
     if base is not None:
-        from edge.sources.replay.wfdb_record import WfdbReader
+        from edge.sources.replay.binary.wfdb_record import WfdbReader
 
         return WfdbReader(base, options)
     if path.suffix == ".dat":
         raise InputError(f"{path} has no header file {path.with_suffix('.hea').name} in its folder", "download it too")
     size = check_file(path)
     head = _head(path)
-    if head.startswith((b"0       ", b"\xffBIOSEMI")) or path.suffix.lower() in {".edf", ".bdf"}:
-        from edge.sources.replay.edf import EdfReader
+    from edge.sources.replay.binary.edf_header import is_edf
+
+    if is_edf(head) or path.suffix.lower() in {".edf", ".bdf"}:
+        from edge.sources.replay.binary.edf import EdfReader
 
         return EdfReader(path, options)
-    from edge.sources.replay.mat import MatReader, is_mat4
+    from edge.sources.replay.binary.mat import MatReader, is_mat
 
-    if path.suffix.lower() == ".mat" or is_mat4(head, size):
+    if path.suffix.lower() == ".mat" or is_mat(head, size):
         return MatReader(path, options)
     from edge.sources.replay.csv_text import CsvReader
 
@@ -152,10 +160,14 @@ def _wfdb_base(path: Path) -> Path | None:
     return None
 
 
+_HEAD_BYTES = 256
+"""Bytes at the beginning of a file that tell its format."""
+
+
 def _head(path: Path) -> bytes:
     try:
         with path.open("rb") as file:
-            return file.read(64)
+            return file.read(_HEAD_BYTES)
     except (OSError, ValueError):
         return b""
 
