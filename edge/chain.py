@@ -12,9 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.beats.detector import RPeakDetector
-from edge.frontend.stream import FS_HZ, GROUP_DELAY_S, StreamFilter
+from edge.frontend.stream import FS_HZ, GROUP_DELAY_S, WINDOW_S, StreamFilter
+from edge.grid.native import NativeTail
 from edge.grid.timeline import Gap, Uniform
 from edge.quality.gate import Quality, QualityGate
+from edge.quality.native_rails import native_rails
+from edge.quality.rails import LOOKBACK_S
 from edge.records import AbstainReason
 from edge.window import NoWindow, Window, Windower
 
@@ -41,6 +44,7 @@ class SignalChain:
         self._detector = RPeakDetector(FS_HZ)
         self._windower = Windower(grid_hz, hop_s)
         self._gate = QualityGate()
+        self._native = NativeTail()
         self.zero_s = 0.0
         self.count = 0
         self.signal: tuple[float, NDArray[np.float64]] | None = None
@@ -66,6 +70,10 @@ class SignalChain:
             self._detector.reset()
             self._windower.begin(part.start_s, scale_known=part.scale_known)
             self.zero_s, self.count = part.start_s + GROUP_DELAY_S, 0
+            self._native.begin()
+        self._native.forget(self._windower.next_hop_s - WINDOW_S - LOOKBACK_S - 1.0)
+        for native in part.native:
+            self._native.push(native)
         self._windower.push_raw(part.samples)
         stream = self._filter.push(part.samples)
         self.spent_ms += (time.perf_counter() - started) * 1e3
@@ -88,6 +96,8 @@ class SignalChain:
 
     def assess(self, window: Window) -> Quality:
         """Assess the quality of a window of this chain."""
+        rails = native_rails(self._native, window, LOOKBACK_S)
+        grid_hz = float(self._grid_hz)
         return self._gate.assess(
-            window.filtered, window.raw, float(self._grid_hz), window.beats, scale_known=window.scale_known
+            window.filtered, window.raw, grid_hz, window.beats, scale_known=window.scale_known, rails=rails
         )

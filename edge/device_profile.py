@@ -50,6 +50,8 @@ class MeasuredProfile:
         made: Time of the calibration, ISO 8601 UTC.
         how: Description of the measurement, one sentence.
         source: URL of the measured source.
+        converter_low: Lowest value that the converter can give, in units of the samples; ``None`` if unknown.
+        converter_high: Highest value that it can give.
     """
 
     device: str
@@ -69,6 +71,8 @@ class MeasuredProfile:
     made: str
     how: str
     source: str
+    converter_low: float | None = None
+    converter_high: float | None = None
 
     def apply(self, block: SampleBlock) -> SampleBlock:
         """Return the block with the scale, polarity and rate of the profile; integer samples stay integers.
@@ -89,8 +93,23 @@ class MeasuredProfile:
         else:
             samples = np.clip(block.samples.astype(np.int64) - round(self.offset), *INT32).astype(np.int32)
         return dataclasses.replace(
-            block, samples=samples, unit="counts", lsb_mv=self.polarity * self.lsb_mv, fs_hz=fs_hz
+            block,
+            samples=samples,
+            unit="counts",
+            lsb_mv=self.polarity * self.lsb_mv,
+            fs_hz=fs_hz,
+            limits=self._limits(block),
         )
+
+    def _limits(self, block: SampleBlock) -> tuple[float, float] | None:
+        """Return the limits of the converter for samples without the offset."""
+        if self.converter_low is not None and self.converter_high is not None:
+            limits = self.converter_low, self.converter_high
+        elif block.limits is not None:
+            limits = block.limits
+        else:
+            return None
+        return limits[0] - self.offset, limits[1] - self.offset
 
 
 class ProfiledSource:
@@ -273,4 +292,6 @@ def _profile(t: _Table) -> MeasuredProfile:
         made=t.text("made"),
         how=t.text("how"),
         source=t.text("source"),
+        converter_low=t.number_or_none("converter_low", *INT32),
+        converter_high=t.number_or_none("converter_high", *INT32),
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from edge.estimate import Estimator
 from edge.frontend.stream import INPUT_SCALE, WINDOW_S, normalise_window, window_input_int8
 from edge.grid.timeline import Gap, Timeline, Uniform
 from edge.model import Model
+from edge.quality.gate import Quality
 from edge.records import (
     NOTHING_APPLIED,
     AbstainReason,
@@ -32,8 +33,9 @@ from edge.records import (
     WindowSpan,
     utc_text,
 )
+from edge.tensecond import PADDED, ShortRecording, WholeWindow
 from edge.window import NoWindow, Window
-from firmware_bridge.samples import LinkItem, SampleBlock
+from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem, SampleBlock
 
 STALL_S = 15.0
 """Silence after which hops are answered with ``stalled``, s."""
@@ -93,6 +95,8 @@ class Engine:
         self.session = session
         self._chain = SignalChain(front_end.grid_hz, hop_s)
         self._heart_rate = HeartRate()
+        self._short = ShortRecording(front_end.grid_hz)
+        self._pads = front_end.name == "stream/1"
         self._prepare = make_front_end(bundle)
         self._model = model
         self._estimator = Estimator(bundle)
@@ -116,13 +120,41 @@ class Engine:
                 self._abstain_all(self._chain.gap(part), out)
             else:
                 self._uniform(part, out)
+        if isinstance(item, LinkEvent) and item.kind is LinkEventKind.END:
+            self._finish(out)
         return out
+
+    def finish(self) -> Output:
+        """End the recording: if it was too short for a window of the chain, answer with its middle ten seconds.
+
+        An END event does the same, and a second call does nothing.
+        """
+        out = Output()
+        self._finish(out)
+        return out
+
+    def too_short(self) -> Estimate:
+        """Return the abstention of a recording without a hop."""
+        span = WindowSpan(0.0, self.timeline.end_s)
+        return self._estimate(span, QualityRecord(0.0, ("warming_up",)), None, (), "warming_up", {})
 
     def idle(self, now_ns: int) -> Output:
         """Note the time without new data, and answer hops as ``stalled`` after 15 s of silence."""
         out = Output()
         self._stalled_until(now_ns, out)
         return out
+
+    def _finish(self, out: Output) -> None:
+        if not self._short.needed:
+            return
+        whole = self._short.finish()
+        self._short.formed()
+        if isinstance(whole, WholeWindow):
+            out.estimates.append(self._answer_whole(whole))
+        elif whole != "short" and whole != "gap":  # their hops have been answered
+            span = WindowSpan(max(0.0, self.timeline.end_s - WINDOW_S), self.timeline.end_s)
+            flag = {"flat": "flat_signal", "saturated": "clipped", "poor_signal": "poor_signal"}[whole]
+            out.estimates.append(self._estimate(span, QualityRecord(0.0, (flag,)), None, (), whole, {}))
 
     def _stalled_until(self, now_ns: int, out: Output) -> None:
         if not self.session.stalls or self._last_data_ns is None:
@@ -134,6 +166,7 @@ class Engine:
     def _uniform(self, part: Uniform, out: Output) -> None:
         if part.first:
             self._heart_rate.reset()
+        self._short.push(part)
         for answer in self._chain.push(part):
             out.estimates.append(self._answer(answer))
         if self._chain.signal is not None:
@@ -147,24 +180,36 @@ class Engine:
         if isinstance(answer, NoWindow):
             span = WindowSpan(max(0.0, answer.end_s - WINDOW_S), answer.end_s)
             return self._estimate(span, QualityRecord(0.0, (answer.reason,)), None, (), answer.reason, {})
+        self._short.formed()
         times = {"front_end": self._chain.spent_ms}
         self._chain.spent_ms = 0.0
-        span = WindowSpan(answer.start_s, answer.end_s)
         mark = time.perf_counter()
         quality = self._chain.assess(answer)
         mark = _lap(times, "quality", mark)
         rate_bpm = self._heart_rate.update(answer.end_s, answer.filtered, answer.beats, quality.score)
-        mark = _lap(times, "heart_rate", mark)
-        record = QualityRecord(quality.score, quality.flags)
+        _lap(times, "heart_rate", mark)
+        return self._judged(answer, quality, rate_bpm, times)
+
+    def _answer_whole(self, whole: WholeWindow) -> Estimate:
+        """Answer with the ten seconds of a recording that is too short for the chain."""
+        window, quality = whole.window, whole.quality
+        if self._pads or whole.missing_s:
+            quality = replace(quality, flags=(*quality.flags, PADDED))
+        return self._judged(window, quality, whole.rate_bpm, {})
+
+    def _judged(self, window: Window, quality: Quality, rate_bpm: float | None, times: dict[str, float]) -> Estimate:
+        """Run the model on a window that the gate accepts, and return the estimate or the abstention."""
+        span, record = WindowSpan(window.start_s, window.end_s), QualityRecord(quality.score, quality.flags)
         if quality.reason is not None:
             return self._estimate(span, record, rate_bpm, (), quality.reason, times)
-        if self._reads_amplitude and not answer.scale_known:
+        if self._reads_amplitude and not window.scale_known:
             return self._estimate(span, record, rate_bpm, (), "scale_unknown", times)
-        window = self._prepare(answer)
+        mark = time.perf_counter()
+        steps = self._prepare(window)
         mark = _lap(times, "prepare", mark)
-        outputs = self._model.run(window)
+        outputs = self._model.run(steps)
         mark = _lap(times, "inference", mark)
-        self._estimator.add(answer.end_s, outputs, quality.score)
+        self._estimator.add(window.end_s, outputs, quality.score)
         labs = self._estimator.labs()
         if self.session.anchored is not None:
             labs = self.session.anchored(labs, self.session.wall_ns(self.timeline.host_time_ns(span.end_s)))

@@ -88,6 +88,8 @@ class Pipeline:
             try:
                 await loop.run_in_executor(worker, self._open)
                 await self._consume(loop, worker, stop)
+                # However a short run ends, a replay of its recording gives the same estimates.
+                await loop.run_in_executor(worker, lambda: self._emit(self._engine.finish(), None))
                 if reader.done() and not reader.cancelled():
                     reader.result()
                 whole = True

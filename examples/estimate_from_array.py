@@ -58,7 +58,7 @@ def estimate(ecg_mv: NDArray[np.floating], fs_hz: float, bundle: str = "demo", h
         arrival_ns = round((start + len(samples)) / fs_hz * 1e9)
         block = SampleBlock(samples, "mV", lsb_mv=1.0, fs_hz=fs_hz, device_time_ns=None, arrival_ns=arrival_ns)
         found += engine.push(block).estimates
-    return found
+    return found + engine.finish().estimates
 
 
 def read(path: str) -> NDArray[np.floating]:

@@ -17,6 +17,10 @@ from numpy.typing import NDArray
 
 Unit = Literal["mV", "counts"]
 
+MIN_FS_HZ = 60.0
+MAX_FS_HZ = 4000.0
+"""Sampling rates outside these limits are refused: a lower rate loses the QRS complex, a higher one is not an ECG."""
+
 NO_DATA: Mapping[str, object] = MappingProxyType({})
 
 
@@ -37,6 +41,7 @@ class SampleBlock:
         lead_off: Whether the device reports an electrode without contact.
         resent: Whether the block was sent again on request, long after it was measured, so that its arrival time says
             nothing about the device's clock.
+        limits: Lowest and highest value of the converter, in the unit of ``samples``; ``None`` if unknown.
     """
 
     samples: NDArray[np.int32] | NDArray[np.float32]
@@ -49,6 +54,7 @@ class SampleBlock:
     lost: int = 0
     lead_off: bool = False
     resent: bool = False
+    limits: tuple[float, float] | None = None
 
     def __len__(self) -> int:
         return int(self.samples.shape[0])

@@ -133,6 +133,7 @@ def run_engine(
     estimates: list[Estimate] = []
     for item in items:
         estimates += engine.push(item).estimates
+    estimates += engine.finish().estimates
     return estimates, recorder
 
 

@@ -7,7 +7,8 @@ import math
 
 from convert.datasets.described import RecordingOptions
 from convert.datasets.rectable import MAX_TEXT
-from edge.sources.replay.base import MAX_FS_HZ, MAX_LSB_MV, MIN_FS_HZ, MIN_LSB_MV
+from edge.sources.replay.base import MAX_LSB_MV, MIN_LSB_MV
+from firmware_bridge.samples import MAX_FS_HZ, MIN_FS_HZ
 
 
 def add_recording_options(parser: argparse.ArgumentParser) -> None:

@@ -25,12 +25,12 @@ from convert.datasets.described import (
     stated_files,
 )
 from convert.datasets.mcmed import McMedDataset, Segment
-from convert.datasets.tensecond import REASONS, ShortRecording, WholeWindow
 from convert.datasets.wfdb16 import read_header
 from edge.chain import SignalChain
 from edge.frontend.stream import FS_HZ, GROUP_DELAY_S, WINDOW_SAMPLES, StreamFilter
 from edge.grid.timeline import Gap, Timeline, Uniform
 from edge.sources.replay.base import plain_name
+from edge.tensecond import REASONS, ShortRecording, WholeWindow
 from edge.window import Window
 from firmware_bridge.errors import InputError, UsageError
 from firmware_bridge.samples import LinkItem, SampleBlock
@@ -211,6 +211,8 @@ class _FileItems:
 def windows_of(items: Iterator[LinkItem], hop_s: float) -> Iterator[RawWindow]:
     """Yield the windows of one recording as the device forms them: after warm-up, without gaps, of good quality.
 
+    A recording that is too short for the device's chain gives one window, see ``edge.tensecond``.
+
     Args:
         items: Items of the recording.
         hop_s: Seconds between windows.
@@ -218,7 +220,11 @@ def windows_of(items: Iterator[LinkItem], hop_s: float) -> Iterator[RawWindow]:
     Raises:
         InputError: The recording is damaged.
     """
-    yield from _windows(_Pairs(hop_s), items)
+    pairs = _Pairs(hop_s)
+    yield from _windows(pairs, items)
+    whole = pairs.short.finish()
+    if isinstance(whole, WholeWindow):
+        yield RawWindow(whole.window.start_s, whole.context)
 
 
 def _windows(pairs: _Pairs, items: Iterator[LinkItem]) -> Iterator[RawWindow]:
@@ -231,7 +237,7 @@ class _Pairs:
     """The device's stages up to the quality gate, with the raw samples of the newest windows."""
 
     def __init__(self, hop_s: float) -> None:
-        self.short = ShortRecording()
+        self.short = ShortRecording(GRID_HZ)
         self._timeline = Timeline(GRID_HZ)
         self._chain = SignalChain(GRID_HZ, hop_s)
         self._raw = np.empty(0, dtype=np.float64)
@@ -287,7 +293,7 @@ def chosen_windows(recording: Recording, hop_s: float, most: int) -> tuple[list[
     """Return at most ``most`` windows of a recording, spread evenly over it, in bounded memory.
 
     Whenever there are too many, every second window is dropped, and from then on only every second one is kept. A
-    recording that is too short for the device's chain gives one window, see ``convert.datasets.tensecond``.
+    recording that is too short for the device's chain gives one window, see ``edge.tensecond``.
 
     Args:
         recording: The recording.
@@ -316,7 +322,11 @@ def chosen_windows(recording: Recording, hop_s: float, most: int) -> tuple[list[
     if kept:
         return kept, ""
     whole = pairs.short.finish()
-    return ([RawWindow(whole.start_s, whole.context)], "") if isinstance(whole, WholeWindow) else ([], REASONS[whole])
+    return (
+        ([RawWindow(whole.window.start_s, whole.context)], "")
+        if isinstance(whole, WholeWindow)
+        else ([], REASONS[whole])
+    )
 
 
 def student_stream(context: NDArray[np.float64]) -> NDArray[np.float64]:

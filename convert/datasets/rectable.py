@@ -25,9 +25,10 @@ from fnmatch import translate
 from pathlib import Path
 from typing import Any
 
-from edge.sources.replay.base import MAX_FS_HZ, MAX_LSB_MV, MIN_FS_HZ, MIN_LSB_MV
+from edge.sources.replay.base import MAX_LSB_MV, MIN_LSB_MV
 from edge.sources.replay.source import UNITS
 from firmware_bridge.errors import InputError
+from firmware_bridge.samples import MAX_FS_HZ, MIN_FS_HZ
 
 TABLE = "recordings.toml"
 DEFAULT = "default"

@@ -2,13 +2,12 @@
 
 A recording is any file that ``anyecg run --source replay:...`` can read. Its samples pass the runtime's timeline,
 filter, windower and quality gate. So a converted model is quantized and compared on exactly the windows that it would
-get on the device. A recording that is too short for the chain gives one window, see ``convert.datasets.tensecond``.
+get on the device. A recording that is too short for the chain gives one window, see ``edge.tensecond``.
 """
 
 from __future__ import annotations
 
 import os
-import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -28,13 +27,13 @@ from convert.datasets.described import (
     open_recording,
     stated_files,
 )
-from convert.datasets.tensecond import REASONS, ShortRecording, WholeWindow
 from edge.chain import SignalChain
-from edge.frontend.stream import FS_HZ, WINDOW_SAMPLES
 from edge.grid.timeline import Gap, Timeline, Uniform
 from edge.sources import SourceUrl
+from edge.sources.replay.folder import recording_files
 from edge.sources.replay.raw import open_raw
 from edge.sources.replay.source import DEFAULT_BLOCK_S
+from edge.tensecond import REASONS, ShortRecording, WholeWindow
 from edge.window import Window
 from firmware_bridge.errors import AnyEcgError, InputError, MissingExtraError, UsageError
 from firmware_bridge.rawlog import SUFFIX as RAW_LOG
@@ -45,10 +44,6 @@ GRID_HZ = 500
 HOP_S = 5.0
 """Seconds between windows of one recording, half a window: closer windows would show the same beats."""
 
-SUFFIXES = frozenset({".hea", ".edf", ".bdf", ".csv", ".mat", ".aer"})
-MAX_FILES = 200_000
-"""Largest number of recordings in a folder. MC-MED has fewer lead II recordings in each part."""
-
 PER_RECORDING = 24
 """Largest number of windows of one recording, so that a long recording does not dominate."""
 
@@ -57,8 +52,6 @@ MAX_SECONDS = 600.0
 
 MAX_LEADS = 6
 """Most leads in the summary."""
-
-_ANNOTATIONS = re.compile(r"(_|-)(ann|annotations|peaks|rr|labels)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,32 +102,6 @@ class WindowSet:
         return text if first is None else f"{text}; {first[0].name}: {first[1]}"
 
 
-def recording_files(folder: Path) -> list[Path]:
-    """Return the recordings under a folder, sorted. Symbolic links to folders are not followed.
-
-    Args:
-        folder: A folder, or one recording.
-
-    Raises:
-        InputError: The folder does not exist, or holds no recording.
-    """
-    if folder.is_file():
-        return [folder]
-    if not folder.is_dir():
-        raise InputError(f"no such folder: {folder}", "give a folder of recordings to --data")
-    found: list[Path] = []
-    for root, folders, files in os.walk(folder):
-        folders.sort()
-        here = [Path(root, name) for name in sorted(files) if Path(name).suffix.lower() in SUFFIXES]
-        headers = {p.stem for p in here if p.suffix == ".hea"}
-        found += [p for p in here if (p.suffix == ".hea" or p.stem not in headers) and not _ANNOTATIONS.search(p.stem)]
-        if len(found) > MAX_FILES:
-            raise InputError(f"{folder} holds more than {MAX_FILES} recordings", "give a smaller folder")
-    if not found:
-        raise InputError(f"{folder} holds no recording", f"recordings are files with {', '.join(sorted(SUFFIXES))}")
-    return found
-
-
 def accepted_windows(
     recording: Path, *, hop_s: float = HOP_S, seconds: float = MAX_SECONDS, stated: Stated | None = None
 ) -> Iterator[RecordedWindow]:
@@ -152,7 +119,7 @@ def accepted_windows(
         MissingExtraError: The format of the recording needs an extra.
     """
     lead, items = _opened(recording, stated or Stated())
-    timeline, chain, short = Timeline(GRID_HZ), SignalChain(GRID_HZ, hop_s), ShortRecording()
+    timeline, chain, short = Timeline(GRID_HZ), SignalChain(GRID_HZ, hop_s), ShortRecording(GRID_HZ)
     found = False
     for item in items:
         for part in timeline.push(item):
@@ -174,8 +141,8 @@ def accepted_windows(
     whole = short.finish()
     if not isinstance(whole, WholeWindow):
         raise InputError(REASONS[whole])
-    end_s = whole.start_s + (WINDOW_SAMPLES - 1) / FS_HZ
-    yield RecordedWindow(recording, end_s, whole.raw.copy(), whole.filtered, whole.quality, lead)
+    window = whole.window
+    yield RecordedWindow(recording, window.end_s, window.raw.copy(), window.filtered, whole.quality.score, lead)
 
 
 def collect_windows(

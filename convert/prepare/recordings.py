@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from convert.datasets.csvrows import Row, rows_of
 from convert.datasets.described import RecordingOptions, Stated, items_of, open_recording, stated_files
 from convert.datasets.mcmed import Part, parse_value
-from convert.datasets.windows import recording_files
 from convert.labels.labs import RawLab
 from convert.prepare.sources import PARTS, SECONDS, Batch, LeftOut, Opener, Patient, Visit
 from edge.grid.timeline import Gap, Timeline, Uniform
+from edge.sources.replay.folder import recording_files
+from edge.tensecond import MIN_S, ten_seconds
 from firmware_bridge.errors import InputError
 
 NEEDED = ("record", "patient", "name", "value", "unit")
@@ -224,6 +225,7 @@ class _Cutter:
         self._held: F64 = np.empty(0)
         self._first_s, self._at, self._cut, self._scale_known = 0.0, 0, 0, True
         self._open = False
+        self._length_s = 0.0
         self._starts: list[float] = []
         self._windows: list[F64] = []
 
@@ -236,6 +238,8 @@ class _Cutter:
             yield from self._end()
             self._held, self._first_s, self._at, self._cut = np.empty(0), part.start_s, 0, 0
             self._scale_known, self._open = part.scale_known, True
+            self._length_s = 0.0
+        self._length_s += sum(len(native.samples) / native.fs_hz for native in part.native)
         self._held = np.concatenate((self._held, part.samples))
         while self._cut * self._hop + self._n <= self._at + len(self._held):
             first = self._cut * self._hop - self._at
@@ -251,6 +255,12 @@ class _Cutter:
         yield from self._end()
 
     def _end(self) -> Iterator[Batch | LeftOut]:
+        if self._open and not self._cut and self._length_s >= MIN_S:
+            # The resampler keeps a few samples, so ten seconds at another rate are slightly less on the grid.
+            missing = self._n - len(self._held)
+            self._windows.append(ten_seconds(self._held, self._n))
+            self._starts.append(self._begin_s + max(0.0, self._first_s - missing // 2 / GRID_HZ))
+            self._cut = 1
         if self._windows:
             yield self._batch()
         if self._open and not self._cut:

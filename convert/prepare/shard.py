@@ -25,7 +25,8 @@ from convert.prepare.records import HeadCounts, ShardSummary, json_text
 from convert.prepare.sources import Batch, LeftOut, Opener, Patient, Visit
 from edge.frontend.ecgfounder import WINDOW_SAMPLES, ZSCORE_EPSILON, EcgFounderFrontEnd
 from edge.process.files import sha256_of, write_atomically, written_beside
-from edge.quality.measures import clipped_s, stands_still
+from edge.quality.measures import stands_still
+from edge.quality.rails import find_rails
 from firmware_bridge.errors import InputError
 
 FREE_DISK = "free some space and run the command again"
@@ -305,12 +306,14 @@ def unusable(raw: F64, plan: SegmentPlan) -> str:
     """
     if not np.isfinite(raw).all():
         return "gap"
-    # The thresholds were chosen at 250 Hz.
+    if find_rails(raw, 500.0, np.empty(0, np.int64)).at_rail_s >= plan.clipped_s:
+        return "clipped"
+    # The threshold was chosen at 250 Hz.
     half = 0.5 * (raw[::2] + raw[1::2])
     low, high = float(half.min()), float(half.max())
     if high <= low or stands_still(half, 250.0, high - low, plan.flat_s):
         return "flat"
-    return "clipped" if clipped_s(half, 250.0, low, high) >= plan.clipped_s else ""
+    return ""
 
 
 def _write_shard(job: ShardJob) -> ShardSummary:

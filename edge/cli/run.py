@@ -20,6 +20,7 @@ from edge.sinks import Sink
 from edge.sinks.found import FoundSink
 from edge.sinks.jsonl import open_jsonl
 from edge.sources import Source, SourceUrl, open_source
+from edge.sources.replay.folder import many_recordings
 from firmware_bridge.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +36,13 @@ def parser() -> Parser:
     p = Parser(
         "anyecg run", "Read one ECG lead from a patch or a recording and emit laboratory estimates, one per hop."
     )
-    p.add_argument("--source", metavar="URL", help="replay:FILE, serial:/dev/ttyACM0, sim:, record:FILE,URL ...")
+    p.add_argument(
+        "--source",
+        metavar="URL",
+        nargs="+",
+        help="replay:FILE, serial:/dev/ttyACM0, sim:, record:FILE,URL ...; "
+        "a folder, a pattern or several recordings give one estimate each",
+    )
     p.add_argument("--bundle", metavar="DIR", default="demo", help="bundle folder or zip; 'demo' is in the package")
     p.add_argument(
         "--out", metavar="FILE|-", help="append estimates as JSON Lines to FILE, or write them to standard output"
@@ -154,12 +161,36 @@ def _anchored(path: Path, bundle: Bundle, out: dict[str, Applied]) -> Anchoring:
     return anchoring
 
 
+def _run_many(recordings: Sequence[tuple[str, SourceUrl]], args: argparse.Namespace) -> int:
+    """Run every recording of a folder, a pattern or a list, with one estimate each."""
+    from edge.cli.many import ManyOptions, run_many
+
+    for option in ("session_dir", "record", "picture", "speed"):
+        if getattr(args, option) not in (None, "max"):
+            raise UsageError(f"--{option.replace('_', '-')} takes one recording", "give one, or leave out the option")
+    applied: dict[str, Applied] = {}
+    loaded = load(args.bundle, args.backend)
+    anchored = None if args.person is None else _anchored(Path(args.person), loaded.bundle, applied)
+    stream = sys.stderr if args.out == "-" else sys.stdout
+    options = ManyOptions(args.hop, args.seconds, None if args.view == "none" else stream, sys.stderr)
+    if args.device_profile is not None:
+        options.wrap = lambda source: _profiled(source, Path(args.device_profile), applied)
+    options.session = lambda session: replace(session, applied=applied, anchored=anchored)
+    sinks = [] if args.out is None else [open_jsonl(args.out)]
+    summary = run_many(recordings, loaded, sinks, options)
+    stream.write(summary.text())
+    return summary.code
+
+
 def main(argv: Sequence[str]) -> int:
     """Run the command; see ``anyecg run --help``."""
     args = parse_with_config(parser(), argv)
     if not args.source:
         raise UsageError("no source given", "--source replay:FILE, serial:/dev/ttyACM0, sim: ...")
-    source = open_source(source_url(args.source, args.speed, _recording(args.record, args.session_dir)))
+    many = many_recordings(args.source)
+    if many is not None:
+        return _run_many(many, args)
+    source = open_source(source_url(args.source[0], args.speed, _recording(args.record, args.session_dir)))
     applied: dict[str, Applied] = {}
     if args.device_profile is not None:
         source = _profiled(source, Path(args.device_profile), applied)

@@ -7,6 +7,9 @@ from edge.records import NOTICE, RunSummary
 FIRST_ESTIMATE_S = 13.0
 """Signal before the first estimate, s: 10 s of window, 2.2 s of filter, and the hop."""
 
+MIN_RECORDING_S = 9.5
+"""Shortest recording that counts as ten seconds, s (``edge.tensecond``)."""
+
 _STAGES = ("front_end", "quality", "heart_rate", "prepare", "inference", "estimate", "total", "written")
 
 
@@ -20,7 +23,8 @@ def summary_text(s: RunSummary) -> str:
         f"link        {s.lost_samples} samples lost, {s.frames_corrupt} corrupt frames, {s.reconnects} reconnections",
     ]
     if not s.estimates and s.signal_s < FIRST_ESTIMATE_S:
-        lines.append(f"            the first estimate needs {FIRST_ESTIMATE_S:g} s of signal without a gap")
+        needs = f"the first estimate needs {FIRST_ESTIMATE_S:g} s of signal without a gap"
+        lines.append(f"            {needs}, or a whole recording of at least {MIN_RECORDING_S:g} s")
     if s.latency_ms:
         lines.append("latency ms      p50      p95      p99      max")
     for stage in sorted(s.latency_ms, key=lambda name: _STAGES.index(name) if name in _STAGES else len(_STAGES)):

@@ -24,13 +24,14 @@ class Segment:
         clocked: Whether frames carry device time.
 
     Attributes:
+        start_s: Signal time of the first input sample, s.
         end_s: Signal time just after the last input sample, s.
     """
 
     def __init__(self, fs_hz: float, grid_hz: int, start_s: float, *, clocked: bool) -> None:
         self._fs_hz = fs_hz
         self._grid_hz = grid_hz
-        self._start_s = start_s
+        self.start_s = start_s
         self._clock = SampleClock(fs_hz) if clocked else None
         self._resampler = None if fs_hz == grid_hz and not clocked else Resampler(fs_hz, grid_hz)
         self._count = 0
@@ -61,16 +62,16 @@ class Segment:
         """
         n = len(samples)
         if self._resampler is None:
-            start_s = self._start_s + self._made / self._grid_hz
+            start_s = self.start_s + self._made / self._grid_hz
             self._made += n
-            self.end_s = self._start_s + self._made / self._fs_hz
+            self.end_s = self.start_s + self._made / self._fs_hz
             return samples, start_s
         if self._clock is None or device_time_ns is None:
             positions = self._nominal_positions(n)
-            grid_start_s = self._start_s + (self._resampler.half - 1) / self._fs_hz
+            grid_start_s = self.start_s + (self._resampler.half - 1) / self._fs_hz
         else:
             positions = self._clocked_positions(n, device_time_ns)
-            grid_start_s = self._start_s + (self._grid_zero_s or 0.0)
+            grid_start_s = self.start_s + (self._grid_zero_s or 0.0)
         out = self._resampler.push(samples, positions)
         start_s = grid_start_s + self._made / self._grid_hz
         self._made += len(out)
@@ -80,7 +81,7 @@ class Segment:
         assert self._resampler is not None
         first = self._resampler.half - 1
         self._count += n
-        self.end_s = self._start_s + self._count / self._fs_hz
+        self.end_s = self.start_s + self._count / self._fs_hz
         ratio = self._fs_hz / self._grid_hz
         stop = max(self._next, int(np.ceil((self._count - first) / ratio)))
         positions = first + np.arange(self._next, stop, dtype=np.float64) * ratio
@@ -103,7 +104,7 @@ class Segment:
         step_s = (last_s - before_s) / n
         base = self._count - 1
         self._count += n
-        self.end_s = self._start_s + last_s + step_s
+        self.end_s = self.start_s + last_s + step_s
         first = self._resampler.half - 1
         if self._grid_zero_s is None:
             if self._count <= first:

@@ -15,15 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.grid.clock import HostClock
+from edge.grid.native import Native
 from edge.grid.segment import Segment
 from firmware_bridge.errors import InputError
-from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem, SampleBlock
+from firmware_bridge.samples import MAX_FS_HZ, MIN_FS_HZ, LinkEvent, LinkEventKind, LinkItem, SampleBlock
 
 GapReason = Literal["gap", "lead_off"]
-
-MIN_FS_HZ = 60.0
-MAX_FS_HZ = 4000.0
-"""Sampling rates outside these limits are refused: a lower rate loses the QRS complex, a higher one is not an ECG."""
 
 JUMP_S = 0.05
 """Without a sequence number, a device time this far from the expected one, s, means missing samples."""
@@ -44,12 +41,14 @@ class Uniform:
         samples: Shape ``(n,)``, float64, mV, or counts if ``scale_known`` is false.
         first: Whether these samples begin a segment.
         scale_known: Whether the samples are in millivolts.
+        native: The samples that the source gave since the last part, in order; empty if the grid has its own.
     """
 
     start_s: float
     samples: NDArray[np.float64]
     first: bool
     scale_known: bool
+    native: tuple[Native, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +211,29 @@ class Timeline:
             values = values * scale
         samples, start_s = self._segment.push(values, block.device_time_ns)
         self.end_s = max(self.end_s, self._segment.end_s)
-        out.append(Uniform(start_s, samples, first, scale is not None))
+        native = Native(
+            values,
+            self._segment.start_s,
+            self._segment.end_s,
+            block.fs_hz,
+            clocked=block.device_time_ns is not None,
+            step=_step(block, scale),
+            limits=_limits(block, scale),
+        )
+        out.append(Uniform(start_s, samples, first, scale is not None, (native,)))
+
+
+def _step(block: SampleBlock, scale: float | None) -> float:
+    """Return the step of integer samples on the grid; 0 for samples that the device scaled itself."""
+    return 0.0 if block.samples.dtype.kind == "f" else abs(scale or 1.0)
+
+
+def _limits(block: SampleBlock, scale: float | None) -> tuple[float, float] | None:
+    """Return the limits of the converter on the grid, the lower one first whatever the polarity."""
+    if block.limits is None:
+        return None
+    ends = [limit * (scale or 1.0) for limit in block.limits]
+    return min(ends), max(ends)
 
 
 def split_at_nan(block: SampleBlock) -> list[SampleBlock]:
@@ -262,4 +283,5 @@ def _part(
         lost=lost,
         lead_off=block.lead_off,
         resent=block.resent,
+        limits=block.limits,
     )

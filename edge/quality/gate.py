@@ -24,13 +24,13 @@ from edge.quality.measures import (
     band_ratio,
     burst,
     centred,
-    clipped_s,
     complex_heights,
     irregularity,
     kurtosis,
     likeness,
     stands_still,
 )
+from edge.quality.rails import Rails, find_rails
 from edge.stats import median
 
 FS_HZ = 125.0
@@ -56,8 +56,8 @@ HEIGHT = (6.0, 3.5)
 low normal beat."""
 FLAT_RUN_S = 2.5
 """Time for which the raw signal keeps one value, s, from which no electrode is connected."""
-CLIPPED_S = 0.2
-"""Time at a limit of the converter from which the window is saturated, s."""
+SATURATED_S = 0.2
+"""Time at a limit of the converter, recovery included, from which the window is saturated, s."""
 FLAT_MV = 0.05
 """Smallest peak-to-peak of an ECG, mV: half the smallest QRS complex that EC 57 requires a detector to find."""
 HIGHEST_MV = 10.0
@@ -76,10 +76,10 @@ class Quality:
 
     Attributes:
         score: Quality score, 0 to 1, and weight in the estimate. Below ``ACCEPT_SCORE`` the window is refused.
-        flags: Remarks, in a fixed order: ``irregular_rhythm``, ``varying_shapes`` (information only);
-            ``beats_differ``, ``low_kurtosis``, ``low_qrs_share``, ``baseline_wander``, ``artefact_burst``,
-            ``height_outlier``, ``no_heart_rate``, ``flat_signal``, ``clipped``, ``low_amplitude``,
-            ``high_amplitude``.
+        flags: Remarks, in a fixed order: ``clipped`` (the tops of most beats are cut, or the window is saturated);
+            ``irregular_rhythm``, ``varying_shapes`` (information only); ``beats_differ``, ``low_kurtosis``,
+            ``low_qrs_share``, ``baseline_wander``, ``artefact_burst``, ``height_outlier``, ``no_heart_rate``,
+            ``flat_signal``, ``low_amplitude``, ``high_amplitude``.
         reason: Reason for refusing the window; ``None`` if accepted.
     """
 
@@ -99,6 +99,7 @@ class QualityGate:
         beats: NDArray[np.int_],
         *,
         scale_known: bool,
+        rails: Rails | None = None,
     ) -> Quality:
         """Assess one window.
 
@@ -108,19 +109,23 @@ class QualityGate:
             raw_fs_hz: Sampling rate of ``raw``, Hz.
             beats: R peaks, as increasing indices into ``window``; those of its last second may be missing.
             scale_known: Whether the unit is millivolts; otherwise no measure depends on the scale.
+            rails: What was found on the samples of the source; ``None`` to look at ``raw``.
 
         Returns:
             The verdict.
         """
         span = float(np.maximum.reduce(window) - np.minimum.reduce(window))
+        if rails is None:
+            at = np.round(beats * (raw_fs_hz / FS_HZ)).astype(np.int64)
+            rails = find_rails(raw[: round(len(window) * raw_fs_hz / FS_HZ)], raw_fs_hz, at)
         if raw_fs_hz > RAW_FS_HZ:
             # Both tiers use thresholds set at this rate, and half as many samples take half the time.
             pairs = len(raw) // 2 * 2
             raw, raw_fs_hz = 0.5 * (raw[:pairs:2] + raw[1:pairs:2]), 0.5 * raw_fs_hz
-        refused = _not_a_signal(span, raw, raw_fs_hz, scale_known=scale_known)
+        refused = _not_a_signal(span, raw, raw_fs_hz, rails, scale_known=scale_known)
         if refused is not None:
             return refused
-        flags: list[str] = []
+        flags: list[str] = ["clipped"] if rails.beats_cut else []
         if irregularity(beats) > IRREGULAR:
             flags.append("irregular_rhythm")
         alike = likeness(window, beats, FS_HZ)
@@ -135,20 +140,23 @@ class QualityGate:
         return Quality(score, tuple(flags), None if score >= ACCEPT_SCORE else "poor_signal")
 
 
-def _not_a_signal(span: float, raw: NDArray[np.float64], raw_fs_hz: float, *, scale_known: bool) -> Quality | None:
+def _not_a_signal(
+    span: float, raw: NDArray[np.float64], raw_fs_hz: float, rails: Rails, *, scale_known: bool
+) -> Quality | None:
     """Return the verdict on a flat, clipped or impossible window, otherwise ``None``.
 
     Args:
         span: Peak-to-peak of the filtered window.
         raw: The raw window.
         raw_fs_hz: Sampling rate of ``raw``, Hz.
+        rails: What the window has at its rails.
         scale_known: Whether the unit is millivolts.
     """
+    if rails.at_rail_s >= SATURATED_S:
+        return Quality(0.0, ("clipped",), "saturated")
     low, high = float(np.minimum.reduce(raw)), float(np.maximum.reduce(raw))
     if stands_still(raw, raw_fs_hz, high - low, FLAT_RUN_S) or not span > 0:
         return Quality(0.0, ("flat_signal",), "flat")
-    if clipped_s(raw, raw_fs_hz, low, high) >= CLIPPED_S:
-        return Quality(0.0, ("clipped",), "saturated")
     if scale_known and span < FLAT_MV:
         return Quality(0.0, ("low_amplitude",), "flat")
     return None

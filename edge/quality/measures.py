@@ -41,10 +41,6 @@ STANDSTILL = 1e-6
 """Samples are equal if they differ by less than this fraction of the window's range (resampling causes rounding)."""
 COARSE_S = 0.5
 """Distance of the samples that the search for a constant signal checks first, s."""
-CLIP_RUN_S = 0.06
-"""Shortest stay at an extreme that counts, s; a shorter one is a peak on a coarse grid."""
-CLIP_DISTANCE = 0.25
-"""Smallest distance of a limit from the median of the other samples, as a fraction of the range."""
 MIN_INTERVALS = 4
 """Fewest intervals for a measure of regularity."""
 TINY = float(np.finfo(np.float64).tiny)
@@ -158,34 +154,6 @@ def burst(raw: NDArray[np.float64], fs_hz: float) -> float:
     usual = percentile(rough, BURST_PERCENTILE)
     worst = float(np.maximum.reduce(rough))
     return worst / usual if usual > 0 else (np.inf if worst > 0 else 1.0)
-
-
-def clipped_s(raw: NDArray[np.float64], fs_hz: float, low: float, high: float) -> float:
-    """Return the time for which the raw signal is constant at one of its extremes, far from its other values, s.
-
-    Only exactly equal samples count, which excludes the round top of a wave. The isoelectric line of a coarse converter
-    can be the lowest value of a clean window; it does not count, because the other samples are near it.
-
-    Args:
-        raw: The raw window, shape ``(n,)``.
-        fs_hz: Sampling rate of ``raw``, Hz.
-        low: Smallest value of ``raw``.
-        high: Largest value of ``raw``.
-    """
-    if high <= low:
-        return 0.0
-    exact = STANDSTILL * (high - low)
-    longest = 0.0
-    for rail, distance in ((low, raw - low), (high, high - raw)):
-        at_rail = distance <= exact
-        if np.count_nonzero(at_rail) < CLIP_RUN_S * fs_hz:
-            continue
-        edges = np.flatnonzero(np.diff(np.concatenate([[False], at_rail, [False]]).astype(np.int8)))
-        lengths = (edges[1::2] - edges[::2]) / fs_hz
-        stay_s = float(lengths[lengths >= CLIP_RUN_S].sum())
-        if stay_s > longest and abs(median(raw[~at_rail]) - rail) >= CLIP_DISTANCE * (high - low):
-            longest = stay_s
-    return longest
 
 
 def stands_still(raw: NDArray[np.float64], fs_hz: float, span: float, min_s: float) -> bool:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from firmware_bridge.errors import UsageError
+from firmware_bridge.samples import MAX_FS_HZ, MIN_FS_HZ
 
 LSB_MV_OPTION = "millivolts per count as measured with this particular board; without it the unit stays counts"
 """Meaning of the option ``lsb_mv`` of devices with an unknown scale."""
@@ -47,7 +48,7 @@ def sampling_rate(text: str) -> float:
     Raises:
         UsageError: The text is not such a rate.
     """
-    return number("rate", text, 60.0, 4000.0)
+    return number("rate", text, MIN_FS_HZ, MAX_FS_HZ)
 
 
 def scale(text: str | None) -> float | None:

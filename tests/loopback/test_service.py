@@ -115,7 +115,7 @@ def test_its_options_exist_and_its_configuration_is_one(tmp_path: Path) -> None:
     flags = {word for word in words if word.startswith("--")}
     assert flags <= set(parser()._option_string_actions)
     args = parse_with_config(parser(), ["--config", str(CONFIG)])
-    assert SourceUrl.parse(args.source).scheme == "serial"
+    assert SourceUrl.parse(args.source[0]).scheme == "serial"
 
 
 def test_start_run_and_end(manager: Manager, tmp_path: Path) -> None:

@@ -99,6 +99,7 @@ class WaveBuffer:
         edges = np.ceil(np.arange(last - dots + 1, last + 2) * per_dot).astype(
             np.intp
         )  # reduceat accepts no other type
+        edges[-1] = max(int(edges[-1]), self._next)  # rounding may leave out the newest sample
         first = max(int(edges[0]), self._next - len(self._ring))
         values = np.full(int(edges[-1]) - int(edges[0]), np.nan)
         wanted = np.arange(first, self._next)

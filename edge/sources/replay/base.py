@@ -15,11 +15,7 @@ from numpy.typing import NDArray
 from edge.sources.decided import Decided
 from edge.sources.replay.labels import NAME_MAX, has_ecg_word, listed, words_of
 from firmware_bridge.errors import InputError
-from firmware_bridge.samples import Unit
-
-MIN_FS_HZ = 20.0
-MAX_FS_HZ = 20_000.0
-"""A number outside ``MIN_FS_HZ`` to ``MAX_FS_HZ`` is not the sampling rate of an ECG, but a period or a wrong unit."""
+from firmware_bridge.samples import MAX_FS_HZ, MIN_FS_HZ, Unit
 
 MIN_LSB_MV = 1e-9
 MAX_LSB_MV = 1e3

@@ -13,9 +13,7 @@ from pathlib import Path
 
 from edge.sources import Source, SourceInfo, SourceUrl
 from edge.sources.replay.base import (
-    MAX_FS_HZ,
     MAX_LSB_MV,
-    MIN_FS_HZ,
     MIN_LSB_MV,
     READER_FAULTS,
     Reader,
@@ -26,7 +24,7 @@ from edge.sources.replay.base import (
 from edge.sources.replay.blocks import Blocker, Timed, paced
 from firmware_bridge.errors import InputError, UsageError
 from firmware_bridge.rawlog import SUFFIX, is_rawlog
-from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem
+from firmware_bridge.samples import MAX_FS_HZ, MIN_FS_HZ, LinkEvent, LinkEventKind, LinkItem
 
 KEYS = ("fs", "lead", "column", "lsb_mv", "unit", "speed", "start", "seconds", "block_s")
 """Keys of the query of a replay URL."""

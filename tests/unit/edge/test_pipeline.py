@@ -50,6 +50,9 @@ class Keeping:
     def idle(self, now_ns: int) -> Output:
         return Output()
 
+    def finish(self) -> Output:
+        return Output()
+
 
 @pytest.mark.parametrize("blocks", [4, 5, 40])
 def test_every_sample_of_an_overflowing_queue_arrives_or_counts_as_lost(

@@ -18,7 +18,6 @@ from edge.sources.replay.base import (
     CHUNK_SAMPLES,
     MAX_LSB_MV,
     MAX_OFFSET,
-    MIN_FS_HZ,
     MIN_LSB_MV,
     Chunk,
     ReadOptions,
@@ -37,6 +36,8 @@ from edge.sources.replay.binary.told import tell
 from edge.sources.replay.labels import guess_note
 from firmware_bridge.errors import InputError
 
+SLOWEST_HZ = 20.0
+"""Lowest rate of a voltage that is taken for an ECG, Hz; slower ones are respiration or skin conductance."""
 _READ_BYTES = 1 << 18
 """Bytes of data records that are read at a time."""
 
@@ -57,7 +58,7 @@ class EdfReader:
         self._header = header = read_header(path, check_file(path))
         names = [s.label or f"signal {i + 1}" for i, s in enumerate(header.signals)]
         volts = [
-            voltage_scale_mv(s.dimension) is not None and s.samples >= MIN_FS_HZ * header.record_s
+            voltage_scale_mv(s.dimension) is not None and s.samples >= SLOWEST_HZ * header.record_s
             for s in header.signals
         ]
         index = choose_lead(names, options, volts, str(path))

@@ -7,9 +7,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from edge.sources.replay.base import MAX_FS_HZ, MIN_FS_HZ
 from edge.sources.replay.text.cells import TIME_UNITS_NS, voltage_mv
 from edge.sources.replay.text.clock import stamp_unix_ns
+from firmware_bridge.samples import MAX_FS_HZ, MIN_FS_HZ
 
 _PAIR = re.compile(r"^\s*(?P<key>[^:=,;\t]{1,60}?)\s*[:=,;\t]\s*(?P<value>.+?)\s*$")
 _VALUE = r"(?P<value>\d[\d.,]*(?:e[+]?\d+)?)"

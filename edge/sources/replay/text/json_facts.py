@@ -6,10 +6,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from edge.sources.replay.base import MAX_FS_HZ, MIN_FS_HZ
 from edge.sources.replay.text.cells import TIME_UNITS_NS, voltage_mv
 from edge.sources.replay.text.clock import stamp_unix_ns
 from edge.sources.replay.text.header import Facts
+from firmware_bridge.samples import MAX_FS_HZ, MIN_FS_HZ
 
 MAX_DEPTH = 8
 """Deepest object in which samples are searched."""

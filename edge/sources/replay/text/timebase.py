@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.sources.replay.base import MAX_FS_HZ, MIN_FS_HZ, UnstatedError
+from edge.sources.replay.base import UnstatedError
 
 _BLOCK_STAMP_SHARE = 0.9
 """If a smaller share of the steps advances, the column has one timestamp per block, not per sample."""
@@ -24,6 +24,10 @@ _WRAPS = (2.0**16, 2.0**24, 2.0**31, 2.0**32)
 
 _MAX_AFTER_WRAP_S = 10.0
 """Longest step over a wrap, s; a clock that lands elsewhere has restarted."""
+
+SHORTEST_S = 1 / 20_000.0
+LONGEST_S = 1 / 20.0
+"""Range in which the period decides the unit of a clock, s: three decades, so that one unit fits."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +104,7 @@ def measure_time(
     period, gap_over, usual, blocks = _period(steps, rising)
     whole = bool(np.all(times == np.rint(times)))
     if unit_ns is None:
-        unit_ns = next((u for u in (1e9, 1e6, 1e3, 1.0) if 1 / MAX_FS_HZ <= period * u / 1e9 < 1 / MIN_FS_HZ), None)
+        unit_ns = next((u for u in (1e9, 1e6, 1e3, 1.0) if SHORTEST_S <= period * u / 1e9 < LONGEST_S), None)
         if unit_ns is None or (whole and period == 1.0):
             raise UnstatedError(f"the unit of the time column of {path} is unclear", "set the rate with fs=", "rate")
     return TimeBase(unit_ns, period, gap_over, usual, blocks, wraps=wraps or (_WRAPS if whole else ()))

@@ -26,6 +26,7 @@ PROFILE = MeasuredProfile(
     device="anyecg_patch", device_id="virtual-0001", unit="counts", lsb_mv=0.0025, lsb_relative_uncertainty=0.003,
     polarity=-1, polarity_known=True, offset=12.4, fs_nominal_hz=250.0, fs_hz=249.5, fs_from="sine", noise_mv=0.01,
     low_cut_hz=0.05, response={0.67: 0.9, 5.0: 1.0}, made="2026-01-01T00:00:00.000Z", how='by "hand"', source="sim:",
+    converter_low=-2048.0, converter_high=2047.0,
 )  # fmt: skip
 
 
@@ -177,6 +178,9 @@ def test_blocks_come_out_in_millivolts() -> None:
     out = PROFILE.apply(block(np.array([12, 412, -(2**31)], np.int32)))
     assert out.samples.tolist() == [0, 400, -(2**31)]
     assert (out.lsb_mv, out.fs_hz, out.unit) == (-0.0025, 249.5, "counts")
+    assert out.limits == pytest.approx((-2048.0 - 12.4, 2047.0 - 12.4))
+    plain = dataclasses.replace(PROFILE, converter_high=None)
+    assert plain.apply(block(np.array([1], np.int32))).limits is None
     floats = PROFILE.apply(block(np.array([12.4, 13.4], np.float32), device_time_ns=1))
     assert floats.samples.tolist() == pytest.approx([0.0, 1.0], abs=1e-5)
     assert floats.fs_hz == 250.0, "with a device clock, the rate is measured during the run"

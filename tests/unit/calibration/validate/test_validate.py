@@ -29,11 +29,13 @@ from calibration.validate.labelled import open_labelled
 from calibration.validate.observe import observe, run_engine
 from calibration.validate.run import ValidateOptions, judged_of, validate
 from calibration.validate.shards import RunPlan, open_bundle, run_all
+from convert.datasets.pairs import windows_of
 from convert.simulate.write import CohortPlan, write_cohort
 from convert.teacher.patients import hashes, patients_file
 from edge.bundle.reader import demo_bundle_path, load_bundle
 from firmware_bridge.errors import AnyEcgError, BundleError, CheckFailedError, InputError, UsageError
 from firmware_bridge.samples import SampleBlock
+from firmware_bridge.synth.ecgsyn import EcgParams, EcgSynth
 from helpers.broken_models import clipped_range, doubled_weights, rehashed, with_model
 
 HOP_S = 2.0
@@ -122,6 +124,17 @@ def test_the_page_is_self_contained_and_well_formed(plain):
         ET.fromstring(picture)
     assert plain[1]["notice"] in page
     assert len(page) < 400_000
+
+
+@pytest.mark.parametrize("fs_hz", [250.0, 500.0])
+def test_ten_second_recordings_are_judged(fs_hz):
+    bundle, model = open_bundle(demo_bundle_path())
+    x = EcgSynth(EcgParams(), 3).generate(round(10 * fs_hz), fs_hz).astype(np.float32)
+    items = [SampleBlock(x, "mV", None, fs_hz, None, 10_000_000_000)]
+    seen = observe(bundle, model, [(0, "ten", items)], 1.0)
+    assert len(seen.recording) == len(seen.est_recording) == len(seen.sample_window) == 1
+    assert len(list(windows_of(iter(items), 1.0))) == 1
+    assert np.isfinite(seen.rate_bpm[0])
 
 
 def test_a_stopped_run_computes_only_missing_shards(plain, cohort, tmp_path):

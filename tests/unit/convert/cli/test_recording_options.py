@@ -51,7 +51,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.mark.parametrize(
     ("option", "message"),
     [
-        (["--fs", "2"], "'2' is not a sampling rate from 20 to 20000 Hz"),
+        (["--fs", "2"], "'2' is not a sampling rate from 60 to 4000 Hz"),
         (["--fs", "nan"], "'nan' is not a sampling rate"),
         (["--lsb-mv", "0"], "'0' is not a scale from 1e-09 to 1000 mV"),
         (["--lead", " "], "is not the name of a lead"),

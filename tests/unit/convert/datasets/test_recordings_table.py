@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from convert.datasets.described import RecordingOptions, Stated, open_recording, stated_files
 from convert.datasets.pairs import chosen_windows, find_recordings
 from convert.datasets.rectable import Entry, RecordingTable, read_table
-from convert.datasets.windows import collect_windows, recording_files
+from convert.datasets.windows import collect_windows
+from edge.sources.replay.folder import recording_files
 from firmware_bridge.errors import AnyEcgError, InputError, UsageError
 from helpers.ecg_shapes import ecg
 
@@ -72,7 +73,7 @@ def test_table_and_option_give_the_same_windows(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ('["a.csv"]\nrate = 250\n', r"unknown key 'rate' in \['a\.csv'\] \(use fs_hz, lsb_mv, unit, lead, channel"),
-        ('["a.csv"]\nfs_hz = "250"\n', r"fs_hz in \['a\.csv'\] is '250' \(give a number from 20 to 20000 Hz\)"),
+        ('["a.csv"]\nfs_hz = "250"\n', r"fs_hz in \['a\.csv'\] is '250' \(give a number from 60 to 4000 Hz\)"),
         ('["a.csv"]\nfs_hz = true\n', "fs_hz .* is 'True'"),
         ('["a.csv"]\nfs_hz = nan\n', "fs_hz .* is 'nan'"),
         ('["a.csv"]\nfs_hz = 4\n', "fs_hz .* is '4'"),

@@ -13,7 +13,7 @@ pytest.importorskip("tensorflow")
 
 from convert.checkpoint.reader import read_checkpoint
 from convert.datasets.outputs_file import read_outputs
-from convert.datasets.windows import accepted_windows, collect_windows, recording_files
+from convert.datasets.windows import accepted_windows, collect_windows
 from convert.foundation import run as foundation
 from convert.foundation.config import FoundationConfig
 from convert.foundation.export import int8_input
@@ -29,6 +29,7 @@ from edge.bundle.tensors import TensorSpec
 from edge.cli.main import main as anyecg
 from edge.model import load_model
 from edge.self_test import self_test
+from edge.sources.replay.folder import recording_files
 from firmware_bridge.errors import CheckFailedError, InputError, OutputError, UsageError
 from helpers.small_teacher import write_recordings
 

@@ -86,6 +86,21 @@ def test_wfdb_with_times_and_without(folder, capsys):
     assert np.abs(shard.segments(of["r2"][:1])[0] - want).max() < 2e-3
 
 
+@pytest.mark.parametrize("fs_hz", [125.0, 250.0, 360.0, 500.0, 1000.0])
+@pytest.mark.parametrize(("seconds", "segments"), [(9.4, 0), (9.6, 1), (10.0, 1), (12.0, 1)])
+def test_ten_seconds_are_one_segment_at_every_rate(folder, fs_hz, seconds, segments):
+    write_record(folder / "a", "ten", "II", ecg(seconds, 5, fs_hz), fs_hz, 1000.0, START)
+    table = HEAD + "a/ten,p,Potassium,5.5,mmol/L,3.5,5.0,,,train\n" + "a/r0,q,Potassium,4.0,mmol/L,3.5,5.0,,,train\n"
+    assert run(folder, table) == 0
+    data = PreparedDataset(folder.parent / "out")
+    (shard,) = data.shards("train")
+    rows = np.flatnonzero(shard.patient == "p")
+    assert len(rows) == segments
+    assert data.manifest["excluded_segments"].get("short", 0) == 1 - segments
+    if segments:
+        assert shard.start_s[rows[0]] == pytest.approx(START.timestamp(), abs=0.2)
+
+
 def test_edf(folder, tmp_path):
     edfio = pytest.importorskip("edfio")
     signal = edfio.EdfSignal(ecg(40, 3).astype(np.float64), 500.0, label="ECG II", physical_dimension="mV")

@@ -377,3 +377,22 @@ def test_only_nan_leaves_an_empty_block_that_counts() -> None:
     assert (len(only), only.lost, only.device_time_ns) == (0, 3, 5)
     whole = block([1.0], 250.0)
     assert split_at_nan(whole)[0] is whole
+
+
+@pytest.mark.parametrize(
+    ("lsb_mv", "limits"), [(0.01, (-20.48, 20.47)), (-0.01, (-20.47, 20.48)), (None, (-2048, 2047))]
+)
+def test_limits_of_the_converter_follow_scale_and_polarity(lsb_mv, limits):
+    item = SampleBlock(np.zeros(50, np.int32), "counts", lsb_mv, 250.0, None, 0, limits=(-2048, 2047))
+    (part,) = Timeline(250).push(item)
+    (native,) = part.native
+    assert native.limits == pytest.approx(limits)
+    assert native.step == (0.01 if lsb_mv else 1.0)
+
+
+def test_samples_of_the_source_come_with_the_grid():
+    timeline = Timeline(250)
+    found = [part for i in range(4) for part in timeline.push(block(np.arange(36) + 36 * i, 360.0))]
+    native = [n for part in found for n in part.native]
+    assert np.concatenate([n.samples for n in native]).tolist() == list(range(144))
+    assert [round(n.end_s, 9) for n in native] == [0.1, 0.2, 0.3, 0.4]

@@ -9,7 +9,6 @@ from edge.quality.measures import (
     band_ratio,
     burst,
     centred,
-    clipped_s,
     complex_heights,
     irregularity,
     kurtosis,
@@ -163,47 +162,6 @@ class TestBurst:
         x = np.zeros(2500)
         x[60::every] = 1.0
         assert burst(x, 250.0) == pytest.approx(ratio)
-
-
-class TestClipped:
-    """Ten seconds at 250 Hz; a stay counts from 60 ms, which are 15 samples."""
-
-    def stay(self, *runs: int, rail: float = 3.0) -> float:
-        x = sine(1.0, fs_hz=250.0, n=2500)
-        for k, run in enumerate(runs):
-            x[100 + 300 * k : 100 + 300 * k + run] = rail
-        return clipped_s(x, 250.0, float(x.min()), float(x.max()))
-
-    @pytest.mark.parametrize("rail", [3.0, -3.0])
-    def test_the_stay_at_a_limit_is_measured(self, rail: float) -> None:
-        assert self.stay(50, rail=rail) == pytest.approx(0.2)
-        assert self.stay(50, 25, 75, rail=rail) == pytest.approx(0.6)
-
-    def test_a_short_stay_is_a_peak(self) -> None:
-        assert self.stay(14) == 0.0
-        assert self.stay(15) == pytest.approx(0.06)
-        assert self.stay(14, 14, 14) == 0.0
-        assert self.stay(14, 15, 14) == pytest.approx(0.06)
-
-    def test_the_longer_stay_at_two_limits_counts(self) -> None:
-        x = sine(1.0, fs_hz=250.0, n=2500)
-        x[100:150], x[500:600] = 3.0, -3.0
-        assert clipped_s(x, 250.0, -3.0, 3.0) == pytest.approx(0.4)
-        assert clipped_s(-x, 250.0, -3.0, 3.0) == pytest.approx(0.4)
-
-    def test_a_stay_at_either_end_of_the_window_counts(self) -> None:
-        x = sine(1.0, fs_hz=250.0, n=2500)
-        x[:25] = x[-50:] = 3.0
-        assert clipped_s(x, 250.0, float(x.min()), 3.0) == pytest.approx(0.3)
-
-    def test_an_isoelectric_line_at_the_lowest_value_does_not_count(self) -> None:
-        x = np.zeros(2500)
-        x[::50] = 0.1
-        x[1000:1010] = 1.0
-        assert clipped_s(x, 250.0, 0.0, 1.0) == 0.0
-
-    def test_a_constant_is_not_clipped(self) -> None:
-        assert clipped_s(np.ones(2500), 250.0, 1.0, 1.0) == 0.0
 
 
 @pytest.mark.parametrize("at", [0, 1, 700, 1870, 1875])
