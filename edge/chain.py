@@ -51,6 +51,15 @@ class SignalChain:
         self.beats_s: list[float] = []
         self.spent_ms = 0.0
 
+    @property
+    def due(self) -> int:
+        """Number of grid samples of the segment with which the next answer comes; 0 if any sample may bring one."""
+        if self.count == 0:
+            return 0
+        step = self._grid_hz // int(FS_HZ)
+        before = int(self._filter.warmup_samples)
+        return before + step * (self.count + self._windower.cut() - 1) + 1
+
     def gap(self, gap: Gap) -> list[NoWindow]:
         """End the segment and return the answers for the hops inside the gap."""
         return self._windower.gap(gap)

@@ -19,7 +19,7 @@ from edge.bundle.tensors import Steps
 from edge.chain import SignalChain
 from edge.estimate import Estimator
 from edge.frontend.stream import INPUT_SCALE, WINDOW_S, normalise_window, window_input_int8
-from edge.grid.timeline import Gap, Timeline, Uniform
+from edge.grid.timeline import Gap, Timeline, TimelineItem, Uniform
 from edge.model import Model
 from edge.quality.gate import Quality
 from edge.records import (
@@ -39,6 +39,10 @@ from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem, SampleBl
 
 STALL_S = 15.0
 """Silence after which hops are answered with ``stalled``, s."""
+
+GATHER_S = 0.2
+"""Signal that waits until it is resampled and filtered together, s, unless an answer depends on it: one block of the
+R-peak detector. Small blocks of a device then cost no more than large ones; signal and beats come that much later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,7 @@ class Engine:
 
     def __init__(self, bundle: Bundle, model: Model, session: SessionInfo, hop_s: float = 1.0) -> None:
         front_end = bundle.manifest.front_end
-        self.timeline = Timeline(front_end.grid_hz)
+        self.timeline = Timeline(front_end.grid_hz, round(GATHER_S * front_end.grid_hz))
         self.session = session
         self._chain = SignalChain(front_end.grid_hz, hop_s)
         self._heart_rate = HeartRate()
@@ -115,14 +119,26 @@ class Engine:
         self._stalled_until(item.arrival_ns, out)
         if isinstance(item, SampleBlock):
             self._last_data_ns = item.arrival_ns
-        for part in self.timeline.push(item):
+        self._take(self.timeline.push(item), out)
+        if isinstance(item, LinkEvent) and item.kind is LinkEventKind.END:
+            self._finish(out)
+        return out
+
+    def idle(self, now_ns: int) -> Output:
+        """Note the time without new data: release what waits, and answer hops as ``stalled`` after 15 s of silence."""
+        out = Output()
+        self._take(self.timeline.flush(), out)
+        self._stalled_until(now_ns, out)
+        return out
+
+    def _take(self, parts: list[TimelineItem], out: Output) -> None:
+        for part in parts:
             if isinstance(part, Gap):
                 self._abstain_all(self._chain.gap(part), out)
             else:
                 self._uniform(part, out)
-        if isinstance(item, LinkEvent) and item.kind is LinkEventKind.END:
-            self._finish(out)
-        return out
+        if parts:
+            self.timeline.due = self._chain.due
 
     def finish(self) -> Output:
         """End the recording: if it was too short for a window of the chain, answer with its middle ten seconds.
@@ -130,6 +146,7 @@ class Engine:
         An END event does the same, and a second call does nothing.
         """
         out = Output()
+        self._take(self.timeline.flush(), out)
         self._finish(out)
         return out
 
@@ -137,12 +154,6 @@ class Engine:
         """Return the abstention of a recording without a hop."""
         span = WindowSpan(0.0, self.timeline.end_s)
         return self._estimate(span, QualityRecord(0.0, ("warming_up",)), None, (), "warming_up", {})
-
-    def idle(self, now_ns: int) -> Output:
-        """Note the time without new data, and answer hops as ``stalled`` after 15 s of silence."""
-        out = Output()
-        self._stalled_until(now_ns, out)
-        return out
 
     def _finish(self, out: Output) -> None:
         if not self._short.needed:

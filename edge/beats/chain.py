@@ -8,6 +8,7 @@ period never scores better than the period; a false candidate is skipped without
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,24 +71,7 @@ class ChainFinder:
     """
 
     def __init__(self, fs_hz: float) -> None:
-        steps = int(np.log(HIGHEST_BPM / LOWEST_BPM) / STEP) + 1
-        self.log_rate = np.log(LOWEST_BPM) + STEP * np.arange(steps)
-        self.period = 60.0 * fs_hz / np.exp(self.log_rate)
-        self._price = self._price_of_intervals()
-
-    def _price_of_intervals(self) -> NDArray[np.float32]:
-        """Return the cost of each interval, a negative number; row: interval in samples, column: rate."""
-        longest = int(MAX_INTERVALS * self.period[0])
-        table = np.full((longest + 1, len(self.period)), _NEVER, dtype=np.float32)
-        # In pieces, because the intermediate results would otherwise set the peak memory of a device (4 MiB).
-        for first in range(1, longest + 1, _PIECE):
-            interval = np.arange(first, min(first + _PIECE, longest + 1))[:, None]
-            count = np.maximum(1.0, np.rint(interval / self.period))
-            off = np.log(interval / (count * self.period)) / JITTER
-            price = -0.5 * off * off - MISSED * (count - 1.0)
-            price[(count > MAX_INTERVALS) | (interval <= SHORTEST * self.period)] = _NEVER
-            table[first : first + len(price)] = price
-        return table
+        self.log_rate, self.period, self._price = _tables(fs_hz)
 
     def find(self, found: Candidates, n: int) -> Chains:
         """Find the best chain for each rate.
@@ -113,3 +97,26 @@ class ChainFinder:
             totals[i] = best + (found.likeness[i] - NEUTRAL)
         totals -= MISSED * np.floor((n - at)[:, None] / self.period)
         return Chains(totals.max(axis=0), at, totals, before)
+
+
+@lru_cache(maxsize=2)
+def _tables(fs_hz: float) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float32]]:
+    """Return logarithms of the rates, periods, and the cost of each interval, negative; rows: samples, columns: rates.
+
+    Built once per process: it takes as long as an hour of beats, and every recording of a folder has its own finder.
+    """
+    log_rate = np.log(LOWEST_BPM) + STEP * np.arange(int(np.log(HIGHEST_BPM / LOWEST_BPM) / STEP) + 1)
+    period = 60.0 * fs_hz / np.exp(log_rate)
+    longest = int(MAX_INTERVALS * period[0])
+    price = np.full((longest + 1, len(period)), _NEVER, dtype=np.float32)
+    # In pieces, because the intermediate results would otherwise set the peak memory of a device (4 MiB).
+    for first in range(1, longest + 1, _PIECE):
+        interval = np.arange(first, min(first + _PIECE, longest + 1))[:, None]
+        count = np.maximum(1.0, np.rint(interval / period))
+        off = np.log(interval / (count * period)) / JITTER
+        piece = -0.5 * off * off - MISSED * (count - 1.0)
+        piece[(count > MAX_INTERVALS) | (interval <= SHORTEST * period)] = _NEVER
+        price[first : first + len(piece)] = piece
+    for table in (log_rate, period, price):
+        table.flags.writeable = False
+    return log_rate, period, price

@@ -132,12 +132,14 @@ class QrsFeature:
 
     def _peaks(self, start: int) -> list[Peak]:
         """Return the peaks in the block that now has ``spacing`` values on both sides; ``start``: newest block."""
-        reach = self.spacing
-        wide = np.lib.stride_tricks.sliding_window_view(self._feature, 2 * reach + 1)
-        here = self._feature[reach : reach + self.block]
-        # The first of equal values counts, so a plateau gives one peak.
-        left = wide[:, :reach].max(axis=1)
-        right = wide[:, reach + 1 :].max(axis=1)
+        reach, past = self.spacing, self._feature
+        here = past[reach : reach + self.block]
+        # The largest of the ``reach`` values from each position on. The first of equal values counts, so a plateau
+        # gives one peak.
+        size = past.itemsize
+        runs: NDArray[np.float64] = np.ndarray((len(past) - reach + 1, reach), np.float64, past, 0, (size, size))
+        highest = np.maximum.reduce(runs, axis=1)
+        left, right = highest[: self.block], highest[reach + 1 : reach + 1 + self.block]
         found: list[Peak] = []
         for k in np.flatnonzero((here > left) & (here >= right) & (here > MIN_HEIGHT)):
             centre = int(k) + reach

@@ -33,6 +33,8 @@ MATURE = 4
 FORGET = 12
 """Beats in a row without a match after which the template is learned again, because the shape has changed. The same for
 intervals that do not fit the rhythm."""
+TINY = float(np.finfo(np.float64).tiny)
+"""Divisor in place of a length of 0."""
 ONE_INTERVAL = (0.75, 1.3)
 """Bounds of the distance of two beats, in usual intervals, that counts as one interval."""
 HISTORY = 12
@@ -140,10 +142,13 @@ class BeatVetting:
         width = len(beat.shape) - 2 * beat.shape_slack
         if self._template is None:
             return self._begin(beat, width)
-        cuts = np.lib.stride_tricks.sliding_window_view(beat.shape, width)
-        cuts = cuts - cuts.mean(axis=1, keepdims=True)
-        norms = np.sqrt((cuts * cuts).sum(axis=1))
-        scores = (cuts * self._template).sum(axis=1) / np.maximum(norms, np.finfo(float).tiny)
+        shape = np.ascontiguousarray(beat.shape)
+        cuts: NDArray[np.float64] = np.ndarray(
+            (len(shape) - width + 1, width), np.float64, shape, 0, (shape.itemsize, shape.itemsize)
+        )
+        cuts = cuts - np.add.reduce(cuts, axis=1, keepdims=True) / width
+        norms = np.sqrt(np.add.reduce(cuts * cuts, axis=1))
+        scores = np.add.reduce(cuts * self._template, axis=1) / np.maximum(norms, TINY)
         best = int(scores.argmax())
         score = float(scores[best])
         self._misses = 0 if score >= MATCH else self._misses + 1
@@ -158,7 +163,7 @@ class BeatVetting:
     def _begin(self, beat: Peak, width: int) -> float:
         centred = beat.shape[beat.shape_slack : beat.shape_slack + width]
         centred = centred - centred.mean()
-        self._template = centred / max(float(np.sqrt((centred * centred).sum())), float(np.finfo(float).tiny))
+        self._template = centred / max(float(np.sqrt((centred * centred).sum())), TINY)
         self._formed_by = 1
         self._misses = 0
         return 1.0

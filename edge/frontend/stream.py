@@ -45,6 +45,9 @@ LOWPASS_HALF_S = 0.096
 BOXCAR_LOG2 = 7
 """log2 of the length of the baseline boxcars: 128 samples (1.024 s); two in cascade have -3 dB at 0.6 Hz, no ripple."""
 
+PIECE = 512
+"""Most outputs of the low-pass per call of numpy, so that the intermediate products of a long recording stay small."""
+
 _SUPPORT_AT_125 = 2 * (2**BOXCAR_LOG2) - 1
 _HALF_AT_125 = 2**BOXCAR_LOG2 - 1
 
@@ -89,6 +92,7 @@ class StreamFilter:
         self._decimation = grid_hz // 125
         self._taps = lowpass_taps(grid_hz)
         self._half = (len(self._taps) - 1) // 2
+        self._weights = self._taps[self._half + 1 :, None].copy()
         self.warmup_samples = 2 * self._half + self._decimation * (_SUPPORT_AT_125 - 1)
         self.reset()
 
@@ -118,15 +122,27 @@ class StreamFilter:
         return low[_HALF_AT_125 : _HALF_AT_125 + n_out] - _triangle(low)
 
     def _lowpass(self, x: NDArray[np.float64], n_out: int) -> NDArray[np.float64]:
-        if n_out == 0:
-            return np.empty(0, dtype=np.float64)
+        out = np.empty(n_out)
+        for first in range(0, n_out, PIECE):
+            self._lowpass_piece(x[first * self._decimation :], out[first : first + PIECE])
+        return out
+
+    def _lowpass_piece(self, x: NDArray[np.float64], out: NDArray[np.float64]) -> None:
         step, half = self._decimation, self._half
-        last = (n_out - 1) * step + 1
-        acc: NDArray[np.float64] = x[half : half + last : step] * self._taps[half]
-        for k in range(1, half + 1):
-            pair = x[half - k : half - k + last : step] + x[half + k : half + k + last : step]
-            acc += pair * self._taps[half + k]
-        return acc
+        middle = x[half : half + (len(out) - 1) * step + 1 : step]
+        rows = np.empty((half + 1, len(out)))
+        np.multiply(middle, self._taps[half], out=rows[0])
+        # Row k: the samples k before and k after the middle of each output, as two views of the same memory.
+        size, shape = x.itemsize, (half, len(out))
+        before: NDArray[np.float64] = np.ndarray(shape, np.float64, x, (half - 1) * size, (-size, step * size))
+        after: NDArray[np.float64] = np.ndarray(shape, np.float64, x, (half + 1) * size, (size, step * size))
+        np.add(before, after, out=rows[1:])
+        rows[1:] *= self._weights
+        if len(out) == 1:
+            # numpy would add a single column in pairs, in another order.
+            out[:] = np.add.accumulate(rows[:, 0])[-1:]
+        else:
+            np.add.reduce(rows, axis=0, out=out)
 
 
 def _triangle(x: NDArray[np.float64]) -> NDArray[np.float64]:

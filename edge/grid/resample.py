@@ -94,7 +94,16 @@ class Resampler:
         scaled = (positions - index) * PHASES
         row = np.minimum(scaled.astype(np.int64), PHASES - 1)
         fraction = (scaled - row)[:, None]
-        weights = self._table[row] * (1.0 - fraction) + self._table[row + 1] * fraction
-        taps = np.arange(1 - self.half, self.half + 1, dtype=np.int64)
-        products = self._buffer[(index - self._first)[:, None] + taps[None, :]] * weights
-        return np.asarray(np.sum(products, axis=1), dtype=np.float64)
+        table = self._table
+        weights = table[row]
+        weights *= 1.0 - fraction
+        upper = table[row + 1]
+        upper *= fraction
+        weights += upper
+        # Row i: the inputs of an output between samples i + half - 1 and i + half.
+        buffer, taps = self._buffer, 2 * self.half
+        rows: NDArray[np.float64] = np.ndarray(
+            (len(buffer) - taps + 1, taps), np.float64, buffer, 0, (buffer.itemsize, buffer.itemsize)
+        )
+        weights *= rows[index - (self._first + self.half - 1)]
+        return np.asarray(np.add.reduce(weights, axis=1), dtype=np.float64)

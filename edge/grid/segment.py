@@ -22,13 +22,14 @@ class Segment:
         grid_hz: Output sampling rate, Hz.
         start_s: Signal time of the first input sample, s.
         clocked: Whether frames carry device time.
+        gather: Grid samples that may wait for others, so that a few are computed together; 0 for none.
 
     Attributes:
         start_s: Signal time of the first input sample, s.
         end_s: Signal time just after the last input sample, s.
     """
 
-    def __init__(self, fs_hz: float, grid_hz: int, start_s: float, *, clocked: bool) -> None:
+    def __init__(self, fs_hz: float, grid_hz: int, start_s: float, *, clocked: bool, gather: int = 0) -> None:
         self._fs_hz = fs_hz
         self._grid_hz = grid_hz
         self.start_s = start_s
@@ -39,6 +40,9 @@ class Segment:
         self._next = 0
         self._zero_s: float | None = None
         self._grid_zero_s: float | None = None
+        self._gather = gather
+        self._held: list[NDArray[np.float64]] = []
+        self._held_positions: list[NDArray[np.float64]] = []
         self.end_s = start_s
 
     @property
@@ -50,38 +54,63 @@ class Segment:
         """Return how much later than expected a frame of ``samples`` ends, s."""
         return 0.0 if self._clock is None else self._clock.error_s(samples, device_time_ns)
 
-    def push(self, samples: NDArray[np.float64], device_time_ns: int | None) -> tuple[NDArray[np.float64], float]:
+    def push(
+        self, samples: NDArray[np.float64], device_time_ns: int | None, due: int = 0
+    ) -> tuple[NDArray[np.float64], float]:
         """Take the next samples.
 
         Args:
             samples: Input samples, shape ``(n,)``, ``n >= 1``.
             device_time_ns: Device time of the last sample, ns; ignored without a device clock.
+            due: Number of grid samples of the segment that must not wait for later ones.
 
         Returns:
-            Grid samples, shape ``(m,)``, and the signal time of the first one, s.
+            Grid samples, shape ``(m,)``, and the signal time of the first one, s. If samples wait, there are none.
         """
         n = len(samples)
-        if self._resampler is None:
-            start_s = self.start_s + self._made / self._grid_hz
-            self._made += n
-            self.end_s = self.start_s + self._made / self._fs_hz
-            return samples, start_s
-        if self._clock is None or device_time_ns is None:
-            positions = self._nominal_positions(n)
-            grid_start_s = self.start_s + (self._resampler.half - 1) / self._fs_hz
+        self._held.append(samples)
+        if self._clock is None:
+            self._count += n
+            self.end_s = self.start_s + self._count / self._fs_hz
+            ahead = int(self._count / self._fs_hz * self._grid_hz) + 1
         else:
-            positions = self._clocked_positions(n, device_time_ns)
-            grid_start_s = self.start_s + (self._grid_zero_s or 0.0)
-        out = self._resampler.push(samples, positions)
-        start_s = grid_start_s + self._made / self._grid_hz
+            if device_time_ns is None:
+                self._count += n
+                self.end_s = self.start_s + self._count / self._fs_hz
+                self._held_positions.append(self._nominal_positions())
+            else:
+                self._held_positions.append(self._clocked_positions(n, device_time_ns))
+            ahead = self._next
+        if ahead < due and ahead - self._made < self._gather:
+            return _NONE, self._grid_start_s()
+        return self.flush()
+
+    def flush(self) -> tuple[NDArray[np.float64], float]:
+        """Compute the grid samples that wait, as far as their inputs have arrived; return the same as `push`."""
+        start_s = self._grid_start_s()
+        if not self._held:
+            return _NONE, start_s
+        out = self._held[0] if len(self._held) == 1 else np.concatenate(self._held)
+        if self._resampler is not None:
+            parts = [self._nominal_positions()] if self._clock is None else self._held_positions
+            out = self._resampler.push(out, parts[0] if len(parts) == 1 else np.concatenate(parts))
+        self._held.clear()
+        self._held_positions.clear()
         self._made += len(out)
         return out, start_s
 
-    def _nominal_positions(self, n: int) -> NDArray[np.float64]:
+    def _grid_start_s(self) -> float:
+        """Return the signal time of the next grid sample, s."""
+        zero_s = self.start_s
+        if self._resampler is not None and self._clock is not None:
+            zero_s += self._grid_zero_s or 0.0
+        elif self._resampler is not None:
+            zero_s += (self._resampler.half - 1) / self._fs_hz
+        return zero_s + self._made / self._grid_hz
+
+    def _nominal_positions(self) -> NDArray[np.float64]:
         assert self._resampler is not None
         first = self._resampler.half - 1
-        self._count += n
-        self.end_s = self.start_s + self._count / self._fs_hz
         ratio = self._fs_hz / self._grid_hz
         stop = max(self._next, int(np.ceil((self._count - first) / ratio)))
         positions = first + np.arange(self._next, stop, dtype=np.float64) * ratio

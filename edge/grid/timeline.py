@@ -74,8 +74,11 @@ class Timeline:
 
     Args:
         grid_hz: Sampling rate of the uniform grid, Hz.
+        gather: Grid samples that may wait for others, so that the stages behind are called less often; 0 for none. The
+            samples are the same.
 
     Attributes:
+        due: Number of grid samples of the segment that must not wait, because an answer depends on them.
         end_s: Signal time just after the last received sample, s.
         lost_samples: Number of samples known to be missing since the session began, at the rate of the device.
         segments: Number of segments so far.
@@ -83,8 +86,12 @@ class Timeline:
         fs_hz: Nominal sampling rate of the last block, Hz; ``None`` before the first.
     """
 
-    def __init__(self, grid_hz: int) -> None:
+    def __init__(self, grid_hz: int, gather: int = 0) -> None:
         self.grid_hz = grid_hz
+        self.due = 0
+        self._gather = gather
+        self._native: list[Native] = []
+        """Samples of the source whose grid samples have not been given yet."""
         self.end_s = 0.0
         self.lost_samples = 0
         self.segments = 0
@@ -111,12 +118,13 @@ class Timeline:
             InputError: A sampling rate is outside the supported range.
         """
         if isinstance(item, LinkEvent):
+            waited = self.flush()
             if item.kind is LinkEventKind.RESTARTED:
                 self._segment, self._anchor, self._link_lost = None, None, True
                 self.host_clock.restart()
             elif item.kind in {LinkEventKind.DISCONNECTED, LinkEventKind.STALLED}:
                 self._link_lost = True
-            return []
+            return waited
         if not MIN_FS_HZ <= item.fs_hz <= MAX_FS_HZ:
             raise InputError(
                 f"a sampling rate of {item.fs_hz:g} Hz is not supported", f"use {MIN_FS_HZ:g} to {MAX_FS_HZ:g} Hz"
@@ -126,6 +134,15 @@ class Timeline:
             self._push_block(part, out)
         self._last_arrival_ns = item.arrival_ns
         return out
+
+    def flush(self) -> list[TimelineItem]:
+        """Return the grid samples that wait for others."""
+        if self._segment is None or self._kind is None:
+            return []
+        samples, start_s = self._segment.flush()
+        if not (len(samples) or self._native):
+            return []
+        return [Uniform(start_s, samples, False, _scale(*self._kind[:2]) is not None, self._waiting_native())]
 
     def host_time_ns(self, signal_s: float) -> int:
         """Return the host monotonic time of a signal time near the newest sample."""
@@ -142,13 +159,13 @@ class Timeline:
         lost = block.lost
         jump_s = self._jump_s(block)
         if lost == 0 and jump_s is not None:
-            self._segment = None
+            self._end_segment(out)
             if 0 < jump_s <= MAX_GAP_S:
                 lost = round(jump_s * block.fs_hz)
             else:
                 self._anchor = None  # another clock, which cannot measure the gap
         if lost or kind != self._kind or (self._link_lost and block.device_time_ns is None):
-            self._segment = None
+            self._end_segment(out)
         self._kind = kind
         self.lost_samples += lost
         if block.device_time_ns is not None and not block.resent:
@@ -159,11 +176,19 @@ class Timeline:
             return
         if block.lead_off:
             start_s = self.end_s
+            self._end_segment(out)
             self.end_s += len(block) / block.fs_hz
-            self._segment = None
             out.append(Gap(start_s, self.end_s, "lead_off"))
             return
         self._feed(block, out)
+
+    def _waiting_native(self) -> tuple[Native, ...]:
+        native, self._native = tuple(self._native), []
+        return native
+
+    def _end_segment(self, out: list[TimelineItem]) -> None:
+        out += self.flush()
+        self._segment = None
 
     def _jump_s(self, block: SampleBlock) -> float | None:
         if self._segment is None or block.device_time_ns is None or len(block) == 0:
@@ -203,13 +228,14 @@ class Timeline:
     def _feed(self, block: SampleBlock, out: list[TimelineItem]) -> None:
         first = self._segment is None
         if self._segment is None:
-            self._segment = Segment(block.fs_hz, self.grid_hz, self.end_s, clocked=block.device_time_ns is not None)
+            clocked = block.device_time_ns is not None
+            self._segment = Segment(block.fs_hz, self.grid_hz, self.end_s, clocked=clocked, gather=self._gather)
             self.segments += 1
-        scale = 1.0 if block.unit == "mV" else block.lsb_mv
+        scale = _scale(block.unit, block.lsb_mv)
         values = block.samples.astype(np.float64)
         if scale is not None and scale != 1.0:
             values = values * scale
-        samples, start_s = self._segment.push(values, block.device_time_ns)
+        samples, start_s = self._segment.push(values, block.device_time_ns, 0 if first else self.due)
         self.end_s = max(self.end_s, self._segment.end_s)
         native = Native(
             values,
@@ -220,7 +246,14 @@ class Timeline:
             step=_step(block, scale),
             limits=_limits(block, scale),
         )
-        out.append(Uniform(start_s, samples, first, scale is not None, (native,)))
+        self._native.append(native)
+        if first or len(samples) or not self._gather:
+            out.append(Uniform(start_s, samples, first, scale is not None, self._waiting_native()))
+
+
+def _scale(unit: str, lsb_mv: float | None) -> float | None:
+    """Return millivolts per unit of the samples; ``None`` if unknown."""
+    return 1.0 if unit == "mV" else lsb_mv
 
 
 def _step(block: SampleBlock, scale: float | None) -> float:

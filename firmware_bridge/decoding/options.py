@@ -58,3 +58,8 @@ def scale(text: str | None) -> float | None:
         UsageError: The text is not a positive number.
     """
     return None if text is None else number("lsb_mv", text, 1e-12, 1e3)
+
+
+def usable_rate(fs_hz: float) -> bool:
+    """Return whether an ECG stream may have this sampling rate, Hz."""
+    return MIN_FS_HZ <= fs_hz <= MAX_FS_HZ

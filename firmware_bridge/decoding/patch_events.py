@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem
+from firmware_bridge.samples import MAX_FS_HZ, MIN_FS_HZ, LinkEvent, LinkEventKind, LinkItem
 from firmware_bridge.wire.framing import FrameError
 from firmware_bridge.wire.messages import Ack, AckCode, Hello, HelloTag, MessageType
 
@@ -17,6 +17,12 @@ def discarded(error: FrameError, arrival_ns: int, why: str = "") -> LinkEvent:
     return LinkEvent(LinkEventKind.CORRUPT, arrival_ns, f"{error.size} bytes discarded: {why or error.fault}", data)
 
 
+def unplaced(samples: int, arrival_ns: int) -> LinkEvent:
+    """Return the event for samples whose rate and scale nobody stated."""
+    detail = f"{samples} samples arrived without a description of the patch (HELLO) and could not be used"
+    return LinkEvent(LinkEventKind.CORRUPT, arrival_ns, detail, {"samples": samples, "bytes": 0})
+
+
 def refusal(ack: Ack, arrival_ns: int) -> list[LinkItem]:
     """Return the event that reports a refused command; an empty list if the patch accepted it."""
     if ack.code == AckCode.OK:
@@ -25,6 +31,15 @@ def refusal(ack: Ack, arrival_ns: int) -> list[LinkItem]:
     reason = next((code.name.replace("_", " ").lower() for code in AckCode if code == ack.code), f"code {ack.code}")
     data: dict[str, object] = {"command": ack.command, "code": ack.code, "detail": ack.detail}
     return [LinkEvent(LinkEventKind.REFUSED, arrival_ns, f"the patch refused {command}: {reason}", data)]
+
+
+def rate_refusal(hello: Hello, arrival_ns: int) -> LinkEvent:
+    """Return the event for a HELLO with a sampling rate that no ECG has."""
+    detail = (
+        f"the patch states a sampling rate of {hello.fs_hz:g} Hz ({hello.fs_num}/{hello.fs_den}); {MIN_FS_HZ:g} to "
+        f"{MAX_FS_HZ:g} Hz are possible: its description (HELLO) is refused; correct the firmware"
+    )
+    return LinkEvent(LinkEventKind.REFUSED, arrival_ns, detail, {"fs_hz": hello.fs_hz, "boot_id": hello.boot_id})
 
 
 def hello_event(hello: Hello, arrival_ns: int) -> LinkEvent:

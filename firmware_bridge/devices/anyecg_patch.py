@@ -15,7 +15,8 @@ from collections import Counter, deque
 from dataclasses import replace
 
 from firmware_bridge.decoding.backfill import Backfill, Frame, without_first
-from firmware_bridge.decoding.patch_events import discarded, hello_event, refusal
+from firmware_bridge.decoding.options import usable_rate
+from firmware_bridge.decoding.patch_events import discarded, hello_event, rate_refusal, refusal, unplaced
 from firmware_bridge.decoding.patch_profile import PROFILE
 from firmware_bridge.devices import Device, Write
 from firmware_bridge.items import DATA_CHANNEL, hole_bytes
@@ -51,6 +52,8 @@ OLD_RUN_MAX = 8
 """Consecutive frames behind the stream after which they are not late: the patch restarted."""
 RATE_TOLERANCE = 50
 """Relative difference allowed between true and nominal rate, as 1/N (Polar's own specification: 2 %)."""
+RATES_MAX = 4
+"""Impossible sampling rates that are reported on one connection, at most."""
 _HALF = 1 << 31
 _WRAP = 1 << 32
 _NS = 1_000_000_000
@@ -62,7 +65,7 @@ class PatchDecoder:
     def __init__(self) -> None:
         self._frames = FrameDecoder()
         self._hello: Hello | None = None
-        self._announced = False
+        self._announced = self._inferred = self._streaming = False
         self._held: deque[tuple[Header, Data, int]] = deque()
         self._since_ask = 0
         self._expected: int | None = None
@@ -70,9 +73,8 @@ class PatchDecoder:
         self._line: tuple[int, int, int] | None = None
         self._seq: int | None = None
         self._old_run = (0, -1)
-        self._inferred = False
-        self._streaming = False
         self._versions: set[int] = set()
+        self._rates: set[float] = set()
         self._writes: list[Write] = []
         self._count: Counter[str] = Counter()
 
@@ -92,27 +94,25 @@ class PatchDecoder:
     def link(self, event: LinkEvent) -> list[LinkItem]:
         """Handle an event of the transport."""
         out: list[LinkItem] = []
-        if hole_bytes(event) is not None:
-            # Two halves must not become one frame; the index of the next one shows what is missing.
-            cut = self._frames.reset()
-            return [discarded(e, event.arrival_ns, "damaged recording") for e in cut if isinstance(e, FrameError)]
+        hole = hole_bytes(event) is not None
         if event.kind is LinkEventKind.CONNECTED:
             self._announced = self._streaming = False
             self._ahead.forget_requests()
             self._versions.clear()
+            self._rates.clear()
             # The leading delimiter closes whatever the patch's own decoder holds.
             self._writes = [Write(b"\x00" + encode(HelloRequest()))]
-        elif event.kind in {LinkEventKind.DISCONNECTED, LinkEventKind.STALLED, LinkEventKind.END}:
-            cut = self._frames.reset()
-            out += [discarded(e, event.arrival_ns, "connection ended") for e in cut if isinstance(e, FrameError)]
+        elif hole or event.kind in {LinkEventKind.DISCONNECTED, LinkEventKind.STALLED, LinkEventKind.END}:
+            # In a hole, two halves must not become one frame; the index of the next one shows what is missing.
+            cut, why = self._frames.reset(), "damaged recording" if hole else "connection ended"
+            out += [discarded(e, event.arrival_ns, why) for e in cut if isinstance(e, FrameError)]
         if event.kind is LinkEventKind.END:
             out += self._give_up_all(event.arrival_ns)
         if event.kind is LinkEventKind.END and self._held:
             missed = sum(len(data.samples) for _header, data, _arrival in self._held)
             self._held.clear()
             self._count["unplaced_samples"] += missed
-            detail = f"{missed} samples arrived without a description of the patch (HELLO) and could not be used"
-            out.append(LinkEvent(LinkEventKind.CORRUPT, event.arrival_ns, detail, {"samples": missed, "bytes": 0}))
+            out.append(unplaced(missed, event.arrival_ns))
         return out
 
     def writes(self) -> list[Write]:
@@ -153,6 +153,14 @@ class PatchDecoder:
         )
         return [LinkEvent(LinkEventKind.REFUSED, arrival_ns, detail, {"version": wrong.version})]
 
+    def _refuse_rate(self, hello: Hello, arrival_ns: int) -> list[LinkItem]:
+        """Refuse a description; the one before stays valid, and samples wait for a better one."""
+        self._count["refused_hellos"] += 1
+        if hello.fs_hz in self._rates or len(self._rates) >= RATES_MAX:
+            return []
+        self._rates.add(hello.fs_hz)
+        return [rate_refusal(hello, arrival_ns)]
+
     def _message(self, header: Header, message: Message, arrival_ns: int) -> list[LinkItem]:
         if isinstance(message, Data):
             return self._data(header, message, arrival_ns)
@@ -178,6 +186,8 @@ class PatchDecoder:
         out: list[LinkItem] = []
         if hello.proto_min > SUPPORTED[1] or hello.proto_max < SUPPORTED[0]:
             return self._refuse_version(WrongVersion(hello.proto_min), arrival_ns)
+        if not usable_rate(hello.fs_hz):
+            return self._refuse_rate(hello, arrival_ns)
         known = self._hello
         same_boot = known is not None and (
             # One boot id in 256 shares its low byte: then the index revealed the restart before this HELLO.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter, deque
 
 from firmware_bridge.decoding import zephyr
+from firmware_bridge.decoding.one_stream import SETS_SHOWN, set_clock
 from firmware_bridge.decoding.options import LSB_MV_OPTION, scale
 from firmware_bridge.decoding.timing import other_clock
 from firmware_bridge.devices import Device, DeviceKind, Write
@@ -21,6 +22,12 @@ PACKET_MS = 252
 NUMBERS = 256
 FIT_MS = 1_000
 """Allowed difference between time and number: more than the jitter, far less than one wrap of the number (64.5 s)."""
+ARRIVAL_MS = 5_000
+"""Allowed difference between arrival and number where the clock was set."""
+LATE_PACKETS = 32
+"""Packets by which a late one may be behind: eight seconds."""
+REPEATED, LATE = -1, -2
+"""Verdicts on a packet in place of its missing samples."""
 DRIFT = 2_000
 """Part of a long gap that is added to that tolerance, as 1/N."""
 RETRY_NS = 10 * 10**9
@@ -155,9 +162,15 @@ class BioHarnessDecoder:
         out: list[LinkItem] = []
         time_ms = self._on_one_calendar(packet, arrival_ns)
         lost = self._lost(packet.seq, time_ms, arrival_ns)
-        if lost == -1:
-            self._count["repeated_frames"] += 1
+        if lost in {REPEATED, LATE}:
+            self._count["repeated_frames" if lost == REPEATED else "late_frames"] += 1
             return []
+        if lost is None and (set_ms := self._set(packet.seq, time_ms, arrival_ns)) is not None:
+            lost = (set_ms[1] - 1) * zephyr.ECG_SAMPLES
+            time_ms -= set_ms[0]
+            if self._count["clock_sets"] <= SETS_SHOWN:
+                facts: dict[str, object] = {"set_s": set_ms[0] * 1e-3}
+                out.append(LinkEvent(LinkEventKind.INFO, arrival_ns, set_clock(set_ms[0] * _MS), facts))
         if lost is None:
             self._count["restarts"] += 1
             out.append(LinkEvent(LinkEventKind.RESTARTED, arrival_ns, "the clock of the BioHarness restarted"))
@@ -201,19 +214,40 @@ class BioHarnessDecoder:
             time_ms -= days * zephyr.DAY_MS
         return time_ms
 
+    def _set(self, seq: int, time_ms: int, arrival_ns: int) -> tuple[int, int] | None:
+        """Return how far the clock was set, ms, and the packets since the last one, if numbers and arrival agree."""
+        if self._last is None or self._broken:
+            return None
+        arrived_ms = (arrival_ns - self._last[2]) / _MS
+        step = (seq - self._last[0]) % NUMBERS
+        rounds = max(0 if step else 1, round((arrived_ms / PACKET_MS - step) / NUMBERS))
+        packets = step + rounds * NUMBERS
+        if arrived_ms <= 0 or abs(arrived_ms - packets * PACKET_MS) > ARRIVAL_MS:
+            return None
+        set_ms = time_ms - self._last[1] - packets * PACKET_MS
+        self._day_ms -= set_ms
+        self._count["clock_sets"] += 1
+        return set_ms, packets
+
     def _lost(self, seq: int, time_ms: int, arrival_ns: int) -> int | None:
-        """Return the samples missing before a packet; -1 for a duplicate, ``None`` for another clock."""
+        """Return the samples missing before a packet, `REPEATED` or `LATE`, or ``None`` for another clock."""
         if self._last is None:
             return 0
         step = (seq - self._last[0]) % NUMBERS
         gone_ms = time_ms - self._last[1]
         if step == 0 and abs(gone_ms) < PACKET_MS // 2:
-            return -1
+            return REPEATED
         arrived_ns = arrival_ns - self._last[2]
+        behind = (self._last[0] - seq) % NUMBERS
+        if behind <= LATE_PACKETS and abs(gone_ms + behind * PACKET_MS) <= FIT_MS and gone_ms < 0 and not self._broken:
+            return LATE
         if gone_ms < -FIT_MS or other_clock(gone_ms * _MS, arrived_ns, broken=self._broken):
             return None
         rounds = max(0 if step else 1, round((gone_ms / PACKET_MS - step) / NUMBERS))
         packets = step + rounds * NUMBERS
+        arrives = arrived_ns >= PACKET_MS * _MS // 2
+        if rounds and arrives and not self._broken and gone_ms - arrived_ns / _MS > ARRIVAL_MS:
+            return None
         if abs(gone_ms - packets * PACKET_MS) <= FIT_MS + gone_ms // DRIFT:
             return (packets - 1) * zephyr.ECG_SAMPLES
         if not self._broken:

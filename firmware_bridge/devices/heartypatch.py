@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firmware_bridge.decoding.cutter import Run
+from firmware_bridge.decoding.one_stream import SETS_SHOWN, set_clock
 from firmware_bridge.decoding.options import LSB_MV_OPTION, choice, scale
 from firmware_bridge.decoding.protocentral import HEAD, Kind, ProtoCentralDecoder, column
 from firmware_bridge.decoding.stream import Blocks
@@ -28,6 +29,8 @@ SAMPLES = 8
 NUMBERS = 1 << 32
 TIME_MAX_S = 3600.0
 """A gap longer than this, by the device's clock, means another clock (it begins at 1970 when the device starts)."""
+LATE_PACKETS = 64
+"""Packets by which a late one may be behind."""
 SLACK_S = 1.0
 """Allowed difference between number and clock about what is missing before the number is not trusted."""
 CHECK_FRAMES = 64
@@ -47,7 +50,9 @@ class HeartyPatchDecoder(ProtoCentralDecoder):
     def __init__(self, rate: str = "128", lsb_mv: str | None = None) -> None:
         super().__init__(Blocks(float(choice("rate", rate, RATES)), scale(lsb_mv)), {DATA: ()})
         self._number: int | None = None
-        self._time_ns = 0
+        self._time_ns = self._arrival_ns = 0
+        self._offset_ns = 0
+        """Correction for every time that the clock was set while it streamed."""
         self._checked = False
         self._begin: tuple[int, int] | None = None
 
@@ -66,31 +71,42 @@ class HeartyPatchDecoder(ProtoCentralDecoder):
     def _packet(
         self, number: int, time_ns: int, eight: NDArray[np.int32], arrival_ns: int, out: list[LinkItem]
     ) -> None:
-        lost = 0
+        lost: int | None = 0
         if self._number is not None:
             if number == self._number:
                 self._count["doubled_frames"] += 1
                 return
             lost = self._missing(number, time_ns, arrival_ns, out)
+        if lost is None:
+            self._count["late_frames"] += 1
+            return
         self._junk_bytes = 0
-        self._number, self._time_ns = number, time_ns
+        self._number, self._time_ns, self._arrival_ns = number, time_ns, arrival_ns
         self._samples(SAMPLES, lost)
-        out.append(self._blocks.one(eight, arrival_ns, lost, seq=number, device_time_ns=time_ns))
+        device_time_ns = time_ns + self._offset_ns
+        out.append(self._blocks.one(eight, arrival_ns, lost, seq=number, device_time_ns=device_time_ns))
         self._check(number, time_ns, lost, arrival_ns, out)
 
-    def _missing(self, number: int, time_ns: int, arrival_ns: int, out: list[LinkItem]) -> int:
-        """Return the samples missing before a packet that does not repeat the last one."""
+    def _missing(self, number: int, time_ns: int, arrival_ns: int, out: list[LinkItem]) -> int | None:
+        """Return the samples missing before a packet that does not repeat the last one; ``None`` if it is late."""
         step = (number - (self._number or 0) + NUMBERS // 2) % NUMBERS - NUMBERS // 2
         gone_s = (time_ns - self._time_ns) * 1e-9
         per_packet_s = SAMPLES / self._blocks.fs_hz
+        arrived_s = (arrival_ns - self._arrival_ns) * 1e-9
+        off_s = abs(gone_s - step * per_packet_s)
+        if -LATE_PACKETS <= step < 0 and gone_s < 0 and off_s <= SLACK_S:
+            return None
+        # One missing packet more or less does not fit the arrival; equal host times are no evidence.
+        on_arrival = arrived_s > 0 and abs(arrived_s - step * per_packet_s) <= SLACK_S
+        if off_s > SLACK_S + 0.02 * abs(gone_s) and (step == 1 or (step > 1 and on_arrival)):
+            self._set(round((gone_s - step * per_packet_s) * 1e9), arrival_ns, out)
+            return (step - 1) * SAMPLES
         if not 0.0 < gone_s <= TIME_MAX_S:
             self._begin = None
-            if step == 1:
-                return 0  # its clock was set
             self._count["restarts"] += 1
             out.append(LinkEvent(LinkEventKind.RESTARTED, arrival_ns, "the patch restarted: its clock was reset"))
             return 0
-        if step == 1 or (step > 0 and abs(gone_s - step * per_packet_s) <= SLACK_S + 0.02 * gone_s):
+        if step == 1 or (step > 0 and off_s <= SLACK_S + 0.02 * gone_s):
             return (step - 1) * SAMPLES
         # Its number restarted or is damaged: the clock continues and shows the loss.
         lost = max(0, round((gone_s / per_packet_s - 1) * SAMPLES))
@@ -99,6 +115,14 @@ class HeartyPatchDecoder(ProtoCentralDecoder):
         detail = f"the patch lost samples (its FIFO overflowed): {lost} by its clock"
         out.append(LinkEvent(LinkEventKind.INFO, arrival_ns, detail, {"samples": lost}))
         return lost
+
+    def _set(self, set_ns: int, arrival_ns: int, out: list[LinkItem]) -> None:
+        """Note that the clock was set while the packets went on."""
+        self._offset_ns -= set_ns
+        self._begin = None
+        self._count["clock_sets"] += 1
+        if self._count["clock_sets"] <= SETS_SHOWN:
+            out.append(LinkEvent(LinkEventKind.INFO, arrival_ns, set_clock(set_ns), {"set_s": set_ns * 1e-9}))
 
     def _check(self, number: int, time_ns: int, lost: int, arrival_ns: int, out: list[LinkItem]) -> None:
         if self._checked:

@@ -12,6 +12,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from firmware_bridge.decoding import movesense_gsp as gsp
+from firmware_bridge.decoding.one_stream import (
+    FAR_NS,
+    SECOND_STREAM,
+    SETS_SHOWN,
+    Admitted,
+    OneStream,
+    Stamped,
+    set_clock,
+)
 from firmware_bridge.decoding.timing import FrameTimes, Verdict
 from firmware_bridge.devices import BleProfile, Device, DeviceKind, Write
 from firmware_bridge.errors import UsageError
@@ -63,6 +72,8 @@ class MovesenseDecoder:
         self._auto = format.lower() == "auto"
         self._millivolts = format.lower() != "raw"
         self._times = FrameTimes(self._rate_hz, JITTER_NS)
+        self._stream: OneStream[gsp.EcgPayload] = OneStream(self._rate_hz, settable=False)
+        self._second = False
         self._writes: deque[Write] = deque(maxlen=16)
         self._sure = self._agreed = False
         self._held: list[_Held] = []
@@ -108,7 +119,8 @@ class MovesenseDecoder:
         }:
             return []
         out = self._settle(self._asked_hz) if self._held else []
-        self._part, self._streaming = None, False
+        out += self._blocks(self._stream.interrupt())
+        self._part, self._streaming, self._second = None, False, False
         self._times.interrupt()
         return out
 
@@ -120,7 +132,12 @@ class MovesenseDecoder:
 
     def counters(self) -> dict[str, int]:
         """Return the counters since the decoder was created; counters that are zero are absent."""
-        return dict(self._count)
+        stream = {
+            "repeated_frames": self._stream.repeated,
+            "late_frames": self._stream.late,
+            "second_stream_frames": self._stream.second,
+        }
+        return dict(self._count) | {name: count for name, count in stream.items() if count}
 
     def _subscribe(self) -> None:
         path = gsp.ecg_path(self._asked_hz, millivolts=self._millivolts)
@@ -201,7 +218,9 @@ class MovesenseDecoder:
         time_ms = payload.time_ms
         if before_ms is not None:
             step = (payload.time_ms - before_ms) % _WRAP
-            time_ms = before_ms + step if step < _WRAP // 2 else payload.time_ms
+            step -= _WRAP if step >= _WRAP // 2 else 0
+            # Further back is not late: the sensor booted.
+            time_ms = before_ms + step if step >= -FAR_NS // 1_000_000 else payload.time_ms
         frame = _Held(payload, time_ms, arrival_ns)
         if self._sure or before_ms is None:
             return self._place(frame)
@@ -232,28 +251,46 @@ class MovesenseDecoder:
     def _correct(self, rate_hz: int, arrival_ns: int) -> LinkEvent:
         detail = f"the sensor samples at {rate_hz} Hz, not at {self._rate_hz} Hz, according to its clock"
         self._rate_hz = rate_hz
+        self._stream.period_ns = 1e9 / rate_hz
         old, self._times = self._times, FrameTimes(rate_hz, JITTER_NS)
         self._times.resume(old)
         return LinkEvent(LinkEventKind.INFO, arrival_ns, detail, {"fs_hz": float(rate_hz)})
 
     def _place(self, frame: _Held) -> list[LinkItem]:
-        payload, count = frame.payload, len(frame.payload.samples)
+        payload, time_ns = frame.payload, frame.time_ms * 1_000_000
+        key = hash(payload.samples.tobytes())
+        out = self._blocks(self._stream.push(Stamped(payload, key, len(payload.samples), time_ns, frame.arrival_ns)))
+        if self._stream.refused and not self._second:
+            self._second = True
+            out.append(LinkEvent(LinkEventKind.REFUSED, frame.arrival_ns, SECOND_STREAM))
+        return out
+
+    def _blocks(self, admitted: list[Admitted[gsp.EcgPayload]]) -> list[LinkItem]:
         out: list[LinkItem] = []
-        last_ns = frame.time_ms * 1_000_000 + (count - 1) * 1_000_000_000 // self._rate_hz
-        placed = self._times.place(count, frame.time_ms * 1_000_000, frame.arrival_ns)
-        if placed.verdict is Verdict.REPEATED:
-            self._count["repeated_frames"] += 1
-            return []
-        self._time_ms = frame.time_ms
+        for one in admitted:
+            self._time_ms = one.frame.time_ns // 1_000_000
+            if one.set_ns is not None:
+                self._count["clock_sets"] += 1
+                facts: dict[str, object] = {"set_s": one.set_ns * 1e-9}
+                if self._count["clock_sets"] <= SETS_SHOWN:
+                    out.append(LinkEvent(LinkEventKind.INFO, one.frame.arrival_ns, set_clock(one.set_ns), facts))
+            out += self._block(one.frame.content, one.time_ns, one.frame.arrival_ns)
+        return out
+
+    def _block(self, payload: gsp.EcgPayload, time_ns: int, arrival_ns: int) -> list[LinkItem]:
+        out: list[LinkItem] = []
+        count = len(payload.samples)
+        last_ns = time_ns + (count - 1) * 1_000_000_000 // self._rate_hz
+        placed = self._times.place(count, time_ns, arrival_ns)
         if placed.verdict is Verdict.RESTARTED:
             self._count["restarts"] += 1
             self._frames = 0
-            out.append(LinkEvent(LinkEventKind.RESTARTED, frame.arrival_ns, "the sensor booted: its clock restarted"))
+            out.append(LinkEvent(LinkEventKind.RESTARTED, arrival_ns, "the sensor booted: its clock restarted"))
         self._frames += 1
         if self._frames == SURE_FRAMES:
             nearest = min(gsp.RATES_HZ, key=lambda rate: abs(rate - self._times.fs_hz))
             if nearest != self._rate_hz:
-                out.append(self._correct(nearest, frame.arrival_ns))
+                out.append(self._correct(nearest, arrival_ns))
         self._count["data_frames"] += 1
         self._count["samples"] += count
         self._count["lost_samples"] += placed.lost
@@ -264,7 +301,7 @@ class MovesenseDecoder:
                 lsb_mv=payload.lsb_mv,
                 fs_hz=float(self._rate_hz),
                 device_time_ns=last_ns,
-                arrival_ns=frame.arrival_ns,
+                arrival_ns=arrival_ns,
                 lost=placed.lost,
             )
         )

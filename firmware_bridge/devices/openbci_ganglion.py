@@ -6,11 +6,13 @@ of a packed number is its lowest bit); openbci-archive/OpenBCI_NodeJS_Ganglion@6
 
 Firmware 3 sends values: ids 0-99 of 18 bits (the upper of 24), 100-199 of 19. Firmware 2 sends differences from the
 previous value, ids 1-100 and 101-200, and once per round (id 0) one whole sample, where decoding resumes after a loss.
+Firmware 3 as shipped (OpenBCI/OpenBCI_Ganglion_Library pull request 31) counts to 100 and 200 as well: its first
+notification of a round, id 0 or 100, repeats an old sample and carries one new one.
 """
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +37,13 @@ IMPEDANCE, TEXT_PART, TEXT_END = range(201, 206), 206, 207
 TEXT_MAX = 1000
 """Characters of a message that are kept, at most."""
 ROUND = 1 + PAIR * IDS
-"""Samples of firmware 2 between two whole samples."""
+"""Samples of a round of firmware 2, or of firmware 3 as shipped."""
+RAW_END = 13
+"""Bytes of a whole sample of firmware 2, with its id; zeros follow."""
+RECENT = 16
+"""Notifications that are remembered, to recognise copies."""
+LATE = 40
+"""Samples by which a notification may be late."""
 
 
 def unpack(data: bytes, bits: int, channel: int) -> tuple[int, int]:
@@ -93,6 +101,12 @@ class GanglionDecoder:
         """Whether a sample has arrived on this connection."""
         self._text = ""
         self._last = -1
+        self._narrow = False
+        """Whether the numbers have 18 bits now."""
+        self._long = False
+        """Firmware 3: whether its rounds have 201 samples."""
+        self._recent: deque[tuple[bytes, int]] = deque(maxlen=RECENT)
+        self._doubts = 0
         self._warned = False
 
     def feed(self, data: bytes, arrival_ns: int, channel: str = DATA_CHANNEL) -> list[LinkItem]:
@@ -110,6 +124,9 @@ class GanglionDecoder:
             self._count["corrupt_bytes"] += len(data)
             detail = f"a notification of {len(data)} bytes is not one of a Ganglion"
             return [LinkEvent(LinkEventKind.CORRUPT, arrival_ns, detail, {"bytes": len(data)})]
+        if any(data == before for before, _arrival in self._recent):
+            self._count["repeated_frames"] += 1
+            return []
         self._count["frames"] += 1
         return self._differences(number, data, arrival_ns) if self._old else self._values(number, data, arrival_ns)
 
@@ -120,6 +137,8 @@ class GanglionDecoder:
         elif event.kind in {LinkEventKind.DISCONNECTED, LinkEventKind.STALLED, LinkEventKind.END}:
             self._position = self._value = None
             self._missing, self._started, self._text = 0, False, ""
+            self._last = -1
+            self._recent.clear()
         return []
 
     def writes(self) -> list[Write]:
@@ -132,28 +151,54 @@ class GanglionDecoder:
         return dict(self._count)
 
     def _values(self, number: int, data: bytes, arrival_ns: int) -> list[LinkItem]:
-        out = self._firmware(number, arrival_ns)
-        if number >= PAIR * IDS:
-            return out
-        place = PAIR * (number % IDS)
-        lost = 0 if self._position is None else (place - self._position) % (PAIR * IDS)
-        bits = 18 if number < IDS else 19
+        # The last of a long round of 18 bits has the id of the first of one of 19 bits.
+        self._narrow = number < IDS or (number == IDS and self._narrow and self._last >= IDS // 2)
+        bits = 18 if self._narrow else 19
+        at = number if self._narrow else number - IDS
+        if at == IDS and not self._long:
+            self._long = True
+            self._position = None if self._position is None else (self._position or PAIR * IDS) - 1
+        whole = ROUND if self._long else PAIR * IDS
+        first = PAIR * at - 1 if self._long else PAIR * at
         pair = [value(packed, bits) for packed in unpack(data, bits, self._channel)]
-        self._position = (place + PAIR) % (PAIR * IDS)
+        if first < 0:
+            first, pair = 0, pair[1:]
+        lost = 0 if self._position is None else (first - self._position) % whole
+        if lost >= whole - LATE and self._arrives_too_soon(lost, arrival_ns):
+            self._count["late_frames"] += 1
+            return []
+        out = self._firmware(number, data, arrival_ns)
+        self._position = (first + len(pair)) % whole
         out.append(self._block(np.array(pair, np.int32), arrival_ns, lost, number))
         return out
 
-    def _firmware(self, number: int, arrival_ns: int) -> list[LinkItem]:
-        """Detect firmware 2: firmware 3 goes from 99 to 0 and from 199 to 100; firmware 2 counts to 100 and 200."""
-        old = number == PAIR * IDS or (number == IDS and self._last == IDS - 1)
-        self._last = number
-        if not old or self._warned:
+    def _arrives_too_soon(self, lost: int, arrival_ns: int) -> bool:
+        """Return whether so many samples cannot have been missed since the last notification arrived."""
+        if len(self._recent) < RECENT:
+            return False
+        took_ns = self._recent[-1][1] - self._recent[0][1]
+        real = took_ns > 0.5 * (RECENT - 1) * PAIR / FS_HZ * 1e9
+        return real and arrival_ns - self._recent[-1][1] < 0.5 * lost / FS_HZ * 1e9
+
+    def _firmware(self, number: int, data: bytes, arrival_ns: int) -> list[LinkItem]:
+        """Suggest the other firmware if the ids run like its own."""
+        last, self._last = self._last, number
+        self._recent.append((data, arrival_ns))
+        if self._old:
+            # Firmware 2 sends id 0 between two rounds, and 100 before it.
+            self._doubts += (number == IDS and last >= PAIR * IDS - 1) or (number == 0 and last == IDS - 1)
+            sure = self._doubts > 1
+        else:
+            sure = number == 0 and (last == PAIR * IDS or (last == IDS and not any(data[RAW_END:])))
+        if not sure or self._warned:
             return []
         self._warned = True
-        detail = "the board counts like firmware 2: add firmware=2 to the URL"
-        return [LinkEvent(LinkEventKind.INFO, arrival_ns, detail, {"firmware": 2})]
+        other = FIRMWARES[self._old]
+        detail = f"the board counts like firmware {other}: add firmware={other} to the URL"
+        return [LinkEvent(LinkEventKind.INFO, arrival_ns, detail, {"firmware": other})]
 
     def _differences(self, number: int, data: bytes, arrival_ns: int) -> list[LinkItem]:
+        out = self._firmware(number, data, arrival_ns)
         place = 0 if number == 0 else 1 + PAIR * ((number - 1) % IDS)
         count = 1 if number == 0 else PAIR
         if self._position is not None:
@@ -169,7 +214,7 @@ class GanglionDecoder:
             # Differences from a value that never arrived. Before the first whole sample nothing is missing yet.
             self._count["undecodable_samples"] += count
             self._missing += count if self._started else 0
-            return []
+            return out
         else:
             bits = 18 if number <= IDS else 19
             steps = unpack(data, bits, self._channel)
@@ -177,7 +222,7 @@ class GanglionDecoder:
             samples = [first, _wrap(first - difference(steps[1], bits))]
         self._value = samples[-1]
         lost, self._missing = self._missing, 0
-        return [self._block(np.array(samples, np.int32), arrival_ns, lost, number)]
+        return [*out, self._block(np.array(samples, np.int32), arrival_ns, lost, number)]
 
     def _block(self, samples: NDArray[np.int32], arrival_ns: int, lost: int, number: int) -> LinkItem:
         self._started = True
@@ -225,7 +270,7 @@ DEVICE = Device(
         ),
         options={
             "channel": "the channel with the electrode, 1 to 4 (default 1)",
-            "firmware": "2 or 3 (default 3); firmware 2 packs differences, which look alike",
+            "firmware": "2 or 3 (default 3); firmware 2 packs differences, which look alike; the ids show which it is",
         },
         notes=(
             "its converter passes from 0 Hz: the signal includes the electrodes' offset",

@@ -8,8 +8,13 @@ from __future__ import annotations
 
 from collections import Counter, deque
 
+import numpy as np
+from numpy.typing import NDArray
+
 from firmware_bridge.decoding import polar_pmd as pmd
 from firmware_bridge.decoding.heart_rate import HeartRate, parse_heart_rate
+from firmware_bridge.decoding.one_stream import SECOND_STREAM, SETS_SHOWN, Admitted, OneStream, Stamped, set_clock
+from firmware_bridge.decoding.options import usable_rate
 from firmware_bridge.decoding.timing import FrameTimes, Verdict
 from firmware_bridge.devices import BleProfile, Device, DeviceKind, Write
 from firmware_bridge.items import DATA_CHANNEL
@@ -40,6 +45,8 @@ class PolarDecoder:
         self._settings = dict(pmd.DEFAULT_SETTINGS)
         self._fs_hz = 130.0
         self._times = FrameTimes(self._fs_hz, JITTER_NS)
+        self._stream: OneStream[NDArray[np.int32]] = OneStream(self._fs_hz, settable=True)
+        self._second = False
         self._writes: deque[Write] = deque(maxlen=16)
         self._more: pmd.Response | None = None
         self._connected = self._refused = self._streaming = False
@@ -72,8 +79,8 @@ class PolarDecoder:
         if event.kind in {LinkEventKind.CONNECTED, LinkEventKind.DISCONNECTED, LinkEventKind.STALLED}:
             self._connected = event.kind is LinkEventKind.CONNECTED
             self._streaming, self._more, self._contact, self._battery = False, None, None, None
-            self._times.interrupt()
-        return []
+            return self._interrupt()
+        return self._interrupt() if event.kind is LinkEventKind.END else []
 
     def writes(self) -> list[Write]:
         """Return the pending writes and clear them."""
@@ -83,7 +90,18 @@ class PolarDecoder:
 
     def counters(self) -> dict[str, int]:
         """Return the counters since the decoder was created; counters that are zero are absent."""
-        return dict(self._count)
+        stream = {
+            "repeated_frames": self._stream.repeated,
+            "late_frames": self._stream.late,
+            "second_stream_frames": self._stream.second,
+        }
+        return dict(self._count) | {name: count for name, count in stream.items() if count}
+
+    def _interrupt(self) -> list[LinkItem]:
+        out = self._blocks(self._stream.interrupt())
+        self._times.interrupt()
+        self._second = False
+        return out
 
     def _ask(self, command: bytes, arrival_ns: int) -> None:
         self._asked_ns, self._streaming = arrival_ns, False
@@ -106,30 +124,42 @@ class PolarDecoder:
             detail = f"a data frame of {len(data)} bytes that is truncated or of an unknown layout was discarded"
             facts: dict[str, object] = {"bytes": len(data), "fault": "malformed"}
             return [LinkEvent(LinkEventKind.CORRUPT, arrival_ns, detail, facts)]
-        placed = self._times.place(len(samples), frame.time_ns, arrival_ns)
-        if placed.verdict is Verdict.REPEATED:
-            self._count["repeated_frames"] += 1
-            return []
+        stamped = Stamped(samples, hash(frame.content), len(samples), frame.time_ns, arrival_ns)
+        out = self._blocks(self._stream.push(stamped))
+        if self._stream.refused and not self._second:
+            self._second = True
+            out.append(LinkEvent(LinkEventKind.REFUSED, arrival_ns, SECOND_STREAM))
+        return out
+
+    def _blocks(self, admitted: list[Admitted[NDArray[np.int32]]]) -> list[LinkItem]:
         out: list[LinkItem] = []
-        if placed.verdict is Verdict.RESTARTED:
-            self._count["restarts"] += 1
-            out.append(LinkEvent(LinkEventKind.RESTARTED, arrival_ns, "the clock of the strap restarted"))
-        self._streaming = True
-        self._count["data_frames"] += 1
-        self._count["samples"] += len(samples)
-        self._count["lost_samples"] += placed.lost
-        out.append(
-            SampleBlock(
-                samples=samples,
-                unit="counts",
-                lsb_mv=LSB_MV,
-                fs_hz=self._fs_hz,
-                device_time_ns=frame.time_ns,
-                arrival_ns=arrival_ns,
-                lost=placed.lost,
-                lead_off=self._contact is False,
+        for one in admitted:
+            samples, arrival_ns = one.frame.content, one.frame.arrival_ns
+            if one.set_ns is not None:
+                self._count["clock_sets"] += 1
+                facts: dict[str, object] = {"set_s": one.set_ns * 1e-9}
+                if self._count["clock_sets"] <= SETS_SHOWN:
+                    out.append(LinkEvent(LinkEventKind.INFO, arrival_ns, set_clock(one.set_ns), facts))
+            placed = self._times.place(len(samples), one.time_ns, arrival_ns)
+            if placed.verdict is Verdict.RESTARTED:
+                self._count["restarts"] += 1
+                out.append(LinkEvent(LinkEventKind.RESTARTED, arrival_ns, "the clock of the strap restarted"))
+            self._streaming = True
+            self._count["data_frames"] += 1
+            self._count["samples"] += len(samples)
+            self._count["lost_samples"] += placed.lost
+            out.append(
+                SampleBlock(
+                    samples=samples,
+                    unit="counts",
+                    lsb_mv=LSB_MV,
+                    fs_hz=self._fs_hz,
+                    device_time_ns=one.time_ns,
+                    arrival_ns=arrival_ns,
+                    lost=placed.lost,
+                    lead_off=self._contact is False,
+                )
             )
-        )
         return out
 
     def _control(self, data: bytes, arrival_ns: int) -> list[LinkItem]:
@@ -167,10 +197,17 @@ class PolarDecoder:
             if pmd.FACTOR in settings:
                 self._settings[pmd.FACTOR] = settings[pmd.FACTOR]
             return []
+        rates = settings.get(pmd.RATE, pmd.DEFAULT_SETTINGS[pmd.RATE])
+        settings[pmd.RATE] = tuple(rate for rate in rates if usable_rate(rate))
+        if not settings[pmd.RATE]:
+            self._refused = True
+            detail = f"the strap offers its ECG at {', '.join(map(str, rates)) or 'no'} Hz only: update its firmware"
+            return [LinkEvent(LinkEventKind.REFUSED, arrival_ns, detail, {"rates_hz": list(rates)})]
         self._settings = dict(pmd.DEFAULT_SETTINGS) | settings
-        fs_hz = float(max(self._settings[pmd.RATE], default=130) or 130)
+        fs_hz = float(max(self._settings[pmd.RATE]))
         if fs_hz != self._fs_hz:
             self._fs_hz, self._times = fs_hz, FrameTimes(fs_hz, JITTER_NS)
+            self._stream.period_ns = 1e9 / fs_hz
         self._ask(pmd.start_command(self._settings), arrival_ns)
         resolution = max(self._settings[pmd.RESOLUTION], default=14)
         facts: dict[str, object] = {
@@ -209,10 +246,10 @@ class PolarDecoder:
             return []
         self._count["stops"] += 1
         self._streaming = False
-        self._times.interrupt()
+        out = self._interrupt()
         if self._connected and arrival_ns - self._asked_ns >= STOPS_NS:
             self._ask(pmd.start_command(self._settings), arrival_ns)
-        return [LinkEvent(LinkEventKind.INFO, arrival_ns, "the strap ended its ECG stream; restarting it")]
+        return [*out, LinkEvent(LinkEventKind.INFO, arrival_ns, "the strap ended its ECG stream; restarting it")]
 
     def _heart_rate(self, data: bytes, arrival_ns: int) -> list[LinkItem]:
         rate = parse_heart_rate(data)

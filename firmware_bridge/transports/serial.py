@@ -1,7 +1,8 @@
 """Serial ports with pyserial: a reader thread, a bounded queue to the event loop, and reconnection until closed.
 
 pyserial's reads block, and its asyncio variants block the loop or lose the order of events, so a separate thread reads
-and opens. It takes all available bytes at once and otherwise waits for one byte: this adds no latency.
+and opens. It takes all available bytes at once and otherwise waits for one byte. Bytes that follow each other closely
+are joined (``_gather.py``).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 from firmware_bridge.errors import LinkError
 from firmware_bridge.items import DATA_CHANNEL, RawChunk, TransportItem
 from firmware_bridge.samples import LinkEvent, LinkEventKind
+from firmware_bridge.transports._gather import Gatherer
 from firmware_bridge.transports._link import QUEUE_BYTES, STALL_S, Backoff, Trouble
 from firmware_bridge.transports.serial_open import WRITE_TIMEOUT_S, gone_reason, hints, open_port
 
@@ -183,20 +185,24 @@ class SerialTransport:
 
     def _pump(self, port: serial.Serial) -> tuple[LinkEventKind, str]:
         last_s = time.monotonic()
+        gatherer = Gatherer(self._stop.wait)
+
+        def more() -> bytes:
+            waiting = min(port.in_waiting, READ_MAX)
+            return bytes(port.read(waiting)) if waiting else b""
+
         while not self._stop.is_set():
-            data, gone = b"", None
+            data, gone = bytearray(), None
             try:
-                data = port.read(1)
-                if data and (waiting := min(port.in_waiting, READ_MAX)):
-                    data += port.read(waiting)
+                gatherer.read(data, lambda: port.read(1), more)
             except (OSError, TypeError, ValueError) as error:
                 # SerialException is an OSError; a removed port raises a plain OSError(5) and others.
                 gone = f"{self._name} is gone: {gone_reason(self._name, error)}"
             if data:
                 last_s = time.monotonic()
                 self._backoff.reset()
-                # The first byte may have arrived before the port went, and may end a frame.
-                self._put(RawChunk(time.monotonic_ns(), DATA_CHANNEL, data))
+                # Bytes may have arrived before the port went, and may end a frame.
+                self._put(RawChunk(gatherer.arrival_ns, DATA_CHANNEL, bytes(data)))
             if gone is not None:
                 return LinkEventKind.DISCONNECTED, gone
             if not data and time.monotonic() - last_s > self._stall_s:

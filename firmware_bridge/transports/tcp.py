@@ -10,6 +10,7 @@ import time
 
 from firmware_bridge.items import DATA_CHANNEL, RawChunk
 from firmware_bridge.samples import LinkEvent, LinkEventKind
+from firmware_bridge.transports._gather import CHUNK_BYTES, GATHER_S
 from firmware_bridge.transports._link import STALL_S, Reconnecting, Trouble
 
 CONNECT_S = 10.0
@@ -22,6 +23,8 @@ WRITE_S = 5.0
 """Time that one write may take, in seconds."""
 LEAVE_S = 1.0
 """Time that closing may take, in seconds."""
+SLACK_S = 0.005
+"""Time after a pause for collecting within which data still belong to a stream without pauses, in seconds."""
 KEEPALIVE_S = (10, 5, 3)
 """Keep-alive: idle seconds before the first probe, seconds between probes, and probes until the peer counts as gone."""
 
@@ -77,6 +80,7 @@ class TcpTransport(Reconnecting):
 
     async def _listen(self) -> tuple[LinkEventKind, str]:
         assert self._reader is not None
+        last_s = time.monotonic()
         while True:
             try:
                 async with asyncio.timeout(self._stall_s):
@@ -94,6 +98,21 @@ class TcpTransport(Reconnecting):
                 return LinkEventKind.DISCONNECTED, f"{self._where} closed the connection"
             self._backoff.reset()
             self._queue.put(RawChunk(time.monotonic_ns(), DATA_CHANNEL, data))
+            last_s, before_s = time.monotonic(), last_s
+            if last_s - before_s < GATHER_S + SLACK_S and len(data) < CHUNK_BYTES:
+                await self._collect()
+                last_s = time.monotonic()
+
+    async def _collect(self) -> None:
+        """Leave the bytes of a stream without pauses to the kernel for a moment: each of them would wake the loop."""
+        transport = self._writer.transport if self._writer is not None else None
+        if transport is None or transport.is_closing():
+            return
+        transport.pause_reading()  # type: ignore[attr-defined]  # asyncio declares it for read transports only
+        try:
+            await asyncio.sleep(GATHER_S)
+        finally:
+            transport.resume_reading()  # type: ignore[attr-defined]
 
     async def _shut(self) -> None:
         writer, self._writer, self._reader = self._writer, None, None

@@ -128,7 +128,7 @@ def test_signals_of_several_rates_and_none(tmp_path: Path) -> None:
     got = play(path)
     assert (got.info.lead, got.info.fs_hz, len(got.values)) == ("ECG II", 1000.0, 10_000)
     assert got.values.tolist() == sine(samples=500).ravel().tolist()
-    with pytest.raises(InputError, match="50 Hz .*60 to 4000 Hz"):
+    with pytest.raises(InputError, match=r"50 Hz .*60 to 4000 Hz"):
         play(path, "lead=Resp")
     with pytest.raises(InputError, match="no sample of Empty"):
         play(path, "lead=Empty")

@@ -208,15 +208,30 @@ class TestNumbersAndClock:
     def test_a_duplicate_packet_is_dropped(self) -> None:
         assert len(blocks(run([0, 1, 1, 2]))) == 3
 
-    @pytest.mark.parametrize("ms", [-5_000_000, 3_600_000, 777_000])
-    def test_setting_the_clock_is_a_restart_and_not_a_loss(self, ms: int) -> None:
+    @pytest.mark.parametrize("ms", [-5_000_000, 3_600_000, 777_000, 20_000, 256 * 252, -2 * 256 * 252])
+    def test_setting_the_clock_is_neither_a_restart_nor_a_loss(self, ms: int) -> None:
         decoder = BioHarnessDecoder()
         out: list[LinkItem] = []
         for n in range(20):
             start_ms = 10_000_000 + (ms if n >= 10 else 0)
             out += decoder.feed(packet(n, start_ms=start_ms), n * 252_000_000)
-        assert len(events(out, LinkEventKind.RESTARTED)) == 1
+        assert not events(out, LinkEventKind.RESTARTED)
+        assert [e.data["set_s"] for e in events(out, LinkEventKind.INFO)] == [ms / 1000]
         assert sum(b.lost for b in blocks(out)) == 0
+        assert np.all(np.diff([b.device_time_ns or 0 for b in blocks(out)]) == 252_000_000)
+
+    def test_a_late_packet_is_dropped(self) -> None:
+        decoder, out = BioHarnessDecoder(), []
+        for k, n in enumerate([*range(10), 11, 10, *range(12, 20)]):
+            out += decoder.feed(packet(n), k * 252_000_000)
+        assert (decoder.counters()["late_frames"], sum(b.lost for b in blocks(out))) == (1, 63)
+        assert not events(out, LinkEventKind.RESTARTED)
+
+    def test_packets_missing_while_the_clock_was_set_are_counted(self) -> None:
+        decoder, out = BioHarnessDecoder(), []
+        for n in [*range(10), *range(15, 20)]:
+            out += decoder.feed(packet(n, start_ms=10_000_000 + (90_000 if n >= 10 else 0)), n * 252_000_000)
+        assert sum(b.lost for b in blocks(out)) == 5 * 63
 
     def test_numbers_that_restart_with_a_connection_leave_the_time(self) -> None:
         decoder = BioHarnessDecoder()

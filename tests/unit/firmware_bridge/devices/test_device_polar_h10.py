@@ -314,24 +314,6 @@ class TestClock:
         assert decoder.feed(FIRST_FRAME, 2) == []
         assert decoder.counters()["repeated_frames"] == 1
 
-    def test_a_strap_that_lost_power_restarts(self) -> None:
-        decoder = PolarDecoder()
-        for t in FRAME_TIMES_NS:
-            decoder.feed(frame_at(t), t)
-        restarted, block = decoder.feed(frame_at(UNSET_CLOCK_NS + S), FRAME_TIMES_NS[-1] + S)
-        assert isinstance(restarted, LinkEvent)
-        assert restarted.kind is LinkEventKind.RESTARTED
-        assert isinstance(block, SampleBlock)
-        assert block.lost == 0
-
-    def test_setting_the_clock_is_not_a_loss_of_years(self) -> None:
-        decoder = PolarDecoder()
-        for i, t in enumerate(FRAME_TIMES_NS):
-            decoder.feed(frame_at(t), i * 560_000_000)
-        items = decoder.feed(frame_at(FRAME_TIMES_NS[-1] + 3600 * S), 17 * 560_000_000)
-        assert events(items, LinkEventKind.RESTARTED)
-        assert blocks(items)[0].lost == 0
-
     def test_a_power_cycle_while_disconnected_is_detected_though_the_clock_is_ahead(self) -> None:
         decoder = connected()
         decoder.feed(frame_at(UNSET_CLOCK_NS + 10 * S), 10 * S)

@@ -250,6 +250,36 @@ def test_heartypatch_restart_and_duplicate_packets():
     assert lost(items) == 0
 
 
+@pytest.mark.parametrize("set_s", [20.0, 3.0, 5 * 365 * 86_400.0, -3.0, -20.0, -4000.0])
+def test_heartypatch_clock_set_while_streaming(set_s):
+    d, items = decoder("heartypatch"), []
+    for k in range(40):
+        shift_us = round(set_s * 1e6) if k >= 20 else 0
+        items += d.feed(heartypatch(k, [k] * 8, start_us=10**10 + shift_us), k * HP_US * 1000)
+    assert lost(items) == 0
+    assert samples(items).tolist() == [k for k in range(40) for _ in range(8)]
+    (said,) = [i for i in items if isinstance(i, LinkEvent)]
+    assert (said.kind, round(said.data["set_s"], 3)) == (LinkEventKind.INFO, set_s)
+    times = [i.device_time_ns for i in items if isinstance(i, SampleBlock)]
+    assert np.abs(np.diff(times) - HP_US * 1000).max() < 2000
+
+
+def test_heartypatch_packets_missing_while_the_clock_was_set():
+    d, items = decoder("heartypatch"), []
+    for k in [*range(20), *range(25, 40)]:
+        start_us = 10**10 + (20_000_000 if k >= 20 else 0)
+        items += d.feed(heartypatch(k, [k] * 8, start_us=start_us), k * HP_US * 1000)
+    assert lost(items) == 5 * 8
+
+
+def test_heartypatch_late_packets_are_dropped():
+    d, items = decoder("heartypatch"), []
+    for n in [*range(10), 11, 10, *range(12, 20), 15]:
+        items += d.feed(heartypatch(n, [n] * 8), 0)
+    assert (lost(items), d.counters()["late_frames"]) == (8, 2)
+    assert not [i for i in items if isinstance(i, LinkEvent)]
+
+
 def test_heartypatch_new_connection_begins_at_zero():
     d = decoder("heartypatch")
     d.feed(heartypatch(400, [1] * 8), 0)

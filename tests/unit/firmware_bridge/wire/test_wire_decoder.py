@@ -304,3 +304,30 @@ def test_registry():
     profile = devices.get("anyecg_patch").profile
     assert profile.baud == 115_200
     assert all(isinstance(write, Write) for write in profile.start + profile.stop)
+
+
+@pytest.mark.parametrize(
+    "rate", [(1, 1), (59, 1), (4001, 1), (4_294_967_195, 4300), (250_000, 1), (0xFFFF_FF06, 70_000)]
+)
+def test_hello_with_an_impossible_rate_is_refused_and_the_session_goes_on(decoder, rate):
+    decoder.feed(hello() + data(0), 0)
+    items = decoder.feed(hello(fs_num=rate[0], fs_den=rate[1]) + data(N), 1)
+    assert kinds(items)[0] == "refused"
+    assert "60 to 4000 Hz" in items[0].detail
+    assert [b.fs_hz for b in blocks(items)] == [250.0]
+    assert kinds(decoder.feed(hello(fs_num=rate[0], fs_den=rate[1]), 2)) == []
+    assert decoder.counters()["refused_hellos"] == 2
+
+
+def test_samples_wait_for_a_hello_with_a_possible_rate(decoder):
+    items = decoder.feed(hello(fs_num=7) + data(0), 0)
+    assert kinds(items) == ["refused", "info"]
+    items = decoder.feed(hello(), 1)
+    assert [len(b) for b in blocks(items)] == [N]
+
+
+@pytest.mark.parametrize("changes", [{"fs_num": 0}, {"fs_den": 0}, {"tick_hz": 0}, {"fs_num": 0xFFFF_FFFF}])
+def test_hello_without_a_rate_is_an_event_and_no_more(decoder, changes):
+    items = decoder.feed(hello() + data(0) + hello(**changes) + data(N), 0)
+    assert "corrupt" in kinds(items)
+    assert len(blocks(items)) == 2
