@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.bundle.reader import Bundle, load_bundle
@@ -38,15 +39,25 @@ class Loaded:
     model: Model
 
 
-def load(name: str, backend: BackendName = "auto") -> Loaded:
+def load(name: str, backend: BackendName = "auto", trusted: str | None = None) -> Loaded:
     """Read a bundle, load its model and run its self-test.
 
+    Args:
+        name: Folder, zip file, or ``demo``.
+        backend: The interpreter.
+        trusted: File of the public keys by which a bundle must be signed; by default any bundle is accepted.
+
     Raises:
-        BundleError: The bundle is damaged, or its self-test fails on this machine.
+        BundleError: The bundle is damaged or not trusted, or its self-test fails on this machine.
+        UsageError: The file of trusted keys is not usable.
         MissingExtraError: The interpreter is not installed.
     """
     keep_small()
     bundle = load_bundle(name)
+    if trusted is not None:
+        from edge.bundle.trust import require_trusted
+
+        require_trusted(bundle, Path(trusted))
     prove(bundle, backend)
     release_start_pages()  # of numpy, before the interpreter adds more
     model = load_model(bundle, backend)

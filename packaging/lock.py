@@ -18,13 +18,13 @@ ROOT = Path(__file__).resolve().parent.parent
 LOCKED = ROOT / "constraints" / "locked.txt"
 UV = "uv==0.13.9"
 
-EXTRAS_64 = ("foundation", "replay", "convert", "radio", "cluster", "micro", "bench", "test", "lint", "mutants")
+EXTRAS_64 = ("foundation", "replay", "convert", "radio", "cluster", "micro", "bench", "sign", "test", "lint", "mutants")
 """All extras but ``tflite``: its numpy 1 rules out the others."""
 MACHINES_64 = [
     f"sys_platform == 'linux' and platform_machine == '{machine}' and python_full_version < '3.15'"
     for machine in ("x86_64", "aarch64")
 ]
-EXTRAS_32 = ("tflite",)
+EXTRAS_32 = ("tflite", "sign")
 MACHINES_32 = ["sys_platform == 'linux' and platform_machine == 'armv7l' and python_full_version < '3.12'"]
 
 # Not installed by name: `pip install -e .` asks hatchling for it.

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 from edge.bundle.files import MANIFEST
 from edge.bundle.reader import MAX_FILE_BYTES, MAX_MANIFEST_BYTES, Bundle, load_bundle, read_extra
+from edge.bundle.signature import SIGNATURE, Signature
 from edge.process.files import written_beside
 from firmware_bridge.errors import BundleError, OutputError, UsageError
 
@@ -20,7 +22,7 @@ _UNIX = 3
 _MODE = 0o100644 << 16
 
 
-def pack_bundle(name: str | Path, out: Path) -> int:
+def pack_bundle(name: str | Path, out: Path, signature: Signature | None = None) -> int:
     """Write a bundle as a zip file, which every command that takes a bundle reads.
 
     The bytes depend only on the content of the bundle (and on the version of zlib): the files are in order of their
@@ -29,6 +31,7 @@ def pack_bundle(name: str | Path, out: Path) -> int:
     Args:
         name: Folder, zip file, or ``demo``.
         out: The zip file to create. A zip of a bundle that exists there is replaced.
+        signature: The signature to store; by default that of the bundle.
 
     Returns:
         The size of the zip file, bytes.
@@ -39,6 +42,8 @@ def pack_bundle(name: str | Path, out: Path) -> int:
         OutputError: Something other than a zip of a bundle exists at ``out``, or the file cannot be written.
     """
     bundle = load_bundle(name)
+    if signature is not None:
+        bundle = replace(bundle, signature=signature)
     _check_place(bundle, out)
     if sum(size for _, size in bundle.manifest.files.values()) > MAX_TOTAL_BYTES:
         raise BundleError(f"{bundle.path} has more than {MAX_TOTAL_BYTES} bytes", "remove reports from the bundle")
@@ -73,6 +78,8 @@ def _is_bundle_zip(path: Path) -> bool:
 def _write(bundle: Bundle, path: Path) -> None:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr(_entry(MANIFEST), _read(bundle, MANIFEST, bundle.sha256, None))
+        if bundle.signature is not None:
+            archive.writestr(_entry(SIGNATURE), bundle.signature.to_bytes())
         for member, (sha256, size) in sorted(bundle.manifest.files.items()):
             archive.writestr(_entry(member), _read(bundle, member, sha256, size))
 
@@ -96,8 +103,8 @@ def _read(bundle: Bundle, member: str, sha256: str, size: int | None) -> bytes:
 
 def _check_reads_back(bundle: Bundle, partial: Path, out: Path) -> None:
     try:
-        found = load_bundle(partial).sha256
+        found = load_bundle(partial)
     except BundleError as e:
         raise OutputError(f"{out} does not read back: {e.what}", "check the disk and the names of the files") from None
-    if found != bundle.sha256:
+    if (found.sha256, found.signature) != (bundle.sha256, bundle.signature):
         raise OutputError(f"{out} reads back differently from what was written", "check the disk")

@@ -1,7 +1,8 @@
 """The reader of bundles: it checks everything and executes nothing.
 
 A bundle is a folder or the same folder zipped. Every file that the manifest names must exist with its size and SHA-256,
-and no other file may exist. Sizes are bounded before reading, and paths in a zip must stay inside the bundle.
+and no other file but its signature may exist. Sizes are bounded before reading, and paths in a zip must stay inside the
+bundle.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from edge.bundle.calibration import HeadCalibration, parse_calibration
 from edge.bundle.files import MANIFEST, MAX_BYTES, BundleFiles, digest, open_files, read
 from edge.bundle.golden import read_golden
 from edge.bundle.schema import Manifest, parse_manifest
+from edge.bundle.signature import MAX_SIGNATURE_BYTES, SIGNATURE, Signature, parse_signature
 from edge.bundle.tensors import Steps
 from firmware_bridge.errors import BundleError
 
@@ -41,6 +43,7 @@ class Bundle:
         golden_inputs: Golden inputs in steps, shape ``(k, *input.shape)``.
         golden_outputs: Golden outputs in steps, shape ``(k, outputs)``.
         golden_by_interpreter: Golden outputs of the interpreters that the conversion tried; none in older bundles.
+        signature: The signature, which is not verified here; ``None`` for an unsigned bundle.
     """
 
     path: Path
@@ -51,6 +54,7 @@ class Bundle:
     golden_inputs: Steps
     golden_outputs: Steps
     golden_by_interpreter: Mapping[str, Steps] = field(default_factory=dict)
+    signature: Signature | None = None
 
 
 def demo_bundle_path() -> Path:
@@ -60,7 +64,11 @@ def demo_bundle_path() -> Path:
 
 def resolve(name: str | Path) -> Path:
     """Return the path of a bundle argument; ``demo`` is the one in the package (a folder of that name: ``./demo``)."""
-    return demo_bundle_path() if str(name) == DEMO else Path(name)
+    if str(name) == DEMO:
+        return demo_bundle_path()
+    # An update may turn the link of an installed bundle meanwhile; all files must come from the same one.
+    path = Path(name)
+    return path.resolve() if path.is_symlink() else path
 
 
 def load_bundle(name: str | Path) -> Bundle:
@@ -76,7 +84,9 @@ def load_bundle(name: str | Path) -> Bundle:
     files = open_files(path)
     raw_manifest = read(files, MANIFEST, MAX_MANIFEST_BYTES)
     manifest = parse_manifest(_json(raw_manifest, MANIFEST))
-    _check_names(files.names(), manifest)
+    names = files.names()
+    _check_names(names, manifest)
+    signature = parse_signature(read(files, SIGNATURE, MAX_SIGNATURE_BYTES)) if SIGNATURE in names else None
     contents: dict[str, bytes] = {}
     for member in sorted(manifest.files):
         # Reports and C arrays are verified but not kept: they can be larger than the model.
@@ -94,6 +104,7 @@ def load_bundle(name: str | Path) -> Bundle:
         golden_inputs=golden.inputs,
         golden_outputs=golden.outputs,
         golden_by_interpreter=golden.by_interpreter,
+        signature=signature,
     )
 
 
@@ -144,6 +155,8 @@ def _check_names(found: set[str], manifest: Manifest) -> None:
     for name in REQUIRED:
         if name not in manifest.files:
             raise BundleError(f"manifest.files does not list {name}", "the bundle is incomplete; convert it again")
+    if SIGNATURE in manifest.files:
+        raise BundleError(f"manifest.files lists {SIGNATURE}, which signs it", "convert the bundle again")
     missing = sorted(set(manifest.files) - found)
     if missing:
         raise BundleError(
@@ -152,7 +165,7 @@ def _check_names(found: set[str], manifest: Manifest) -> None:
     sizes = [size for _sha256, size in manifest.files.values()]
     if max(sizes) <= MAX_FILE_BYTES and sum(sizes) > MAX_BYTES:
         raise BundleError(f"manifest.files gives more than {MAX_BYTES} bytes", "this is not a bundle")
-    extra = sorted(found - set(manifest.files) - {MANIFEST})
+    extra = sorted(found - set(manifest.files) - {MANIFEST, SIGNATURE})
     if extra:
         raise BundleError(f"{extra[0]} is in the bundle but not in its manifest", "remove it, or do not trust it")
 

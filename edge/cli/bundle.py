@@ -1,16 +1,18 @@
-"""``anyecg bundle``: describe, verify, compare, pack or make a bundle; the last three have their own files."""
+"""``anyecg bundle``: describe, verify, compare, sign, install ... a bundle; most have their own files."""
 
 from __future__ import annotations
 
 import importlib
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import cast
 
 import numpy as np
 
 from edge.bundle.reader import Bundle, load_bundle
 from edge.bundle.schema import OutputHead
+from edge.bundle.trust import check_signature, signature_text
 from edge.cli.extras import needs_extra
 from edge.cli.parser import Parser
 from edge.first_load import prove
@@ -22,8 +24,11 @@ from firmware_bridge.errors import EXIT_OK
 
 FURTHER = {
     "diff": ("edge.cli.bundle_diff:main", "", "show what changed between two bundles"),
+    "install": ("edge.cli.bundle_install:main", "", "make a bundle the current one of a folder, or go back"),
+    "keygen": ("edge.cli.bundle_sign:keygen", "", "make a pair of keys to sign bundles"),
     "make": ("convert.cli.bundle_make:main", "convert", "make a bundle from a LiteRT model"),
     "pack": ("edge.cli.bundle_pack:main", "", "write a bundle as one zip file"),
+    "sign": ("edge.cli.bundle_sign:sign", "", "sign a bundle"),
 }
 """``module:function``, extra and summary of the actions with options of their own, by name."""
 
@@ -37,8 +42,10 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("action", choices=["show", "verify", *FURTHER])
     parser.add_argument("bundle", metavar="BUNDLE", help="folder, zip, or 'demo'")
     parser.add_argument("--backend", default="auto", help="interpreter for the self-test: auto, litert, tflm ...")
+    parser.add_argument("--trusted", type=Path, metavar="KEYS", help="file of public keys; refuse all other bundles")
     args = parser.parse_args(argv)
     bundle = load_bundle(args.bundle)
+    signature = check_signature(bundle, args.trusted) if args.action == "verify" or args.trusted else ""
     if args.action == "show":
         sys.stdout.write(describe(bundle))
         return EXIT_OK
@@ -52,6 +59,7 @@ def main(argv: Sequence[str]) -> int:
     trial = try_chain(bundle, model)
     rate = f"heart rate {trial.heart_rate_bpm:.0f} bpm"
     sys.stdout.write(f"signal chain: {trial.estimates} estimates from a simulated ECG, {rate}: ok\n")
+    sys.stdout.write(f"signature: {signature}\n")
     return EXIT_OK
 
 
@@ -80,6 +88,7 @@ def describe(bundle: Bundle) -> str:
     lines = [
         f"{m.name} {m.version}  ({m.tier} tier, {m.licence})",
         f"sha256      {bundle.sha256}",
+        f"signature   {signature_text(bundle)}",
         f"model       {len(bundle.model)} bytes, form {m.form}, {len(m.outputs)} outputs",
         f"input       {list(m.input.shape)} {m.input.dtype}",
         f"front end   {f.name}: {f.window_samples} samples at {f.fs_hz:g} Hz, group delay {f.group_delay_s:g} s",

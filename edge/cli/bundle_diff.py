@@ -15,6 +15,7 @@ from typing import TextIO, cast
 from edge.agreement import HeadAgreement, Inputs, agreement, golden_inputs, recorded_inputs
 from edge.bundle.diff import Change, changes_between, size_of
 from edge.bundle.reader import Bundle, load_bundle
+from edge.bundle.trust import signature_text
 from edge.cli.extras import needs_extra
 from edge.cli.parser import Parser
 from edge.window import Window
@@ -127,7 +128,7 @@ def _json(
 
 def _identity(bundle: Bundle) -> dict[str, str | int]:
     m = bundle.manifest
-    name = {"path": str(bundle.path), "name": m.name, "version": m.version}
+    name = {"path": str(bundle.path), "name": m.name, "version": m.version, "signature": signature_text(bundle)}
     return {**name, "sha256": bundle.sha256, "bytes": size_of(bundle)}
 
 
@@ -146,7 +147,8 @@ def _text(
 
 def _named(bundle: Bundle) -> str:
     m = bundle.manifest
-    return f"{m.name} {m.version}, {size_of(bundle)} bytes, sha256 {bundle.sha256[:16]}  ({bundle.path})"
+    size, digest = size_of(bundle), bundle.sha256[:16]
+    return f"{m.name} {m.version}, {size} bytes, sha256 {digest}, {signature_text(bundle)}  ({bundle.path})"
 
 
 def _rows(changes: Sequence[Change]) -> list[str]:

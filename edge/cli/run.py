@@ -45,6 +45,9 @@ def parser() -> Parser:
     )
     p.add_argument("--bundle", metavar="DIR", default="demo", help="bundle folder or zip; 'demo' is in the package")
     p.add_argument(
+        "--trusted", metavar="KEYS", help="file of public keys; refuse a bundle that none of them has signed"
+    )
+    p.add_argument(
         "--out", metavar="FILE|-", help="append estimates as JSON Lines to FILE, or write them to standard output"
     )
     p.add_argument("--seconds", metavar="N", type=positive, help="stop after N seconds of signal")
@@ -194,7 +197,7 @@ def main(argv: Sequence[str]) -> int:
     applied: dict[str, Applied] = {}
     if args.device_profile is not None:
         source = _profiled(source, Path(args.device_profile), applied)
-    loaded = load(args.bundle, args.backend)
+    loaded = load(args.bundle, args.backend, args.trusted)
     session = replace(session_info(source), applied=applied)
     if args.person is not None:
         session = replace(session, anchored=_anchored(Path(args.person), loaded.bundle, applied))

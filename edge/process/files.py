@@ -11,7 +11,7 @@ from pathlib import Path
 
 from firmware_bridge.errors import InputError, OutputError
 
-__all__ = ["output_error", "sha256_of", "write_atomically", "write_files", "written_beside"]
+__all__ = ["output_error", "sha256_of", "sync_folder", "write_atomically", "write_files", "written_beside"]
 
 _FIXES = {
     errno.ENOSPC: "free some space",
@@ -36,7 +36,13 @@ def output_error(path: Path | str, error: OSError, advice: str | None = None) ->
 
 @contextmanager
 def written_beside(
-    path: Path, *, advice: str | None = None, private: bool = False, unique: bool = False, suffix: str = ""
+    path: Path,
+    *,
+    advice: str | None = None,
+    private: bool = False,
+    unique: bool = False,
+    suffix: str = "",
+    folder: Path | None = None,
 ) -> Iterator[Path]:
     """Yield the path of a temporary file; if the block ends without an error, that file replaces ``path``.
 
@@ -49,12 +55,13 @@ def written_beside(
         private: Whether only the owner may read the file.
         unique: Whether to give the temporary file a unique name, for files that two processes may write at once.
         suffix: Suffix of the temporary file, for writers that choose a format by it.
+        folder: Folder of the temporary file, on the same disk, where that of ``path`` may hold no other file.
 
     Raises:
         OutputError: The file cannot be written.
     """
     token = f".{os.urandom(8).hex()}" if unique else ""
-    partial = path.with_name(f".{path.name}{token}.part{suffix}")
+    partial = (folder or path.parent) / f".{path.name}{token}.part{suffix}"
     try:
         if private:
             partial.unlink(missing_ok=True)
@@ -126,6 +133,15 @@ def sha256_of(path: Path) -> str:
         raise InputError(
             f"cannot read {path}: {error.strerror or error}", "check the path and its permissions"
         ) from None
+
+
+def sync_folder(path: Path) -> None:
+    """Let the names in a folder reach the disk.
+
+    Raises:
+        OSError: The folder cannot be opened or synced.
+    """
+    _sync(path, os.O_RDONLY)
 
 
 def _sync(path: Path, flags: int) -> None:

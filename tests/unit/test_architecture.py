@@ -23,6 +23,7 @@ DEVICE_LIBRARIES = {
     "tflite_micro",
     "scipy",
     "soundfile",
+    "cryptography",
 }
 LAZY_ONLY = DEVICE_LIBRARIES - {"numpy"}
 MODULES_MAX = 18
