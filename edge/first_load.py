@@ -58,7 +58,7 @@ def prove(bundle: Bundle, backend: BackendName = "auto") -> None:
 
 
 def _try(bundle: Bundle, backend: BackendName) -> None:
-    command = [sys.executable, "-m", "edge.first_load", str(bundle.path.resolve()), backend, bundle.sha256]
+    command = [sys.executable, "-P", "-m", "edge.first_load", str(bundle.path.resolve()), backend, bundle.sha256]
     paths = os.pathsep.join(p for p in (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")) if p)
     try:
         child = subprocess.Popen(  # noqa: S603  # this interpreter and a module of the kit

@@ -126,7 +126,9 @@ class _Zip:
         names = [i.filename for i in infos if not i.is_dir()]
         for name in [i.filename for i in infos]:
             parts = PurePosixPath(name).parts
-            if not parts or name.startswith("/") or ".." in parts or "\\" in name or ":" in name:
+            # Two slashes would make an absolute path of the rest, once the folder around it is removed.
+            plain = name.removesuffix("/") == str(PurePosixPath(name))
+            if not parts or not plain or name.startswith("/") or ".." in parts or "\\" in name or ":" in name:
                 raise BundleError(f"{path} holds the path '{name}', which leaves the bundle", "do not trust this file")
         if len(set(names)) != len(names):
             raise BundleError(f"{path} holds a file twice", "do not trust this file")
