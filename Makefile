@@ -4,7 +4,16 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test slow mutants arm arm-roots everywhere lint types lock newest clean
+# One version of every dependency. pip 25.3 and newer read the second variable when they build, older ones the first. Not
+# for .device, which builds with the backend from build.txt: the new pip refuses the second one there.
+LOCKED := constraints/locked.txt
+$(VENV)/.device $(VENV)/.test $(VENV)/.mutants $(VENV)/.lint: export PIP_CONSTRAINT := $(LOCKED)
+$(VENV)/.test $(VENV)/.mutants $(VENV)/.lint: export PIP_BUILD_CONSTRAINT := $(LOCKED)
+# The device install and the build backend, each file by its hash. What the other extras add is locked by version.
+HASHED := constraints/device.txt constraints/build.txt
+INSTALL := $(BIN)/python -m pip install --quiet
+
+.PHONY: demo test slow mutants arm arm-roots everywhere lint types audit lock newest clean
 
 demo: $(VENV)/.device
 	$(BIN)/anyecg demo
@@ -34,6 +43,10 @@ lint: $(VENV)/.lint
 types: $(VENV)/.lint $(VENV)/.test
 	$(BIN)/mypy
 
+# Known weaknesses of the dependencies (asks the network) and of the code, the wheel and its bill of materials; part of the slow tier.
+audit: $(VENV)/.audit $(VENV)/.test
+	$(BIN)/python -m pytest -m "slow or not slow" tests/unit/install
+
 lock:
 	$(PYTHON) packaging/lock.py
 
@@ -48,20 +61,30 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); echo "the venv module is missing; install it with: sudo apt-get install python3-venv"; exit 1; }
 
 # With the stamp files, a second call does not query the package index again.
-$(VENV)/.device: pyproject.toml $(LOCKED) | $(BIN)/python
-	$(BIN)/python -m pip install --quiet -e .
+$(VENV)/.hashed: $(HASHED) | $(BIN)/python
+	$(INSTALL) --require-hashes $(HASHED:%=-r %)
 	@touch $@
 
-$(VENV)/.test: pyproject.toml $(LOCKED) | $(BIN)/python
-	$(BIN)/python -m pip install --quiet -e '.[test]'
+$(VENV)/.device: pyproject.toml $(LOCKED) $(VENV)/.hashed
+	$(INSTALL) --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.test: pyproject.toml $(LOCKED) $(VENV)/.hashed
+	$(INSTALL) -e '.[test]'
 	@touch $@ $(VENV)/.device
 
-$(VENV)/.mutants: pyproject.toml $(LOCKED) | $(BIN)/python
-	$(BIN)/python -m pip install --quiet -e '.[test,mutants]'
+$(VENV)/.mutants: pyproject.toml $(LOCKED) $(VENV)/.hashed
+	$(INSTALL) -e '.[test,mutants]'
 	@touch $@ $(VENV)/.test $(VENV)/.device
 
-$(VENV)/.lint: pyproject.toml $(LOCKED) | $(BIN)/python
-	$(BIN)/python -m pip install --quiet -e '.[lint]'
+$(VENV)/.lint: pyproject.toml $(LOCKED) $(VENV)/.hashed
+	$(INSTALL) -e '.[lint]'
+	@touch $@
+
+# Their own environment, because they would decide versions of the kit's.
+$(VENV)/.audit: constraints/audit.txt | $(BIN)/python
+	$(BIN)/python -m venv $(VENV)/audit
+	$(VENV)/audit/bin/python -m pip install --quiet --require-hashes -r constraints/audit.txt
 	@touch $@
 
 # Bare Debian 12 and 13, each Python of this machine, and ARM: .ci/everywhere/run says what it needs. STEPS=trixie runs one of them.
