@@ -162,6 +162,8 @@ def _side(
             # Of a window that is mostly at its rail, the median of the rest counts.
             mostly = 2 * count > len(y)
             rest = y[~at] if mostly else y
+            if not len(rest):
+                continue  # all within the tolerance: only equal values can be a rail here
             middle = median(rest[:: max(1, len(rest) // MIDDLE_SAMPLES)])
             distance = (DISTANCE if span < COARSE_STEPS * step else FINE_DISTANCE) * (2.0 if mostly else 1.0)
             if top - middle < distance * span and not reached:

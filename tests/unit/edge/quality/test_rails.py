@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from edge.chain import SignalChain
 from edge.grid.timeline import Timeline
@@ -169,3 +171,31 @@ def test_the_cut_of_the_blocks_changes_nothing(fs_hz: float, seed: int) -> None:
 
 def test_a_constant_has_no_rail() -> None:
     assert find_rails(np.ones(2500), 250.0, NO_BEATS).at_rail_s == 0.0
+
+
+@pytest.mark.parametrize("fs_hz", [60.0, 250.0, 1000.0])
+@pytest.mark.parametrize("levels", [(0, 1), (0, 1, 2), (7, 7, 7, 8)])
+@pytest.mark.parametrize("step", [0.0, LSB_MV, 1.0])
+def test_a_signal_of_two_or_three_values_is_judged(fs_hz: float, levels: tuple[int, ...], step: float) -> None:
+    """A loose electrode: the whole window lies within the tolerance of a rail."""
+    n = round(10 * fs_hz)
+    x = np.random.default_rng(1).choice(levels, n) * LSB_MV
+    for beats in (NO_BEATS, np.arange(5, n, round(fs_hz)), np.array([0, n - 1])):
+        for limits in (None, (0.0, 1.0), (0.0, LSB_MV)):
+            found = find_rails(x, fs_hz, beats, first=round(fs_hz), step=step, limits=limits, height=1.0)
+            assert 0.0 <= found.at_rail_s <= 10.0 * 2
+
+
+@given(
+    st.lists(st.integers(-3, 3), min_size=30, max_size=300),
+    st.lists(st.integers(0, 299), max_size=8, unique=True),
+    st.sampled_from([0.0, 0.5, 1.0, 40.0]),
+    st.integers(0, 20),
+)
+def test_any_coarse_signal_is_judged(values: list[int], beats: list[int], step: float, first: int) -> None:
+    x = np.array(values, dtype=np.float64)
+    at = np.array(sorted(b for b in beats if b < len(x)), dtype=np.int64)
+    for limits in (None, (-3.0, 3.0), (0.0, 0.0)):
+        for height in (None, 0.0, 2.0):
+            found = find_rails(x, 60.0, at, first=first, step=step, limits=limits, height=height)
+            assert 0.0 <= found.at_rail_s <= 2 * len(x) / 60.0
