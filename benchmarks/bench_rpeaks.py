@@ -16,7 +16,7 @@ import warnings
 import numpy as np
 
 from edge.beats.detector import RPeakDetector
-from edge.beats.rate import heart_rate_bpm
+from edge.beats.rate import median_rate_bpm
 from edge.quality.gate import QualityGate
 
 FS, GRID = 125, 250
@@ -58,7 +58,7 @@ def main() -> int:
         window, raw_window = stream[end - 10 * FS : end], raw[2 * end - 10 * GRID : 2 * end]
         beats = np.array([k - end + 10 * FS for k in found if k >= end - 10 * FS])
         c = clock()
-        heart_rate_bpm(beats, FS)
+        median_rate_bpm(beats, FS)
         d = clock()
         gate.assess(window, raw_window, GRID, beats, scale_known=True)
         e = clock()

@@ -13,12 +13,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.beats.rate import first_rate_bpm
 from edge.beats.track import HeartRate
 from edge.bundle.reader import Bundle
 from edge.bundle.tensors import Steps
 from edge.chain import SignalChain
 from edge.estimate import Estimator
-from edge.frontend.stream import INPUT_SCALE, WINDOW_S, normalise_window, window_input_int8
+from edge.frontend.stream import FS_HZ, INPUT_SCALE, WINDOW_S, normalise_window, window_input_int8
 from edge.grid.timeline import Gap, Timeline, TimelineItem, Uniform
 from edge.model import Model
 from edge.quality.gate import Quality
@@ -108,6 +109,9 @@ class Engine:
         self._bundle_ref = BundleRef(f"{bundle.manifest.name} {bundle.manifest.version}", bundle.sha256)
         self._notice = bundle.manifest.notice
         self._last_data_ns: int | None = None
+        self._first_beats_s: list[float] = []
+        """Beats of the segment until it has a window."""
+        self._warming = True
 
     def push(self, item: LinkItem) -> Output:
         """Take the next item of the link.
@@ -177,21 +181,29 @@ class Engine:
     def _uniform(self, part: Uniform, out: Output) -> None:
         if part.first:
             self._heart_rate.reset()
+            self._first_beats_s, self._warming = [], True
         self._short.push(part)
         for answer in self._chain.push(part):
             out.estimates.append(self._answer(answer))
         if self._chain.signal is not None:
             out.signal.append(self._chain.signal)
         out.beats_s += self._chain.beats_s
+        if self._warming:
+            self._first_beats_s += self._chain.beats_s
 
     def _abstain_all(self, answers: list[NoWindow], out: Output) -> None:
+        self._warming = False
         out.estimates += [self._answer(answer) for answer in answers]
 
     def _answer(self, answer: Window | NoWindow) -> Estimate:
         if isinstance(answer, NoWindow):
             span = WindowSpan(max(0.0, answer.end_s - WINDOW_S), answer.end_s)
-            return self._estimate(span, QualityRecord(0.0, (answer.reason,)), None, (), answer.reason, {})
+            # In a gap, too, hops are answered as warming up, but the beats before it are over.
+            warming = answer.reason == "warming_up" and self._warming
+            rate_bpm = self._first_rate_bpm(answer.end_s) if warming else None
+            return self._estimate(span, QualityRecord(0.0, (answer.reason,)), rate_bpm, (), answer.reason, {})
         self._short.formed()
+        self._warming = False
         times = {"front_end": self._chain.spent_ms}
         self._chain.spent_ms = 0.0
         mark = time.perf_counter()
@@ -200,6 +212,14 @@ class Engine:
         rate_bpm = self._heart_rate.update(answer.end_s, answer.filtered, answer.beats, quality.score)
         _lap(times, "heart_rate", mark)
         return self._judged(answer, quality, rate_bpm, times)
+
+    def _first_rate_bpm(self, end_s: float) -> float | None:
+        known_s = (*self._first_beats_s, *self._chain.beats_s)
+        beats_s = np.array([b for b in known_s if b > end_s - WINDOW_S - 0.5 / FS_HZ])
+        if not len(beats_s):
+            return None
+        # Distances are whole samples; the times themselves depend on the clock of the device.
+        return first_rate_bpm(np.rint((beats_s - beats_s[0]) * FS_HZ).astype(np.int64), FS_HZ)
 
     def _answer_whole(self, whole: WholeWindow) -> Estimate:
         """Answer with the ten seconds of a recording that is too short for the chain."""

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.beats.detector import RPeakDetector
-from edge.beats.rate import MIN_BEATS, RATE_LIMITS_BPM
+from edge.beats.rate import mean_rate_bpm
 from edge.frontend.stream import FS_HZ, GROUP_DELAY_S, WINDOW_S, WINDOW_SAMPLES, StreamFilter
 from edge.grid.native import NativeTail
 from edge.grid.timeline import Gap, Uniform
@@ -42,6 +42,8 @@ PADDED = "padded_ends"
 NOT_FAULTS = frozenset({"irregular_rhythm", "varying_shapes", "clipped"})
 """Flags of the quality gate that describe a rhythm or tops that are cut."""
 
+LEAST_SCORE = 0.1
+"""Score below which the ten seconds are refused all the same: a beat is probably wrong."""
 MAX_FAULTS = 1
 """Most measures of the gate that may be low. The gate looks for the good seconds of a wearable and refuses a window for
 one low measure, such as the share of the QRS band with a paced rhythm. A ten-second recording was chosen by a person,
@@ -197,28 +199,21 @@ def whole_window(
     if quality.reason == "flat" or quality.reason == "saturated":
         return quality.reason
     faults = [flag for flag in quality.flags if flag not in NOT_FAULTS]
-    if quality.reason is not None and (len(faults) > MAX_FAULTS or not FATAL.isdisjoint(faults)):
+    faulty = len(faults) > MAX_FAULTS or not FATAL.isdisjoint(faults) or quality.score < LEAST_SCORE
+    if quality.reason is not None and faulty:
         return "poor_signal"
     # Near the ends, the continuation of hum leaves a step.
     exact = filtered[round(GROUP_DELAY_S * FS_HZ) : -round(GROUP_DELAY_S * FS_HZ)]
     if np.ptp(exact) < MIN_IN_BAND * np.ptp(window.raw):
         return "poor_signal"
-    return WholeWindow(window, context, replace(quality, reason=None), missing / grid_hz, mean_rate_bpm(window.beats))
+    rate_bpm = mean_rate_bpm(window.beats, FS_HZ)
+    return WholeWindow(window, context, replace(quality, reason=None), missing / grid_hz, rate_bpm)
 
 
 def ten_seconds(samples: F64, n: int) -> F64:
     """Repeat the first and the last sample of a segment that lacks a little of ``n`` samples; ``(max(n, len),)``."""
     missing = max(0, n - len(samples))
     return np.pad(samples, (missing // 2, missing - missing // 2), mode="edge") if missing else samples
-
-
-def mean_rate_bpm(beats: NDArray[np.int64]) -> float | None:
-    """Return the mean rate of R peaks at 125 Hz, which holds for every rhythm if no beat is missing or false."""
-    if len(beats) < MIN_BEATS:
-        return None
-    rate_bpm = 60.0 * FS_HZ * (len(beats) - 1) / float(beats[-1] - beats[0])
-    low, high = RATE_LIMITS_BPM
-    return rate_bpm if low <= rate_bpm <= high else None
 
 
 def _beats(samples: F64, grid_hz: int, first: int) -> NDArray[np.int64]:

@@ -1,10 +1,10 @@
 """The heart rate of successive windows, also in noise.
 
-In a good window the detected beats are real, and the rate is their median rate. A window is good if most beats look
-like those of the windows before; the quality score is not enough, because electrode motion can repeat. In any other
-window the rate follows from the rate known before, how fast a heart rate can change, and the best chain of candidates
-for each rate. If these do not give one credible rate, the result is ``None``. An irregular rhythm has no chain; there
-beats and candidates must agree.
+In a good window the detected beats are real, and the rate is theirs: the mean rate if the rhythm is irregular or
+alternates. A window is good if the quality gate accepts it, or if most beats look like those of the windows before. In
+any other window the rate follows from the rate known before, how fast a heart rate can change, and the best chain of
+candidates for each rate. If these do not give one credible rate, the result is ``None``. An irregular rhythm has no
+chain; there beats and candidates must agree.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.beats.chain import ChainFinder
-from edge.beats.rate import MIN_BEATS, heart_rate_bpm
+from edge.beats.newest import with_newest
+from edge.beats.rate import MIN_BEATS, heart_rate_bpm, median_rate_bpm
 from edge.beats.shape import Candidates, Shape, ShapeMatcher, unit_shape
 from edge.stats import median
 
@@ -28,10 +29,9 @@ MATCH = 0.8
 MOSTLY = 0.75
 """Share of known beats in a good window. With electrode motion and motion noise on real and simulated beats, the rate
 is wrong by more than 5 bpm in 2 % of the good windows and in 50 % of all windows."""
-FLAWLESS = 0.95
-"""Quality score from which a window is good regardless of the known shape: its own beats agree well enough."""
 USABLE = 0.5
-"""Quality score from which shape and rhythm are learned from a window (``ACCEPT_SCORE`` of the quality gate)."""
+"""Quality score from which the beats of a window are right (``ACCEPT_SCORE`` of the quality gate): its rate is theirs,
+and shape and rhythm are learned from it."""
 REGULAR = 0.1
 """A rhythm is regular if the median deviation of its intervals from their median is below this fraction of it (as
 ``REGULAR`` in ``vet.py``)."""
@@ -64,6 +64,7 @@ AGREE = 1.4
 class _Look:
     """Measurements of one window."""
 
+    window: NDArray[np.float64]
     band: NDArray[np.float64]
     beats: NDArray[np.int64]
     score: float
@@ -106,7 +107,7 @@ class HeartRate:
         self._drift(passed_s)
         look = self._look(window, beats, score)
         if look is None:
-            return None
+            return heart_rate_bpm(with_newest(window, beats), FS_HZ) if score >= USABLE else None
         if self._is_good(look):
             self._strange = 0
             return self._from_beats(look)
@@ -146,17 +147,19 @@ class HeartRate:
             return None
         found = self._matcher.candidates(band, shape)
         share = self._matcher.share_alike(found, beats, len(band), MATCH)
-        return _Look(band, beats, score, own, found, share, _scatter(beats))
+        return _Look(window, band, beats, score, own, found, share, _scatter(beats))
 
     def _is_good(self, look: _Look) -> bool:
         if len(look.beats) < MIN_BEATS:
             return False
+        if look.score >= USABLE:
+            return True
         # Artefacts that match the shape by chance disturb the rhythm, which shows if it was regular before.
-        in_rhythm = look.score >= USABLE or look.scatter <= REGULAR or not self._regular
-        return look.score >= FLAWLESS or (look.share >= MOSTLY and in_rhythm)
+        return look.share >= MOSTLY and (look.scatter <= REGULAR or not self._regular)
 
     def _from_beats(self, look: _Look) -> float | None:
-        rate_bpm = heart_rate_bpm(look.beats, FS_HZ)
+        beats = with_newest(look.window, look.beats)
+        rate_bpm = heart_rate_bpm(beats, FS_HZ) if look.score >= USABLE else median_rate_bpm(look.beats, FS_HZ)
         if rate_bpm is None:
             return None
         if look.score >= USABLE:
@@ -188,7 +191,7 @@ class HeartRate:
     def _from_candidates(self, look: _Look) -> float | None:
         at, likeness = look.found.at, look.found.likeness
         choices = [look.beats, *(at[likeness >= least] for least in IRREGULAR_MATCHES)]
-        rates = [r for r in (heart_rate_bpm(beats, FS_HZ) for beats in choices) if r is not None]
+        rates = [r for r in (median_rate_bpm(beats, FS_HZ) for beats in choices) if r is not None]
         return median(rates) if len(rates) == len(choices) and max(rates) <= AGREE * min(rates) else None
 
     def _from_chain(self, look: _Look, weight: float) -> float | None:

@@ -63,12 +63,11 @@ def test_baseline_excursions_are_mostly_refused(data_dir, lead):
 
 @pytest.mark.parametrize("lead", ["II", "V"])
 def test_a_breaking_contact_is_refused(data_dir, lead):
-    """Clean until 262 s, intermittent contact until 303 s, one jerk at 314 s, then clean."""
+    """Clean until 262 s, intermittent contact until 303 s, one jerk at 314 s that hides no beat, then clean."""
     assert accepted(judge(data_dir, "cinc2015_a103l", lead, 0, 263)) >= 0.97
     broken = judge(data_dir, "cinc2015_a103l", lead, 255, 309)
     assert accepted(broken) <= 0.05
     assert {v.reason for v in broken} - {None} <= {"poor_signal", "saturated"}
-    assert accepted(judge(data_dir, "cinc2015_a103l", lead, 306, 320)) <= 0.35
     assert accepted(judge(data_dir, "cinc2015_a103l", lead, 315.5, 330)) == 1.0
 
 

@@ -231,3 +231,18 @@ def test_each_estimate_carries_the_filter_time_of_its_own_hop(monkeypatch: pytes
     spent_ms = [e.latency_ms["front_end"] for e in estimates if e.abstained is None]
     assert len(spent_ms) >= 4
     assert spent_ms[1:] == pytest.approx([spent_ms[1]] * (len(spent_ms) - 1))
+
+
+def test_the_first_four_beats_give_a_rate_before_the_first_window() -> None:
+    for size in (25, 250, 2500):
+        eng = engine()
+        x = ecg(14.0)
+        found = []
+        for at in range(0, len(x), size):
+            piece = x[at : at + size]
+            block = SampleBlock(piece, "mV", 1.0, 250.0, None, round((at + len(piece)) / 250 * S))
+            found += [(e.window.end_s, e.abstained, e.heart_rate_bpm) for e in eng.push(block).estimates]
+        warm = [(end_s, rate) for end_s, why, rate in found if why == "warming_up"]
+        assert len(warm) >= 10
+        assert all(rate is None for end_s, rate in warm if end_s < 3.0)
+        assert all(rate == pytest.approx(EcgParams().hr_bpm, abs=4) for end_s, rate in warm if end_s > 7.0)
