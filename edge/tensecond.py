@@ -42,8 +42,8 @@ PADDED = "padded_ends"
 NOT_FAULTS = frozenset({"irregular_rhythm", "varying_shapes", "clipped"})
 """Flags of the quality gate that describe a rhythm or tops that are cut."""
 
-LEAST_SCORE = 0.1
-"""Score below which the ten seconds are refused all the same: a beat is probably wrong."""
+LEAST_SCORE = 0.02
+"""Score below which the ten seconds are refused all the same: beats are wrong."""
 MAX_FAULTS = 1
 """Most measures of the gate that may be low. The gate looks for the good seconds of a wearable and refuses a window for
 one low measure, such as the share of the QRS band with a paced rhythm. A ten-second recording was chosen by a person,

@@ -3,7 +3,8 @@
 Each measure compares the beats with each other or with what lies between them, so none depends on the scale. Rhythm
 counts only as far as it makes a missed or false beat likelier. The weights are in ``trust.json``: a logistic regression
 with squares (L2, C = 0.03) on the windows of annotated records, of the same records with noise, of simulated rhythms
-and shapes, and of signals that are no ECG. ``benchmarks/bench_signal.py`` checks them.
+and shapes, and of signals that are no ECG. ``benchmarks/fit_gate.py`` fits
+them, and ``benchmarks/bench_signal.py`` checks them.
 """
 
 from __future__ import annotations

@@ -147,7 +147,7 @@ class QualityGate:
         alike = likeness(window, beats, FS_HZ)
         if len(alike) and float(np.minimum.reduce(alike)) < LIKENESS[0]:
             flags.append("varying_shapes")
-        simple = _simple(window, raw, raw_fs_hz, beats, alike)
+        simple = simple_measures(window, raw, raw_fs_hz, beats, alike)
         marks = {name: _ramp(simple[measure], ends) for name, (measure, ends) in MARKS.items()}
         flags += [name for name, mark in marks.items() if mark < SUSPECT]
         unrated = median_rate_bpm(beats, FS_HZ) is None
@@ -187,7 +187,7 @@ def _not_a_signal(
     return None
 
 
-def _simple(
+def simple_measures(
     window: NDArray[np.float64],
     raw: NDArray[np.float64],
     raw_fs_hz: float,

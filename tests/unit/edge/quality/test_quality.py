@@ -104,7 +104,7 @@ def test_the_score_falls_with_noise():
     scores = [np.mean([q.score for q in verdicts(clean(noise=n))]) for n in (0.02, 0.1, 0.15, 0.3)]
     assert scores[1:] == sorted(scores[1:], reverse=True)
     assert min(scores[:2]) > 0.9
-    assert scores[-1] < 0.9
+    assert scores[-1] < 0.95
     assert np.mean([q.score for q in verdicts(clean(noise=0.6))]) < 0.2
 
 
