@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from convert.bundle.files import FLOAT_FILE
 from convert.bundle.fit import Part, agreement, calibrate, judge, summary
+from convert.bundle.golden_windows import GOLDEN_WINDOWS, simulated
 from convert.bundle.records import HeadFigures
 from convert.bundle.writer import AGGREGATION, STREAM_FRONT_END, STREAM_INPUT, BundleContents, to_json
 from convert.compute.inference import Engine, as_float, run_int8
@@ -30,6 +31,7 @@ from convert.teacher.open import Teacher
 from convert.teacher.patients import FILE as PATIENTS_FILE
 from convert.teacher.patients import hashes, patients_file
 from convert.teacher.soft_labels import WindowPlan
+from edge.frontend.stream import window_input_int8
 from firmware_bridge.errors import CheckFailedError
 
 VERSION = "0.1.0"
@@ -42,7 +44,6 @@ MAX_OFFERED = 1500
 """Maximum number of training windows from which the representative data of PTQ are chosen, at 1 ms each."""
 
 PARITY_WINDOWS = 200
-GOLDEN = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +194,7 @@ class Assembly:
             CheckFailedError: A limit of the preset is exceeded, or two interpreters disagree.
         """
         inputs = self.parts["test"].inputs()
-        looked = np.concatenate([_spread(inputs, count) for count in (PARITY_WINDOWS, WINDOWS, GOLDEN)])
+        looked = np.concatenate([_spread(inputs, count) for count in (PARITY_WINDOWS, WINDOWS, GOLDEN_WINDOWS)])
         trained, exported, factor = agreeing(self.spec, len(self.teacher.heads), self.trained, looked)
         return replace(self, trained=trained).judged_as(exported, factor)
 
@@ -232,7 +233,7 @@ class Assembly:
             "skipped": [list(map(str, row)) for row in self.parts["train"].labels.skipped],
             "links": links_of(compared),
         }
-        golden = _spread(inputs, GOLDEN)
+        golden = _golden(inputs)
         contents = BundleContents(
             manifest,
             exported.model,
@@ -380,3 +381,13 @@ def _real(exported: Exported, raw: NDArray[np.int8]) -> NDArray[np.float64]:
 
 def _spread(x: NDArray[Any], most: int) -> NDArray[Any]:
     return x if len(x) <= most else x[np.linspace(0, len(x) - 1, most).astype(int)]
+
+
+def _golden(inputs: NDArray[np.int8]) -> NDArray[np.int8]:
+    """Return the golden windows, ``(k, 1, 1250, 1)``; simulated ones replace those that the recordings lack."""
+    found = _spread(inputs, GOLDEN_WINDOWS)
+    missing = GOLDEN_WINDOWS - len(found)
+    if not missing:
+        return found
+    more = window_input_int8(simulated(missing)[1])[:, None, :, None]
+    return np.concatenate([found, more])

@@ -84,7 +84,7 @@ def form_stages(made: Made, outputs: NDArray[np.float64], golden: Golden, missin
 
     Args:
         made: The form.
-        outputs: Its outputs in LiteRT, ``(n, heads)``; the first windows are the golden ones.
+        outputs: Its outputs in LiteRT, ``(n, heads)``; its windows and the golden ones begin alike.
         golden: Its golden vectors, which the slower interpreters have run.
         missing: Dictionary that gets the interpreters that cannot run, with the reason.
     """

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.bundle.golden_windows import golden_inputs
 from convert.bundle.writer import BundleContents, check_new_place, write_bundle
 from convert.checkpoint.spec import Net1DSpec, check_one_lead
 from convert.checkpoint.tensors import Checkpoint
@@ -34,7 +35,6 @@ from firmware_bridge.errors import UsageError
 if TYPE_CHECKING:
     from convert.foundation.quantize import Material
 
-GOLDEN_WINDOWS = 8
 LARGE_BLOCK_BYTES = 1 << 20
 """Blocks from this size, bytes, return to the system when they are freed."""
 
@@ -134,7 +134,8 @@ class _Conversion:
         taken = choose_form(
             judged, self._config.form, accept_loss=self._config.accept_loss, recordings=len(self._found.used)
         )
-        golden = golden_of(taken.made, evaluation[:GOLDEN_WINDOWS], self._limits["self_test"]["margin"])
+        golden_z = golden_inputs(evaluation, "ecgfounder/1", CLAMP)
+        golden = golden_of(taken.made, golden_z, self._limits["self_test"]["margin"])
         missing: dict[str, str] = {}
         stages = [keras, Stage("float", material.teacher), *form_stages(taken.made, taken.outputs, golden, missing)]
         title = f"{self._config.name} {self._config.version}: parity"

@@ -14,6 +14,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from convert.bundle.golden_windows import Shapes, golden_inputs, model_inputs, simulated
 from convert.bundle.records import ManifestFrontEnd
 from convert.bundle.writer import AGGREGATION, STREAM_FRONT_END, BundleContents, check_new_place, write_bundle
 from convert.datasets.described import RecordingOptions
@@ -27,7 +28,7 @@ from convert.own_model.card import model_card
 from convert.own_model.fit import Fitted, fit
 from convert.own_model.graph import OwnModel
 from convert.own_model.interpret import F64, Ran, run_fitted, sink_spec, standard_spec, steps_per_sd
-from convert.own_model.windows import Shapes, model_inputs, recorded, simulated
+from convert.own_model.windows import recorded
 from convert.parity.forms import ParityReport, compare
 from convert.parity.limits import default_limits
 from edge.bundle.reader import MAX_FILE_BYTES, load_bundle
@@ -38,7 +39,6 @@ from edge.self_test import self_test
 from edge.trial import try_chain
 from firmware_bridge.errors import CheckFailedError, InputError
 
-GOLDEN_WINDOWS = 8
 WINDOWS = 24
 DEFAULT_VERSION = "0.1.0"
 DEFAULT_LICENCE = "not stated"
@@ -121,7 +121,8 @@ def make_bundle(config: OwnModelConfig, stream: TextIO | None = None) -> ParityR
     shapes, used = _windows(config, stream)
     windows = model_inputs(config.front_end, shapes)
     ready = _ready(model, fitted, form, heads, windows)
-    golden = golden_of(ready.made, windows[:GOLDEN_WINDOWS], default_limits()["self_test"]["margin"])
+    golden_z = golden_inputs(windows, config.front_end, ecgfounder.CLAMP)
+    golden = golden_of(ready.made, golden_z, default_limits()["self_test"]["margin"])
     report = _report(config, ready, heads, windows, golden, used, data)
     _note(ready, heads, stream)
     contents = _contents(config, ready, heads, golden, report, data)

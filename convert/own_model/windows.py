@@ -1,48 +1,15 @@
-"""Windows for the golden vectors and the report: of recordings, or of simulated patients."""
+"""Windows of recordings for the golden vectors and the report."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from functools import cache
 from pathlib import Path
 from typing import TextIO
 
 import numpy as np
-from numpy.typing import NDArray
 
+from convert.bundle.golden_windows import Shapes
 from convert.datasets.described import RecordingOptions
 from convert.foundation.windows import enough_windows
-from edge.bundle.schema import FrontEndName
-from edge.chain import SignalChain
-from edge.frontend import ecgfounder
-from edge.frontend.stream import normalise_window
-from edge.grid.timeline import Timeline, Uniform
-from edge.window import Window
-from firmware_bridge.samples import SampleBlock
-from firmware_bridge.synth.ecgsyn import EcgParams, EcgSynth
-from firmware_bridge.synth.noise import NoiseParams, NoiseSource
-
-GRID_HZ = 500
-SECONDS = 30.0
-"""Length of a simulated recording: three windows with a hop of 5 s after the filter and the detector have settled."""
-PER_PATIENT = 2
-HOP_S = 5.0
-
-Shapes = tuple[NDArray[np.float64], NDArray[np.float64]]
-"""Raw windows ``(n, 5000)`` at 500 Hz, and the same windows from ``stream/1``, ``(n, 1250)`` at 125 Hz."""
-
-
-def model_inputs(front_end: FrontEndName, shapes: Shapes) -> NDArray[np.float64]:
-    """Return windows as the front end gives them to a model: z-scores, clamped, ``(n, samples)``.
-
-    Raises:
-        MissingExtraError: The front end needs scipy, which is not installed.
-    """
-    raw, filtered = shapes
-    if front_end == "stream/1":
-        return normalise_window(filtered)
-    z = ecgfounder.EcgFounderFrontEnd()
-    return np.clip(np.stack([z(window) for window in raw]), -ecgfounder.CLAMP, ecgfounder.CLAMP)
 
 
 def recorded(
@@ -55,51 +22,3 @@ def recorded(
     """
     found = enough_windows(data, count, stream, options)
     return (found.raw(), np.stack([w.filtered for w in found.windows])), [p.name for p in found.used]
-
-
-@cache
-def simulated(count: int) -> Shapes:
-    """Return windows of simulated patients of different shapes and rates; the same number gives the same windows.
-
-    Args:
-        count: Number of windows.
-    """
-    found: list[Window] = []
-    seed = 0
-    while len(found) < count:
-        seed += 1
-        found += list(_of_patient(seed))[:PER_PATIENT]
-    return _stacked(found[:count])
-
-
-def _stacked(windows: Sequence[Window]) -> Shapes:
-    return np.stack([w.raw for w in windows]), np.stack([w.filtered for w in windows])
-
-
-def _of_patient(seed: int) -> Iterator[Window]:
-    draw = np.random.default_rng([seed, 12])
-    params = EcgParams(
-        hr_bpm=float(draw.uniform(50.0, 110.0)),
-        pr_ms=float(draw.uniform(130.0, 210.0)),
-        qrs_ms=float(draw.uniform(75.0, 130.0)),
-        qtc_ms=float(draw.uniform(380.0, 460.0)),
-        r_mv=float(draw.uniform(0.5, 1.8)),
-        t_mv=float(draw.uniform(0.1, 0.7)),
-        st_mv=float(draw.uniform(-0.05, 0.05)),
-    )
-    n = round(SECONDS * GRID_HZ)
-    noise = NoiseSource(NoiseParams(), seed).generate(n, float(GRID_HZ))
-    ecg_mv = (EcgSynth(params, seed).generate(n, float(GRID_HZ)) * noise.gain + noise.added_mv).astype(np.float32)
-    timeline, chain = Timeline(GRID_HZ), SignalChain(GRID_HZ, HOP_S)
-    end_ns = round(SECONDS * 1e9)
-    for part in timeline.push(SampleBlock(ecg_mv, "mV", None, float(GRID_HZ), end_ns, end_ns)):
-        if isinstance(part, Uniform):
-            yield from _accepted(chain, part)
-
-
-def _accepted(chain: SignalChain, part: Uniform) -> Iterator[Window]:
-    for answer in chain.push(part):
-        if isinstance(answer, Window) and chain.assess(answer).reason is None:
-            yield Window(
-                answer.start_s, answer.end_s, answer.filtered.copy(), answer.raw.copy(), answer.beats, scale_known=True
-            )

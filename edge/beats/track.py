@@ -201,7 +201,7 @@ class HeartRate:
         beats = chains.beats(best)
         near = np.abs(self._chains.log_rate - self._chains.log_rate[best]) <= ONE_RATE
         matching = look.found.at[look.found.likeness >= MATCH]
-        taken = float(np.isin(matching, beats).mean()) if len(matching) else 0.0
+        taken = len(set(matching.tolist()).intersection(beats.tolist())) / len(matching) if len(matching) else 0.0
         if chains.score[best] <= 0.0 or float(self._belief[near].sum()) < CREDIBLE or taken < EXPLAINED:
             return None
         intervals = np.diff(beats)

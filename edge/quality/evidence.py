@@ -96,7 +96,7 @@ def measure(
     at, heights = peaks_near(level, beats)
     usual = max(median(heights), TINY)
     between = _between(level, at)
-    bumps = np.maximum.reduceat(between, at[:-1])
+    bumps = np.maximum.reduceat(between, at[:-1].astype(np.intp))  # reduceat accepts no other type
     bumps = bumps[bumps > 0]
     power = float(np.add.reduce(level * level)) / len(level)
     found = {

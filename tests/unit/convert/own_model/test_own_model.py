@@ -14,13 +14,13 @@ from helpers.small_teacher import write_recordings
 
 pytest.importorskip("tensorflow")
 
+from convert.bundle.golden_windows import model_inputs, simulated
 from convert.compute.flatbuffer import schema
 from convert.datasets.outputs_file import read_outputs
 from convert.own_model.fit import fit
 from convert.own_model.graph import OwnModel
 from convert.own_model.interpret import run_fitted
 from convert.own_model.run import OwnModelConfig, make_bundle
-from convert.own_model.windows import model_inputs, simulated
 from edge.bundle.reader import Bundle, load_bundle
 from edge.cli.main import main
 from edge.model import load_model
