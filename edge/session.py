@@ -23,7 +23,7 @@ from edge.process.signals import EXIT_CODES, Stopper
 from edge.process.systemd import Notifier
 from edge.records import RunSummary
 from edge.self_test import self_test
-from edge.sinks import Sink
+from edge.sinks import Interactive, Sink
 from edge.sources import Source, session_name
 from firmware_bridge.errors import EXIT_OK
 
@@ -127,6 +127,13 @@ async def _run(
         notifier.stopping()
         stop.set()
 
+    def quit_by_key() -> None:
+        pipeline.ended_by = "q"
+        stop.set()
+
+    for sink in sinks:
+        if isinstance(sink, Interactive):
+            sink.on_quit(lambda: loop.call_soon_threadsafe(quit_by_key))
     stopper = Stopper(lambda number: loop.call_soon_threadsafe(interrupted, number))
     stopper.install()
     try:
@@ -137,7 +144,14 @@ async def _run(
 
 
 def make_views(
-    choice: str, source: Source, loaded: Loaded, hop_s: float, *, to_stderr: bool, picture: str | None = None
+    choice: str,
+    source: Source,
+    loaded: Loaded,
+    hop_s: float,
+    *,
+    to_stderr: bool,
+    picture: str | None = None,
+    force: bool = False,
 ) -> list[Sink]:
     """Return the sinks for the display.
 
@@ -148,6 +162,10 @@ def make_views(
         hop_s: Seconds between estimates, which is also the latency budget on the screen.
         to_stderr: Whether to write to standard error, because standard output carries JSON Lines.
         picture: SVG file for the last screen; ``None`` for none.
+        force: Whether to replace an existing picture.
+
+    Raises:
+        UsageError: The picture exists, or its name is not that of an SVG file.
     """
     manifest = loaded.bundle.manifest
 
@@ -163,7 +181,9 @@ def make_views(
         stream = sys.stderr if to_stderr else sys.stdout
         sinks.append(open_view(state(), stream, live={"live": True, "plain": False}.get(choice)))
     if picture is not None:
-        from edge.sinks.live.svg import SvgSink
+        from edge.sinks.live.svg import SvgSink, check_picture
+
+        check_picture(Path(picture), overwrite=force)
 
         sinks.append(SvgSink(picture, state()))
     return sinks

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import re
 from typing import NoReturn
 
 from firmware_bridge.errors import UsageError
+from firmware_bridge.suggest import did_you_mean
 
 
 class OneLineParser(argparse.ArgumentParser):
@@ -20,4 +22,9 @@ class OneLineParser(argparse.ArgumentParser):
         Raises:
             UsageError: Always.
         """
-        raise UsageError(message, f"see '{self.prog} --help'")
+        raise UsageError(message, f"{self._suggestion(message)}see '{self.prog} --help'")
+
+    def _suggestion(self, message: str) -> str:
+        """Return the option that the user probably meant by an unknown one."""
+        unknown = re.match(r"unrecognized arguments: (--[\w-]+)", message)
+        return did_you_mean(unknown[1], self._option_string_actions) if unknown else ""

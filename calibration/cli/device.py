@@ -34,6 +34,7 @@ def parser() -> Parser:
     p.add_argument("--add-to", metavar="FILE", type=Path, help="existing profile of the same board to extend")
     p.add_argument("--name", help="name of the device; default: the name that the source gives")
     p.add_argument("--out", metavar="FILE", type=Path, help="file of the profile (TOML); default: that of --add-to")
+    p.add_argument("--force", action="store_true", help="replace the file of --out")
     return p
 
 
@@ -45,6 +46,8 @@ def main(argv: Sequence[str]) -> int:
         raise UsageError("no file for the profile", "add --out profile.toml")
     if not out.absolute().parent.is_dir():
         raise OutputError(f"{out.absolute().parent} is not a folder", "create it first, or choose another --out")
+    if args.out is not None and args.out != args.add_to and args.out.exists() and not args.force:
+        raise UsageError(f"{args.out} exists", "extend it with --add-to, name another file, or add --force")
     before = None if args.add_to is None else load_profile(args.add_to)
     if args.signal == "sine" and args.hz is None:
         raise UsageError("the frequency of the sine is not given", "add --hz with all digits that the generator shows")

@@ -27,8 +27,10 @@ def parse_with_config(parser: argparse.ArgumentParser, argv: Sequence[str]) -> a
     known, _ = finder.parse_known_args(list(argv))
     if known.config is None:
         return parser.parse_args(argv)
+    given = {text.partition("=")[0] for text in argv if text.startswith("--")}
     from_file = _arguments(parser, Path(known.config))
-    return parser.parse_args([*from_file, *argv])
+    # An option that may be repeated must not join both: the command line wins.
+    return parser.parse_args([*(text for text in from_file if text.partition("=")[0] not in given), *argv])
 
 
 def _arguments(parser: argparse.ArgumentParser, path: Path) -> list[str]:

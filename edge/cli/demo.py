@@ -36,9 +36,7 @@ def main(argv: Sequence[str]) -> int:
         "--potassium", type=float, default=6.6, metavar="K", help="potassium of the simulated patient, mmol/L"
     )
     p.add_argument("--hr", type=float, default=72.0, metavar="BPM", help="heart rate of the simulated patient")
-    p.add_argument(
-        "--faults", default="", metavar="TEXT", help="faults to inject, such as 'drop=0.01;unplug@15:3;leadoff@20:4'"
-    )
+    p.add_argument("--faults", default="", metavar="TEXT", help="faults to inject, such as 'unplug@15:3;leadoff@20:4'")
     p.add_argument("--seed", type=int, default=1, help="random seed of the simulated patient")
     p.add_argument("--out", metavar="FILE|-", help="also write the estimates as JSON Lines")
     p.add_argument(
@@ -48,6 +46,7 @@ def main(argv: Sequence[str]) -> int:
         help="display: live screen, plain lines, or none",
     )
     p.add_argument("--picture", metavar="FILE.svg", help="write the last screen as a picture")
+    p.add_argument("--force", action="store_true", help="replace an existing picture")
     args = p.parse_args(argv)
     loaded = load(args.bundle)
     patient = ["--potassium", str(args.potassium), "--hr", str(args.hr), "--seed", str(args.seed)]
@@ -56,7 +55,9 @@ def main(argv: Sequence[str]) -> int:
         with VirtualProcess(link, *patient, "--faults", args.faults) as patch:
             source = open_source(f"serial:{link}")
             sinks: list[Sink] = [] if args.out is None else [open_jsonl(args.out)]
-            sinks += make_views(args.view, source, loaded, args.hop, to_stderr=args.out == "-", picture=args.picture)
+            sinks += make_views(
+                args.view, source, loaded, args.hop, to_stderr=args.out == "-", picture=args.picture, force=args.force
+            )
             summary, code = run(source, loaded, sinks, seconds=args.seconds, hop_s=args.hop)
             account = patch.stop()
     stream = sys.stderr if args.out == "-" else sys.stdout

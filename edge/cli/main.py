@@ -19,6 +19,7 @@ from edge.process.no_openssl import load_hashlib
 from edge.process.no_tls import load_asyncio
 from edge.records import NOTICE
 from firmware_bridge.errors import EXIT_INTERNAL, EXIT_OK, EXIT_SIGINT, AnyEcgError
+from firmware_bridge.suggest import did_you_mean
 
 __all__ = ["COMMANDS", "main"]
 
@@ -106,12 +107,13 @@ def _dispatch(args: list[str]) -> int:
     if not args or args[0] in {"-h", "--help", "help"}:
         sys.stdout.write(_overview())
         return EXIT_OK
-    if args[0] in {"-V", "--version"}:
+    if args[0] in {"-V", "--version", "version"}:
         sys.stdout.write(f"anyecg-edge {_version()}\n")
         return EXIT_OK
     command = COMMANDS.get(args[0])
     if command is None:
-        _complain(f"anyecg: unknown command '{args[0]}' (one of: {', '.join(COMMANDS)})")
+        hint = f"{did_you_mean(args[0], COMMANDS)}one of: {', '.join(COMMANDS)}"
+        _complain(_one_line(f"anyecg: unknown command '{args[0]}' ({hint})"))
         return 2
     if args[0] in ON_DEVICE:
         load_asyncio()

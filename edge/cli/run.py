@@ -40,6 +40,7 @@ def parser() -> Parser:
         "--source",
         metavar="URL",
         nargs="+",
+        action="extend",
         help="replay:FILE, serial:/dev/ttyACM0, sim:, record:FILE,URL ...; "
         "a folder, a pattern or several recordings give one estimate each",
     )
@@ -74,6 +75,7 @@ def parser() -> Parser:
         help="display: live screen, plain lines, or none",
     )
     p.add_argument("--picture", metavar="FILE.svg", help="write the last screen as a picture")
+    p.add_argument("--force", action="store_true", help="replace an existing picture")
     p.add_argument(
         "--backend",
         choices=["auto", "litert", "litert-reference", "tflite-runtime", "tflm"],
@@ -208,7 +210,9 @@ def main(argv: Sequence[str]) -> int:
         sinks.append(SessionSink(args.session_dir, source.info, loaded.bundle, session.session))
     if args.out is not None:
         sinks.append(open_jsonl(args.out))
-    sinks += make_views(args.view, source, loaded, args.hop, to_stderr=args.out == "-", picture=args.picture)
+    sinks += make_views(
+        args.view, source, loaded, args.hop, to_stderr=args.out == "-", picture=args.picture, force=args.force
+    )
     sinks.append(FoundSink(sys.stderr))
     if source.info.decided is not None:
         sys.stderr.write(f"note: reading {source.info.device}: {source.info.decided.line()}\n")

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from firmware_bridge.errors import OutputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
     from edge.records import Estimate, RunSummary
     from firmware_bridge.samples import LinkEvent
 
-__all__ = ["BaseSink", "Sink", "SinkClosedError"]
+__all__ = ["BaseSink", "Interactive", "Sink", "SinkClosedError"]
 
 
 class SinkClosedError(OutputError):
@@ -54,6 +56,14 @@ class Sink(Protocol):
 
     def close(self, summary: RunSummary | None) -> None:
         """Flush and release everything. ``summary`` is ``None`` if the run failed."""
+
+
+@runtime_checkable
+class Interactive(Protocol):
+    """A sink by which a person can end the run."""
+
+    def on_quit(self, stop: Callable[[], object]) -> None:
+        """Set what ends the run in an orderly way. It may be called from any thread, after the run too."""
 
 
 class BaseSink:

@@ -14,6 +14,7 @@ from urllib.parse import unquote
 from edge.sources.decided import Decided
 from firmware_bridge.errors import UsageError
 from firmware_bridge.samples import LinkItem
+from firmware_bridge.suggest import did_you_mean
 
 __all__ = ["SCHEMES", "Source", "SourceInfo", "SourceUrl", "open_source", "session_name"]
 
@@ -121,8 +122,7 @@ class SourceUrl:
         if len(text) > URL_MAX:
             raise UsageError(f"the source URL is longer than {URL_MAX} characters", "shorten it")
         if not colon or scheme not in SCHEMES:
-            hint = f"for a recording write replay:{text}" if not colon or "/" in scheme else f"not {scheme!r}"
-            raise UsageError(f"{text!r} is not a source URL", f"known schemes: {', '.join(sorted(SCHEMES))}; {hint}")
+            raise UsageError(f"{text!r} is not a source URL", _probably(text))
         path, _mark, query = rest.partition("?")
         params: dict[str, str] = {}
         for part in filter(None, query.split("&")):
@@ -142,7 +142,8 @@ class SourceUrl:
         for key in self.params:
             if key not in allowed:
                 raise UsageError(
-                    f"{self.scheme}: does not know {key!r}", f"known keys: {', '.join(sorted(allowed)) or 'none'}"
+                    f"{self.scheme}: does not know {key!r}",
+                    f"{did_you_mean(key, allowed)}known keys: {', '.join(sorted(allowed)) or 'none'}",
                 )
 
     def number(self, key: str, default: float, low: float = -math.inf, high: float = math.inf) -> float:
@@ -199,6 +200,14 @@ class SourceUrl:
         if text.lower() in {"0", "no", "false", "off"}:
             return False
         raise UsageError(f"{key}={text!r} in {self.text!r} is neither 1 nor 0")
+
+
+def _probably(text: str) -> str:
+    from edge.sources.suggest import source_for
+
+    found = source_for(text, SCHEMES)
+    known = f"known schemes: {', '.join(sorted(SCHEMES))}"
+    return f"did you mean '{found}'?; {known}" if found else f"{known}; 'anyecg scan' lists the patches that it finds"
 
 
 def session_name(info: SourceInfo) -> str:

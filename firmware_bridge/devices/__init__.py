@@ -17,6 +17,7 @@ from typing import Protocol, cast
 from firmware_bridge.errors import UsageError
 from firmware_bridge.items import DATA_CHANNEL, RawChunk, TransportItem
 from firmware_bridge.samples import LinkEvent, LinkItem
+from firmware_bridge.suggest import did_you_mean
 
 __all__ = ["BleProfile", "Decoder", "Device", "DeviceKind", "Write", "decode_item", "get", "names"]
 
@@ -139,7 +140,8 @@ def get(name: str) -> Device:
     """
     module = name.strip().lower().replace("-", "_")
     if module not in names():
-        raise UsageError(f"unknown device {name!r}", f"known devices: {', '.join(names())}")
+        hint = f"{did_you_mean(name, names())}known devices: {', '.join(names())}"
+        raise UsageError(f"unknown device {name!r}", hint)
     return cast("Device", importlib.import_module(f"{__name__}.{module}").DEVICE)
 
 

@@ -121,8 +121,16 @@ def _head(state: LiveState, labs: Sequence[LabEstimate], rows: int, width: int) 
         below = "  (below: the last estimate)" if labs else ""
         return fit((Span(f" no estimate: {REASON_TEXT[state.latest.abstained]}", "warn"), Span(below, "dim")), width)
     head = " " + "".join(f"{name:<{cells}}" for cells, name in _COLUMNS)
-    count = f"{rows} of {len(labs)}" if len(labs) > rows else ""
-    return (Span(cut(head if width < len(head) + len(count) else head + count, width), "dim"),)
+    count = _count(labs, rows) if len(labs) > rows else ""
+    if not count:
+        return (Span(cut(head, width), "dim"),)
+    # The number of flagged outputs must not be what a narrow terminal cuts.
+    return ends((Span(head, "dim"),), (Span(count, "dim"),), width)
+
+
+def _count(labs: Sequence[LabEstimate], rows: int) -> str:
+    flagged = sum(lab.flag is True for lab in labs)
+    return f"{rows} of {len(labs)}" + (f", {flagged} flagged" if flagged else "")
 
 
 def _table(state: LiveState, labs: Sequence[LabEstimate], rows: int, seconds: float) -> list[Row]:
@@ -130,13 +138,22 @@ def _table(state: LiveState, labs: Sequence[LabEstimate], rows: int, seconds: fl
         text = " no estimate yet" if state.outputs is None else " no outputs"
         nothing: Row = (Span(text, "dim"),)
         return [nothing][:rows]
-    shown = list(labs)
-    if len(labs) > rows > 0:
-        shown = sorted(labs, key=lambda lab: lab.flag is not True)
-        page = int(seconds // PAGE_S) % math.ceil(len(shown) / rows)
-        shown = shown[page * rows : page * rows + rows]
     stale = state.latest is not None and state.latest.abstained is not None
-    return [_lab_row(lab, stale=stale) for lab in shown[:rows]]
+    return [_lab_row(lab, stale=stale) for lab in _page(labs, rows, int(seconds // PAGE_S))]
+
+
+def _page(labs: Sequence[LabEstimate], rows: int, number: int) -> list[LabEstimate]:
+    """Return the outputs of one page. A flagged one stays on every page, unless the flagged ones alone fill it."""
+    if len(labs) <= rows or rows <= 0:
+        return list(labs)[: max(0, rows)]
+    flagged, others = ([lab for lab in labs if (lab.flag is True) == wanted] for wanted in (True, False))
+    if len(flagged) >= rows:
+        fixed, turning = [], flagged
+    else:
+        fixed, turning = flagged, others
+    room = rows - len(fixed)
+    page = number % math.ceil(len(turning) / room)
+    return [*fixed, *turning[page * room : page * room + room]]
 
 
 def _lab_row(lab: LabEstimate, *, stale: bool) -> Row:
@@ -194,7 +211,8 @@ def _status(state: LiveState, width: int) -> Row:
     if e is not None and not e.clock_synced:
         parts.append(Span(" · clock not set", "warn"))
     stages = [] if e is None else [f"{clean(k)} {v:.1f}" for k, v in e.latency_ms.items() if k != "total"]
-    for more in (f" · hop {state.hops}", f"   ms: {', '.join(stages)}" if stages else ""):
+    hint = f" · {state.hint}" if state.hint else ""
+    for more in (hint, f" · hop {state.hops}", f"   ms: {', '.join(stages)}" if stages else ""):
         if sum(len(part.text) for part in parts) + len(more) <= width:
             parts.append(Span(more, "dim"))
     return fit(tuple(parts), width)

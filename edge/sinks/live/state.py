@@ -77,6 +77,8 @@ class LiveState:
         """The newest estimate that carries outputs."""
         self.link: tuple[str, LinkStyle] = ("waiting for the device", "warn")
         self.remark = ""
+        self.hint = ""
+        """What a person at the terminal can do."""
         self.notice = NOTICE
         self.hops = 0
         self.corrupt = 0

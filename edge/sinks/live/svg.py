@@ -11,6 +11,7 @@ from edge.sinks import BaseSink
 from edge.sinks.live.frame import Frame, Style
 from edge.sinks.live.layout import layout
 from edge.sinks.live.state import LiveState
+from firmware_bridge.errors import UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -97,6 +98,18 @@ def _dots(code: int, left: float, top: float) -> str:
             x, y = left + (column + 0.2) * CELL_W / 2, top + (row + 0.2) * CELL_H / 4
             parts.append(f"M{x:.1f} {y:.1f}h2.6v2.9h-2.6z")
     return "".join(parts)
+
+
+def check_picture(path: Path, *, overwrite: bool) -> None:
+    """Check the name of a picture before the run that it shows.
+
+    Raises:
+        UsageError: The file exists and may not be overwritten, or its name ends like that of another format.
+    """
+    if path.suffix.lower() != ".svg":
+        raise UsageError(f"{path}: the picture is an SVG file", f"name it {path.with_suffix('.svg').name}")
+    if not overwrite and path.exists():
+        raise UsageError(f"{path} exists", "name another file, or add --force")
 
 
 class SvgSink(BaseSink):

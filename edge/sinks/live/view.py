@@ -16,11 +16,14 @@ from typing import TYPE_CHECKING, TextIO
 
 from edge.sinks import BaseSink
 from edge.sinks.live.frame import row_ansi
+from edge.sinks.live.keys import Keys
 from edge.sinks.live.layout import layout
 from edge.sinks.live.state import LiveState
 from edge.sinks.plain import PlainSink
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -56,9 +59,18 @@ class LiveSink(BaseSink):
         self._thread: threading.Thread | None = None
         self._drawn: list[str] = []
         self._size = (0, 0)
+        self._keys: Keys | None = None
+        self._quit: Callable[[], object] | None = None
+
+    def on_quit(self, stop: Callable[[], object]) -> None:
+        """Set what the key ``q`` calls, from another thread."""
+        self._quit = stop
 
     def open(self) -> None:
         """Take over the terminal."""
+        if self._quit is not None:
+            self._keys = Keys.of(self._stream, {"q": self._quit, "Q": self._quit})
+            self._state.hint = "" if self._keys is None else "q quits"
         self._write(_ENTER)
         atexit.register(self._leave)
         self._thread = threading.Thread(target=self._loop, name="live view", daemon=True)
@@ -98,6 +110,7 @@ class LiveSink(BaseSink):
         self._thread.join(2.0)
         stuck, self._thread = self._thread.is_alive(), None
         if not stuck:
+            self._state.hint = ""
             self._leave()
             atexit.unregister(self._leave)
             self._write("\n".join(self._frame()) + "\n")
@@ -119,7 +132,8 @@ class LiveSink(BaseSink):
         rows = self._frame()
         for y, row in enumerate(rows):
             if y >= len(self._drawn) or self._drawn[y] != row:
-                out.append(f"\x1b[{y + 1};1H{row}\x1b[K")
+                # Erase first: after a full row the cursor stands on its last column and would erase it.
+                out.append(f"\x1b[{y + 1};1H\x1b[K{row}")
         self._drawn = rows
         if out:
             self._write("".join(out))
@@ -130,6 +144,8 @@ class LiveSink(BaseSink):
         return [row_ansi(row, colour=self._colour) for row in frame]
 
     def _leave(self) -> None:
+        if self._keys is not None:
+            self._keys.close()
         self._write(_LEAVE)
 
     def _write(self, text: str) -> None:

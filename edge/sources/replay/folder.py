@@ -68,7 +68,10 @@ def many_recordings(urls: Sequence[str]) -> list[tuple[str, SourceUrl]] | None:
     out: dict[str, tuple[str, SourceUrl]] = {}
     for url in parsed:
         if url.scheme != "replay":
-            raise UsageError(f"{url.text} is not a recording", "give several sources only as replay:FILE or replay:DIR")
+            raise UsageError(
+                f"{url.text} is not a recording, and only recordings can be several sources",
+                "start one 'anyecg run' for each patch",
+            )
         if url.params.get("speed", "max").lower() != "max":
             raise UsageError("several recordings are read as fast as possible", "leave out the speed")
         for name, path in _named(url.path):

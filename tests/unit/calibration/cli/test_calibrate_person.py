@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import stat
 import time
+import tomllib
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 
 from calibration.cli.person import default_path
 from calibration.validate.recalibrate import person_spreads
+from convert.datasets.labcatalogue import catalogue
 from edge.bundle.reader import Bundle, load_bundle
 from edge.cli.main import main
 from edge.person import DAY_NS, Anchoring, Person, Result, load_person, notes, shrunk, to_toml, unix_ns
@@ -220,3 +223,23 @@ def test_the_default_file_is_in_the_users_data_folder(monkeypatch: pytest.Monkey
     assert default_path() == tmp_path / "anyecg" / "person.toml"
     monkeypatch.delenv("XDG_DATA_HOME")
     assert default_path().parts[-4:] == (".local", "share", "anyecg", "person.toml")
+
+
+@pytest.mark.parametrize("value", ["610", "43", "0.43", "0"])
+def test_implausible_results_are_refused(value: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A misplaced decimal point or another unit would shift every later value of the person."""
+    estimates = tmp_path / "none.jsonl"
+    at = ["--at", utc_text(time.time_ns()), "--estimates", str(estimates), "--person", str(tmp_path / "p.toml")]
+    assert main(["calibrate", "person", "--lab", f"potassium={value}", *at]) == 2
+    assert "is not plausible (1 to 15 mmol/L)" in capsys.readouterr().err
+    assert not (tmp_path / "p.toml").exists()
+
+
+def test_the_plausible_results_are_about_outputs_of_the_catalogue() -> None:
+    table = tomllib.loads((resources.files("calibration") / "data" / "plausible.toml").read_text(encoding="utf-8"))
+    labs_by_loinc = {lab.loinc: lab for lab in catalogue().values()}
+    for loinc, (unit, low, high) in table.items():
+        lab = labs_by_loinc[loinc]
+        assert lab.unit == unit, lab.key
+        assert low < 0.9 * (lab.ref_low or 0) or low == 0, lab.key
+        assert high > (1.05 if unit == "[pH]" else 1.4) * (lab.ref_high or 0), lab.key

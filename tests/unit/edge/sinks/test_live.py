@@ -282,7 +282,7 @@ def test_on_a_terminal_it_draws_resizes_and_restores_the_terminal():
     assert errors == ""
     assert before.startswith("\x1b[?1049h")
     assert "potassium high" in before
-    assert "\x1b[32m" in before
+    assert "\x1b[38;5;28m" in before
     assert max(int(y) for y in re.findall(r"\x1b\[(\d+);1H", before)) <= 24
     assert max(int(y) for y in re.findall(r"\x1b\[(\d+);1H", after)) > 24
     tail = after[after.index("\x1b[?1049l") :]
