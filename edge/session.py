@@ -115,6 +115,10 @@ async def _run(
 ) -> tuple[RunSummary, int]:
     engine = Engine(loaded.bundle, loaded.model, session, hop_s)
     tier, notifier = loaded.bundle.manifest.tier, Notifier()
+    if notifier.listening:
+        from edge.sinks.link import StatusSink
+
+        sinks = [*sinks, StatusSink(notifier.status, source.info.device)]
     pipeline = Pipeline(source, engine, sinks, seconds=seconds, tier=tier, hop_s=hop_s, alive=notifier.alive)
     stop = asyncio.Event()
     code = EXIT_OK
@@ -175,11 +179,19 @@ def make_views(
         return LiveState(source.info.url, f"{manifest.name} {manifest.version}", hop_s * 1e3)
 
     sinks: list[Sink] = []
+    on_screen = False
     if choice != "none":
-        from edge.sinks.live.view import open_view
+        from edge.sinks.live.view import LiveSink, open_view
 
         stream = sys.stderr if to_stderr else sys.stdout
-        sinks.append(open_view(state(), stream, live={"live": True, "plain": False}.get(choice)))
+        view = open_view(state(), stream, live={"live": True, "plain": False}.get(choice), link=not source.info.live)
+        on_screen = isinstance(view, LiveSink) and sys.stderr.isatty()
+        sinks.append(view)
+    if source.info.live and not on_screen:
+        # The live view shows the same; lines between its frames would damage it.
+        from edge.sinks.link import LinkSink
+
+        sinks.append(LinkSink(sys.stderr))
     if picture is not None:
         from edge.sinks.live.svg import SvgSink, check_picture
 

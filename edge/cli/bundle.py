@@ -27,7 +27,7 @@ FURTHER = {
     "install": ("edge.cli.bundle_install:main", "", "make a bundle the current one of a folder, or go back"),
     "keygen": ("edge.cli.bundle_sign:keygen", "", "make a pair of keys to sign bundles"),
     "make": ("convert.cli.bundle_make:main", "convert", "make a bundle from a LiteRT model"),
-    "pack": ("edge.cli.bundle_pack:main", "", "write a bundle as one zip file"),
+    "pack": ("edge.cli.bundle_install:pack", "", "write a bundle as one zip file"),
     "sign": ("edge.cli.bundle_sign:sign", "", "sign a bundle"),
 }
 """``module:function``, extra and summary of the actions with options of their own, by name."""

@@ -1,4 +1,4 @@
-"""``anyecg bundle install``: make a bundle the current one of a folder, keep the last good one, and go back to it."""
+"""``anyecg bundle install`` and ``pack``: make a bundle the current one of a folder, or one zip file."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge.bundle.install import Installed, go_back, install_bundle
+from edge.bundle.pack import pack_bundle
 from edge.bundle.reader import Bundle, load_bundle
 from edge.bundle.trust import check_signature
 from edge.cli.parser import Parser
@@ -56,3 +57,14 @@ def _text(done: Installed, said: str) -> str:
     state = "" if done.changed else "already "
     kept = "no earlier bundle" if done.kept is None else f"'--back' returns to {done.kept}"
     return f"{done.current}: {state}{m.name} {m.version}, {said}, sha256 {done.bundle.sha256}\nkept: {kept}\n"
+
+
+def pack(argv: Sequence[str]) -> int:
+    """Run the command; see ``anyecg bundle pack --help``."""
+    parser = Parser("anyecg bundle pack", "Verify a bundle and write it as one zip file, which every command reads.")
+    parser.add_argument("bundle", metavar="DIR", help="folder, zip, or 'demo'")
+    parser.add_argument("out", type=Path, metavar="FILE.zip", help="the zip file to write; an older bundle is replaced")
+    args = parser.parse_args(argv)
+    size = pack_bundle(args.bundle, args.out)
+    sys.stdout.write(f"{args.out}: {size} bytes, the same bundle when read back\n")
+    return EXIT_OK

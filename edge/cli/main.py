@@ -46,6 +46,7 @@ COMMANDS: dict[str, Command] = {
     "doctor": Command("edge.cli.doctor:main", "", "check this machine and show how to fix problems"),
     "devices": Command("edge.cli.devices:main", "", "list the supported patches, with the limits of each"),
     "scan": Command("edge.cli.scan:main", "", "list patches on Bluetooth and serial ports, and the URL of each"),
+    "service": Command("edge.cli.service:main", "", "install, show or remove the systemd service of a patch"),
     "virtual-patch": Command(
         "firmware_bridge.virtual.command:run", "", "simulate a patch on a pseudo-terminal, with faults on demand"
     ),

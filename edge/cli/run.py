@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 MIN_HOP_S = 0.1
 MAX_HOP_S = 3600.0
+PATIENT = {"serial", "ble", "tcp"}
+"""Schemes of the sources that wait for a device."""
 
 
 def parser() -> Parser:
@@ -82,6 +84,7 @@ def parser() -> Parser:
         default="auto",
         help="interpreter of the model",
     )
+    p.add_argument("--wait", action="store_true", help="wait even for a device that may not be opened, as a service")
     p.add_argument("--config", metavar="FILE", help="TOML file that sets these options by name")
     return p
 
@@ -105,8 +108,8 @@ def hop(text: str) -> float:
     return value
 
 
-def source_url(url: str, speed: str | None, record: str | None) -> SourceUrl:
-    """Join ``--speed`` and ``--record`` into the source URL.
+def source_url(url: str, speed: str | None, record: str | None, *, wait: bool = False) -> SourceUrl:
+    """Join ``--speed``, ``--record`` and ``--wait`` into the source URL.
 
     Raises:
         UsageError: The URL is invalid, or both it and ``--speed`` set a speed.
@@ -116,6 +119,9 @@ def source_url(url: str, speed: str | None, record: str | None) -> SourceUrl:
         if "speed" in parsed.params:
             raise UsageError("the speed is set in the source URL and with --speed", "set it once")
         url += ("&" if "?" in url else "?") + f"speed={speed}"
+    device = SourceUrl.parse(parsed.rest.partition(",")[2]) if parsed.scheme == "record" and wait else parsed
+    if wait and device.scheme in PATIENT and "wait" not in device.params:
+        url += ("&" if "?" in url else "?") + "wait=always"
     if record is not None:
         path = record if record.endswith(".aer") else record + ".aer"
         if "," in path:
@@ -195,7 +201,8 @@ def main(argv: Sequence[str]) -> int:
     many = many_recordings(args.source)
     if many is not None:
         return _run_many(many, args)
-    source = open_source(source_url(args.source[0], args.speed, _recording(args.record, args.session_dir)))
+    recording = _recording(args.record, args.session_dir)
+    source = open_source(source_url(args.source[0], args.speed, recording, wait=args.wait))
     applied: dict[str, Applied] = {}
     if args.device_profile is not None:
         source = _profiled(source, Path(args.device_profile), applied)

@@ -1,4 +1,4 @@
-"""Notifications for systemd (sd_notify(3)): ready, alive, stopping. Without systemd they do nothing."""
+"""Notifications for systemd (sd_notify(3)): ready, alive, status, stopping. Without systemd they do nothing."""
 
 from __future__ import annotations
 
@@ -8,6 +8,10 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 
+from firmware_bridge.text import printable
+
+STATUS_CHARS = 300
+"""Longest status, characters."""
 BEATS_PER_TIMEOUT = 3
 """Notifications per watchdog interval of systemd; sd_watchdog_enabled(3) requires at least two."""
 
@@ -47,6 +51,16 @@ class Notifier:
         if self._every_s < float("inf"):
             self._send("WATCHDOG=1")
 
+    @property
+    def listening(self) -> bool:
+        """Whether a service manager takes notifications."""
+        return bool(self._address)
+
+    def status(self, text: str) -> None:
+        """Report what the service does, for ``systemctl status``; any thread may call it."""
+        # A line end would begin another assignment, such as MAINPID=.
+        self._send("STATUS=" + printable(text)[:STATUS_CHARS])
+
     def stopping(self) -> None:
         """Report that the service is stopping."""
         self._send("STOPPING=1")
@@ -56,4 +70,4 @@ class Notifier:
             return
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
             sock.setblocking(False)
-            sock.sendto(text.encode(), self._address)
+            sock.sendto(text.encode("utf-8", "replace"), self._address)

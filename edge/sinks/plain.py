@@ -27,10 +27,12 @@ class PlainSink(BaseSink):
     Args:
         stream: The output.
         every_s: Seconds of signal between lines; 0 for a line per hop.
+        link: Whether to tell what happens on the link; ``LinkSink`` does it as well.
     """
 
-    def __init__(self, stream: TextIO, every_s: float = EVERY_S) -> None:
+    def __init__(self, stream: TextIO, every_s: float = EVERY_S, *, link: bool = True) -> None:
         self._stream = stream
+        self._link = link
         self._every_s = every_s
         self._next_s = float("-inf")
         self._state: object = ()
@@ -57,7 +59,7 @@ class PlainSink(BaseSink):
 
     def event(self, ev: LinkEvent) -> None:
         """Print what happened on the link."""
-        if ev.kind not in _QUIET:
+        if self._link and ev.kind not in _QUIET:
             self._line(f"link {ev.kind}" + (f": {clean(ev.detail)}" if ev.detail else ""))
 
     def close(self, summary: RunSummary | None) -> None:

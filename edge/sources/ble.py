@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edge.sources import Source, SourceInfo, SourceUrl
-from edge.sources.wire import WireSource, decoder_options
+from edge.sources.wire import WireSource, decoder_options, patience
 from firmware_bridge import devices
 from firmware_bridge.errors import UsageError
 from firmware_bridge.transports._link import STALL_S
@@ -33,13 +33,15 @@ def open_ble(url: SourceUrl) -> Source:
     name = url.params.get("name")
     if address and name:
         raise UsageError(f"{url.text!r} has an address and a name", "give one of them")
+    wait, insist = patience(url)
     transport = BleTransport(
         profile.ble,
         title=profile.title,
         address=address or None,
         name=name or None,
         adapter=_adapter(url),
-        wait=url.flag("wait", default=True),
+        wait=wait,
+        insist=insist,
         pair=url.flag("pair", default=False),
         stall_s=url.number("stall", STALL_S, 0.1, 86_400.0),
     )

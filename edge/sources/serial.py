@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edge.sources import Source, SourceInfo, SourceUrl
-from edge.sources.wire import WireSource, decoder_options
+from edge.sources.wire import WireSource, decoder_options, patience
 from firmware_bridge import devices
 from firmware_bridge.errors import UsageError
 from firmware_bridge.transports.serial import STALL_S, SerialTransport
@@ -29,10 +29,12 @@ def open_serial(url: SourceUrl) -> Source:
     if "serial" not in profile.transports:
         raise UsageError(f"{profile.title} has no serial port", f"it uses {', '.join(profile.transports)}")
     baud = url.integer("baud", profile.baud or DEFAULT_BAUD, 50, 20_000_000)
+    wait, insist = patience(url)
     transport = SerialTransport(
         url.path,
         baud,
-        wait=url.flag("wait", default=True),
+        wait=wait,
+        insist=insist,
         stall_s=url.number("stall", STALL_S, 0.1, 86_400.0),
     )
     info = SourceInfo(

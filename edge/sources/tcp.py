@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from edge.sources import Source, SourceInfo, SourceUrl
-from edge.sources.wire import WireSource, decoder_options
+from edge.sources.wire import WireSource, decoder_options, patience
 from firmware_bridge import devices
 from firmware_bridge.errors import UsageError
 from firmware_bridge.transports._link import STALL_S
@@ -28,10 +28,12 @@ def open_tcp(url: SourceUrl) -> Source:
     options = decoder_options(url, device, *KEYS)
     if "tcp" not in profile.transports:
         raise UsageError(f"{profile.title} is not on the network", f"it uses {', '.join(profile.transports)}")
+    wait, insist = patience(url)
     transport = TcpTransport(
         host,
         port,
-        wait=url.flag("wait", default=True),
+        wait=wait,
+        insist=insist,
         stall_s=url.number("stall", STALL_S, 0.1, 86_400.0),
     )
     info = SourceInfo(

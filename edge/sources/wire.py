@@ -17,6 +17,8 @@ from firmware_bridge.transports import Transport
 
 OPTIONS_KEY = "options"
 """Key for the options of the decoder in the header of a raw recording."""
+ALWAYS = "always"
+"""Value of the key ``wait`` with which a source also waits for a device that this computer refuses now."""
 
 
 def decoder_options(url: SourceUrl, device: Device, *own: str) -> dict[str, str]:
@@ -27,6 +29,17 @@ def decoder_options(url: SourceUrl, device: Device, *own: str) -> dict[str, str]
     """
     url.only(*own, *device.profile.options)
     return {key: value for key, value in url.params.items() if key in device.profile.options and key not in own}
+
+
+def patience(url: SourceUrl) -> tuple[bool, bool]:
+    """Return whether to wait for a missing device, and whether even if waiting alone does not help (``wait=always``).
+
+    Raises:
+        UsageError: The value is neither a switch nor ``always``.
+    """
+    if url.params.get("wait", "").lower() == ALWAYS:
+        return True, True
+    return url.flag("wait", default=True), False
 
 
 class WireSource:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from firmware_bridge.errors import MissingExtraError
-from firmware_bridge.transports._link import Trouble
+from firmware_bridge.transports._link import SOON_S, Trouble
 
 RESTART = "sudo systemctl restart bluetooth"
 """Command that recovers most adapters that hang."""
@@ -133,7 +133,8 @@ def _by_name(name: str, details: str, device: str) -> Trouble:
         return Trouble("BlueZ cannot be started", START_BLUEZ, passes=False, adapter=True)
     if name in _BY_NAME:
         what, fix, passes, adapter = _BY_NAME[name]
-        return Trouble(what, fix, passes, adapter)
+        # Nothing shows from outside that another program has ended its scan.
+        return Trouble(what, fix, passes, adapter, SOON_S if name.endswith(".InProgress") else None)
     short = name.removeprefix("org.bluez.Error.")
     return Trouble(f"{device} cannot be connected: {short} {details}".rstrip(), RESTART, adapter=True)
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from firmware_bridge.errors import LinkError
 from firmware_bridge.items import RawChunk, TransportItem
 from firmware_bridge.samples import LinkEvent, LinkEventKind
+from firmware_bridge.transports._waiting import Waiting
 
 QUEUE_BYTES = 1 << 20
 """Bytes that may wait for the reader: over a minute of the fastest patch. Further bytes are dropped and counted."""
@@ -23,6 +24,10 @@ STALL_S = 15.0
 """Time without data after which a link is closed and opened again."""
 JITTER = 0.25
 """Part of a pause that varies with the device's name, so that several programs do not retry in step."""
+SOON_S = 1.0
+"""Longest pause before an attempt that costs little and is the only way to notice that a device is back, in seconds."""
+WATCH_S = 0.25
+"""Time between two looks at what shows the return of a device without opening it, in seconds."""
 CLOSE_STEP_S = 0.25
 """Time for one cancellation to take effect, in seconds."""
 CLOSE_S = 4.0
@@ -38,12 +43,14 @@ class Trouble(Exception):  # noqa: N818 - stays inside the transports; users see
         fix: What to do about it.
         passes: Whether waiting may help.
         adapter: Whether the fault lies with this computer, not the device.
+        retry_s: Longest pause before the next attempt, seconds; ``None`` for that of the transport.
     """
 
     what: str
     fix: str = ""
     passes: bool = True
     adapter: bool = False
+    retry_s: float | None = None
 
     def __str__(self) -> str:
         return f"{self.what} ({self.fix})" if self.fix else self.what
@@ -63,10 +70,16 @@ class Backoff:
         self._now_s = first_s
         self._count = 0
 
-    def next_s(self) -> float:
-        """Return the next pause in seconds."""
+    def next_s(self, longest_s: float | None = None) -> float:
+        """Return the next pause in seconds.
+
+        Args:
+            longest_s: Limit of this pause; ``None`` for none but that of the pauses.
+        """
         pause_s = self._now_s
         self._now_s = min(pause_s * 2, self._longest_s)
+        if longest_s is not None:
+            pause_s = min(pause_s, longest_s / (1.0 + JITTER))
         self._count += 1
         part = zlib.crc32(f"{self._name} {self._count}".encode()) / 0xFFFF_FFFF
         return pause_s * (1.0 - JITTER + 2.0 * JITTER * part)
@@ -143,17 +156,20 @@ class Reconnecting(abc.ABC):
         where: Name of the peer, for the user.
         wait: Whether to wait for a missing device at the start. ``False`` makes it an error; later on, the transport
             waits for a lost device in either case.
+        insist: Whether to wait even if waiting alone does not help, as without permission: a service does.
         stall_s: Seconds without data after which the link is reopened.
         backoff_s: First and longest pause between two attempts, seconds.
     """
 
-    def __init__(self, where: str, *, wait: bool, stall_s: float, backoff_s: tuple[float, float]) -> None:
-        self._where, self._wait, self._stall_s = where, wait, stall_s
+    def __init__(
+        self, where: str, *, wait: bool, stall_s: float, backoff_s: tuple[float, float], insist: bool = False
+    ) -> None:
+        self._where, self._wait, self._insist, self._stall_s = where, wait, insist, stall_s
         self._backoff = Backoff(where, *backoff_s)
         self._queue = ItemQueue(where)
         self._task: asyncio.Task[None] | None = None
         self._closed = self._ending = False
-        self._said = ""
+        self._waiting = Waiting()
 
     async def stream(self) -> AsyncIterator[TransportItem]:
         """Yield everything that arrives, until ``close``.
@@ -202,6 +218,15 @@ class Reconnecting(abc.ABC):
         del trouble, failures
         return ""
 
+    async def _perhaps_back(self, trouble: Trouble | None) -> None:
+        """Return once something changed that may have brought the device back; by default never.
+
+        Args:
+            trouble: Why the last attempt failed; ``None`` after a lost connection.
+        """
+        del trouble
+        await asyncio.Event().wait()
+
     def _event(self, kind: LinkEventKind, detail: str, **data: object) -> LinkEvent:
         return LinkEvent(kind, time.monotonic_ns(), detail, data)
 
@@ -213,17 +238,21 @@ class Reconnecting(abc.ABC):
                     connected = await self._connect()
                 except Trouble as trouble:
                     await self._shut()
-                    if first and not (self._wait and trouble.passes):
+                    # Only the first attempt decides: what comes while a device is waited for may pass as well.
+                    if first and not failures and not (self._wait and (trouble.passes or self._insist)):
                         raise LinkError(trouble.what, trouble.fix) from trouble
                     failures += 1
                     self._complain(trouble, failures)
-                else:
-                    first, failures, self._said = False, 0, ""
-                    self._opened(connected)
-                    kind, reason = await self._listen()
-                    self._queue.put(self._event(kind, reason, where=self._where))
-                    await self._shut()
-                await asyncio.sleep(self._backoff.next_s())
+                    await self._pause(trouble, trouble.retry_s)
+                    continue
+                first, failures = False, 0
+                self._waiting.over()
+                self._opened(connected)
+                kind, reason = await self._listen()
+                self._queue.put(self._event(kind, reason, where=self._where))
+                await self._shut()
+                # Only an open link shows that a silent device sends again.
+                await self._pause(None, SOON_S if kind is LinkEventKind.STALLED else None)
         finally:
             self._ending = True
             with suppress(asyncio.CancelledError):
@@ -235,9 +264,16 @@ class Reconnecting(abc.ABC):
 
     def _complain(self, trouble: Trouble, failures: int) -> None:
         more = self._escalation(trouble, failures)
-        if trouble.what == self._said and not more:
+        fix = more or trouble.fix
+        event = self._waiting.event(self._where, trouble.what, fix, "trying again", now=bool(more), failures=failures)
+        if event is not None:
+            self._queue.put(event)
+
+    async def _pause(self, trouble: Trouble | None, longest_s: float | None) -> None:
+        """Wait before the next attempt; shorter if the device may be back."""
+        try:
+            async with asyncio.timeout(self._backoff.next_s(longest_s)):
+                await self._perhaps_back(trouble)
+        except TimeoutError:
             return
-        self._said = trouble.what
-        detail = "; ".join(filter(None, (trouble.what, more or trouble.fix, "trying again")))
-        data: dict[str, object] = {"where": self._where, "failures": failures, "fix": more or trouble.fix}
-        self._queue.put(self._event(LinkEventKind.INFO, detail, **data))
+        self._backoff.reset()

@@ -14,12 +14,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from firmware_bridge.devices import BleProfile
+from firmware_bridge.discovery import bluez_state
 from firmware_bridge.errors import UsageError
 from firmware_bridge.items import DATA_CHANNEL, RawChunk, TransportItem
 from firmware_bridge.samples import LinkEvent, LinkEventKind
 from firmware_bridge.transports._ble_errors import RESTART, explained, missing_bleak, wants_pairing
 from firmware_bridge.transports._ble_scan import BleSighting, Found, adapter_turn, find, scan_ble
-from firmware_bridge.transports._link import STALL_S, Reconnecting, Trouble
+from firmware_bridge.transports._link import SOON_S, STALL_S, Reconnecting, Trouble
 
 if TYPE_CHECKING:
     from bleak import BleakClient
@@ -36,6 +37,8 @@ FIRST_DATA = 3
 (polar-ble-sdk, issues 414 and 424)."""
 WRITE_S = 5.0
 """Time that one write may take, in seconds."""
+WATCH_S = 0.5
+"""Time between two looks at BlueZ while it keeps a connection from being tried, in seconds."""
 LEAVE_S = 3.0
 """Time that disconnecting may take, in seconds."""
 STUCK_AFTER = 5
@@ -55,6 +58,7 @@ class BleTransport(Reconnecting):
         name: Local name; ``None`` for any.
         adapter: Bluetooth adapter, such as ``hci1``; ``None`` for the first that is on.
         wait: Whether to wait for a missing device at the start; ``False`` makes it an error.
+        insist: Whether to wait even if waiting alone does not help, as without Bluetooth: a service does.
         pair: Whether to pair with the device if it is not paired.
         stall_s: Seconds without data after which it reconnects.
         backoff_s: See ``BACKOFF_S``.
@@ -73,6 +77,7 @@ class BleTransport(Reconnecting):
         name: str | None = None,
         adapter: str | None = None,
         wait: bool = True,
+        insist: bool = False,
         pair: bool = False,
         stall_s: float = STALL_S,
         backoff_s: tuple[float, float] = BACKOFF_S,
@@ -84,7 +89,7 @@ class BleTransport(Reconnecting):
                 f"{address!r} is not a Bluetooth address", "it looks like A0:9E:1A:12:34:56; see anyecg scan"
             )
         label = " ".join(filter(None, (title, f"at {address}" if address else name and f"named {name!r}")))
-        super().__init__(label, wait=wait, stall_s=stall_s, backoff_s=backoff_s)
+        super().__init__(label, wait=wait, insist=insist, stall_s=stall_s, backoff_s=backoff_s)
         self._profile, self._address, self._name = profile, address, name
         self._adapter, self._pair, self._scan_s = adapter, pair, scan_s
         self._client: BleakClient | None = None
@@ -93,6 +98,7 @@ class BleTransport(Reconnecting):
         self._early: list[TransportItem] | None = None
         self._last_data_s: float | None = None
         self._blamed = 0
+        self._bluez: dict[str, object] | None = None
         self._forgot = False
 
     async def write(self, data: bytes, channel: str = DATA_CHANNEL) -> bool:
@@ -153,7 +159,7 @@ class BleTransport(Reconnecting):
         return self._event(LinkEventKind.CONNECTED, detail, **data)
 
     def _opened(self, connected: LinkEvent) -> None:
-        self._blamed = 0
+        self._blamed, self._bluez = 0, None
         super()._opened(connected)
         if connected.data["rssi"] is None:
             what = "it was already connected, by another program or by one that was killed, and is now shared"
@@ -204,13 +210,29 @@ class BleTransport(Reconnecting):
             "help: rfkill block bluetooth; rfkill unblock bluetooth; then unplug the dongle, or power the board off"
         )
 
+    async def _perhaps_back(self, trouble: Trouble | None) -> None:
+        if trouble is None or not trouble.adapter:
+            await super()._perhaps_back(trouble)
+        if self._bluez is None:
+            # What changed before this first look goes unnoticed, so the next attempt follows at once.
+            self._bluez = await bluez_state.state()
+            await asyncio.sleep(WATCH_S)
+            return
+        while True:
+            await asyncio.sleep(WATCH_S)
+            now = await bluez_state.state()
+            if now != self._bluez:
+                self._bluez = now
+                return
+
     async def _find(self) -> Found:
         found = await find(
             self._profile, address=self._address, name=self._name, adapter=self._adapter, seconds=self._scan_s
         )
         if found is None:
             fix = "check that it is worn, charged and near, and not connected to a phone, watch or other computer"
-            raise Trouble(f"{self._where} was not found", fix)
+            # The next scan is what notices that it is back; the pause lets others use the adapter.
+            raise Trouble(f"{self._where} was not found", fix, retry_s=SOON_S)
         return found
 
     async def _subscribe(self, client: BleakClient, gone: asyncio.Event) -> int | None:

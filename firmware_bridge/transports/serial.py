@@ -19,8 +19,9 @@ from firmware_bridge.errors import LinkError
 from firmware_bridge.items import DATA_CHANNEL, RawChunk, TransportItem
 from firmware_bridge.samples import LinkEvent, LinkEventKind
 from firmware_bridge.transports._gather import Gatherer
-from firmware_bridge.transports._link import QUEUE_BYTES, STALL_S, Backoff, Trouble
-from firmware_bridge.transports.serial_open import WRITE_TIMEOUT_S, gone_reason, hints, open_port
+from firmware_bridge.transports._link import QUEUE_BYTES, SOON_S, STALL_S, WATCH_S, Backoff, Trouble
+from firmware_bridge.transports._waiting import Waiting
+from firmware_bridge.transports.serial_open import WRITE_TIMEOUT_S, gone_reason, hints, identity, open_port
 
 if TYPE_CHECKING:
     import serial
@@ -43,6 +44,7 @@ class SerialTransport:
         baud: Baud rate; pseudo-terminals and USB CDC ignore it.
         wait: Whether to wait for a missing device at the start. ``False`` makes it an error; later on, the transport
             waits for a lost device in either case.
+        insist: Whether to wait even if waiting alone does not help, as without permission: a service does.
         stall_s: See ``STALL_S``.
         backoff_s: See ``BACKOFF_S``.
     """
@@ -53,12 +55,13 @@ class SerialTransport:
         baud: int,
         *,
         wait: bool = True,
+        insist: bool = False,
         stall_s: float = STALL_S,
         backoff_s: tuple[float, float] = BACKOFF_S,
     ) -> None:
         self._name = port
         self._baud = baud
-        self._wait = wait
+        self._wait, self._insist = wait, insist
         self._stall_s = stall_s
         self._backoff = Backoff(port, *backoff_s)
         self._port: serial.Serial | None = None
@@ -156,32 +159,46 @@ class SerialTransport:
             self._wake()
 
     def _reconnect_until_closed(self) -> None:
-        first, said = True, ""
+        first, waiting, failures = True, Waiting(), 0
         while not self._stop.is_set():
+            seen = identity(self._name)
             try:
                 port = open_port(self._name, self._baud)
             except Trouble as error:
-                if first and not (self._wait and error.passes):
+                # Only the first attempt decides: a port that appears later may have its permissions a moment after.
+                if first and not failures and not (self._wait and (error.passes or self._insist)):
                     raise LinkError(error.what, error.fix) from error
-                if error.what != said:
-                    said = error.what
-                    detail = "; ".join(filter(None, (error.what, error.fix, "waiting for it")))
-                    self._event(LinkEventKind.INFO, detail, port=self._name, fix=error.fix)
-                self._stop.wait(self._backoff.next_s())
+                failures += 1
+                event = waiting.event(
+                    self._name, error.what, error.fix, "waiting for it", port=self._name, failures=failures
+                )
+                if event is not None:
+                    self._put(event)
+                self._pause(seen, error.retry_s)
                 continue
             with self._use:
                 self._port = port
             self._event(LinkEventKind.CONNECTED, f"{self._name} is open", port=self._name, baud=self._baud)
             for hint in hints(self._name) if first else ():
                 self._event(LinkEventKind.INFO, hint, port=self._name)
-            first, said = False, ""
+            first, failures = False, 0
+            waiting.over()
             kind, reason = self._pump(port)
             with self._use:
                 self._port = None
                 with suppress(Exception):
                     port.close()
             self._event(kind, reason, port=self._name)
-            self._stop.wait(self._backoff.next_s())
+            # Only an open port shows that a silent patch sends again.
+            self._pause(seen, SOON_S if kind is LinkEventKind.STALLED else None)
+
+    def _pause(self, seen: tuple[int, ...], longest_s: float | None) -> None:
+        """Wait before the next attempt to open; shorter if the port is not the one that was seen: it may be back."""
+        until_s = time.monotonic() + self._backoff.next_s(longest_s)
+        while (left_s := until_s - time.monotonic()) > 0.0 and not self._stop.wait(min(left_s, WATCH_S)):
+            if identity(self._name) != seen:
+                self._backoff.reset()
+                return
 
     def _pump(self, port: serial.Serial) -> tuple[LinkEventKind, str]:
         last_s = time.monotonic()

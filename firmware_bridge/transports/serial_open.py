@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from firmware_bridge.transports._link import Trouble
+from firmware_bridge.transports._link import SOON_S, Trouble
 from firmware_bridge.transports.serial_ports import (
     ROOT,
     SLOW_TIMER_MS,
@@ -52,6 +52,23 @@ def open_port(name: str, baud: int) -> serial.Serial:
         raise _explained(name, error) from error
     _claim(port)
     return port
+
+
+def identity(name: str) -> tuple[int, ...]:
+    """Return what changes when a port comes, goes, is replaced or gets other permissions; empty without a port."""
+    try:
+        status = os.stat(name)  # noqa: PTH116 - the name is text, and this runs several times a second
+    except (OSError, ValueError):
+        return ()
+    return (
+        status.st_dev,
+        status.st_ino,
+        status.st_rdev,
+        status.st_mode,
+        status.st_uid,
+        status.st_gid,
+        status.st_ctime_ns,
+    )
 
 
 def hints(name: str, root: Path = ROOT) -> list[str]:
@@ -111,7 +128,8 @@ def _explained(name: str, error: Exception) -> Trouble:
         others = holders(name)
         who = _listed(others) if others else "another program"
         fix = release(others) if others else f"end the program that uses it; sudo fuser -v {name} shows which"
-        return Trouble(f"{name} is in use by {who}", fix, passes=False)
+        # Nothing shows from outside that a port is released.
+        return Trouble(f"{name} is in use by {who}", fix, passes=False, retry_s=SOON_S)
     if code in _NO_TTY:
         return Trouble(f"{name} is not a serial port", _ports_here(), passes=False)
     return Trouble(f"{name} cannot be opened: {os.strerror(code or 0)}", "plug it in again", passes=True)

@@ -11,7 +11,7 @@ import time
 from firmware_bridge.items import DATA_CHANNEL, RawChunk
 from firmware_bridge.samples import LinkEvent, LinkEventKind
 from firmware_bridge.transports._gather import CHUNK_BYTES, GATHER_S
-from firmware_bridge.transports._link import STALL_S, Reconnecting, Trouble
+from firmware_bridge.transports._link import SOON_S, STALL_S, Reconnecting, Trouble
 
 CONNECT_S = 10.0
 """Time that one connection may take, in seconds."""
@@ -36,6 +36,7 @@ class TcpTransport(Reconnecting):
         host: Host name or IP address.
         port: TCP port, 1 to 65535.
         wait: Whether to wait for a missing peer at the start; ``False`` makes it an error.
+        insist: Whether to wait even if waiting alone does not help.
         stall_s: Seconds without data after which it reconnects.
         backoff_s: See ``BACKOFF_S``.
     """
@@ -46,12 +47,12 @@ class TcpTransport(Reconnecting):
         port: int,
         *,
         wait: bool = True,
+        insist: bool = False,
         stall_s: float = STALL_S,
         backoff_s: tuple[float, float] = BACKOFF_S,
     ) -> None:
-        super().__init__(
-            f"[{host}]:{port}" if ":" in host else f"{host}:{port}", wait=wait, stall_s=stall_s, backoff_s=backoff_s
-        )
+        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        super().__init__(where, wait=wait, insist=insist, stall_s=stall_s, backoff_s=backoff_s)
         self._host, self._port = host, port
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
@@ -127,14 +128,24 @@ class TcpTransport(Reconnecting):
 
     def _explained(self, error: OSError) -> Trouble:
         if isinstance(error, socket.gaierror):
-            return Trouble(f"the host {self._host!r} is unknown", "check the name, or use its IP address")
+            # Without a network every name is unknown for now; a name that does not exist is asked for more seldom.
+            retry_s = SOON_S if error.errno == socket.EAI_AGAIN else None
+            fix = "check the name and the network, or use its IP address"
+            return Trouble(f"the host {self._host!r} is unknown", fix, retry_s=retry_s)
         if isinstance(error, TimeoutError):
-            return Trouble(f"{self._where} does not answer", "check that it is on and in this network")
+            return self._absent(f"{self._where} does not answer", "check that it is on and in this network")
         if isinstance(error, ConnectionRefusedError):
-            return Trouble(f"nothing listens at {self._where}", "start the patch or bridge there, or check the port")
+            return self._absent(
+                f"nothing listens at {self._where}", "start the patch or bridge there, or check the port"
+            )
         if error.errno in {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN}:
-            return Trouble(f"there is no route to {self._where}", "check the network: ip route get ADDRESS")
+            return self._absent(f"there is no route to {self._where}", "check the network: ip route get ADDRESS")
         return Trouble(f"{self._where} cannot be reached: {error.strerror or error}", "check host and port")
+
+    @staticmethod
+    def _absent(what: str, fix: str) -> Trouble:
+        """Return the trouble of a peer whose return only another attempt shows, at the price of one packet."""
+        return Trouble(what, fix, retry_s=SOON_S)
 
 
 def _keep_alive(sock: socket.socket) -> None:

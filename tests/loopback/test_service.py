@@ -6,7 +6,6 @@ import asyncio
 import os
 import re
 import shlex
-import shutil
 import signal
 import socket
 import subprocess
@@ -18,33 +17,24 @@ from pathlib import Path
 
 import pytest
 
-from edge.cli.config import parse_with_config
 from edge.cli.run import parser
 from edge.engine import Engine
 from edge.pipeline import Pipeline
 from edge.process.systemd import Notifier
+from edge.service.unit import render
 from edge.session import load, session_info
 from edge.sinks.memory import MemorySink
-from edge.sources import SourceUrl, open_source
+from edge.sources import open_source
 
 ROOT = Path(__file__).resolve().parents[2]
-UNIT = ROOT / "packaging" / "anyecg.service"
-CONFIG = ROOT / "packaging" / "anyecg.toml"
-
-
-def unit() -> dict[str, list[str]]:
-    """Keys of the unit, each with all its values."""
-    found: dict[str, list[str]] = {}
-    for line in UNIT.read_text().replace("\\\n", " ").splitlines():
-        if line and line[0] not in "#[":
-            key, _equals, value = line.partition("=")
-            found.setdefault(key, []).append(value.strip())
-    return found
+PYTHON = Path("/opt/anyecg/bin/python")
 
 
 def command() -> list[str]:
     """The command as systemd runs it, with systemd's escapes undone."""
-    return shlex.split(unit()["ExecStart"][0].replace("%%", "%").replace("$$", "$"))
+    joined = render(PYTHON).replace("\\\n", " ")
+    (line,) = re.findall(r"^ExecStart=(.*)$", joined, re.MULTILINE)
+    return shlex.split(line.replace("%%", "%").replace("$$", "$").replace("%i", "bedroom"))
 
 
 class Manager:
@@ -81,50 +71,19 @@ def environment(manager: Manager, **more: str) -> dict[str, str]:
     return {**os.environ, "NOTIFY_SOCKET": str(manager.path), "WATCHDOG_USEC": "900000", **more}
 
 
-def test_it_restarts_after_any_failure_and_limits_its_access() -> None:
-    keys = unit()
-    assert keys["Restart"] == ["always"]
-    assert keys["StartLimitIntervalSec"] == ["0"]
-    assert keys["Type"] == ["notify"]
-    assert int(keys["WatchdogSec"][0]) >= 15
-    assert keys["SuccessExitStatus"] == ["143"]
-    for key in ("DynamicUser", "NoNewPrivileges", "PrivateTmp", "ProtectHome", "ProtectKernelModules"):
-        assert keys[key] == ["yes"]
-    assert keys["ProtectSystem"] == ["strict"]
-    assert keys["CapabilityBoundingSet"] == [""]
-    assert set(keys["SupplementaryGroups"][0].split()) == {"dialout", "bluetooth"}
-    documented = set(re.findall(r"^\| (\d+) \|", (ROOT / "docs/exit-codes.md").read_text(), re.MULTILINE))
-    assert set(keys["RestartPreventExitStatus"][0].split()) <= documented
-    # A device that cannot be opened or a recording that cannot be written may be temporary.
-    assert not {"5", "7", "70", "1"} & set(keys["RestartPreventExitStatus"][0].split())
-
-
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze here (Debian: systemd)")
-def test_systemd_understands_it() -> None:
-    done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", str(UNIT)], capture_output=True, text=True, timeout=120
-    )
-    assert done.returncode == 0, done.stderr
-    assert "anyecg.service" not in done.stderr
-
-
-def test_its_options_exist_and_its_configuration_is_one(tmp_path: Path) -> None:
+def test_its_options_exist() -> None:
     shell, flag, line = command()
     assert (shell, flag) == ("/bin/sh", "-c")
     words = shlex.split(line)
     flags = {word for word in words if word.startswith("--")}
-    assert flags <= set(parser()._option_string_actions)
-    args = parse_with_config(parser(), ["--config", str(CONFIG)])
-    assert SourceUrl.parse(args.source[0]).scheme == "serial"
+    assert {"--config", "--wait", "--session-dir"} <= flags <= set(parser()._option_string_actions)
 
 
 def test_start_run_and_end(manager: Manager, tmp_path: Path) -> None:
     config = tmp_path / "anyecg.toml"
     config.write_text('source = "sim:?speed=4"\n')
     shell, flag, line = command()
-    line = line.replace("/opt/anyecg/bin/anyecg", f"{sys.executable} -m edge.cli").replace(
-        "/etc/anyecg.toml", str(config)
-    )
+    line = line.replace(f"{PYTHON} -P -m", f"{sys.executable} -m").replace("/etc/anyecg/bedroom.toml", str(config))
     state = tmp_path / "state"
     state.mkdir()
     process = subprocess.Popen(
@@ -143,7 +102,8 @@ def test_start_run_and_end(manager: Manager, tmp_path: Path) -> None:
     finally:
         process.kill()
     assert process.returncode == 143, err
-    assert manager.drain()[-1] == "STOPPING=1"
+    assert [said for said in manager.drain() if not said.startswith("STATUS=")][-1] == "STOPPING=1"
+    assert any(said.startswith("STATUS=recording anyecg_patch: ") for said in manager.heard)
     (session,) = state.iterdir()
     assert re.fullmatch(r"\d{8}T\d{6}Z-0123abc", session.name)
     assert (session / "summary.json").exists()

@@ -65,6 +65,7 @@ FACES: dict[str, list[str]] = {
     "edge.grid": ["Gap", "HostClock", "Resampler", "SampleClock", "Segment", "Timeline", "Uniform"],
     "edge.process": ["BudgetMeter", "LatencyMeter", "Notifier", "keep_small", "load_asyncio"],
     "edge.quality": ["Quality", "QualityGate"],
+    "edge.service": ["Place", "install", "remove", "render", "status"],
     "edge.sinks": ["BaseSink", "Interactive", "Sink", "SinkClosedError"],
     "edge.sinks.live": ["LiveSink", "LiveState", "SvgSink", "open_view"],
     "edge.sources": ["SCHEMES", "Source", "SourceInfo", "SourceUrl", "open_source", "session_name"],

@@ -99,6 +99,8 @@ def _vitals(state: LiveState, width: int) -> Row:
     row: Row = (
         Span(" HR "), Span(rate, "bold"), Span(" bpm   quality "), Span(f"{bar} {score:.2f}", style), Span("  "),
     )  # fmt: skip
+    if state.lost:
+        return fit((*row, Span(clean(state.lost), "bad")), width)
     flags = ", ".join(clean(flag).replace("_", " ") for flag in e.quality.flags)
     return fit((*row, Span(flags or ("clean" if e.abstained is None else ""), "warn" if flags else "dim")), width)
 

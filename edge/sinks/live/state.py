@@ -79,6 +79,8 @@ class LiveState:
         self.remark = ""
         self.hint = ""
         """What a person at the terminal can do."""
+        self.lost = ""
+        """Why there is no connection; empty while there is one."""
         self.notice = NOTICE
         self.hops = 0
         self.corrupt = 0
@@ -98,7 +100,10 @@ class LiveState:
     def event(self, ev: LinkEvent) -> None:
         """Take a link event."""
         self.link = _LINK.get(ev.kind, self.link)
+        if ev.kind in {LinkEventKind.DISCONNECTED, LinkEventKind.STALLED} or "reason" in ev.data:
+            self.lost = ev.detail
         if ev.kind is LinkEventKind.CONNECTED:
+            self.lost = ""
             self._connections += 1
             self.reconnects = self._connections - 1
         if ev.kind is LinkEventKind.CORRUPT:

@@ -170,15 +170,18 @@ def can_draw(stream: TextIO) -> bool:
     return stream.isatty() and os.environ.get("TERM", "") not in {"", "dumb"} and encoding == "utf8"
 
 
-def open_view(state: LiveState, stream: TextIO | None = None, *, live: bool | None = None) -> LiveSink | PlainSink:
+def open_view(
+    state: LiveState, stream: TextIO | None = None, *, live: bool | None = None, link: bool = True
+) -> LiveSink | PlainSink:
     """Return the view for a person: live on a terminal, otherwise plain lines. Honours ``NO_COLOR``.
 
     Args:
         state: A new state with the names of source and bundle.
         stream: The output; ``None`` for standard output.
         live: True for the live view, false for plain lines, ``None`` to decide by the stream.
+        link: Whether plain lines also tell what happens on the link.
     """
     out = sys.stdout if stream is None else stream
     if can_draw(out) if live is None else live:
         return LiveSink(state, out, colour=not os.environ.get("NO_COLOR"))
-    return PlainSink(out)
+    return PlainSink(out, link=link)

@@ -1,0 +1,179 @@
+"""``anyecg service``: install, show and remove the systemd service of a patch."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import stat
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge.cli.config import parse_with_config
+from edge.cli.parser import Parser
+from edge.cli.run import parser as run_parser
+from edge.cli.run import source_url
+from edge.service.install import install, remove, where
+from edge.service.place import Place, checked_name, instance, may_write, need_systemd, read
+from edge.service.status import State, status
+from edge.service.unit import HIDDEN, render
+from edge.sources import SourceUrl, open_source
+from firmware_bridge.errors import EXIT_OK, OutputError, UsageError
+
+NOT_RUNNING = 1
+"""Exit code of ``status`` if an instance does not run."""
+FILES = ("bundle", "trusted", "device_profile", "person")
+"""Options that name a file or folder which the service reads."""
+REFUSED = ("out", "picture", "session_dir")
+"""Options for which the unit has a place of its own."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; see ``anyecg service --help``."""
+    parser = Parser("anyecg service", "Run 'anyecg run' as a systemd service that starts at boot: one for each patch.")
+    parser.add_argument("action", choices=["install", "status", "remove"])
+    parser.add_argument(
+        "name", nargs="?", metavar="NAME", help="name of the patch, such as bedroom: anyecg@NAME.service"
+    )
+    parser.add_argument("--source", metavar="URL", help="install: the patch, as 'anyecg scan' prints it")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="install: options of 'anyecg run' as TOML")
+    parser.add_argument("--force", action="store_true", help="install: replace what was changed by hand")
+    parser.add_argument("--no-start", action="store_true", help="install: start it at the next boot, not now")
+    parser.add_argument("--print", action="store_true", dest="show", help="install: print the files, change nothing")
+    parser.add_argument("--root", type=Path, metavar="DIR", help="write below DIR, the system of another computer")
+    args = parser.parse_args(argv)
+    place = Place() if args.root is None else Place(args.root, live=False)
+    if args.action == "status":
+        return _status(place, args.name)
+    if args.name is None:
+        raise UsageError(f"anyecg service {args.action} needs a name", f"anyecg service {args.action} bedroom")
+    name = checked_name(args.name)
+    if args.action == "remove":
+        _need_rights(place, argv)
+        _say(remove(place, name))
+        return EXIT_OK
+    options = _options(place, name, args.source, args.config)
+    if args.show:
+        _say([f"# {place.unit}", render(groups=place.groups()), f"# {place.options(name)}", options])
+        return EXIT_OK
+    _need_rights(place, argv)
+    given = args.source is not None or args.config is not None
+    _say(install(place, name, options if given else None, force=args.force, start=not args.no_start))
+    return EXIT_OK
+
+
+def check_options(path: Path) -> None:
+    """Check a file of options as ``anyecg run`` does, without opening a device or writing anything.
+
+    Raises:
+        UsageError: An option is wrong, or does not suit a service.
+        AnyEcgError: The bundle, the device profile or the person's file cannot be used.
+    """
+    args = parse_with_config(run_parser(), ["--config", str(path)])
+    if not args.source:
+        raise UsageError(f"{path} names no source", 'add source = "URL"; anyecg scan prints it')
+    for option in REFUSED:
+        if getattr(args, option) is not None:
+            raise UsageError(f"{path}: a service has its own folder for results", f"remove the option '{option}'")
+    if args.record:
+        raise UsageError(f"{path}: a service records into its own folder", 'write record = ""')
+    url = source_url(args.source[0], args.speed, None, wait=True)
+    if url.scheme == "record":
+        raise UsageError(f"{path}: a service records into its own folder", 'name the device, and write record = ""')
+    if url.scheme == "replay":
+        raise UsageError(f"{path}: a service reads a patch, not a recording", "use anyecg run")
+    for option in FILES:
+        value = getattr(args, option)
+        if value is not None and value != "demo":
+            _visible(path, option, Path(value))
+    open_source(url)
+    _load(args.bundle, args.backend, args.trusted, args.device_profile, args.person)
+
+
+def _load(bundle: str, backend: str, trusted: str | None, profile: str | None, person: str | None) -> None:
+    from edge.session import load
+
+    loaded = load(bundle, backend, trusted)  # type: ignore[arg-type]  # one of the choices of the parser
+    if profile is not None:
+        from edge.device_profile import load_profile
+
+        load_profile(Path(profile))
+    if person is not None:
+        from edge.person import Anchoring, load_person
+
+        Anchoring(load_person(Path(person)), loaded.bundle)
+
+
+def _visible(config: Path, option: str, path: Path) -> None:
+    fix = f"copy it to /etc/anyecg or /opt, readable by all, and name it there as {option}"
+    if not path.is_absolute():
+        raise UsageError(f"{config}: '{option}' needs an absolute path, not {path}", fix)
+    if str(path.resolve()).startswith(tuple(f"{folder}/" for folder in HIDDEN)):
+        raise UsageError(f"{config}: the service cannot see {path}", fix)
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        raise UsageError(f"{config}: {path}: {error.strerror}", fix) from None
+    needed = 0o005 if stat.S_ISDIR(mode) else 0o004
+    if mode & needed != needed:
+        raise UsageError(f"{config}: the service may not read {path}", f"sudo chmod -R o+rX {shlex.quote(str(path))}")
+
+
+def _options(place: Place, name: str, source: str | None, config: Path | None) -> str:
+    """Return the checked text of the options."""
+    if source is not None and config is not None:
+        raise UsageError("--source and --config exclude each other", "write the source into the file")
+    if source is not None:
+        SourceUrl.parse(source)
+        text = _new(name, source)
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"{name}.toml"
+            path.write_text(text, encoding="utf-8")
+            check_options(path)
+        return text
+    path = config or place.options(name)
+    if config is None and not path.exists():
+        raise UsageError(f"{path} does not exist", "add --source URL; anyecg scan prints it")
+    check_options(path)
+    return read(path) or ""
+
+
+def _new(name: str, source: str) -> str:
+    # A JSON string is a TOML string, too, but for DEL and for surrogates, which no URL has.
+    return (
+        f"# Options of {instance(name)}, named as those of 'anyecg run'; after a change:\n"
+        f"# sudo systemctl restart {instance(name)}\n"
+        f"source = {json.dumps(source, ensure_ascii=False)}\n"
+        'bundle = "demo"\n'
+        "hop = 5.0\n"
+    )
+
+
+def _need_rights(place: Place, argv: Sequence[str]) -> None:
+    need_systemd(place)
+    if not may_write(place):
+        script = Path(sys.argv[0]).resolve()
+        command = str(script) if script.name == "anyecg" else f"{sys.executable} -m edge.cli"
+        raise OutputError("only root may change services", f"sudo {command} {shlex.join(['service', *argv])}")
+
+
+def _status(place: Place, name: str | None) -> int:
+    need_systemd(place)
+    if not place.live:
+        raise UsageError("--root has no running services", "leave it out")
+    names = place.names() if name is None else [checked_name(name)]
+    if not names:
+        raise UsageError("no service is installed", "anyecg service install NAME --source URL")
+    states = [status(place, one) for one in names]
+    for state in states:
+        _say([*_described(state), *where(place, state.name)[1:]])
+    return EXIT_OK if all(state.running for state in states) else NOT_RUNNING
+
+
+def _described(state: State) -> list[str]:
+    return [f"{state.name}: {state.lines[0]}", *(f"  {line}" for line in state.lines[1:])]
+
+
+def _say(lines: Sequence[str]) -> None:
+    sys.stdout.write("\n".join(lines) + "\n")
