@@ -19,8 +19,9 @@ from edge.cli.parser import Parser
 from edge.cli.run import positive
 from edge.person import DAY_NS, Person, Result, load_person, shrunk, to_toml, unix_ns
 from edge.process.files import output_error, write_atomically
-from edge.records import MAX_LINE_BYTES, Estimate, LabEstimate, from_json, utc_text
+from edge.records import Estimate, LabEstimate, utc_text
 from edge.stats import normal_quantile
+from edge.store.reader import EstimateReader
 from firmware_bridge.errors import EXIT_OK, InputError, UsageError
 
 PROG = "anyecg calibrate person"
@@ -42,7 +43,7 @@ def parser() -> Parser:
     add("--lab", required=True, metavar="KEY=VALUE", help="measured result: potassium=4.3 or 'potassium=4.3 mmol/L'")
     add("--at", required=True, metavar="TIME", help="time of the blood draw: 2026-01-31T08:30:00Z, or with +01:00")
     where = p.add_mutually_exclusive_group(required=True)
-    where.add_argument("--estimates", type=Path, metavar="FILE", help="JSON Lines that 'anyecg run --out' wrote")
+    where.add_argument("--estimates", type=Path, metavar="FILE", help="file of 'anyecg run --out' or a session")
     where.add_argument("--session-dir", type=Path, metavar="DIR", help="folder of 'anyecg run --session-dir'")
     add("--person", type=Path, metavar="FILE", help="file with the results of the person; default: in your data folder")
     add("--name", help="name of the person, for display only")
@@ -78,7 +79,7 @@ def main(argv: Sequence[str]) -> int:
     identity = f"{bundle.manifest.name} {bundle.manifest.version}"
     if person is not None and person.bundle_sha256 != bundle.sha256:
         raise UsageError(f"{path} belongs to another bundle, {person.bundle}", "choose another --person or --bundle")
-    estimate, lab = _nearest(args.estimates or args.session_dir / "estimates.jsonl", bundle, head, at_ns, args.within)
+    estimate, lab = _nearest(args.estimates or args.session_dir, bundle, head, at_ns, args.within)
     between_sd, within_sd = _spreads(args, bundle, head)
     assert lab.value is not None
     plain = lab.value - (lab.anchor.offset if lab.anchor is not None else 0.0)
@@ -171,7 +172,7 @@ def _nearest(
     """Return the estimate nearest in time to the blood draw."""
     best: tuple[int, Estimate, LabEstimate] | None = None
     other = False
-    for estimate in _lines(path):
+    for estimate in _estimates(path):
         if estimate.bundle.sha256 != bundle.sha256:
             other = True
             continue
@@ -191,17 +192,14 @@ def _nearest(
     return best[1], best[2]
 
 
-def _lines(path: Path) -> Iterator[Estimate]:
-    try:
-        with path.open(encoding="ascii", errors="replace") as file:
-            while line := file.readline(MAX_LINE_BYTES + 1):
-                # A power cut may leave an unfinished last line.
-                if line.endswith("\n"):
-                    yield from_json(line)
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
-    except ValueError as error:
-        raise InputError(f"{path} contains an invalid time: {error}") from None
+def _estimates(path: Path) -> Iterator[Estimate]:
+    reader = EstimateReader(path)
+    for estimate in reader.estimates():
+        try:
+            unix_ns(estimate.time)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise InputError(f"{path} contains an invalid time: {error}") from None
+        yield estimate
 
 
 def _spreads(args: argparse.Namespace, bundle: Bundle, head: OutputHead) -> tuple[float, float]:

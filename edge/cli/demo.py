@@ -15,6 +15,7 @@ from edge.session import load, make_views, run
 from edge.sinks import Sink
 from edge.sinks.jsonl import open_jsonl
 from edge.sources import open_source
+from edge.store.storage import Storage
 from firmware_bridge.virtual.process import VirtualProcess
 
 DEFAULT_SECONDS = 30.0
@@ -54,7 +55,7 @@ def main(argv: Sequence[str]) -> int:
         link = Path(folder) / "ttyPATCH"
         with VirtualProcess(link, *patient, "--faults", args.faults) as patch:
             source = open_source(f"serial:{link}")
-            sinks: list[Sink] = [] if args.out is None else [open_jsonl(args.out)]
+            sinks: list[Sink] = [] if args.out is None else [open_jsonl(args.out, Storage())]
             sinks += make_views(
                 args.view, source, loaded, args.hop, to_stderr=args.out == "-", picture=args.picture, force=args.force
             )

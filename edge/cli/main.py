@@ -42,6 +42,7 @@ COMMANDS: dict[str, Command] = {
     "run": Command("edge.cli.run:main", "", "read a patch or recording and emit lab estimates"),
     "demo": Command("edge.cli.demo:main", "", "run the whole chain on a virtual patch"),
     "bundle": Command("edge.cli.bundle:main", "", "show, verify, compare, pack, sign, install or make a bundle"),
+    "estimates": Command("edge.store.command:main", "", "write the estimates of a session or file as JSON Lines"),
     "bench": Command("edge.cli.bench:main", "", "measure the budgets on this machine; exit 1 if one is exceeded"),
     "doctor": Command("edge.cli.doctor:main", "", "check this machine and show how to fix problems"),
     "devices": Command("edge.cli.devices:main", "", "list the supported patches, with the limits of each"),

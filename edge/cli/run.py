@@ -21,16 +21,21 @@ from edge.sinks.found import FoundSink
 from edge.sinks.jsonl import open_jsonl
 from edge.sources import Source, SourceUrl, open_source
 from edge.sources.replay.folder import many_recordings
-from firmware_bridge.errors import OutputError, UsageError
+from edge.sources.wire import WireSource
+from edge.store.storage import Storage
+from firmware_bridge.errors import UsageError
 
 if TYPE_CHECKING:
     from edge.bundle.reader import Bundle
     from edge.person import Anchoring
+    from firmware_bridge.rawlog import RawLogWriter
 
 MIN_HOP_S = 0.1
 MAX_HOP_S = 3600.0
 PATIENT = {"serial", "ble", "tcp"}
 """Schemes of the sources that wait for a device."""
+RAW_HZ = 250.0
+"""Sampling rate for the forecast of a raw recording, Hz."""
 
 
 def parser() -> Parser:
@@ -56,14 +61,7 @@ def parser() -> Parser:
     p.add_argument("--seconds", metavar="N", type=positive, help="stop after N seconds of signal")
     p.add_argument("--speed", metavar="X|max", help="replay at X times real time, or as fast as possible")
     p.add_argument("--hop", metavar="S", type=hop, default=1.0, help="seconds between estimates (default 1)")
-    p.add_argument("--session-dir", metavar="DIR", help="write estimates, beats, events and summary to DIR")
-    p.add_argument(
-        "--record",
-        metavar="FILE",
-        nargs="?",
-        const="",
-        help="also record the raw frames with their arrival times, in FILE.aer or in the session folder",
-    )
+    _add_session_options(p)
     p.add_argument(
         "--device-profile", metavar="FILE", help="scale, polarity and rate of the board; see docs/calibrate.md"
     )
@@ -87,6 +85,23 @@ def parser() -> Parser:
     p.add_argument("--wait", action="store_true", help="wait even for a device that may not be opened, as a service")
     p.add_argument("--config", metavar="FILE", help="TOML file that sets these options by name")
     return p
+
+
+def _add_session_options(p: Parser) -> None:
+    p.add_argument("--session-dir", metavar="DIR", help="write estimates, beats, events and summary to DIR")
+    p.add_argument(
+        "--keep",
+        metavar="LIMIT",
+        help="size or age of what stays in session folders (2GB, 30d, 2GB,30d, all; default 2GB of this session); "
+        "when given, it counts and removes the oldest finished sessions beside DIR, too",
+    )
+    p.add_argument(
+        "--record",
+        metavar="FILE",
+        nargs="?",
+        const="",
+        help="also record the raw frames with their arrival times, in FILE.aer or in the session folder",
+    )
 
 
 def positive(text: str) -> float:
@@ -140,15 +155,29 @@ def _recording(record: str | None, session_dir: str | None) -> str | None:
         raise UsageError(
             "--record without a file name needs a session folder", "write --record FILE, or add --session-dir DIR"
         )
-    from edge.sinks.session import next_raw_path
+    from edge.sinks.session import make_private, next_raw_path
 
-    try:
-        Path(session_dir).mkdir(parents=True, exist_ok=True)
-    except OSError as e:
-        raise OutputError(
-            f"cannot create the folder {session_dir}: {e.strerror}", "check the path and its permissions"
-        ) from None
+    make_private(Path(session_dir))
     return str(next_raw_path(session_dir))
+
+
+def _session_sink(
+    args: argparse.Namespace, source: Source, bundle: Bundle, session: str, recorder: RawLogWriter | None, disk: Storage
+) -> Sink:
+    """Return the sink for ``--session-dir``, and let a raw recording in that folder be written in parts."""
+    from edge.sinks.session import SessionSink, next_raw_path
+    from edge.store.forecast import session_a_day, start_line
+    from edge.store.keep import DEFAULT, parse_keep
+
+    keep, folder = parse_keep(args.keep or DEFAULT), Path(args.session_dir)
+    inside = recorder is not None and args.record == ""
+    if recorder is not None and inside and keep.part_bytes is not None:
+        recorder.split(keep.part_bytes, lambda: next_raw_path(folder), disk.part_ended)
+    sink = SessionSink(folder, source.info, bundle, session, keep=keep, others=args.keep is not None, storage=disk)
+    if source.info.host_clock:
+        a_day = session_a_day(len(bundle.manifest.outputs), args.hop, RAW_HZ if inside else None)
+        sys.stderr.write(f"note: {start_line(folder, a_day, keep)}\n")
+    return sink
 
 
 def _profiled(source: Source, path: Path, out: dict[str, Applied]) -> Source:
@@ -176,7 +205,7 @@ def _run_many(recordings: Sequence[tuple[str, SourceUrl]], args: argparse.Namesp
     """Run every recording of a folder, a pattern or a list, with one estimate each."""
     from edge.cli.many import ManyOptions, run_many
 
-    for option in ("session_dir", "record", "picture", "speed"):
+    for option in ("session_dir", "keep", "record", "picture", "speed"):
         if getattr(args, option) not in (None, "max"):
             raise UsageError(f"--{option.replace('_', '-')} takes one recording", "give one, or leave out the option")
     applied: dict[str, Applied] = {}
@@ -187,7 +216,7 @@ def _run_many(recordings: Sequence[tuple[str, SourceUrl]], args: argparse.Namesp
     if args.device_profile is not None:
         options.wrap = lambda source: _profiled(source, Path(args.device_profile), applied)
     options.session = lambda session: replace(session, applied=applied, anchored=anchored)
-    sinks = [] if args.out is None else [open_jsonl(args.out)]
+    sinks = [] if args.out is None else [open_jsonl(args.out, Storage())]
     summary = run_many(recordings, loaded, sinks, options)
     stream.write(summary.text())
     return summary.code
@@ -201,8 +230,14 @@ def main(argv: Sequence[str]) -> int:
     many = many_recordings(args.source)
     if many is not None:
         return _run_many(many, args)
+    if args.keep is not None and args.session_dir is None:
+        raise UsageError("--keep needs a session folder", "add --session-dir DIR")
+    disk = Storage()
     recording = _recording(args.record, args.session_dir)
     source = open_source(source_url(args.source[0], args.speed, recording, wait=args.wait))
+    recorder = source.recorder if isinstance(source, WireSource) else None
+    if recorder is not None:
+        recorder.watch(disk)
     applied: dict[str, Applied] = {}
     if args.device_profile is not None:
         source = _profiled(source, Path(args.device_profile), applied)
@@ -212,11 +247,9 @@ def main(argv: Sequence[str]) -> int:
         session = replace(session, anchored=_anchored(Path(args.person), loaded.bundle, applied))
     sinks: list[Sink] = []
     if args.session_dir is not None:
-        from edge.sinks.session import SessionSink
-
-        sinks.append(SessionSink(args.session_dir, source.info, loaded.bundle, session.session))
+        sinks.append(_session_sink(args, source, loaded.bundle, session.session, recorder, disk))
     if args.out is not None:
-        sinks.append(open_jsonl(args.out))
+        sinks.append(open_jsonl(args.out, disk))
     sinks += make_views(
         args.view, source, loaded, args.hop, to_stderr=args.out == "-", picture=args.picture, force=args.force
     )
@@ -227,7 +260,7 @@ def main(argv: Sequence[str]) -> int:
         sys.stderr.write(f"note: {note}\n")
     summary, code = run(source, loaded, sinks, seconds=args.seconds, hop_s=args.hop, session=session)
     stream = sys.stderr if args.out == "-" else sys.stdout
-    stream.write(summary_text(summary))
+    stream.write(summary_text(summary, disk.text()))
     return code
 
 

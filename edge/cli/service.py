@@ -147,6 +147,8 @@ def _new(name: str, source: str) -> str:
         f"source = {json.dumps(source, ensure_ascii=False)}\n"
         'bundle = "demo"\n'
         "hop = 5.0\n"
+        '# The oldest recordings go when all of them take more than this; also an age: "30d", or both: "2GB,30d".\n'
+        'keep = "2GB"\n'
     )
 
 

@@ -13,8 +13,13 @@ MIN_RECORDING_S = 9.5
 _STAGES = ("front_end", "quality", "heart_rate", "prepare", "inference", "estimate", "total", "written")
 
 
-def summary_text(s: RunSummary) -> str:
-    """Return the summary of a run as text, ending with a newline."""
+def summary_text(s: RunSummary, disk: str = "") -> str:
+    """Return the summary of a run as text, ending with a newline.
+
+    Args:
+        s: The summary.
+        disk: Lines about the disk (`edge.store.storage.Storage.text`).
+    """
     speed = s.signal_s / s.wall_s if s.wall_s > 0 else 0.0
     lines = [
         "",
@@ -22,6 +27,7 @@ def summary_text(s: RunSummary) -> str:
         f"estimates   {s.estimates} of {s.hops} hops{_abstentions(s)}",
         f"link        {s.lost_samples} samples lost, {s.frames_corrupt} corrupt frames, {s.reconnects} reconnections",
     ]
+    lines += disk.splitlines()
     if not s.estimates and s.signal_s < FIRST_ESTIMATE_S:
         needs = f"the first estimate needs {FIRST_ESTIMATE_S:g} s of signal without a gap"
         lines.append(f"            {needs}, or a whole recording of at least {MIN_RECORDING_S:g} s")

@@ -6,6 +6,7 @@ import re
 import time
 
 from edge.doctor.probe import Finding, Probe, State
+from edge.store.forecast import fits
 
 FIRST_YEAR = 2025
 """The year of the first release: a clock that shows an earlier year was never set."""
@@ -100,4 +101,4 @@ def disk(probe: Probe) -> list[Finding]:
     free = probe.free_bytes(probe.folder)
     state = State.OK if free >= LOW_BYTES else State.WARNING if free >= FULL_BYTES else State.WRONG
     fix = "" if state is State.OK else "sudo apt-get clean; sudo journalctl --vacuum-size=100M; move old sessions away"
-    return [*out, Finding("free disk", state, f"{free / 1e9:.1f} GB at {probe.folder}", fix)]
+    return [*out, Finding("free disk", state, f"{free / 1e9:.1f} GB at {probe.folder}: {fits(free)}", fix)]

@@ -11,7 +11,15 @@ from pathlib import Path
 
 from firmware_bridge.errors import InputError, OutputError
 
-__all__ = ["output_error", "sha256_of", "sync_folder", "write_atomically", "write_files", "written_beside"]
+__all__ = [
+    "full_error",
+    "output_error",
+    "sha256_of",
+    "sync_folder",
+    "write_atomically",
+    "write_files",
+    "written_beside",
+]
 
 _FIXES = {
     errno.ENOSPC: "free some space",
@@ -32,6 +40,11 @@ def output_error(path: Path | str, error: OSError, advice: str | None = None) ->
     """
     fix = _FIXES.get(error.errno or 0, "") if advice is None else advice
     return OutputError(f"cannot write {path}: {error.strerror or error}", fix)
+
+
+def full_error(path: Path | str, count: int, what: str) -> OutputError:
+    """Return the error for results that were still waiting for room on the disk when the run ended."""
+    return OutputError(f"cannot write {path}: the disk is full; {count} {what} at the end are lost", "free some space")
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import time
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,11 +13,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge.process.files import output_error, write_atomically
-from edge.records import NOTICE, summary_dict, utc_text
+from edge.records import NOTICE, summary_dict, to_json, utc_text
 from edge.sinks import BaseSink
 from edge.sinks._append import AppendFile
-from edge.sinks.jsonl import JsonlSink
+from edge.store.compact import CompactFile
+from edge.store.keep import DEFAULT, SESSION_SCHEMA, Keep, Keeper, parse_keep
+from edge.store.storage import Storage
 from firmware_bridge.errors import OutputError, UsageError
+from firmware_bridge.parts import next_part
 
 if TYPE_CHECKING:
     from edge.bundle.reader import Bundle
@@ -24,23 +28,39 @@ if TYPE_CHECKING:
     from edge.sources import SourceInfo
     from firmware_bridge.samples import LinkEvent
 
-SCHEMA = "anyecg.session/1"
-
 MAX_RR_S = 3.0
 """Longest RR interval, s; a longer time between two beats is a gap (Orphanidou 2015)."""
 
 MAX_JSON_CHARS = 1 << 20
 
+KEEP_EVERY_S = 600.0
+"""Time between two looks for files that are too old, s; each new part is a reason to look, too."""
+
 _NEW_FOLDER = "name a new folder"
 
 
 def next_raw_path(folder: Path | str) -> Path:
-    """Return the file for the next raw recording in a session folder; a recording is never overwritten."""
-    path, number = Path(folder) / "raw.aer", 1
-    while path.exists():
-        number += 1
-        path = path.with_name(f"raw.{number}.aer")
-    return path
+    """Return the file for the next raw recording in a session folder; a recording is never overwritten.
+
+    Raises:
+        OutputError: The folder cannot be read.
+    """
+    try:
+        return next_part(Path(folder) / "raw.aer")
+    except OSError as error:
+        raise output_error(folder, error) from None
+
+
+def make_private(folder: Path) -> None:
+    """Create a session folder that only its owner can open, or leave an existing one as it is.
+
+    Raises:
+        OutputError: The folder cannot be created.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise output_error(folder, error) from None
 
 
 class SessionSink(BaseSink):
@@ -56,17 +76,37 @@ class SessionSink(BaseSink):
         source: Description of the source; only a live source can be continued.
         bundle: The bundle that makes the estimates.
         session: Identifier of this run, as in its estimates.
+        keep: How much of the session stays on the disk; the limits of ``--keep`` without it.
+        others: Whether finished sessions in the same folder count and may be removed, too.
+        storage: The account of what is lost and removed.
     """
 
-    def __init__(self, path: Path | str, source: SourceInfo, bundle: Bundle, session: str) -> None:
+    def __init__(
+        self,
+        path: Path | str,
+        source: SourceInfo,
+        bundle: Bundle,
+        session: str,
+        *,
+        keep: Keep | None = None,
+        others: bool = False,
+        storage: Storage | None = None,
+    ) -> None:
         self._path = Path(path)
         self._source = source
         self._bundle = bundle
         self._session = session
         self._runs: list[object] = []
-        self._estimates = JsonlSink(self._path / "estimates.jsonl")
-        self._beats = AppendFile(self._path / "beats.csv", b"run,", "run,time_s,rr_s")
-        self._events = AppendFile(self._path / "events.jsonl", b"{")
+        self._run: dict[str, object] = {}
+        self._keep = keep or parse_keep(DEFAULT)
+        self._storage = storage or Storage()
+        self._keeper = Keeper(self._keep, self._path, self._storage, others=others)
+        self._keep_at_s = 0.0
+        self._estimates = CompactFile(
+            self._path / "estimates.aee", self._keep.part_bytes, self._storage, self._storage.part_ended
+        )
+        self._beats = self._lines("beats.csv", b"run,", "run,time_s,rr_s")
+        self._events = self._lines("events.jsonl", b"{")
         self._last_beat_s: float | None = None
         self._found: dict[str, object] = {}
         self._opened = False
@@ -79,26 +119,28 @@ class SessionSink(BaseSink):
             OutputError: The folder cannot be written.
         """
         self._enter()
-        self._estimates.open()
         self._beats.open()
         self._events.open()
-        self._runs.append({"session": self._session, "source": self._source.url, "started": utc_text(time.time_ns())})
+        self._run = {"session": self._session, "source": self._source.url, "started": utc_text(time.time_ns())}
         self._write_about()
         self._opened = True
+        self._remove_old()
 
     def estimate(self, e: Estimate) -> None:
-        """Append to ``estimates.jsonl``.
+        """Append to the compact file of estimates.
 
         Raises:
-            OutputError: The disk is full or failed.
+            OutputError: The disk failed.
         """
-        self._estimates.estimate(e)
+        self._estimates.write_line(to_json(e))
+        if self._storage.take_part_ended() or time.monotonic() >= self._keep_at_s:
+            self._remove_old()
 
     def event(self, ev: LinkEvent) -> None:
         """Append to ``events.jsonl``.
 
         Raises:
-            OutputError: The disk is full or failed.
+            OutputError: The disk failed.
         """
         found = ev.data.get("decided")
         if isinstance(found, dict):
@@ -116,12 +158,12 @@ class SessionSink(BaseSink):
         """Append to ``beats.csv``.
 
         Raises:
-            OutputError: The disk is full or failed.
+            OutputError: The disk failed.
         """
         rr = None if self._last_beat_s is None else t_s - self._last_beat_s
         self._last_beat_s = t_s
         rr_text = f"{rr:.3f}" if rr is not None and 0 < rr <= MAX_RR_S else ""
-        self._beats.write_line(f"{len(self._runs)},{t_s:.3f},{rr_text}")
+        self._beats.write_line(f"{len(self._runs) + 1},{t_s:.3f},{rr_text}")
 
     def close(self, summary: RunSummary | None) -> None:
         """Close the files and, with a summary, finish the session.
@@ -135,16 +177,37 @@ class SessionSink(BaseSink):
                 file.close()
             except OutputError as error:
                 failed = error
+        if self._opened:
+            try:
+                self._write_about()
+            except OutputError as error:
+                failed = failed or error
         if failed is not None:
             raise failed
         if summary is not None and self._opened:
-            if self._found:
+            text = json.dumps(summary_dict(summary) | {"storage": self._storage.as_dict()}, indent=2)
+            write_atomically(self._path / "summary.json", f"{text}\n", private=True)
+
+    def _lines(self, name: str, starts_with: bytes, header: str = "") -> AppendFile:
+        return AppendFile(
+            self._path / name,
+            starts_with,
+            header,
+            what=name.partition(".")[0],
+            private=True,
+            part_bytes=self._keep.part_bytes,
+            watch=self._storage,
+        )
+
+    def _remove_old(self) -> None:
+        self._keep_at_s = time.monotonic() + KEEP_EVERY_S
+        if self._keeper.apply():
+            with suppress(OutputError):  # a full disk must not end the run here; the summary says it, too
                 self._write_about()
-            write_atomically(self._path / "summary.json", json.dumps(summary_dict(summary), indent=2) + "\n")
 
     def _enter(self) -> None:
+        make_private(self._path)
         try:
-            self._path.mkdir(parents=True, exist_ok=True)
             names = {p.name for p in self._path.iterdir() if p.suffix not in {".tmp", ".aer"}}
         except OSError as error:
             raise output_error(self._path, error) from None
@@ -169,13 +232,13 @@ class SessionSink(BaseSink):
             raise UsageError(f"{self._path} holds an unfinished replay, which cannot be continued", _NEW_FOLDER)
 
     def _write_about(self) -> None:
-        write_atomically(self._path / "session.json", json.dumps(self._about(), indent=2) + "\n")
+        write_atomically(self._path / "session.json", json.dumps(self._about(), indent=2) + "\n", private=True)
 
     def _about(self) -> dict[str, object]:
         manifest = self._bundle.manifest
         decided = self._source.decided
         return {
-            "schema": SCHEMA,
+            "schema": SESSION_SCHEMA,
             "device": self._source.device,
             "device_url": _device_url(self._source.url),
             "decided": None if decided is None else decided.as_dict() | self._found,
@@ -187,7 +250,8 @@ class SessionSink(BaseSink):
                 "ai-edge-litert": _version("ai-edge-litert"),
                 "system": platform.platform(),
             },
-            "runs": self._runs,
+            "runs": [*self._runs, self._run | {"storage": self._storage.as_dict()}],
+            "keep": self._keep.text,
             "notice": NOTICE,
         }
 

@@ -92,6 +92,11 @@ class WireSource:
         )
         self._recorder = RawLogWriter(path, header)
 
+    @property
+    def recorder(self) -> RawLogWriter | None:
+        """The raw recording, if there is one."""
+        return self._recorder
+
     async def items(self) -> AsyncIterator[LinkItem]:
         """Yield all items in order.
 

@@ -29,6 +29,10 @@ PAYLOAD_MAX = 1 << 16
 """Longest payload, bytes; longer data are split when written."""
 CHANNEL_MAX = 64
 """Number of channels of a recording; a patch has at most a few."""
+FIRST_PART = "raw.aer"
+"""Name of the first recording in a session folder, where long recordings are written in parts."""
+FOLLOWS = "follows"
+"""Key in the header of a part: name of the file before it, whose bytes go on here."""
 HEAD = struct.Struct("<qBBHI")
 U32 = struct.Struct("<I")
 RECEIVED, EVENT, CHANNEL, SENT = range(4)

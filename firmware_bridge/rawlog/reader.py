@@ -11,9 +11,12 @@ from typing import BinaryIO
 
 from firmware_bridge.errors import InputError
 from firmware_bridge.items import DATA_CHANNEL, HOLE_BYTES, RawChunk, TransportItem
+from firmware_bridge.parts import part_number, parts
 from firmware_bridge.rawlog.format import (
     CHANNEL,
     EVENT,
+    FIRST_PART,
+    FOLLOWS,
     HEAD,
     HEADER_MAX,
     MAGIC,
@@ -56,7 +59,7 @@ class RawLogReader:
             self._start = file.tell()
 
     def items(self, *, sent: bool = False) -> Iterator[TransportItem]:
-        """Yield every whole record in order.
+        """Yield every whole record in order, those of the parts that follow this file included.
 
         In the place of damaged records comes an event ``CORRUPT`` whose ``data[HOLE_BYTES]`` is the number of received
         bytes that they held, as far as it can be known.
@@ -67,6 +70,28 @@ class RawLogReader:
         Raises:
             InputError: The file disappeared or cannot be read any more.
         """
+        yield from self.own_items(sent)
+        said = [self.damage] if self.damage else []
+        part = self.following()
+        while part is not None:
+            yield from part.own_items(sent)
+            self.skipped_bytes += part.skipped_bytes
+            said += [f"{part.path.name}: {part.damage}"] if part.damage else []
+            self.damage = "; ".join(said)
+            part = part.following()
+
+    def following(self) -> RawLogReader | None:
+        """Return the part that follows this file, if the writer began one."""
+        try:
+            path = next((p for p in parts(self.path.with_name(FIRST_PART)) if _follows(self.path.name, p.name)), None)
+            part = None if path is None or not is_rawlog(path) else RawLogReader(path)
+        except (OSError, InputError):
+            return None
+        same = part is not None and part.header.extra.get(FOLLOWS) == self.path.name
+        return part if same and part is not None and part.header.session == self.header.session else None
+
+    def own_items(self, sent: bool) -> Iterator[TransportItem]:
+        """Yield the records of this file; see `items`."""
         holes: list[int] = []
         try:
             with _open(self.path) as file:
@@ -141,6 +166,11 @@ class RawLogReader:
             return header_from(json.loads(text))
         except (ValueError, ArithmeticError, KeyError, TypeError, RecursionError) as error:
             raise InputError(f"the header of {self.path} is not valid: {error}") from error
+
+
+def _follows(name: str, other: str) -> bool:
+    first = Path(FIRST_PART)
+    return 0 < part_number(first, name) == part_number(first, other) - 1
 
 
 def _is_magic(magic: bytes) -> bool:

@@ -73,6 +73,7 @@ FACES: dict[str, list[str]] = {
     "edge.sources.replay.binary": ["EdfReader", "MatReader", "WfdbReader"],
     "edge.sources.replay.text": ["JsonTable", "TextFile", "TextTable"],
     "edge.waves": ["FEATURES", "Feature", "segment_features"],
+    "edge.store": ["EstimateReader", "Keep", "Storage", "parse_keep"],
     "firmware_bridge": ["LinkEvent", "LinkEventKind", "LinkItem", "SampleBlock"],
     "firmware_bridge.decoding": [],
     "firmware_bridge.devices": [

@@ -5,11 +5,14 @@ import json
 import os
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from firmware_bridge import full_disk
 from firmware_bridge.errors import InputError, OutputError
 from firmware_bridge.items import HOLE_BYTES, RawChunk
+from firmware_bridge.parts import next_part
 from firmware_bridge.rawlog import MAGIC, PAYLOAD_MAX, RawLogHeader, RawLogReader, RawLogWriter, is_rawlog
 from firmware_bridge.rawlog import writer as rawlog_writer
 from firmware_bridge.rawlog.format import HEAD, record
@@ -202,19 +205,19 @@ def test_large_chunks_are_split(tmp_path):
     assert b"".join(item.data for item in RawLogReader(path).items()) == data
 
 
-def test_a_full_disk_is_reported_once_and_leaves_whole_records(tmp_path, monkeypatch):
+def test_a_failing_disk_is_reported_once_and_leaves_whole_records(tmp_path, monkeypatch):
     path = tmp_path / "a.aer"
     writer = RawLogWriter(path, HEADER)
     writer.item(ITEMS[1])
     real = os.write
 
-    def half_then_full(fd, data):
+    def half_then_failed(fd, data):
         if len(data) > 10:
             return real(fd, bytes(data[:10]))
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(rawlog_writer.os, "write", half_then_full)
-    with pytest.raises(OutputError, match="disk is full"):
+    monkeypatch.setattr(rawlog_writer.os, "write", half_then_failed)
+    with pytest.raises(OutputError, match="Input/output error"):
         writer.item(ITEMS[3])
     writer.item(ITEMS[3])
     monkeypatch.undo()
@@ -223,6 +226,115 @@ def test_a_full_disk_is_reported_once_and_leaves_whole_records(tmp_path, monkeyp
     reader = RawLogReader(path)
     assert list(reader.items()) == [ITEMS[1]]
     assert reader.damage == ""
+
+
+def test_records_wait_while_the_disk_is_full(tmp_path, monkeypatch):
+    path, said = tmp_path / "a.aer", []
+    watch = SimpleNamespace(
+        full=lambda what, path: said.append(f"full {what}"),
+        room=lambda what: said.append("room"),
+        lost_more=lambda what, count: said.append(count),
+    )
+    writer = RawLogWriter(path, HEADER, watch)
+    monkeypatch.setattr(full_disk, "RETRY_S", 0.0)
+    room = [os.write]
+
+    def half_then_full(fd, data):
+        if room:
+            return room[0](fd, data)
+        if len(data) > 10:
+            return real(fd, bytes(data[:10]))
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    real = os.write
+    monkeypatch.setattr(rawlog_writer.os, "write", half_then_full)
+    sent = [RawChunk(i, "data", bytes((i % 256,)) * 30) for i in range(400)]
+    for i, item in enumerate(sent):
+        if i == 100:
+            room.clear()
+        if i == 300:
+            room.append(real)
+        writer.item(item)
+    writer.close()
+    assert list(RawLogReader(path).items()) == sent
+    assert said == ["full raw frames", "room"]
+    assert writer.dropped == 0
+
+
+@pytest.mark.parametrize("room", [0, 5, 300, 340, 700])
+def test_the_disk_is_full_while_a_part_begins(tmp_path, monkeypatch, room):
+    path, real, left = tmp_path / "raw.aer", os.write, [10**9]
+    monkeypatch.setattr(full_disk, "RETRY_S", 0.0)
+
+    def write(fd, data):
+        taken = min(len(data), left[0])
+        if not taken:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        left[0] -= taken
+        return real(fd, bytes(data[:taken]))
+
+    monkeypatch.setattr(rawlog_writer.os, "write", write)
+    writer = RawLogWriter(path, HEADER)
+    writer.split(2000, lambda: next_part(path), lambda: None)
+    sent = [RawChunk(i, "data" if i % 3 else "other", bytes((i % 256,)) * 50) for i in range(400)]
+    for i, item in enumerate(sent):
+        if i % 40 == 10:
+            left[0] = room + i
+        if i % 40 == 30:
+            left[0] = 10**9
+        writer.item(item)
+    writer.close()
+    assert writer.dropped == 0
+    assert list(RawLogReader(path).items()) == sent
+    assert len(list(tmp_path.iterdir())) > 5
+
+
+def test_what_falls_out_of_memory_is_counted(tmp_path, monkeypatch):
+    path, lost = tmp_path / "a.aer", []
+    watch = SimpleNamespace(
+        full=lambda *_: None, room=lambda _: None, lost_more=lambda _what, count: lost.append(count)
+    )
+    monkeypatch.setattr(rawlog_writer, "RING_BYTES", 300_000)
+    writer = RawLogWriter(path, HEADER, watch)
+    monkeypatch.setattr(full_disk, "RETRY_S", 0.0)
+    real = os.write
+
+    def full(fd, data):
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    sent = [RawChunk(i, "data", bytes((i % 256,)) * 980) for i in range(1000)]
+    monkeypatch.setattr(rawlog_writer.os, "write", full)
+    for item in sent[:900]:
+        writer.item(item)
+    monkeypatch.setattr(rawlog_writer.os, "write", real)
+    for item in sent[900:]:
+        writer.item(item)
+    writer.close()
+    got = list(RawLogReader(path).items())
+    assert got == sent[sum(lost) :]
+    assert 600 < sum(lost) < 800
+
+
+def test_a_long_recording_is_written_in_parts_and_read_as_one(tmp_path):
+    path, ended = tmp_path / "raw.aer", []
+    writer = RawLogWriter(path, HEADER)
+    writer.split(2000, lambda: next_part(path), lambda: ended.append(1))
+    sent = [RawChunk(i, "data" if i % 3 else "other", bytes((i % 256,)) * 50) for i in range(300)]
+    for item in sent:
+        writer.item(item)
+    writer.close()
+    names = sorted(p.name for p in tmp_path.iterdir())
+    assert len(names) == len(ended) + 1 > 8
+    assert list(RawLogReader(path).items()) == sent
+    # Another run of the session goes on with its own recording, which is not a part of this one.
+    RawLogWriter(next_part(path), HEADER).close()
+    assert list(RawLogReader(path).items()) == sent
+    # The oldest parts may be removed; any other part starts a sequence, too.
+    path.unlink()
+    (tmp_path / "raw.2.aer").unlink()
+    rest = list(RawLogReader(tmp_path / "raw.3.aer").items())
+    assert rest == sent[-len(rest) :]
+    assert {item.channel for item in rest} == {"data", "other"}
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")

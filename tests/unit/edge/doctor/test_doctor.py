@@ -365,7 +365,9 @@ def test_temperature(pi: Machine, text: str, state: str) -> None:
 def test_disk(pi: Machine) -> None:
     for free, state in ((5e9, "ok"), (5e8, "warning"), (5e7, "wrong")):
         pi.options["free_bytes"] = lambda _path, free=free: int(free)
-        assert only(doctor_host.disk(pi.probe), "free disk").state == state
+        finding = only(doctor_host.disk(pi.probe), "free disk")
+        assert finding.state == state
+        assert finding.detail.endswith("with 108 outputs and raw frames")
     pi.put("proc/mounts", "/dev/mmcblk0p2 / ext4 ro,noatime 0 0")
     assert "remount,rw" in only(doctor_host.disk(pi.probe), "file system").fix
     pi.put("proc/mounts", "overlay / overlay ro,lowerdir=x 0 0\n/dev/sda1 /boot vfat ro 0 0")

@@ -16,7 +16,7 @@ from types import SimpleNamespace
 import pytest
 
 from edge.records import BundleRef, Estimate, QualityRecord, RunSummary, WindowSpan, from_json, to_json
-from edge.sinks import SinkClosedError, _append
+from edge.sinks import SinkClosedError
 from edge.sinks._append import AppendFile
 from edge.sinks.found import FoundSink
 from edge.sinks.jsonl import JsonlSink, StdoutJsonlSink, open_jsonl
@@ -24,6 +24,8 @@ from edge.sinks.memory import MemorySink
 from edge.sinks.session import SessionSink, next_raw_path
 from edge.sources import SourceInfo
 from edge.sources.decided import Decided
+from edge.store import synced as synced_module
+from edge.store.reader import EstimateReader
 from firmware_bridge.errors import OutputError, UsageError
 from firmware_bridge.samples import LinkEvent, LinkEventKind
 
@@ -104,16 +106,16 @@ def test_a_full_disk_leaves_complete_lines(tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
         sink = JsonlSink({str(path)!r})
         sink.open()
+        for i in range(10):
+            sink.estimate(at(10 + i))
         try:
-            for i in range(10):
-                sink.estimate(at(10 + i))
+            sink.close(None)
         except OutputError as error:
             print("refused:", error)
-        sink.close(None)
         """
     command = [sys.executable, "-c", textwrap.dedent(code)]
     done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120, cwd=ROOT)
-    assert "refused: cannot write" in done.stdout
+    assert f"refused: cannot write {path}: the disk is full; 8 estimates at the end are lost" in done.stdout
     text = path.read_text()
     assert text.endswith("\n")
     assert [from_json(line).window.end_s for line in text.splitlines()] == [10, 11]
@@ -141,7 +143,7 @@ def test_nothing_written_is_lost_at_kill_9(tmp_path):
 
 
 def test_lines_reach_the_medium_within_seconds_without_further_lines(tmp_path, monkeypatch):
-    monkeypatch.setattr(_append, "SYNC_INTERVAL_S", 0.05)
+    monkeypatch.setattr(synced_module, "SYNC_INTERVAL_S", 0.05)
     synced = []
     monkeypatch.setattr(os, "fsync", synced.append)
     file = AppendFile(tmp_path / "a", b"x")
@@ -159,7 +161,7 @@ def test_lines_reach_the_medium_within_seconds_without_further_lines(tmp_path, m
 
 
 def test_a_failing_medium_is_reported(tmp_path, monkeypatch):
-    monkeypatch.setattr(_append, "SYNC_INTERVAL_S", 0.01)
+    monkeypatch.setattr(synced_module, "SYNC_INTERVAL_S", 0.01)
 
     def fail(fd):
         raise OSError(5, "Input/output error")
@@ -235,7 +237,7 @@ def test_a_session_folder(tmp_path):
     sink.event(LinkEvent(LinkEventKind.HELLO, 5, "patch 7", {"fs_hz": 250}))
     sink.close(RunSummary(hops=1))
     files = sorted(p.name for p in (tmp_path / "s").iterdir())
-    assert files == ["beats.csv", "estimates.jsonl", "events.jsonl", "session.json", "summary.json"]
+    assert files == ["beats.csv", "estimates.aee", "events.jsonl", "session.json", "summary.json"]
     assert (tmp_path / "s" / "beats.csv").read_text() == "run,time_s,rr_s\n1,1.000,\n1,1.800,0.800\n1,9.000,\n"
     about = json.loads((tmp_path / "s" / "session.json").read_text())
     assert about["device_url"] == "serial:/dev/ttyACM0"
@@ -281,7 +283,7 @@ def test_an_interrupted_session_is_continued(tmp_path):
     sink.close(RunSummary())
     runs = json.loads((tmp_path / "session.json").read_text())["runs"]
     assert [run["session"] for run in runs] == ["a", "b"]
-    assert len((tmp_path / "estimates.jsonl").read_text().splitlines()) == 1
+    assert list(EstimateReader(tmp_path).estimates()) == [ESTIMATE]
     assert (tmp_path / "beats.csv").read_text().splitlines()[-1] == "2,2.000,"
 
 

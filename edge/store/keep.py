@@ -1,0 +1,211 @@
+"""``--keep``: how much of what the kit writes stays on the disk, by size and by age; the oldest goes first.
+
+Only files are removed that the kit wrote into session folders, by their names and kinds: parts of estimates, raw
+recordings, beats and events that are closed, and the two JSON files of a finished session once no part of it is left.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import math
+import os
+import re
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.store.storage import Storage
+from firmware_bridge.errors import UsageError
+from firmware_bridge.parts import part_number
+
+DEFAULT = "2GB"
+SESSION_SCHEMA = "anyecg.session/1"
+SEQUENCES = ("estimates.aee", "estimates.jsonl", "raw.aer", "beats.csv", "events.jsonl")
+"""First parts of everything that grows in a session folder."""
+ENDS = ("summary.json", "session.json")
+"""Files that go when a session has no part left, in this order."""
+MIN_BYTES = 1_000_000
+MAX_PART_BYTES = 64 << 20
+"""Largest part, bytes."""
+PARTS = 16
+"""Parts that the limit holds at least."""
+OPEN_PARTS = 4
+"""Files of a session that grow at the same time: estimates, raw recording, beats, events."""
+MAX_JSON_BYTES = 1 << 20
+
+_UNITS = {"kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+_AGES = {"h": 3600.0, "d": 86400.0, "w": 7 * 86400.0}
+_GRAMMAR = "write a size (500MB, 2GB), an age (12h, 30d, 8w), both (2GB,30d), or all"
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """The limits of what is kept.
+
+    Attributes:
+        max_bytes: Largest size of all files together, bytes; ``None`` for no limit.
+        max_age_s: Largest age of a file, s since its last change; ``None`` for no limit.
+        text: The limits as the user wrote them.
+    """
+
+    max_bytes: int | None
+    max_age_s: float | None
+    text: str
+
+    @property
+    def part_bytes(self) -> int | None:
+        """Size at which the next part of a file begins, bytes; ``None`` for one part."""
+        if self.max_bytes is None:
+            return MAX_PART_BYTES if self.max_age_s is not None else None
+        return min(self.max_bytes // PARTS, MAX_PART_BYTES)
+
+
+def parse_keep(text: str) -> Keep:
+    """Parse ``2GB``, ``30d``, ``2GB,30d`` or ``all``.
+
+    Raises:
+        UsageError: The text is none of these, or the size is too small.
+    """
+    size: float | None = None
+    age: float | None = None
+    if text != "all":
+        for part in text.split(","):
+            found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,9})?) ?([A-Za-z]{1,3})", part.strip(), re.ASCII)
+            unit = found[2] if found is not None else ""
+            if found is not None and unit in _UNITS and size is None:
+                size = float(found[1]) * _UNITS[unit]
+            elif found is not None and unit in _AGES and age is None:
+                age = float(found[1]) * _AGES[unit]
+            else:
+                raise UsageError(f"--keep {text}: not a size or an age", _GRAMMAR)
+    if size is not None and size < MIN_BYTES:
+        raise UsageError(f"--keep {text}: the smallest size is 1MB", _GRAMMAR)
+    if age is not None and age < 3600.0:
+        raise UsageError(f"--keep {text}: the smallest age is 1h", _GRAMMAR)
+    return Keep(None if size is None else int(size), age, text)
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    changed_s: float
+    number: int
+    path: Path
+    size: int
+    current: bool
+
+
+class Keeper:
+    """Removes what is too much or too old.
+
+    Args:
+        keep: The limits.
+        session: Folder of the running session; the open part of each of its files stays.
+        others: Whether the sessions beside it count and may be removed, too. Running ones do not.
+        storage: Takes note of what is removed.
+    """
+
+    def __init__(self, keep: Keep, session: Path, storage: Storage, *, others: bool) -> None:
+        self._keep, self._session, self._storage, self._others = keep, session, storage, others
+
+    def apply(self) -> bool:
+        """Remove what the limits say, oldest first.
+
+        Returns:
+            Whether something was removed.
+        """
+        if self._keep.max_bytes is None and self._keep.max_age_s is None:
+            return False
+        files = sorted(self._files(), key=lambda f: (f.changed_s, f.number, f.path))
+        # Each open file may grow by one part before the next look.
+        limit = math.inf
+        if self._keep.max_bytes is not None:
+            limit = self._keep.max_bytes - OPEN_PARTS * (self._keep.part_bytes or 0)
+        oldest_s = -math.inf if self._keep.max_age_s is None else time.time() - self._keep.max_age_s
+        total = sum(file.size for file in files if not file.current)
+        before = self._storage.removed_files
+        for file in files:
+            if file.current or (total <= limit and file.changed_s >= oldest_s):
+                continue
+            if self._remove(file.path, file.size):
+                total -= file.size
+                self._end(file.path.parent)
+        return self._storage.removed_files > before
+
+    def _files(self) -> Iterator[_File]:
+        yield from _files_of(self._session, running=True)
+        if not self._others:
+            return
+        own = self._session.resolve()
+        with suppress(OSError):
+            for folder in sorted(self._session.resolve().parent.iterdir()):
+                if folder != own and not folder.is_symlink() and is_session(folder) and not _running(folder):
+                    yield from _files_of(folder, running=False)
+
+    def _remove(self, path: Path, size: int) -> bool:
+        try:
+            path.unlink()
+        except OSError:
+            return False
+        self._storage.removed(path, size)
+        return True
+
+    def _end(self, folder: Path) -> None:
+        """Remove a session of which no part is left; a file that the kit did not write keeps its folder."""
+        if folder.resolve() == self._session.resolve() or next(_files_of(folder, running=False), None) is not None:
+            return
+        with suppress(OSError):
+            for name in ENDS:
+                (folder / name).unlink(missing_ok=True)
+            folder.rmdir()
+
+
+def is_session(folder: Path) -> bool:
+    """Return whether a folder is a session that the kit wrote."""
+    try:
+        fd = os.open(folder / "session.json", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with open(fd, "rb") as file:  # noqa: PTH123  # by its descriptor
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                return False
+            about = json.loads(file.read(MAX_JSON_BYTES))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(about, dict) and about.get("schema") == SESSION_SCHEMA
+
+
+def _files_of(folder: Path, *, running: bool) -> Iterator[_File]:
+    found: dict[str, list[_File]] = {}
+    with suppress(OSError):
+        for entry in os.scandir(folder):
+            for first in SEQUENCES:
+                number = part_number(Path(first), entry.name)
+                if number:
+                    about = entry.stat(follow_symlinks=False)
+                    if stat.S_ISREG(about.st_mode):
+                        file = _File(about.st_mtime, number, folder / entry.name, about.st_size, current=False)
+                        found.setdefault(first, []).append(file)
+    for files in found.values():
+        last = max(file.number for file in files)
+        for file in files:
+            current = running and file.number == last
+            yield _File(file.changed_s, file.number, file.path, file.size, current)
+
+
+def _running(folder: Path) -> bool:
+    """Return whether another run writes into a session; its beats and events are locked."""
+    for file in _files_of(folder, running=True):
+        if file.current and file.path.suffix in {".csv", ".jsonl"}:
+            try:
+                fd = os.open(file.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            except OSError:
+                return True
+            try:
+                fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                return True
+            finally:
+                os.close(fd)
+    return False

@@ -1,0 +1,131 @@
+"""Reads estimates back, whatever their form: JSON Lines, the compact form, the parts of a session, damaged ends."""
+
+from __future__ import annotations
+
+import json
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from edge.records import MAX_LINE_BYTES, Estimate, from_json
+from edge.store.blocks import MAGIC, BlockReader
+from firmware_bridge.errors import InputError
+from firmware_bridge.parts import parts
+
+_FIRSTS = ("estimates.jsonl", "estimates.aee")
+"""First parts of the estimates in a session folder: earlier versions of the kit wrote the first."""
+
+
+class EstimateReader:
+    """Reads a file of estimates, or all estimates of a session folder in order, in bounded memory.
+
+    What is damaged is skipped and counted; the counts are right when the iteration has ended.
+
+    Args:
+        path: A file that ``anyecg run`` wrote, in any form, or a session folder.
+
+    Raises:
+        InputError: There is no such file or folder, or the folder holds no estimates.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.lost_lines = 0
+        """Estimates that are known to be missing between others."""
+        self.damaged_bytes = 0
+        """Bytes that are no estimate and have others behind them."""
+        self.tail_bytes = 0
+        """Bytes of unfinished estimates at the ends of files, after a power cut or while a run writes."""
+        self.files = self._find()
+        """The files, in order."""
+
+    def lines(self) -> Iterator[str]:
+        """Yield every estimate as a line of JSON without its newline, as the run made it.
+
+        Raises:
+            InputError: A file cannot be read, or holds no estimates.
+        """
+        self.lost_lines = self.damaged_bytes = self.tail_bytes = 0
+        for path in self.files:
+            try:
+                with path.open("rb") as file:
+                    start = file.read(len(MAGIC))
+                    file.seek(0)
+                    if start == MAGIC:
+                        blocks = BlockReader(file)
+                        yield from blocks.lines()
+                        self.lost_lines += blocks.lost_lines
+                        self.damaged_bytes += blocks.damaged_bytes
+                        self.tail_bytes += blocks.tail_bytes
+                    elif not start.strip(b"\0 \r\n") or start.lstrip().startswith(b"{"):
+                        yield from self._text(file)
+                    else:
+                        raise _no_estimates(path)
+            except OSError as error:
+                raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+
+    def estimates(self) -> Iterator[Estimate]:
+        """Yield every estimate.
+
+        Raises:
+            InputError: As for `lines`; or an estimate has another schema.
+        """
+        for line in self.lines():
+            yield from_json(line)
+
+    @property
+    def damage(self) -> str:
+        """What was skipped, as a phrase; empty if nothing was."""
+        said = []
+        if self.lost_lines or self.damaged_bytes:
+            said.append(f"{self.lost_lines} estimates are missing ({self.damaged_bytes} damaged bytes were skipped)")
+        if self.tail_bytes:
+            said.append(f"{self.tail_bytes} bytes of an unfinished estimate at the end were skipped")
+        return "; ".join(said)
+
+    def _find(self) -> tuple[Path, ...]:
+        try:
+            if not self.path.is_dir():
+                if not stat.S_ISREG(self.path.stat().st_mode):
+                    raise InputError(f"{self.path} is not a regular file", "name a file or a session folder")
+                return (self.path,)
+            found = tuple(part for first in _FIRSTS for part in parts(self.path / first) if part.is_file())
+        except (OSError, ValueError) as error:
+            raise InputError(f"cannot read {self.path}: {getattr(error, 'strerror', None) or error}") from None
+        if not found:
+            raise InputError(f"{self.path} is a folder without estimates", "name a session folder or a file")
+        return found
+
+    def _text(self, file: BinaryIO) -> Iterator[str]:
+        bad = 0
+        seen = False
+        while raw := file.readline(MAX_LINE_BYTES + 1):
+            line = _json_line(raw)
+            if line is None:
+                bad += len(raw)
+                continue
+            # Bytes are damage once others follow; one piece without a newline is one missing line.
+            self.damaged_bytes += bad
+            self.lost_lines += bool(bad)
+            bad, seen = 0, True
+            yield line
+        self.tail_bytes += bad
+        if bad and not seen:
+            file.seek(0)
+            if file.read(MAX_LINE_BYTES).strip(b"\0"):
+                raise _no_estimates(Path(file.name))
+
+
+def _json_line(raw: bytes) -> str | None:
+    if not raw.endswith(b"\n"):
+        return None
+    try:
+        line = raw.decode("utf-8").rstrip("\r\n")
+        return line if isinstance(json.loads(line), dict) else None
+    except (ValueError, RecursionError):
+        return None
+
+
+def _no_estimates(path: Path) -> InputError:
+    return InputError(f"{path} holds no estimates", "name a file of 'anyecg run', or a session folder")
