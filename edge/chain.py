@@ -60,9 +60,13 @@ class SignalChain:
         before = int(self._filter.warmup_samples)
         return before + step * (self.count + self._windower.cut() - 1) + 1
 
-    def gap(self, gap: Gap) -> list[NoWindow]:
+    def gap(self, gap: Gap, reason: AbstainReason | None = None) -> list[NoWindow]:
         """End the segment and return the answers for the hops inside the gap."""
-        return self._windower.gap(gap)
+        return self._windower.gap(gap, reason)
+
+    def miss_span(self, start_s: float, end_s: float, reason: AbstainReason) -> list[NoWindow]:
+        """Answer the hops of a silence by one answer."""
+        return self._windower.miss_span(start_s, end_s, reason)
 
     def miss_until(self, end_s: float, reason: AbstainReason | None) -> list[NoWindow]:
         """Answer the hops up to a signal time for which no window can be formed."""

@@ -19,7 +19,7 @@ from typing import cast
 import numpy as np
 
 from edge.records import Applied
-from edge.sources import Source, SourceInfo
+from edge.sources import Source, SourceInfo, Watched
 from firmware_bridge.errors import InputError, UsageError
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem, SampleBlock, Unit
 
@@ -145,6 +145,10 @@ class ProfiledSource:
     async def close(self) -> None:
         """Close the source."""
         await self._source.close()
+
+    def stuck(self) -> bool:
+        """Return whether the source still handles the item that it handled at the last call."""
+        return isinstance(self._source, Watched) and self._source.stuck()
 
     def _check(self, event: LinkEvent) -> None:
         found = event.data.get("device_id") if event.kind is LinkEventKind.HELLO else None

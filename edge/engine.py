@@ -20,6 +20,7 @@ from edge.bundle.tensors import Steps
 from edge.chain import SignalChain
 from edge.estimate import Estimator
 from edge.frontend.stream import FS_HZ, INPUT_SCALE, WINDOW_S, normalise_window, window_input_int8
+from edge.grid.room import GapRoom
 from edge.grid.timeline import Gap, Timeline, TimelineItem, Uniform
 from edge.model import Model
 from edge.quality.gate import Quality
@@ -96,7 +97,8 @@ class Engine:
 
     def __init__(self, bundle: Bundle, model: Model, session: SessionInfo, hop_s: float = 1.0) -> None:
         front_end = bundle.manifest.front_end
-        self.timeline = Timeline(front_end.grid_hz, round(GATHER_S * front_end.grid_hz))
+        room = GapRoom() if session.stalls else None
+        self.timeline = Timeline(front_end.grid_hz, round(GATHER_S * front_end.grid_hz), room)
         self.session = session
         self._chain = SignalChain(front_end.grid_hz, hop_s)
         self._heart_rate = HeartRate()
@@ -109,6 +111,7 @@ class Engine:
         self._bundle_ref = BundleRef(f"{bundle.manifest.name} {bundle.manifest.version}", bundle.sha256)
         self._notice = bundle.manifest.notice
         self._last_data_ns: int | None = None
+        self._stalled = False
         self._first_beats_s: list[float] = []
         """Beats of the segment until it has a window."""
         self._warming = True
@@ -120,25 +123,25 @@ class Engine:
             InputError: A block has a sampling rate outside the supported range.
         """
         out = Output()
-        self._stalled_until(item.arrival_ns, out)
-        if isinstance(item, SampleBlock):
-            self._last_data_ns = item.arrival_ns
+        self._check_silence(item.arrival_ns, out)
         self._take(self.timeline.push(item), out)
+        if isinstance(item, SampleBlock):
+            self._last_data_ns, self._stalled = item.arrival_ns, False
         if isinstance(item, LinkEvent) and item.kind is LinkEventKind.END:
             self._finish(out)
         return out
 
     def idle(self, now_ns: int) -> Output:
-        """Note the time without new data: release what waits, and answer hops as ``stalled`` after 15 s of silence."""
+        """Note the time without new data: release what waits, and answer ``stalled`` after 15 s of silence."""
         out = Output()
         self._take(self.timeline.flush(), out)
-        self._stalled_until(now_ns, out)
+        self._check_silence(now_ns, out)
         return out
 
     def _take(self, parts: list[TimelineItem], out: Output) -> None:
         for part in parts:
             if isinstance(part, Gap):
-                self._abstain_all(self._chain.gap(part), out)
+                self._abstain_all(self._chain.gap(part, "stalled" if self._stalled else None), out)
             else:
                 self._uniform(part, out)
         if parts:
@@ -171,12 +174,14 @@ class Engine:
             flag = {"flat": "flat_signal", "saturated": "clipped", "poor_signal": "poor_signal"}[whole]
             out.estimates.append(self._estimate(span, QualityRecord(0.0, (flag,)), None, (), whole, {}))
 
-    def _stalled_until(self, now_ns: int, out: Output) -> None:
-        if not self.session.stalls or self._last_data_ns is None:
+    def _check_silence(self, now_ns: int, out: Output) -> None:
+        """Answer ``stalled`` once per silence: for its first 15 s. Its whole length is known when data return."""
+        if not self.session.stalls or self._last_data_ns is None or self._stalled:
             return
-        silent_s = (now_ns - self._last_data_ns) * 1e-9
-        if silent_s > STALL_S:
-            self._abstain_all(self._chain.miss_until(self.timeline.end_s + silent_s, "stalled"), out)
+        if (now_ns - self._last_data_ns) * 1e-9 > STALL_S:
+            self._stalled = True
+            end_s = self.timeline.end_s
+            self._abstain_all(self._chain.miss_span(end_s, end_s + STALL_S, "stalled"), out)
 
     def _uniform(self, part: Uniform, out: Output) -> None:
         if part.first:
@@ -197,7 +202,8 @@ class Engine:
 
     def _answer(self, answer: Window | NoWindow) -> Estimate:
         if isinstance(answer, NoWindow):
-            span = WindowSpan(max(0.0, answer.end_s - WINDOW_S), answer.end_s)
+            start_s = answer.end_s - WINDOW_S if answer.start_s is None else answer.start_s
+            span = WindowSpan(max(0.0, start_s), answer.end_s)
             # In a gap, too, hops are answered as warming up, but the beats before it are over.
             warming = answer.reason == "warming_up" and self._warming
             rate_bpm = self._first_rate_bpm(answer.end_s) if warming else None

@@ -2,27 +2,30 @@
 
 The event loop only receives. Everything else, including the model and the disk, runs in order in one worker thread. The
 queue between them is bounded: a recording waits for room; a live source drops its oldest blocks, which then count as
-lost.
+lost. Events pass a gate, which joins them if there are too many for the sinks.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from edge.engine import Engine, Output
 from edge.frontend.stream import FS_HZ
+from edge.intake.counts import frames_in, thrown_by
+from edge.intake.gate import EventGate
+from edge.intake.queue import Entry, LinkQueue
 from edge.process.budget import BudgetMeter, peak_rss_mib
 from edge.records import RunSummary
 from edge.sinks import Sink, SinkClosedError
-from edge.sources import Source
+from edge.sources import Source, Watched
+from edge.sources.turns import Turns
 from firmware_bridge.errors import OutputError
-from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem, SampleBlock
+from firmware_bridge.samples import LinkEvent, LinkEventKind, SampleBlock
 
 QUEUE_ITEMS = 4096
 """Longest queue of a live source, blocks: minutes, in which a slow disk or a busy processor can recover."""
@@ -33,8 +36,12 @@ IDLE_S = 1.0
 GATHER_S = 0.03
 """Shortest time between two hand-overs of a live source to the worker, s: a device that sends hundreds of small
 notifications a second wakes it 33 times. The first item after a pause is handed over at once."""
+DRAIN_S = 0.5
+"""Time in which a run that was told to stop works off what it has received, s; the rest is dropped and counted."""
 CLOSE_S = 5.0
 """Time limit for closing a source, s: a stuck adapter must not delay the summary."""
+
+_FOR_ENGINE = {LinkEventKind.DISCONNECTED, LinkEventKind.STALLED, LinkEventKind.RESTARTED, LinkEventKind.END}
 
 
 class Pipeline:
@@ -47,7 +54,7 @@ class Pipeline:
         seconds: Signal to process, s (on a live source also a limit of time); ``None`` for no limit.
         tier: Tier of the bundle, for its budgets.
         hop_s: Seconds between estimates.
-        alive: Function to call in every loop, at least once a second while receiver and worker are not stuck.
+        alive: Function to call at the start, and at least once a second while receiver and worker are not stuck.
     """
 
     def __init__(
@@ -66,13 +73,18 @@ class Pipeline:
         self._seconds, self._tier, self._hop_s = seconds, tier, hop_s
         self.meter = BudgetMeter()
         self.ended_by = "end"
-        self._queue: deque[tuple[LinkItem, int]] = deque()
+        self._queue = LinkQueue(QUEUE_ITEMS if source.info.live else REPLAY_QUEUE_ITEMS)
+        self._gate = EventGate()
+        self._thrown: Counter[str] = Counter()
         self._arrived, self._room, self._source_done = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._opened = asyncio.Event()
         self._hops = self._estimates = self._corrupt = self._connects = 0
         self._abstained: Counter[str] = Counter()
-        self._limit = QUEUE_ITEMS if source.info.live else REPLAY_QUEUE_ITEMS
         self._started = time.monotonic()
         self._worked_s = -GATHER_S
+        self._reader: asyncio.Task[None] | None = None
+        self._until_s: float | None = None
+        """Monotonic time at which work ends after the run was told to stop."""
 
     async def run(self, stop: asyncio.Event) -> RunSummary:
         """Run until the source ends, the time limit is reached or ``stop`` is set.
@@ -89,14 +101,16 @@ class Pipeline:
         with ThreadPoolExecutor(1, thread_name_prefix="engine") as worker:
             reader = asyncio.create_task(self._read())
             stopped = asyncio.create_task(stop.wait())
-            stopped.add_done_callback(lambda _task: self._arrived.set())
+            self._reader = reader
+            stopped.add_done_callback(self._told_to_stop)
             whole = False
             try:
                 await loop.run_in_executor(worker, self._open)
-                await self._consume(loop, worker, stop)
+                self._opened.set()
+                await self._consume(loop, worker)
                 # However a short run ends, a replay of its recording gives the same estimates.
                 await loop.run_in_executor(worker, lambda: self._emit(self._engine.finish(), None))
-                if reader.done() and not reader.cancelled():
+                if reader.done() and not reader.cancelled() and self._until_s is None:
                     reader.result()
                 whole = True
             except SinkClosedError:
@@ -114,68 +128,94 @@ class Pipeline:
 
     def summary(self) -> RunSummary:
         """Return the summary of the run so far."""
+        timeline = self._engine.timeline
+        # What the queue dropped in a flood is lost, although no time has passed for it.
+        dropped = min(self._queue.dropped_samples, timeline.impossible_samples)
+        thrown = self._thrown + Counter(
+            events=self._gate.joined,
+            queue_samples=self._queue.dropped_samples,
+            impossible_samples=timeline.impossible_samples - dropped,
+        )
         return RunSummary(
             hops=self._hops,
             estimates=self._estimates,
             abstentions=dict(sorted(self._abstained.items())),
             latency_ms=self.meter.stats(),
             peak_rss_mib=peak_rss_mib(),
-            lost_samples=self._engine.timeline.lost_samples,
+            lost_samples=timeline.lost_samples + dropped + self._queue.lost + self._thrown["queue_samples"],
             frames_corrupt=self._corrupt,
             reconnects=max(0, self._connects - 1),
-            signal_s=self._engine.timeline.end_s,
+            signal_s=timeline.end_s,
             wall_s=time.monotonic() - self._started,
             budgets=self.meter.lines(self._tier, self._hop_s, live=self._source.info.host_clock),
             ended_by=self.ended_by,
+            thrown_away=dict(sorted(thrown.items())),
         )
 
+    def _told_to_stop(self, stopped: asyncio.Task[bool]) -> None:
+        if not stopped.cancelled():
+            self._stop_reading()
+
+    def _stop_reading(self) -> None:
+        """End reading at once, and working soon: a flood would never end by itself."""
+        if self._until_s is None and self._reader is not None:
+            self._until_s = time.monotonic() + DRAIN_S
+            self._reader.cancel()
+            self._arrived.set()
+
     async def _read(self) -> None:
+        turns = Turns()
+        # The session begins before its first item, also by its dates.
+        await self._opened.wait()
         try:
             async for item in self._source.items():
-                if len(self._queue) >= self._limit:
-                    await self._make_room()
-                self._queue.append((item, time.monotonic_ns()))
-                self._arrived.set()
+                now_ns = time.monotonic_ns()
+                if isinstance(item, LinkEvent):
+                    await self._receive(item, now_ns)
+                else:
+                    await self._put(Entry(item, now_ns))
+                await turns.give()
         finally:
             self._source_done.set()
             self._arrived.set()
 
-    async def _make_room(self) -> None:
-        if not self._source.info.live:
+    async def _receive(self, event: LinkEvent, now_ns: int) -> None:
+        self._count(event)
+        admitted = self._gate.admit(event)
+        if admitted is not None:
+            await self._put(Entry(admitted, now_ns))
+        elif event.kind in _FOR_ENGINE:
+            await self._put(Entry(event, now_ns, to_sinks=False))
+
+    async def _put(self, entry: Entry) -> None:
+        while self._queue.full and not self._source.info.live:
             self._room.clear()
             await self._room.wait()
-            return
-        # Drop the oldest block; the next one carries the loss, so that the gap has the right position.
-        lost = oldest = 0
-        for i, (item, received_ns) in enumerate(self._queue):
-            if not isinstance(item, SampleBlock):
-                continue
-            if lost:
-                self._queue[i] = (dataclasses.replace(item, lost=item.lost + lost), received_ns)
-                break
-            lost = len(item) + item.lost
-            oldest = i
-        if lost:
-            del self._queue[oldest]
+        self._queue.put(entry)
+        self._arrived.set()
 
-    async def _consume(self, loop: asyncio.AbstractEventLoop, worker: ThreadPoolExecutor, stop: asyncio.Event) -> None:
+    async def _consume(self, loop: asyncio.AbstractEventLoop, worker: ThreadPoolExecutor) -> None:
+        self._alive()
         while True:
-            self._alive()
-            if stop.is_set():
-                self._source_done.set()
+            for event in self._gate.due():
+                self._queue.put(Entry(event, time.monotonic_ns(), to_engine=False))
+            if self._live_time_over():
+                self._stop_reading()
             if not self._queue:
                 if self._source_done.is_set():
-                    return
-                if self._live_time_over():
                     return
                 await self._wait(loop, worker)
                 continue
             if len(self._queue) < BATCH_ITEMS:
                 await self._gather()
-            batch = [self._queue.popleft() for _ in range(min(BATCH_ITEMS, len(self._queue)))]
+            batch = self._queue.take(BATCH_ITEMS)
             self._room.set()
             self._worked_s = time.monotonic()
-            if await loop.run_in_executor(worker, self._work, batch):
+            over = await loop.run_in_executor(worker, self._work, batch)
+            self._alive()
+            if over:
+                if self._until_s is not None:
+                    self._queue.drop()
                 return
 
     async def _wait(self, loop: asyncio.AbstractEventLoop, worker: ThreadPoolExecutor) -> None:
@@ -186,6 +226,9 @@ class Pipeline:
         except TimeoutError:
             if self._source.info.live:
                 await loop.run_in_executor(worker, lambda: self._emit(self._engine.idle(time.monotonic_ns()), None))
+            # Silence is no fault of the program, but data that nobody takes are.
+            if not (isinstance(self._source, Watched) and self._source.stuck()):
+                self._alive()
 
     async def _gather(self) -> None:
         left_s = self._worked_s + GATHER_S - time.monotonic()
@@ -200,14 +243,20 @@ class Pipeline:
             return True
         return False
 
-    def _work(self, batch: list[tuple[LinkItem, int]]) -> bool:
+    def _work(self, batch: list[Entry]) -> bool:
         """Process a batch in the worker and return whether the run is over."""
-        for item, received_ns in batch:
-            if isinstance(item, LinkEvent):
-                self._count(item)
-                for sink in self._sinks:
-                    sink.event(item)
-            since_ns = item.arrival_ns if self._source.info.host_clock else received_ns
+        for number, entry in enumerate(batch):
+            item = entry.item
+            if self._until_s is not None and time.monotonic() > self._until_s:
+                self._thrown["queue_samples"] += sum(
+                    len(left.item) for left in batch[number:] if isinstance(left.item, SampleBlock)
+                )
+                return True
+            if isinstance(item, LinkEvent) and entry.to_sinks:
+                self._tell(item)
+            if not entry.to_engine:
+                continue
+            since_ns = item.arrival_ns if self._source.info.host_clock else entry.received_ns
             self._emit(self._engine.push(item), since_ns)
             if isinstance(item, LinkEvent) and item.kind is LinkEventKind.END:
                 return True
@@ -215,6 +264,10 @@ class Pipeline:
                 self.ended_by = "seconds"
                 return True
         return False
+
+    def _tell(self, event: LinkEvent) -> None:
+        for sink in self._sinks:
+            sink.event(event)
 
     def _emit(self, out: Output, since_ns: int | None) -> None:
         for sink in self._sinks:
@@ -234,17 +287,19 @@ class Pipeline:
 
     def _count(self, event: LinkEvent) -> None:
         self._connects += event.kind is LinkEventKind.CONNECTED
-        if event.kind is LinkEventKind.CORRUPT:
-            frames = event.data.get("frames", 1)
-            self._corrupt += frames if isinstance(frames, int) else 1
+        self._corrupt += frames_in(event)
+        self._thrown += thrown_by(event)
 
     def _open(self) -> None:
         for sink in self._sinks:
             sink.open()
 
     def _close(self, summary: RunSummary | None) -> None:
-        """Close every sink, even if one fails; raise the first error at the end."""
+        """Report the joined events and close every sink, even if one fails; raise the first error at the end."""
         failed: OutputError | None = None
+        with contextlib.suppress(OutputError):
+            for event in self._gate.rest():
+                self._tell(event)
         for sink in self._sinks:
             try:
                 sink.close(summary)

@@ -27,7 +27,6 @@ MAX_LINE_BYTES = 1 << 20
 
 AbstainReason = Literal["warming_up", "gap", "poor_signal", "flat", "saturated", "lead_off", "scale_unknown", "stalled"]
 """Reason of an abstention."""
-
 ABSTAIN_REASONS: tuple[AbstainReason, ...] = get_args(AbstainReason)
 
 Tier = Literal["strong", "moderate", "limited"]
@@ -203,6 +202,7 @@ class RunSummary:
         wall_s: Duration of the run, s.
         budgets: The checked budgets.
         ended_by: Reason for the end of the run, such as ``end``, ``seconds``, ``SIGINT``.
+        thrown_away: What was received and not used one by one, by kind; docs/running.md explains each.
     """
 
     hops: int = 0
@@ -217,6 +217,7 @@ class RunSummary:
     wall_s: float = 0.0
     budgets: tuple[BudgetLine, ...] = ()
     ended_by: str = ""
+    thrown_away: Mapping[str, int] = field(default_factory=dict)
 
 
 def utc_text(unix_ns: int) -> str:
@@ -387,6 +388,7 @@ def summary_dict(s: RunSummary) -> dict[str, object]:
         "lost_samples": s.lost_samples,
         "frames_corrupt": s.frames_corrupt,
         "reconnects": s.reconnects,
+        "thrown_away": dict(s.thrown_away),
         "signal_s": _fixed(s.signal_s, 3),
         "wall_s": _fixed(s.wall_s, 3),
         "budgets": [

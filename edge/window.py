@@ -18,7 +18,7 @@ from edge.grid.timeline import Gap
 from edge.records import AbstainReason
 
 MAX_GAP_HOPS = 3600
-"""Most answers inside one gap; the rest of a longer gap is skipped, so that a wrong clock cannot fill a disk."""
+"""Most answers at once, one per hop; the rest is skipped, so that a wrong clock cannot fill a disk."""
 
 _EPSILON_SAMPLES = 1e-6
 """Rounding tolerance, samples: a hop this close to a sample belongs to it."""
@@ -50,12 +50,14 @@ class NoWindow:
     """A hop without a window.
 
     Attributes:
-        end_s: Signal time of the hop, s.
+        end_s: Signal time of the hop, s; the end of the gap if the answer is for several hops.
         reason: Reason of the abstention.
+        start_s: Start of the gap if the answer is for all hops inside it, s; ``None`` if it is for one hop.
     """
 
     end_s: float
     reason: AbstainReason
+    start_s: float | None = None
 
 
 class Windower:
@@ -94,11 +96,35 @@ class Windower:
         self._beats.clear()
         self._scale_known = scale_known
 
-    def gap(self, gap: Gap) -> list[NoWindow]:
-        """Take a gap and answer every hop up to its end."""
+    def gap(self, gap: Gap, reason: AbstainReason | None = None) -> list[NoWindow]:
+        """Take a gap and answer the hops up to its end: those inside a whole gap by one answer.
+
+        Args:
+            gap: The gap.
+            reason: Reason of the abstention; ``None`` to derive it from the content of the window.
+        """
         if gap.start_s > 0.0 or gap.end_s > 0.0:
             self._gaps.append(gap)
-        return self.miss_until(gap.end_s, None)
+        if gap.reason != "gap" or not gap.whole:
+            return self.miss_until(gap.end_s, reason)
+        return self.miss_span(gap.start_s, gap.end_s, reason)
+
+    def miss_span(self, start_s: float, end_s: float, reason: AbstainReason | None) -> list[NoWindow]:
+        """Answer the hops up to ``end_s``: those after ``start_s`` by one answer, whatever their number.
+
+        Args:
+            start_s: Signal time at which the signal ended, s.
+            end_s: Signal time up to which there is none, s.
+            reason: Reason of the abstention; ``None`` to derive it from the content of the window.
+        """
+        before = self.miss_until(start_s, reason)
+        if self.next_hop_s + self._hop_s > end_s:
+            return [*before, *self.miss_until(end_s, reason)]
+        why = reason or self._reason(end_s)
+        self._next_hop = math.floor(end_s / self._hop_s) + 1
+        while self.next_hop_s <= end_s:  # the quotient may have been rounded down
+            self._next_hop += 1
+        return [*before, NoWindow(end_s, why, start_s)]
 
     def miss_until(self, signal_s: float, reason: AbstainReason | None) -> list[NoWindow]:
         """Answer every hop up to ``signal_s`` without a window.

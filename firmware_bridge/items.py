@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from firmware_bridge.samples import LinkEvent, LinkEventKind
@@ -11,6 +12,13 @@ DATA_CHANNEL = "data"
 
 HOLE_BYTES = "hole_bytes"
 """Key in the data of a ``CORRUPT`` event from a raw recording: received bytes that are missing in this place."""
+
+
+OVERFLOW = "overflow"
+"""Value of ``fault`` in the data of a ``CORRUPT`` event about bytes that a slow program dropped."""
+
+PIECE_BYTES = 4096
+"""Most bytes that a program decodes at once, so that a flood leaves it time for signals and timers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +40,20 @@ TransportItem = RawChunk | LinkEvent
 
 
 def hole_bytes(event: LinkEvent) -> int | None:
-    """Return the received bytes that a damaged raw recording lost in this place; ``None`` for any other event."""
-    size = event.data.get(HOLE_BYTES) if event.kind is LinkEventKind.CORRUPT else None
+    """Return the received bytes that are missing in this place; ``None`` for any other event.
+
+    A damaged raw recording lost them, or a program that was too slow dropped them.
+    """
+    if event.kind is not LinkEventKind.CORRUPT:
+        return None
+    size = event.data.get(HOLE_BYTES, event.data.get("bytes") if event.data.get("fault") == OVERFLOW else None)
     return size if isinstance(size, int) else None
+
+
+def pieces(item: TransportItem) -> Iterator[TransportItem]:
+    """Yield a long chunk in pieces, and any other item as it is; decoders do not depend on the cut."""
+    if isinstance(item, LinkEvent) or len(item.data) <= PIECE_BYTES:
+        yield item
+        return
+    for at in range(0, len(item.data), PIECE_BYTES):
+        yield RawChunk(item.arrival_ns, item.channel, item.data[at : at + PIECE_BYTES])

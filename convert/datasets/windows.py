@@ -231,7 +231,8 @@ def _raw_items(recording: Path, stated: Stated) -> Iterator[LinkItem]:
         if isinstance(item, SampleBlock) and not checked:
             check_rate_stated(recording, item.fs_hz, stated)
             checked = True
-        yield item
+        if item is not None:
+            yield item
 
 
 def _spread(n: int) -> list[int]:

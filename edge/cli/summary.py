@@ -12,6 +12,15 @@ MIN_RECORDING_S = 9.5
 
 _STAGES = ("front_end", "quality", "heart_rate", "prepare", "inference", "estimate", "total", "written")
 
+_THROWN = {
+    "bytes": "bytes without a valid frame",
+    "events": "events joined with others",
+    "impossible_samples": "samples stated as missing in too short a time",
+    "queue_samples": "samples received too fast",
+    "recording_bytes": "damaged bytes of the recording",
+    "recording_samples": "samples lost by them",
+}
+
 
 def summary_text(s: RunSummary, disk: str = "") -> str:
     """Return the summary of a run as text, ending with a newline.
@@ -28,6 +37,8 @@ def summary_text(s: RunSummary, disk: str = "") -> str:
         f"link        {s.lost_samples} samples lost, {s.frames_corrupt} corrupt frames, {s.reconnects} reconnections",
     ]
     lines += disk.splitlines()
+    if s.thrown_away:
+        lines.append(f"thrown away {', '.join(f'{n} {_THROWN.get(kind, kind)}' for kind, n in s.thrown_away.items())}")
     if not s.estimates and s.signal_s < FIRST_ESTIMATE_S:
         needs = f"the first estimate needs {FIRST_ESTIMATE_S:g} s of signal without a gap"
         lines.append(f"            {needs}, or a whole recording of at least {MIN_RECORDING_S:g} s")

@@ -7,7 +7,7 @@ a gap ends the segment.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Literal
 
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from edge.grid.clock import HostClock
 from edge.grid.native import Native
+from edge.grid.room import GapRoom
 from edge.grid.segment import Segment
 from firmware_bridge.errors import InputError
 from firmware_bridge.samples import MAX_FS_HZ, MIN_FS_HZ, LinkEvent, LinkEventKind, LinkItem, SampleBlock
@@ -59,11 +60,14 @@ class Gap:
         start_s: Signal time of its start, s.
         end_s: Signal time of its end, s, as far as known.
         reason: Reason of the gap.
+        whole: Whether a missing piece is known from end to end; ``False`` for samples without a value, which arrive
+            block by block.
     """
 
     start_s: float
     end_s: float
     reason: GapReason
+    whole: bool = True
 
 
 TimelineItem = Uniform | Gap
@@ -76,24 +80,29 @@ class Timeline:
         grid_hz: Sampling rate of the uniform grid, Hz.
         gather: Grid samples that may wait for others, so that the stages behind are called less often; 0 for none. The
             samples are the same.
+        room: Limit of gaps by the time of the host; ``None`` if arrival times are not real.
 
     Attributes:
         due: Number of grid samples of the segment that must not wait, because an answer depends on them.
         end_s: Signal time just after the last received sample, s.
         lost_samples: Number of samples known to be missing since the session began, at the rate of the device.
+        impossible_samples: Number of samples stated to be missing for which no time had passed; not counted as lost.
         segments: Number of segments so far.
         host_clock: Mapping from device time to host time.
         fs_hz: Nominal sampling rate of the last block, Hz; ``None`` before the first.
     """
 
-    def __init__(self, grid_hz: int, gather: int = 0) -> None:
+    def __init__(self, grid_hz: int, gather: int = 0, room: GapRoom | None = None) -> None:
         self.grid_hz = grid_hz
         self.due = 0
+        self._room = room
+        self._start_ns: int | None = None
+        """Arrival of the first item, or the time of its first sample: nothing is older."""
         self._gather = gather
         self._native: list[Native] = []
         """Samples of the source whose grid samples have not been given yet."""
         self.end_s = 0.0
-        self.lost_samples = 0
+        self.lost_samples = self.impossible_samples = 0
         self.segments = 0
         self.host_clock = HostClock()
         self.fs_hz: float | None = None
@@ -117,6 +126,9 @@ class Timeline:
         Raises:
             InputError: A sampling rate is outside the supported range.
         """
+        if self._start_ns is None:
+            before_s = len(item) / item.fs_hz if isinstance(item, SampleBlock) and item.fs_hz > 0 else 0.0
+            self._start_ns = item.arrival_ns - round(before_s * 1e9)
         if isinstance(item, LinkEvent):
             waited = self.flush()
             if item.kind is LinkEventKind.RESTARTED:
@@ -130,8 +142,13 @@ class Timeline:
                 f"a sampling rate of {item.fs_hz:g} Hz is not supported", f"use {MIN_FS_HZ:g} to {MAX_FS_HZ:g} Hz"
             )
         out: list[TimelineItem] = []
-        for part in split_at_nan(item):
-            self._push_block(part, out)
+        parts = split_at_nan(item)
+        if item.lost and parts[0].lost > item.lost:
+            # Loss and samples without a value are two gaps, wherever the blocks were cut.
+            self._push_block(_part(item, item.samples[:0], None, item.lost), out)
+            parts[0] = replace(parts[0], lost=parts[0].lost - item.lost)
+        for part in parts:
+            self._push_block(part, out, whole=part.lost == item.lost)
         self._last_arrival_ns = item.arrival_ns
         return out
 
@@ -145,15 +162,16 @@ class Timeline:
         return [Uniform(start_s, samples, False, _scale(*self._kind[:2]) is not None, self._waiting_native())]
 
     def host_time_ns(self, signal_s: float) -> int:
-        """Return the host monotonic time of a signal time near the newest sample."""
+        """Return the host monotonic time of a signal time near the newest sample, never before the session began."""
+        mapped = None
         if self._anchor is not None:
             device_ns = self._anchor[0] + round((signal_s - self._anchor[1]) * 1e9)
             mapped = self.host_clock.to_host_ns(device_ns)
-            if mapped is not None:
-                return mapped
-        return (self._last_arrival_ns or 0) - round((self.end_s - signal_s) * 1e9)
+        if mapped is None:
+            mapped = (self._last_arrival_ns or 0) - round((self.end_s - signal_s) * 1e9)
+        return mapped if self._start_ns is None else max(mapped, self._start_ns)
 
-    def _push_block(self, block: SampleBlock, out: list[TimelineItem]) -> None:
+    def _push_block(self, block: SampleBlock, out: list[TimelineItem], *, whole: bool = True) -> None:
         kind = (block.unit, block.lsb_mv, block.fs_hz)
         self.fs_hz = block.fs_hz
         lost = block.lost
@@ -167,11 +185,11 @@ class Timeline:
         if lost or kind != self._kind or (self._link_lost and block.device_time_ns is None):
             self._end_segment(out)
         self._kind = kind
-        self.lost_samples += lost
+        room_s = None if self._room is None else self._room.limit_s(block.arrival_ns, len(block) / block.fs_hz)
         if block.device_time_ns is not None and not block.resent:
             self.host_clock.update(block.device_time_ns, block.arrival_ns)
         if self._segment is None:
-            self._begin(block, lost, out)
+            self.lost_samples += self._begin(block, lost, room_s, out, whole=whole)
         if len(block) == 0:
             return
         if block.lead_off:
@@ -197,27 +215,47 @@ class Timeline:
         limit_s = JUMP_S if block.seq is None else JUMP_WITH_SEQ_S
         return error_s if abs(error_s) > limit_s else None
 
-    def _begin(self, block: SampleBlock, lost: int, out: list[TimelineItem]) -> None:
-        """Find the signal time of the first sample of the block, and report the time before it as a gap."""
-        start_s = self.end_s + lost / block.fs_hz
-        if block.device_time_ns is not None and len(block):
-            if self._anchor is None:
-                start_s = max(start_s, self._host_gap_end_s(block))
-                self._anchor = (block.device_time_ns, start_s + (len(block) - 1) / block.fs_hz)
-            else:
-                device_s = self._anchor[1] + (block.device_time_ns - self._anchor[0]) * 1e-9
-                start_s = device_s - (len(block) - 1) / block.fs_hz
-                if not self.end_s - JUMP_S <= start_s <= self.end_s + MAX_GAP_S:
-                    start_s = max(self.end_s, self._host_gap_end_s(block))
-                    self._anchor = (block.device_time_ns, start_s + (len(block) - 1) / block.fs_hz)
-        elif self._link_lost:
-            start_s = max(start_s, self._host_gap_end_s(block))
+    def _begin(
+        self, block: SampleBlock, lost: int, room_s: float | None, out: list[TimelineItem], *, whole: bool
+    ) -> int:
+        """Report the time before a block as a gap; return how many of the ``lost`` samples fit into it."""
+        start_s = max(self.end_s, self._start_of(block, lost))
         self._link_lost = False
+        if room_s is not None:
+            most = round(room_s * block.fs_hz)
+            if start_s > self.end_s + room_s:
+                self.impossible_samples += 0 if lost else round((start_s - self.end_s - room_s) * block.fs_hz)
+                start_s = self.end_s + room_s
+                self._set_anchor(block, start_s)
+            self.impossible_samples += max(0, lost - most)
+            lost = min(lost, most)
+        if self._room is not None:
+            self._room.take(start_s - self.end_s)
         # A gap of no length, such as a change of scale, also counts: no window may span it.
-        start_s = max(start_s, self.end_s)
         if self.segments or start_s > self.end_s:
-            out.append(Gap(self.end_s, start_s, "gap"))
+            out.append(Gap(self.end_s, start_s, "gap", whole))
         self.end_s = start_s
+        return lost
+
+    def _start_of(self, block: SampleBlock, lost: int) -> float:
+        """Return the signal time of the first sample of a block that begins a segment, s."""
+        start_s = self.end_s + lost / block.fs_hz
+        if block.device_time_ns is None or not len(block):
+            return max(start_s, self._host_gap_end_s(block)) if self._link_lost else start_s
+        if self._anchor is None:
+            start_s = max(start_s, self._host_gap_end_s(block))
+            self._set_anchor(block, start_s)
+            return start_s
+        device_s = self._anchor[1] + (block.device_time_ns - self._anchor[0]) * 1e-9
+        start_s = device_s - (len(block) - 1) / block.fs_hz
+        if not self.end_s - JUMP_S <= start_s <= self.end_s + MAX_GAP_S:
+            start_s = max(self.end_s, self._host_gap_end_s(block))
+            self._set_anchor(block, start_s)
+        return start_s
+
+    def _set_anchor(self, block: SampleBlock, start_s: float) -> None:
+        if block.device_time_ns is not None and len(block):
+            self._anchor = (block.device_time_ns, start_s + (len(block) - 1) / block.fs_hz)
 
     def _host_gap_end_s(self, block: SampleBlock) -> float:
         if self._last_arrival_ns is None:

@@ -34,6 +34,9 @@ class AppendFile(SyncedFile):
         private: Whether only the owner may read a new file.
         part_bytes: Size at which the next part begins, bytes; ``None`` for one file.
         watch: Takes note of a full disk.
+
+    Attributes:
+        first: The file, or its first part.
     """
 
     def __init__(
@@ -48,7 +51,7 @@ class AppendFile(SyncedFile):
         watch: Watch | None = None,
     ) -> None:
         super().__init__(path, private=private)
-        self._first, self._part_bytes = path, part_bytes
+        self.first, self._part_bytes = path, part_bytes
         self._starts_with = starts_with
         self._header = header
         self._what = what
@@ -62,7 +65,7 @@ class AppendFile(SyncedFile):
         """
         try:
             if self._part_bytes is not None:
-                self.path = (parts(self._first) or [self._first])[-1]
+                self.path = (parts(self.first) or [self.first])[-1]
             self._open()
         except OSError as error:
             self._drop()
@@ -121,7 +124,7 @@ class AppendFile(SyncedFile):
         before = self.path
         super().close()
         try:
-            self.path = next_part(self._first)
+            self.path = next_part(self.first)
             self._open()
         except OSError as error:
             self._drop()

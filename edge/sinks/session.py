@@ -16,6 +16,7 @@ from edge.process.files import output_error, write_atomically
 from edge.records import NOTICE, summary_dict, to_json, utc_text
 from edge.sinks import BaseSink
 from edge.sinks._append import AppendFile
+from edge.sinks._events import EventLog
 from edge.store.compact import CompactFile
 from edge.store.keep import DEFAULT, SESSION_SCHEMA, Keep, Keeper, parse_keep
 from edge.store.storage import Storage
@@ -106,7 +107,7 @@ class SessionSink(BaseSink):
             self._path / "estimates.aee", self._keep.part_bytes, self._storage, self._storage.part_ended
         )
         self._beats = self._lines("beats.csv", b"run,", "run,time_s,rr_s")
-        self._events = self._lines("events.jsonl", b"{")
+        self._events = EventLog(self._lines("events.jsonl", b"{"), session)
         self._last_beat_s: float | None = None
         self._found: dict[str, object] = {}
         self._opened = False
@@ -137,7 +138,7 @@ class SessionSink(BaseSink):
             self._remove_old()
 
     def event(self, ev: LinkEvent) -> None:
-        """Append to ``events.jsonl``.
+        """Append to ``events.jsonl``, within its limit.
 
         Raises:
             OutputError: The disk failed.
@@ -145,14 +146,7 @@ class SessionSink(BaseSink):
         found = ev.data.get("decided")
         if isinstance(found, dict):
             self._found |= found
-        record = {
-            "time": utc_text(time.time_ns()),
-            "session": self._session,
-            "kind": str(ev.kind),
-            "detail": ev.detail,
-            "data": dict(ev.data),
-        }
-        self._events.write_line(json.dumps(record, separators=(",", ":"), default=str))
+        self._events.event(ev)
 
     def beat(self, t_s: float) -> None:
         """Append to ``beats.csv``.
@@ -185,8 +179,10 @@ class SessionSink(BaseSink):
         if failed is not None:
             raise failed
         if summary is not None and self._opened:
-            text = json.dumps(summary_dict(summary) | {"storage": self._storage.as_dict()}, indent=2)
-            write_atomically(self._path / "summary.json", f"{text}\n", private=True)
+            about = summary_dict(summary) | {"storage": self._storage.as_dict()}
+            if self._events.omitted:
+                about["thrown_away"] = {**summary.thrown_away, "events_not_logged": self._events.omitted}
+            write_atomically(self._path / "summary.json", json.dumps(about, indent=2) + "\n", private=True)
 
     def _lines(self, name: str, starts_with: bytes, header: str = "") -> AppendFile:
         return AppendFile(
@@ -241,7 +237,7 @@ class SessionSink(BaseSink):
             "schema": SESSION_SCHEMA,
             "device": self._source.device,
             "device_url": _device_url(self._source.url),
-            "decided": None if decided is None else decided.as_dict() | self._found,
+            "decided": ({} if decided is None else decided.as_dict()) | self._found or None,
             "bundle": {"name": f"{manifest.name} {manifest.version}", "sha256": self._bundle.sha256},
             "versions": {
                 "anyecg-edge": _version("anyecg-edge"),

@@ -8,7 +8,7 @@ import math
 import os
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 from urllib.parse import unquote
 
 from edge.sources.decided import Decided
@@ -89,6 +89,15 @@ class Source(Protocol):
 
     async def close(self) -> None:
         """Close the device and all files. It may be called twice."""
+        ...
+
+
+@runtime_checkable
+class Watched(Protocol):
+    """A source that knows whether it is stuck."""
+
+    def stuck(self) -> bool:
+        """Return whether the source still handles the item that it handled at the last call."""
         ...
 
 

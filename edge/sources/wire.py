@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from edge.sources import SourceInfo, SourceUrl, session_name
+from edge.sources.turns import Turns
 from edge.sources.undecoded import Undecoded
 from firmware_bridge.devices import Device, decode_item
-from firmware_bridge.items import RawChunk
+from firmware_bridge.items import RawChunk, TransportItem, pieces
 from firmware_bridge.rawlog import RawLogHeader, RawLogWriter
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem
 from firmware_bridge.transports import Transport
@@ -19,6 +22,8 @@ OPTIONS_KEY = "options"
 """Key for the options of the decoder in the header of a raw recording."""
 ALWAYS = "always"
 """Value of the key ``wait`` with which a source also waits for a device that this computer refuses now."""
+STOP_S = 1.0
+"""Time for telling the device to stop, s."""
 
 
 def decoder_options(url: SourceUrl, device: Device, *own: str) -> dict[str, str]:
@@ -70,7 +75,8 @@ class WireSource:
         self._decoder = device.decoder(**self._options)
         self._undecoded = Undecoded(device.profile.title, hint)
         self._recorder: RawLogWriter | None = None
-        self._closed = False
+        self._closed = self._busy = False
+        self._taken = self._seen = 0
         self.info = replace(info, session=session_name(info))
 
     def record(self, path: Path) -> None:
@@ -104,25 +110,22 @@ class WireSource:
             LinkError: The device cannot be opened, and waiting would not help or is disabled.
             OutputError: The recording can no longer be written.
         """
-        connected = False
+        connected, turns = False, Turns()
         async for item in self._transport.stream():
+            self._taken, self._busy = self._taken + 1, True
             if self._recorder is not None:
                 self._recorder.item(item)
-            out = decode_item(self._decoder, item)
-            if isinstance(item, RawChunk):
-                out = self._undecoded.bytes(len(item.data), item.arrival_ns, out, self._frames)
-            elif item.kind is LinkEventKind.END:
-                # Items that the decoder still held come before the end, not after it.
-                out = [*self._undecoded.link(item), *out[1:], item]
-            else:
-                out = [*self._undecoded.link(item), *out]
-            if isinstance(item, LinkEvent) and item.kind in {LinkEventKind.DISCONNECTED, LinkEventKind.STALLED}:
-                connected = False
-            elif isinstance(item, RawChunk) or item.kind is LinkEventKind.CONNECTED:
-                connected = True
-            await self._send(connected)
-            for one in out:
-                yield one
+            for piece in pieces(item):
+                out = self._decode(piece)
+                if isinstance(item, LinkEvent) and item.kind in {LinkEventKind.DISCONNECTED, LinkEventKind.STALLED}:
+                    connected = False
+                elif isinstance(item, RawChunk) or item.kind is LinkEventKind.CONNECTED:
+                    connected = True
+                await self._send(connected)
+                for one in out:
+                    yield one
+                await turns.give()
+            self._busy = False
 
     def counters(self) -> dict[str, int]:
         """Return the counters of the decoder."""
@@ -134,12 +137,29 @@ class WireSource:
             return
         self._closed = True
         try:
-            for write in self._device.profile.stop:
-                await self._transport.write(write.data, write.channel)
+            # A peer that reads nothing must not delay the end.
+            with suppress(TimeoutError):
+                async with asyncio.timeout(STOP_S):
+                    for write in self._device.profile.stop:
+                        await self._transport.write(write.data, write.channel)
         finally:
             await self._transport.close()
             if self._recorder is not None:
                 self._recorder.close()
+
+    def stuck(self) -> bool:
+        """Return whether the source still handles the item that it handled at the last call."""
+        before, self._seen = self._seen, self._taken
+        return self._busy and self._taken == before
+
+    def _decode(self, item: TransportItem) -> list[LinkItem]:
+        out = decode_item(self._decoder, item)
+        if isinstance(item, RawChunk):
+            return self._undecoded.bytes(len(item.data), item.arrival_ns, out, self._frames)
+        if item.kind is LinkEventKind.END:
+            # Items that the decoder still held come before the end, not after it.
+            return [*self._undecoded.link(item), *out[1:], item]
+        return [*self._undecoded.link(item), *out]
 
     def _frames(self) -> int:
         return self._decoder.counters().get("frames", 0)

@@ -54,9 +54,9 @@ RATE_TOLERANCE = 50
 """Relative difference allowed between true and nominal rate, as 1/N (Polar's own specification: 2 %)."""
 RATES_MAX = 4
 """Impossible sampling rates that are reported on one connection, at most."""
-_HALF = 1 << 31
-_WRAP = 1 << 32
-_NS = 1_000_000_000
+WRITES_MAX = 16
+"""Commands that wait to be sent, at most: a patch could cause any number of them."""
+_HALF, _WRAP, _NS = 1 << 31, 1 << 32, 1_000_000_000
 
 
 class PatchDecoder:
@@ -89,6 +89,7 @@ class PatchDecoder:
                 out.append(discarded(item, arrival_ns))
             else:
                 out += self._frame(item, arrival_ns)
+        del self._writes[WRITES_MAX:]
         return out
 
     def link(self, event: LinkEvent) -> list[LinkItem]:

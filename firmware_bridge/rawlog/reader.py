@@ -52,6 +52,8 @@ class RawLogReader:
         """What was skipped, set when ``items`` has ended; empty if nothing was."""
         self.skipped_bytes = 0
         """Bytes of the file that belong to no whole record, set when ``items`` has ended."""
+        self.truncated = False
+        """Whether some of them are at the end, set when ``items`` has ended."""
         self._channels = {0: DATA_CHANNEL}
         self._repaired = False
         with _open(path) as file:
@@ -122,7 +124,7 @@ class RawLogReader:
         self._conclude(holes, at, total)
 
     def _conclude(self, holes: list[int], end: int, total: int) -> None:
-        self.skipped_bytes = sum(holes) + total - end
+        self.skipped_bytes, self.truncated = sum(holes) + total - end, end < total
         said = []
         if self._repaired:
             said.append("one damaged byte of the header was repaired")

@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from firmware_bridge.errors import LinkError
-from firmware_bridge.items import RawChunk, TransportItem
+from firmware_bridge.items import OVERFLOW, RawChunk, TransportItem
 from firmware_bridge.samples import LinkEvent, LinkEventKind
 from firmware_bridge.transports._waiting import Waiting
 
@@ -20,6 +20,8 @@ QUEUE_BYTES = 1 << 20
 """Bytes that may wait for the reader: over a minute of the fastest patch. Further bytes are dropped and counted."""
 CHUNK_COST = 128
 """Bytes that a chunk counts beyond its length, so that many small ones are bounded too."""
+EVENTS_MAX = 1024
+"""Events that may wait for the reader: hundreds of reconnections. Of further ones the last is kept."""
 STALL_S = 15.0
 """Time without data after which a link is closed and opened again."""
 JITTER = 0.25
@@ -90,7 +92,7 @@ class Backoff:
 
 
 class ItemQueue:
-    """A bounded queue on one event loop. Events always pass; bytes beyond the limit are dropped and reported.
+    """A bounded queue on one event loop. Bytes beyond the limit are dropped and reported, events beyond it joined.
 
     Args:
         where: Source of the bytes, for the report.
@@ -100,7 +102,7 @@ class ItemQueue:
     def __init__(self, where: str, limit: int = QUEUE_BYTES) -> None:
         self._where, self._limit = where, limit
         self._items: deque[TransportItem] = deque()
-        self._waiting = self._dropped_bytes = self._dropped_chunks = 0
+        self._waiting = self._events = self._dropped_bytes = self._dropped_chunks = 0
         self._arrived = asyncio.Event()
         self._ended = False
 
@@ -114,7 +116,7 @@ class ItemQueue:
                 return
             self._waiting += cost
         self._report()
-        self._items.append(item)
+        self._append(item)
         self._arrived.set()
 
     def end(self) -> None:
@@ -130,11 +132,22 @@ class ItemQueue:
                 item = self._items.popleft()
                 if isinstance(item, RawChunk):
                     self._waiting -= len(item.data) + CHUNK_COST
+                else:
+                    self._events -= 1
                 yield item
             if self._ended:
                 return
             self._arrived.clear()
             await self._arrived.wait()
+
+    def _append(self, item: TransportItem) -> None:
+        last = self._items[-1] if self._items else None
+        if isinstance(item, LinkEvent):
+            if self._events >= EVENTS_MAX and isinstance(last, LinkEvent):
+                self._items[-1] = item
+                return
+            self._events += 1
+        self._items.append(item)
 
     def _report(self) -> None:
         if not self._dropped_chunks:
@@ -142,10 +155,10 @@ class ItemQueue:
         data: dict[str, object] = {
             "bytes": self._dropped_bytes,
             "frames": self._dropped_chunks,
-            "fault": "overflow",
+            "fault": OVERFLOW,
         }
         detail = f"the program was too slow: {self._dropped_bytes} bytes from {self._where} were dropped"
-        self._items.append(LinkEvent(LinkEventKind.CORRUPT, time.monotonic_ns(), detail, data))
+        self._append(LinkEvent(LinkEventKind.CORRUPT, time.monotonic_ns(), detail, data))
         self._dropped_bytes = self._dropped_chunks = 0
 
 

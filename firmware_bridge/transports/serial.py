@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from firmware_bridge.errors import LinkError
-from firmware_bridge.items import DATA_CHANNEL, RawChunk, TransportItem
+from firmware_bridge.items import DATA_CHANNEL, OVERFLOW, RawChunk, TransportItem
 from firmware_bridge.samples import LinkEvent, LinkEventKind
 from firmware_bridge.transports._gather import Gatherer
 from firmware_bridge.transports._link import QUEUE_BYTES, SOON_S, STALL_S, WATCH_S, Backoff, Trouble
@@ -32,6 +32,8 @@ BACKOFF_S = (0.2, 10.0)
 """First and longest pause between two attempts to open, in seconds; each is twice the one before."""
 READ_MAX = 1 << 16
 """Largest number of bytes in one chunk."""
+QUEUE_ITEMS = 8192
+"""Chunks and events that may wait for the reader: minutes. Of further events the last is kept."""
 
 
 class SerialTransport:
@@ -111,6 +113,7 @@ class SerialTransport:
             # The other thread may be closing it at this moment; then there is nothing to cancel.
             with suppress(Exception):
                 port.cancel_read()
+                port.cancel_write()
         if self._thread.is_alive():
             await asyncio.to_thread(self._thread.join, 2.0 + WRITE_TIMEOUT_S)
 
@@ -125,14 +128,17 @@ class SerialTransport:
 
     def _put(self, item: TransportItem) -> None:
         with self._lock:
+            full = len(self._queue) >= QUEUE_ITEMS
             if isinstance(item, RawChunk):
-                if self._queued_bytes + len(item.data) > QUEUE_BYTES:
+                if full or self._queued_bytes + len(item.data) > QUEUE_BYTES:
                     self._overflow += len(item.data)
                     return
                 if self._overflow:
                     self._queue.append(_overflowed(self._overflow))
                     self._overflow = 0
                 self._queued_bytes += len(item.data)
+            elif full and isinstance(self._queue[-1], LinkEvent):
+                self._queue.pop()
             self._queue.append(item)
         self._wake()
 
@@ -239,4 +245,4 @@ class SerialTransport:
 
 def _overflowed(size: int) -> LinkEvent:
     detail = f"the program was too slow: {size} bytes from the port were dropped"
-    return LinkEvent(LinkEventKind.CORRUPT, time.monotonic_ns(), detail, {"bytes": size, "fault": "overflow"})
+    return LinkEvent(LinkEventKind.CORRUPT, time.monotonic_ns(), detail, {"bytes": size, "fault": OVERFLOW})

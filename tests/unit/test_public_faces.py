@@ -63,6 +63,7 @@ FACES: dict[str, list[str]] = {
     "edge.doctor": ["Report", "examine"],
     "edge.frontend": ["EcgFounderFrontEnd", "StreamFilter", "normalise_window", "window_input_int8"],
     "edge.grid": ["Gap", "HostClock", "Resampler", "SampleClock", "Segment", "Timeline", "Uniform"],
+    "edge.intake": ["Entry", "EventGate", "LinkQueue"],
     "edge.process": ["BudgetMeter", "LatencyMeter", "Notifier", "keep_small", "load_asyncio"],
     "edge.quality": ["Quality", "QualityGate"],
     "edge.service": ["Place", "install", "remove", "render", "status"],

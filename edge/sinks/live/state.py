@@ -104,7 +104,8 @@ class LiveState:
             self.lost = ev.detail
         if ev.kind is LinkEventKind.CONNECTED:
             self.lost = ""
-            self._connections += 1
+            count = ev.data.get("count", 1)
+            self._connections += count if isinstance(count, int) else 1
             self.reconnects = self._connections - 1
         if ev.kind is LinkEventKind.CORRUPT:
             frames = ev.data.get("frames", 1)

@@ -15,6 +15,8 @@ from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem, SampleBl
 
 Timed = tuple[float, LinkItem]
 """Time of the replay at which an item is due, s, and the item."""
+Turn = tuple[float, LinkItem | None]
+"""The same, or a turn of other tasks without an item."""
 
 MAX_LOST = 1 << 40
 """Most samples in one gap: a thousand years at 25 Hz. A clock that jumps further is broken."""
@@ -139,7 +141,7 @@ _YIELD_EVERY = 16
 """Number of blocks after which other tasks get a turn, in a replay without waiting."""
 
 
-async def paced(items: Iterator[Timed], speed: float) -> AsyncIterator[LinkItem]:
+async def paced(items: Iterator[Turn], speed: float) -> AsyncIterator[LinkItem]:
     """Yield each item when it is due.
 
     Arrival times are those of the recording at every speed, so the estimates do not depend on the speed.
@@ -154,4 +156,5 @@ async def paced(items: Iterator[Timed], speed: float) -> AsyncIterator[LinkItem]
             await asyncio.sleep(max(0.0, due_s / speed - (time.monotonic() - begin)))
         elif number % _YIELD_EVERY == 0:
             await asyncio.sleep(0)
-        yield item
+        if item is not None:
+            yield item

@@ -10,12 +10,14 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
 
 from edge.sources import SourceInfo, SourceUrl
-from edge.sources.replay.blocks import Timed, paced
+from edge.sources.replay.blocks import Turn, paced
+from edge.sources.replay.damage import Damage
 from edge.sources.wire import OPTIONS_KEY, decoder_options
 from firmware_bridge import devices
 from firmware_bridge.errors import InputError, UsageError
+from firmware_bridge.items import pieces
 from firmware_bridge.rawlog import RawLogReader
-from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem
+from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem, SampleBlock
 
 KEYS = ("speed", "seconds", "device")
 """Keys of the query for a raw recording, besides the options of its decoder; the recording contains the rest."""
@@ -98,11 +100,11 @@ class RawReplaySource:
         async for item in paced(self.timed(), self._speed):
             yield item
 
-    def timed(self) -> Iterator[Timed]:
-        """Yield due time, s, and item."""
-        decoder = self._decoder
+    def timed(self) -> Iterator[Turn]:
+        """Yield due time, s, and item; no item where bytes gave none."""
+        decoder, damage = self._decoder, Damage()
         first_ns: int | None = None
-        last_ns = 0
+        last_ns, due_s = 0, 0.0
         for raw in self._reader.items():
             first_ns = raw.arrival_ns if first_ns is None else first_ns
             if raw.arrival_ns - first_ns > self._seconds * 1e9:
@@ -111,16 +113,25 @@ class RawReplaySource:
             if isinstance(raw, LinkEvent) and raw.kind is LinkEventKind.END:
                 break
             due_s = (last_ns - first_ns) / 1e9
-            for item in devices.decode_item(decoder, raw):
-                yield due_s, item
+            for piece in pieces(raw):
+                for item in devices.decode_item(decoder, piece):
+                    if isinstance(item, SampleBlock):
+                        damage.block(item)
+                    yield due_s, item
+                decoder.writes()  # nothing is sent, and nothing may pile up
+                yield due_s, None
+            damage.record(raw)
         due_s = (last_ns - (first_ns or 0)) / 1e9
-        if self._reader.damage:
-            yield due_s, LinkEvent(LinkEventKind.INFO, last_ns, f"{self._reader.path.name}: {self._reader.damage}")
         end = LinkEvent(LinkEventKind.END, last_ns, f"{self._reader.path.name} ends")
         # Items that the decoder still held come before the end, not after it.
         event, *held = devices.decode_item(decoder, end)
-        for item in (*held, event):
+        for item in held:
+            if isinstance(item, SampleBlock):
+                damage.block(item)
             yield due_s, item
+        if self._reader.damage:
+            yield due_s, damage.event(self._reader, last_ns)
+        yield due_s, event
 
     async def close(self) -> None:
         """Do nothing: no file stays open between two reads."""

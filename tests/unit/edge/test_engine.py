@@ -12,7 +12,7 @@ import pytest
 
 from edge.engine import Engine, SessionInfo
 from edge.estimate import Estimator
-from edge.records import Estimate, to_dict
+from edge.records import Estimate, to_dict, utc_text
 from edge.session import Loaded, load
 from firmware_bridge import devices
 from firmware_bridge.samples import LinkEvent, LinkEventKind, SampleBlock
@@ -157,7 +157,10 @@ def test_silence_is_stalled_live_and_in_replay_alike() -> None:
 
     live, replayed = go(timer=True), go(timer=False)
     assert live == replayed
-    assert sum('"stalled"' in line for line in live) > 30
+    silent = [json.loads(line) for line in live if '"stalled"' in line]
+    # One record for the first 15 s; the hops just before wait for the delay of the filter.
+    assert [e["window"]["end_s"] for e in silent] == [19.0, 20.0, 35.0]
+    assert silent[-1]["window"]["start_s"] == 20.0
     assert plain(run(engine(stalls=False), samples, [25])) == [x for x in live if '"stalled"' not in x][: len(live)]
 
 
@@ -182,11 +185,44 @@ def test_counts_without_scale_feed_a_z_scored_model() -> None:
     assert out[-1].abstained is None
 
 
-def test_a_long_wrong_gap_does_not_flood() -> None:
-    eng = engine(0.1)
+@pytest.mark.parametrize(("stalls", "gap_s"), [(False, 30 * 86_400.0), (True, 5.0)])
+def test_a_gap_is_one_record_and_as_long_as_time_allows(stalls: bool, gap_s: float) -> None:
+    """A recording may have a gap of a month; on a link, no more samples can be missing than time has passed."""
+    eng = engine(0.1, stalls=stalls)
     run(eng, ecg(2.0), [500])
     out = eng.push(SampleBlock(ecg(1.0), "mV", None, 250.0, None, 3 * S, lost=250 * 86400 * 30)).estimates
-    assert len(out) < 5000
+    (gap,) = [e for e in out if e.window.end_s - e.window.start_s > 3.0 and e.window.start_s > 1.9]
+    assert (gap.abstained, gap.window.start_s) == ("gap", 2.0)
+    assert gap.window.end_s == pytest.approx(2.0 + gap_s)
+    assert gap.lost_samples == gap_s * 250
+    assert len(out) < 40
+    assert all(e.time >= utc_text(eng.session.wall_ns(0)) for e in out)
+
+
+@pytest.mark.parametrize("jump", [2**31, 2**31 - 1, 900_000, 2**40])
+def test_many_jumps_together_are_no_longer_than_the_time_of_the_host(jump: int) -> None:
+    eng = engine()
+    out, at_ns, part = [], 0, ecg(0.2)
+    for k in range(300):
+        at_ns += S // 50
+        out += eng.push(SampleBlock(part, "mV", None, 250.0, None, at_ns, lost=jump * (k % 3 == 0))).estimates
+    host_s, signal_s = at_ns * 1e-9, 300 * 0.2
+    assert signal_s < eng.timeline.end_s <= signal_s + 2 * host_s + 5.0
+    assert eng.timeline.lost_samples <= (2 * host_s + 5.0) * 250
+    assert eng.timeline.impossible_samples + eng.timeline.lost_samples == pytest.approx(100 * jump, abs=100)
+    assert len(out) < signal_s + 2 * host_s + 6.0
+
+
+def test_a_silence_is_reported_at_once_and_with_its_length_when_data_return() -> None:
+    eng = engine()
+    run(eng, ecg(20.0), [25])
+    first = eng.idle(36 * S).estimates
+    assert [(e.window.start_s, e.window.end_s, e.abstained) for e in first][-1] == (20.0, 35.0, "stalled")
+    assert [eng.idle(now_s * S).estimates for now_s in range(37, 100)] == [[]] * 63
+    eng.push(LinkEvent(LinkEventKind.STALLED, 80 * S))
+    back = eng.push(SampleBlock(ecg(0.2), "mV", None, 250.0, None, 3620 * S + S // 5)).estimates
+    (gap,) = back
+    assert (gap.window.start_s, gap.window.end_s, gap.abstained) == (20.0, pytest.approx(3620.0), "stalled")
 
 
 def test_silence_is_stalled_after_fifteen_seconds() -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from edge.engine import Output
 from edge.pipeline import Pipeline
+from edge.records import RunSummary
 from edge.sources import SourceInfo
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem, SampleBlock
 
@@ -41,7 +42,7 @@ class Keeping:
 
     def __init__(self) -> None:
         self.items: list[LinkItem] = []
-        self.timeline = SimpleNamespace(lost_samples=0, end_s=0.0)
+        self.timeline = SimpleNamespace(lost_samples=0, impossible_samples=0, end_s=0.0)
 
     def push(self, item: LinkItem) -> Output:
         self.items.append(item)
@@ -71,3 +72,58 @@ def test_every_sample_of_an_overflowing_queue_arrives_or_counts_as_lost(
     assert at == blocks * BLOCK
     assert len(got) == min(blocks, 4)  # the queue has room for six items; two of them are events
     assert [type(engine.items[k]) for k in (0, -1)] == [LinkEvent, LinkEvent]
+
+
+@pytest.mark.parametrize(("stuck", "fed"), [(True, False), (False, True)])
+def test_the_watchdog_is_fed_in_silence_but_not_while_data_wait(
+    monkeypatch: pytest.MonkeyPatch, stuck: bool, fed: bool
+) -> None:
+    monkeypatch.setattr("edge.pipeline.IDLE_S", 0.005)
+
+    class Waiting(Burst):
+        def stuck(self) -> bool:
+            return stuck
+
+        async def items(self) -> AsyncIterator[LinkItem]:
+            yield LinkEvent(LinkEventKind.CONNECTED, 0)
+            await asyncio.sleep(3600.0)
+
+    beats: list[int] = []
+
+    async def go() -> None:
+        stop = asyncio.Event()
+        pipeline = Pipeline(
+            Waiting(0), Keeping(), [], seconds=None, tier="micro", hop_s=1.0, alive=lambda: beats.append(1)
+        )
+        run = asyncio.create_task(pipeline.run(stop))
+        await asyncio.sleep(0.5)
+        stop.set()
+        await run
+
+    asyncio.run(go())
+    # One for the start and one for the only batch; in silence one more for every wait.
+    assert len(beats) >= 1
+    assert (len(beats) > 2) is fed
+
+
+def test_a_live_flood_ends_when_told_and_counts_what_it_drops() -> None:
+    """The source always has more, and never lets others run by itself."""
+
+    class Endless(Burst):
+        async def items(self) -> AsyncIterator[LinkItem]:
+            k = 0
+            while True:
+                samples = np.arange(k, k + BLOCK, dtype=np.int32)
+                yield LinkEvent(LinkEventKind.INFO, 0, f"battery {k} %")
+                yield SampleBlock(samples, "counts", None, 250.0, None, 0)
+                k += BLOCK
+
+    async def go() -> tuple[RunSummary, Keeping]:
+        stop, engine = asyncio.Event(), Keeping()
+        pipeline = Pipeline(Endless(0), engine, [], seconds=None, tier="micro", hop_s=1.0)
+        asyncio.get_running_loop().call_later(0.3, stop.set)
+        return await asyncio.wait_for(pipeline.run(stop), 60.0), engine
+
+    summary, engine = asyncio.run(go())
+    assert summary.thrown_away["events"] > 100
+    assert sum(isinstance(item, LinkEvent) for item in engine.items) < 200

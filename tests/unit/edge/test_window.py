@@ -158,20 +158,34 @@ def test_a_given_reason_answers_every_hop_up_to_the_time() -> None:
     assert windower.miss_until(1.5, "stalled") == []
 
 
-@pytest.mark.parametrize("hop_s", [1.0, 0.5])
-def test_a_gap_beyond_the_limit_is_passed_over_to_the_first_hop_after_it(hop_s: float) -> None:
+@pytest.mark.parametrize("hop_s", [1.0, 0.5, 0.1])
+@pytest.mark.parametrize("hops", [2, 3600, 10**7])
+def test_a_gap_is_one_answer_with_its_length(hop_s: float, hops: int) -> None:
     windower = Windower(GRID, hop_s)
-    end_s = 10_000 * hop_s
-    found = windower.gap(Gap(0.0, end_s, "gap"))
-    assert [a.end_s for a in found] == [hop_s * k for k in range(1, MAX_GAP_HOPS + 1)]
-    assert windower.next_hop_s == end_s + hop_s
-    assert windower.gap(Gap(0.0, end_s, "gap")) == []
+    windower.miss_until(5 * hop_s, None)
+    start_s, end_s = 5.5 * hop_s, (5 + hops) * hop_s
+    assert windower.gap(Gap(start_s, end_s, "gap")) == [NoWindow(end_s, "gap", start_s)]
+    assert windower.next_hop_s == pytest.approx(end_s + hop_s)
+    assert windower.gap(Gap(start_s, end_s, "gap")) == []
 
 
-def test_an_hour_of_one_hop_per_second_is_answered_completely() -> None:
+def test_hops_before_a_gap_and_a_single_one_inside_keep_their_answers() -> None:
     windower = Windower(GRID)
-    assert len(windower.gap(Gap(0.0, 3600.0, "gap"))) == 3600 == MAX_GAP_HOPS
-    assert windower.next_hop_s == 3601.0
+    assert windower.gap(Gap(2.5, 4.5, "gap"), "stalled") == [NoWindow(t, "stalled") for t in (1.0, 2.0)] + [
+        NoWindow(4.5, "stalled", 2.5)
+    ]
+    assert windower.gap(Gap(4.9, 5.1, "gap")) == [NoWindow(5.0, "gap")]
+    assert windower.gap(Gap(5.1, 8.1, "lead_off")) == [NoWindow(t, "lead_off") for t in (6.0, 7.0, 8.0)]
+    # Samples without a value arrive block by block, and the blocks may have any length.
+    assert windower.gap(Gap(8.1, 11.1, "gap", whole=False)) == [NoWindow(t, "lead_off") for t in (9.0, 10.0, 11.0)]
+
+
+@pytest.mark.parametrize("hop_s", [1.0, 0.5])
+def test_hops_beyond_the_limit_are_passed_over(hop_s: float) -> None:
+    windower = Windower(GRID, hop_s)
+    found = windower.miss_until(10_000 * hop_s, "stalled")
+    assert [a.end_s for a in found] == [hop_s * k for k in range(1, MAX_GAP_HOPS + 1)]
+    assert windower.next_hop_s == 10_001 * hop_s
 
 
 @pytest.mark.parametrize(("start_s", "whole"), [(0.896, True), (0.904, False)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import numpy as np
 import pytest
@@ -129,3 +130,51 @@ def test_a_raw_recording_keeps_its_times(tmp_path):
     info = open_source(f"replay:{record(tmp_path / 'raw.aer')}").info
     assert not info.host_clock
     assert (info.arrival_timed, info.start_host_ns, info.start_unix_ns) == (True, 0, 1_700_000_000_000_000_000)
+
+
+def damaged(path, byte):
+    whole = bytearray(path.read_bytes())
+    whole[byte] ^= 0x10
+    path.write_bytes(whole)
+    return path
+
+
+def test_damage_is_told_with_the_samples_that_it_cost(tmp_path):
+    path = record(tmp_path / "raw.aer")
+    whole = replay(path)
+    assert not [i for i in whole if isinstance(i, LinkEvent) and "decided" in i.data]
+    size = len(path.read_bytes())
+    planted = sum(len(i) for i in whole if isinstance(i, SampleBlock))
+    seen = set()
+    for byte in range(size // 3, size * 2 // 3, 41):
+        items = replay(damaged(record(tmp_path / f"{byte}.aer"), byte))
+        (told,) = [i for i in items if isinstance(i, LinkEvent) and "decided" in i.data]
+        damage = told.data["decided"]["damage"]
+        got = sum(len(i) for i in items if isinstance(i, SampleBlock))
+        lost = sum(i.lost for i in items if isinstance(i, SampleBlock))
+        assert got + lost == 500
+        # One frame was missing before; if the damage touches its neighbour, both are missing in one place.
+        assert damage["samples"] in {planted - got, planted - got + 50}
+        assert damage["bytes"] > 0
+        assert f"{damage['samples']} samples are lost by this" in told.detail
+        seen.add(damage["samples"])
+    assert len(seen) > 1
+
+
+def test_the_damage_is_on_stderr_in_the_summary_and_in_the_session(tmp_path, capsys):
+    from edge.cli.main import main
+
+    path = record(tmp_path / "raw.aer")
+    damaged(path, len(path.read_bytes()) // 2)
+    folder = tmp_path / "session"
+    assert main(["run", "--source", f"replay:{path}?speed=max", "--session-dir", str(folder), "--view", "none"]) == 0
+    out, err = capsys.readouterr()
+    about = json.loads((folder / "session.json").read_text())
+    summary = json.loads((folder / "summary.json").read_text())
+    damage = about["decided"]["damage"]
+    assert damage["samples"] in {50, 100}
+    assert summary["thrown_away"]["recording_samples"] == damage["samples"]
+    assert summary["thrown_away"]["recording_bytes"] == damage["bytes"] > 0
+    assert summary["lost_samples"] >= damage["samples"]
+    assert f"{damage['samples']} samples are lost by this" in err
+    assert f"{damage['samples']} samples lost by them" in out
