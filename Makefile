@@ -7,13 +7,13 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # One version of every dependency. pip 25.3 and newer read the second variable when they build, older ones the first. Not
 # for .device, which builds with the backend from build.txt: the new pip refuses the second one there.
 LOCKED := constraints/locked.txt
-$(VENV)/.device $(VENV)/.test $(VENV)/.mutants $(VENV)/.lint: export PIP_CONSTRAINT := $(LOCKED)
-$(VENV)/.test $(VENV)/.mutants $(VENV)/.lint: export PIP_BUILD_CONSTRAINT := $(LOCKED)
+$(VENV)/.device $(VENV)/.test $(VENV)/.fuzz $(VENV)/.mutants $(VENV)/.lint: export PIP_CONSTRAINT := $(LOCKED)
+$(VENV)/.test $(VENV)/.fuzz $(VENV)/.mutants $(VENV)/.lint: export PIP_BUILD_CONSTRAINT := $(LOCKED)
 # The device install and the build backend, each file by its hash. What the other extras add is locked by version.
 HASHED := constraints/device.txt constraints/build.txt
 INSTALL := $(BIN)/python -m pip install --quiet
 
-.PHONY: demo test slow mutants arm arm-roots everywhere lint types audit lock newest clean
+.PHONY: demo test slow fuzz mutants arm arm-roots everywhere lint types audit lock newest clean
 
 demo: $(VENV)/.device
 	$(BIN)/anyecg demo
@@ -24,6 +24,11 @@ test: $(VENV)/.test
 
 slow: $(VENV)/.test
 	$(BIN)/python tests/helpers/run_tier.py slow $(ARGS)
+
+# Fuzzing, ten minutes for each target; `make fuzz FUZZ="--seconds 60 csv edf"` shortens it, `FUZZ=--list` prints the targets.
+FUZZ ?= --seconds 600
+fuzz: $(VENV)/.fuzz
+	$(BIN)/python tests/fuzz/run.py $(FUZZ)
 
 # Mutation tests: change a module and check that its tests fail. `make mutants MUTANTS="quality --sample 100"`; see docs/testing.md.
 mutants: $(VENV)/.mutants
@@ -72,6 +77,10 @@ $(VENV)/.device: pyproject.toml $(LOCKED) $(VENV)/.hashed
 $(VENV)/.test: pyproject.toml $(LOCKED) $(VENV)/.hashed
 	$(INSTALL) -e '.[test]'
 	@touch $@ $(VENV)/.device
+
+$(VENV)/.fuzz: pyproject.toml $(LOCKED) $(VENV)/.hashed
+	$(INSTALL) -e '.[test,fuzz]'
+	@touch $@ $(VENV)/.test $(VENV)/.device
 
 $(VENV)/.mutants: pyproject.toml $(LOCKED) $(VENV)/.hashed
 	$(INSTALL) -e '.[test,mutants]'

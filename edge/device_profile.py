@@ -10,7 +10,6 @@ import dataclasses
 import hashlib
 import json
 import math
-import tomllib
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ import numpy as np
 from edge.records import Applied
 from edge.sources import Source, SourceInfo, Watched
 from firmware_bridge.errors import InputError, UsageError
+from firmware_bridge.reading import parse_toml, read_limited
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem, SampleBlock, Unit
 
 SCHEMA = "anyecg.device-profile/1"
@@ -163,7 +163,7 @@ def applied(profile: MeasuredProfile, path: Path) -> Applied:
     """Return the record of the profile for the estimates."""
     return Applied(
         path.name,
-        hashlib.sha256(path.read_bytes()).hexdigest(),
+        hashlib.sha256(read_limited(path, MAX_BYTES)).hexdigest(),
         profile.made,
         f"{profile.lsb_mv:.6g} mV/{_one(profile.unit)}",
     )
@@ -217,17 +217,15 @@ def load_profile(path: Path) -> MeasuredProfile:
             raise UsageError(
                 f"{path} is too large for a device profile", "name a file that anyecg calibrate device wrote"
             )
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = parse_toml(read_limited(path, MAX_BYTES))
     except OSError as error:
         raise UsageError(
             f"cannot read the device profile {path}: {error.strerror or error}", "check the path and its permissions"
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise UsageError(
             f"the device profile {path} is not valid TOML: {error}", "calibrate the device again"
         ) from None
-    except RecursionError:
-        raise UsageError(f"the device profile {path} is nested too deeply", "calibrate the device again") from None
     if raw.get("schema") != SCHEMA:
         raise UsageError(f"{path} is not a device profile", f'its schema must be "{SCHEMA}"')
     return _profile(_Table(path, raw))

@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +20,7 @@ from typing import Any
 from edge.bundle.reader import Bundle
 from edge.records import Anchor, Applied, LabEstimate, utc_text
 from firmware_bridge.errors import UsageError
+from firmware_bridge.reading import parse_toml, read_limited
 
 SCHEMA = "anyecg.person/1"
 MAX_BYTES = 1 << 20
@@ -153,7 +153,7 @@ def notes(person: Person, now_ns: int) -> list[str]:
 
 def applied(person: Person, path: Path) -> Applied:
     """Return the record of the person's file for the estimates."""
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    digest = hashlib.sha256(read_limited(path, MAX_BYTES)).hexdigest()
     what = ", ".join(sorted({r.key for r in person.results}))
     return Applied(path.name, digest, person.made, f"{len(person.results)} results: {what}")
 
@@ -183,12 +183,12 @@ def load_person(path: Path) -> Person:
             raise UsageError(
                 f"{path} is too large for a person's results", "name a file that anyecg calibrate person wrote"
             )
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+        raw = parse_toml(read_limited(path, MAX_BYTES))
     except OSError as error:
         raise UsageError(
             f"cannot read the person's results {path}: {error.strerror or error}", "check the path and its permissions"
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except ValueError as error:
         raise UsageError(f"the person's results {path} are not valid TOML: {error}", "correct the file") from None
     if raw.get("schema") != SCHEMA:
         raise UsageError(f"{path} holds no person's results", f'its schema must be "{SCHEMA}"')

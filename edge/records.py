@@ -220,15 +220,17 @@ class RunSummary:
     thrown_away: Mapping[str, int] = field(default_factory=dict)
 
 
+_YEARS_MS = (-62_135_596_800_000, 253_402_300_799_999)  # the years 1 to 9999
+
+
 def utc_text(unix_ns: int) -> str:
     """Format a wall-clock time as ISO 8601 UTC with milliseconds and ``Z``.
 
     Args:
-        unix_ns: Nanoseconds since 1970-01-01 UTC.
+        unix_ns: Nanoseconds since 1970-01-01 UTC; a time outside the years 1 to 9999 becomes the nearest one inside.
     """
-    ms = unix_ns // 1_000_000
-    stamp = datetime.fromtimestamp(ms // 1000, tz=UTC)
-    return f"{stamp:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}Z"
+    ms = min(max(unix_ns // 1_000_000, _YEARS_MS[0]), _YEARS_MS[1])
+    return f"{datetime.fromtimestamp(ms // 1000, UTC).isoformat()[:19]}.{ms % 1000:03d}Z"
 
 
 def _fixed(x: float | None, digits: int) -> float | None:

@@ -21,13 +21,17 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from firmware_bridge.text import printable
+from firmware_bridge.text import printable, shortened
 
 EXIT_OK = 0
 EXIT_INTERNAL = 70
 """EX_SOFTWARE of sysexits.h: an error in this program, not in its input."""
 EXIT_SIGINT = 130
 EXIT_SIGTERM = 143
+
+
+MAX_LINE_CHARS = 1200
+"""Longest part of a message, characters: three long paths fit; a name that somebody made long does not."""
 
 
 class AnyEcgError(Exception):
@@ -42,7 +46,7 @@ class AnyEcgError(Exception):
 
     def __init__(self, what: str, fix: str = "") -> None:
         # Names of files, devices and fields are parts of messages; none may control the terminal that shows them.
-        self.what, self.fix = printable(what), printable(fix)
+        self.what, self.fix = (shortened(printable(text), MAX_LINE_CHARS) for text in (what, fix))
         super().__init__(self.what)
 
     def __str__(self) -> str:

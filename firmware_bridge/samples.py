@@ -15,6 +15,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from firmware_bridge.text import printable
+
 Unit = Literal["mV", "counts"]
 
 MIN_FS_HZ = 60.0
@@ -98,6 +100,14 @@ class LinkEvent:
     arrival_ns: int
     detail: str = ""
     data: Mapping[str, object] = field(default_factory=lambda: NO_DATA)
+
+    def __post_init__(self) -> None:
+        # Devices put their own text into both, and both go to terminals, logs and pages.
+        if not self.detail.isprintable():
+            object.__setattr__(self, "detail", printable(self.detail))
+        if any(isinstance(value, str) and not value.isprintable() for value in self.data.values()):
+            cleaned = {key: printable(v) if isinstance(v, str) else v for key, v in self.data.items()}
+            object.__setattr__(self, "data", cleaned)
 
 
 LinkItem = SampleBlock | LinkEvent

@@ -11,3 +11,10 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else " " if c in "\t\n\r" else "\ufffd" for c in text)
+
+
+def shortened(text: str, most: int) -> str:
+    """Return text of at most ``most`` characters: its beginning and end where it is longer."""
+    if len(text) <= most:
+        return text
+    return f"{text[: most - most // 3 - 5]} ... {text[len(text) - most // 3 :]}"

@@ -26,7 +26,20 @@ BUILD = LOCKED.with_name("build.txt")
 AUDIT = LOCKED.with_name("audit.txt")
 UV = "uv==0.13.9"
 
-EXTRAS_64 = ("foundation", "replay", "convert", "radio", "cluster", "micro", "bench", "sign", "test", "lint", "mutants")
+EXTRAS_64 = (
+    "foundation",
+    "replay",
+    "convert",
+    "radio",
+    "cluster",
+    "micro",
+    "bench",
+    "sign",
+    "test",
+    "lint",
+    "mutants",
+    "fuzz",
+)
 """All extras but ``tflite``: its numpy 1 rules out the others."""
 MACHINES_64 = [
     f"sys_platform == 'linux' and platform_machine == '{machine}' and python_full_version < '3.15'"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,10 @@ from typing import Any
 from calibration.validate.records import CheckRecord, ComparisonRecord, HeadRecord, LinkRecord
 from convert.stats.noninferiority import MIN_EVENTS
 from firmware_bridge.errors import InputError
+from firmware_bridge.reading import parse_toml, read_limited
 
+MAX_BYTES = 1 << 20
+"""Largest file of limits, bytes."""
 LIMITS = Path(__file__).parents[1] / "data" / "validate.toml"
 
 
@@ -50,10 +52,10 @@ def load_limits(path: Path | None = None) -> dict[str, dict[str, float]]:
 
 def _toml(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return parse_toml(read_limited(path, MAX_BYTES))
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise InputError(f"{path} is not valid TOML: {error}") from None
 
 

@@ -28,6 +28,7 @@ from convert.labels.travelling_plan import ChosenPlan
 from convert.teacher.hard_labels import TABLE, by_table, labels_at
 from edge.bundle.reader import Bundle
 from firmware_bridge.errors import InputError
+from firmware_bridge.reading import open_regular
 
 SplitName = Literal["test", "val", "chrono-test", "all"]
 SPLITS: tuple[SplitName, ...] = ("test", "val", "chrono-test", "all")
@@ -236,7 +237,7 @@ def _fingerprint(recordings: Sequence[Recording], split: str, table: Path) -> st
     rows = [[r.name, r.patient, r.size, *filter(None, [r.stated])] for r in recordings]
     digest = hashlib.sha256(json.dumps([split, rows]).encode())
     try:
-        with table.open("rb") as file:
+        with open_regular(table) as file:
             while block := file.read(1 << 20):
                 digest.update(block)
     except OSError as error:

@@ -23,6 +23,7 @@ from calibration.validate.labelled import Labelled
 from calibration.validate.observe import HOP_EPSILON_S, Observed
 from calibration.validate.shards import RunPlan, key_of, open_bundle, run_all
 from convert.compute.progress import Progress
+from convert.datasets.npz import read_npz
 from convert.datasets.pairs import RawWindow, student_stream, windows_of
 from convert.teacher.open import CheckpointOptions, open_teacher
 from convert.teacher.place import is_bundle
@@ -256,14 +257,15 @@ def read_logits(path: Path) -> tuple[list[str], NDArray[np.str_], F64, F64, F64]
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise InputError(f"{path} is larger than {MAX_FILE_BYTES} bytes", "use a smaller file of logits")
-        with np.load(path, allow_pickle=False) as file:
-            keys = [str(key) for key in file["keys"]]
-            records, start_s = file["record"], file["start_s"].astype(np.float64)
-            logits = file["logits"].astype(np.float64)
-            limits = file["thresholds"].astype(np.float64) if "thresholds" in file else np.full(len(keys), np.nan)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        file = read_npz(path, MAX_FILE_BYTES)
+        keys = [str(key) for key in file["keys"]]
+        records, start_s = file["record"], file["start_s"].astype(np.float64)
+        logits = file["logits"].astype(np.float64)
+        limits = file["thresholds"].astype(np.float64) if "thresholds" in file else np.full(len(keys), np.nan)
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is not a file of logits: {error}", "docs/validate.md describes the format") from None
-    if logits.shape != (len(records), len(keys)) or start_s.shape != (len(records),) or limits.shape != (len(keys),):
+    lengths = records.shape if records.ndim == 1 else (-1,)
+    if logits.shape != (*lengths, len(keys)) or start_s.shape != lengths or limits.shape != (len(keys),):
         raise InputError(f"{path}: the shapes of its arrays do not match", "docs/validate.md describes the format")
     return keys, records, start_s, logits, limits
 

@@ -10,6 +10,7 @@ from typing import Literal, NoReturn
 
 from convert.checkpoint.pickles.values import printable
 from firmware_bridge.errors import InputError
+from firmware_bridge.reading import open_regular
 
 Form = Literal["zip", "legacy", "safetensors"]
 
@@ -108,7 +109,7 @@ def _head(path: Path) -> tuple[int, bytes]:
             raise InputError(f"{path} is a folder", "name a .pth or .safetensors file")
         if path.exists() and not path.is_file():
             raise InputError(f"{path} is not a regular file", "name a .pth file")
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             head = file.read(_HEAD_BYTES)
             size = path.stat().st_size
     except FileNotFoundError:

@@ -12,6 +12,7 @@ import math
 import tempfile
 import warnings
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from convert.checkpoint.tensors import KERAS, Checkpoint
 from convert.compute.tf_runtime import load_tensorflow
 from edge.process.files import sha256_of, written_beside
 from firmware_bridge.errors import InputError, UsageError
+from firmware_bridge.reading import open_regular
 
 DESCRIPTION, WEIGHTS = "config.json", "model.weights.h5"
 MAX_DESCRIPTION = 8 << 20
@@ -92,7 +94,7 @@ def write_keras_teacher(path: Path, net: Any) -> None:
 
 def _members(path: Path) -> tuple[bytes, bytes]:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_regular(path) as file, zipfile.ZipFile(file) as archive:
             members = archive.infolist()
             sizes = {m.filename: m.file_size for m in members}
             if len(members) > MAX_MEMBERS or DESCRIPTION not in sizes or WEIGHTS not in sizes:
@@ -104,7 +106,7 @@ def _members(path: Path) -> tuple[bytes, bytes]:
             return archive.read(DESCRIPTION), archive.read(WEIGHTS)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
         raise InputError(f"{path} is damaged or not a Keras model: {error}", "copy it again") from None
 
 

@@ -17,6 +17,7 @@ from convert.checkpoint.pickles.unpickle import MAX_PICKLE_BYTES, load_next
 from convert.checkpoint.pickles.values import Loaded, StorageRef
 from convert.checkpoint.storages import itemsize
 from firmware_bridge.errors import InputError
+from firmware_bridge.reading import open_regular
 
 VERSION = 1001
 """Version of the format; PyTorch has written no other."""
@@ -74,7 +75,7 @@ def open_legacy(path: Path, size: int) -> Iterator[LegacyFile]:
         InputError: The file is truncated or damaged.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             yield LegacyFile(path, file, size)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None

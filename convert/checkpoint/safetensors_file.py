@@ -17,6 +17,7 @@ from convert.checkpoint.pickles.builders import MAX_KEY
 from convert.checkpoint.pickles.values import printable
 from convert.checkpoint.storages import check_sizes, is_shape, to_float32, widen_bfloat16
 from firmware_bridge.errors import InputError, MissingExtraError
+from firmware_bridge.reading import open_regular
 
 MAX_HEADER_BYTES = 16 << 20
 """Largest header, bytes. ECGFounder's has 60 kB; the library allows 100 MB."""
@@ -101,7 +102,7 @@ def open_safetensors(path: Path) -> Iterator[SafetensorsFile]:
     except ImportError as error:
         raise MissingExtraError("reading a .safetensors file", "convert") from error
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             header = int.from_bytes(file.read(8), "little")
         if header > MAX_HEADER_BYTES:
             raise InputError(f"{path} has a header of {header} bytes, more than any checkpoint", "do not trust it")

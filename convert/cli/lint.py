@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from edge.cli.parser import Parser
 from firmware_bridge.errors import EXIT_OK, InputError
+from firmware_bridge.reading import read_limited
 
 if TYPE_CHECKING:
     from convert.micro.rules import LintReport
@@ -70,7 +71,7 @@ def read_model(name: str) -> bytes:
     try:
         if path.stat().st_size > MAX_MODEL_BYTES:
             raise InputError(f"{path} is larger than {MAX_MODEL_BYTES} bytes", "give a .tflite file or a bundle")
-        return path.read_bytes()
+        return read_limited(path, MAX_MODEL_BYTES)
     except OSError as e:
         raise InputError(f"{path} cannot be read: {e.strerror}", "check its permissions") from None
 

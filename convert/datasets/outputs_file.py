@@ -14,14 +14,13 @@
 
 from __future__ import annotations
 
-import json
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
 
 from firmware_bridge.errors import InputError
+from firmware_bridge.reading import parse_json, parse_toml, read_limited
 
 MAX_BYTES = 4 << 20
 KEYS = ("key", "lab", "loinc", "unit", "direction", "kind", "horizon_min", "evidence", "index")
@@ -117,16 +116,14 @@ def _parse(path: Path) -> Any:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"{path} is larger than {MAX_BYTES >> 20} MB", "give a TOML or JSON file with the outputs")
-        text = path.read_text(encoding="utf-8")
+        data = read_limited(path, MAX_BYTES)
     except OSError as error:
         raise InputError(
             f"cannot read {path}: {error.strerror or error}", "give a TOML or JSON file to --outputs"
         ) from None
-    except ValueError as error:
-        raise InputError(f"{path} is not a text file: {error}") from None
     try:
-        return json.loads(text) if path.suffix.lower() == ".json" else tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
+        return parse_json(data) if path.suffix.lower() == ".json" else parse_toml(data)
+    except ValueError as error:
         raise InputError(f"{path} cannot be parsed: {error}") from None
 
 

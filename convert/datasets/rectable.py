@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from fnmatch import translate
@@ -28,6 +27,7 @@ from typing import Any
 from edge.sources.replay.base import MAX_LSB_MV, MIN_LSB_MV
 from edge.sources.replay.source import UNITS
 from firmware_bridge.errors import InputError
+from firmware_bridge.reading import parse_toml, read_limited
 from firmware_bridge.samples import MAX_FS_HZ, MIN_FS_HZ
 
 TABLE = "recordings.toml"
@@ -142,8 +142,8 @@ def read_table(path: Path) -> RecordingTable:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"{path} is larger than {MAX_BYTES >> 20} MiB", "use patterns instead of names")
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        content = parse_toml(read_limited(path, MAX_BYTES))
+    except ValueError as error:
         raise InputError(f"{path} is not valid TOML: {str(error).splitlines()[0]:.120}", "correct the file") from None
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}", "check its permissions") from None

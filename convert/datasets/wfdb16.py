@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firmware_bridge.errors import InputError, MissingExtraError
+from firmware_bridge.reading import open_regular
 
 _HEADER_LIMIT = 65536
 """Largest header that is read, bytes. A header of one signal has about a hundred."""
@@ -76,7 +77,7 @@ def read_header(path: Path) -> Header:
         InputError: The file is missing, too large, or not a header.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             raw = file.read(_HEADER_LIMIT + 1)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error

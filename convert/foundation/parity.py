@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from convert.compute.progress import Progress
 from convert.compute.tf_runtime import quiet_stderr
+from convert.datasets.npz import read_npz
 from convert.foundation.export import float_flatbuffer
 from convert.foundation.noise import MICRO_WINDOWS, Golden, micro_outputs
 from convert.foundation.quantize import Made, run_form
@@ -192,20 +193,18 @@ def read_original(path: Path, samples: int, heads: int) -> Original:
     Raises:
         InputError: The file cannot be read, or its arrays have the wrong shape.
     """
-    import zipfile
-
     try:
         if path.stat().st_size > MAX_NPZ_BYTES:
             raise InputError(f"{path} is larger than {MAX_NPZ_BYTES >> 20} MiB", "write fewer windows to it")
-        with np.load(path, allow_pickle=False) as archive:
-            name = next((n for n in (f"x_{samples}", "x") if n in archive.files), None)
-            logits = None if name is None else f"logits{name[1:]}"
-            if name is None or logits not in archive.files:
-                raise InputError(f"{path} has no x_{samples} with logits_{samples}", f"it has {archive.files[:8]}")
-            x, y = np.asarray(archive[name], np.float32), np.asarray(archive[logits], np.float64)
+        archive = read_npz(path, MAX_NPZ_BYTES)
+        name = next((n for n in (f"x_{samples}", "x") if n in archive), None)
+        logits = "" if name is None else f"logits{name[1:]}"
+        if name is None or logits not in archive:
+            raise InputError(f"{path} has no x_{samples} with logits_{samples}", f"it has {list(archive)[:8]}")
+        x, y = np.atleast_1d(archive[name].astype(np.float32)), archive[logits].astype(np.float64)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
-    except (ValueError, zipfile.BadZipFile, EOFError, KeyError) as error:
+    except (ValueError, TypeError) as error:
         raise InputError(f"{path} is not a readable .npz file: {error}") from None
     if x.size != len(x) * samples or y.shape != (len(x), heads) or not len(x):
         raise InputError(f"{path}: inputs {x.shape} and logits {y.shape} do not fit {samples} samples, {heads} outputs")

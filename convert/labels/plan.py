@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from importlib import resources
@@ -13,6 +12,7 @@ from typing import Any, Literal, TypeVar, cast
 from convert.datasets.labcatalogue import catalogue, normalised
 from convert.datasets.units import plain_unit
 from firmware_bridge.errors import InputError
+from firmware_bridge.reading import parse_toml, read_limited
 
 DEFAULT_FILE = "labels.toml"
 """Default label file in ``convert/data``."""
@@ -175,18 +175,16 @@ def read_plan(path: Path | None) -> LabelPlan:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"{path} is larger than any label file", "check the path")
-        return parse_plan(path.read_text(encoding="utf-8"), str(path))
+        return parse_plan(read_limited(path, MAX_BYTES), str(path))
     except OSError as error:
         raise InputError(f"cannot read the label file {path}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"the label file {path} is not text") from error
 
 
-def parse_plan(text: str, where: str) -> LabelPlan:
+def parse_plan(text: str | bytes, where: str) -> LabelPlan:
     """Parse the text of a label file; see `read_plan` for the errors."""
     try:
-        raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        raw = parse_toml(text)
+    except ValueError as error:
         raise InputError(f"the label file {where} is not valid TOML: {error}") from error
     return checked_plan(raw, where)
 

@@ -16,6 +16,7 @@ from typing import Any
 from convert.labels.plan import MAX_BYTES, HeadPlan, LabelPlan, Pairing, SegmentPlan, checked_plan, read_plan
 from edge.bundle.reader import read_extra
 from firmware_bridge.errors import BundleError, InputError
+from firmware_bridge.reading import parse_json, read_limited
 
 SCHEMA = "anyecg.label-plan/1"
 FILE = "validation/labels.json"
@@ -94,7 +95,7 @@ def read_label_plan(path: Path) -> LabelPlan:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"{path} is larger than any label plan", "check the path")
-        return parse_plan_file(path.read_bytes(), str(path))
+        return parse_plan_file(read_limited(path, MAX_BYTES), str(path))
     except OSError as error:
         raise InputError(f"cannot read the label plan {path}: {error.strerror or error}") from error
 
@@ -119,8 +120,8 @@ def parse_plan_file(data: bytes, where: str) -> LabelPlan:
         InputError: They are not a label plan.
     """
     try:
-        raw = json.loads(data)
-    except (ValueError, RecursionError) as error:
+        raw = parse_json(data)
+    except ValueError as error:
         raise InputError(f"{where} is not valid JSON: {error}") from None
     if not isinstance(raw, Mapping) or raw.get("schema") != SCHEMA or not isinstance(raw.get("plan"), Mapping):
         raise InputError(f"{where} is not a label plan", f"this version reads {SCHEMA!r}")

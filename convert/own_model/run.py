@@ -38,6 +38,7 @@ from edge.model import load_model
 from edge.self_test import self_test
 from edge.trial import try_chain
 from firmware_bridge.errors import CheckFailedError, InputError
+from firmware_bridge.reading import read_limited
 
 WINDOWS = 24
 DEFAULT_VERSION = "0.1.0"
@@ -142,7 +143,7 @@ def _read(path: Path) -> bytes:
     try:
         if path.stat().st_size > MAX_FILE_BYTES:
             raise InputError(f"{path} is larger than {MAX_FILE_BYTES} bytes", "give a .tflite file")
-        return path.read_bytes()
+        return read_limited(path, MAX_FILE_BYTES)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}", "give a .tflite file") from None
 

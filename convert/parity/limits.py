@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from firmware_bridge.errors import InputError
+from firmware_bridge.reading import parse_toml, read_limited
 
+MAX_BYTES = 1 << 20
+"""Largest file of limits, bytes."""
 GATES = Path(__file__).parents[1] / "data" / "gates.toml"
 
 
@@ -26,10 +28,10 @@ def load_limits(path: Path) -> Mapping[str, Any]:
         InputError: The file cannot be read, or names an unknown limit.
     """
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
+        found = parse_toml(read_limited(path, MAX_BYTES))
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise InputError(f"{path} is not valid TOML: {error}") from None
     if path == GATES:
         return found

@@ -22,6 +22,7 @@ from convert.simulate.recordings import SimulatedItems
 from convert.simulate.write import mrn_of
 from edge.bundle.reader import read_extra
 from firmware_bridge.errors import BundleError
+from firmware_bridge.reading import read_limited
 
 SCHEMA = "anyecg.patients/1"
 FILE = "validation/patients.json"
@@ -85,7 +86,7 @@ def read_patients_file(path: Path) -> dict[str, frozenset[bytes]]:
     try:
         if path.stat().st_size > MAX_BYTES:
             raise BundleError(f"{path} is larger than {MAX_BYTES >> 20} MiB", "copy or make the bundle again")
-        data = path.read_bytes()
+        data = read_limited(path, MAX_BYTES)
     except OSError as error:
         raise BundleError(f"{path} cannot be read: {error}", "copy or make the bundle again") from None
     return _parts(data, str(path))

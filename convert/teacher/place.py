@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +27,7 @@ from convert.labels.travelling_plan import FILE as PLAN_FILE
 from convert.teacher.patients import FILE as PATIENTS_FILE
 from convert.teacher.patients import patients_file, read_patients, read_patients_file
 from firmware_bridge.errors import InputError, UsageError
+from firmware_bridge.reading import parse_json, read_limited
 
 CHECKPOINT = "teacher.pth"
 OUTPUTS = "outputs.json"
@@ -160,8 +160,8 @@ def _plan_beside(checkpoint: Path) -> LabelPlan | None:
     try:
         if not path.is_file() or path.stat().st_size > MAX_BYTES:
             return None
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        raw = parse_json(read_limited(path, MAX_BYTES))
+    except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read: {error}", "copy it again, or remove it") from None
     ours = isinstance(raw, Mapping) and raw.get("schema") == SCHEMA
     return read_label_plan(path) if ours else None

@@ -123,7 +123,7 @@ class _Zip:
         infos = self._zip.infolist()
         if len(infos) > MAX_FILES:
             raise BundleError(f"{path} holds more than {MAX_FILES} files", "this is not a bundle")
-        names = [i.filename for i in infos if not i.is_dir()]
+        names = [i.filename for i in infos if not _is_folder(i)]
         for name in [i.filename for i in infos]:
             parts = PurePosixPath(name).parts
             # Two slashes would make an absolute path of the rest, once the folder around it is removed.
@@ -140,7 +140,7 @@ class _Zip:
         self._prefix = f"{next(iter(tops))}/" if MANIFEST not in names and len(tops) == 1 else ""
 
     def names(self) -> set[str]:
-        return {i.filename.removeprefix(self._prefix) for i in self._zip.infolist() if not i.is_dir()}
+        return {i.filename.removeprefix(self._prefix) for i in self._zip.infolist() if not _is_folder(i)}
 
     def chunks(self, name: str, limit: int) -> Iterator[bytes]:
         try:
@@ -153,6 +153,11 @@ class _Zip:
             raise BundleError(what, _COPY) from None
         except UNPACK_FAULTS as e:
             raise BundleError(f"{self._path}: {name} cannot be unpacked: {e}", _COPY) from None
+
+
+def _is_folder(info: zipfile.ZipInfo) -> bool:
+    """Return whether a member is a folder; ``ZipInfo.is_dir`` raises on an empty name before Python 3.12."""
+    return info.filename.endswith("/")
 
 
 class _TooLargeError(Exception):

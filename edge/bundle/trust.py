@@ -11,6 +11,7 @@ from edge.bundle.ed25519 import is_valid
 from edge.bundle.reader import Bundle
 from edge.bundle.signature import KEY_BYTES, key_id
 from firmware_bridge.errors import BundleError, MissingExtraError, UsageError
+from firmware_bridge.reading import open_regular
 from firmware_bridge.text import printable
 
 KEY_TYPE = "anyecg-ed25519"
@@ -34,7 +35,7 @@ def read_trusted(path: Path) -> Mapping[bytes, str]:
         UsageError: The file cannot be read, is too large, holds no key, or a line is not a public key.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             raw = file.read(MAX_TRUSTED_BYTES + 1)
     except OSError as e:
         raise UsageError(f"cannot read the trusted keys {path}: {e.strerror}", "check the path") from None

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 
 from firmware_bridge.errors import UsageError
+from firmware_bridge.reading import parse_toml, read_limited
 
 MAX_BYTES = 1 << 20
 
@@ -63,10 +63,10 @@ def _load(path: Path) -> dict[str, object]:
             raise UsageError(
                 f"{path} is too large for a configuration file", "name a TOML file with options of this command"
             )
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return parse_toml(read_limited(path, MAX_BYTES))
     except OSError as e:
         raise UsageError(
             f"cannot read the configuration {path}: {e.strerror}", "check the path and its permissions"
         ) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as e:
+    except ValueError as e:
         raise UsageError(f"{path} is not valid TOML: {e}", "correct the file") from None

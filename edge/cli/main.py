@@ -7,9 +7,9 @@ so the device side never imports it.
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -17,6 +17,7 @@ from edge.cli.extras import needs_extra
 from edge.process.interpreter import keep_interpreter_light
 from edge.process.no_openssl import load_hashlib
 from edge.process.no_tls import load_asyncio
+from edge.process.streams import discard_output, is_medium_fault, prepare_streams
 from edge.records import NOTICE
 from firmware_bridge.errors import EXIT_INTERNAL, EXIT_OK, EXIT_SIGINT, AnyEcgError
 from firmware_bridge.suggest import did_you_mean
@@ -87,9 +88,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code; see ``docs/exit-codes.md``.
     """
+    prepare_streams()
     args = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _dispatch(args)
+        code = _guarded(lambda: _dispatch(args))
+    except SystemExit:  # argparse has printed a help
+        if (failed := _guarded(_flush)) != EXIT_OK:
+            return failed
+        raise
+    # What the streams still hold is part of the result: a full disk shows only here.
+    return code or _guarded(_flush)
+
+
+def _guarded(step: Callable[[], int]) -> int:
+    """Call a step and turn every error into one line and an exit code."""
+    try:
+        return step()
     except AnyEcgError as e:
         _complain(f"anyecg: {_one_line(str(e))}")
         return e.exit_code
@@ -97,12 +111,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         _complain("anyecg: interrupted")
         return EXIT_SIGINT
     except BrokenPipeError:
-        # The reader of the output has closed it; keep the interpreter from complaining when it flushes.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader of the output has closed it.
+        discard_output()
         return EXIT_OK
     except Exception as e:  # noqa: BLE001  # no traceback may reach a user
+        if isinstance(e, OSError) and is_medium_fault(e):
+            from edge.process.files import output_error
+
+            discard_output()
+            failure = output_error(e.filename or "the output", e)
+            _complain(f"anyecg: {_one_line(str(failure))}")
+            return failure.exit_code
         _complain(f"anyecg: internal error ({type(e).__name__}); please report it with {_crash_report()}")
         return EXIT_INTERNAL
+
+
+def _flush() -> int:
+    sys.stdout.flush()
+    return EXIT_OK
 
 
 def _dispatch(args: list[str]) -> int:
@@ -148,11 +174,9 @@ def _one_line(text: str) -> str:
 
 
 def _complain(line: str) -> None:
-    try:
+    with suppress(OSError, ValueError):  # the exit code still reports the error
         sys.stderr.write(line + "\n")
         sys.stderr.flush()
-    except OSError:
-        pass  # stderr is closed; the exit code still reports the error
 
 
 def _crash_report() -> str:

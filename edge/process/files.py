@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from firmware_bridge.errors import InputError, OutputError
+from firmware_bridge.reading import open_regular
 
 __all__ = [
     "full_error",
@@ -140,7 +141,7 @@ def sha256_of(path: Path) -> str:
         InputError: The file cannot be read.
     """
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputError(

@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.process.files import output_error
+from edge.process.streams import was_closed
 from edge.records import to_json
 from edge.sinks import BaseSink, SinkClosedError
 from edge.sinks._append import AppendFile
 from edge.store.blocks import BlockReader, BlockWriter
 from edge.store.compact import RING_BYTES
+from firmware_bridge.errors import OutputError
 from firmware_bridge.full_disk import NoWatch, Waiting
 
 if TYPE_CHECKING:
@@ -117,8 +119,14 @@ class StdoutJsonlSink(BaseSink):
         self._fd = fd
 
     def open(self) -> None:
-        """Find standard output."""
+        """Find standard output.
+
+        Raises:
+            OutputError: The command was started with a closed standard output.
+        """
         if self._fd is None:
+            if was_closed(1):
+                raise OutputError("standard output is closed", "open it, or name a file with --out")
             sys.stdout.flush()
             self._fd = sys.stdout.fileno()
 

@@ -148,7 +148,7 @@ class TextDecoder:
         if self._time is None and self._column == 0 and not text.translate(None, _DIGITS):
             # Digits only, as almost always: no line needs a check of its own.
             words = [word for line in lines if (word := line.strip())]
-            if all(len(word) < 10 and word.isdigit() for word in words):
+            if all(len(word) < 10 and word.isdigit() for word in words) and len(max(lines, key=len)) <= LINE_MAX:
                 self._block([int(word) for word in words], None, arrival_ns, out)
                 return
         pending: list[int] = []
@@ -170,7 +170,7 @@ class TextDecoder:
 
     def _line(self, line: bytes) -> _Line | None:
         """Parse a line; return ``None`` if it is not a sample."""
-        if len(line) > LINE_MAX or b"\r" in line.rstrip(b"\r"):
+        if len(line) > LINE_MAX or b"\r" in line.strip():
             return None
         words = line.translate(_SEPARATORS).split()
         first = words[0] if words else b""

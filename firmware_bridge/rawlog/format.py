@@ -27,6 +27,8 @@ HEADER_MAX = 1 << 16
 """Longest header that is read, bytes."""
 PAYLOAD_MAX = 1 << 16
 """Longest payload, bytes; longer data are split when written."""
+MAX_CLOCK_NS = 1 << 63
+"""Clocks of the header from here on are refused, ns: 292 years, and the range of every ``arrival_ns``."""
 CHANNEL_MAX = 64
 """Number of channels of a recording; a patch has at most a few."""
 FIRST_PART = "raw.aer"
@@ -88,11 +90,19 @@ def header_from(value: object) -> RawLogHeader:
         device=str(value["device"])[:200],
         url=str(value["url"])[:4096],
         session=str(value["session"])[:200],
-        start_unix_ns=int(value["start_unix_ns"]),
-        start_monotonic_ns=int(value["start_monotonic_ns"]),
+        start_unix_ns=_clock_ns(value["start_unix_ns"]),
+        start_monotonic_ns=_clock_ns(value["start_monotonic_ns"]),
         host_clock=bool(value.get("host_clock", True)),
         extra={str(key): item for key, item in value.items() if key not in known},
     )
+
+
+def _clock_ns(value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError("a clock is not a number")
+    if not -MAX_CLOCK_NS < value < MAX_CLOCK_NS:
+        raise ValueError("a clock is out of range")
+    return int(value)
 
 
 def record(arrival_ns: int, kind: int, number: int, payload: bytes) -> bytes:

@@ -28,6 +28,7 @@ from firmware_bridge.rawlog.format import (
     header_from,
 )
 from firmware_bridge.rawlog.resync import Budget, next_record, repaired_header
+from firmware_bridge.reading import open_regular
 from firmware_bridge.samples import LinkEvent, LinkEventKind
 
 _Record = tuple[int, int, int, bytes]
@@ -227,7 +228,7 @@ def _hole(arrival_ns: int, skipped: int, held: int) -> LinkEvent:
 def is_rawlog(path: Path) -> bool:
     """Return whether a file starts like a raw recording, of any version."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return file.read(len(MAGIC))[:-1] == MAGIC[:-1]
     except (OSError, ValueError):
         return False
@@ -244,7 +245,7 @@ def _event(arrival_ns: int, payload: bytes) -> LinkEvent | None:
 
 def _open(path: Path) -> BinaryIO:
     try:
-        return path.open("rb")
+        return open_regular(path)
     except FileNotFoundError as error:
         raise InputError(f"no such file: {path}") from error
     except (OSError, ValueError) as error:

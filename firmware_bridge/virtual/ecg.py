@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firmware_bridge.errors import InputError, UsageError
+from firmware_bridge.reading import open_regular, read_limited
 from firmware_bridge.synth.ecgsyn import EcgParams, EcgSynth
 from firmware_bridge.synth.noise import NoiseParams, NoiseSource
 
@@ -139,15 +140,17 @@ def load_recording(path: Path, column: int = 0) -> NDArray[np.float64]:
         if path.stat().st_size > RECORDING_MAX_BYTES:
             raise InputError(f"{path} is too large to hold in memory", f"the limit is {RECORDING_MAX_BYTES >> 20} MiB")
         if path.suffix == ".npy":
-            values: NDArray[np.float64] = np.load(path, allow_pickle=False)
+            with open_regular(path) as file:
+                values: NDArray[np.float64] = np.load(file, allow_pickle=False)
         else:
-            lines = path.read_text("utf-8", "replace").replace(",", " ").replace(";", " ").splitlines()
+            text = read_limited(path, RECORDING_MAX_BYTES).decode("utf-8", "replace")
+            lines = text.replace(",", " ").replace(";", " ").splitlines()
             rows = [line.split() for line in lines if line.strip() and line.lstrip()[0] != "#"]
             head = 0 if not rows or _is_number(rows[0][min(column, len(rows[0]) - 1)]) else 1
             values = np.array([float(row[column]) for row in rows[head:]])
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (ValueError, IndexError) as error:
+    except (ValueError, IndexError, EOFError, MemoryError) as error:
         raise InputError(f"{path} has no column {column} of numbers: {error}") from error
     if values.ndim == 2:
         values = values[:, min(column, values.shape[1] - 1)]

@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.sources.decided import Decided
-from edge.sources.replay.labels import NAME_MAX, has_ecg_word, listed, words_of
+from edge.sources.replay.labels import NAME_MAX, clean_name, has_ecg_word, listed, words_of
 from firmware_bridge.errors import InputError
+from firmware_bridge.reading import open_regular
 from firmware_bridge.samples import MAX_FS_HZ, MIN_FS_HZ, Unit
+from firmware_bridge.text import printable, shortened
 
 MIN_LSB_MV = 1e-9
 MAX_LSB_MV = 1e3
@@ -23,6 +25,9 @@ MAX_LSB_MV = 1e3
 
 CHUNK_SAMPLES = 65_536
 """Most samples that a reader holds at a time; bounds the memory for a recording of any length."""
+
+MAX_NOTE_CHARS = 2000
+"""Longest note, characters."""
 
 READER_FAULTS: tuple[type[Exception], ...] = (
     ValueError, TypeError, LookupError, ArithmeticError, AttributeError, AssertionError, RuntimeError, EOFError,
@@ -99,6 +104,12 @@ class Signal:
     notes: tuple[str, ...] = ()
     start_unix_ns: int | None = None
     decided: Decided | None = None
+
+    def __post_init__(self) -> None:
+        # Names come from the file and go to terminals, pages and records.
+        object.__setattr__(self, "lead", clean_name(self.lead))
+        object.__setattr__(self, "leads", tuple(map(clean_name, self.leads)))
+        object.__setattr__(self, "notes", tuple(shortened(printable(note), MAX_NOTE_CHARS) for note in self.notes))
 
 
 class Reader(Protocol):
@@ -262,7 +273,7 @@ def check_file(path: Path) -> int:
             raise InputError(f"{path} is a folder", _records_in(path) or "name a recording in it")
         if path.exists() and not path.is_file():
             raise InputError(f"{path} is not a file", "name a recording")
-        with path.open("rb"):
+        with open_regular(path):
             size = path.stat().st_size
     except FileNotFoundError:
         raise InputError(f"no such recording: {path}", "check the path") from None

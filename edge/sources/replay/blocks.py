@@ -12,6 +12,7 @@ import numpy as np
 
 from edge.sources.replay.base import Chunk, Signal
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem, SampleBlock
+from firmware_bridge.text import printable
 
 Timed = tuple[float, LinkItem]
 """Time of the replay at which an item is due, s, and the item."""
@@ -57,7 +58,7 @@ class Blocker:
         if chunk.note:
             arrival_ns = self._arrival_ns()
             facts = {"decided": dict(chunk.found or {})}
-            yield arrival_ns / 1e9, LinkEvent(LinkEventKind.INFO, arrival_ns, chunk.note, facts)
+            yield arrival_ns / 1e9, LinkEvent(LinkEventKind.INFO, arrival_ns, printable(chunk.note), facts)
         if chunk.restarted:
             yield from self._flush()
             arrival_ns = self._arrival_ns()

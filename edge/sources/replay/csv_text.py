@@ -26,7 +26,7 @@ from edge.sources.replay.text.columns import (
 )
 from edge.sources.replay.text.lines import TextFile
 from edge.sources.replay.text.table import TextTable
-from edge.sources.replay.text.timebase import TimeBase, count_modulus, counted, measure_time
+from edge.sources.replay.text.timebase import MAX_CLOCK_NS, TimeBase, count_modulus, counted, measure_time
 from firmware_bridge.samples import Unit
 
 if TYPE_CHECKING:
@@ -116,6 +116,8 @@ class CsvReader:
         self, values: NDArray[np.float64], times: NDArray[np.float64], last: float, base: TimeBase
     ) -> Iterator[Chunk]:
         """Yield the samples of one piece, cut at gaps and restarts of the clock."""
+        if np.abs(times).max() > MAX_CLOCK_NS / base.unit_ns:
+            raise UnstatedError(f"a time in {self._path} is out of range", "set the rate with fs=", "rate")
         steps = base.steps(times, last)
         cuts = np.flatnonzero((steps > base.gap_over) | (steps < -base.period))
         edges = [0, *(int(i) for i in cuts if i), len(times)]
@@ -130,10 +132,7 @@ class CsvReader:
         samples = ((np.where(missing, 0.0, values) - self._zero) * self._factor).astype(np.float32)
         clock = None
         if times is not None and self._base is not None and not self._base.stamps_blocks:
-            stamps = times * self._base.unit_ns
-            if np.abs(stamps).max() > float(1 << 62):
-                raise UnstatedError(f"a time in {self._path} is out of range", "set the rate with fs=", "rate")
-            clock = np.rint(stamps).astype(np.int64)
+            clock = np.rint(times * self._base.unit_ns).astype(np.int64)
         return Chunk(samples, missing if missing.any() else None, clock)
 
     def _found(self) -> Iterator[Chunk]:

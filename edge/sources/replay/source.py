@@ -24,6 +24,7 @@ from edge.sources.replay.base import (
 from edge.sources.replay.blocks import Blocker, Timed, paced
 from firmware_bridge.errors import InputError, UsageError
 from firmware_bridge.rawlog import SUFFIX, is_rawlog
+from firmware_bridge.reading import open_regular
 from firmware_bridge.samples import MAX_FS_HZ, MIN_FS_HZ, LinkEvent, LinkEventKind, LinkItem
 
 KEYS = ("fs", "lead", "column", "lsb_mv", "unit", "speed", "start", "seconds", "block_s")
@@ -164,7 +165,7 @@ _HEAD_BYTES = 256
 
 def _head(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return file.read(_HEAD_BYTES)
     except (OSError, ValueError):
         return b""

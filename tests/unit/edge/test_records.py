@@ -111,3 +111,18 @@ def test_summary_is_json():
     d = json.loads(json.dumps(summary_dict(s), allow_nan=False))
     assert d["latency_ms"]["total"] == {"p50": 1.0, "p95": 2.0, "p99": None, "max": 4.0}
     assert d["budgets"] == [{"name": "peak RSS", "value": 51.0, "limit": 60.0, "ok": True}]
+
+
+@pytest.mark.parametrize(
+    ("unix_ns", "text"),
+    [
+        (0, "1970-01-01T00:00:00.000Z"),
+        (-62_135_596_800 * 10**9, "0001-01-01T00:00:00.000Z"),
+        (10**30, "9999-12-31T23:59:59.999Z"),
+        (-(10**30), "0001-01-01T00:00:00.000Z"),
+        (253_402_300_800 * 10**9, "9999-12-31T23:59:59.999Z"),
+        (-1, "1969-12-31T23:59:59.999Z"),
+    ],
+)
+def test_every_clock_is_written(unix_ns: int, text: str) -> None:
+    assert utc_text(unix_ns) == text

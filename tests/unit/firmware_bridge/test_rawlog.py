@@ -151,6 +151,10 @@ def test_a_file_that_is_not_a_recording(tmp_path, content):
         "[" * 5000,
         '{"device":"a","url":"b","session":"c","start_unix_ns":1e999,"start_monotonic_ns":0}',
         '{"device":"a","url":"b","session":"c","start_unix_ns":"x","start_monotonic_ns":0}',
+        f'{{"device":"a","url":"b","session":"c","start_unix_ns":{10**40},"start_monotonic_ns":0}}',
+        f'{{"device":"a","url":"b","session":"c","start_unix_ns":0,"start_monotonic_ns":{-(10**40)}}}',
+        '{"device":"a","url":"b","session":"c","start_unix_ns":0,"start_monotonic_ns":1' + "0" * 5000 + "}",
+        '{"device":"a","url":"b","session":"c","start_unix_ns":NaN,"start_monotonic_ns":true}',
     ],
 )
 def test_hostile_headers(tmp_path, header):

@@ -35,6 +35,7 @@ from edge.sources.replay.binary.edf_times import Run, read_onsets, runs_of
 from edge.sources.replay.binary.told import tell
 from edge.sources.replay.labels import guess_note
 from firmware_bridge.errors import InputError
+from firmware_bridge.reading import open_regular
 
 SLOWEST_HZ = 20.0
 """Lowest rate of a voltage that is taken for an ECG, Hz; slower ones are respiration or skin conductance."""
@@ -93,7 +94,7 @@ class EdfReader:
 
     def chunks(self) -> Iterator[Chunk]:
         """Yield the signal's counts, offset removed."""
-        with self._path.open("rb") as file:
+        with open_regular(self._path) as file:
             for run in self._runs:
                 lost, restarted = run.lost, run.restarted
                 for raw in self._pieces(file, run):

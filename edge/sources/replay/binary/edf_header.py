@@ -13,6 +13,7 @@ from pathlib import Path
 
 from edge.sources.replay.labels import clean_name, decoded
 from firmware_bridge.errors import InputError
+from firmware_bridge.reading import open_regular
 
 FIXED_BYTES = 256
 """Bytes of the fixed header, and of the header of each signal."""
@@ -93,7 +94,7 @@ def read_header(path: Path, size: int) -> EdfHeader:
     Raises:
         InputError: The file is not EDF or BDF, or a field of the header makes it unreadable; the message names it.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         head = file.read(FIXED_BYTES)
         count = _whole(head[252:256])
         if len(head) < FIXED_BYTES or count is None:

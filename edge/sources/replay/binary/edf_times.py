@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edge.sources.replay.binary.edf_header import EdfHeader
 from firmware_bridge.errors import InputError
+from firmware_bridge.reading import open_regular
 
 _ONSET = re.compile(rb"[+-]?[0-9]{1,20}(?:[.,][0-9]*)?")
 _ONSET_BYTES = 64
@@ -56,7 +57,7 @@ def read_onsets(path: Path, header: EdfHeader) -> NDArray[np.float64] | None:
     onsets = np.full(header.records, np.nan)
     if where is not None:
         size = min(_ONSET_BYTES, where.samples * header.width)
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             for record in range(header.records):
                 file.seek(header.data_start + record * header.record_bytes + where.offset)
                 onsets[record] = _onset(file.read(size))

@@ -26,6 +26,7 @@ from edge.sources.replay.binary.mat_array import MatArray
 from edge.sources.replay.binary.told import tell
 from edge.sources.replay.labels import guess_note, listed
 from firmware_bridge.errors import InputError
+from firmware_bridge.reading import open_regular
 from firmware_bridge.samples import Unit
 
 _MAT5 = b"MATLAB 5.0"
@@ -93,7 +94,7 @@ class MatReader:
 
 def _content(path: Path) -> MatContent:
     size = check_file(path)
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         head = file.read(1024)
     if head.startswith((b"MATLAB 7.3", _HDF5)) or head[512:516] == _HDF5:
         raise InputError(f"{path} is a MATLAB file of version 7.3 (HDF5)", "save it with -v7, or as CSV")

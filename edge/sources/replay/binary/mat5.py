@@ -15,6 +15,7 @@ import numpy as np
 from edge.sources.replay.binary.mat_array import MAX_ARRAY_BYTES, MatArray, Stream, shape_of
 from edge.sources.replay.labels import clean_name, decoded
 from firmware_bridge.errors import InputError
+from firmware_bridge.reading import open_regular
 
 HEADER_BYTES = 128
 MAX_ELEMENTS = 4096
@@ -56,7 +57,7 @@ def read_mat5(path: Path, size: int) -> MatContent:
     Raises:
         InputError: The file is damaged, or too large.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         head = file.read(HEADER_BYTES)
         order = {b"IM": "<", b"MI": ">"}.get(head[126:128])
         if order is None or len(head) < HEADER_BYTES:
@@ -239,7 +240,7 @@ def read_mat4(path: Path, size: int) -> MatContent:
         InputError: The file is truncated, or too large.
     """
     content, at = MatContent(), 0
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         for _ in range(MAX_ELEMENTS):
             file.seek(at)
             found = _head4(file.read(HEAD4_BYTES), size - at)

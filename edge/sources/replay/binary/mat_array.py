@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edge.sources.replay.base import CHUNK_SAMPLES
 from firmware_bridge.errors import InputError
+from firmware_bridge.reading import open_regular
 
 MAX_LEADS = 64
 """Most leads in an array; the shorter side of a larger one is no list of leads."""
@@ -131,7 +132,7 @@ class MatArray:
         Raises:
             InputError: The file is truncated or damaged.
         """
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             file.seek(self.element)
             stream = Stream(path, file, self.size, packed=self.packed)
             stream.skip(self.offset)

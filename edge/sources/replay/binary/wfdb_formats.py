@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from edge.sources.replay.base import CHUNK_SAMPLES, READER_FAULTS, first_line
 from firmware_bridge.errors import InputError, MissingExtraError
+from firmware_bridge.reading import open_regular
 
 NO_SAMPLE = {16: -(1 << 15), 61: -(1 << 15), 160: -(1 << 15), 212: -(1 << 11), 80: -(1 << 7), 24: -(1 << 23),
              32: -(1 << 31), 310: -(1 << 9), 311: -(1 << 9), 508: -(1 << 7), 516: -(1 << 15),
@@ -54,7 +55,7 @@ def plain_blocks(path: Path, fmt: int, offset: int, first: int, stop: int, step:
         InputError: The file ends before ``stop``.
     """
     together, width = _GROUPS[fmt]
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         for start in range(first, stop, step):
             end = min(stop, start + step)
             begin, more = divmod(start, together)
@@ -137,7 +138,7 @@ def flac_blocks(path: Path, channel: int, first: int, stop: int) -> Iterator[NDA
 
 
 def _flac(path: Path) -> Any:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         if file.read(4) != b"fLaC":
             raise InputError(f"{path} is not a FLAC file", "download it again")
     try:

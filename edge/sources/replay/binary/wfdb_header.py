@@ -15,6 +15,7 @@ from pathlib import Path
 from edge.sources.replay.base import check_file
 from edge.sources.replay.labels import clean_name, decoded
 from firmware_bridge.errors import InputError
+from firmware_bridge.reading import open_regular
 
 MAX_HEADER_BYTES = 1 << 20
 MAX_SIGNALS = 256
@@ -103,7 +104,7 @@ def read_header(path: Path) -> WfdbHeader:
     """
     if check_file(path) > MAX_HEADER_BYTES:
         raise InputError(f"{path} is too long for a header", "download it again")
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         raw = file.read(MAX_HEADER_BYTES)
     lines = [line for line in (decoded(r) for r in re.split(rb"[\r\n]+", raw)) if line and line[0] != "#"]
     fields = lines[0].split() if lines else []

@@ -25,6 +25,9 @@ _WRAPS = (2.0**16, 2.0**24, 2.0**31, 2.0**32)
 _MAX_AFTER_WRAP_S = 10.0
 """Longest step over a wrap, s; a clock that lands elsewhere has restarted."""
 
+MAX_CLOCK_NS = float(1 << 62)
+"""Latest time of a clock, ns: 146 years. Later ones are no clock, and their differences overflow."""
+
 SHORTEST_S = 1 / 20_000.0
 LONGEST_S = 1 / 20.0
 """Range in which the period decides the unit of a clock, s: three decades, so that one unit fits."""
@@ -95,7 +98,10 @@ def measure_time(
     Raises:
         InputError: The column does not give a rate.
     """
-    steps = np.diff(times)
+    with np.errstate(over="ignore"):
+        steps = np.diff(times)
+    if not np.isfinite(steps).all():
+        raise UnstatedError(f"a time in {path} is out of range", "set the rate with fs=", "rate")
     for wrap in wraps:
         steps = np.where(steps < -0.5 * wrap, steps + wrap, steps)
     rising = steps[steps > 0]

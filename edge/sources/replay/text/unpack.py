@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol
 
 from firmware_bridge.errors import InputError
+from firmware_bridge.reading import open_regular
 
 if TYPE_CHECKING:
     import zipfile
@@ -80,7 +81,7 @@ def unpacked(path: Path, packing: str, piece_bytes: int) -> Iterator[bytes]:
         InputError: The file cannot be read, is damaged, or unpacks to too much.
     """
     try:
-        with path.open("rb") as file, _opened(path, file, packing) as (stream, packed_bytes):
+        with open_regular(path) as file, _opened(path, file, packing) as (stream, packed_bytes):
             total = 0
             while piece := stream.read(piece_bytes):
                 total += len(piece)
@@ -128,7 +129,7 @@ def _member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     """Return the only file in an archive; the copies of resource forks that macOS adds do not count."""
     import zipfile
 
-    found = [m for m in archive.infolist() if not m.is_dir() and not m.filename.startswith("__MACOSX/")]
+    found = [m for m in archive.infolist() if not m.filename.endswith("/") and not m.filename.startswith("__MACOSX/")]
     if any(m.filename == "[Content_Types].xml" for m in found):
         raise InputError(f"{path} is an Office document", "save the sheet as CSV")
     if len(found) != 1:
@@ -157,7 +158,7 @@ def _check_directory(path: Path, file: BinaryIO, size: int) -> None:
 
 def _head(path: Path) -> bytes:
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             return file.read(16)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}", "check its permissions") from None

@@ -270,12 +270,12 @@ def test_no_such_file_folder_and_unreadable(tmp_path):
 
 
 def test_a_file_that_may_not_be_read(tmp_path, monkeypatch):
-    def refuse(self, *args, **kwargs):
-        raise PermissionError(13, "Permission denied", str(self))
+    def refuse(path, *args, **kwargs):
+        raise PermissionError(13, "Permission denied", str(path))
 
     path = tmp_path / "a.csv"
     path.write_text("1\n")
-    monkeypatch.setattr(type(path), "open", refuse)
+    monkeypatch.setattr("firmware_bridge.reading.os.open", refuse)
     with pytest.raises(InputError, match=r"cannot read .*a.csv: Permission denied"):
         replay(path, "fs=250")
 
