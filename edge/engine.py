@@ -1,9 +1,11 @@
 """The synchronous engine: link items in, one estimate per hop out. No I/O; time comes only from its arguments.
 
 Estimates depend only on the samples, not on the size of the pieces or the time of the calls; only times and latencies
-do. The exceptions are gaps whose length only arrival tells: after a restart of the device, after a lost link of a device
-without a clock, and where a stated loss is longer than the host's time allows (docs/architecture.md, "The split does not
-matter"). ``pipeline.py`` runs the engine next to the event loop; tests and batch jobs call it directly.
+do. The exceptions are gaps whose length only arrival tells: after a restart of the device, after a lost link of a
+device without a clock, and where a stated loss is longer than the host's time allows (docs/architecture.md, "The split
+does not matter").
+
+``pipeline.py`` runs the engine next to the event loop; tests and batch jobs call it directly.
 """
 
 from __future__ import annotations

@@ -32,6 +32,7 @@ ABSTAIN_REASONS: tuple[AbstainReason, ...] = get_args(AbstainReason)
 Tier = Literal["strong", "moderate", "limited"]
 """Evidence level of an output: AUROC > 0.65, 0.55-0.65, < 0.55 (arXiv 2510.22301)."""
 
+_YEARS_MS = (-62_135_596_800_000, 253_402_300_799_999)  # the years 1 to 9999
 NO_LATENCY: Mapping[str, float] = MappingProxyType({})
 NOTHING_APPLIED: Mapping[str, Applied] = MappingProxyType({})
 
@@ -218,9 +219,6 @@ class RunSummary:
     budgets: tuple[BudgetLine, ...] = ()
     ended_by: str = ""
     thrown_away: Mapping[str, int] = field(default_factory=dict)
-
-
-_YEARS_MS = (-62_135_596_800_000, 253_402_300_799_999)  # the years 1 to 9999
 
 
 def utc_text(unix_ns: int) -> str:
