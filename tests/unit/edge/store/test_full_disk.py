@@ -317,7 +317,7 @@ def test_a_day_with_the_disk_full_for_an_hour(tmp_path):
         f"""
         HOURS, FULL = {hours}, {min(10, hours // 3)}
     """
-        + """
+        """
         from unit.edge.store.test_full_disk import *
         from edge.cli.main import main
         from edge.process.budget import rss_mib
@@ -345,7 +345,8 @@ def test_a_day_with_the_disk_full_for_an_hour(tmp_path):
         run.make_views = lambda *args, **kw: [Filler()]
         source = "sim:?speed=max"
         args = ["run", "--source", source, "--seconds", str(3600 * HOURS), "--hop", "5"]
-        code = main([*args, "--session-dir", str(folder / "s"), "--record", "--keep", "all", "--out", str(folder / "out.jsonl"), "--view", "none"])
+        args += ["--session-dir", str(folder / "s"), "--record", "--keep", "all"]
+        code = main([*args, "--out", str(folder / "out.jsonl"), "--view", "none"])
         assert code == 0, code
         summary = json.loads((folder / "s" / "summary.json").read_text())
         lines = list(EstimateReader(folder / "s").lines())
