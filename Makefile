@@ -13,7 +13,7 @@ $(VENV)/.test $(VENV)/.fuzz $(VENV)/.mutants $(VENV)/.lint: export PIP_BUILD_CON
 HASHED := constraints/device.txt constraints/build.txt
 INSTALL := $(BIN)/python -m pip install --quiet
 
-.PHONY: demo test slow fuzz mutants arm arm-roots everywhere lint types audit lock newest clean
+.PHONY: demo test slow soak fuzz mutants arm arm-roots everywhere lint types audit lock newest clean
 
 demo: $(VENV)/.device
 	$(BIN)/anyecg demo
@@ -24,6 +24,10 @@ test: $(VENV)/.test
 
 slow: $(VENV)/.test
 	$(BIN)/python tests/helpers/run_tier.py slow $(ARGS)
+
+# Weeks of signal at full speed with faults, floods and lost links: `make soak SOAK="--days 1"`; docs/reliability.md has the figures.
+soak: $(VENV)/.test
+	PYTHONPATH=.:tests $(BIN)/python tests/soak/run.py $(SOAK)
 
 # Fuzzing, ten minutes for each target; `make fuzz FUZZ="--seconds 60 csv edf"` shortens it, `FUZZ=--list` prints the targets.
 FUZZ ?= --seconds 600

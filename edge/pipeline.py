@@ -197,18 +197,18 @@ class Pipeline:
     async def _consume(self, loop: asyncio.AbstractEventLoop, worker: ThreadPoolExecutor) -> None:
         self._alive()
         while True:
-            for event in self._gate.due():
-                self._queue.put(Entry(event, time.monotonic_ns(), to_engine=False))
             if self._live_time_over():
                 self._stop_reading()
-            if not self._queue:
+            # Not through the queue, which a recording fills: no block may be dropped for them.
+            due = [Entry(event, time.monotonic_ns(), to_engine=False) for event in self._gate.due()]
+            if not self._queue and not due:
                 if self._source_done.is_set():
                     return
                 await self._wait(loop, worker)
                 continue
             if len(self._queue) < BATCH_ITEMS:
                 await self._gather()
-            batch = self._queue.take(BATCH_ITEMS)
+            batch = [*due, *self._queue.take(BATCH_ITEMS)]
             self._room.set()
             self._worked_s = time.monotonic()
             over = await loop.run_in_executor(worker, self._work, batch)

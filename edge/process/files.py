@@ -14,6 +14,7 @@ from firmware_bridge.reading import open_regular
 
 __all__ = [
     "full_error",
+    "make_folder",
     "output_error",
     "sha256_of",
     "sync_folder",
@@ -147,6 +148,26 @@ def sha256_of(path: Path) -> str:
         raise InputError(
             f"cannot read {path}: {error.strerror or error}", "check the path and its permissions"
         ) from None
+
+
+def make_folder(path: Path, mode: int = 0o777) -> None:
+    """Create a folder and its missing parents; a power cut does not take away what was created.
+
+    Args:
+        path: The folder; an existing one stays as it is.
+        mode: Its permissions, as for `os.mkdir`; parents get those of any new folder.
+
+    Raises:
+        OutputError: The folder cannot be created.
+    """
+    try:
+        missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+        path.mkdir(mode=mode, parents=True, exist_ok=True)
+        for folder in missing:
+            with suppress(OSError):  # a parent that cannot be read
+                sync_folder(folder.parent)
+    except OSError as error:
+        raise output_error(path, error) from None
 
 
 def sync_folder(path: Path) -> None:

@@ -7,7 +7,7 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from edge.process.files import full_error, output_error
+from edge.process.files import full_error, output_error, sync_folder
 from edge.store.synced import SyncedFile
 from firmware_bridge.errors import OutputError
 from firmware_bridge.full_disk import FULL_ERRORS, NoWatch, Waiting, Watch
@@ -116,6 +116,9 @@ class AppendFile(SyncedFile):
         if self._regular:
             self._lock()
             self._repair()
+            if self.size == 0:
+                with suppress(OSError):  # a new file: its name must survive a power cut, too
+                    sync_folder(self.path.parent)
             if self._header and self.size == 0:
                 self.append(self._header.encode() + b"\n")
             self._start_syncing()

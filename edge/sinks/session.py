@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge.process.files import output_error, write_atomically
+from edge.process.files import make_folder, output_error, write_atomically
 from edge.records import NOTICE, summary_dict, to_json, utc_text
 from edge.sinks import BaseSink
 from edge.sinks._append import AppendFile
@@ -39,6 +39,10 @@ KEEP_EVERY_S = 600.0
 
 _NEW_FOLDER = "name a new folder"
 
+_BEATS_HEADER = "run,time_s,rr_s"
+_BEFORE_RESULTS = {"estimates.jsonl": 0, "events.jsonl": 0, "beats.csv": len(_BEATS_HEADER) + 1}
+"""Files that exist before ``session.json``, with their largest size until then, bytes."""
+
 
 def next_raw_path(folder: Path | str) -> Path:
     """Return the file for the next raw recording in a session folder; a recording is never overwritten.
@@ -58,10 +62,7 @@ def make_private(folder: Path) -> None:
     Raises:
         OutputError: The folder cannot be created.
     """
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise output_error(folder, error) from None
+    make_folder(folder, 0o700)
 
 
 class SessionSink(BaseSink):
@@ -106,7 +107,7 @@ class SessionSink(BaseSink):
         self._estimates = CompactFile(
             self._path / "estimates.aee", self._keep.part_bytes, self._storage, self._storage.part_ended
         )
-        self._beats = self._lines("beats.csv", b"run,", "run,time_s,rr_s")
+        self._beats = self._lines("beats.csv", b"run,", _BEATS_HEADER)
         self._events = EventLog(self._lines("events.jsonl", b"{"), session)
         self._last_beat_s: float | None = None
         self._found: dict[str, object] = {}
@@ -211,8 +212,18 @@ class SessionSink(BaseSink):
             raise UsageError(f"{self._path} holds a finished session", _NEW_FOLDER)
         if "session.json" in names:
             self._continue()
-        elif names:
+        elif not all(self._left_by_a_start(name) for name in names):
             raise UsageError(f"{self._path} is not empty and holds no session", _NEW_FOLDER)
+
+    def _left_by_a_start(self, name: str) -> bool:
+        """Return whether a run that was killed before its first result has left a file."""
+        if name == ".session.json.part":
+            return True
+        try:
+            size = (self._path / name).stat().st_size
+        except OSError:
+            return False
+        return name in _BEFORE_RESULTS and size <= _BEFORE_RESULTS[name]
 
     def _continue(self) -> None:
         try:

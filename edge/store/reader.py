@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from edge.records import MAX_LINE_BYTES, Estimate, from_json
-from edge.store.blocks import MAGIC, BlockReader
+from edge.store.blocks import MAGIC, SUFFIX, BlockReader
 from firmware_bridge.errors import InputError
 from firmware_bridge.parts import parts
 
@@ -52,7 +52,7 @@ class EstimateReader:
                 with path.open("rb") as file:
                     start = file.read(len(MAGIC))
                     file.seek(0)
-                    if start == MAGIC:
+                    if start == MAGIC or path.suffix == SUFFIX:  # a power cut may have damaged the start
                         blocks = BlockReader(file)
                         yield from blocks.lines()
                         self.lost_lines += blocks.lost_lines

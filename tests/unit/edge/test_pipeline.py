@@ -37,6 +37,14 @@ class Burst:
         """Do nothing."""
 
 
+class Recording(Burst):
+    """A recording, which waits for room in the queue."""
+
+    def __init__(self, blocks: int) -> None:
+        super().__init__(blocks)
+        self.info = SourceInfo("recording:", "recording", live=False, host_clock=False)
+
+
 class Keeping:
     """Replaces the engine and keeps all items."""
 
@@ -53,6 +61,18 @@ class Keeping:
 
     def finish(self) -> Output:
         return Output()
+
+
+def test_joined_events_take_no_place_of_a_block_of_a_recording(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.pipeline.REPLAY_QUEUE_ITEMS", 6)
+    engine = Keeping()
+    pipeline = Pipeline(Recording(400), engine, [], seconds=None, tier="micro", hop_s=1.0)
+    left = [LinkEvent(LinkEventKind.INFO, 0, "9 times")] * 50
+    monkeypatch.setattr(pipeline._gate, "due", lambda: [left.pop()] if left else [])
+    summary = asyncio.run(pipeline.run(asyncio.Event()))
+    assert not left
+    assert "queue_samples" not in summary.thrown_away
+    assert sum(len(item) for item in engine.items if isinstance(item, SampleBlock)) == 400 * BLOCK
 
 
 @pytest.mark.parametrize("blocks", [4, 5, 40])

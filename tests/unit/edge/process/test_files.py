@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.process.files import sha256_of, write_atomically, write_files, written_beside
+from edge.process.files import make_folder, sha256_of, write_atomically, write_files, written_beside
+from edge.sinks._append import AppendFile
 from firmware_bridge.errors import InputError, OutputError
 
 
@@ -74,3 +75,26 @@ def test_the_hash_of_a_file(tmp_path):
     assert sha256_of(tmp_path / "a") == hashlib.sha256(b"x" * 100_000).hexdigest()
     with pytest.raises(InputError, match="cannot read"):
         sha256_of(tmp_path / "b")
+
+
+def test_a_new_folder_and_its_parents_survive_a_power_cut(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr("edge.process.files.sync_folder", synced.append)
+    make_folder(tmp_path / "a" / "b", 0o700)
+    assert sorted(synced) == [tmp_path, tmp_path / "a"]
+    assert (tmp_path / "a" / "b").stat().st_mode & 0o777 == 0o700
+    make_folder(tmp_path / "a" / "b")
+    assert len(synced) == 2
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="file/c"):
+        make_folder(tmp_path / "file" / "c")
+
+
+def test_the_name_of_a_new_file_of_lines_survives_a_power_cut(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr("edge.sinks._append.sync_folder", synced.append)
+    for _ in range(2):
+        file = AppendFile(tmp_path / "a.csv", b"a,", "a,b")
+        file.open()
+        file.close()
+    assert synced == [tmp_path]

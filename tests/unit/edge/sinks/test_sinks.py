@@ -148,6 +148,7 @@ def test_lines_reach_the_medium_within_seconds_without_further_lines(tmp_path, m
     monkeypatch.setattr(os, "fsync", synced.append)
     file = AppendFile(tmp_path / "a", b"x")
     file.open()
+    synced.clear()  # of the folder, for the name
     started = time.monotonic()
     for _ in range(50):
         file.write_line("x")
@@ -285,6 +286,24 @@ def test_an_interrupted_session_is_continued(tmp_path):
     assert [run["session"] for run in runs] == ["a", "b"]
     assert list(EstimateReader(tmp_path).estimates()) == [ESTIMATE]
     assert (tmp_path / "beats.csv").read_text().splitlines()[-1] == "2,2.000,"
+
+
+def test_a_start_that_was_killed_is_no_obstacle(tmp_path):
+    left = {".session.json.part": "{", "estimates.jsonl": "", "events.jsonl": "", "beats.csv": "run,time_s,rr_s\n"}
+    for name, text in left.items():
+        (tmp_path / name).write_text(text)
+    session(tmp_path).close(RunSummary())
+    assert json.loads((tmp_path / "session.json").read_text())["runs"][0]["session"] == "a"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("beats.csv", "run,time_s,rr_s\n1,2.000,\n"), ("estimates.jsonl", "{}\n"), ("events.csv", "")]
+)
+def test_results_without_their_session_are_not_touched(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UsageError, match="holds no session"):
+        session(tmp_path)
+    assert (tmp_path / name).read_text() == text
 
 
 @pytest.mark.parametrize(

@@ -90,6 +90,17 @@ def test_damaged_text(tmp_path, content, lines, lost, damaged, tail):
     assert (reader.lost_lines, reader.damaged_bytes, reader.tail_bytes) == (lost, damaged, tail)
 
 
+@pytest.mark.parametrize("start", [b"AEC", b"\0\0\0", b"\0" * 512 + b"xx"])
+def test_a_part_whose_start_a_power_cut_damaged_hides_no_other(tmp_path, start):
+    file = CompactFile(tmp_path / "estimates.aee")
+    file.write_line(LINES[0])
+    file.close()
+    (tmp_path / "estimates.2.aee").write_bytes(start)
+    reader = EstimateReader(tmp_path)
+    assert list(reader.lines()) == LINES[:1]
+    assert reader.tail_bytes == len(start)
+
+
 @pytest.mark.parametrize("content", [b"\x89PNG\r\n\x1a\n0000", b"time,ecg\n1,2", b"{\n" * 100])
 def test_other_files_are_refused(tmp_path, content):
     (tmp_path / "out").write_bytes(content)
