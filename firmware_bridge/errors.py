@@ -11,6 +11,7 @@
     │   └── RemoteProtocolError     the device sent what the protocol forbids
     ├── MissingExtraError       6   an optional library is not installed
     │   └── MissingPackageError     the same where no extra names the library
+    ├── PluginError             6   a package that extends the kit is broken, or its name is taken
     └── OutputError             7   results cannot be written (disk full, no permission)
 
 Ctrl-C ends with 130 and SIGTERM with 143, after everything received is flushed and the summary printed. An internal
@@ -126,6 +127,25 @@ class MissingPackageError(MissingExtraError):
     def __reduce__(self) -> tuple[type[MissingPackageError], tuple[str, str]]:
         """Pickle the error by its own arguments, from which its message is built."""
         return type(self), (self.feature, self.package)
+
+
+class PluginError(AnyEcgError):
+    """A device, source or sink of another package is broken, or its name is taken.
+
+    Args:
+        what: One line: what happened, to what.
+        package: Name of the package.
+    """
+
+    exit_code = 6
+
+    def __init__(self, what: str, package: str) -> None:
+        super().__init__(what, f"update or uninstall {package}")
+        self.package = package
+
+    def __reduce__(self) -> tuple[type[PluginError], tuple[str, str]]:
+        """Pickle the error by its own arguments, from which its message is built."""
+        return type(self), (self.what, self.package)
 
 
 class OutputError(AnyEcgError):

@@ -18,7 +18,8 @@ def lazy_face(package: str, modules: Mapping[str, str]) -> tuple[Callable[[str],
 
     Args:
         package: The package's ``__name__``.
-        modules: Public name -> module that defines it, relative to the package (``"reader"``).
+        modules: Public name -> module that defines it, relative to the package (``"reader"``) or a full name in
+            ``firmware_bridge``, which every package may import.
 
     Returns:
         The two functions, to be assigned in the package's ``__init__``.
@@ -28,7 +29,8 @@ def lazy_face(package: str, modules: Mapping[str, str]) -> tuple[Callable[[str],
         module = modules.get(name)
         if module is None:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        value: object = getattr(importlib.import_module(f".{module}", package), name)
+        path = module if module.startswith("firmware_bridge.") else f".{module}"
+        value: object = getattr(importlib.import_module(path, package), name)
         # The next access finds the object itself and does not reach this function.
         setattr(sys.modules[package], name, value)
         return value

@@ -35,6 +35,7 @@ EXTRAS_64 = (
     "micro",
     "bench",
     "sign",
+    "notebooks",
     "test",
     "lint",
     "mutants",

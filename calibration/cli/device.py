@@ -13,7 +13,7 @@ from edge.cli.parser import Parser
 from edge.cli.run import positive
 from edge.device_profile import MeasuredProfile, load_profile, to_toml
 from edge.process.files import write_atomically
-from edge.sources import SCHEMES, open_source
+from edge.sources import SCHEMES, open_source, plugin_source
 from firmware_bridge.errors import EXIT_OK, OutputError, UsageError
 
 PROG = "anyecg calibrate device"
@@ -52,7 +52,8 @@ def main(argv: Sequence[str]) -> int:
     if args.signal == "sine" and args.hz is None:
         raise UsageError("the frequency of the sine is not given", "add --hz with all digits that the generator shows")
     url = args.source
-    if url.partition(":")[0].lower() not in SCHEMES:
+    scheme = url.partition(":")[0].lower()
+    if scheme not in SCHEMES and plugin_source(scheme) is None:
         url = f"replay:{url}{'&' if '?' in url else '?'}speed=max"
     seconds = args.seconds or (60.0 if args.signal == "sweep" else 30.0)
     captured = capture(open_source(url), seconds, _show if sys.stderr.isatty() else lambda _: None)

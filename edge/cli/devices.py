@@ -8,9 +8,11 @@ import textwrap
 from collections.abc import Sequence
 
 from edge.cli.parser import Parser
-from firmware_bridge import devices
+from edge.sources import SCHEMES
+from firmware_bridge import devices, plugins
 from firmware_bridge.devices import DeviceKind
-from firmware_bridge.errors import EXIT_OK
+from firmware_bridge.errors import EXIT_OK, AnyEcgError, PluginError
+from firmware_bridge.plugins import KINDS, Plugin
 
 SCHEMA = "anyecg.devices/1"
 WIDTH = 100
@@ -31,6 +33,8 @@ ADDRESSES = {
     "sim": ("sim:?hr=70&seed=1",),
 }
 """Forms of a source URL, by transport."""
+USE = {plugins.DEVICES: "device={}", plugins.SOURCES: "--source {}:...", plugins.SINKS: "--sink {}:..."}
+"""How a name is used, by group."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -41,18 +45,34 @@ def main(argv: Sequence[str]) -> int:
     form.add_argument("--json", action="store_true", help="one JSON object on standard output")
     form.add_argument("--markdown", action="store_true", help="the tables of docs/devices.md")
     args = p.parse_args(argv)
-    names = devices.names() if args.name is None else (args.name,)
-    profiles = [devices.get(name).profile for name in names]
-    if args.json:
-        listing = {"schema": SCHEMA, "devices": [as_dict(profile) for profile in profiles]}
-        sys.stdout.write(json.dumps(listing, indent=1, ensure_ascii=False) + "\n")
-    elif args.markdown:
-        sys.stdout.write(markdown(profiles))
-    elif args.name is None:
-        sys.stdout.write(table(profiles))
-    else:
-        sys.stdout.write(details(profiles[0]))
-    return EXIT_OK
+    if args.name is not None:
+        profile = devices.get(args.name).profile
+        if args.json or args.markdown:
+            sys.stdout.write(json_text([profile]) if args.json else markdown([profile]))
+        else:
+            sys.stdout.write(details(profile))
+        return EXIT_OK
+    if args.markdown:
+        # The page of the kit, whatever is installed beside it.
+        sys.stdout.write(markdown([devices.get(name).profile for name in devices.names()]))
+        return EXIT_OK
+    found = offered()
+    sys.stdout.write(json_text(devices.known(), found) if args.json else table(devices.known()) + plugin_lines(found))
+    problems = faults()
+    for problem in problems:
+        sys.stderr.write(f"anyecg: {problem}\n")
+    return PluginError.exit_code if problems else EXIT_OK
+
+
+def json_text(profiles: Sequence[DeviceKind], others: Sequence[Plugin] = ()) -> str:
+    """Return the devices, and what other packages offer, as JSON."""
+    listing: dict[str, object] = {"schema": SCHEMA, "devices": [as_dict(profile) for profile in profiles]}
+    if others:
+        listing["plugins"] = [
+            {"kind": KINDS[one.group], "name": one.name, "package": one.package, "version": one.version}
+            for one in others
+        ]
+    return json.dumps(listing, indent=1, ensure_ascii=False) + "\n"
 
 
 def urls(profile: DeviceKind) -> list[str]:
@@ -157,3 +177,45 @@ def _rates(profile: DeviceKind) -> str:
 
 def _band(profile: DeviceKind) -> str:
     return "" if profile.band_hz is None else f"{profile.band_hz[0]:g}-{profile.band_hz[1]:g}"
+
+
+def offered() -> list[Plugin]:
+    """Return everything that other packages offer, broken or not."""
+    return [one for group in KINDS for one in plugins.found(group)]
+
+
+def faults() -> list[AnyEcgError]:
+    """Return the errors of all plugins that cannot be used."""
+    own = {plugins.DEVICES: devices.names(), plugins.SOURCES: tuple(SCHEMES), plugins.SINKS: ()}
+    out: list[AnyEcgError] = []
+    for group, names in own.items():
+        refused = plugins.refused(group, names)
+        out += refused.values()
+        for one in plugins.found(group):
+            if one.name not in refused:
+                try:
+                    devices.get(one.name) if group == plugins.DEVICES else one.load()
+                except PluginError as error:
+                    out.append(error)
+    return out
+
+
+def plugin_lines(found: list[Plugin]) -> str:
+    """Return one line for each plugin, with the package that it comes from; empty without any."""
+    if not found:
+        return ""
+    rows = [(KINDS[one.group], USE[one.group].format(one.name), f"{one.package} {one.version}") for one in found]
+    width = max(len(row[1]) for row in rows)
+    lines = [f"  {kind:<6}  {use:<{width}}  {package}" for kind, use, package in rows]
+    return "\n".join(["", "from other packages:", *lines, ""])
+
+
+def with_plugins(parser: Parser) -> None:
+    """Let a parser list the sources and sinks of other packages at the end of its help."""
+    lines = [
+        f"{KINDS[one.group]} {USE[one.group].format(one.name)} ({one.package} {one.version})"
+        for one in offered()
+        if one.group != plugins.DEVICES
+    ]
+    if lines:
+        parser.epilog = f"From other packages: {'; '.join(lines)}. {parser.epilog or ''}"

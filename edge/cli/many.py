@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TextIO
 
+from edge.api.answer import Answers
 from edge.engine import Engine, SessionInfo
 from edge.process.signals import EXIT_CODES, Stopper
 from edge.records import NOTICE, Estimate
@@ -159,7 +160,7 @@ async def _one(
         for note in source.info.notes:
             _line(options.errors, f"note: {clean(name)}: {clean(note)}")
         engine = Engine(loaded.bundle, loaded.model, session, options.hop_s)
-        answers = _Answers()
+        answers = Answers()
         try:
             async for item in source.items():
                 answers.take(engine.push(item).estimates)
@@ -181,30 +182,6 @@ async def _one(
         _line(options.errors, f"anyecg: {clean(name)}: an internal error, {type(error).__name__}: {clean(str(error))}")
     out.unreadable += 1
     return None
-
-
-class _Answers:
-    """Keeps the newest estimate of a recording, and the newest abstention for each reason."""
-
-    def __init__(self) -> None:
-        self._estimate: Estimate | None = None
-        self._abstained: dict[str, Estimate] = {}
-        self._counts: Counter[str] = Counter()
-
-    def take(self, answers: Sequence[Estimate]) -> None:
-        for answer in answers:
-            if answer.abstained is None:
-                self._estimate = answer
-            else:
-                self._abstained[answer.abstained] = answer
-                # A recording begins with a few such hops, which say nothing about it.
-                self._counts[answer.abstained] += answer.abstained != "warming_up"
-
-    def best(self) -> Estimate | None:
-        """Return the newest estimate, else the newest abstention for the most frequent reason."""
-        if self._estimate is not None or not self._counts:
-            return self._estimate
-        return self._abstained[self._counts.most_common(1)[0][0]]
 
 
 def _line(stream: TextIO | None, text: str) -> None:

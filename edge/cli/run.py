@@ -15,7 +15,7 @@ from edge.cli.config import parse_with_config
 from edge.cli.parser import Parser
 from edge.cli.summary import summary_text
 from edge.records import Applied
-from edge.session import load, make_views, run, session_info
+from edge.session import Loaded, load, make_views, run, session_info
 from edge.sinks import Sink
 from edge.sinks.found import FoundSink
 from edge.sinks.jsonl import open_jsonl
@@ -58,6 +58,7 @@ def parser() -> Parser:
     p.add_argument(
         "--out", metavar="FILE|-", help="append estimates as JSON Lines to FILE, or write them to standard output"
     )
+    p.add_argument("--sink", metavar="NAME:...", action="append", help="also send results to a sink of another package")
     p.add_argument("--seconds", metavar="N", type=positive, help="stop after N seconds of signal")
     p.add_argument("--speed", metavar="X|max", help="replay at X times real time, or as fast as possible")
     p.add_argument("--hop", metavar="S", type=hop, default=1.0, help="seconds between estimates (default 1)")
@@ -102,6 +103,19 @@ def _add_session_options(p: Parser) -> None:
         const="",
         help="also record the raw frames with their arrival times, in FILE.aer or in the session folder",
     )
+
+
+def plugin_sinks(urls: Sequence[str] | None) -> list[Sink]:
+    """Return the sinks of other packages.
+
+    Raises:
+        AnyEcgError: One is not installed, broken, or refuses what it was given.
+    """
+    if not urls:
+        return []
+    from edge.sinks.plugin import open_sink
+
+    return [open_sink(url) for url in urls]
 
 
 def positive(text: str) -> float:
@@ -216,15 +230,29 @@ def _run_many(recordings: Sequence[tuple[str, SourceUrl]], args: argparse.Namesp
     if args.device_profile is not None:
         options.wrap = lambda source: _profiled(source, Path(args.device_profile), applied)
     options.session = lambda session: replace(session, applied=applied, anchored=anchored)
-    sinks = [] if args.out is None else [open_jsonl(args.out, Storage())]
+    sinks = [*([] if args.out is None else [open_jsonl(args.out, Storage())]), *plugin_sinks(args.sink)]
     summary = run_many(recordings, loaded, sinks, options)
     stream.write(summary.text())
     return summary.code
 
 
+def _other_sinks(args: argparse.Namespace, source: Source, loaded: Loaded, disk: Storage) -> list[Sink]:
+    """Return all sinks but that of the session folder."""
+    out = [] if args.out is None else [open_jsonl(args.out, disk)]
+    views = make_views(
+        args.view, source, loaded, args.hop, to_stderr=args.out == "-", picture=args.picture, force=args.force
+    )
+    return [*out, *plugin_sinks(args.sink), *views, FoundSink(sys.stderr)]
+
+
 def main(argv: Sequence[str]) -> int:
     """Run the command; see ``anyecg run --help``."""
-    args = parse_with_config(parser(), argv)
+    p = parser()
+    if not {"-h", "--help"}.isdisjoint(argv):
+        from edge.cli.devices import with_plugins
+
+        with_plugins(p)
+    args = parse_with_config(p, argv)
     if not args.source:
         raise UsageError("no source given", "--source replay:FILE, serial:/dev/ttyACM0, sim: ...")
     many = many_recordings(args.source)
@@ -248,12 +276,7 @@ def main(argv: Sequence[str]) -> int:
     sinks: list[Sink] = []
     if args.session_dir is not None:
         sinks.append(_session_sink(args, source, loaded.bundle, session.session, recorder, disk))
-    if args.out is not None:
-        sinks.append(open_jsonl(args.out, disk))
-    sinks += make_views(
-        args.view, source, loaded, args.hop, to_stderr=args.out == "-", picture=args.picture, force=args.force
-    )
-    sinks.append(FoundSink(sys.stderr))
+    sinks += _other_sinks(args, source, loaded, disk)
     if source.info.decided is not None:
         sys.stderr.write(f"note: reading {source.info.device}: {source.info.decided.line()}\n")
     for note in source.info.notes:

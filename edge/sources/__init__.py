@@ -6,9 +6,9 @@ import hashlib
 import importlib
 import math
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Protocol, cast, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, cast, runtime_checkable
 from urllib.parse import unquote
 
 from edge.sources.decided import Decided
@@ -16,7 +16,10 @@ from firmware_bridge.errors import UsageError
 from firmware_bridge.samples import LinkItem
 from firmware_bridge.suggest import did_you_mean
 
-__all__ = ["SCHEMES", "Source", "SourceInfo", "SourceUrl", "open_source", "session_name"]
+if TYPE_CHECKING:
+    from firmware_bridge.plugins import Plugin
+
+__all__ = ["SCHEMES", "Source", "SourceInfo", "SourceUrl", "open_source", "plugin_source", "session_name"]
 
 SCHEMES: dict[str, str] = {
     "serial": "edge.sources.serial:open_serial",
@@ -27,6 +30,9 @@ SCHEMES: dict[str, str] = {
     "replay": "edge.sources.replay.source:open_replay",
 }
 """Maps a scheme to ``module:function``; the function takes a `SourceUrl` and returns a `Source`."""
+
+_PLUGIN = "edge.sources.plugin:open_plugin"
+"""Opens a source of another package; takes the package, too."""
 
 URL_MAX = 4096
 """Longest source URL, characters."""
@@ -125,12 +131,13 @@ class SourceUrl:
 
         Raises:
             UsageError: The scheme is missing or unknown, a key occurs twice, or the URL is too long.
+            PluginError: Several packages offer the scheme.
         """
         scheme, colon, rest = text.partition(":")
         scheme = scheme.strip().lower()
         if len(text) > URL_MAX:
             raise UsageError(f"the source URL is longer than {URL_MAX} characters", "shorten it")
-        if not colon or scheme not in SCHEMES:
+        if not colon or (scheme not in SCHEMES and plugin_source(scheme) is None):
             raise UsageError(f"{text!r} is not a source URL", _probably(text))
         path, _mark, query = rest.partition("?")
         params: dict[str, str] = {}
@@ -214,8 +221,9 @@ class SourceUrl:
 def _probably(text: str) -> str:
     from edge.sources.suggest import source_for
 
-    found = source_for(text, SCHEMES)
-    known = f"known schemes: {', '.join(sorted(SCHEMES))}"
+    schemes = _schemes()
+    found = source_for(text, schemes)
+    known = f"known schemes: {', '.join(schemes)}"
     return f"did you mean '{found}'?; {known}" if found else f"{known}; 'anyecg scan' lists the patches that it finds"
 
 
@@ -240,8 +248,28 @@ def open_source(url: str | SourceUrl) -> Source:
         UsageError: The URL is invalid.
         InputError: A recording cannot be opened.
         MissingExtraError: The scheme needs a library that is not installed.
+        PluginError: Another package offers the scheme and is broken.
     """
     parsed = SourceUrl.parse(url) if isinstance(url, str) else url
-    module, _colon, function = SCHEMES[parsed.scheme].partition(":")
-    opener = cast("Callable[[SourceUrl], Source]", getattr(importlib.import_module(module), function))
-    return opener(parsed)
+    plugin = None if parsed.scheme in SCHEMES else plugin_source(parsed.scheme)
+    module, _colon, function = (SCHEMES[parsed.scheme] if plugin is None else _PLUGIN).partition(":")
+    opener = getattr(importlib.import_module(module), function)
+    return cast("Source", opener(parsed) if plugin is None else opener(parsed, plugin))
+
+
+def plugin_source(scheme: str) -> Plugin | None:
+    """Return the source of another package with that scheme; ``None`` if there is none.
+
+    Raises:
+        PluginError: Several packages offer it.
+    """
+    # Imported here, because a run with a source of the kit must not pay for it.
+    from firmware_bridge import plugins
+
+    return plugins.find(plugins.SOURCES, scheme)
+
+
+def _schemes() -> list[str]:
+    from firmware_bridge import plugins
+
+    return sorted({*SCHEMES, *(one.name for one in plugins.found(plugins.SOURCES))})

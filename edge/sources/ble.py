@@ -67,4 +67,4 @@ def _adapter(url: SourceUrl) -> str | None:
 
 
 def _with_ble() -> str:
-    return ", ".join(name for name in devices.names() if devices.get(name).profile.ble is not None)
+    return ", ".join(kind.name for kind in devices.known() if kind.ble is not None)

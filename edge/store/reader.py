@@ -13,7 +13,7 @@ from edge.store.blocks import MAGIC, SUFFIX, BlockReader
 from firmware_bridge.errors import InputError
 from firmware_bridge.parts import parts
 
-_FIRSTS = ("estimates.jsonl", "estimates.aee")
+FIRSTS = ("estimates.jsonl", "estimates.aee")
 """First parts of the estimates in a session folder: earlier versions of the kit wrote the first."""
 
 
@@ -90,7 +90,7 @@ class EstimateReader:
                 if not stat.S_ISREG(self.path.stat().st_mode):
                     raise InputError(f"{self.path} is not a regular file", "name a file or a session folder")
                 return (self.path,)
-            found = tuple(part for first in _FIRSTS for part in parts(self.path / first) if part.is_file())
+            found = tuple(part for first in FIRSTS for part in parts(self.path / first) if part.is_file())
         except (OSError, ValueError) as error:
             raise InputError(f"cannot read {self.path}: {getattr(error, 'strerror', None) or error}") from None
         if not found:

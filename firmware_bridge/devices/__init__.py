@@ -7,19 +7,24 @@ link events, and returns what it wants to send.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
-from firmware_bridge.errors import UsageError
+from firmware_bridge.errors import AnyEcgError, UsageError
 from firmware_bridge.items import DATA_CHANNEL, RawChunk, TransportItem
 from firmware_bridge.samples import LinkEvent, LinkItem
 from firmware_bridge.suggest import did_you_mean
 
-__all__ = ["BleProfile", "Decoder", "Device", "DeviceKind", "Write", "decode_item", "get", "names"]
+if TYPE_CHECKING:
+    from firmware_bridge.plugins import Plugin
+
+__all__ = ["BleProfile", "Decoder", "Device", "DeviceKind", "Write", "decode_item", "get", "known", "names"]
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 
@@ -128,7 +133,7 @@ class Device:
 
 
 def names() -> tuple[str, ...]:
-    """Return the names of the known devices, sorted."""
+    """Return the names of the devices of the kit, sorted; other packages can offer more (`known`)."""
     return tuple(sorted(module.name for module in pkgutil.iter_modules(__path__) if module.name[0] != "_"))
 
 
@@ -137,12 +142,33 @@ def get(name: str) -> Device:
 
     Raises:
         UsageError: No device has that name; the message lists the known ones.
+        PluginError: Another package offers it and is broken.
     """
     module = name.strip().lower().replace("-", "_")
-    if module not in names():
-        hint = f"{did_you_mean(name, names())}known devices: {', '.join(names())}"
+    if module in names():
+        return cast("Device", importlib.import_module(f"{__name__}.{module}").DEVICE)
+    # Imported here, because a run with a device of the kit must not pay for it.
+    from firmware_bridge import plugins
+
+    plugin = plugins.find(plugins.DEVICES, module)
+    if plugin is None:
+        every = sorted({*names(), *(one.name for one in plugins.found(plugins.DEVICES))})
+        hint = f"{did_you_mean(name, every)}known devices: {', '.join(every)}"
         raise UsageError(f"unknown device {name!r}", hint)
-    return cast("Device", importlib.import_module(f"{__name__}.{module}").DEVICE)
+    return _of_plugin(plugin)
+
+
+@functools.cache
+def known() -> tuple[DeviceKind, ...]:
+    """Return all devices, those of other packages included; broken ones are left out."""
+    from firmware_bridge import plugins
+
+    own = names()
+    found = [get(name).profile for name in own]
+    for name in sorted({one.name for one in plugins.found(plugins.DEVICES)} - set(own)):
+        with suppress(AnyEcgError):
+            found.append(get(name).profile)
+    return tuple(found)
 
 
 def decode_item(decoder: Decoder, item: TransportItem) -> list[LinkItem]:
@@ -158,3 +184,45 @@ def decode_item(decoder: Decoder, item: TransportItem) -> list[LinkItem]:
     if isinstance(item, RawChunk):
         return decoder.feed(item.data, item.arrival_ns, item.channel)
     return [item, *decoder.link(item)]
+
+
+def _of_plugin(plugin: Plugin) -> Device:
+    """Load a device of another package.
+
+    Raises:
+        PluginError: It cannot be loaded, or is not a device of that name.
+    """
+    found = plugin.load()
+    if not isinstance(found, Device) or not isinstance(found.profile, DeviceKind) or not callable(found.decoder):
+        raise plugin.error(f"is {type(found).__name__!r}, not a firmware_bridge.devices.Device")
+    if found.profile.name != plugin.name:
+        raise plugin.error(f"calls itself {found.profile.name!r} in its profile")
+
+    def decoder(**options: str) -> Decoder:
+        with plugin.guard():
+            return _Guarded(found.decoder(**options), plugin)
+
+    return Device(found.profile, decoder)
+
+
+class _Guarded:
+    """A decoder whose errors name its package, because a decoder must not raise."""
+
+    def __init__(self, decoder: Decoder, plugin: Plugin) -> None:
+        self._decoder, self._plugin = decoder, plugin
+
+    def feed(self, data: bytes, arrival_ns: int, channel: str = DATA_CHANNEL) -> list[LinkItem]:
+        with self._plugin.guard():
+            return self._decoder.feed(data, arrival_ns, channel)
+
+    def link(self, event: LinkEvent) -> list[LinkItem]:
+        with self._plugin.guard():
+            return self._decoder.link(event)
+
+    def writes(self) -> list[Write]:
+        with self._plugin.guard():
+            return self._decoder.writes()
+
+    def counters(self) -> dict[str, int]:
+        with self._plugin.guard():
+            return self._decoder.counters()

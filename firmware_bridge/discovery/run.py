@@ -127,7 +127,7 @@ def printable(text: str) -> str:
 
 
 def _serial(port: SerialPort, root: Path) -> Sighting:
-    kinds = tuple(name for name in devices.names() if port.usb and port.usb in devices.get(name).profile.usb)
+    kinds = tuple(kind.name for kind in devices.known() if port.usb and port.usb in kind.usb)
     others = holders(port.device, root)
     notes = [f"in use by {' and '.join(map(str, others))}"] if others else []
     if kinds and port.usb and port.usb[0] in CHIP_MAKERS:

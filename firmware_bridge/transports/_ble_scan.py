@@ -150,10 +150,9 @@ async def find(
 
 def kind_of(name: str, uuids: frozenset[str]) -> str | None:
     """Return the name of the device kind with that advertisement; ``None`` if there is none."""
-    for kind in devices.names():
-        ble = devices.get(kind).profile.ble
-        if ble is not None and _of_kind(ble, name, uuids):
-            return kind
+    for kind in devices.known():
+        if kind.ble is not None and _of_kind(kind.ble, name, uuids):
+            return kind.name
     return None
 
 

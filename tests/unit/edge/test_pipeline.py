@@ -147,3 +147,26 @@ def test_a_live_flood_ends_when_told_and_counts_what_it_drops() -> None:
     summary, engine = asyncio.run(go())
     assert summary.thrown_away["events"] > 100
     assert sum(isinstance(item, LinkEvent) for item in engine.items) < 200
+
+
+class Endless(Burst):
+    """A recording without an end, which always has another block."""
+
+    def __init__(self) -> None:
+        self.info = SourceInfo("endless:", "endless", live=False, host_clock=False)
+
+    async def items(self) -> AsyncIterator[LinkItem]:
+        while True:
+            yield SampleBlock(np.zeros(BLOCK, np.int32), "counts", None, 250.0, None, 0)
+
+
+def test_a_stop_ends_a_recording_that_always_has_more() -> None:
+    async def stopped() -> int:
+        engine, stop = Keeping(), asyncio.Event()
+        pipeline = Pipeline(Endless(), engine, [], seconds=None, tier="micro", hop_s=1.0)
+        asyncio.get_running_loop().call_later(0.05, stop.set)
+        async with asyncio.timeout(30):
+            await pipeline.run(stop)
+        return len(engine.items)
+
+    assert asyncio.run(stopped()) > 0

@@ -1,0 +1,195 @@
+"""A source as a stream of samples, beats, waves and estimates, for ``for`` and ``async for``."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, Iterator
+from types import TracebackType
+from typing import Generic, Self, TypeVar, cast
+
+from edge.api.background import BackgroundRun, close_source, ended_by_another
+from edge.api.bundle import Bundle
+from edge.api.collector import CollectingEngine, Collector
+from edge.api.items import Beat, Item, Samples, Waves
+from edge.engine import Engine
+from edge.grid.timeline import Gap
+from edge.model import BackendName, ConstantModel
+from edge.records import Estimate
+from edge.session import session_info
+from edge.sinks import Sink
+from edge.sources import Source, SourceInfo
+from firmware_bridge.samples import LinkEvent
+
+T = TypeVar("T", bound=Item)
+
+MIXED = frozenset({Samples, Gap, Beat, Estimate, LinkEvent})
+"""Kinds that an iteration over the stream itself gives: all but waves, which need scipy."""
+
+
+class Results(Generic[T]):
+    """Results of one kind, for ``for`` and ``async for``. Every iteration opens the source anew.
+
+    Leaving the loop early, an exception in it and Ctrl-C end the run and release the source.
+    """
+
+    def __init__(self, stream: Stream, wanted: frozenset[type]) -> None:
+        self._stream, self._wanted = stream, wanted
+
+    def __iter__(self) -> Iterator[T]:
+        return cast("Generator[T, None, None]", self._stream._iterate(self._wanted))  # noqa: SLF001
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        return cast("AsyncGenerator[T, None]", self._stream._aiterate(self._wanted))  # noqa: SLF001
+
+
+class Stream:
+    """A patch, a recording, a simulation or an array, read as a stream. `edge.open` makes it.
+
+    ``samples()``, ``beats()``, ``waves()``, ``estimates()`` and ``events()`` give one kind of results; the stream
+    itself gives samples, gaps, beats, estimates and events together, in order::
+
+        with edge.open("ble:polar_h10", seconds=60) as stream:
+            for item in stream:
+                match item:
+                    case edge.Beat(rr_s=rr_s):
+                        print(rr_s)
+                    case edge.Estimate(abstained=None, labs=labs):
+                        print(labs)
+
+    Each of them also works with ``async for`` (and ``async with``). The source runs in a thread with an event loop of
+    its own, so a plain ``for`` works inside a running event loop, such as that of Jupyter. A recording waits for a slow
+    consumer; a live source never does: if 65,536 results wait, the oldest are dropped and counted in ``dropped``.
+
+    One stream has one iteration at a time: a new one ends the one before. A device is opened when an iteration begins,
+    and reconnects until it ends.
+
+    Args:
+        opener: Function that opens the source.
+        bundle: The bundle for estimates.
+        hop_s: Seconds between estimates, and between measurements of waves.
+        seconds: Signal to process, s (on a live source also a limit of time); ``None`` for no limit.
+        backend: The interpreter of the model.
+
+    Attributes:
+        info: What is known about the source: name, leads, rate, notes.
+    """
+
+    def __init__(
+        self,
+        opener: Callable[[], Source],
+        bundle: Bundle,
+        *,
+        hop_s: float = 1.0,
+        seconds: float | None = None,
+        backend: BackendName = "auto",
+    ) -> None:
+        self._opener, self._bundle, self._backend = opener, bundle, backend
+        self._hop_s, self._seconds = hop_s, seconds
+        self._opened: Source | None = opener()
+        self._run: BackgroundRun | None = None
+        self.info: SourceInfo = self._opened.info
+
+    def samples(self) -> Results[Samples]:
+        """The ECG as the source gives it, at its own rate; no model is loaded."""
+        return Results(self, frozenset({Samples}))
+
+    def beats(self) -> Results[Beat]:
+        """The R peaks, up to 1.5 s after they happen; no model is loaded."""
+        return Results(self, frozenset({Beat}))
+
+    def waves(self) -> Results[Waves]:
+        """Intervals and heights of the average beat of every window, such as QT; no model is loaded.
+
+        Needs scipy (the ``foundation`` extra).
+        """
+        return Results(self, frozenset({Waves}))
+
+    def estimates(self) -> Results[Estimate]:
+        """One estimate or abstention for every hop."""
+        return Results(self, frozenset({Estimate}))
+
+    def events(self) -> Results[LinkEvent]:
+        """What happens on the link: connections, losses, restarts; no model is loaded."""
+        return Results(self, frozenset({LinkEvent}))
+
+    @property
+    def dropped(self) -> int:
+        """Results that the newest iteration dropped because its consumer was too slow for a live source."""
+        return 0 if self._run is None else self._run.channel.dropped
+
+    def close(self) -> None:
+        """End a running iteration and release the source. May be called twice; the stream can be iterated again."""
+        if self._run is not None:
+            self._run.close()
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            close_source(opened)
+
+    async def aclose(self) -> None:
+        """The same as `close`, without blocking the event loop."""
+        if self._run is not None:
+            await self._run.aclose()
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            close_source(opened)
+
+    def __iter__(self) -> Iterator[Item]:
+        return self._iterate(MIXED)
+
+    def __aiter__(self) -> AsyncIterator[Item]:
+        return self._aiterate(MIXED)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        del kind, error, traceback
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<edge.Stream {self.info.url!r}>"
+
+    def _iterate(self, wanted: frozenset[type]) -> Generator[Item, None, None]:
+        if self._run is not None:
+            self._run.close(ended_by_another())
+        run = self._begin(wanted)
+        try:
+            while batch := run.channel.get():
+                for item in batch:
+                    yield item
+                    if run.channel.refusing:
+                        break
+        finally:
+            run.close()
+
+    async def _aiterate(self, wanted: frozenset[type]) -> AsyncGenerator[Item, None]:
+        if self._run is not None:
+            await self._run.aclose(ended_by_another())
+        run = self._begin(wanted)
+        try:
+            while batch := await run.channel.aget():
+                for item in batch:
+                    yield item
+                    if run.channel.refusing:
+                        break
+        finally:
+            await run.aclose()
+
+    def _begin(self, wanted: frozenset[type]) -> BackgroundRun:
+        source, self._opened = self._opened or self._opener(), None
+
+        def make(give: Callable[[Item], None]) -> tuple[Engine, Sink]:
+            collector = Collector(give, wanted)
+            bundle = self._bundle
+            model = bundle.load(self._backend) if Estimate in wanted else ConstantModel(bundle.golden_outputs[0])
+            return CollectingEngine(bundle, model, session_info(source), self._hop_s, collector), collector
+
+        self._run = BackgroundRun(source, make, self._hop_s, self._seconds)
+        return self._run

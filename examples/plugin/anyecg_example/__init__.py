@@ -1,0 +1,1 @@
+"""A device, a source and a sink for anyecg-edge."""
