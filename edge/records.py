@@ -32,7 +32,7 @@ ABSTAIN_REASONS: tuple[AbstainReason, ...] = get_args(AbstainReason)
 Tier = Literal["strong", "moderate", "limited"]
 """Evidence level of an output: AUROC > 0.65, 0.55-0.65, < 0.55 (arXiv 2510.22301)."""
 
-_YEARS_MS = (-62_135_596_800_000, 253_402_300_799_999)  # the years 1 to 9999
+YEARS_MS = (-62_135_596_800_000, 253_402_300_799_999)  # the years 1 to 9999
 NO_LATENCY: Mapping[str, float] = MappingProxyType({})
 NOTHING_APPLIED: Mapping[str, Applied] = MappingProxyType({})
 
@@ -227,7 +227,7 @@ def utc_text(unix_ns: int) -> str:
     Args:
         unix_ns: Nanoseconds since 1970-01-01 UTC; a time outside the years 1 to 9999 becomes the nearest one inside.
     """
-    ms = min(max(unix_ns // 1_000_000, _YEARS_MS[0]), _YEARS_MS[1])
+    ms = min(max(unix_ns // 1_000_000, YEARS_MS[0]), YEARS_MS[1])
     return f"{datetime.fromtimestamp(ms // 1000, UTC).isoformat()[:19]}.{ms % 1000:03d}Z"
 
 

@@ -11,7 +11,7 @@ import re
 from datetime import datetime
 from operator import add
 
-from edge.records import utc_text
+from edge.records import YEARS_MS, utc_text
 
 INT, NULL, BOOL, TIME, TEXT = range(5)
 """Kinds of values. ``FLOAT + n`` is a number with ``n`` decimals."""
@@ -198,10 +198,9 @@ def _token(kind: int, value: int) -> str:
     if kind == BOOL:
         return "true" if value else "false"
     if kind == TIME:
-        try:
-            return f'"{utc_text(value * 1_000_000)}"'
-        except (ValueError, OverflowError, OSError):
-            raise RowError("a time is out of range") from None
+        if not YEARS_MS[0] <= value <= YEARS_MS[1]:
+            raise RowError("a time is out of range")
+        return f'"{utc_text(value * 1_000_000)}"'
     raise RowError(f"unknown kind of value: {kind}")
 
 

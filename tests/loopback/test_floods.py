@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from edge.records import from_json
+from edge.records import Estimate
+from edge.store.reader import EstimateReader
 from helpers.floods import FLOODS, FloodOnNet, FloodOnPty, write_recording
 
 ROOT = Path(__file__).parents[2]
@@ -60,6 +61,9 @@ class Run:
     def summary(self) -> dict[str, object]:
         return dict(json.loads((self.folder / "summary.json").read_text()))
 
+    def estimates(self) -> list[Estimate]:
+        return list(EstimateReader(self.folder).estimates()) if (self.folder / "estimates.aee").exists() else []
+
 
 def quiet_s(folder: Path) -> float:
     """Return how long this machine takes now to end a run that waits for its device, s."""
@@ -76,7 +80,7 @@ def check(run: Run, limit_s: float, flood: str) -> None:
     events = [json.loads(line) for line in (run.folder / "events.jsonl").read_text().splitlines()]
     started = json.loads((run.folder / "session.json").read_text())["runs"][0]["started"]
     assert all(event["time"] >= started for event in events)
-    found = [from_json(line) for line in (run.folder / "estimates.jsonl").read_text().splitlines()]
+    found = run.estimates()
     assert all(e.time >= started for e in found)
     thrown = run.summary["thrown_away"]
     assert isinstance(thrown, dict)
@@ -171,7 +175,7 @@ def test_a_jump_of_an_hour_is_no_hour_of_records(tmp_path: Path) -> None:
     try:
         run.started()
         until_s = time.monotonic() + PATIENCE_S
-        while len((run.folder / "estimates.jsonl").read_text().splitlines()) < 60 and time.monotonic() < until_s:
+        while len(run.estimates()) < 60 and time.monotonic() < until_s:
             time.sleep(0.1)
         time.sleep(1.0)
         run.end()
@@ -179,7 +183,7 @@ def test_a_jump_of_an_hour_is_no_hour_of_records(tmp_path: Path) -> None:
         run.process.kill()
         over.set()
         server.close()
-    found = [from_json(line) for line in (run.folder / "estimates.jsonl").read_text().splitlines()]
+    found = run.estimates()
     started = json.loads((run.folder / "session.json").read_text())["runs"][0]["started"]
     assert min(e.time for e in found) >= started
     sent_s, wall_s = 13.0 * len(jumps), float(str(run.summary["wall_s"]))

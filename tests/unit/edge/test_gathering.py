@@ -190,7 +190,7 @@ class Keeping:
 
     def __init__(self) -> None:
         self.items: list[LinkItem] = []
-        self.timeline = SimpleNamespace(lost_samples=0, end_s=0.0)
+        self.timeline = SimpleNamespace(lost_samples=0, impossible_samples=0, end_s=0.0)
 
     def push(self, item: LinkItem) -> Output:
         self.items.append(item)

@@ -268,7 +268,7 @@ def test_findings_of_a_reader_are_notes_at_the_end(capsys):
     sink.event(LinkEvent(LinkEventKind.INFO, 5, "battery 80 %"))
     sink.event(LinkEvent(LinkEventKind.INFO, 5, "3 rows\x1b[2J skipped", {"decided": {"skipped_rows": 3}}))
     sink.close(None)
-    assert capsys.readouterr().err == "note: 3 rows?[2J skipped\n"
+    assert capsys.readouterr().err == "note: 3 rows\ufffd[2J skipped\n"
 
 
 def test_an_interrupted_session_is_continued(tmp_path):
