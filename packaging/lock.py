@@ -35,6 +35,7 @@ EXTRAS_64 = (
     "micro",
     "bench",
     "sign",
+    "mqtt",
     "notebooks",
     "test",
     "lint",
@@ -46,7 +47,7 @@ MACHINES_64 = [
     f"sys_platform == 'linux' and platform_machine == '{machine}' and python_full_version < '3.15'"
     for machine in ("x86_64", "aarch64")
 ]
-EXTRAS_32 = ("tflite", "sign")
+EXTRAS_32 = ("tflite", "sign", "mqtt")
 MACHINES_32 = ["sys_platform == 'linux' and platform_machine == 'armv7l' and python_full_version < '3.12'"]
 
 # Not installed by name: `pip install -e .` asks hatchling for it.

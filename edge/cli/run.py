@@ -16,7 +16,7 @@ from edge.cli.parser import Parser
 from edge.cli.summary import summary_text
 from edge.records import Applied
 from edge.session import Loaded, load, make_views, run, session_info
-from edge.sinks import Sink
+from edge.sinks import Interactive, Sink
 from edge.sinks.found import FoundSink
 from edge.sinks.jsonl import open_jsonl
 from edge.sources import Source, SourceUrl, open_source
@@ -28,6 +28,7 @@ from firmware_bridge.errors import UsageError
 if TYPE_CHECKING:
     from edge.bundle.reader import Bundle
     from edge.person import Anchoring
+    from edge.sinks.mqtt.sink import MqttSink
     from firmware_bridge.rawlog import RawLogWriter
 
 MIN_HOP_S = 0.1
@@ -58,6 +59,7 @@ def parser() -> Parser:
     p.add_argument(
         "--out", metavar="FILE|-", help="append estimates as JSON Lines to FILE, or write them to standard output"
     )
+    p.add_argument("--mqtt", metavar="URL", help="publish to this broker: mqtts://USER@HOST/PREFIX; see docs/mqtt.md")
     p.add_argument("--sink", metavar="NAME:...", action="append", help="also send results to a sink of another package")
     p.add_argument("--seconds", metavar="N", type=positive, help="stop after N seconds of signal")
     p.add_argument("--speed", metavar="X|max", help="replay at X times real time, or as fast as possible")
@@ -194,6 +196,16 @@ def _session_sink(
     return sink
 
 
+def _mqtt_sinks(args: argparse.Namespace, source: Source, bundle: Bundle, others: Sequence[Sink]) -> list[MqttSink]:
+    """Return the sink for ``--mqtt``. On a live screen it says nothing: lines between the frames would damage it."""
+    if args.mqtt is None:
+        return []
+    from edge.sinks.mqtt.sink import open_mqtt
+
+    on_screen = sys.stderr.isatty() and any(isinstance(one, Interactive) for one in others)
+    return [open_mqtt(args.mqtt, source.info, bundle, args.hop, quiet=on_screen)]
+
+
 def _profiled(source: Source, path: Path, out: dict[str, Applied]) -> Source:
     """Apply a device profile to the source, and note it in ``out``."""
     from edge.device_profile import ProfiledSource, applied, load_profile
@@ -219,7 +231,7 @@ def _run_many(recordings: Sequence[tuple[str, SourceUrl]], args: argparse.Namesp
     """Run every recording of a folder, a pattern or a list, with one estimate each."""
     from edge.cli.many import ManyOptions, run_many
 
-    for option in ("session_dir", "keep", "record", "picture", "speed"):
+    for option in ("session_dir", "keep", "record", "picture", "speed", "mqtt"):
         if getattr(args, option) not in (None, "max"):
             raise UsageError(f"--{option.replace('_', '-')} takes one recording", "give one, or leave out the option")
     applied: dict[str, Applied] = {}
@@ -234,6 +246,24 @@ def _run_many(recordings: Sequence[tuple[str, SourceUrl]], args: argparse.Namesp
     summary = run_many(recordings, loaded, sinks, options)
     stream.write(summary.text())
     return summary.code
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Check what can be checked before anything is read, loaded or made."""
+    if args.keep is not None and args.session_dir is None:
+        raise UsageError("--keep needs a session folder", "add --session-dir DIR")
+    if args.mqtt is not None:
+        from edge.sinks.mqtt.sink import check_mqtt
+
+        check_mqtt(args.mqtt)
+
+
+def _write_notes(source: Source) -> None:
+    """Say what the source has decided or warns of."""
+    if source.info.decided is not None:
+        sys.stderr.write(f"note: reading {source.info.device}: {source.info.decided.line()}\n")
+    for note in source.info.notes:
+        sys.stderr.write(f"note: {note}\n")
 
 
 def _other_sinks(args: argparse.Namespace, source: Source, loaded: Loaded, disk: Storage) -> list[Sink]:
@@ -258,8 +288,7 @@ def main(argv: Sequence[str]) -> int:
     many = many_recordings(args.source)
     if many is not None:
         return _run_many(many, args)
-    if args.keep is not None and args.session_dir is None:
-        raise UsageError("--keep needs a session folder", "add --session-dir DIR")
+    _check(args)
     disk = Storage()
     recording = _recording(args.record, args.session_dir)
     source = open_source(source_url(args.source[0], args.speed, recording, wait=args.wait))
@@ -277,13 +306,12 @@ def main(argv: Sequence[str]) -> int:
     if args.session_dir is not None:
         sinks.append(_session_sink(args, source, loaded.bundle, session.session, recorder, disk))
     sinks += _other_sinks(args, source, loaded, disk)
-    if source.info.decided is not None:
-        sys.stderr.write(f"note: reading {source.info.device}: {source.info.decided.line()}\n")
-    for note in source.info.notes:
-        sys.stderr.write(f"note: {note}\n")
+    mqtt = _mqtt_sinks(args, source, loaded.bundle, sinks)
+    sinks += mqtt
+    _write_notes(source)
     summary, code = run(source, loaded, sinks, seconds=args.seconds, hop_s=args.hop, session=session)
     stream = sys.stderr if args.out == "-" else sys.stdout
-    stream.write(summary_text(summary, disk.text()))
+    stream.write(summary_text(summary, "".join([disk.text(), *(one.text() for one in mqtt)])))
     return code
 
 

@@ -87,8 +87,24 @@ def check_options(path: Path) -> None:
         value = getattr(args, option)
         if value is not None and value != "demo":
             _visible(path, option, Path(value))
+    if args.mqtt is not None:
+        _check_mqtt(path, args.mqtt)
     open_source(url)
     _load(args.bundle, args.backend, args.trusted, args.device_profile, args.person)
+
+
+def _check_mqtt(config: Path, url: str) -> None:
+    from edge.sinks.mqtt.sink import check_mqtt
+
+    broker = check_mqtt(url)
+    if broker.ca is not None:
+        _visible(config, "ca in mqtt", broker.ca)
+    if broker.password_file is not None:
+        # Whatever the service's user may read by its name, all users may read.
+        raise UsageError(
+            f"{config}: a service gets the password of its broker from systemd, not from a file that it names",
+            "remove password_file=; docs/mqtt.md has the two lines for LoadCredential",
+        )
 
 
 def _load(bundle: str, backend: str, trusted: str | None, profile: str | None, person: str | None) -> None:

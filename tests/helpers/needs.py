@@ -43,7 +43,7 @@ def git_checkout(folder: Path) -> str:
 
 
 def tools_for(line: str) -> None:
-    """Skip the test if a command of the docs needs a C compiler that is not installed.
+    """Skip the test if a command of the docs needs a C compiler or an extra that is not installed.
 
     Args:
         line: Command from a page, for instance ``cc -std=c99 main.c``.
@@ -52,3 +52,5 @@ def tools_for(line: str) -> None:
         tool("cc")
     if line.startswith("anyecg virtual-patch") and " --c " in line:
         c_compiler()
+    if " --mqtt " in line:
+        pytest.importorskip("paho.mqtt.client", reason="the mqtt extra is not installed")

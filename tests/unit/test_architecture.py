@@ -24,6 +24,7 @@ DEVICE_LIBRARIES = {
     "scipy",
     "soundfile",
     "cryptography",
+    "paho",
     "pandas",
 }
 LAZY_ONLY = DEVICE_LIBRARIES - {"numpy"}

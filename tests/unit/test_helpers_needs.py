@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -48,3 +49,9 @@ def test_a_tool_that_is_there_is_found(bare: Path) -> None:
     program.chmod(0o755)
     assert needs.tool("gcc") == str(program)
     assert needs.c_compiler() == "gcc"
+
+
+def test_a_command_that_publishes_skips_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "paho.mqtt.client", None)
+    with pytest.raises(pytest.skip.Exception, match="mqtt extra"):
+        needs.tools_for("anyecg run --source sim: --mqtt mqtt://localhost")

@@ -112,6 +112,7 @@ FACES: dict[str, list[str]] = {
     "edge.service": ["Place", "install", "remove", "render", "status"],
     "edge.sinks": ["BaseSink", "Interactive", "Sink", "SinkClosedError"],
     "edge.sinks.live": ["LiveSink", "LiveState", "SvgSink", "open_view"],
+    "edge.sinks.mqtt": ["Broker", "MqttSink", "open_mqtt"],
     "edge.sources": ["SCHEMES", "Source", "SourceInfo", "SourceUrl", "open_source", "plugin_source", "session_name"],
     "edge.sources.replay": ["ReplaySource", "open_replay"],
     "edge.sources.replay.binary": ["EdfReader", "MatReader", "WfdbReader"],

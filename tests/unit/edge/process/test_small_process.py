@@ -26,7 +26,7 @@ LOADED = """
 import json, sys
 maps = open("/proc/self/maps").read()
 print(json.dumps({
-    "modules": [m for m in ("ssl", "_ssl", "_hashlib", "numpy.ma") if m in sys.modules],
+    "modules": [m for m in ("ssl", "_ssl", "_hashlib", "numpy.ma", "paho") if m in sys.modules],
     "libraries": [name for name in ("libcrypto", "libssl", "libLiteRt.so") if name in maps],
     "needed": [m for m in ("bleak.backends.bluezdbus.client", "serial", "hashlib", "ai_edge_litert.interpreter")
                if m not in sys.modules],

@@ -1,0 +1,230 @@
+"""One connection to a broker, on paho-mqtt. It publishes and subscribes to nothing.
+
+The thread that owns it calls `Connection.step`, which waits for the network or for a wake-up. A lost connection is
+never repaired here: its owner makes a new one, and knows which messages were not confirmed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import selectors
+import socket
+import time
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import paho.mqtt.client as paho
+
+    from edge.sinks.mqtt.address import Broker
+
+CONNECT_S = 5.0
+"""Time limit for the network connection, and again for the answer of the broker, s."""
+MAX_PACKET_BYTES = 64 << 10
+"""Largest packet that the broker may send: it has only confirmations to send."""
+KEEPALIVE_S = 30
+"""The broker publishes the last will after one and a half times this silence, s."""
+
+
+class BrokerError(Exception):
+    """The broker cannot be reached or used; the text is for people and holds no password."""
+
+
+def tls_context(ca: Path | None) -> ssl.SSLContext:
+    """Return the settings of an encrypted connection: the certificate and the host name are checked.
+
+    Args:
+        ca: File of the only authority to trust; ``None`` for those of the system.
+
+    Raises:
+        OSError: The file cannot be read, or holds no certificate.
+    """
+    import ssl
+
+    return ssl.create_default_context(cafile=None if ca is None else str(ca))
+
+
+class Connection:
+    """A connection, once.
+
+    Args:
+        broker: The broker.
+        password: Password of its user; ``None`` without a user.
+        context: Settings of an encrypted connection; ``None`` for none.
+        client_id: Identifier of the client. It stays the same, so that the broker ends an earlier connection of this
+            patch, and publishes its last will, before this one begins.
+        will: Topic and payload that the broker publishes when the connection is lost.
+        said: Called with what the broker refuses.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        password: str | None,
+        context: ssl.SSLContext | None,
+        client_id: str,
+        will: tuple[str, str],
+        said: Callable[[str], None],
+    ) -> None:
+        import paho.mqtt.client as paho
+
+        self._broker, self._said = broker, said
+        self._confirmed: list[int] = []
+        self._answer: object = None
+        self._lost = "the broker has closed the connection"
+        self._wake_in, self._wake_out = socket.socketpair()
+        self._wake_in.setblocking(False)
+        self._wake_out.setblocking(False)
+        client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv5)
+        client.connect_timeout = CONNECT_S
+        client.will_set(*will, qos=1, retain=True)
+        if broker.user:
+            client.username_pw_set(broker.user, password)
+        if context is not None:
+            client.tls_set_context(context)
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_publish = self._on_publish
+        self._client: paho.Client = client
+
+    def open(self, stopped: Callable[[], bool]) -> None:
+        """Connect.
+
+        Args:
+            stopped: Whether to give up.
+
+        Raises:
+            BrokerError: The broker cannot be reached or refuses.
+        """
+        from paho.mqtt.packettypes import PacketTypes
+        from paho.mqtt.properties import Properties
+
+        try:
+            properties = Properties(PacketTypes.CONNECT)
+            properties.MaximumPacketSize = MAX_PACKET_BYTES
+            self._client.connect(self._broker.host, self._broker.port, KEEPALIVE_S, properties=properties)
+        except (OSError, ValueError) as error:
+            raise BrokerError(_reason(error, tls=self._broker.tls)) from None
+        until_s = time.monotonic() + CONNECT_S
+        while self._answer is None:
+            if stopped() or time.monotonic() > until_s:
+                raise BrokerError("no answer; is it an MQTT broker?")
+            try:
+                self.step(0.2)
+            except BrokerError as error:
+                if self._answer is None and not self._broker.tls:
+                    raise BrokerError(f"{error}; does it want mqtts://?") from None
+                raise
+        if getattr(self._answer, "is_failure", False):
+            raise BrokerError(_refusal(str(self._answer)))
+
+    def publish(self, topic: str, payload: str, *, retain: bool, expiry_s: int | None = None) -> int:
+        """Publish and return the number of the message, which `step` returns when the broker has it.
+
+        Args:
+            topic: The topic.
+            payload: The text.
+            retain: Whether the broker keeps it for later subscribers.
+            expiry_s: Time after which the broker forgets it, s.
+        """
+        from paho.mqtt.packettypes import PacketTypes
+        from paho.mqtt.properties import Properties
+
+        properties = Properties(PacketTypes.PUBLISH)
+        if expiry_s is not None:
+            properties.MessageExpiryInterval = expiry_s
+        number: int = self._client.publish(topic, payload, qos=1, retain=retain, properties=properties).mid
+        return number
+
+    def step(self, wait_s: float) -> list[int]:
+        """Wait for the network, at most so long, and return the messages that the broker has confirmed.
+
+        Raises:
+            BrokerError: The connection is lost.
+        """
+        sock = self._client.socket()
+        if sock is None:
+            raise BrokerError(self._lost)
+        waiting = sock.pending() if hasattr(sock, "pending") else 0
+        with selectors.DefaultSelector() as selector:
+            write = selectors.EVENT_WRITE if self._client.want_write() else 0
+            selector.register(sock, selectors.EVENT_READ | write)
+            selector.register(self._wake_in, selectors.EVENT_READ)
+            ready = {key.fileobj: events for key, events in selector.select(0 if waiting else wait_s)}
+        with contextlib.suppress(BlockingIOError):
+            while self._wake_in.recv(64):
+                pass
+        events = ready.get(sock, 0)
+        try:
+            if waiting or events & selectors.EVENT_READ:
+                self._client.loop_read()
+            if events & selectors.EVENT_WRITE:
+                self._client.loop_write()
+            self._client.loop_misc()
+        except Exception:  # noqa: BLE001 - paho lets the errors of its parser through, of many kinds
+            raise BrokerError("the broker has sent something that is not MQTT") from None
+        if self._client.socket() is None and not getattr(self._answer, "is_failure", False):
+            raise BrokerError(self._lost)
+        confirmed, self._confirmed = self._confirmed, []
+        return confirmed
+
+    def wake(self) -> None:
+        """End the wait of `step`. May be called from any thread."""
+        with contextlib.suppress(OSError):
+            self._wake_out.send(b"\0")
+
+    def close(self) -> None:
+        """Say goodbye, so that the last will is not published, and close everything."""
+        with contextlib.suppress(OSError, ValueError):
+            self._client.disconnect()
+            self._client.loop_write()
+        self.drop()
+
+    def drop(self) -> None:
+        """Close without a goodbye: the broker publishes the last will."""
+        sock: Any = self._client.socket()
+        for one in (sock, self._wake_in, self._wake_out):
+            if one is not None:
+                with contextlib.suppress(OSError):
+                    one.close()
+
+    def _on_connect(self, _client: object, _data: object, _flags: object, reason: object, _more: object) -> None:
+        self._answer = reason
+
+    def _on_disconnect(self, _client: object, _data: object, _flags: object, reason: object, _more: object) -> None:
+        text = str(reason)
+        if text not in {"Normal disconnection", "Unspecified error", "Success"}:
+            self._lost = f"connection lost: {text.lower()}"
+
+    def _on_publish(self, _client: object, _data: object, number: int, reason: object, _more: object) -> None:
+        self._confirmed.append(number)
+        if getattr(reason, "is_failure", False):
+            self._said(f"the broker refuses a message ({str(reason).lower()}); may this user write to the topics?")
+
+
+def _refusal(reason: str) -> str:
+    advice = {
+        "Not authorized": "not authorized; check user and password",
+        "Bad user name or password": "wrong user or password",
+        "Unsupported protocol version": "the broker does not speak MQTT 5; update it",
+    }
+    return advice.get(reason, reason.lower())
+
+
+def _reason(error: Exception, *, tls: bool) -> str:
+    import ssl
+
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"its certificate is not valid here: {error.verify_message}; add ?ca=FILE for an authority of your own"
+    if isinstance(error, ssl.SSLError) or (tls and isinstance(error, ConnectionResetError)):
+        return "it does not encrypt the connection; is this its port for TLS?"
+    if isinstance(error, socket.gaierror):
+        return "unknown host name"
+    if isinstance(error, TimeoutError):
+        return "no answer"
+    if isinstance(error, OSError):
+        return (error.strerror or str(error)).lower()
+    return str(error)

@@ -1,0 +1,159 @@
+"""The discovery message for Home Assistant (2024.11 and later): one device, and its entities.
+
+Bundles are foreign files, so none of their text gets into a template: templates hold cleaned keys only.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from importlib import metadata
+from typing import TYPE_CHECKING
+
+from edge.records import ABSTAIN_REASONS
+from edge.sinks.mqtt.messages import OK, WAITING
+from edge.sinks.mqtt.names import label
+from firmware_bridge.text import printable, shortened
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from edge.bundle.reader import Bundle
+    from edge.bundle.schema import OutputHead
+
+ORIGIN_URL = "https://arxiv.org/abs/2510.22301"
+MAX_UNIT_CHARS = 24
+
+
+_SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def shown_unit(ucum: str) -> str:
+    """Return a UCUM unit as people write it; probabilities are in percent."""
+    if ucum == "1":
+        return "%"
+    text = re.sub(r"(?<=\w)\{", " ", ucum)
+    text = re.sub(r"[\[\]{}]", "", text).replace("_", " ").replace("m2", "m²")
+    text = re.sub(r"10\*(\d+)", lambda match: f"10{match[1].translate(_SUPERSCRIPTS)}", text)
+    text = re.sub(r"\bu(?=[A-Za-z])", "µ", text)
+    return shortened(printable(text), MAX_UNIT_CHARS)
+
+
+class Topics:
+    """The topics of one patch.
+
+    Args:
+        prefix: First levels of the topics.
+        node: Identifier of the patch.
+    """
+
+    def __init__(self, prefix: str, node: str) -> None:
+        self.availability = f"{prefix}/{node}/availability"
+        self.state = f"{prefix}/{node}/state"
+        self.event = f"{prefix}/{node}/estimate"
+
+
+def discovery_topic(prefix: str, node: str) -> str:
+    """Return the topic of the discovery message."""
+    return f"{prefix}/device/anyecg_{node}/config"
+
+
+def discovery(
+    bundle: Bundle, slugs: Mapping[str, str], topics: Topics, node: str, name: str, model: str, expire_s: int
+) -> str:
+    """Return the discovery message.
+
+    Args:
+        bundle: The bundle that makes the estimates.
+        slugs: Name of each output in the state.
+        topics: The topics.
+        node: Identifier of the patch.
+        name: Name of the patch for people.
+        model: Kind of the patch.
+        expire_s: Seconds after which a state is too old, and the entities are unavailable.
+    """
+    manifest = bundle.manifest
+    entities = _Entities(node, topics, expire_s)
+    entities.sensor(
+        "heart_rate", "Heart rate", "value_json.heart_rate", unit_of_measurement="bpm", state_class="measurement",
+        suggested_display_precision=0, icon="mdi:heart-pulse",
+    )  # fmt: skip
+    for head in manifest.outputs:
+        if head.key in slugs:
+            _head(entities, head, slugs[head.key], flagged=_has_flag(bundle, head))
+    entities.sensor(
+        "quality", "Signal quality", "value_json.quality", unit_of_measurement="%", state_class="measurement",
+        suggested_display_precision=0, icon="mdi:signal", entity_category="diagnostic",
+    )  # fmt: skip
+    entities.sensor(
+        "status", "Status", "value_json.status", device_class="enum", options=[OK, WAITING, *ABSTAIN_REASONS],
+        icon="mdi:information-outline", entity_category="diagnostic",
+    )  # fmt: skip
+    entities.sensor(
+        "estimated", "Last estimate", "value_json.estimated", device_class="timestamp", entity_category="diagnostic"
+    )
+    version = metadata.version("anyecg-edge")
+    message = {
+        "device": {
+            "identifiers": [f"anyecg_{node}"],
+            "name": name,
+            "manufacturer": "anyecg-edge (research software, no medical device)",
+            "model": shortened(printable(f"{model}, bundle {manifest.name} {manifest.version}"), 100),
+            "sw_version": version,
+        },
+        "origin": {"name": "anyecg-edge", "sw_version": version, "support_url": ORIGIN_URL},
+        "availability_topic": topics.availability,
+        "state_topic": topics.state,
+        "qos": 1,
+        "components": entities.components,
+    }
+    return json.dumps(message, separators=(",", ":"))
+
+
+class _Entities:
+    """Collects the components of the message."""
+
+    def __init__(self, node: str, topics: Topics, expire_s: int) -> None:
+        self._node, self._topics, self._expire_s = node, topics, expire_s
+        self.components: dict[str, dict[str, object]] = {}
+
+    def sensor(self, key: str, name: str, value: str, **more: object) -> None:
+        self._add("sensor", key, name, value, more)
+
+    def binary_sensor(self, key: str, name: str, value: str, **more: object) -> None:
+        self._add("binary_sensor", key, name, value, more)
+
+    def _add(self, platform: str, key: str, name: str, value: str, more: dict[str, object]) -> None:
+        component: dict[str, object] = {
+            "platform": platform,
+            "unique_id": f"anyecg_{self._node}_{key}",
+            "name": name,
+            "value_template": f"{{{{ {value} }}}}",
+            "expire_after": self._expire_s,
+        }
+        self.components[key] = component | more
+
+    def attributes(self, about: str) -> dict[str, object]:
+        facts = f"dict({about}, time=value_json.time, clock_synced=value_json.clock_synced, notice=value_json.notice)"
+        return {"json_attributes_topic": self._topics.state, "json_attributes_template": f"{{{{ {facts} | tojson }}}}"}
+
+
+def _head(entities: _Entities, head: OutputHead, key: str, *, flagged: bool) -> None:
+    place = f"value_json.labs['{key}']"
+    probability = head.unit == "1"
+    more = entities.attributes(f"{place}.about")
+    if head.evidence.tier == "limited":
+        # An output that is hardly better than a coin toss is there for whom looks for it, and not before.
+        more["enabled_by_default"] = False
+    words = label(head.key)
+    entities.sensor(
+        f"lab_{key}", f"{words} {'probability' if probability else 'estimate'}", f"{place}.value",
+        unit_of_measurement=shown_unit(head.unit), state_class="measurement",
+        suggested_display_precision=0 if probability else 1, icon="mdi:test-tube", **more,
+    )  # fmt: skip
+    if flagged:
+        entities.binary_sensor(f"flag_{key}", f"{words} flag", f"{place}.flag", device_class="problem", **more)
+
+
+def _has_flag(bundle: Bundle, head: OutputHead) -> bool:
+    return bundle.calibration[head.key].threshold is not None and head.evidence.tier != "limited"

@@ -1,0 +1,180 @@
+"""The sink for ``--mqtt``."""
+
+from __future__ import annotations
+
+import sys
+import time
+from contextlib import suppress
+from datetime import datetime
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, TextIO
+
+from edge.sinks import BaseSink
+from edge.sinks.link import LINES_BURST, LINES_EVERY_S, Pace
+from edge.sinks.mqtt.address import Broker
+from edge.sinks.mqtt.discovery import Topics, discovery, discovery_topic
+from edge.sinks.mqtt.messages import StateMaker, event
+from edge.sinks.mqtt.names import node_id
+from edge.sinks.mqtt.sender import Plan, Sender
+from edge.sinks.mqtt.spool import Spool
+from firmware_bridge.errors import MissingExtraError, UsageError
+from firmware_bridge.text import printable
+
+if TYPE_CHECKING:
+    import ssl
+
+    from edge.bundle.reader import Bundle
+    from edge.records import Estimate, RunSummary
+    from edge.sinks.mqtt.connection import Connection
+    from edge.sources import SourceInfo
+
+MIN_EXPIRE_S = 60
+FLUSH_S = 0.8
+"""Longest time that the end of a run waits for the broker, s."""
+FLUSH_RECORDING_S = 30.0
+"""The same for a recording, whose estimates come faster than a broker takes them."""
+
+
+class MqttSink(BaseSink):
+    """Publishes the newest state, retained, and every estimate as an event.
+
+    Args:
+        broker: The broker.
+        password: Password of its user.
+        context: Settings of an encrypted connection; ``None`` for none.
+        source: Description of the source.
+        bundle: The bundle that makes the estimates.
+        hop_s: Seconds between estimates.
+        stream: Where to say what happens with the broker; ``None`` for nowhere.
+        spool: The events that wait.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        password: str | None,
+        context: ssl.SSLContext | None,
+        source: SourceInfo,
+        bundle: Bundle,
+        hop_s: float,
+        stream: TextIO | None,
+        spool: Spool | None = None,
+    ) -> None:
+        self._broker, self._password, self._context = broker, password, context
+        self._live = source.live
+        self.node = node_id(broker.name, source.url)
+        self._maker = StateMaker(bundle)
+        self._every_s = broker.every_s
+        self._expire_s = max(MIN_EXPIRE_S, round(3 * max(broker.every_s, hop_s)))
+        self._stream, self._pace = stream, Pace(LINES_BURST, LINES_EVERY_S, time.monotonic)
+        self._spool = Spool() if spool is None else spool
+        self._topics = Topics(broker.prefix, self.node)
+        self._shown: object = None
+        self._next_s = 0.0
+        found = None
+        if broker.discovery is not None:
+            name = printable(broker.name) or f"ECG patch {self.node}"
+            model = source.device if source.live else "recording or simulation"
+            text = discovery(bundle, self._maker.slugs, self._topics, self.node, name, model, self._expire_s)
+            found = discovery_topic(broker.discovery, self.node), text
+        plan = Plan(
+            self._topics.availability, self._topics.state, self._topics.event, found, self._maker.waiting(),
+            self._expire_s,
+        )  # fmt: skip
+        self._sender = Sender(self._connect, plan, self._spool, self._say)
+
+    def open(self) -> None:
+        """Start to connect, and go on without waiting for it."""
+        self._sender.start()
+
+    def estimate(self, e: Estimate) -> None:
+        """Queue the estimate, and show it if it is current and due."""
+        self._spool.put(event(e, self.node, live=self._live))
+        age_s = time.time() - datetime.fromisoformat(e.time).timestamp()
+        if age_s > self._expire_s:
+            # A recording, or a patch that sent late: part of the history, but not what is now.
+            self._sender.wake()
+            return
+        state = (e.abstained, tuple(lab.flag for lab in e.labs))
+        now_s = time.monotonic()
+        if state == self._shown and now_s < self._next_s:
+            self._sender.wake()
+            return
+        self._shown, self._next_s = state, now_s + self._every_s
+        self._sender.set_state(self._maker.state(e), self._expire_s - max(0.0, age_s))
+
+    def close(self, summary: RunSummary | None) -> None:
+        """Send what waits, within limits, and count what is left."""
+        interrupted = summary is None or summary.ended_by.startswith("SIG")
+        if not self._live and not interrupted:
+            self._sender.settle(FLUSH_RECORDING_S)
+        self._sender.stop(FLUSH_S)
+        self._spool.drop_all()
+
+    def text(self) -> str:
+        """Return what happened as a line for the summary."""
+        dropped = self._spool.dropped
+        said = f"{self._sender.sent:,} estimates sent to {self._broker.place}"
+        if dropped:
+            said += f", {dropped:,} not sent"
+        if self._sender.trouble:
+            said += f"; {self._sender.trouble}"
+        return f"mqtt        {printable(said)}\n"
+
+    def _connect(self) -> Connection:
+        from edge.sinks.mqtt.connection import Connection
+
+        will = (self._topics.availability, "offline")
+        return Connection(self._broker, self._password, self._context, f"anyecg-{self.node}", will, self._say)
+
+    def _say(self, line: str) -> None:
+        if self._stream is not None and self._pace.take():
+            with suppress(OSError, ValueError):
+                self._stream.write(f"mqtt {self._broker.place}: {printable(line)}\n")
+                self._stream.flush()
+
+
+def check_mqtt(url: str) -> Broker:
+    """Check everything about a broker that can be checked without its password or a connection.
+
+    Raises:
+        UsageError: The URL or the certificate file is not usable.
+        MissingExtraError: The library is not installed.
+    """
+    broker = Broker.parse(url)
+    if find_spec("paho") is None:
+        raise MissingExtraError("--mqtt", "mqtt")
+    return broker
+
+
+def open_mqtt(url: str, source: SourceInfo, bundle: Bundle, hop_s: float, *, quiet: bool) -> MqttSink:
+    """Return the sink for ``--mqtt``. Nothing is connected yet.
+
+    Args:
+        url: URL of the broker.
+        source: Description of the source.
+        bundle: The bundle that makes the estimates.
+        hop_s: Seconds between estimates.
+        quiet: Whether to say nothing on standard error.
+
+    Raises:
+        UsageError: The URL, the password or the certificate file is not usable.
+        MissingExtraError: The library is not installed.
+    """
+    broker = check_mqtt(url)
+    password, context = broker.password(), None
+    if broker.tls:
+        from edge.sinks.mqtt.connection import tls_context
+
+        try:
+            context = tls_context(broker.ca)
+        except OSError as error:
+            raise UsageError(
+                f"{broker.ca} is not usable as a certificate authority: {error.strerror or 'no certificate in it'}",
+                "name a PEM file with ?ca=FILE",
+            ) from None
+    elif broker.host not in {"localhost", "127.0.0.1", "::1"}:
+        sys.stderr.write(
+            f"note: mqtt:// sends estimates{' and password' if password else ''} unencrypted; use mqtts://\n"
+        )
+    return MqttSink(broker, password, context, source, bundle, hop_s, None if quiet else sys.stderr)
