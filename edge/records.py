@@ -369,7 +369,7 @@ def from_json(line: str) -> Estimate:
         raise InputError(f"a line has schema {schema!r}, not {SCHEMA!r}", "use the version that wrote it")
     try:
         return _estimate_from(d)
-    except (KeyError, TypeError, IndexError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise InputError(f"an estimate has a missing or invalid key: {error}", "remove the line") from None
 
 

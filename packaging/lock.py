@@ -29,6 +29,7 @@ UV = "uv==0.13.9"
 EXTRAS_64 = (
     "foundation",
     "replay",
+    "parquet",
     "convert",
     "radio",
     "cluster",

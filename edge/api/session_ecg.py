@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.grid.room import GapRoom
 from edge.grid.timeline import Gap, Timeline, TimelineItem
 from edge.sources import SourceUrl
 from edge.sources.replay.raw import open_raw
@@ -63,7 +64,8 @@ def read_raw(files: Sequence[Path]) -> list[RawEcg]:
 def _decode(path: Path) -> RawEcg:
     source = open_raw(SourceUrl(f"replay:{path}", "replay", str(path), str(path)), path)
     ecg = RawEcg(source.info.session or "", source.info.start_unix_ns or 0)
-    timeline = Timeline(GRID_HZ, GATHER_S * GRID_HZ)
+    # As the run itself: where arrival times are real, they limit gaps, so that the times are those of the estimates.
+    timeline = Timeline(GRID_HZ, GATHER_S * GRID_HZ, GapRoom() if source.info.arrival_timed else None)
     end_s = 0.0
     for _due_s, item in source.timed():
         if item is None:  # bytes that gave no item

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -9,10 +10,11 @@ from pathlib import Path
 
 from edge.cli.parser import Parser
 from edge.cli.run import hop, positive
-from edge.cli.summary import summary_text
+from edge.cli.summary import answer_text, lab_text, summary_text
 from edge.records import RunSummary
 from edge.session import load, make_views, run
 from edge.sinks import Sink
+from edge.sinks.answer import AnswerSink
 from edge.sinks.jsonl import open_jsonl
 from edge.sources import open_source
 from edge.store.storage import Storage
@@ -20,9 +22,41 @@ from firmware_bridge.virtual.process import VirtualProcess
 
 DEFAULT_SECONDS = 30.0
 
+_INJECTED = (
+    "frames_dropped", "frames_corrupted", "frames_doubled", "frames_late", "frames_resent", "leadoff_samples",
+    "restarts", "unplugs",
+)  # fmt: skip
+"""What the virtual patch counts of the faults that it was told to make."""
+
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; see ``anyecg demo --help``."""
+    args = _parser().parse_args(argv)
+    loaded = load(args.bundle)
+    patient = ["--potassium", str(args.potassium), "--hr", str(args.hr), "--seed", str(args.seed)]
+    with tempfile.TemporaryDirectory(prefix="anyecg-demo-") as folder:
+        link = Path(folder) / "ttyPATCH"
+        with VirtualProcess(link, *patient, "--faults", args.faults) as patch:
+            source = open_source(f"serial:{link}")
+            sinks: list[Sink] = [] if args.out is None else [open_jsonl(args.out, Storage())]
+            sinks += make_views(
+                args.view, source, loaded, args.hop, to_stderr=args.out == "-", picture=args.picture, force=args.force
+            )
+            answer = AnswerSink()
+            sinks.append(answer)
+            summary, code = run(source, loaded, sinks, seconds=args.seconds, hop_s=args.hop)
+            account = patch.stop()
+    stream = sys.stderr if args.out == "-" else sys.stdout
+    found = answer_text(answer) + _compared(args, answer, account, summary)
+    stream.write(summary_text(summary, answer=found))
+    exceeded = [line.name for line in summary.budgets if not line.ok]
+    if code == 0 and (exceeded or summary.estimates == 0):
+        stream.write(_failure(exceeded, summary))
+        return 1
+    return code
+
+
+def _parser() -> Parser:
     p = Parser(
         "anyecg demo", "Run the whole chain on a virtual patch with a simulated patient, over a pseudo-terminal."
     )
@@ -48,33 +82,24 @@ def main(argv: Sequence[str]) -> int:
     )
     p.add_argument("--picture", metavar="FILE.svg", help="write the last screen as a picture")
     p.add_argument("--force", action="store_true", help="replace an existing picture")
-    args = p.parse_args(argv)
-    loaded = load(args.bundle)
-    patient = ["--potassium", str(args.potassium), "--hr", str(args.hr), "--seed", str(args.seed)]
-    with tempfile.TemporaryDirectory(prefix="anyecg-demo-") as folder:
-        link = Path(folder) / "ttyPATCH"
-        with VirtualProcess(link, *patient, "--faults", args.faults) as patch:
-            source = open_source(f"serial:{link}")
-            sinks: list[Sink] = [] if args.out is None else [open_jsonl(args.out, Storage())]
-            sinks += make_views(
-                args.view, source, loaded, args.hop, to_stderr=args.out == "-", picture=args.picture, force=args.force
-            )
-            summary, code = run(source, loaded, sinks, seconds=args.seconds, hop_s=args.hop)
-            account = patch.stop()
-    stream = sys.stderr if args.out == "-" else sys.stdout
-    stream.write(summary_text(summary) + _account_text(account, summary))
-    exceeded = [line.name for line in summary.budgets if not line.ok]
-    if code == 0 and (exceeded or summary.estimates == 0):
-        stream.write(_failure(exceeded, summary))
-        return 1
-    return code
+    return p
 
 
-def _account_text(account: dict[str, int], summary: RunSummary) -> str:
-    if not account:
-        return ""
-    facts = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in account.items() if value)
-    return f"virtual patch counted: {facts}\nlost samples that the runtime detected: {summary.lost_samples}\n"
+def _compared(args: argparse.Namespace, answer: AnswerSink, account: dict[str, int], summary: RunSummary) -> str:
+    """Return what was simulated beside what was found, as a table."""
+    e = answer.estimate_with_labs
+    labs = {} if e is None else {lab.key: lab for lab in e.labs}
+    rate = "-" if e is None or e.heart_rate_bpm is None else f"{e.heart_rate_bpm:.0f} bpm"
+    rows = [("", "simulated", "found"), ("heart rate", f"{args.hr:g} bpm", rate)]
+    potassium = labs.get("potassium")
+    rows.append(("potassium", f"{args.potassium:g} mmol/L", "-" if potassium is None else lab_text(potassium)))
+    rows.append(("lost samples", str(account.get("lost_samples", "-")), str(summary.lost_samples)))
+    lines = ["", *(f"{name:<14}{left:<16}{right}".rstrip() for name, left, right in rows)]
+    injected = {name: value for name, value in account.items() if name in _INJECTED and value}
+    if injected:
+        facts = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in injected.items())
+        lines.append(f"{'faults':<14}{facts}")
+    return "\n".join([*lines, ""])
 
 
 def _failure(exceeded: list[str], summary: RunSummary) -> str:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 from edge.cli.config import parse_with_config
 from edge.cli.parser import Parser
-from edge.cli.summary import summary_text
+from edge.cli.summary import answer_text, next_text, summary_text
 from edge.records import Applied
 from edge.session import Loaded, load, make_views, run, session_info
 from edge.sinks import Interactive, Sink
+from edge.sinks.answer import AnswerSink
 from edge.sinks.found import FoundSink
 from edge.sinks.jsonl import open_jsonl
 from edge.sources import Source, SourceUrl, open_source
@@ -305,13 +306,15 @@ def main(argv: Sequence[str]) -> int:
     sinks: list[Sink] = []
     if args.session_dir is not None:
         sinks.append(_session_sink(args, source, loaded.bundle, session.session, recorder, disk))
-    sinks += _other_sinks(args, source, loaded, disk)
+    answer = AnswerSink()
+    sinks += [*_other_sinks(args, source, loaded, disk), answer]
     mqtt = _mqtt_sinks(args, source, loaded.bundle, sinks)
     sinks += mqtt
     _write_notes(source)
     summary, code = run(source, loaded, sinks, seconds=args.seconds, hop_s=args.hop, session=session)
     stream = sys.stderr if args.out == "-" else sys.stdout
-    stream.write(summary_text(summary, "".join([disk.text(), *(one.text() for one in mqtt)])))
+    found = answer_text(answer) + next_text(args.session_dir, recorded=args.record == "")
+    stream.write(summary_text(summary, "".join([disk.text(), *(one.text() for one in mqtt)]), found))
     return code
 
 

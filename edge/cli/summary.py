@@ -1,14 +1,35 @@
-"""The summary of a run as text."""
+"""The end of a run as text: how it went, what was found last, and what to do next."""
 
 from __future__ import annotations
 
+import shlex
+from typing import TYPE_CHECKING
+
 from edge.records import NOTICE, RunSummary
+
+if TYPE_CHECKING:
+    from edge.records import AbstainReason, Estimate, LabEstimate
+    from edge.sinks.answer import AnswerSink
 
 FIRST_ESTIMATE_S = 13.0
 """Signal before the first estimate, s: 10 s of window, 2.2 s of filter, and the hop."""
 
 MIN_RECORDING_S = 9.5
 """Shortest recording that counts as ten seconds, s (``edge.tensecond``)."""
+
+MAX_ROWS = 12
+"""Most outputs named one by one at the end; the session folder has them all."""
+
+_HELP: dict[AbstainReason, str] = {
+    "warming_up": "record for longer; the first estimate needs 13 s of signal without a gap",
+    "gap": "move nearer to the receiver, or use a cable; a window of ten seconds must have no gap",
+    "poor_signal": "move less, and look at the electrodes",
+    "flat": "put the patch on the skin, and look at the electrodes",
+    "saturated": "look at the electrodes and at the gain of the device",
+    "lead_off": "moisten the electrodes and press them on",
+    "scale_unknown": "state the scale of the device with lsb_mv= in the URL",
+    "stalled": "look at the patch: is it on, near, and charged?",
+}
 
 _STAGES = ("front_end", "quality", "heart_rate", "prepare", "inference", "estimate", "total", "written")
 
@@ -22,12 +43,13 @@ _THROWN = {
 }
 
 
-def summary_text(s: RunSummary, disk: str = "") -> str:
+def summary_text(s: RunSummary, disk: str = "", answer: str = "") -> str:
     """Return the summary of a run as text, ending with a newline.
 
     Args:
         s: The summary.
         disk: Lines about the disk (`edge.store.storage.Storage.text`).
+        answer: What was found (`answer_text`); it stands last.
     """
     speed = s.signal_s / s.wall_s if s.wall_s > 0 else 0.0
     lines = [
@@ -49,8 +71,90 @@ def summary_text(s: RunSummary, disk: str = "") -> str:
         lines.append(f"  {stage:<10} {t.p50:7.2f}  {t.p95:7.2f}  {t.p99:7.2f}  {t.max:7.2f}")
     lines.append(f"memory      {s.peak_rss_mib:.1f} MiB (peak)")
     lines += [f"budget      {b.name}: {b.value:.1f} of {b.limit:g}: {_verdict(b.ok)}" for b in s.budgets]
+    if answer:
+        lines += ["", answer.rstrip("\n"), ""]
     lines += [NOTICE, ""]
     return "\n".join(lines)
+
+
+def answer_text(found: AnswerSink) -> str:
+    """Return the last estimates of a run in words, or why there are none; empty if the run gave nothing at all."""
+    e, last = found.estimate_with_labs, found.last
+    if last is None:
+        return ""
+    from edge.sinks.live.state import REASON_TEXT
+
+    why = "" if last.abstained is None else REASON_TEXT[last.abstained]
+    what_helps = "" if last.abstained is None else _HELP[last.abstained]
+    if e is None:
+        return f"answer      no estimate: {why}\n            what helps: {what_helps}\n"
+    lines = [f"answer      {e.time[11:19]} UTC{_rate(e)}, signal quality {e.quality.score:.2f}", *_lab_lines(e)]
+    if last.abstained is not None:
+        age_s = max(0.0, last.window.end_s - e.window.end_s)
+        lines.append(f"            {age_s:.0f} s old; since then: {why}")
+        lines.append(f"            what helps: {what_helps}")
+    return "\n".join([*lines, ""])
+
+
+def next_text(session_dir: str | None, *, recorded: bool = True) -> str:
+    """Return what to do next with a run, as lines.
+
+    Args:
+        session_dir: The session folder of the run, if it has one.
+        recorded: Whether the folder has the raw recording.
+    """
+    if session_dir is None:
+        return (
+            "next        --session-dir DIR --record keeps a run; 'anyecg report DIR' then shows all of it on a page\n"
+        )
+    folder = shlex.quote(session_dir)
+    return (
+        f"next        anyecg report {folder}            all of it on one page\n"
+        f"            anyecg export {folder} --to csv   or wfdb, edf, parquet, for other programs\n"
+        + ("" if recorded else "            with --record, the next run keeps the ECG, too\n")
+    )
+
+
+def lab_text(lab: LabEstimate) -> str:
+    """Return the value of an output with its interval and unit, such as ``6.4 mmol/L (5.9 to 6.8)``."""
+    from edge.sinks.live.layout import number, with_unit
+
+    if lab.interval is None:
+        return with_unit(lab.value, lab.unit)
+    low, high = (number(bound, lab.unit) for bound in lab.interval)
+    return f"{with_unit(lab.value, lab.unit)} ({low} to {high})"
+
+
+def lab_name(lab: LabEstimate) -> str:
+    """Return the name of an output for people."""
+    from edge.sinks.live.frame import clean
+
+    return clean(lab.key).replace("_", " ")
+
+
+def _rate(e: Estimate) -> str:
+    return "" if e.heart_rate_bpm is None else f", {e.heart_rate_bpm:.0f} bpm"
+
+
+def _lab_lines(e: Estimate) -> list[str]:
+    """Return flagged outputs first, then values; the others are only named."""
+    from edge.sinks.live.layout import with_unit
+
+    flagged = [lab for lab in e.labs if lab.flag]
+    values = [lab for lab in e.labs if not lab.flag and lab.unit != "1"]
+    lines = []
+    for lab in (flagged + values)[:MAX_ROWS]:
+        limit = "" if lab.threshold is None else f", threshold {with_unit(lab.threshold, lab.unit)}"
+        mark = "FLAG" if lab.flag else ""
+        lines.append(f"  {mark:<10}{lab_name(lab)}: {lab_text(lab)}{limit}, {lab.tier} evidence")
+    if len(flagged) + len(values) > MAX_ROWS:
+        lines.append(f"            and {len(flagged) + len(values) - MAX_ROWS} more")
+    calm = [lab for lab in e.labs if lab.flag is False and lab.unit == "1"]
+    if calm:
+        names = ", ".join(lab_name(lab) for lab in calm[:MAX_ROWS])
+        more = f" and {len(calm) - MAX_ROWS} more" if len(calm) > MAX_ROWS else ""
+        lines.append(f"            below the threshold: {names}{more}")
+    return lines
 
 
 def _verdict(ok: bool) -> str:

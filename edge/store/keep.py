@@ -142,7 +142,7 @@ class Keeper:
         own = self._session.resolve()
         with suppress(OSError):
             for folder in sorted(self._session.resolve().parent.iterdir()):
-                if folder != own and not folder.is_symlink() and is_session(folder) and not _running(folder):
+                if folder != own and not folder.is_symlink() and is_session(folder) and not is_running(folder):
                     yield from _files_of(folder, running=False)
 
     def _remove(self, path: Path, size: int) -> bool:
@@ -194,7 +194,7 @@ def _files_of(folder: Path, *, running: bool) -> Iterator[_File]:
             yield _File(file.changed_s, file.number, file.path, file.size, current)
 
 
-def _running(folder: Path) -> bool:
+def is_running(folder: Path) -> bool:
     """Return whether another run writes into a session; its beats and events are locked."""
     for file in _files_of(folder, running=True):
         if file.current and file.path.suffix in {".csv", ".jsonl"}:

@@ -10,6 +10,7 @@ from typing import BinaryIO
 
 from edge.records import MAX_LINE_BYTES, Estimate, from_json
 from edge.store.blocks import MAGIC, SUFFIX, BlockReader
+from edge.store.well_typed import well_typed
 from firmware_bridge.errors import InputError
 from firmware_bridge.parts import parts
 
@@ -69,10 +70,10 @@ class EstimateReader:
         """Yield every estimate.
 
         Raises:
-            InputError: As for `lines`; or an estimate has another schema.
+            InputError: As for `lines`; or an estimate has another schema, or a value of the wrong kind.
         """
         for line in self.lines():
-            yield from_json(line)
+            yield well_typed(from_json(line))
 
     @property
     def damage(self) -> str:

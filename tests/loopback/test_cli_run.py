@@ -317,3 +317,6 @@ def test_demo_runs_the_whole_chain() -> None:
     assert ": ok\n" in done.stdout
     assert "EXCEEDED" not in done.stdout
     assert "0 samples lost" in done.stdout
+    assert re.search(r"^heart rate    72 bpm          7[0-9] bpm$", done.stdout, re.MULTILINE), done.stdout
+    assert re.search(r"^potassium     6.6 mmol/L      \d\.\d+ mmol/L \(\d", done.stdout, re.MULTILINE), done.stdout
+    assert re.search(r"^lost samples  0               0$", done.stdout, re.MULTILINE), done.stdout

@@ -25,6 +25,7 @@ DEVICE_LIBRARIES = {
     "soundfile",
     "cryptography",
     "paho",
+    "pyarrow",
     "pandas",
 }
 LAZY_ONLY = DEVICE_LIBRARIES - {"numpy"}
@@ -188,6 +189,7 @@ def test_a_whole_micro_run_loads_neither_scipy_nor_tensorflow(tmp_path: Path) ->
         "url = 'replay:e.csv?fs=250&unit=mV'\n"
         "rc = main(['run','--source',url,'--speed','max','--out','o.jsonl','--view','none'])\n"
         "heavy = {'scipy','tensorflow','keras','matplotlib','wfdb','pandas','sklearn','rich','bleak','serial'}\n"
+        "heavy |= {'edge.sessions','pyarrow'}\n"
         "print(rc, sorted(heavy & set(sys.modules)), sum(1 for _ in open('o.jsonl')))\n"
     )
     env = {k: v for k, v in os.environ.items() if k not in {"DISPLAY", "DBUS_SYSTEM_BUS_ADDRESS", "HOME"}}

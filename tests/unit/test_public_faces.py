@@ -118,6 +118,8 @@ FACES: dict[str, list[str]] = {
     "edge.sources.replay.binary": ["EdfReader", "MatReader", "WfdbReader"],
     "edge.sources.replay.text": ["JsonTable", "TextFile", "TextTable"],
     "edge.waves": ["FEATURES", "Feature", "segment_features"],
+    "edge.sessions": ["SessionFacts", "SessionFolder", "list_sessions"],
+    "edge.sessions.formats": [],
     "edge.store": ["EstimateReader", "Keep", "Storage", "parse_keep"],
     "firmware_bridge": ["LinkEvent", "LinkEventKind", "LinkItem", "SampleBlock"],
     "firmware_bridge.decoding": [],

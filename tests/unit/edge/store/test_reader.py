@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -44,6 +45,38 @@ def test_both_forms_read_the_same(tmp_path, write):
     assert list(reader.lines()) == LINES
     assert list(reader.estimates()) == [from_json(line) for line in LINES]
     assert reader.damage == ""
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        (("session",), {}),
+        (("time",), True),
+        (("window", "end_s"), "1"),
+        (("window", "end_s"), 10**30),
+        (("quality", "score"), [None]),
+        (("quality", "flags"), [None]),
+        (("labs", 0, "key"), 1.5),
+        (("labs", 0, "value"), "<b>"),
+        (("labs", 0, "interval"), [0, [1]]),
+        (("labs", 0, "interval"), [None, None]),
+        (("labs", 0, "flag"), 1),
+        (("labs", 0, "windows"), None),
+        (("heart_rate_bpm",), "70"),
+        (("latency_ms",), "70"),
+        (("clock_synced",), 1),
+        (("abstained",), {"reason": [1]}),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_one_clear_error(tmp_path, where, value):
+    line = json.loads(next(line for line in LINES if '"labs":[{' in line))
+    place = line
+    for key in where[:-1]:
+        place = place[key]
+    place[where[-1]] = value
+    (tmp_path / "out.jsonl").write_text(json.dumps(line) + "\n")
+    with pytest.raises(InputError, match=r"wrong kind|invalid key"):
+        list(EstimateReader(tmp_path / "out.jsonl").estimates())
 
 
 def test_a_session_is_read_in_order(tmp_path):

@@ -1,0 +1,255 @@
+"""``anyecg export``: a session as files that other programs read."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from edge.cli.parser import Parser
+from edge.process.files import output_error
+from edge.records import NOTICE
+from edge.sessions.ecg import Missing, Segment, read_ecg
+from edge.sessions.folder import SessionFolder, utc_of
+from edge.sessions.formats import tables
+from edge.sessions.formats.tables import Columns, Writer
+from edge.sessions.marks import Mark, Marks
+from edge.sessions.words import length_text
+from firmware_bridge.errors import EXIT_OK, InputError, MissingExtraError, UsageError
+from firmware_bridge.text import printable
+
+FORMATS = ("csv", "wfdb", "edf", "parquet")
+_FULL = 0o700
+
+
+@dataclass(slots=True)
+class Export:
+    """One export.
+
+    Attributes:
+        session: The session.
+        folder: Folder for the files.
+        waves: Waves that were measured.
+        files: Description of each file with ECG, for ``export.json``.
+        gaps: Gaps in the ECG.
+        notes: What the user must know.
+        signal_s: Length of the ECG, s.
+    """
+
+    session: SessionFolder
+    folder: Path
+    waves: list[Mark] = field(default_factory=list)
+    files: list[dict[str, object]] = field(default_factory=list)
+    gaps: list[Missing] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    signal_s: float = 0.0
+
+    def segments(self) -> Iterator[Segment]:
+        """Yield the segments of the ECG, and note the gaps."""
+        for part in read_ecg(self.session, self.folder):
+            if isinstance(part, Missing):
+                self.gaps.append(part)
+                continue
+            self.signal_s += part.end_s - part.start_s
+            yield part
+
+    def start_unix_s(self, run: int) -> float:
+        """Return the Unix time at signal time 0 of a run, s."""
+        return self.session.runs[run - 1].start_unix_s
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; see ``anyecg export --help``."""
+    p = Parser(
+        "anyecg export",
+        "Write the ECG of a session with its gaps, beats, waves, estimates and abstentions for other programs.",
+    )
+    p.add_argument("session", metavar="SESSION", type=Path, help="folder of 'anyecg run --session-dir'")
+    p.add_argument("--to", choices=FORMATS, required=True, help="format")
+    p.add_argument("--out", metavar="DIR", type=Path, help="new folder for the files (default: SESSION-FORMAT)")
+    p.add_argument("--no-waves", action="store_true", help="do not measure P, QRS and T, which takes most of the time")
+    args = p.parse_args(argv)
+    session = SessionFolder(args.session)
+    out = args.out or Path(f"{session.path.resolve().name}-{args.to}")
+    if args.to in {"wfdb", "edf"} and not session.raw_files():
+        raise InputError(
+            f"{session.path} holds no raw recording, so no ECG",
+            "record with 'anyecg run --session-dir DIR --record'; --to csv writes the rest",
+        )
+    with _new_folder(out) as folder:
+        export = Export(session, folder, notes=_profile_note(session))
+        if not args.no_waves and session.raw_files():
+            _measure(export)
+        _WRITE[args.to](export)
+        export.notes += [printable(damage) for damage in session.damage]
+        _describe(export, args.to)
+    kinds = Counter(mark.kind for mark in export.waves)
+    ecg = f"{length_text(export.signal_s)} of ECG in {len(export.files)} pieces" if export.files else "no ECG"
+    waves = f", {kinds['P']} P waves, {kinds['QRS']} QRS, {kinds['T']} T waves" if export.waves else ""
+    sys.stdout.write(f"{out}: {ecg}{waves}\n")
+    for note in export.notes:
+        sys.stderr.write(f"note: {note}\n")
+    return EXIT_OK
+
+
+@contextmanager
+def _new_folder(out: Path) -> Iterator[Path]:
+    """Yield a folder that gets its name when everything is written; nothing is left after an error."""
+    if out.exists():
+        raise UsageError(f"{out} exists", "name a new folder with --out, or remove it")
+    partial = out.parent / f".{out.name}.{os.urandom(4).hex()}.part"
+    try:
+        partial.mkdir(_FULL)
+        yield partial
+        partial.rename(out)
+    except OSError as error:
+        raise output_error(out, error) from None
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _profile_note(session: SessionFolder) -> list[str]:
+    applied = next((e.applied for e in session.estimates() if "device_profile" in e.applied), None)
+    if applied is None:
+        return []
+    file = printable(applied["device_profile"].file)
+    return [f"the run applied the device profile {file}; the ECG is written as the device sent it, without the profile"]
+
+
+def _measure(export: Export) -> None:
+    from edge.sessions.waves import measure_waves
+
+    try:
+        export.waves = list(measure_waves(export.session))
+    except MissingExtraError as error:
+        export.notes.append(f"no waves: {error}")
+
+
+def _describe(export: Export, to: str) -> None:
+    session = export.session
+    about = {
+        "schema": "anyecg.export/1",
+        "format": to,
+        "session": session.about,
+        "runs": [
+            {"run": run.number, "session": run.session, "start": utc_of(run.start_unix_s),
+             "clock_synced": run.synced}
+            for run in session.runs
+        ],
+        "ecg": export.files,
+        "notes": export.notes,
+        "notice": NOTICE,
+    }  # fmt: skip
+    (export.folder / "export.json").write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+
+
+def _piece(export: Export, segment: Segment, file: str, **more: object) -> None:
+    export.files.append(
+        {
+            "file": file,
+            "run": segment.run,
+            "segment": segment.number,
+            "start_s": round(segment.start_s, 6),
+            "end_s": round(segment.end_s, 6),
+            "start": utc_of(export.start_unix_s(segment.run) + segment.start_s),
+            "samples": len(segment.samples),
+            "fs_hz": round(segment.fs_hz, 6),
+            "unit": segment.unit,
+            **more,
+        }
+    )
+
+
+def _tables(export: Export, suffix: str, make: Callable[[Path, Columns], Writer]) -> None:
+    """Write every table; the ECG into one file for each unit."""
+    session, folder = export.session, export.folder
+    writers: dict[str, Writer] = {}
+    if session.raw_files():
+        for segment in export.segments():
+            name = "ecg" if segment.unit == "mV" else "ecg_counts"
+            if name not in writers:
+                writers[name] = make(folder / f"{name}.{suffix}", tables.ecg_columns(segment.unit))
+            for rows in tables.ecg_rows(segment):
+                writers[name].rows(rows)
+            _piece(export, segment, f"{name}.{suffix}")
+        for writer in writers.values():
+            writer.close()
+    else:
+        export.notes.append("no ECG: the session was run without --record")
+    columns, keys = tables.estimate_columns(session)
+    contents = [
+        ("runs", tables.RUNS, tables.run_rows(session)),
+        ("beats", tables.BEATS, session.beats()),
+        ("waves", tables.WAVES, tables.wave_rows(export.waves)),
+        ("gaps", tables.SPANS, map(tables.gap_row, export.gaps)),
+        ("abstentions", tables.SPANS, tables.abstention_rows(session)),
+        ("estimates", columns, tables.estimate_rows(session, keys)),
+    ]
+    for name, shape, found in contents:
+        writer = make(folder / f"{name}.{suffix}", shape)
+        for some in tables.batches(found):
+            writer.rows(some)
+        writer.close()
+
+
+def _csv(export: Export) -> None:
+    from edge.sessions.formats.csv_files import CsvWriter
+
+    _tables(export, "csv", CsvWriter)
+
+
+def _parquet(export: Export) -> None:
+    from edge.sessions.formats.parquet_files import ParquetWriter
+
+    _tables(export, "parquet", ParquetWriter)
+
+
+def _edf(export: Export) -> None:
+    from edge.sessions.formats.edf_files import write_edf
+
+    marks = Marks(export.session, export.waves)
+    rounded = 0
+    for segment in export.segments():
+        name = f"run{segment.run}_{segment.number:04d}.edf"
+        start_unix_s = export.start_unix_s(segment.run) + segment.start_s
+        done = write_edf(
+            export.folder / name, segment, start_unix_s, export.session.device, list(marks.within(segment))
+        )
+        rounded += not done.exact
+        _piece(export, segment, name, exact=done.exact, filled_samples=done.filled, step=done.step)
+    if rounded:
+        export.notes.append(
+            f"{rounded} EDF files hold rounded samples: EDF has 16 bits; 'step' in export.json says how"
+        )
+
+
+def _wfdb(export: Export) -> None:
+    from edge.sessions.formats.wfdb_files import WfdbRecord
+
+    marks = Marks(export.session, export.waves)
+    record: WfdbRecord | None = None
+    run, number = 0, 0
+
+    def finish() -> None:
+        if record is not None:
+            record.finish(export.start_unix_s(run), export.session.device)
+
+    for segment in export.segments():
+        if record is None or segment.run != run or not record.fits(segment):
+            finish()
+            number = number + 1 if segment.run == run else 1
+            run = segment.run
+            name = f"run{run}" if number == 1 else f"run{run}_{number}"
+            record = WfdbRecord(export.folder, name, segment.nominal_hz, segment.unit)
+        record.add(segment, marks.within(segment))
+        _piece(export, segment, f"{record.name}.hea")
+    finish()
+
+
+_WRITE: dict[str, Callable[[Export], None]] = {"csv": _csv, "wfdb": _wfdb, "edf": _edf, "parquet": _parquet}

@@ -1,0 +1,5 @@
+"""The file formats of ``anyecg export``: tables as CSV and Parquet, WFDB records, EDF+ files."""
+
+from __future__ import annotations
+
+__all__: list[str] = []

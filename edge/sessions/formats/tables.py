@@ -1,0 +1,136 @@
+"""What a session holds as tables, for CSV and Parquet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from typing import Protocol
+
+from edge.records import Estimate
+from edge.sessions.ecg import Missing, Segment
+from edge.sessions.folder import SessionFolder, utc_of
+from edge.sessions.formats.digits import CHUNK
+from edge.sessions.marks import Mark
+from edge.sessions.spans import abstentions
+
+Cell = int | float | str | bool | None
+Row = tuple[Cell, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Name and type of each column of a table."""
+
+    names: tuple[str, ...]
+    types: tuple[type, ...]
+
+
+class Writer(Protocol):
+    """Writes the rows of one table, some at a time."""
+
+    def rows(self, rows: list[Row]) -> None:
+        """Append rows.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+
+    def close(self) -> None:
+        """Finish the file.
+
+        Raises:
+            OSError: The file cannot be written.
+        """
+
+
+RUNS = Columns(("run", "session", "source", "start", "clock_synced"), (int, str, str, str, bool))
+"""``start`` is the time at ``time_s`` 0, UTC."""
+BEATS = Columns(("run", "time_s", "rr_s"), (int, float, float))
+WAVES = Columns(("run", "wave", "onset_s", "peak_s", "end_s"), (int, str, float, float, float))
+SPANS = Columns(("run", "start_s", "end_s", "reason"), (int, float, float, str))
+_ESTIMATES = (
+    ("run", int), ("time", str), ("start_s", float), ("end_s", float), ("quality", float), ("flags", str),
+    ("heart_rate_bpm", float), ("abstained", str), ("lost_samples", int),
+)  # fmt: skip
+_HEAD = (("", float), (".low", float), (".high", float), (".threshold", float), (".flag", bool))
+
+
+def ecg_columns(unit: str) -> Columns:
+    """Return the columns of the ECG in ``mV`` or ``counts``."""
+    return Columns(("run", "segment", "time_s", f"ecg_{unit.lower()}"), (int, int, float, float))
+
+
+def ecg_rows(segment: Segment) -> Iterator[list[Row]]:
+    """Yield the samples of a segment."""
+    for at in range(0, len(segment.samples), CHUNK):
+        values = segment.samples[at : at + CHUNK]
+        times = segment.times_s(at, at + len(values))
+        yield [
+            (segment.run, segment.number, round(t, 6), float(f"{v:.7g}"))
+            for t, v in zip(times.tolist(), values.tolist(), strict=True)
+        ]
+
+
+def run_rows(session: SessionFolder) -> Iterator[Row]:
+    """Yield the runs."""
+    for run in session.runs:
+        yield run.number, run.session, run.source, utc_of(run.start_unix_s), run.synced
+
+
+def wave_rows(waves: list[Mark]) -> Iterator[Row]:
+    """Yield the waves."""
+    for mark in waves:
+        yield mark.run, mark.kind, round(mark.start_s, 4), round(mark.at_s, 4), round(mark.end_s, 4)
+
+
+def abstention_rows(session: SessionFolder) -> Iterator[Row]:
+    """Yield the spans without an estimate."""
+    for span in abstentions(session.estimates(), _numbers(session)):
+        yield span.run, span.start_s, span.end_s, span.reason
+
+
+def gap_row(gap: Missing) -> Row:
+    """Return a gap as a row."""
+    return gap.run, round(gap.start_s, 6), round(gap.end_s, 6), gap.reason
+
+
+def estimate_columns(session: SessionFolder) -> tuple[Columns, tuple[str, ...]]:
+    """Return the columns of the estimates, and the outputs that have some: value, interval, threshold and flag."""
+    keys = next((tuple(lab.key for lab in e.labs) for e in session.estimates() if e.labs), ())
+    heads = [(f"{key}{suffix}", kind) for key in keys for suffix, kind in _HEAD]
+    names, types = zip(*_ESTIMATES, *heads, strict=True)
+    return Columns(names, types), keys
+
+
+def estimate_rows(session: SessionFolder, keys: tuple[str, ...]) -> Iterator[Row]:
+    """Yield one row for each hop."""
+    numbers = _numbers(session)
+    for e in session.estimates():
+        yield _estimate_row(e, numbers.get(e.session, 0), keys)
+
+
+def batches(rows: Iterator[Row], size: int = 4096) -> Iterator[list[Row]]:
+    """Yield rows in lists."""
+    while some := list(islice(rows, size)):
+        yield some
+
+
+def _estimate_row(e: Estimate, run: int, keys: tuple[str, ...]) -> Row:
+    labs = {lab.key: lab for lab in e.labs}
+    cells: list[Cell] = [
+        run, e.time, e.window.start_s, e.window.end_s, e.quality.score, " ".join(e.quality.flags), e.heart_rate_bpm,
+        e.abstained, e.lost_samples,
+    ]  # fmt: skip
+    for key in keys:
+        lab = labs.get(key)
+        if lab is None:
+            cells += [None] * len(_HEAD)
+            continue
+        low, high = lab.interval or (None, None)
+        cells += [lab.value, low, high, lab.threshold, lab.flag]
+    return tuple(cells)
+
+
+def _numbers(session: SessionFolder) -> Mapping[str, int]:
+    return {run: number for number, run in enumerate(session.names, 1)}
