@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from importlib import resources
 from pathlib import Path
 
-from convert.datasets.labcatalogue import catalogue
 from edge.bundle.reader import Bundle, load_bundle
 from edge.bundle.schema import OutputHead
 from edge.cli.parser import Parser
@@ -147,6 +146,8 @@ def _plausible(head: OutputHead) -> tuple[float, float]:
     unit, low, high = table.get(head.loinc or "", ("", 0.0, math.inf))
     if unit == head.unit:
         return float(low), float(high)
+    from convert.datasets.labcatalogue import catalogue  # only here: other outputs need no host libraries
+
     lab = next((lab for lab in catalogue().values() if (lab.loinc, lab.unit) == (head.loinc, head.unit)), None)
     return (0.0, math.inf) if lab is None or lab.ref_high is None else (0.0, WIDEST * lab.ref_high)
 

@@ -185,7 +185,8 @@ def parse_plan(text: str | bytes, where: str) -> LabelPlan:
     try:
         raw = parse_toml(text)
     except ValueError as error:
-        raise InputError(f"the label file {where} is not valid TOML: {error}") from error
+        what = "is not text" if isinstance(error, UnicodeDecodeError) else "is not valid TOML"
+        raise InputError(f"the label file {where} {what}: {error}") from error
     return checked_plan(raw, where)
 
 

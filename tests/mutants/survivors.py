@@ -78,8 +78,8 @@ SURVIVORS = (
     ),
     Survivor(
         "gap clamp removed (backwards)",
-        "start_s = max(start_s, self.end_s)\n        if self.segments",
-        "if self.segments",
+        "start_s = max(self.end_s, self._start_of(block, lost))",
+        "start_s = self._start_of(block, lost)",
         "test_a_clock_that_is_a_little_early_after_a_lead_off_makes_no_gap_backwards",
     ),
     Survivor(
@@ -92,13 +92,13 @@ SURVIVORS = (
         "hop after a flood off by one",
         "self._next_hop = math.floor(signal_s / self._hop_s) + 1",
         "self._next_hop = math.floor(signal_s / self._hop_s)",
-        "test_a_gap_beyond_the_limit_is_passed_over_to_the_first_hop_after_it",
+        "test_hops_beyond_the_limit_are_passed_over",
     ),
     Survivor(
         "limit of a flood off by one",
         "if len(out) >= MAX_GAP_HOPS:",
         "if len(out) > MAX_GAP_HOPS:",
-        "test_a_gap_beyond_the_limit_is_passed_over_to_the_first_hop_after_it",
+        "test_hops_beyond_the_limit_are_passed_over",
     ),
     Survivor(
         "report of a stream without delimiters off by one",
@@ -114,14 +114,14 @@ SURVIVORS = (
     ),
     Survivor(
         "loss dropped on queue overflow (pipeline)",
-        "dataclasses.replace(item, lost=item.lost + lost)",
-        "dataclasses.replace(item, lost=item.lost)",
+        "lost=entry.item.lost + self.lost",
+        "lost=entry.item.lost",
         "test_every_sample_of_an_overflowing_queue_arrives_or_counts_as_lost",
     ),
     Survivor(
         "earlier loss of a dropped block forgotten (pipeline)",
-        "lost = len(item) + item.lost",
-        "lost = len(item)",
+        "self.lost += len(entry.item) + entry.item.lost",
+        "self.lost += len(entry.item)",
         "test_every_sample_of_an_overflowing_queue_arrives_or_counts_as_lost",
     ),
     Survivor(
