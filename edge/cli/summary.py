@@ -33,6 +33,9 @@ _HELP: dict[AbstainReason, str] = {
 
 _STAGES = ("front_end", "quality", "heart_rate", "prepare", "inference", "estimate", "total", "written")
 
+MANY_EVENTS = 20
+"""Joined events from which a summary mentions them; a few are in every run, and nothing of them is missing."""
+
 _THROWN = {
     "bytes": "bytes without a valid frame",
     "events": "events joined with others",
@@ -59,7 +62,7 @@ def summary_text(s: RunSummary, disk: str = "", answer: str = "") -> str:
         f"link        {s.lost_samples} samples lost, {s.frames_corrupt} corrupt frames, {s.reconnects} reconnections",
     ]
     lines += disk.splitlines()
-    if s.thrown_away:
+    if s.thrown_away and (set(s.thrown_away) != {"events"} or s.thrown_away["events"] >= MANY_EVENTS):
         lines.append(f"thrown away {', '.join(f'{n} {_THROWN.get(kind, kind)}' for kind, n in s.thrown_away.items())}")
     if not s.estimates and s.signal_s < FIRST_ESTIMATE_S:
         needs = f"the first estimate needs {FIRST_ESTIMATE_S:g} s of signal without a gap"

@@ -90,7 +90,8 @@ def main(argv: Sequence[str]) -> int:
         export.notes += [printable(damage) for damage in session.damage]
         _describe(export, args.to)
     kinds = Counter(mark.kind for mark in export.waves)
-    ecg = f"{length_text(export.signal_s)} of ECG in {len(export.files)} pieces" if export.files else "no ECG"
+    pieces = "1 piece" if len(export.files) == 1 else f"{len(export.files)} pieces"
+    ecg = f"{length_text(export.signal_s)} of ECG in {pieces}" if export.files else "no ECG"
     waves = f", {kinds['P']} P waves, {kinds['QRS']} QRS, {kinds['T']} T waves" if export.waves else ""
     sys.stdout.write(f"{out}: {ecg}{waves}\n")
     for note in export.notes:

@@ -78,3 +78,11 @@ def test_the_end_says_what_to_do_next() -> None:
 
 def test_a_run_without_any_hop_has_no_answer() -> None:
     assert answer() == ""
+
+
+@pytest.mark.parametrize(
+    ("thrown", "said"),
+    [({"events": 1}, False), ({"events": 500}, True), ({"bytes": 1, "events": 1}, True), ({}, False)],
+)
+def test_a_few_joined_events_are_nothing_that_was_thrown_away(thrown: dict[str, int], said: bool) -> None:
+    assert ("thrown away" in summary_text(RunSummary(hops=3, thrown_away=thrown))) == said
