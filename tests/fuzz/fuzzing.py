@@ -9,14 +9,14 @@ import pytest
 
 from fuzz.run import run
 
-SECONDS = 30
+SECONDS = 15
 SEED = 1
 """The same each time, so that a finding belongs to a change of the code; `make fuzz` takes another one each time."""
 NO_ATHERIS = "atheris is not installed (x86-64 only; .ci/install-slow, or pip install -e '.[fuzz]')"
 
 
 def fuzz(name: str, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Fuzz a target for half a minute; what it finds is in the message."""
+    """Fuzz a target for `SECONDS`; what it finds is in the message."""
     if importlib.util.find_spec("atheris") is None:
         pytest.skip(NO_ATHERIS)
     good = run(name, SECONDS, seed=SEED, corpus=None, findings=folder)
