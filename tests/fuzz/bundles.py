@@ -19,7 +19,7 @@ from edge.bundle.files import open_files, read
 from edge.bundle.golden import read_golden
 from edge.bundle.reader import Bundle, _json, demo_bundle_path, load_bundle
 from edge.bundle.signature import parse_signature
-from edge.cli.bundle import describe
+from edge.cli.bundle.show import describe
 from edge.estimate import Estimator
 from edge.records import _significant
 from fuzz.target import MAX_BYTES, Target, check_texts, scratch

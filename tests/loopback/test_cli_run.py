@@ -175,7 +175,7 @@ def test_every_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_a_fault_of_the_program_is_one_line_and_a_report(monkeypatch, capfd: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr("edge.cli.bundle.load_bundle", lambda _name: 1 / 0)
+    monkeypatch.setattr("edge.cli.bundle.show.load_bundle", lambda _name: 1 / 0)
     assert main(["bundle", "show", "demo"]) == 70
     line = one_line(capfd.readouterr().err)
     report = Path(line.rsplit(" ", 1)[1])

@@ -103,6 +103,7 @@ FACES: dict[str, list[str]] = {
     "edge.bench": ["measure"],
     "edge.bundle": ["Bundle", "Manifest", "OutputHead", "load_bundle", "resolve"],
     "edge.cli": ["COMMANDS"],
+    "edge.cli.bundle": ["main"],
     "edge.doctor": ["Report", "examine"],
     "edge.frontend": ["EcgFounderFrontEnd", "StreamFilter", "normalise_window", "window_input_int8"],
     "edge.grid": ["Gap", "HostClock", "Resampler", "SampleClock", "Segment", "Timeline", "Uniform"],

@@ -258,7 +258,7 @@ def test_a_wrong_option_is_one_line(option: list[str], capsys: pytest.CaptureFix
 
 
 def test_a_missing_extra_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from edge.cli import bundle_diff
+    from edge.cli.bundle import diff as bundle_diff
 
     monkeypatch.setattr(bundle_diff, "RECORDINGS", "library_of_the_extra")
     with pytest.raises(MissingExtraError, match=r"anyecg-edge\[convert\]"):

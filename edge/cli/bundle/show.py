@@ -23,12 +23,12 @@ from edge.trial import try_chain
 from firmware_bridge.errors import EXIT_OK
 
 FURTHER = {
-    "diff": ("edge.cli.bundle_diff:main", "", "show what changed between two bundles"),
-    "install": ("edge.cli.bundle_install:main", "", "make a bundle the current one of a folder, or go back"),
-    "keygen": ("edge.cli.bundle_sign:keygen", "", "make a pair of keys to sign bundles"),
+    "diff": ("edge.cli.bundle.diff:main", "", "show what changed between two bundles"),
+    "install": ("edge.cli.bundle.install:main", "", "make a bundle the current one of a folder, or go back"),
+    "keygen": ("edge.cli.bundle.sign:keygen", "", "make a pair of keys to sign bundles"),
     "make": ("convert.cli.bundle_make:main", "convert", "make a bundle from a LiteRT model"),
-    "pack": ("edge.cli.bundle_install:pack", "", "write a bundle as one zip file"),
-    "sign": ("edge.cli.bundle_sign:sign", "", "sign a bundle"),
+    "pack": ("edge.cli.bundle.install:pack", "", "write a bundle as one zip file"),
+    "sign": ("edge.cli.bundle.sign:sign", "", "sign a bundle"),
 }
 """``module:function``, extra and summary of the actions with options of their own, by name."""
 
