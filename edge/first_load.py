@@ -24,6 +24,7 @@ from pathlib import Path
 from edge.bundle.reader import Bundle, demo_bundle_path, load_bundle
 from edge.model import BackendName, load_model
 from edge.self_test import self_test
+from firmware_bridge.child import module_environment
 from firmware_bridge.errors import EXIT_OK, AnyEcgError, BundleError
 
 SILENCE_S = 20.0
@@ -59,14 +60,13 @@ def prove(bundle: Bundle, backend: BackendName = "auto") -> None:
 
 def _try(bundle: Bundle, backend: BackendName) -> None:
     command = [sys.executable, "-P", "-m", "edge.first_load", str(bundle.path.resolve()), backend, bundle.sha256]
-    paths = os.pathsep.join(p for p in (str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")) if p)
     try:
         child = subprocess.Popen(  # noqa: S603  # this interpreter and a module of the kit
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": paths},
+            env=module_environment(),
         )
     except OSError as error:
         raise BundleError(

@@ -17,6 +17,8 @@ from edge.frontend.stream import FS_HZ, GROUP_DELAY_S, WINDOW_S, WINDOW_SAMPLES
 from edge.grid.timeline import Gap
 from edge.records import AbstainReason
 
+MIN_HOP_S = 0.1
+MAX_HOP_S = 3600.0
 MAX_GAP_HOPS = 3600
 """Most answers at once, one per hop; the rest is skipped, so that a wrong clock cannot fill a disk."""
 

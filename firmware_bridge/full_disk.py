@@ -107,7 +107,7 @@ class Watch(Protocol):
         """Note that all of ``what`` that waited is written."""
 
     def lost_more(self, what: str, count: int) -> None:
-        """Note that so many more of ``what`` are lost."""
+        """Note that ``count`` more of ``what`` are lost."""
 
 
 class NoWatch:

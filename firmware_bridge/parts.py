@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def part_number(first: Path, name: str) -> int:
-    """Return the number of a part, from 1; 0 if ``name`` is no part of the sequence that begins with ``first``."""
+    """Return the number of a part, from 1; 0 if ``name`` does not belong to the sequence of ``first``."""
     if name == first.name:
         return 1
     found = re.fullmatch(re.escape(first.stem) + r"\.([1-9]\d{0,8})" + re.escape(first.suffix), name, re.ASCII)
@@ -25,7 +25,7 @@ def parts(first: Path) -> list[Path]:
 
 
 def next_part(first: Path) -> Path:
-    """Return the path of the next part: no number is used twice, and no file is written over.
+    """Return the path of the next part: no number is used twice, and no file is overwritten.
 
     Raises:
         OSError: The folder cannot be read.

@@ -11,6 +11,7 @@ import sys
 from dataclasses import dataclass
 
 from convert.micro.graph import Graph, Operation
+from firmware_bridge.child import module_environment
 from firmware_bridge.errors import CheckFailedError, MissingExtraError
 
 LIMIT_BYTES = 2 << 20
@@ -108,6 +109,7 @@ def _measure_apart(model: bytes) -> int:
             capture_output=True,
             timeout=_TIMEOUT_S,
             check=False,
+            env=module_environment(),
         )
     except subprocess.TimeoutExpired:
         raise CheckFailedError(f"TFLite Micro did not load the model within {_TIMEOUT_S:.0f} s") from None

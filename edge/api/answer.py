@@ -1,4 +1,4 @@
-"""The one answer of a whole recording."""
+"""The answer for a whole recording."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 
 from edge.api.channel import Channel
@@ -14,12 +14,11 @@ from edge.engine import Engine
 from edge.pipeline import Pipeline
 from edge.sinks import Sink
 from edge.sources import Source, SourceInfo
-from firmware_bridge.errors import UsageError
 from firmware_bridge.samples import LinkItem
 
 
 class BackgroundRun:
-    """Runs the pipeline in a thread, and hands its results over.
+    """Runs the pipeline in a thread and passes its results to a channel.
 
     Args:
         source: The source; it is closed in any case.
@@ -51,7 +50,7 @@ class BackgroundRun:
         """End the run, release the source and wait for the thread. May be called twice.
 
         Args:
-            error: What a consumer of this run gets that asks for more.
+            error: Error for a consumer that asks this run for more results.
         """
         if sys.is_finalizing():
             return  # the thread no longer runs, perhaps with a lock held; the system releases what it had
@@ -86,7 +85,7 @@ class BackgroundRun:
         error: BaseException | None = None
         try:
             asyncio.run(self._run())
-        except BaseException as failed:  # noqa: BLE001  # it is raised in the thread of the consumer
+        except BaseException as failed:  # noqa: BLE001  # any error of the run is raised again in the thread of its consumer
             error = failed
         self.channel.end(error)
 
@@ -122,7 +121,7 @@ class BackgroundRun:
 class _Waiting:
     """A source that waits while too many results wait for their consumer."""
 
-    def __init__(self, source: Source, wait: Callable[[], object]) -> None:
+    def __init__(self, source: Source, wait: Callable[[], Awaitable[None]]) -> None:
         self._source, self._wait = source, wait
 
     @property
@@ -131,7 +130,7 @@ class _Waiting:
 
     async def items(self) -> AsyncIterator[LinkItem]:
         async for item in self._source.items():
-            await self._wait()  # type: ignore[misc]
+            await self._wait()
             yield item
 
     async def close(self) -> None:
@@ -143,11 +142,3 @@ def close_source(source: Source) -> None:
     thread = threading.Thread(target=lambda: asyncio.run(source.close()), name="anyecg close", daemon=True)
     thread.start()
     thread.join()
-
-
-def ended_by_another() -> UsageError:
-    """Return the error for a consumer whose iteration was ended by a newer one of the same stream."""
-    return UsageError(
-        "another iteration of the same stream ended this one",
-        "iterate over the stream itself to get samples, beats and estimates together",
-    )

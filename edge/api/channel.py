@@ -1,4 +1,4 @@
-"""A bounded hand-over from the thread of a run to its consumer: another thread, or an event loop."""
+"""A bounded queue from the thread of a run to its consumer, which is another thread or an event loop."""
 
 from __future__ import annotations
 

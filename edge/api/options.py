@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 
+from edge.window import MAX_HOP_S, MIN_HOP_S
 from firmware_bridge.errors import UsageError
-
-MIN_HOP_S = 0.1
-MAX_HOP_S = 3600.0
 
 
 def check_hop(hop_s: float) -> float:

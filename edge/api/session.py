@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.api.session_ecg import RawEcg, read_raw
-from edge.api.session_files import parts, read_beats, read_estimates, read_events, read_object
 from edge.api.tables import Estimates, Table, frame
 from edge.records import Estimate
+from edge.sessions.ecg import Missing, read_ecg
+from edge.sessions.folder import SessionFolder, unix_ms
 from firmware_bridge.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     import pandas as pd
-
-SCHEMA = "anyecg.session/1"
 
 BEAT = np.dtype([("run", "i4"), ("time_s", "f8"), ("rr_s", "f8")])
 GAP = np.dtype([("run", "i4"), ("start_s", "f8"), ("end_s", "f8"), ("reason", "U16")])
@@ -64,14 +63,10 @@ class Session:
     """
 
     def __init__(self, path: Path | str) -> None:
-        self.path = Path(path)
-        self.about: Mapping[str, object] = read_object(self.path / "session.json")
-        if self.about.get("schema") != SCHEMA:
-            raise InputError(
-                f"{self.path} has schema {self.about.get('schema')!r}, not {SCHEMA!r}", "update anyecg-edge"
-            )
-        ended = self.path / "summary.json"
-        self.summary: Mapping[str, object] | None = read_object(ended) if ended.exists() else None
+        self._folder = SessionFolder(path)
+        self.path = self._folder.path
+        self.about: Mapping[str, object] = self._folder.about
+        self.summary: Mapping[str, object] | None = self._folder.summary
 
     @cached_property
     def estimates(self) -> Estimates:
@@ -84,19 +79,19 @@ class Session:
         Raises:
             InputError: The file cannot be read.
         """
-        return read_estimates(self.path)
+        return self._folder.estimates()
 
     @cached_property
     def beats(self) -> Table:
         """The R peaks: ``run``, ``time_s``, and ``rr_s`` since the beat before (NaN after a pause over 3 s)."""
-        found = np.array(list(read_beats(self.path)), dtype=BEAT)
+        found = np.array(list(self._folder.beats()), dtype=BEAT)
         found["time_s"] += self._offsets_s(found["run"])
         return found
 
     @cached_property
     def events(self) -> tuple[Mapping[str, object], ...]:
         """The events of the link, each with ``time``, ``session``, ``kind``, ``detail`` and ``data``."""
-        return tuple(read_events(self.path))
+        return tuple(self._folder.events())
 
     @property
     def ecg_mv(self) -> NDArray[np.float32]:
@@ -105,7 +100,7 @@ class Session:
         Raises:
             InputError: The session has no raw recording, or the scale of the device is unknown.
         """
-        if not all(ecg.scale_known for _, ecg in self._ecg):
+        if not self._ecg.scale_known:
             raise InputError(f"the scale of the device in {self.path} is unknown", "read .ecg_counts")
         return self.ecg_counts
 
@@ -116,18 +111,18 @@ class Session:
         Raises:
             InputError: The session has no raw recording.
         """
-        return self._values
+        return self._ecg.values
 
-    @cached_property
+    @property
     def time(self) -> NDArray[np.float64]:
         """Time of every sample of the ECG, s since the session began, shape ``(n,)``.
 
         Raises:
             InputError: The session has no raw recording.
         """
-        return np.concatenate([np.empty(0), *(t + self._offset_s(run) for run, ecg in self._ecg for t in ecg.times_s)])
+        return self._ecg.time_s
 
-    @cached_property
+    @property
     def gaps(self) -> Table:
         """Missing and unusable signal: ``run``, ``start_s``, ``end_s``, ``reason``.
 
@@ -136,15 +131,7 @@ class Session:
         Raises:
             InputError: The session has no raw recording.
         """
-        rows: list[tuple[int, float, float, str]] = []
-        end_s = 0.0
-        for at, (run, ecg) in enumerate(self._ecg):
-            offset_s = self._offset_s(run)
-            if at:
-                rows.append((run, end_s, max(end_s, offset_s), "restart"))
-            rows += [(run, offset_s + gap.start_s, offset_s + gap.end_s, gap.reason) for gap in ecg.gaps]
-            end_s = offset_s + (float(ecg.times_s[-1][-1]) if ecg.times_s else 0.0)
-        return np.array(rows, dtype=GAP)
+        return self._ecg.gaps
 
     @property
     def fs_hz(self) -> float:
@@ -153,7 +140,7 @@ class Session:
         Raises:
             InputError: The session has no raw recording.
         """
-        return self._ecg[-1][1].fs_hz
+        return self._ecg.fs_hz
 
     @property
     def start(self) -> np.datetime64:
@@ -163,10 +150,10 @@ class Session:
     @cached_property
     def runs(self) -> tuple[SessionRun, ...]:
         """The runs of the session, in order; more than one after a power failure."""
-        starts = self._starts()
-        first = starts[0][2]
+        starts = [np.datetime64(unix_ms(run.start_unix_s), "ms") for run in self._folder.runs]
         return tuple(
-            SessionRun(name, url, start, float((start - first) / np.timedelta64(1, "s"))) for name, url, start in starts
+            SessionRun(run.session, run.source, start, float((start - starts[0]) / np.timedelta64(1, "s")))
+            for run, start in zip(self._folder.runs, starts, strict=True)
         )
 
     def to_pandas(self, what: What = "estimates") -> pd.DataFrame:
@@ -193,46 +180,36 @@ class Session:
         return f"<edge.Session {str(self.path)!r}: {self.about.get('device')}>"
 
     @cached_property
-    def _values(self) -> NDArray[np.float32]:
-        return np.concatenate([np.empty(0, np.float32), *(piece for _, ecg in self._ecg for piece in ecg.values)])
-
-    @cached_property
-    def _ecg(self) -> list[tuple[int, RawEcg]]:
-        files = parts(self.path, "raw.aer")
-        if not files:
-            raise InputError(f"{self.path} holds no raw recording, so no ECG", "record it with anyecg run --record")
-        names = [run.session for run in self.runs]
-        return [(names.index(ecg.session) + 1, ecg) for ecg in read_raw(files) if ecg.session in names]
-
-    def _starts(self) -> list[tuple[str, str, np.datetime64]]:
-        """Return identifier, source and time of the first sample of every run.
-
-        Estimates have the time of a sample; a run without any began, as far as known, when it was started.
-        """
-        try:
-            listed = [
-                (str(run["session"]), str(run["source"]), np.datetime64(str(run["started"]).removesuffix("Z"), "ms"))
-                for run in cast("list[dict[str, object]]", self.about["runs"])
-            ]
-        except (KeyError, TypeError, ValueError):
-            listed = []
-        if not listed:
-            raise InputError(f"{self.path}/session.json lists no run", "the file is damaged")
-        exact: dict[str, np.datetime64] = {}
-        for e in self.iter_estimates():
-            if len(exact) == len(listed):
-                break
-            if e.session not in exact:
-                end = np.datetime64(e.time.removesuffix("Z"), "ms")
-                exact[e.session] = end - np.timedelta64(round(e.window.end_s * 1000), "ms")
-        return [(name, url, exact.get(name, started)) for name, url, started in listed]
-
-    def _offset_s(self, run: int) -> float:
-        return self.runs[run - 1].offset_s if 0 < run <= len(self.runs) else 0.0
+    def _ecg(self) -> _Ecg:
+        return _Ecg(self._folder, [run.offset_s for run in self.runs])
 
     def _offsets_s(self, run: NDArray[np.int32]) -> NDArray[np.float64]:
         known = np.array([0.0, *(one.offset_s for one in self.runs)])
-        return known[np.where(run < len(known), run, 0).astype(np.intp)]
+        return known[np.where((run > 0) & (run < len(known)), run, 0).astype(np.intp)]
+
+
+class _Ecg:
+    """The ECG of a session in memory, on its time axis."""
+
+    def __init__(self, folder: SessionFolder, offsets_s: list[float]) -> None:
+        values, times_s = [np.empty(0, np.float32)], [np.empty(0)]
+        gaps: list[tuple[int, float, float, str]] = []
+        self.fs_hz, self.scale_known = math.nan, True
+        run, end_s = 0, 0.0
+        for part in read_ecg(folder):
+            offset_s = offsets_s[part.run - 1]
+            if run and part.run != run:
+                gaps.append((part.run, end_s, max(end_s, offset_s), "restart"))
+            run, end_s = part.run, offset_s + part.end_s
+            if isinstance(part, Missing):
+                gaps.append((run, offset_s + part.start_s, end_s, part.reason))
+                continue
+            values.append(part.samples.astype(np.float32))
+            times_s.append(offset_s + part.times_s(0, len(part.samples)))
+            self.fs_hz = part.nominal_hz
+            self.scale_known &= part.unit == "mV"
+        self.values, self.time_s = np.concatenate(values), np.concatenate(times_s)
+        self.gaps: Table = np.array(gaps, dtype=GAP)
 
 
 def read_session(path: Path | str) -> Session:

@@ -6,16 +6,12 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator, 
 from types import TracebackType
 from typing import Generic, Self, TypeVar, cast
 
-from edge.api.background import BackgroundRun, close_source, ended_by_another
 from edge.api.bundle import Bundle
-from edge.api.collector import CollectingEngine, Collector
 from edge.api.items import Beat, Item, Samples, Waves
-from edge.engine import Engine
+from edge.api.iterations import Iterations
 from edge.grid.timeline import Gap
-from edge.model import BackendName, ConstantModel
+from edge.model import BackendName
 from edge.records import Estimate
-from edge.session import session_info
-from edge.sinks import Sink
 from edge.sources import Source, SourceInfo
 from firmware_bridge.samples import LinkEvent
 
@@ -31,14 +27,14 @@ class Results(Generic[T]):
     Leaving the loop early, an exception in it and Ctrl-C end the run and release the source.
     """
 
-    def __init__(self, stream: Stream, wanted: frozenset[type]) -> None:
-        self._stream, self._wanted = stream, wanted
+    def __init__(self, iterations: Iterations, kind: type[T]) -> None:
+        self._iterations, self._wanted = iterations, frozenset({kind})
 
     def __iter__(self) -> Iterator[T]:
-        return cast("Generator[T, None, None]", self._stream._iterate(self._wanted))  # noqa: SLF001
+        return cast("Generator[T, None, None]", self._iterations.iterate(self._wanted))
 
     def __aiter__(self) -> AsyncIterator[T]:
-        return cast("AsyncGenerator[T, None]", self._stream._aiterate(self._wanted))  # noqa: SLF001
+        return cast("AsyncGenerator[T, None]", self._iterations.aiterate(self._wanted))
 
 
 class Stream:
@@ -82,61 +78,50 @@ class Stream:
         seconds: float | None = None,
         backend: BackendName = "auto",
     ) -> None:
-        self._opener, self._bundle, self._backend = opener, bundle, backend
-        self._hop_s, self._seconds = hop_s, seconds
-        self._opened: Source | None = opener()
-        self._run: BackgroundRun | None = None
-        self.info: SourceInfo = self._opened.info
+        self._iterations = Iterations(opener, bundle, hop_s, seconds, backend)
+        self.info: SourceInfo = self._iterations.info
 
     def samples(self) -> Results[Samples]:
         """The ECG as the source gives it, at its own rate; no model is loaded."""
-        return Results(self, frozenset({Samples}))
+        return Results(self._iterations, Samples)
 
     def beats(self) -> Results[Beat]:
         """The R peaks, up to 1.5 s after they happen; no model is loaded."""
-        return Results(self, frozenset({Beat}))
+        return Results(self._iterations, Beat)
 
     def waves(self) -> Results[Waves]:
         """Intervals and heights of the average beat of every window, such as QT; no model is loaded.
 
         Needs scipy (the ``foundation`` extra).
         """
-        return Results(self, frozenset({Waves}))
+        return Results(self._iterations, Waves)
 
     def estimates(self) -> Results[Estimate]:
-        """One estimate or abstention for every hop."""
-        return Results(self, frozenset({Estimate}))
+        """The estimates and abstentions, one for each hop."""
+        return Results(self._iterations, Estimate)
 
     def events(self) -> Results[LinkEvent]:
         """What happens on the link: connections, losses, restarts; no model is loaded."""
-        return Results(self, frozenset({LinkEvent}))
+        return Results(self._iterations, LinkEvent)
 
     @property
     def dropped(self) -> int:
         """Results that the newest iteration dropped because its consumer was too slow for a live source."""
-        return 0 if self._run is None else self._run.channel.dropped
+        return self._iterations.dropped
 
     def close(self) -> None:
         """End a running iteration and release the source. May be called twice; the stream can be iterated again."""
-        if self._run is not None:
-            self._run.close()
-        opened, self._opened = self._opened, None
-        if opened is not None:
-            close_source(opened)
+        self._iterations.close()
 
     async def aclose(self) -> None:
         """The same as `close`, without blocking the event loop."""
-        if self._run is not None:
-            await self._run.aclose()
-        opened, self._opened = self._opened, None
-        if opened is not None:
-            close_source(opened)
+        await self._iterations.aclose()
 
     def __iter__(self) -> Iterator[Item]:
-        return self._iterate(MIXED)
+        return self._iterations.iterate(MIXED)
 
     def __aiter__(self) -> AsyncIterator[Item]:
-        return self._aiterate(MIXED)
+        return self._iterations.aiterate(MIXED)
 
     def __enter__(self) -> Self:
         return self
@@ -155,41 +140,3 @@ class Stream:
 
     def __repr__(self) -> str:
         return f"<edge.Stream {self.info.url!r}>"
-
-    def _iterate(self, wanted: frozenset[type]) -> Generator[Item, None, None]:
-        if self._run is not None:
-            self._run.close(ended_by_another())
-        run = self._begin(wanted)
-        try:
-            while batch := run.channel.get():
-                for item in batch:
-                    yield item
-                    if run.channel.refusing:
-                        break
-        finally:
-            run.close()
-
-    async def _aiterate(self, wanted: frozenset[type]) -> AsyncGenerator[Item, None]:
-        if self._run is not None:
-            await self._run.aclose(ended_by_another())
-        run = self._begin(wanted)
-        try:
-            while batch := await run.channel.aget():
-                for item in batch:
-                    yield item
-                    if run.channel.refusing:
-                        break
-        finally:
-            await run.aclose()
-
-    def _begin(self, wanted: frozenset[type]) -> BackgroundRun:
-        source, self._opened = self._opened or self._opener(), None
-
-        def make(give: Callable[[Item], None]) -> tuple[Engine, Sink]:
-            collector = Collector(give, wanted)
-            bundle = self._bundle
-            model = bundle.load(self._backend) if Estimate in wanted else ConstantModel(bundle.golden_outputs[0])
-            return CollectingEngine(bundle, model, session_info(source), self._hop_s, collector), collector
-
-        self._run = BackgroundRun(source, make, self._hop_s, self._seconds)
-        return self._run

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from edge.process import budget
 from edge.records import BudgetLine
 from edge.session import Loaded, load
 from edge.stats import median
+from firmware_bridge.child import module_environment
 from firmware_bridge.errors import AnyEcgError
 
 FLASH_LIMIT_BYTES = 128 * 1024
@@ -132,7 +132,7 @@ def _child(mode: str, *arguments: str) -> dict[str, float]:
     command = [sys.executable, "-m", "edge.bench.child", mode, *arguments]
     try:
         done = subprocess.run(  # noqa: S603  # this interpreter and a module of the kit
-            command, capture_output=True, text=True, timeout=CHILD_TIMEOUT_S, check=False, env=dict(os.environ)
+            command, capture_output=True, text=True, timeout=CHILD_TIMEOUT_S, check=False, env=module_environment()
         )
     except subprocess.TimeoutExpired:
         raise AnyEcgError(

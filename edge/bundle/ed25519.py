@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 from edge.bundle.signature import Signature, message
+from firmware_bridge.child import module_environment
 from firmware_bridge.errors import BundleError, MissingExtraError, UsageError
 
 EXTRA = "sign"
@@ -73,7 +73,6 @@ def is_valid(signature: Signature, manifest_sha256: str) -> bool:
         MissingExtraError: The library is not installed.
         BundleError: The child process gave no answer.
     """
-    paths = os.pathsep.join(p for p in (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")) if p)
     # -P: a folder named 'cryptography' in the working directory is not the library.
     command = [sys.executable, "-P", "-m", "edge.bundle.ed25519"]
     command += [signature.public_key.hex(), signature.value.hex(), manifest_sha256]
@@ -83,7 +82,7 @@ def is_valid(signature: Signature, manifest_sha256: str) -> bool:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={**os.environ, "PYTHONPATH": paths},
+            env=module_environment(),
             timeout=TIMEOUT_S,
             check=False,
         )

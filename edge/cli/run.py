@@ -24,6 +24,7 @@ from edge.sources import Source, SourceUrl, open_source
 from edge.sources.replay.folder import many_recordings
 from edge.sources.wire import WireSource
 from edge.store.storage import Storage
+from edge.window import MAX_HOP_S, MIN_HOP_S
 from firmware_bridge.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from edge.sinks.mqtt.sink import MqttSink
     from firmware_bridge.rawlog import RawLogWriter
 
-MIN_HOP_S = 0.1
-MAX_HOP_S = 3600.0
 PATIENT = {"serial", "ble", "tcp"}
 """Schemes of the sources that wait for a device."""
 RAW_HZ = 250.0

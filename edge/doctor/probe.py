@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from firmware_bridge.child import child_environment
+
 COMMAND_S = 5.0
 """Time limit of a system command, s."""
 TEXT_MAX = 1 << 16
@@ -94,7 +96,7 @@ def run_command(words: Sequence[str], timeout_s: float) -> Ran:
             errors="replace",
             timeout=timeout_s,
             check=False,
-            env={**os.environ, "LC_ALL": "C", "PYTHONWARNINGS": "ignore"},
+            env=child_environment(LC_ALL="C", PYTHONWARNINGS="ignore"),
         )
     except FileNotFoundError:
         return Ran(None, absent=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from edge.process.files import output_error, write_atomically
 from edge.service.unit import GROUPS, TEMPLATE
+from firmware_bridge.child import child_environment
 from firmware_bridge.errors import CheckFailedError, UsageError
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
@@ -93,8 +94,9 @@ class Place:
         command = ["systemctl", *words]
         try:
             done = subprocess.run(  # noqa: S603 - a fixed program; the names are checked
-                command, check=False, capture_output=True, text=True, errors="replace", timeout=ANSWER_S
-            )
+                command, check=False, capture_output=True, text=True, errors="replace", timeout=ANSWER_S,
+                env=child_environment(),
+            )  # fmt: skip
         except (OSError, subprocess.TimeoutExpired) as error:
             raise CheckFailedError(f"{' '.join(command)} failed: {error}", "systemctl status") from None
         if done.returncode:

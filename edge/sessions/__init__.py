@@ -1,4 +1,4 @@
-"""Sessions on disk, looked at and passed on: ``anyecg sessions``, ``anyecg report``, ``anyecg export``."""
+"""Listing, reporting and exporting sessions: ``anyecg sessions``, ``anyecg report``, ``anyecg export``."""
 
 from __future__ import annotations
 

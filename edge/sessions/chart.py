@@ -93,7 +93,7 @@ class Chart:
         every_s = next((t for t in _TICKS_S if self._length_s / t <= MAX_TICKS), 0)
         if not every_s:
             every_s = 86400 * math.ceil(self._length_s / 86400 / MAX_TICKS)
-        form = "%H:%M:%S" if every_s < 60 else "%H:%M" if every_s < 86400 else "%d.%m."
+        form = "%H:%M:%S" if every_s < 60 else "%H:%M" if every_s < 86400 else "%m-%d"
         parts = []
         at = math.ceil(self._start_s / every_s) * every_s
         while at <= self._start_s + self._length_s:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -46,7 +47,7 @@ class Segment:
         nominal_hz: Nominal sampling rate, Hz.
         unit: Unit of the samples: ``counts`` if the scale of the device is unknown.
         step: Step of the converter in this unit; 0 if unknown.
-        samples: Shape ``(n,)``; lies in a file, not in memory.
+        samples: Shape ``(n,)``; in a file rather than in memory, if the reader was given a folder for it.
         ends: Samples before the end of each piece that arrived together.
         ends_s: Signal time of these ends, s.
     """
@@ -108,12 +109,12 @@ def mean_hz(samples: int, length_s: float, nominal_hz: float) -> float:
     return samples / length_s
 
 
-def read_ecg(session: SessionFolder, spool: Path) -> Iterator[Segment | Missing]:
+def read_ecg(session: SessionFolder, spool: Path | None = None) -> Iterator[Segment | Missing]:
     """Decode the raw recordings of a session and yield segments and gaps in order.
 
     Args:
         session: The session.
-        spool: Folder for the samples of a segment; a file there is used until the caller removes it.
+        spool: Folder for the samples of one segment at a time; ``None`` keeps them in memory.
 
     Raises:
         InputError: There is no raw recording, or one cannot be read.
@@ -170,8 +171,8 @@ class _Open:
     unit: Unit
     nominal_hz: float
     step: float
-    path: Path
     file: BinaryIO
+    path: Path | None
     n: int = 0
     ends: list[int] = field(default_factory=list)
     ends_s: list[float] = field(default_factory=list)
@@ -180,7 +181,7 @@ class _Open:
 class _Run:
     """Decodes one run."""
 
-    def __init__(self, run: int, number: int, spool: Path, note: Callable[[str], None]) -> None:
+    def __init__(self, run: int, number: int, spool: Path | None, note: Callable[[str], None]) -> None:
         self._run, self._number, self._spool, self._note = run, number, spool, note
         self._open: _Open | None = None
 
@@ -222,9 +223,10 @@ class _Run:
             return
         if self._open is None:
             self._number += 1
-            path = self._spool / f".segment-{self._number}.f64"
+            path = None if self._spool is None else self._spool / f".segment-{self._number}.f64"
+            file = io.BytesIO() if path is None else path.open("wb")
             start_s = native.end_s - n / native.fs_hz
-            self._open = _Open(start_s, unit, native.fs_hz, native.step, path, path.open("wb"))
+            self._open = _Open(start_s, unit, native.fs_hz, native.step, file, path)
         self._open.file.write(native.samples.astype("<f8").tobytes())
         self._open.n += n
         self._open.ends.append(self._open.n)
@@ -234,10 +236,17 @@ class _Run:
         done, self._open = self._open, None
         if done is None:
             return
-        done.file.close()
-        samples = np.memmap(done.path, dtype="<f8", mode="r", shape=(done.n,))
-        done.path.unlink()  # the mapping keeps it until the caller lets go
         yield Segment(
-            self._run, self._number, done.start_s, done.ends_s[-1], done.nominal_hz, done.unit, done.step, samples,
-            np.array(done.ends, dtype=np.intp), np.array(done.ends_s),
+            self._run, self._number, done.start_s, done.ends_s[-1], done.nominal_hz, done.unit, done.step,
+            _samples(done), np.array(done.ends, dtype=np.intp), np.array(done.ends_s),
         )  # fmt: skip
+
+
+def _samples(done: _Open) -> F64:
+    if isinstance(done.file, io.BytesIO):
+        return np.frombuffer(done.file.getbuffer(), dtype="<f8")
+    assert done.path is not None
+    done.file.close()
+    samples = np.memmap(done.path, dtype="<f8", mode="r", shape=(done.n,))
+    done.path.unlink()  # the mapping keeps the file until the caller lets go of it
+    return samples

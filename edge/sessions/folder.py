@@ -66,8 +66,12 @@ class SessionFolder:
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self.about = read_object(self.path / "session.json")
-        if self.about.get("schema") != SESSION_SCHEMA:
-            raise InputError(f"{self.path}/session.json has schema {self.about.get('schema')!r:.60}", _FIX)
+        schema = self.about.get("schema")
+        if schema != SESSION_SCHEMA:
+            newer = isinstance(schema, str) and schema.startswith("anyecg.session/")
+            raise InputError(
+                f"{self.path}/session.json has schema {schema!r:.60}", "update anyecg-edge" if newer else _FIX
+            )
         ended = self.path / "summary.json"
         self.summary = read_object(ended) if ended.exists() else None
         self.damage: list[str] = []
@@ -124,7 +128,7 @@ class SessionFolder:
                 self.note(reader.damage)
 
     def lines(self) -> Iterator[Mapping[str, object]]:
-        """Yield the same as plain JSON objects, which is faster.
+        """Yield the estimates and abstentions as plain JSON objects, which is faster.
 
         Raises:
             InputError: A file cannot be read.
@@ -171,7 +175,7 @@ class SessionFolder:
         return self._parts("raw.aer")
 
     def note(self, damage: str) -> None:
-        """Take note of damage, once, and of a bounded number of places."""
+        """Record damage: each text once, and a bounded number of them."""
         if damage not in self.damage and len(self.damage) < MAX_NOTES:
             self.damage.append(damage)
 
@@ -248,9 +252,9 @@ def utc_of(unix_time_s: float) -> str:
 def _listed_runs(about: Mapping[str, object], path: Path) -> list[tuple[str, str, float]]:
     runs = about.get("runs")
     listed = [
-        (str(run.get("session", "?")), str(run.get("source", "")), unix_s(str(run.get("started", ""))))
+        (run["session"], str(run.get("source", "")), unix_s(str(run.get("started", ""))))
         for run in (runs if isinstance(runs, list) else ())
-        if isinstance(run, dict)
+        if isinstance(run, dict) and isinstance(run.get("session"), str)
     ]
     if not listed:
         raise InputError(f"{path}/session.json lists no run", "the file is damaged")

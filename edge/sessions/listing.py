@@ -1,4 +1,4 @@
-"""Finds session folders and says what each holds."""
+"""Finds session folders and summarises each."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def list_sessions(folders: Sequence[Path]) -> list[SessionFacts]:
 
 
 def session_facts(path: Path) -> SessionFacts:
-    """Return what a session folder holds; a damaged one gives a row that says so."""
+    """Return the facts of a session folder; for a damaged one, its state and problem."""
     try:
         session = SessionFolder(path)
         length_s, hops, estimates, lost = _counts(session)
@@ -102,7 +102,7 @@ def session_facts(path: Path) -> SessionFacts:
 
 
 def _counts(session: SessionFolder) -> tuple[float, int, int, int]:
-    """Return length, hops, estimates and lost samples: of the summary if it stands for all, else by counting."""
+    """Return length, hops, estimates and lost samples: from the summary if it covers all runs, else by counting."""
     summary = session.summary
     if summary is not None and len(session.names) == 1:
         numbers = [summary.get(key) for key in ("signal_s", "hops", "estimates", "lost_samples")]

@@ -23,7 +23,7 @@ DAY_BYTES = 1_000_000
 _HOURS = 25
 """Clock hours that cover any 24 hours."""
 _LIFTED = ("count", "first", "last")
-"""Facts of joined events that stand beside the kind, not in its data."""
+"""Keys of joined events that are written at the top level of the line instead of in ``data``."""
 
 
 class EventLog:
@@ -33,7 +33,7 @@ class EventLog:
     again in the same folder.
 
     Args:
-        file: The file, or its parts; the limit is that of all of them.
+        file: The file, or its parts; the limit applies to all of them together.
         session: Identifier of the run.
 
     Attributes:

@@ -90,9 +90,9 @@ class BlockReader:
 
     def __init__(self, file: BinaryIO) -> None:
         self.lost_lines = 0
-        """Lines that are missing between others, as the blocks behind them say."""
+        """Lines that are missing between others, according to the later blocks."""
         self.damaged_bytes = 0
-        """Bytes that belong to no whole record and have others behind them."""
+        """Bytes that belong to no whole record and are followed by whole records."""
         self.tail_bytes = 0
         """Bytes of an unfinished record at the end."""
         self._file = file

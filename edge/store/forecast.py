@@ -35,7 +35,7 @@ def estimates_a_day(heads: int, hop_s: float, *, compact: bool = True) -> float:
 
 
 def fits(free: int) -> str:
-    """Return for how long a session at a hop of a second fits into so many free bytes, as a phrase."""
+    """Return, as a phrase, how long a session at a hop of a second can run in this number of free bytes."""
     small, large = free / session_a_day(12, 1.0, None), free / session_a_day(108, 1.0, 250.0)
     return f"{_days(small)} of a session (12 outputs every second), {_days(large)} with 108 outputs and raw frames"
 
@@ -47,7 +47,7 @@ def session_a_day(heads: int, hop_s: float, raw_hz: float | None) -> float:
 
 
 def start_line(folder: Path, a_day: float, keep: Keep) -> str:
-    """Return the line that a run says at its start.
+    """Return the line that a run prints at its start.
 
     Args:
         folder: The session folder, which exists.

@@ -21,7 +21,7 @@ FIRSTS = ("estimates.jsonl", "estimates.aee")
 class EstimateReader:
     """Reads a file of estimates, or all estimates of a session folder in order, in bounded memory.
 
-    What is damaged is skipped and counted; the counts are right when the iteration has ended.
+    Damaged parts are skipped and counted; the counts are complete when the iteration has ended.
 
     Args:
         path: A file that ``anyecg run`` wrote, in any form, or a session folder.
@@ -35,7 +35,7 @@ class EstimateReader:
         self.lost_lines = 0
         """Estimates that are known to be missing between others."""
         self.damaged_bytes = 0
-        """Bytes that are no estimate and have others behind them."""
+        """Bytes that are not an estimate and are followed by other estimates."""
         self.tail_bytes = 0
         """Bytes of unfinished estimates at the ends of files, after a power cut or while a run writes."""
         self.files = self._find()

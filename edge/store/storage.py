@@ -64,7 +64,7 @@ class Storage:
             self._say(f"the disk has room again after {took_s:.0f} s; what waited is written; {said}")
 
     def lost_more(self, what: str, count: int) -> None:
-        """Note that so many more of ``what`` are lost."""
+        """Note that ``count`` more of ``what`` are lost."""
         self.lost[what] += count
 
     def removed(self, path: Path, size: int) -> None:

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from firmware_bridge.child import child_environment
 from firmware_bridge.cliargs import OneLineParser
 from firmware_bridge.errors import AnyEcgError, LinkError, UsageError
 from firmware_bridge.virtual.ecg import Signal
@@ -61,7 +62,7 @@ def build(folder: Path) -> Path:
     try:
         done = subprocess.run(  # noqa: S603 - the user's own compiler on our own sources
             [*command, *map(str, sources), "-o", str(program)],
-            capture_output=True, text=True, timeout=COMPILE_S, check=False,
+            capture_output=True, text=True, timeout=COMPILE_S, check=False, env=child_environment(),
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
         raise LinkError(f"the C compiler {compiler} cannot be run: {error}") from None
@@ -93,7 +94,7 @@ class CPatchProcess:
             [str(program)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "ANYECG_SAMPLES": str(samples), "ANYECG_SPEED": str(speed), **limit},
+            env=child_environment(ANYECG_SAMPLES=str(samples), ANYECG_SPEED=str(speed), **limit),
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None

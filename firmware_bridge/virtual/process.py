@@ -26,6 +26,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from firmware_bridge.child import module_environment
 from firmware_bridge.cliargs import OneLineParser
 from firmware_bridge.errors import AnyEcgError, LinkError, UsageError
 from firmware_bridge.virtual.calibrator import KINDS, Board, Calibrator, CalibratorSignal
@@ -217,15 +218,13 @@ class VirtualProcess:
     def __init__(self, link: Path, *arguments: str) -> None:
         self.link = link
         command = [sys.executable, "-m", "firmware_bridge.virtual", "--link", str(link), *arguments]
-        root = Path(__file__).resolve().parents[2]
-        path = os.pathsep.join(filter(None, (str(root), os.environ.get("PYTHONPATH", ""))))
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and our own module
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": path},
+            env=module_environment(),
             # Ctrl-C is meant for the program that reads; this one ends when its input closes.
             start_new_session=True,
         )

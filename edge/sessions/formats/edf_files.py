@@ -77,7 +77,7 @@ def write_edf(path: Path, segment: Segment, start_unix_s: float, device: str, ma
 
 
 def _per_record(n: int, fs_hz: float) -> int:
-    """Return the samples of a data record: of a second if they fit, else the number that leaves the fewest to fill."""
+    """Return the number of samples of a data record: the one that leaves the fewest to fill, close to a second."""
     second = max(1, round(fs_hz))
     if n <= RECORD_S[0] * fs_hz:
         return n

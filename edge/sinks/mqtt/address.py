@@ -4,7 +4,7 @@
 
     mqtts://user@broker.lan:8883/prefix?name=bedroom&ca=/etc/anyecg/ca.pem&password_file=/etc/anyecg/mqtt-password
 
-A password never stands in the URL: the list of processes and the shell's history would show it.
+A URL with a password is refused: the list of processes and the shell's history would show it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _HOST = re.compile(r"[A-Za-z0-9_.:%-]{1,253}")
 _EXAMPLE = "write mqtts://USER@HOST/PREFIX"
 _SAFE = (
     f"remove it from the URL; set {PASSWORD_VARIABLE}, or write it to a file and add ?password_file=FILE"
-    " (a password that stood in a command is in the shell's history: change it)"
+    " (a password that was typed in a command is in the shell's history: change it)"
 )
 
 
@@ -53,7 +53,7 @@ class Broker:
         tls: Whether the connection is encrypted.
         user: Name of the user; empty for none.
         prefix: First levels of every topic but those of discovery.
-        name: Name of the patch; empty for one that is derived from this computer and the source.
+        name: Name of the patch; empty to derive one from this computer and the source.
         ca: File of the certificate authority; ``None`` for those of the system.
         password_file: File with the password.
         discovery: Prefix of Home Assistant's discovery topics; ``None`` for no discovery.

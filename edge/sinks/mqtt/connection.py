@@ -57,7 +57,7 @@ class Connection:
         client_id: Identifier of the client. It stays the same, so that the broker ends an earlier connection of this
             patch, and publishes its last will, before this one begins.
         will: Topic and payload that the broker publishes when the connection is lost.
-        said: Called with what the broker refuses.
+        said: Function that takes a sentence for people when the broker refuses a message.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class Connection:
         return number
 
     def step(self, wait_s: float) -> list[int]:
-        """Wait for the network, at most so long, and return the messages that the broker has confirmed.
+        """Wait at most ``wait_s`` for the network, and return the messages that the broker has confirmed.
 
         Raises:
             BrokerError: The connection is lost.
@@ -177,14 +177,14 @@ class Connection:
             self._wake_out.send(b"\0")
 
     def close(self) -> None:
-        """Say goodbye, so that the last will is not published, and close everything."""
+        """Disconnect cleanly, so that the broker does not publish the last will, and close everything."""
         with contextlib.suppress(OSError, ValueError):
             self._client.disconnect()
             self._client.loop_write()
         self.drop()
 
     def drop(self) -> None:
-        """Close without a goodbye: the broker publishes the last will."""
+        """Close without disconnecting cleanly: the broker publishes the last will."""
         sock: Any = self._client.socket()
         for one in (sock, self._wake_in, self._wake_out):
             if one is not None:

@@ -143,7 +143,7 @@ def _head(entities: _Entities, head: OutputHead, key: str, *, flagged: bool) -> 
     probability = head.unit == "1"
     more = entities.attributes(f"{place}.about")
     if head.evidence.tier == "limited":
-        # An output that is hardly better than a coin toss is there for whom looks for it, and not before.
+        # Hardly better than a coin toss: hidden in Home Assistant until a user enables it.
         more["enabled_by_default"] = False
     words = label(head.key)
     entities.sensor(

@@ -20,8 +20,9 @@ STEP_S = 5.0
 MIN_BACKOFF_S = 1.0
 MAX_BACKOFF_S = 60.0
 STABLE_S = 30.0
-"""A connection that lasted so long was a good one: after it, the first attempt follows soon."""
+"""After a connection that lasted this long, s, the delay between attempts starts small again."""
 SHORT = 3
+"""Short connections in a row after which the message asks for another run of the same name."""
 SAME_NAME = "; does another run use the same name?"
 ONLINE, OFFLINE = "online", "offline"
 
@@ -88,7 +89,7 @@ class Sender:
         self._thread.start()
 
     def set_state(self, text: str, current_s: float) -> None:
-        """Publish a state at the next occasion. Only the newest counts.
+        """Publish a state as soon as possible. Only the newest is sent.
 
         Args:
             text: The state.
@@ -104,7 +105,7 @@ class Sender:
             connection.wake()
 
     def stop(self, flush_s: float) -> None:
-        """Send what waits for at most so long while the broker answers, say goodbye, and end the thread."""
+        """Send what waits for at most ``flush_s`` while the broker answers, disconnect, and end the thread."""
         self._flush_s = flush_s
         self._stop.set()
         self.wake()
@@ -113,7 +114,7 @@ class Sender:
         self._thread.join(flush_s + 0.3)
 
     def settle(self, wait_s: float) -> None:
-        """Wait until everything is sent, at most so long, and not for a broker that cannot be used."""
+        """Wait at most ``wait_s`` until everything is sent; return at once if the broker cannot be used."""
         until_s = time.monotonic() + wait_s
         while (self._flight or len(self._spool) or not self.connected) and time.monotonic() < until_s:
             if self.trouble:

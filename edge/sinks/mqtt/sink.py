@@ -45,7 +45,7 @@ class MqttSink(BaseSink):
         source: Description of the source.
         bundle: The bundle that makes the estimates.
         hop_s: Seconds between estimates.
-        stream: Where to say what happens with the broker; ``None`` for nowhere.
+        stream: Output for messages about the broker; ``None`` for none.
         spool: The events that wait.
     """
 
@@ -84,7 +84,7 @@ class MqttSink(BaseSink):
         self._sender = Sender(self._connect, plan, self._spool, self._say)
 
     def open(self) -> None:
-        """Start to connect, and go on without waiting for it."""
+        """Start to connect in the background."""
         self._sender.start()
 
     def estimate(self, e: Estimate) -> None:

@@ -412,7 +412,7 @@ def test_a_recording_waits_for_a_slow_consumer() -> None:
     stream = edge.open("sim:?seed=1&speed=max", seconds=150)
     samples = iter(stream.samples())
     next(samples)
-    run = stream._run
+    run = stream._iterations._run
     assert run is not None
     deadline = time.monotonic() + 30
     while not run.channel.full and time.monotonic() < deadline:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -94,7 +95,7 @@ def test_two_runs_share_one_time_axis(written: Path, text: Path, tmp_path: Path)
     about["runs"] += json.loads((later / "session.json").read_text())["runs"]
     (folder / "session.json").write_text(json.dumps(about))
     shutil.copy(later / "raw.aer", folder / "raw.2.aer")
-    estimates = [line.replace('"time":"20', '"time":"21') for line in EstimateReader(later).lines()]
+    estimates = [re.sub(r'"time":"\d{4}', '"time":"2096', line) for line in EstimateReader(later).lines()]
     with (folder / "estimates.jsonl").open("a") as file:
         file.writelines(f"{line}\n" for line in estimates)
     rows = [f"2,{row.partition(',')[2]}\n" for row in (later / "beats.csv").read_text().splitlines()[1:]]
@@ -103,7 +104,7 @@ def test_two_runs_share_one_time_axis(written: Path, text: Path, tmp_path: Path)
 
     both, first, second = edge.read_session(folder), edge.read_session(written), edge.read_session(later)
     offset_s = both.runs[1].offset_s
-    assert offset_s > 99 * 365 * 86400
+    assert offset_s > 30 * 365 * 86400
     assert both.runs[0].offset_s == 0.0
     n = len(first.ecg_mv)
     np.testing.assert_array_equal(both.ecg_mv, np.concatenate([first.ecg_mv, second.ecg_mv]))
