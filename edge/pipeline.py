@@ -120,10 +120,19 @@ class Pipeline:
                 stopped.cancel()
                 with contextlib.suppress(asyncio.CancelledError, Exception):
                     await reader
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._source.close(), CLOSE_S)
-                summary = self.summary()
-                await loop.run_in_executor(worker, self._close, summary if whole else None)
+                summary = await self._end(loop, worker, whole=whole)
+        return summary
+
+    async def _end(self, loop: asyncio.AbstractEventLoop, worker: ThreadPoolExecutor, *, whole: bool) -> RunSummary:
+        """Close the source and, even if that fails, the sinks; return the summary."""
+        closed = False
+        try:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._source.close(), CLOSE_S)
+            closed = True
+        finally:
+            summary = self.summary()
+            await loop.run_in_executor(worker, self._close, summary if whole and closed else None)
         return summary
 
     def summary(self) -> RunSummary:
@@ -161,6 +170,8 @@ class Pipeline:
         if self._until_s is None and self._reader is not None:
             self._until_s = time.monotonic() + DRAIN_S
             self._reader.cancel()
+            # Not left to the reader, which may still wait for the sinks to open.
+            self._source_done.set()
             self._arrived.set()
 
     async def _read(self) -> None:
@@ -226,7 +237,7 @@ class Pipeline:
         except TimeoutError:
             if self._source.info.live:
                 await loop.run_in_executor(worker, lambda: self._emit(self._engine.idle(time.monotonic_ns()), None))
-            # Silence is no fault of the program, but data that nobody takes are.
+            # Silence on the link is no reason for systemd to restart the program; data that it does not handle are.
             if not (isinstance(self._source, Watched) and self._source.stuck()):
                 self._alive()
 
@@ -238,7 +249,7 @@ class Pipeline:
 
     def _live_time_over(self) -> bool:
         over = self._seconds is not None and time.monotonic() - self._started > self._seconds
-        if over and self._source.info.live:
+        if over and self._source.info.live and self._until_s is None:
             self.ended_by = "seconds"
             return True
         return False

@@ -235,7 +235,7 @@ def _run_many(recordings: Sequence[tuple[str, SourceUrl]], args: argparse.Namesp
         if getattr(args, option) not in (None, "max"):
             raise UsageError(f"--{option.replace('_', '-')} takes one recording", "give one, or leave out the option")
     applied: dict[str, Applied] = {}
-    loaded = load(args.bundle, args.backend)
+    loaded = load(args.bundle, args.backend, args.trusted)
     anchored = None if args.person is None else _anchored(Path(args.person), loaded.bundle, applied)
     stream = sys.stderr if args.out == "-" else sys.stdout
     options = ManyOptions(args.hop, args.seconds, None if args.view == "none" else stream, sys.stderr)

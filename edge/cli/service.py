@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import shlex
 import stat
@@ -17,7 +18,7 @@ from edge.cli.run import source_url
 from edge.service.install import install, remove, where
 from edge.service.place import Place, checked_name, instance, may_write, need_systemd, read
 from edge.service.status import State, status
-from edge.service.unit import HIDDEN, render
+from edge.service.unit import HIDDEN, lies_in, render
 from edge.sources import SourceUrl, open_source
 from firmware_bridge.errors import EXIT_OK, OutputError, UsageError
 
@@ -90,7 +91,7 @@ def check_options(path: Path) -> None:
     if args.mqtt is not None:
         _check_mqtt(path, args.mqtt)
     open_source(url)
-    _load(args.bundle, args.backend, args.trusted, args.device_profile, args.person)
+    _load(args)
 
 
 def _check_mqtt(config: Path, url: str) -> None:
@@ -107,25 +108,25 @@ def _check_mqtt(config: Path, url: str) -> None:
         )
 
 
-def _load(bundle: str, backend: str, trusted: str | None, profile: str | None, person: str | None) -> None:
+def _load(args: argparse.Namespace) -> None:
     from edge.session import load
 
-    loaded = load(bundle, backend, trusted)  # type: ignore[arg-type]  # one of the choices of the parser
-    if profile is not None:
+    loaded = load(args.bundle, args.backend, args.trusted)
+    if args.device_profile is not None:
         from edge.device_profile import load_profile
 
-        load_profile(Path(profile))
-    if person is not None:
+        load_profile(Path(args.device_profile))
+    if args.person is not None:
         from edge.person import Anchoring, load_person
 
-        Anchoring(load_person(Path(person)), loaded.bundle)
+        Anchoring(load_person(Path(args.person)), loaded.bundle)
 
 
 def _visible(config: Path, option: str, path: Path) -> None:
     fix = f"copy it to /etc/anyecg or /opt, readable by all, and name it there as {option}"
     if not path.is_absolute():
         raise UsageError(f"{config}: '{option}' needs an absolute path, not {path}", fix)
-    if str(path.resolve()).startswith(tuple(f"{folder}/" for folder in HIDDEN)):
+    if lies_in(path, HIDDEN):
         raise UsageError(f"{config}: the service cannot see {path}", fix)
     try:
         mode = path.stat().st_mode

@@ -5,7 +5,6 @@ from __future__ import annotations
 SPARE_S = 5.0
 """Gap that needs no real time, s: frames arrive late and together. The host's time refills it."""
 
-
 RATE_MAX = 1000.0
 """Fastest simulation for which gaps are right, in signal time per time of the host."""
 
@@ -35,12 +34,14 @@ class GapRoom:
         first = self._first_ns is None
         if first:
             self._first_ns = self._last_ns = arrival_ns
-        passed_s = max(0, arrival_ns - self._last_ns) * 1e-9
-        self._last_ns = max(self._last_ns, arrival_ns)
-        self._spare_s = min(SPARE_S, self._spare_s + passed_s)
-        self._silent_s = max(0.0, self._silent_s + passed_s * self._rate() - block_s)
-        # The first block was measured before the time that is counted here.
-        self._received_s += 0.0 if first else block_s
+        passed_s = (arrival_ns - self._last_ns) * 1e-9
+        if passed_s > 0.0:  # blocks of one chunk arrive together
+            self._last_ns = arrival_ns
+            self._spare_s = min(SPARE_S, self._spare_s + passed_s)
+            self._silent_s += passed_s * self._rate()
+        self._silent_s = max(0.0, self._silent_s - block_s)
+        if not first:  # whose samples were measured before the time that is counted here
+            self._received_s += block_s
         return self._silent_s + self._spare_s
 
     def take(self, gap_s: float) -> None:

@@ -142,13 +142,15 @@ class Timeline:
                 f"a sampling rate of {item.fs_hz:g} Hz is not supported", f"use {MIN_FS_HZ:g} to {MAX_FS_HZ:g} Hz"
             )
         out: list[TimelineItem] = []
-        parts = split_at_nan(item)
-        if item.lost and parts[0].lost > item.lost:
+        first, *others = split_at_nan(item)
+        without_value = first.lost - item.lost
+        if item.lost and without_value:
             # Loss and samples without a value are two gaps, wherever the blocks were cut.
             self._push_block(_part(item, item.samples[:0], None, item.lost), out)
-            parts[0] = replace(parts[0], lost=parts[0].lost - item.lost)
-        for part in parts:
-            self._push_block(part, out, whole=part.lost == item.lost)
+            first = replace(first, lost=without_value)
+        self._push_block(first, out, whole=not without_value)
+        for part in others:
+            self._push_block(part, out, whole=False)
         self._last_arrival_ns = item.arrival_ns
         return out
 
@@ -221,7 +223,7 @@ class Timeline:
         """Report the time before a block as a gap; return how many of the ``lost`` samples fit into it."""
         start_s = max(self.end_s, self._start_of(block, lost))
         self._link_lost = False
-        if room_s is not None:
+        if self._room is not None and room_s is not None:
             most = round(room_s * block.fs_hz)
             if start_s > self.end_s + room_s:
                 self.impossible_samples += 0 if lost else round((start_s - self.end_s - room_s) * block.fs_hz)
@@ -229,7 +231,6 @@ class Timeline:
                 self._set_anchor(block, start_s)
             self.impossible_samples += max(0, lost - most)
             lost = min(lost, most)
-        if self._room is not None:
             self._room.take(start_s - self.end_s)
         # A gap of no length, such as a change of scale, also counts: no window may span it.
         if self.segments or start_s > self.end_s:

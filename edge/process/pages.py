@@ -52,7 +52,8 @@ def _clean_program_mappings(smaps: str) -> Iterator[tuple[int, int, int]]:
         fields = line.split(maxsplit=5)
         if len(fields) >= 5 and "-" in fields[0] and not fields[0].endswith(":"):
             path = fields[5] if len(fields) > 5 else ""
-            ours = fields[1] in {"r--p", "r-xp"} and (path == executable or ".so" in os.path.basename(path))  # noqa: PTH119
+            library = ".so" in path.rpartition("/")[2]
+            ours = fields[1] in {"r--p", "r-xp"} and (path == executable or library)
             start, end = (int(x, 16) for x in fields[0].split("-"))
         elif ours and fields[0] == "Rss:":
             rss = int(fields[1]) * 1024

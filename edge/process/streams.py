@@ -32,7 +32,7 @@ def prepare_streams() -> None:
             os.set_inheritable(fd, True)
             _closed.add(fd)
         if getattr(sys, name) is None:
-            setattr(sys, name, open(fd, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+            setattr(sys, name, open(fd, mode, encoding="utf-8", closefd=False))  # noqa: SIM115  # open until the end
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     # A stream that a caller put there, such as a test, stays.

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from edge.process.files import output_error
 from edge.service.place import Place, instance, read
-from edge.service.unit import TEMPLATE, render, sealed
+from edge.service.unit import TEMPLATE, need_visible, render, sealed
 from firmware_bridge.errors import UsageError
 
 REMOVED = ".removed"
@@ -27,10 +27,13 @@ def install(place: Place, name: str, options: str | None, *, force: bool = False
         What was done, lines for the user.
 
     Raises:
-        UsageError: Something written by hand would be replaced, or an earlier unit is in the way.
+        UsageError: Something written by hand would be replaced, an earlier unit is in the way, or the service could not
+            see the kit.
         OutputError: A file cannot be written.
         CheckFailedError: systemd refuses it, or it does not start.
     """
+    if place.live:
+        need_visible()
     unit, before = render(groups=place.groups()), read(place.unit)
     _refuse_to_overwrite(place, name, options, unit if force else before, force=force)
     changed = place.write(place.unit, unit)

@@ -46,7 +46,7 @@ class State:
     Attributes:
         name: Name of the instance.
         running: Whether it runs.
-        lines: Its state in words, and what it says of itself.
+        lines: Its state in plain words, then the status that the run reports, if it reports one.
     """
 
     name: str

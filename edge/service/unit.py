@@ -18,11 +18,13 @@ TEMPLATE = "anyecg@.service"
 """Name of the unit, in this package and in systemd's folder."""
 GROUPS = ("dialout", "bluetooth")
 """Groups that may open serial ports and use BlueZ."""
-HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - names, nothing is written there
+_HOMES = ("/home", "/root", "/run/user")
+_TEMPORARY = ("/tmp", "/var/tmp")  # noqa: S108 - names, nothing is written there
+HIDDEN = _HOMES + _TEMPORARY
 """Folders that the service does not see."""
-_HOMES = HIDDEN[:3]
 _SEAL = "# Written by 'anyecg service install'; for changes: sudo systemctl edit anyecg@NAME\n# sha256 "
 _PLAIN = re.compile(r"[A-Za-z0-9_./+-]+")
+_FIX = "install it in /opt/anyecg"
 
 
 def render(python: Path | None = None, groups: Sequence[str] = GROUPS) -> str:
@@ -35,15 +37,40 @@ def render(python: Path | None = None, groups: Sequence[str] = GROUPS) -> str:
     Raises:
         UsageError: The path of the installation has characters that systemd or the shell would read otherwise.
     """
-    command, homes = _command(python or Path(sys.executable))
+    python = python or Path(sys.executable)
+    homes = [path for path in _places(python) if lies_in(path, _HOMES)]
+    for path in (python, *homes):
+        if not _PLAIN.fullmatch(str(path)):
+            raise UsageError(f"{path} of the installation has characters that a unit cannot hold", _FIX)
     home = ["ProtectHome=yes"]
     if homes:
         # The kit lies in a home: only its own folders are visible, read-only.
         home = ["ProtectHome=tmpfs", *(f"BindReadOnlyPaths={path}" for path in homes)]
     text = resources.files(__package__).joinpath(TEMPLATE).read_text(encoding="utf-8")
     return seal(
-        text.replace("@ANYECG@", command).replace("@GROUPS@", " ".join(groups)).replace("@HOME@", "\n".join(home))
+        text.replace("@ANYECG@", _command(python))
+        .replace("@GROUPS@", " ".join(groups))
+        .replace("@HOME@", "\n".join(home))
     )
+
+
+def need_visible(python: Path | None = None) -> None:
+    """Check that a service sees the installation of the kit.
+
+    Args:
+        python: As for `render`.
+
+    Raises:
+        UsageError: A part of it lies in a folder for temporary files, of which every service has its own.
+    """
+    for path in _places(python or Path(sys.executable)):
+        if lies_in(path, _TEMPORARY):
+            raise UsageError(f"the kit is installed in {path}, which no service can see", _FIX)
+
+
+def lies_in(path: Path, folders: Sequence[str]) -> bool:
+    """Return whether a path lies in one of the folders, before or after links are followed."""
+    return any(one.is_relative_to(folder) for one in (path, path.resolve()) for folder in folders)
 
 
 def seal(text: str) -> str:
@@ -61,14 +88,17 @@ def _digest(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _command(python: Path) -> tuple[str, list[Path]]:
-    """Return the command that starts the kit, and the folders of the installation that lie in a home."""
+def _command(python: Path) -> str:
     script = python.with_name("anyecg")
-    command = str(script) if script.exists() else f"{python} -P -m edge.cli"
-    if not _PLAIN.fullmatch(str(python)):
-        raise UsageError(
-            f"the kit is installed in {python.parent}, whose name has characters that a unit cannot hold",
-            "install it in /opt/anyecg",
-        )
-    places = {python.parent.parent, *(Path(p) for p in (sys.prefix, sys.base_prefix) if python == Path(sys.executable))}
-    return command, sorted(place for place in places if str(place).startswith(tuple(f"{home}/" for home in _HOMES)))
+    return str(script) if script.exists() else f"{python} -P -m edge.cli"
+
+
+def _places(python: Path) -> list[Path]:
+    """Return the folders of an installation: the environment, its interpreter, and the kit if it lies elsewhere."""
+    found = {python.parent.parent}
+    if python == Path(sys.executable):
+        found |= {Path(sys.prefix), Path(sys.base_prefix)}
+        kit = Path(__file__).parents[2]
+        if not any(kit.is_relative_to(path) for path in found):
+            found.add(kit)  # an editable installation
+    return sorted(found)

@@ -113,7 +113,7 @@ class TcpTransport(Reconnecting):
         try:
             await asyncio.sleep(GATHER_S)
         finally:
-            transport.resume_reading()  # type: ignore[attr-defined]
+            transport.resume_reading()  # type: ignore[attr-defined]  # as above
 
     async def _shut(self) -> None:
         writer, self._writer, self._reader = self._writer, None, None

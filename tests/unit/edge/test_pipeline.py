@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 
@@ -12,7 +13,9 @@ import pytest
 from edge.engine import Output
 from edge.pipeline import Pipeline
 from edge.records import RunSummary
+from edge.sinks.memory import MemorySink
 from edge.sources import SourceInfo
+from firmware_bridge.errors import OutputError
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem, SampleBlock
 
 BLOCK = 10
@@ -170,3 +173,35 @@ def test_a_stop_ends_a_recording_that_always_has_more() -> None:
         return len(engine.items)
 
     assert asyncio.run(stopped()) > 0
+
+
+@pytest.mark.parametrize("source", [Burst(4), Recording(4)], ids=["live", "recording"])
+def test_a_stop_while_the_sinks_open_ends_the_run(source: Burst) -> None:
+    async def stopped() -> None:
+        loop, stop, told = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+
+        class Slow(MemorySink):
+            def open(self) -> None:
+                loop.call_soon_threadsafe(stop.set)
+                # Until the pipeline has noticed the stop.
+                loop.call_soon_threadsafe(loop.call_later, 0.05, told.set)
+                assert told.wait(30.0)
+
+        pipeline = Pipeline(source, Keeping(), [Slow()], seconds=None, tier="micro", hop_s=1.0)
+        async with asyncio.timeout(30):
+            await pipeline.run(stop)
+
+    asyncio.run(stopped())
+
+
+def test_a_source_that_fails_at_its_end_still_closes_the_sinks() -> None:
+    class Failing(Recording):
+        async def close(self) -> None:
+            raise OutputError("the end of the recording is lost")
+
+    sink = MemorySink()
+    pipeline = Pipeline(Failing(4), Keeping(), [sink], seconds=None, tier="micro", hop_s=1.0)
+    with pytest.raises(OutputError, match="is lost"):
+        asyncio.run(pipeline.run(asyncio.Event()))
+    assert sink.closed
+    assert sink.summary is None

@@ -208,8 +208,9 @@ def _start(head: bytes, *, plus: bool) -> datetime | None:
     day, month, year, hour, minute, second = (_whole(part) for part in parts)
     if day is None or month is None or year is None or hour is None or minute is None or second is None:
         return None
+    year += 1900 if year >= _CLIP_YEAR else 2000
     try:
-        return datetime(year + (1900 if year >= _CLIP_YEAR else 2000), month, day, hour, minute, second)  # noqa: DTZ001
+        return datetime(year, month, day, hour, minute, second)  # noqa: DTZ001  # the format knows no time zone
     except ValueError:
         return None
 

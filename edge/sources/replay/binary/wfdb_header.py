@@ -235,7 +235,7 @@ def _start(fields: list[str]) -> datetime | None:
         return None
     hour, minute, second = [0.0] * (3 - len(time)) + time
     try:
-        return datetime(  # noqa: DTZ001
+        return datetime(  # noqa: DTZ001  # the format knows no time zone
             int(date[2]), int(date[1]), int(date[0]), int(hour), int(minute), int(second), int(second % 1 * 1e6)
         )
     except ValueError:

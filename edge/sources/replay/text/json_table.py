@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -140,7 +141,7 @@ class JsonTable:
         for path, node, above in _nodes(value, (), ()):
             columns: dict[str, list[object]] = {}
             if isinstance(node, list) and node and all(isinstance(v, dict) for v in node[:HEAD_RECORDS]):
-                self._records = lambda node=node: iter(node)  # type: ignore[misc]
+                self._records = partial(iter, node)
                 if self._rows_of(node[:HEAD_RECORDS], required=False):
                     self.facts = as_facts(above, self.facts)
                     return
@@ -255,9 +256,10 @@ _HEAD_ROWS = 4096
 
 def _loads(text: str) -> object | None:
     try:
-        return json.loads(text, parse_int=_integer)  # type: ignore[no-any-return]
+        value: object = json.loads(text, parse_int=_integer)
     except (ValueError, RecursionError):
         return None
+    return value
 
 
 def _integer(text: str) -> int | float:
@@ -294,10 +296,10 @@ def _is_cell(value: object) -> bool:
 
 
 def _is_grid(node: list[object]) -> bool:
-    if not node or not all(isinstance(row, list) for row in node):
+    rows = [row for row in node if isinstance(row, list)]
+    if not rows or len(rows) < len(node) or len({len(row) for row in rows}) > 1:
         return False
-    widths = {len(row) for row in node if isinstance(row, list)}
-    return len(widths) == 1 and 1 <= min(widths) <= 64 and all(_is_cell(v) or v is None for v in node[0])  # type: ignore[attr-defined]
+    return 1 <= len(rows[0]) <= 64 and all(_is_cell(v) or v is None for v in rows[0])
 
 
 def _rank(path: tuple[str, ...], columns: dict[str, list[object]]) -> int:

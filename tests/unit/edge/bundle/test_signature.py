@@ -226,6 +226,15 @@ def test_run_takes_a_trusted_bundle_and_refuses_the_others(signed: Path, keys: P
     assert len(error.splitlines()) == 1
 
 
+def test_several_recordings_are_run_with_a_trusted_bundle_only(tmp_path: Path, keys: Path, capsys) -> None:
+    recordings = [f"replay:{tmp_path}/{name}.csv?fs=250&unit=mV" for name in "ab"]
+    for name in "ab":
+        (tmp_path / f"{name}.csv").write_text("0.0\n" * 2500)
+    args = ["run", "--source", *recordings, "--view", "none", "--trusted", str(keys / "ours.pub")]
+    assert main(args) == 4
+    assert "is unsigned" in capsys.readouterr().err
+
+
 def test_a_configuration_file_may_name_the_trusted_keys(signed: Path, keys: Path, tmp_path: Path) -> None:
     config = tmp_path / "c.toml"
     config.write_text(f'source = "sim:"\nview = "none"\nbundle = "demo"\ntrusted = "{keys}/ours.pub"\n')

@@ -115,6 +115,17 @@ def test_nan_is_a_gap() -> None:
     assert sum(len(o.samples) for o in out if isinstance(o, Uniform)) == 690
 
 
+@pytest.mark.parametrize("lost", [0, 100, 499, 500])
+def test_samples_without_a_value_are_no_whole_gap_whatever_was_lost_before_them(lost: int) -> None:
+    x = np.ones(1700, dtype=np.float32)
+    x[:500] = x[800:900] = np.nan
+    timeline = Timeline(250)
+    timeline.push(block(np.ones(250), 250.0))
+    gaps = [item for item in timeline.push(block(x, 250.0, lost=lost)) if isinstance(item, Gap)]
+    assert [gap.whole for gap in gaps] == [True] * (lost > 0) + [False, False]
+    assert timeline.lost_samples == lost + 600
+
+
 def test_trailing_nan_is_counted() -> None:
     parts = split_at_nan(block([1.0, np.nan, np.nan], 250.0))
     assert [(len(p), p.lost) for p in parts] == [(1, 0), (0, 2)]

@@ -14,6 +14,7 @@ from edge.bundle.reader import demo_bundle_path
 from edge.cli import service
 from edge.cli.main import main
 from edge.service import place
+from edge.service import unit as template
 from edge.service.place import Place
 from edge.service.unit import render, sealed
 
@@ -66,6 +67,7 @@ def system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> System:
     monkeypatch.setenv("PATH", f"{made.folder}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr(place, "RUNNING", tmp_path)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(template, "_TEMPORARY", ("/nowhere",))  # the tests may run from there
     monkeypatch.setattr(service, "Place", lambda root=made.root, live=True: Place(root, live))
     return made
 
@@ -166,6 +168,17 @@ def test_the_options_are_checked_before_anything_is_written(
         assert code in {2, 3, 4}, (text, line)
         assert message in line, text
         assert line.count("\n") == 1
+    assert system.calls() == []
+    assert not (system.root / "etc/systemd").exists()
+    assert not (system.root / "etc/anyecg").exists()
+
+
+def test_an_installation_that_the_service_cannot_see_is_refused_before_anything_is_written(
+    system: System, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(template, "_TEMPORARY", (str(tmp_path),))
+    monkeypatch.setattr(template, "__file__", str(tmp_path / "source/edge/service/unit.py"))
+    assert "which no service can see" in refused(capsys, install(), 2)
     assert system.calls() == []
     assert not (system.root / "etc/systemd").exists()
     assert not (system.root / "etc/anyecg").exists()

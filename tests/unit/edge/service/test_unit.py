@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from edge.service.unit import GROUPS, render, seal, sealed
+from edge.service import unit
+from edge.service.unit import GROUPS, need_visible, render, seal, sealed
 from firmware_bridge.errors import UsageError
 
 ROOT = Path(__file__).resolve().parents[4]
@@ -74,16 +76,16 @@ def test_all_instances_share_what_they_must_and_nothing_else() -> None:
 @needs_analyze
 @pytest.mark.parametrize("python", [OPT, HOME], ids=["opt", "home"])
 def test_systemd_understands_it_and_finds_it_little_exposed(python: Path, tmp_path: Path) -> None:
-    unit = tmp_path / "anyecg@.service"
-    unit.write_text(render(python))
+    path = tmp_path / "anyecg@.service"
+    path.write_text(render(python))
     done = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", str(unit)], capture_output=True, text=True, timeout=120
+        ["systemd-analyze", "verify", "--man=no", str(path)], capture_output=True, text=True, timeout=120
     )
     # The only complaint is that nothing is installed there.
     complaints = [line for line in done.stderr.splitlines() if "anyecg" in line and "is not executable" not in line]
     assert complaints == []
     done = subprocess.run(
-        ["systemd-analyze", "security", "--offline=true", str(unit)], capture_output=True, text=True, timeout=120
+        ["systemd-analyze", "security", "--offline=true", str(path)], capture_output=True, text=True, timeout=120
     )
     found = re.search(r"Overall exposure level for .*: ([\d.]+)", done.stdout)
     assert found is not None, done.stdout + done.stderr
@@ -96,6 +98,30 @@ def test_an_installation_in_a_home_stays_visible() -> None:
     assert found["BindReadOnlyPaths"] == ["/home/pi/.venv"]
     assert "/home/pi/.venv/bin/python -P -m edge.cli run" in found["ExecStart"][0]
     assert "BindReadOnlyPaths" not in keys(render(OPT))
+
+
+def test_the_sources_of_an_editable_installation_stay_visible(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unit, "_HOMES", (str(tmp_path),))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "venv/bin/python"))
+    monkeypatch.setattr(sys, "prefix", str(tmp_path / "venv"))
+    monkeypatch.setattr(sys, "base_prefix", "/usr")
+    monkeypatch.setattr(unit, "__file__", str(tmp_path / "source/edge/service/unit.py"))
+    assert keys(render())["BindReadOnlyPaths"] == [str(tmp_path / "source"), str(tmp_path / "venv")]
+    inside = tmp_path / "venv/lib/python3.13/site-packages/edge/service/unit.py"
+    monkeypatch.setattr(unit, "__file__", str(inside))
+    assert keys(render())["BindReadOnlyPaths"] == [str(tmp_path / "venv")]
+
+
+def test_an_installation_among_temporary_files_is_refused(tmp_path: Path) -> None:
+    for python in ("/tmp/venv/bin/python", "/var/tmp/venv/bin/python"):
+        with pytest.raises(UsageError, match=r"/tmp/venv, which no service can see \(install it in /opt/anyecg\)"):
+            need_visible(Path(python))
+    link = tmp_path / "link"
+    link.symlink_to("/tmp/venv")
+    with pytest.raises(UsageError, match="no service can see"):
+        need_visible(link / "bin/python")
+    for python in (OPT, HOME):
+        need_visible(python)
 
 
 def test_the_command_of_the_installation_is_used(tmp_path: Path) -> None:
