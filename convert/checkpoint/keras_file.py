@@ -12,7 +12,6 @@ import math
 import tempfile
 import warnings
 import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ import numpy as np
 from convert.checkpoint.spec import Net1DSpec
 from convert.checkpoint.tensors import KERAS, Checkpoint
 from convert.compute.tf_runtime import load_tensorflow
+from edge.bundle.golden import UNPACK_FAULTS
 from edge.process.files import sha256_of, written_beside
 from firmware_bridge.errors import InputError, UsageError
 from firmware_bridge.reading import open_regular
@@ -106,7 +106,7 @@ def _members(path: Path) -> tuple[bytes, bytes]:
             return archive.read(DESCRIPTION), archive.read(WEIGHTS)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}") from None
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError) as error:
+    except UNPACK_FAULTS as error:
         raise InputError(f"{path} is damaged or not a Keras model: {error}", "copy it again") from None
 
 

@@ -96,6 +96,23 @@ def test_flipped_bytes_are_refused_or_harmless(written, tmp_path):
             continue
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_damaged_compression_is_refused(tmp_path, method):
+    path = tmp_path / "t.keras"
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr("config.json", "[1, 2]" * 400)
+        archive.writestr("model.weights.h5", b"")
+        begin, size = 30 + len("config.json"), archive.getinfo("config.json").compress_size
+    torn = bytearray(path.read_bytes())
+    for at in range(begin, begin + size):
+        for flipped in (0x55, 0xFF):
+            torn[at] ^= flipped
+            path.write_bytes(torn)
+            with pytest.raises(InputError):
+                read_keras_teacher(path)
+            torn[at] ^= flipped
+
+
 def test_a_zip_bomb_is_refused(tmp_path):
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -213,7 +213,13 @@ def command(prepared: PreparedDataset, out: Path, *more: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("number", [pytest.param(signal.SIGKILL, marks=pytest.mark.slow), signal.SIGTERM])
+def assert_same_teacher(found: Path, wanted: Path) -> None:
+    for name in ("teacher.pth", "finetune.json", "loss.csv", "outputs.json"):
+        assert (found / name).read_bytes() == (wanted / name).read_bytes(), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_a_killed_run_resumes_with_the_same_bytes(prepared, trained, tmp_path, number):
     # On a busy machine a run may end before it is killed; then another one is started.
     for attempt in range(5):
@@ -231,8 +237,7 @@ def test_a_killed_run_resumes_with_the_same_bytes(prepared, trained, tmp_path, n
         pytest.fail("every run ended before it was killed, so the test shows nothing")
     assert code == (143 if number == signal.SIGTERM else -number)
     finetune(prepared, out, QUICK, Replicas(), None)
-    for name in ("teacher.pth", "finetune.json", "loss.csv", "outputs.json"):
-        assert (out / name).read_bytes() == (trained[0] / name).read_bytes(), name
+    assert_same_teacher(out, trained[0])
 
 
 def test_a_finished_run_is_neither_repeated_nor_overwritten(prepared, trained, tmp_path, capsys):
@@ -417,20 +422,36 @@ def test_wrong_input_gives_a_one_line_error(prepared, tmp_path, capsys, monkeypa
     assert "Traceback" not in err
 
 
-def test_a_full_disk_gives_a_one_line_error_and_keeps_the_states(prepared, tmp_path, monkeypatch):
+def test_a_stopped_run_and_a_full_disk_lose_nothing(prepared, trained, tmp_path, monkeypatch):
+    """SIGTERM at the first state, then no room for the teacher: each time the run goes on, and ends with the same bytes."""
+    import convert.finetune.epochs as epochs
     import convert.finetune.export as export
     from firmware_bridge.errors import OutputError
+
+    out, saved, save = tmp_path / "t", [], epochs.save_progress
+
+    def save_and_stop(*args, **kwargs):
+        save(*args, **kwargs)
+        saved.append(args)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(epochs, "save_progress", save_and_stop)
+    with pytest.raises(SystemExit) as stopped:
+        finetune(prepared, out, QUICK, Replicas(), None, 0.0)
+    assert stopped.value.code == 143
+    assert not (out / "finetune.json").exists()
+    monkeypatch.undo()
 
     def full(*args, **kwargs):
         raise OutputError("cannot write x: No space left on device")
 
     monkeypatch.setattr(export, "write_checkpoint", full)
     with pytest.raises(OutputError):
-        finetune(prepared, tmp_path / "t", QUICK, Replicas(), None)
-    assert (tmp_path / "t" / "states" / "state.npz").is_file()
+        finetune(prepared, out, QUICK, Replicas(), None)
+    assert (out / "states" / "state.npz").is_file()
     monkeypatch.undo()
-    finetune(prepared, tmp_path / "t", QUICK, Replicas(), None)
-    assert (tmp_path / "t" / "teacher.pth").is_file()
+    finetune(prepared, out, QUICK, Replicas(), None)
+    assert_same_teacher(out, trained[0])
 
 
 def test_a_keras_teacher_is_accepted_in_place_of_a_checkpoint(trained, prepared, tmp_path, capsys):

@@ -385,6 +385,7 @@ def test_r_peaks_are_not_clipped(peak: float, clamp: float) -> None:
 # Tuning --------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_tuning_is_a_step_of_full_int8_and_leaves_no_state(tmp_path: Path, recordings: Path) -> None:
     plain = config_of(tmp_path, recordings, "int8", calibration_windows=8, evaluation_windows=8)
     config = replace(plain, tune_minutes=0.02)
@@ -417,16 +418,22 @@ def test_windows_for_tuning_do_not_overlap_those_that_judge(recordings: Path) ->
             assert a.recording != b.recording or abs(a.end_s - b.end_s) >= 10.0
 
 
-def test_a_form_whose_interpreters_disagree_shuts_its_gate(
-    tmp_path: Path, recordings: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "gates.toml").write_text("[parity]\ninterpreters_rms_sd = 1e-9\n")
-    config = replace(
-        config_of(tmp_path, recordings, "int8", calibration_windows=8, evaluation_windows=8),
-        gates=tmp_path / "gates.toml",
-    )
+def disagreeing(folder: Path, recordings: Path) -> FoundationConfig:
+    """Return a conversion with a limit that no two interpreters keep."""
+    (folder / "gates.toml").write_text("[parity]\ninterpreters_rms_sd = 1e-9\n")
+    plain = config_of(folder, recordings, "int8", calibration_windows=8, evaluation_windows=8)
+    return replace(plain, gates=folder / "gates.toml")
+
+
+def test_a_form_whose_interpreters_disagree_shuts_its_gate(tmp_path: Path, recordings: Path) -> None:
+    config = disagreeing(tmp_path, recordings)
     with pytest.raises(CheckFailedError, match="LiteRT and its reference kernels differ too much"):
         convert_foundation(config)
     assert not config.out.exists()
-    convert_foundation(replace(config, accept_loss=True))
+
+
+@pytest.mark.slow
+def test_accepted_loss_opens_the_gate_of_such_a_form(tmp_path: Path, recordings: Path) -> None:
+    config = replace(disagreeing(tmp_path, recordings), accept_loss=True)
+    convert_foundation(config)
     assert anyecg(["bundle", "verify", str(config.out)]) == 0

@@ -64,24 +64,26 @@ def ends(path):
     return [e.window.end_s for e in EstimateReader(path).estimates()]
 
 
-@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
-def test_nothing_is_lost_in_an_hour(tmp_path, disk, error):
-    said = []
-    storage = Storage(said.append)
-    sink = SessionSink(tmp_path / "s", SOURCE, DEMO, "a", storage=storage)
-    text = JsonlSink(tmp_path / "out.jsonl", storage)
+def write_each_second(folder, storage, end_s, happens):
+    """Write an estimate, a beat and a line each second from 10 on; at some seconds something happens to the disk."""
+    sink = SessionSink(folder / "s", SOURCE, DEMO, "a", storage=storage)
+    text = JsonlSink(folder / "out.jsonl", storage)
     sink.open()
     text.open()
-    for second in range(10, 1500):
-        if second == 200:
-            disk.full(error, room=7)
-        if second == 1400:
-            disk.free()
+    for second in range(10, end_s):
+        happens.get(second, lambda: None)()
         sink.estimate(at(second))
         sink.beat(second)
         text.estimate(at(second))
     text.close()
     sink.close(None)
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EDQUOT, errno.EFBIG])
+def test_nothing_is_lost_in_an_hour(tmp_path, disk, error):
+    said = []
+    storage = Storage(said.append)
+    write_each_second(tmp_path, storage, 1500, {200: lambda: disk.full(error, room=7), 1400: disk.free})
     wanted = list(range(10, 1500))
     assert ends(tmp_path / "s") == wanted
     assert ends(tmp_path / "out.jsonl") == wanted
@@ -100,20 +102,7 @@ def test_what_does_not_fit_is_counted(tmp_path, disk, monkeypatch):
     monkeypatch.setattr("edge.sinks._append.RING_BYTES", 20_000)
     said = []
     storage = Storage(said.append)
-    sink = SessionSink(tmp_path / "s", SOURCE, DEMO, "a", storage=storage)
-    text = JsonlSink(tmp_path / "out.jsonl", storage)
-    sink.open()
-    text.open()
-    for second in range(10, 4000):
-        if second == 200:
-            disk.full()
-        if second == 3800:
-            disk.free()
-        sink.estimate(at(second))
-        sink.beat(second)
-        text.estimate(at(second))
-    text.close()
-    sink.close(None)
+    write_each_second(tmp_path, storage, 4000, {200: disk.full, 3800: disk.free})
     for path, what in ((tmp_path / "s", "estimates"), (tmp_path / "out.jsonl", "estimates for --out")):
         got = ends(path)
         assert len(got) == 3990 - storage.lost[what]
