@@ -18,6 +18,8 @@ class Transport(Protocol):
     def stream(self) -> AsyncIterator[TransportItem]:
         """Yield everything that arrives, until END or ``close``. Call it once.
 
+        A reader that leaves early does not end the connection: it can still write, and then closes.
+
         Raises:
             LinkError: The device cannot be opened, and waiting would not help or is disabled.
         """

@@ -88,16 +88,14 @@ class SerialTransport:
         """
         self._loop = asyncio.get_running_loop()
         self._thread.start()
-        try:
-            while True:
-                await self._ready.wait()
-                self._ready.clear()
-                while (item := self._take()) is not None:
-                    yield item
-                if self._done:
-                    break
-        finally:
-            self._stop.set()
+        # Only ``close`` ends the thread: a reader that leaves early still has to tell the device to stop.
+        while True:
+            await self._ready.wait()
+            self._ready.clear()
+            while (item := self._take()) is not None:
+                yield item
+            if self._done:
+                break
         if self._error is not None:
             raise self._error
 

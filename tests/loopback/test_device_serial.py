@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 
 from edge.sources import open_source
+from firmware_bridge.items import RawChunk
 from firmware_bridge.rawlog import RawLogReader
 from firmware_bridge.samples import LinkEvent, LinkEventKind, SampleBlock
+from firmware_bridge.transports.serial import SerialTransport
 from helpers.devices_frames import bitalino_frame, cyton, healthypi_v4
 
 SAMPLES = 500
@@ -98,6 +100,22 @@ def test_a_cyton_is_reset_configured_started_and_stopped():
         assert board.heard == b"v" + b"x3050110X" + b"b" + b"s"
     assert values(items) == list(range(SAMPLES))
     assert {i.lsb_mv for i in items if isinstance(i, SampleBlock)} == {4500 / 12 / (2**23 - 1)}
+
+
+def test_a_device_can_be_told_to_stop_after_its_reader_left():
+    async def leave(transport):
+        stream = transport.stream()
+        async for item in stream:
+            if isinstance(item, RawChunk):
+                break
+        await stream.aclose()
+        await asyncio.sleep(0.7)  # longer than a read of the port may take
+        sent = await transport.write(b"s")
+        await transport.close()
+        return sent
+
+    with Board(said_once((b"", b"data"))) as board:
+        assert asyncio.run(leave(SerialTransport(board.path, 115200)))
 
 
 def test_a_bitalino_is_asked_for_its_version_and_started():

@@ -423,7 +423,7 @@ def test_wrong_input_gives_a_one_line_error(prepared, tmp_path, capsys, monkeypa
 
 
 def test_a_stopped_run_and_a_full_disk_lose_nothing(prepared, trained, tmp_path, monkeypatch):
-    """SIGTERM at the first state, then no room for the teacher: each time the run goes on, and ends with the same bytes."""
+    """SIGTERM at the first state, then no room for the teacher: each time the run goes on and gives the same bytes."""
     import convert.finetune.epochs as epochs
     import convert.finetune.export as export
     from firmware_bridge.errors import OutputError
