@@ -235,4 +235,4 @@ def test_a_recording_is_never_made_to_wait(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("edge.pipeline.asyncio.sleep", sleep)
     _, _, kept = hand_overs(Notifications(500, 0.0, live=False), monkeypatch)
     assert len(kept.items) == 501
-    assert waits == []
+    assert not any(waits)  # a slow machine gives other tasks a turn now and then, with sleep(0)
