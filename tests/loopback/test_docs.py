@@ -57,13 +57,6 @@ def test_long_commands_of_the_page_run(page: Path, tmp_path: Path) -> None:
     run([c for c in commands(page) if not c.startswith(ELSEWHERE)], tmp_path)
 
 
-def test_the_fast_commands_of_pages_with_long_ones_run(tmp_path: Path) -> None:
-    for page in pages_with(slow=True):
-        folder = tmp_path / page.stem
-        folder.mkdir()
-        run([c for c in commands(page) if not c.startswith((*SLOW, *ELSEWHERE))], folder)
-
-
 def test_every_flag_in_the_docs_exists() -> None:
     from edge.cli.run import parser
 

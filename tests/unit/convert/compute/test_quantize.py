@@ -71,6 +71,7 @@ def test_training_learns_the_signal_and_not_the_noise(trained):
     assert np.mean((logits[:, 2] > 0) == (y[:, 2] > 0.5)) < 0.65
 
 
+@pytest.mark.slow
 def test_a_resumed_training_ends_with_the_same_bits(tmp_path):
     whole = _train("float", start(initial_weights(TINY, HEADS, 0)), 2)
     rng_free = Phase("float", 2, steps_per_epoch=4, rate=1e-2)

@@ -65,6 +65,7 @@ def test_an_untrained_student_writes_the_model_back(improved: bytes) -> None:
             assert grid_of(*new).scale == pytest.approx(grid_of(low, high).scale, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_tuning_lowers_the_noise_on_windows_that_it_has_not_seen(
     improved: bytes, windows: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -141,6 +142,7 @@ def test_rounded_weights_of_a_tuned_model_are_those_of_the_student(improved: byt
     np.testing.assert_allclose(seen, rounded_weights(weights, 3), atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("eager")
 def test_the_model_before_its_biases_were_corrected_teaches(improved: bytes, windows: np.ndarray) -> None:
     judged = [
