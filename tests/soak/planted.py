@@ -116,16 +116,16 @@ class PlantedSource(WireSource):
         self, transport: FloodedTransport, info: SourceInfo, seconds: float, folder: Path, progress: Path, seen: Seen
     ) -> None:
         super().__init__(transport, devices.get(DEVICE), info)
-        self._seconds, self._folder, self._progress, self._seen = seconds, folder, progress, seen
-        self._seen.lowest_mib = [float("inf")] * WINDOWS
+        self._seconds, self._folder, self._progress, self._delivered = seconds, folder, progress, seen
+        self._delivered.lowest_mib = [float("inf")] * WINDOWS
 
     async def items(self) -> AsyncIterator[LinkItem]:
         """Yield all items in order."""
         count = 0
         async for item in super().items():
             if isinstance(item, SampleBlock):
-                self._seen.samples += len(item)
-                self._seen.crc32 = zlib.crc32(item.samples.astype("<i4").tobytes(), self._seen.crc32)
+                self._delivered.samples += len(item)
+                self._delivered.crc32 = zlib.crc32(item.samples.astype("<i4").tobytes(), self._delivered.crc32)
             count += 1
             if count % LOOK_EVERY == 0:
                 self._look()
@@ -133,14 +133,14 @@ class PlantedSource(WireSource):
         self._look()
 
     def _look(self) -> None:
-        part = min(int(self._seen.time_s / self._seconds * WINDOWS), WINDOWS - 1)
-        self._seen.lowest_mib[part] = min(self._seen.lowest_mib[part], rss_mib())
+        part = min(int(self._delivered.time_s / self._seconds * WINDOWS), WINDOWS - 1)
+        self._delivered.lowest_mib[part] = min(self._delivered.lowest_mib[part], rss_mib())
         sizes = sizes_of(self._folder)
-        self._seen.folder_bytes = max(self._seen.folder_bytes, sum(sizes.values()))
+        self._delivered.folder_bytes = max(self._delivered.folder_bytes, sum(sizes.values()))
         for name, size in sizes.items():
-            self._seen.grown[name] = max(size, self._seen.grown.get(name, 0))
+            self._delivered.grown[name] = max(size, self._delivered.grown.get(name, 0))
         partial = self._progress.with_suffix(".part")
-        partial.write_text(json.dumps(asdict(self._seen)))
+        partial.write_text(json.dumps(asdict(self._delivered)))
         partial.replace(self._progress)
 
 

@@ -170,6 +170,8 @@ def _report(
         f"({_cpu_s() / 60:.1f} min of processor time)"
     )
     print(promises.table(found), end="")
+    if not kept:
+        print(f"the run said at last: {(folder / 'signal.log').read_text()[-300:].strip() or 'nothing'}")
     return 0 if kept else 1
 
 
