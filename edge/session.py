@@ -156,6 +156,7 @@ def make_views(
     to_stderr: bool,
     picture: str | None = None,
     force: bool = False,
+    page: str = "",
 ) -> list[Sink]:
     """Return the sinks for the display.
 
@@ -167,16 +168,17 @@ def make_views(
         to_stderr: Whether to write to standard error, because standard output carries JSON Lines.
         picture: SVG file for the last screen; ``None`` for none.
         force: Whether to replace an existing picture.
+        page: Address of the page in the browser, for the live screen; empty without one.
 
     Raises:
         UsageError: The picture exists, or its name is not that of an SVG file.
     """
     manifest = loaded.bundle.manifest
 
-    def state() -> LiveState:
+    def state(page: str = "") -> LiveState:
         from edge.sinks.live.state import LiveState
 
-        return LiveState(source.info.url, f"{manifest.name} {manifest.version}", hop_s * 1e3)
+        return LiveState(source.info.url, f"{manifest.name} {manifest.version}", hop_s * 1e3, page=page)
 
     sinks: list[Sink] = []
     on_screen = False
@@ -184,7 +186,9 @@ def make_views(
         from edge.sinks.live.view import LiveSink, open_view
 
         stream = sys.stderr if to_stderr else sys.stdout
-        view = open_view(state(), stream, live={"live": True, "plain": False}.get(choice), link=not source.info.live)
+        view = open_view(
+            state(page), stream, live={"live": True, "plain": False}.get(choice), link=not source.info.live
+        )
         on_screen = isinstance(view, LiveSink) and sys.stderr.isatty()
         sinks.append(view)
     if source.info.live and not on_screen:

@@ -6,7 +6,9 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge.cli.parser import Parser
 from edge.cli.run import hop, positive
@@ -20,7 +22,12 @@ from edge.sources import open_source
 from edge.store.storage import Storage
 from firmware_bridge.virtual.process import VirtualProcess
 
+if TYPE_CHECKING:
+    from edge.http.server import PageServer
+
 DEFAULT_SECONDS = 30.0
+
+_NEXT = "\nnext        anyecg run --source URL --http 127.0.0.1:8080 shows your patch on the same page\n"
 
 _INJECTED = (
     "frames_dropped", "frames_corrupted", "frames_doubled", "frames_late", "frames_resent", "leadoff_samples",
@@ -32,6 +39,20 @@ _INJECTED = (
 def main(argv: Sequence[str]) -> int:
     """Run the command; see ``anyecg demo --help``."""
     args = _parser().parse_args(argv)
+    with _page(args.http) as page:
+        return _demonstrate(args, page)
+
+
+def _page(address: str) -> AbstractContextManager[PageServer | None]:
+    """Return the page as a context; entering it listens and says where."""
+    if address == "off":
+        return nullcontext()
+    from edge.http.open import open_page
+
+    return open_page(address, None, sys.stderr)
+
+
+def _demonstrate(args: argparse.Namespace, page: PageServer | None) -> int:
     loaded = load(args.bundle)
     patient = ["--potassium", str(args.potassium), "--hr", str(args.hr), "--seed", str(args.seed)]
     with tempfile.TemporaryDirectory(prefix="anyecg-demo-") as folder:
@@ -39,15 +60,18 @@ def main(argv: Sequence[str]) -> int:
         with VirtualProcess(link, *patient, "--faults", args.faults) as patch:
             source = open_source(f"serial:{link}")
             sinks: list[Sink] = [] if args.out is None else [open_jsonl(args.out, Storage())]
+            if page is not None:
+                sinks.append(page.patch("demonstration", source.info, loaded.bundle, args.hop))
             sinks += make_views(
-                args.view, source, loaded, args.hop, to_stderr=args.out == "-", picture=args.picture, force=args.force
-            )
+                args.view, source, loaded, args.hop, to_stderr=args.out == "-", picture=args.picture, force=args.force,
+                page="" if page is None else page.invitation,
+            )  # fmt: skip
             answer = AnswerSink()
             sinks.append(answer)
             summary, code = run(source, loaded, sinks, seconds=args.seconds, hop_s=args.hop)
             account = patch.stop()
     stream = sys.stderr if args.out == "-" else sys.stdout
-    found = answer_text(answer) + _compared(args, answer, account, summary)
+    found = answer_text(answer) + _compared(args, answer, account, summary) + _NEXT
     stream.write(summary_text(summary, answer=found))
     exceeded = [line.name for line in summary.budgets if not line.ok]
     if code == 0 and (exceeded or summary.estimates == 0):
@@ -73,6 +97,12 @@ def _parser() -> Parser:
     p.add_argument("--hr", type=float, default=72.0, metavar="BPM", help="heart rate of the simulated patient")
     p.add_argument("--faults", default="", metavar="TEXT", help="faults to inject, such as 'unplug@15:3;leadoff@20:4'")
     p.add_argument("--seed", type=int, default=1, help="random seed of the simulated patient")
+    p.add_argument(
+        "--http",
+        metavar="ADDRESS|off",
+        default="127.0.0.1:0",
+        help="address of the page in the browser, while the demonstration runs (default: a free port of this computer)",
+    )
     p.add_argument("--out", metavar="FILE|-", help="also write the estimates as JSON Lines")
     p.add_argument(
         "--view",

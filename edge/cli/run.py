@@ -7,6 +7,7 @@ import math
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ from firmware_bridge.errors import UsageError
 
 if TYPE_CHECKING:
     from edge.bundle.reader import Bundle
+    from edge.http.server import PageServer
     from edge.person import Anchoring
     from edge.sinks.mqtt.sink import MqttSink
     from firmware_bridge.rawlog import RawLogWriter
@@ -60,6 +62,7 @@ def parser() -> Parser:
         "--out", metavar="FILE|-", help="append estimates as JSON Lines to FILE, or write them to standard output"
     )
     p.add_argument("--mqtt", metavar="URL", help="publish to this broker: mqtts://USER@HOST/PREFIX; see docs/mqtt.md")
+    _add_page_options(p)
     p.add_argument("--sink", metavar="NAME:...", action="append", help="also send results to a sink of another package")
     p.add_argument("--seconds", metavar="N", type=positive, help="stop after N seconds of signal")
     p.add_argument("--speed", metavar="X|max", help="replay at X times real time, or as fast as possible")
@@ -88,6 +91,13 @@ def parser() -> Parser:
     p.add_argument("--wait", action="store_true", help="wait even for a device that may not be opened, as a service")
     p.add_argument("--config", metavar="FILE", help="TOML file that sets these options by name")
     return p
+
+
+def _add_page_options(p: Parser) -> None:
+    p.add_argument(
+        "--http", metavar="ADDRESS", help="show a page in the browser at this address: 127.0.0.1:8080; see docs/page.md"
+    )
+    p.add_argument("--http-token-file", metavar="FILE", help="file with the token that opens the page")
 
 
 def _add_session_options(p: Parser) -> None:
@@ -231,7 +241,7 @@ def _run_many(recordings: Sequence[tuple[str, SourceUrl]], args: argparse.Namesp
     """Run every recording of a folder, a pattern or a list, with one estimate each."""
     from edge.cli.many import ManyOptions, run_many
 
-    for option in ("session_dir", "keep", "record", "picture", "speed", "mqtt"):
+    for option in ("session_dir", "keep", "record", "picture", "speed", "mqtt", "http"):
         if getattr(args, option) not in (None, "max"):
             raise UsageError(f"--{option.replace('_', '-')} takes one recording", "give one, or leave out the option")
     applied: dict[str, Applied] = {}
@@ -252,10 +262,21 @@ def _check(args: argparse.Namespace) -> None:
     """Check what can be checked before anything is read, loaded or made."""
     if args.keep is not None and args.session_dir is None:
         raise UsageError("--keep needs a session folder", "add --session-dir DIR")
+    if args.http_token_file is not None and args.http is None:
+        raise UsageError("--http-token-file needs a page", "add --http ADDRESS")
     if args.mqtt is not None:
         from edge.sinks.mqtt.sink import check_mqtt
 
         check_mqtt(args.mqtt)
+
+
+def _page(args: argparse.Namespace) -> AbstractContextManager[PageServer | None]:
+    """Return the page for ``--http`` as a context; entering it listens."""
+    if args.http is None:
+        return nullcontext()
+    from edge.http.open import open_page
+
+    return open_page(args.http, args.http_token_file, sys.stderr)
 
 
 def _write_notes(source: Source) -> None:
@@ -266,12 +287,17 @@ def _write_notes(source: Source) -> None:
         sys.stderr.write(f"note: {note}\n")
 
 
-def _other_sinks(args: argparse.Namespace, source: Source, loaded: Loaded, disk: Storage) -> list[Sink]:
+def _other_sinks(
+    args: argparse.Namespace, source: Source, loaded: Loaded, disk: Storage, page: PageServer | None
+) -> list[Sink]:
     """Return all sinks but that of the session folder."""
-    out = [] if args.out is None else [open_jsonl(args.out, disk)]
+    out: list[Sink] = [] if args.out is None else [open_jsonl(args.out, disk)]
+    if page is not None:
+        out.append(page.patch(source.info.device, source.info, loaded.bundle, args.hop))
     views = make_views(
-        args.view, source, loaded, args.hop, to_stderr=args.out == "-", picture=args.picture, force=args.force
-    )
+        args.view, source, loaded, args.hop, to_stderr=args.out == "-", picture=args.picture, force=args.force,
+        page="" if page is None else page.invitation,
+    )  # fmt: skip
     return [*out, *plugin_sinks(args.sink), *views, FoundSink(sys.stderr)]
 
 
@@ -289,6 +315,12 @@ def main(argv: Sequence[str]) -> int:
     if many is not None:
         return _run_many(many, args)
     _check(args)
+    with _page(args) as page:
+        return _run_one(args, page)
+
+
+def _run_one(args: argparse.Namespace, page: PageServer | None) -> int:
+    """Run one source until it ends."""
     disk = Storage()
     recording = _recording(args.record, args.session_dir)
     source = open_source(source_url(args.source[0], args.speed, recording, wait=args.wait))
@@ -306,7 +338,7 @@ def main(argv: Sequence[str]) -> int:
     if args.session_dir is not None:
         sinks.append(_session_sink(args, source, loaded.bundle, session.session, recorder, disk))
     answer = AnswerSink()
-    sinks += [*_other_sinks(args, source, loaded, disk), answer]
+    sinks += [*_other_sinks(args, source, loaded, disk, page), answer]
     mqtt = _mqtt_sinks(args, source, loaded.bundle, sinks)
     sinks += mqtt
     _write_notes(source)

@@ -28,6 +28,8 @@ FILES = ("bundle", "trusted", "device_profile", "person")
 """Options that name a file or folder which the service reads."""
 REFUSED = ("out", "picture", "session_dir")
 """Options for which the unit has a place of its own."""
+MIN_PORT = 1024
+"""Lowest port that a program without capabilities may use."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -90,6 +92,8 @@ def check_options(path: Path) -> None:
             _visible(path, option, Path(value))
     if args.mqtt is not None:
         _check_mqtt(path, args.mqtt)
+    if args.http is not None:
+        _check_http(path, args.http, args.http_token_file)
     open_source(url)
     _load(args)
 
@@ -106,6 +110,18 @@ def _check_mqtt(config: Path, url: str) -> None:
             f"{config}: a service gets the password of its broker from systemd, not from a file that it names",
             "remove password_file=; docs/mqtt.md has the two lines for LoadCredential",
         )
+
+
+def _check_http(config: Path, address: str, token_file: str | None) -> None:
+    from edge.http.address import HttpAddress
+
+    if token_file is not None:
+        raise UsageError(
+            f"{config}: a service gets the token of its page from systemd, not from a file that it names",
+            "remove http_token_file; docs/page.md has the two lines for LoadCredential",
+        )
+    if HttpAddress.parse(address).port < MIN_PORT:
+        raise UsageError(f"{config}: a service may not use the port of the page", "name one from 1024 to 65535")
 
 
 def _load(args: argparse.Namespace) -> None:

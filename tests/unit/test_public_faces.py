@@ -106,6 +106,7 @@ FACES: dict[str, list[str]] = {
     "edge.cli.bundle": ["main"],
     "edge.doctor": ["Report", "examine"],
     "edge.frontend": ["EcgFounderFrontEnd", "StreamFilter", "normalise_window", "window_input_int8"],
+    "edge.http": ["HttpAddress", "PageServer", "open_page"],
     "edge.grid": ["Gap", "HostClock", "Resampler", "SampleClock", "Segment", "Timeline", "Uniform"],
     "edge.intake": ["Entry", "EventGate", "LinkQueue"],
     "edge.process": ["BudgetMeter", "LatencyMeter", "Notifier", "keep_small", "load_asyncio"],

@@ -35,7 +35,8 @@ def layout(state: LiveState, width: int, height: int, seconds: float = 0.0) -> F
         seconds: Wall time, s; it selects the page of a long table.
     """
     width = max(width, 1)
-    below = [_status(state, width), *_notice(state.notice, width)]
+    page: list[Row] = [(Span(f" page {clean(state.page)}"),)] if state.page else []
+    below = [*page, _status(state, width), *_notice(state.notice, width)]
     labs = () if state.outputs is None else state.outputs.labs
     spare = max(0, height - _ROWS_ABOVE - len(below))
     table_rows = min(len(labs) or 1, max(0, spare - WAVE_ROWS_MIN))

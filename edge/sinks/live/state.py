@@ -54,6 +54,7 @@ class LiveState:
         bundle: Name of the bundle to show before the first estimate.
         limit_ms: Latency budget, ms; ``None`` for none.
         millivolts: Whether the signal is in millivolts.
+        page: Address of the page in the browser; empty without one.
         clock: Function that returns monotonic time, s.
     """
 
@@ -64,6 +65,7 @@ class LiveState:
         limit_ms: float | None = None,
         *,
         millivolts: bool = True,
+        page: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.source = source
@@ -79,6 +81,7 @@ class LiveState:
         self.remark = ""
         self.hint = ""
         """What a person at the terminal can do."""
+        self.page = page
         self.lost = ""
         """Why there is no connection; empty while there is one."""
         self.notice = NOTICE

@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from edge.process.secret import read_secret
 from firmware_bridge.errors import UsageError
-from firmware_bridge.reading import read_limited
 from firmware_bridge.suggest import did_you_mean
 from firmware_bridge.text import printable
 
@@ -28,7 +28,6 @@ PORTS = {"mqtts": 8883, "mqtt": 1883}
 KEYS = ("name", "ca", "password_file", "discovery", "every")
 PREFIX = "anyecg"
 DISCOVERY = "homeassistant"
-MAX_PASSWORD_BYTES = 4096
 MAX_NAME_CHARS = 64
 MAX_URL_CHARS = 4096
 EVERY_S = 10.0
@@ -129,13 +128,13 @@ class Broker:
                 raise UsageError("password_file= needs a user", "write mqtts://USER@HOST/PREFIX?password_file=FILE")
             return None
         if self.password_file is not None:
-            return _password_in(self.password_file)
+            return read_secret(self.password_file, "password")
         if PASSWORD_VARIABLE in environment:
             return environment[PASSWORD_VARIABLE]
         if "CREDENTIALS_DIRECTORY" in environment:
             path = Path(environment["CREDENTIALS_DIRECTORY"]) / CREDENTIAL
             if path.exists():
-                return _password_in(path, private=False)
+                return read_secret(path, "password", private=False)
         raise UsageError(
             f"there is no password for the user of {self.place}",
             f"set {PASSWORD_VARIABLE}, or add ?password_file=FILE to the URL",
@@ -183,18 +182,3 @@ def _seconds(text: str) -> float:
     if not 1.0 <= value <= 3600.0:
         raise UsageError(f"every={text} is outside 1 to 3600 s", "write every=10")
     return value
-
-
-def _password_in(path: Path, *, private: bool = True) -> str:
-    try:
-        if private and path.stat().st_mode & 0o007:
-            raise UsageError(f"the password in {path} can be read by every user", f"chmod 600 {path}")
-        data = read_limited(path, MAX_PASSWORD_BYTES)
-    except OSError as error:
-        raise UsageError(
-            f"cannot read the password in {path}: {error.strerror}", "check the path and its permissions"
-        ) from None
-    lines = data.decode("utf-8", "replace").splitlines()
-    if len(lines) != 1 or not lines[0]:
-        raise UsageError(f"{path} does not hold a password", "write the password as its only line")
-    return lines[0]

@@ -6,13 +6,12 @@ Bundles are foreign files, so none of their text gets into a template: templates
 from __future__ import annotations
 
 import json
-import re
 from importlib import metadata
 from typing import TYPE_CHECKING
 
+from edge.bundle.words import label, shown_unit
 from edge.records import ABSTAIN_REASONS
 from edge.sinks.mqtt.messages import OK, WAITING
-from edge.sinks.mqtt.names import label
 from firmware_bridge.text import printable, shortened
 
 if TYPE_CHECKING:
@@ -22,21 +21,6 @@ if TYPE_CHECKING:
     from edge.bundle.schema import OutputHead
 
 ORIGIN_URL = "https://arxiv.org/abs/2510.22301"
-MAX_UNIT_CHARS = 24
-
-
-_SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-def shown_unit(ucum: str) -> str:
-    """Return a UCUM unit as people write it; probabilities are in percent."""
-    if ucum == "1":
-        return "%"
-    text = re.sub(r"(?<=\w)\{", " ", ucum)
-    text = re.sub(r"[\[\]{}]", "", text).replace("_", " ").replace("m2", "m²")
-    text = re.sub(r"10\*(\d+)", lambda match: f"10{match[1].translate(_SUPERSCRIPTS)}", text)
-    text = re.sub(r"\bu(?=[A-Za-z])", "µ", text)
-    return shortened(printable(text), MAX_UNIT_CHARS)
 
 
 class Topics:

@@ -8,10 +8,7 @@ import socket
 from collections.abc import Iterable
 from pathlib import Path
 
-from firmware_bridge.text import printable
-
 MAX_SLUG_CHARS = 64
-MAX_LABEL_CHARS = 80
 _OTHER = re.compile(r"[^a-z0-9]+")
 
 
@@ -32,12 +29,6 @@ def slugs(keys: Iterable[str]) -> dict[str, str]:
         used.add(name)
         out[key] = name
     return out
-
-
-def label(text: str) -> str:
-    """Return the key of an output as words for people."""
-    words = printable(text).replace("_", " ").strip()[:MAX_LABEL_CHARS]
-    return words[:1].upper() + words[1:]
 
 
 def node_id(name: str, source_url: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from edge.bundle.reader import Bundle, load_bundle
+from edge.bundle.words import label, shown_unit
 from edge.records import (
     NOTICE,
     Anchor,
@@ -22,9 +23,9 @@ from edge.records import (
     from_json,
 )
 from edge.sinks.mqtt import names
-from edge.sinks.mqtt.discovery import Topics, discovery, discovery_topic, shown_unit
+from edge.sinks.mqtt.discovery import Topics, discovery, discovery_topic
 from edge.sinks.mqtt.messages import StateMaker, event
-from edge.sinks.mqtt.names import label, node_id, slug, slugs
+from edge.sinks.mqtt.names import node_id, slug, slugs
 
 TIME = "2026-03-01T08:00:12.000Z"
 

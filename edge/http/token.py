@@ -1,0 +1,101 @@
+"""The token that opens the page, and the cookie that stands for it in a browser."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+
+# What hmac exports, too; importing hmac loads OpenSSL's libcrypto: 4 MiB.
+from _operator import _compare_digest as compare_digest
+from collections.abc import Mapping
+from pathlib import Path
+
+from edge.process.secret import read_secret
+from firmware_bridge.errors import UsageError
+
+TOKEN_VARIABLE = "ANYECG_HTTP_TOKEN"  # noqa: S105 - the name of a variable
+CREDENTIAL = "http-token"
+"""Name of the token among systemd's credentials."""
+MIN_CHARS = 12
+"""Shortest token: a guess at the allowed pace never ends."""
+MAX_CHARS = 256
+_TOKEN = re.compile(r"[\x21-\x7e]+")
+_ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
+"""32 characters that nobody confuses when typing them on a phone."""
+NEW_CHARS = 26
+"""Length of a new token: 130 bits."""
+
+
+def new_token() -> str:
+    """Return a random token."""
+    return "".join(_ALPHABET[byte & 31] for byte in os.urandom(NEW_CHARS))
+
+
+def given_token(file: str | None, environment: Mapping[str, str] = os.environ) -> str | None:
+    """Return the token from the file, the environment or systemd's credentials; ``None`` if there is none.
+
+    Args:
+        file: File that ``--http-token-file`` names.
+        environment: Variables of the process.
+
+    Raises:
+        UsageError: The file cannot be used, or the token is too short or not printable ASCII.
+    """
+    credential = Path(environment.get("CREDENTIALS_DIRECTORY", "/nowhere")) / CREDENTIAL
+    if file is not None:
+        return checked(read_secret(Path(file), "token"))
+    if TOKEN_VARIABLE in environment:
+        return checked(environment[TOKEN_VARIABLE])
+    if credential.exists():
+        return checked(read_secret(credential, "token", private=False))
+    return None
+
+
+def checked(token: str) -> str:
+    """Return a token that is usable.
+
+    Raises:
+        UsageError: It is not. The message does not repeat it.
+    """
+    if not MIN_CHARS <= len(token) <= MAX_CHARS or not _TOKEN.fullmatch(token):
+        raise UsageError(
+            "the token of the page is not usable",
+            f"use {MIN_CHARS} to {MAX_CHARS} letters, digits and signs, without blanks",
+        )
+    return token
+
+
+class Door:
+    """Decides who may see the page.
+
+    Args:
+        token: The token; ``None`` to let everybody in, on an address that only this computer reaches.
+    """
+
+    def __init__(self, token: str | None) -> None:
+        self._token = None if token is None else token.encode()
+        # The cookie is as good as the token on this page, and does not tell it. It stays valid after a restart.
+        self._cookie = None if token is None else hashlib.blake2b(b"anyecg page", key=_key(token)).hexdigest()[:64]
+
+    @property
+    def open(self) -> bool:
+        """Whether everybody may enter."""
+        return self._token is None
+
+    @property
+    def cookie(self) -> str:
+        """The value of the cookie; empty without a token."""
+        return self._cookie or ""
+
+    def is_token(self, text: str) -> bool:
+        """Return whether this is the token, in a time that does not depend on where they differ."""
+        return self._token is not None and compare_digest(text.encode("utf-8", "replace"), self._token)
+
+    def is_cookie(self, text: str) -> bool:
+        """Return whether this is the cookie, in a time that does not depend on where they differ."""
+        return self._cookie is not None and compare_digest(text.encode("utf-8", "replace"), self._cookie.encode())
+
+
+def _key(token: str) -> bytes:
+    return hashlib.sha256(token.encode()).digest()
