@@ -63,6 +63,7 @@ class SessionInfo:
         stalls: Whether arrival times are real, so that silence on the link can be detected.
         applied: Files applied besides the bundle, by kind.
         anchored: Function that anchors values to the person's results: takes labs and Unix time, ns, returns labs.
+        patch: Name of the patch, if the run reads several; ``None`` otherwise.
     """
 
     session: str
@@ -72,6 +73,7 @@ class SessionInfo:
     stalls: bool
     applied: Mapping[str, Applied] = field(default_factory=lambda: NOTHING_APPLIED)
     anchored: Callable[[tuple[LabEstimate, ...], int], tuple[LabEstimate, ...]] | None = None
+    patch: str | None = None
 
 
 @dataclass(slots=True)
@@ -97,12 +99,16 @@ class Engine:
         model: The loaded model of the bundle.
         session: Values that every estimate carries.
         hop_s: Seconds between estimates.
+        gather_s: Signal that waits until it is processed together, s, unless an answer depends on it. The answers are
+            the same with any value.
     """
 
-    def __init__(self, bundle: Bundle, model: Model, session: SessionInfo, hop_s: float = 1.0) -> None:
+    def __init__(
+        self, bundle: Bundle, model: Model, session: SessionInfo, hop_s: float = 1.0, gather_s: float = GATHER_S
+    ) -> None:
         front_end = bundle.manifest.front_end
         room = GapRoom() if session.stalls else None
-        self.timeline = Timeline(front_end.grid_hz, round(GATHER_S * front_end.grid_hz), room)
+        self.timeline = Timeline(front_end.grid_hz, round(gather_s * front_end.grid_hz), room)
         self.session = session
         self._chain = SignalChain(front_end.grid_hz, hop_s)
         self._heart_rate = HeartRate()
@@ -283,6 +289,7 @@ class Engine:
             latency_ms=times,
             notice=self._notice,
             applied=self.session.applied,
+            patch=self.session.patch,
         )
 
 

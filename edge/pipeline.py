@@ -24,7 +24,7 @@ from edge.records import RunSummary
 from edge.sinks import Sink, SinkClosedError
 from edge.sources import Source, Watched
 from edge.sources.turns import Turns
-from firmware_bridge.errors import OutputError
+from firmware_bridge.errors import AnyEcgError, OutputError
 from firmware_bridge.samples import LinkEvent, LinkEventKind, SampleBlock
 
 QUEUE_ITEMS = 4096
@@ -55,6 +55,7 @@ class Pipeline:
         tier: Tier of the bundle, for its budgets.
         hop_s: Seconds between estimates.
         alive: Function to call at the start, and at least once a second while receiver and worker are not stuck.
+        gather_s: Shortest time between two hand-overs of a live source to the worker, s.
     """
 
     def __init__(
@@ -67,8 +68,9 @@ class Pipeline:
         tier: str,
         hop_s: float,
         alive: Callable[[], None] = lambda: None,
+        gather_s: float = GATHER_S,
     ) -> None:
-        self._alive = alive
+        self._alive, self._gather_s = alive, gather_s
         self._source, self._engine, self._sinks = source, engine, sinks
         self._seconds, self._tier, self._hop_s = seconds, tier, hop_s
         self.meter = BudgetMeter()
@@ -81,10 +83,11 @@ class Pipeline:
         self._hops = self._estimates = self._corrupt = self._connects = 0
         self._abstained: Counter[str] = Counter()
         self._started = time.monotonic()
-        self._worked_s = -GATHER_S
+        self._worked_s = -gather_s
         self._reader: asyncio.Task[None] | None = None
         self._until_s: float | None = None
         """Monotonic time at which work ends after the run was told to stop."""
+        self._failed: AnyEcgError | None = None
 
     async def run(self, stop: asyncio.Event) -> RunSummary:
         """Run until the source ends, the time limit is reached or ``stop`` is set.
@@ -115,6 +118,9 @@ class Pipeline:
                 whole = True
             except SinkClosedError:
                 self.ended_by, whole = "output closed", True
+            except AnyEcgError as error:
+                self._failed = error
+                raise
             finally:
                 reader.cancel()
                 stopped.cancel()
@@ -242,7 +248,7 @@ class Pipeline:
                 self._alive()
 
     async def _gather(self) -> None:
-        left_s = self._worked_s + GATHER_S - time.monotonic()
+        left_s = self._worked_s + self._gather_s - time.monotonic()
         if self._source.info.live and left_s > 0 and not self._source_done.is_set():
             # Items keep their arrival times; only the hand-over to the worker waits for others.
             await asyncio.sleep(left_s)
@@ -280,6 +286,14 @@ class Pipeline:
         for sink in self._sinks:
             sink.event(event)
 
+    def _tell_all(self, error: AnyEcgError) -> None:
+        """Tell every sink why the run fails, the one that has failed included."""
+        data = {"error": error.exit_code, "fix": error.fix}
+        event = LinkEvent(LinkEventKind.INFO, time.monotonic_ns(), f"the run failed: {error.what}", data)
+        for sink in self._sinks:
+            with contextlib.suppress(AnyEcgError):
+                sink.event(event)
+
     def _emit(self, out: Output, since_ns: int | None) -> None:
         for sink in self._sinks:
             for start_s, samples in out.signal:
@@ -311,6 +325,8 @@ class Pipeline:
         with contextlib.suppress(OutputError):
             for event in self._gate.rest():
                 self._tell(event)
+        if self._failed is not None:
+            self._tell_all(self._failed)
         for sink in self._sinks:
             try:
                 sink.close(summary)

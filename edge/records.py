@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Literal, NamedTuple, cast, get_args
+from typing import Any, Literal, NamedTuple, cast, get_args
 
 from firmware_bridge.errors import InputError
 
@@ -148,6 +148,7 @@ class Estimate:
         latency_ms: Latency by stage, ms.
         notice: The statement that this is not a medical device.
         applied: Files applied besides the bundle, by kind: ``device_profile``, ``person``.
+        patch: Name of the patch, if the run reads several; ``None`` otherwise.
     """
 
     time: str
@@ -164,6 +165,7 @@ class Estimate:
     latency_ms: Mapping[str, float] = field(default_factory=lambda: NO_LATENCY)
     notice: str = NOTICE
     applied: Mapping[str, Applied] = field(default_factory=lambda: NOTHING_APPLIED)
+    patch: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,10 +290,9 @@ def to_dict(e: Estimate) -> dict[str, object]:
         "notice": e.notice,
     }
     if e.applied:
-        out["applied"] = {
-            name: {"file": one.file, "sha256": one.sha256, "made": one.made, "what": one.what}
-            for name, one in e.applied.items()
-        }
+        out["applied"] = {name: asdict(one) for name, one in e.applied.items()}
+    if e.patch is not None:
+        out["patch"] = e.patch
     return out
 
 
@@ -312,16 +313,12 @@ def _lab_from(d: Mapping[str, object]) -> LabEstimate:
         flag=cast("bool | None", d["flag"]),
         windows=cast("int", d["windows"]),
         tier=cast("Tier", d["tier"]),
-        anchor=_anchor_from(cast("Mapping[str, object] | None", d.get("anchor"))),
+        anchor=_anchor_from(cast("Mapping[str, Any] | None", d.get("anchor"))),
     )
 
 
-def _anchor_from(d: Mapping[str, object] | None) -> Anchor | None:
-    if d is None:
-        return None
-    return Anchor(
-        cast("float", d["offset"]), cast("int", d["results"]), cast("str", d["newest"]), cast("str", d["expires"])
-    )
+def _anchor_from(d: Mapping[str, Any] | None) -> Anchor | None:
+    return None if d is None else Anchor(d["offset"], d["results"], d["newest"], d["expires"])
 
 
 def _applied_from(d: Mapping[str, Mapping[str, str]] | None) -> Mapping[str, Applied]:
@@ -349,6 +346,7 @@ def _estimate_from(d: Mapping[str, object]) -> Estimate:
         latency_ms=dict(cast("Mapping[str, float]", d["latency_ms"])),
         notice=cast("str", d["notice"]),
         applied=_applied_from(cast("Mapping[str, Mapping[str, str]] | None", d.get("applied"))),
+        patch=cast("str | None", d.get("patch")),
     )
 
 

@@ -1,9 +1,12 @@
-"""Options from a TOML file with the same names as the flags. Flags on the command line win."""
+"""Options from a TOML file with the same names as the flags. Flags on the command line win.
+
+A parser with a default for ``patches`` also takes ``[[patch]]`` tables; they are returned as they are.
+"""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from firmware_bridge.errors import UsageError
@@ -28,12 +31,19 @@ def parse_with_config(parser: argparse.ArgumentParser, argv: Sequence[str]) -> a
     if known.config is None:
         return parser.parse_args(argv)
     given = {text.partition("=")[0] for text in argv if text.startswith("--")}
-    from_file = _arguments(parser, Path(known.config))
+    values = _load(Path(known.config))
+    patches = values.pop("patch", None) if parser.get_default("patches") is not None else None
+    from_file = _arguments(parser, Path(known.config), values)
     # An option that may be repeated must not join both: the command line wins.
-    return parser.parse_args([*(text for text in from_file if text.partition("=")[0] not in given), *argv])
+    args = parser.parse_args([*(text for text in from_file if text.partition("=")[0] not in given), *argv])
+    if patches is not None:
+        if not isinstance(patches, list) or not patches or not all(isinstance(one, dict) for one in patches):
+            raise UsageError(f"{known.config}: 'patch' is not a table", "write [[patch]] above the lines of each patch")
+        args.patches = patches
+    return args
 
 
-def _arguments(parser: argparse.ArgumentParser, path: Path) -> list[str]:
+def _arguments(parser: argparse.ArgumentParser, path: Path, values: Mapping[str, object]) -> list[str]:
     """Return the options of the file as command-line arguments, so that the same code checks both."""
     flags: dict[str, argparse.Action] = {}
     for action in parser._actions:  # noqa: SLF001  # argparse has no public list of its options
@@ -41,7 +51,7 @@ def _arguments(parser: argparse.ArgumentParser, path: Path) -> list[str]:
             if flag.startswith("--") and flag not in {"--config", "--help"}:
                 flags[flag[2:].replace("-", "_")] = action
     out: list[str] = []
-    for key, value in _load(path).items():
+    for key, value in values.items():
         name = key.replace("-", "_")
         if name not in flags:
             raise UsageError(f"{path}: unknown option '{key}'", f"one of: {', '.join(sorted(flags))}")
@@ -50,6 +60,10 @@ def _arguments(parser: argparse.ArgumentParser, path: Path) -> list[str]:
             if not isinstance(value, bool):
                 raise UsageError(f"{path}: '{key}' must be true or false")
             out += [flag] if value else []
+        elif isinstance(value, list) and flags[name].nargs == "+":
+            if not value or not all(isinstance(one, str) for one in value):
+                raise UsageError(f"{path}: '{key}' must be a string or a list of strings")
+            out += [f"{flag}={one}" for one in value]
         elif isinstance(value, bool) or not isinstance(value, str | int | float):
             raise UsageError(f"{path}: '{key}' must be a string or a number")
         else:

@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-import time
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.cli.config import parse_with_config
+from edge.cli.inputs import RAW_HZ, anchored, page_of, plugin_sinks, profiled, source_url, write_notes
 from edge.cli.parser import Parser
 from edge.cli.summary import answer_text, next_text, summary_text
 from edge.records import Applied
@@ -31,14 +30,8 @@ from firmware_bridge.errors import UsageError
 if TYPE_CHECKING:
     from edge.bundle.reader import Bundle
     from edge.http.server import PageServer
-    from edge.person import Anchoring
     from edge.sinks.mqtt.sink import MqttSink
     from firmware_bridge.rawlog import RawLogWriter
-
-PATIENT = {"serial", "ble", "tcp"}
-"""Schemes of the sources that wait for a device."""
-RAW_HZ = 250.0
-"""Sampling rate for the forecast of a raw recording, Hz."""
 
 
 def parser() -> Parser:
@@ -51,9 +44,10 @@ def parser() -> Parser:
         metavar="URL",
         nargs="+",
         action="extend",
-        help="replay:FILE, serial:/dev/ttyACM0, sim:, record:FILE,URL ...; "
-        "a folder, a pattern or several recordings give one estimate each",
+        help="replay:FILE, serial:/dev/ttyACM0, sim:, record:FILE,URL ...; several patches, each URL or NAME=URL, run "
+        "at the same time; a folder, a pattern or several recordings give one estimate each",
     )
+    p.set_defaults(patches=())
     p.add_argument("--bundle", metavar="DIR", default="demo", help="bundle folder or zip; 'demo' is in the package")
     p.add_argument(
         "--trusted", metavar="KEYS", help="file of public keys; refuse a bundle that none of them has signed"
@@ -117,19 +111,6 @@ def _add_session_options(p: Parser) -> None:
     )
 
 
-def plugin_sinks(urls: Sequence[str] | None) -> list[Sink]:
-    """Return the sinks of other packages.
-
-    Raises:
-        AnyEcgError: One is not installed, broken, or refuses what it was given.
-    """
-    if not urls:
-        return []
-    from edge.sinks.plugin import open_sink
-
-    return [open_sink(url) for url in urls]
-
-
 def positive(text: str) -> float:
     """Parse a positive finite number."""
     try:
@@ -147,30 +128,6 @@ def hop(text: str) -> float:
     if not MIN_HOP_S <= value <= MAX_HOP_S:
         raise argparse.ArgumentTypeError(f"a hop of {text} s is outside {MIN_HOP_S:g} to {MAX_HOP_S:g} s")
     return value
-
-
-def source_url(url: str, speed: str | None, record: str | None, *, wait: bool = False) -> SourceUrl:
-    """Join ``--speed``, ``--record`` and ``--wait`` into the source URL.
-
-    Raises:
-        UsageError: The URL is invalid, or both it and ``--speed`` set a speed.
-    """
-    parsed = SourceUrl.parse(url)
-    if speed is not None:
-        if "speed" in parsed.params:
-            raise UsageError("the speed is set in the source URL and with --speed", "set it once")
-        url += ("&" if "?" in url else "?") + f"speed={speed}"
-    device = SourceUrl.parse(parsed.rest.partition(",")[2]) if parsed.scheme == "record" and wait else parsed
-    if wait and device.scheme in PATIENT and "wait" not in device.params:
-        url += ("&" if "?" in url else "?") + "wait=always"
-    if record is not None:
-        path = record if record.endswith(".aer") else record + ".aer"
-        if "," in path:
-            raise UsageError(
-                f"--record {record}: the name of a recording must not contain a comma", "choose another name"
-            )
-        url = f"record:{path},{url}"
-    return SourceUrl.parse(url)
 
 
 def _recording(record: str | None, session_dir: str | None) -> str | None:
@@ -216,27 +173,6 @@ def _mqtt_sinks(args: argparse.Namespace, source: Source, bundle: Bundle, others
     return [open_mqtt(args.mqtt, source.info, bundle, args.hop, quiet=on_screen)]
 
 
-def _profiled(source: Source, path: Path, out: dict[str, Applied]) -> Source:
-    """Apply a device profile to the source, and note it in ``out``."""
-    from edge.device_profile import ProfiledSource, applied, load_profile
-
-    profile = load_profile(path)
-    out["device_profile"] = applied(profile, path)
-    return ProfiledSource(source, profile)
-
-
-def _anchored(path: Path, bundle: Bundle, out: dict[str, Applied]) -> Anchoring:
-    """Load the person's results, and note them in ``out``."""
-    from edge.person import Anchoring, applied, load_person, notes
-
-    person = load_person(path)
-    anchoring = Anchoring(person, bundle)
-    out["person"] = applied(person, path)
-    for note in notes(person, time.time_ns()):
-        sys.stderr.write(f"note: {note}\n")
-    return anchoring
-
-
 def _run_many(recordings: Sequence[tuple[str, SourceUrl]], args: argparse.Namespace) -> int:
     """Run every recording of a folder, a pattern or a list, with one estimate each."""
     from edge.cli.many import ManyOptions, run_many
@@ -246,45 +182,34 @@ def _run_many(recordings: Sequence[tuple[str, SourceUrl]], args: argparse.Namesp
             raise UsageError(f"--{option.replace('_', '-')} takes one recording", "give one, or leave out the option")
     applied: dict[str, Applied] = {}
     loaded = load(args.bundle, args.backend, args.trusted)
-    anchored = None if args.person is None else _anchored(Path(args.person), loaded.bundle, applied)
+    own = None if args.person is None else anchored(Path(args.person), loaded.bundle, applied)
     stream = sys.stderr if args.out == "-" else sys.stdout
     options = ManyOptions(args.hop, args.seconds, None if args.view == "none" else stream, sys.stderr)
     if args.device_profile is not None:
-        options.wrap = lambda source: _profiled(source, Path(args.device_profile), applied)
-    options.session = lambda session: replace(session, applied=applied, anchored=anchored)
+        options.wrap = lambda source: profiled(source, Path(args.device_profile), applied)
+    options.session = lambda session: replace(session, applied=applied, anchored=own)
     sinks = [*([] if args.out is None else [open_jsonl(args.out, Storage())]), *plugin_sinks(args.sink)]
     summary = run_many(recordings, loaded, sinks, options)
     stream.write(summary.text())
     return summary.code
 
 
+def several_patches(args: argparse.Namespace) -> bool:
+    """Return whether the options name patches to run at the same time, rather than recordings one after another."""
+    if args.patches:
+        return True
+    named = any("=" in text.partition(":")[0] for text in args.source)
+    return named or (len(args.source) > 1 and not all(text.lower().startswith("replay:") for text in args.source))
+
+
 def _check(args: argparse.Namespace) -> None:
     """Check what can be checked before anything is read, loaded or made."""
     if args.keep is not None and args.session_dir is None:
         raise UsageError("--keep needs a session folder", "add --session-dir DIR")
-    if args.http_token_file is not None and args.http is None:
-        raise UsageError("--http-token-file needs a page", "add --http ADDRESS")
     if args.mqtt is not None:
         from edge.sinks.mqtt.sink import check_mqtt
 
         check_mqtt(args.mqtt)
-
-
-def _page(args: argparse.Namespace) -> AbstractContextManager[PageServer | None]:
-    """Return the page for ``--http`` as a context; entering it listens."""
-    if args.http is None:
-        return nullcontext()
-    from edge.http.open import open_page
-
-    return open_page(args.http, args.http_token_file, sys.stderr)
-
-
-def _write_notes(source: Source) -> None:
-    """Say what the source has decided or warns of."""
-    if source.info.decided is not None:
-        sys.stderr.write(f"note: reading {source.info.device}: {source.info.decided.line()}\n")
-    for note in source.info.notes:
-        sys.stderr.write(f"note: {note}\n")
 
 
 def _other_sinks(
@@ -309,13 +234,17 @@ def main(argv: Sequence[str]) -> int:
 
         with_plugins(p)
     args = parse_with_config(p, argv)
-    if not args.source:
+    if not args.source and not args.patches:
         raise UsageError("no source given", "--source replay:FILE, serial:/dev/ttyACM0, sim: ...")
+    if several_patches(args):
+        from edge.cli.station import run_station
+
+        return run_station(args)
     many = many_recordings(args.source)
     if many is not None:
         return _run_many(many, args)
     _check(args)
-    with _page(args) as page:
+    with page_of(args) as page:
         return _run_one(args, page)
 
 
@@ -329,11 +258,11 @@ def _run_one(args: argparse.Namespace, page: PageServer | None) -> int:
         recorder.watch(disk)
     applied: dict[str, Applied] = {}
     if args.device_profile is not None:
-        source = _profiled(source, Path(args.device_profile), applied)
+        source = profiled(source, Path(args.device_profile), applied)
     loaded = load(args.bundle, args.backend, args.trusted)
     session = replace(session_info(source), applied=applied)
     if args.person is not None:
-        session = replace(session, anchored=_anchored(Path(args.person), loaded.bundle, applied))
+        session = replace(session, anchored=anchored(Path(args.person), loaded.bundle, applied))
     sinks: list[Sink] = []
     if args.session_dir is not None:
         sinks.append(_session_sink(args, source, loaded.bundle, session.session, recorder, disk))
@@ -341,7 +270,7 @@ def _run_one(args: argparse.Namespace, page: PageServer | None) -> int:
     sinks += [*_other_sinks(args, source, loaded, disk, page), answer]
     mqtt = _mqtt_sinks(args, source, loaded.bundle, sinks)
     sinks += mqtt
-    _write_notes(source)
+    write_notes(source)
     summary, code = run(source, loaded, sinks, seconds=args.seconds, hop_s=args.hop, session=session)
     stream = sys.stderr if args.out == "-" else sys.stdout
     found = answer_text(answer) + next_text(args.session_dir, recorded=args.record == "")

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge.cli.config import parse_with_config
+from edge.cli.inputs import source_url
 from edge.cli.parser import Parser
 from edge.cli.run import parser as run_parser
-from edge.cli.run import source_url
+from edge.cli.run import several_patches
 from edge.service.install import install, remove, where
 from edge.service.place import Place, checked_name, instance, may_write, need_systemd, read
 from edge.service.status import State, status
@@ -74,18 +75,18 @@ def check_options(path: Path) -> None:
         AnyEcgError: The bundle, the device profile or the person's file cannot be used.
     """
     args = parse_with_config(run_parser(), ["--config", str(path)])
-    if not args.source:
+    if not args.source and not args.patches:
         raise UsageError(f"{path} names no source", 'add source = "URL"; anyecg scan prints it')
     for option in REFUSED:
         if getattr(args, option) is not None:
             raise UsageError(f"{path}: a service has its own folder for results", f"remove the option '{option}'")
     if args.record:
         raise UsageError(f"{path}: a service records into its own folder", 'write record = ""')
-    url = source_url(args.source[0], args.speed, None, wait=True)
-    if url.scheme == "record":
-        raise UsageError(f"{path}: a service records into its own folder", 'name the device, and write record = ""')
-    if url.scheme == "replay":
-        raise UsageError(f"{path}: a service reads a patch, not a recording", "use anyecg run")
+    people = [(args.device_profile, args.person)]
+    if several_patches(args):
+        people = _check_patches(path, args)
+    else:
+        _check_source(path, source_url(args.source[0], args.speed, None, wait=True))
     for option in FILES:
         value = getattr(args, option)
         if value is not None and value != "demo":
@@ -94,8 +95,34 @@ def check_options(path: Path) -> None:
         _check_mqtt(path, args.mqtt)
     if args.http is not None:
         _check_http(path, args.http, args.http_token_file)
+    _load(args, people)
+
+
+def _check_source(path: Path, url: SourceUrl) -> None:
+    if url.scheme == "record":
+        raise UsageError(f"{path}: a service records into its own folder", 'name the device, and write record = ""')
+    if url.scheme == "replay":
+        raise UsageError(f"{path}: a service reads a patch, not a recording", "use anyecg run")
     open_source(url)
-    _load(args)
+
+
+def _check_patches(path: Path, args: argparse.Namespace) -> list[tuple[str | None, str | None]]:
+    """Check the patches of a station; return the device profile and the person's file of each."""
+    from edge.cli.station import check_station, patch_url, patches_of
+
+    args.wait, args.session_dir = True, "."  # as the unit sets them
+    patches = patches_of(args)
+    check_station(args, patches)
+    args.session_dir = None
+    for patch in patches:
+        if patch.session_dir is not None:
+            fix = f"remove session-dir of {patch.name}"
+            raise UsageError(f"{path}: a service has its own folder for results", fix)
+        _check_source(path, patch_url(args, patch))
+        for option, value in (("device-profile", patch.device_profile), ("person", patch.person)):
+            if value is not None:
+                _visible(path, option, Path(value))
+    return [(patch.device_profile, patch.person) for patch in patches]
 
 
 def _check_mqtt(config: Path, url: str) -> None:
@@ -124,18 +151,20 @@ def _check_http(config: Path, address: str, token_file: str | None) -> None:
         raise UsageError(f"{config}: a service may not use the port of the page", "name one from 1024 to 65535")
 
 
-def _load(args: argparse.Namespace) -> None:
+def _load(args: argparse.Namespace, files: Sequence[tuple[str | None, str | None]]) -> None:
+    """Load the bundle, and the device profile and the person's file of each patch."""
     from edge.session import load
 
     loaded = load(args.bundle, args.backend, args.trusted)
-    if args.device_profile is not None:
-        from edge.device_profile import load_profile
+    for profile, person in files:
+        if profile is not None:
+            from edge.device_profile import load_profile
 
-        load_profile(Path(args.device_profile))
-    if args.person is not None:
-        from edge.person import Anchoring, load_person
+            load_profile(Path(profile))
+        if person is not None:
+            from edge.person import Anchoring, load_person
 
-        Anchoring(load_person(Path(args.person)), loaded.bundle)
+            Anchoring(load_person(Path(person)), loaded.bundle)
 
 
 def _visible(config: Path, option: str, path: Path) -> None:

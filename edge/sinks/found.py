@@ -20,10 +20,12 @@ class FoundSink(BaseSink):
 
     Args:
         stream: The output.
+        name: Name of the patch, at the beginning of each note; empty for none.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, name: str = "") -> None:
         self._stream = stream
+        self._head = f"{clean(name)}: " if name else ""
         self._notes: list[str] = []
 
     def open(self) -> None:
@@ -38,5 +40,5 @@ class FoundSink(BaseSink):
         """Write the notes, which hold for a failed run as well."""
         del summary
         for note in self._notes:
-            self._stream.write(f"note: {note}\n")
+            self._stream.write(f"note: {self._head}{note}\n")
         self._notes = []

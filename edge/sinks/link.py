@@ -85,10 +85,12 @@ class LinkSink(BaseSink):
     Args:
         stream: The output.
         clock: Function that returns monotonic time, s.
+        name: Name of the patch, at the beginning of each line; empty for none.
     """
 
-    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, stream: TextIO, clock: Callable[[], float] = time.monotonic, name: str = "") -> None:
         self._stream = stream
+        self._head = f"{clean(name)}: " if name else ""
         self._story = LinkStory(clock)
         self._pace = Pace(LINES_BURST, LINES_EVERY_S, clock)
         self._held: str | None = None
@@ -130,7 +132,7 @@ class LinkSink(BaseSink):
         self._left_out = 0
         # Without a reader of standard error the run goes on.
         with suppress(OSError, ValueError):
-            self._stream.write(f"{line}{more}\n")
+            self._stream.write(f"{self._head}{line}{more}\n")
             self._stream.flush()
 
 

@@ -28,11 +28,16 @@ class PlainSink(BaseSink):
         stream: The output.
         every_s: Seconds of signal between lines; 0 for a line per hop.
         link: Whether to tell what happens on the link; ``LinkSink`` does it as well.
+        notice: Whether to begin with the notice.
+        name: Name of the patch, at the beginning of each line; empty for none.
     """
 
-    def __init__(self, stream: TextIO, every_s: float = EVERY_S, *, link: bool = True) -> None:
+    def __init__(
+        self, stream: TextIO, every_s: float = EVERY_S, *, link: bool = True, notice: bool = True, name: str = ""
+    ) -> None:
         self._stream = stream
-        self._link = link
+        self._link, self._notice = link, notice
+        self._head = f"{clean(name)}: " if name else ""
         self._every_s = every_s
         self._next_s = float("-inf")
         self._state: object = ()
@@ -51,7 +56,7 @@ class PlainSink(BaseSink):
         state = (e.abstained, tuple(lab.key for lab in e.labs if lab.flag))
         if state == self._state and e.window.end_s < self._next_s:
             return
-        if not self._state:
+        if self._notice and not self._state:
             self._line(clean(e.notice))
         self._state = state
         self._next_s = e.window.end_s + self._every_s
@@ -67,7 +72,7 @@ class PlainSink(BaseSink):
 
     def _line(self, text: str) -> None:
         try:
-            self._stream.write(text + "\n")
+            self._stream.write(f"{self._head}{text}\n")
             self._stream.flush()
         except BrokenPipeError:
             raise SinkClosedError("the reader has closed the output") from None

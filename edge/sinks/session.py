@@ -81,6 +81,7 @@ class SessionSink(BaseSink):
         keep: How much of the session stays on the disk; the limits of ``--keep`` without it.
         others: Whether finished sessions in the same folder count and may be removed, too.
         storage: The account of what is lost and removed.
+        keeper: What removes old files, if several running sessions share the limits.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class SessionSink(BaseSink):
         keep: Keep | None = None,
         others: bool = False,
         storage: Storage | None = None,
+        keeper: Keeper | None = None,
     ) -> None:
         self._path = Path(path)
         self._source = source
@@ -102,7 +104,7 @@ class SessionSink(BaseSink):
         self._run: dict[str, object] = {}
         self._keep = keep or parse_keep(DEFAULT)
         self._storage = storage or Storage()
-        self._keeper = Keeper(self._keep, self._path, self._storage, others=others)
+        self._keeper = keeper or Keeper(self._keep, self._path, self._storage, others=others)
         self._keep_at_s = 0.0
         self._estimates = CompactFile(
             self._path / "estimates.aee", self._keep.part_bytes, self._storage, self._storage.part_ended

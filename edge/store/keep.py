@@ -13,10 +13,11 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 
 from edge.store.storage import Storage
 from firmware_bridge.errors import UsageError
@@ -50,22 +51,28 @@ class Keep:
         max_bytes: Largest size of all files together, bytes; ``None`` for no limit.
         max_age_s: Largest age of a file, s since its last change; ``None`` for no limit.
         text: The limits as the user wrote them.
+        sessions: Number of running sessions that share the limits.
     """
 
     max_bytes: int | None
     max_age_s: float | None
     text: str
+    sessions: int = 1
 
     @property
     def part_bytes(self) -> int | None:
         """Size at which the next part of a file begins, bytes; ``None`` for one part."""
         if self.max_bytes is None:
             return MAX_PART_BYTES if self.max_age_s is not None else None
-        return min(self.max_bytes // PARTS, MAX_PART_BYTES)
+        return min(self.max_bytes // (PARTS * self.sessions), MAX_PART_BYTES)
 
 
-def parse_keep(text: str) -> Keep:
+def parse_keep(text: str, sessions: int = 1) -> Keep:
     """Parse ``2GB``, ``30d``, ``2GB,30d`` or ``all``.
+
+    Args:
+        text: The limits.
+        sessions: Number of running sessions that share them.
 
     Raises:
         UsageError: The text is none of these, or the size is too small.
@@ -82,11 +89,11 @@ def parse_keep(text: str) -> Keep:
                 age = float(found[1]) * _AGES[unit]
             else:
                 raise UsageError(f"--keep {text}: not a size or an age", _GRAMMAR)
-    if size is not None and size < MIN_BYTES:
-        raise UsageError(f"--keep {text}: the smallest size is 1MB", _GRAMMAR)
+    if size is not None and size < MIN_BYTES * sessions:
+        raise UsageError(f"--keep {text}: the smallest size is {sessions}MB", _GRAMMAR)
     if age is not None and age < 3600.0:
         raise UsageError(f"--keep {text}: the smallest age is 1h", _GRAMMAR)
-    return Keep(None if size is None else int(size), age, text)
+    return Keep(None if size is None else int(size), age, text, sessions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,17 +106,23 @@ class _File:
 
 
 class Keeper:
-    """Removes what is too much or too old.
+    """Removes what is too much or too old. Several threads may call it.
 
     Args:
         keep: The limits.
-        session: Folder of the running session; the open part of each of its files stays.
-        others: Whether the sessions beside it count and may be removed, too. Running ones do not.
+        session: Folder of the running session, or the folders of all that share the limits; the open part of each of
+            their files stays.
         storage: Takes note of what is removed.
+        others: Whether the sessions beside it count and may be removed, too. Running ones do not.
+        roots: Folders of sessions whose finished ones count as well, directly in them or one level deeper.
     """
 
-    def __init__(self, keep: Keep, session: Path, storage: Storage, *, others: bool) -> None:
-        self._keep, self._session, self._storage, self._others = keep, session, storage, others
+    def __init__(
+        self, keep: Keep, session: Path | Sequence[Path], storage: Storage, *, others: bool, roots: Sequence[Path] = ()
+    ) -> None:
+        self._keep, self._storage, self._others = keep, storage, others
+        self._sessions = [session] if isinstance(session, Path) else list(session)
+        self._roots, self._lock = roots, Lock()
 
     def apply(self) -> bool:
         """Remove what the limits say, oldest first.
@@ -119,11 +132,15 @@ class Keeper:
         """
         if self._keep.max_bytes is None and self._keep.max_age_s is None:
             return False
+        with self._lock:
+            return self._apply()
+
+    def _apply(self) -> bool:
         files = sorted(self._files(), key=lambda f: (f.changed_s, f.number, f.path))
         # Each open file may grow by one part before the next look.
         limit = math.inf
         if self._keep.max_bytes is not None:
-            limit = self._keep.max_bytes - OPEN_PARTS * (self._keep.part_bytes or 0)
+            limit = self._keep.max_bytes - OPEN_PARTS * len(self._sessions) * (self._keep.part_bytes or 0)
         oldest_s = -math.inf if self._keep.max_age_s is None else time.time() - self._keep.max_age_s
         total = sum(file.size for file in files if not file.current)
         before = self._storage.removed_files
@@ -136,14 +153,25 @@ class Keeper:
         return self._storage.removed_files > before
 
     def _files(self) -> Iterator[_File]:
-        yield from _files_of(self._session, running=True)
+        own = {session.resolve() for session in self._sessions}
+        for session in sorted(own):
+            yield from _files_of(session, running=True)
         if not self._others:
             return
-        own = self._session.resolve()
-        with suppress(OSError):
-            for folder in sorted(self._session.resolve().parent.iterdir()):
-                if folder != own and not folder.is_symlink() and is_session(folder) and not is_running(folder):
-                    yield from _files_of(folder, running=False)
+        seen = set(own)
+        for folder in self._beside():
+            if folder not in seen and not folder.is_symlink() and is_session(folder) and not is_running(folder):
+                seen.add(folder)
+                yield from _files_of(folder, running=False)
+
+    def _beside(self) -> Iterator[Path]:
+        """Yield the folders that may be other sessions."""
+        for parent in sorted({session.resolve().parent for session in self._sessions}):
+            yield from _folders(parent)
+        for root in self._roots:
+            for folder in _folders(root.resolve()):
+                yield folder
+                yield from _folders(folder)
 
     def _remove(self, path: Path, size: int) -> bool:
         try:
@@ -155,12 +183,22 @@ class Keeper:
 
     def _end(self, folder: Path) -> None:
         """Remove a session of which no part is left; a file that the kit did not write keeps its folder."""
-        if folder.resolve() == self._session.resolve() or next(_files_of(folder, running=False), None) is not None:
+        own = {session.resolve() for session in self._sessions}
+        if folder.resolve() in own or next(_files_of(folder, running=False), None) is not None:
             return
         with suppress(OSError):
             for name in ENDS:
                 (folder / name).unlink(missing_ok=True)
             folder.rmdir()
+            if folder.parent.parent in {root.resolve() for root in self._roots}:
+                folder.parent.rmdir()  # of an earlier run with several patches, if nothing is left in it
+
+
+def _folders(parent: Path) -> list[Path]:
+    try:
+        return sorted(path for path in parent.iterdir() if path.is_dir() and not path.is_symlink())
+    except OSError:
+        return []
 
 
 def is_session(folder: Path) -> bool:

@@ -156,6 +156,10 @@ class Watcher:
         """Return the texts of the topics that end with ``end``."""
         return [text for topic, text, _retained, _expiry in list(self.messages) if topic.endswith(end)]
 
+    def topics(self) -> set[str]:
+        """Return the topics of all messages."""
+        return {topic for topic, *_more in list(self.messages)}
+
     def json(self, end: str) -> list[Any]:
         """Return the same as objects."""
         return [json.loads(text) for text in self.texts(end)]

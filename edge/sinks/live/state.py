@@ -118,9 +118,13 @@ class LiveState:
 
     def signal(self, samples: NDArray[np.float64], fs_hz: float, start_s: float) -> None:
         """Take new signal to show."""
+        self.heard()
+        self.wave.push(samples, fs_hz, start_s)
+
+    def heard(self) -> None:
+        """Note that signal arrives."""
         if self._last_signal < 0 or self.link[0] == "connected":
             self.link = ("receiving", "ok")
-        self.wave.push(samples, fs_hz, start_s)
         self._last_signal = self._clock()
 
     def beat(self, t_s: float) -> None:

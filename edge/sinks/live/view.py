@@ -15,7 +15,7 @@ import time
 from typing import TYPE_CHECKING, TextIO
 
 from edge.sinks import BaseSink
-from edge.sinks.live.frame import row_ansi
+from edge.sinks.live.frame import Frame, row_ansi
 from edge.sinks.live.keys import Keys
 from edge.sinks.live.layout import layout
 from edge.sinks.live.state import LiveState
@@ -140,8 +140,12 @@ class LiveSink(BaseSink):
 
     def _frame(self) -> list[str]:
         with self._lock:
-            frame = layout(self._state, *self._size, time.monotonic())
+            frame = self._layout(*self._size, time.monotonic())
         return [row_ansi(row, colour=self._colour) for row in frame]
+
+    def _layout(self, width: int, height: int, seconds: float) -> Frame:
+        """Return the screen."""
+        return layout(self._state, width, height, seconds)
 
     def _leave(self) -> None:
         if self._keys is not None:

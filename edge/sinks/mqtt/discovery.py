@@ -29,9 +29,11 @@ class Topics:
     Args:
         prefix: First levels of the topics.
         node: Identifier of the patch.
+        process: Topic of the process, if it has several patches; ``None`` otherwise.
     """
 
-    def __init__(self, prefix: str, node: str) -> None:
+    def __init__(self, prefix: str, node: str, process: str | None = None) -> None:
+        self.process = process
         self.availability = f"{prefix}/{node}/availability"
         self.state = f"{prefix}/{node}/state"
         self.event = f"{prefix}/{node}/estimate"
@@ -86,12 +88,20 @@ def discovery(
             "sw_version": version,
         },
         "origin": {"name": "anyecg-edge", "sw_version": version, "support_url": ORIGIN_URL},
-        "availability_topic": topics.availability,
+        **_availability(topics),
         "state_topic": topics.state,
         "qos": 1,
         "components": entities.components,
     }
     return json.dumps(message, separators=(",", ":"))
+
+
+def _availability(topics: Topics) -> dict[str, object]:
+    """Return what must be online: the patch and, if it has several patches, the process, whose last will it is."""
+    if topics.process is None:
+        return {"availability_topic": topics.availability}
+    both = [{"topic": topics.process}, {"topic": topics.availability}]
+    return {"availability": both, "availability_mode": "all"}
 
 
 class _Entities:

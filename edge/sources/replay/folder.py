@@ -69,8 +69,8 @@ def many_recordings(urls: Sequence[str]) -> list[tuple[str, SourceUrl]] | None:
     for url in parsed:
         if url.scheme != "replay":
             raise UsageError(
-                f"{url.text} is not a recording, and only recordings can be several sources",
-                "start one 'anyecg run' for each patch",
+                f"{url.text} is not a recording, and only recordings are read one after another",
+                "name it without a folder or pattern beside it",
             )
         if url.params.get("speed", "max").lower() != "max":
             raise UsageError("several recordings are read as fast as possible", "leave out the speed")

@@ -333,3 +333,28 @@ def test_the_state_without_a_service(system: System, capsys: pytest.CaptureFixtu
     assert "no service is installed" in refused(capsys, main(["service", "status"]), 2)
     system.breaks("show")
     assert "systemctl show" in refused(capsys, main(["service", "status", "bedroom"]), 1)
+
+
+WARD = 'bundle = "demo"\nhop = 5.0\nkeep = "2GB"\nrecord = ""\n'
+
+
+@pytest.mark.parametrize(
+    ("tables", "what"),
+    [
+        ('[[patch]]\nname = "bed"\nsource = "sim:"\n[[patch]]\nsource = "serial:/dev/ttyACM0"\n', None),
+        ('[[patch]]\nname = "a"\nsource = "sim:"\n[[patch]]\nname = "a"\nsource = "sim:?seed=2"\n', "have the name a"),
+        ('[[patch]]\nsource = "replay:/x.csv"\n', "a service reads a patch, not a recording"),
+        ('[[patch]]\nsource = "sim:"\nsession-dir = "x"\n', "its own folder for results (remove session-dir of sim)"),
+        ('[[patch]]\nsource = "sim:"\nperson = "p.toml"\n', "'person' needs an absolute path"),
+    ],
+)
+def test_a_station_is_checked_as_anyecg_run_does(system: System, tmp_path: Path, capsys, tables, what) -> None:
+    config = tmp_path / "ward.toml"
+    config.write_text(WARD + tables)
+    code = install("ward", "--config", str(config), "--no-start", source=None)
+    if what is None:
+        assert code == 0
+        assert Place(system.root).options("ward").read_text() == WARD + tables
+        assert system.calls()[-1] == "enable anyecg@ward.service"
+    else:
+        assert what in refused(capsys, code, 2)

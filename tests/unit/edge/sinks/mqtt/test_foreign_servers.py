@@ -16,7 +16,7 @@ pytest.importorskip("paho.mqtt.client", reason="the mqtt extra is not installed"
 from edge.bundle.reader import load_bundle
 from edge.sinks.mqtt import connection, sender
 from edge.sinks.mqtt.address import Broker
-from edge.sinks.mqtt.sink import MqttSink
+from edge.sinks.mqtt.sink import MqttLink, MqttSink
 from edge.sources import SourceInfo
 
 CONNACK = bytes([0x20, 0x03, 0x00, 0x00, 0x00])
@@ -90,9 +90,8 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
 def test_the_thread_survives_and_tries_again(server: Server, capfd: pytest.CaptureFixture[str]) -> None:
     stream = io.StringIO()
     source = SourceInfo("ble:polar_h10", "polar_h10", live=True, host_clock=True)
-    sink = MqttSink(
-        Broker.parse(f"mqtt://127.0.0.1:{server.port}"), None, None, source, load_bundle("demo"), 1.0, stream
-    )
+    link = MqttLink(Broker.parse(f"mqtt://127.0.0.1:{server.port}"), None, None, stream)
+    sink = MqttSink(link, "", source, load_bundle("demo"), 1.0)
     sink.open()
     end = time.monotonic() + 20.0
     while server.accepted < 3:

@@ -165,3 +165,18 @@ def test_what_happens_while_the_broker_is_away_arrives_later_with_its_own_time(t
         assert "connection lost" in said or "closed the connection" in said
         assert "estimates that waited follow" in said
         assert f"{len(lines)} estimates sent" in said
+
+
+def test_several_patches_share_one_connection_and_one_last_will(broker: Mosquitto, watcher: Watcher) -> None:
+    sources = ["sim:", *(f"s{i}=sim:?seed={i}" for i in range(2, 14))]
+    process = subprocess.Popen(
+        [*command(f"mqtt://localhost:{broker.port}/ward", sources[0]), "--source", *sources[1:]],
+        stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    until(lambda: all(watcher.texts(f"ward/s{i}/estimate") for i in range(2, 14)))
+    (will,) = {topic for topic in watcher.topics() if topic.startswith("ward/station_")}
+    assert watcher.texts(will) == ["online"]
+    assert watcher.texts("ward/s7/availability") == ["online"]
+    process.kill()
+    process.wait(20)
+    until(lambda: watcher.texts(will) == ["online", "offline"])

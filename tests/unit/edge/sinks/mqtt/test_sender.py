@@ -17,7 +17,7 @@ from edge.records import BundleRef, Estimate, LabEstimate, QualityRecord, RunSum
 from edge.sinks.mqtt import sender, sink
 from edge.sinks.mqtt.address import Broker
 from edge.sinks.mqtt.connection import BrokerError
-from edge.sinks.mqtt.sink import MqttSink
+from edge.sinks.mqtt.sink import MqttLink, MqttSink
 from edge.sinks.mqtt.spool import Spool
 from edge.sources import SourceInfo
 
@@ -100,11 +100,11 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeBroker]:
 @pytest.fixture
 def opened(broker: FakeBroker, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., MqttSink]]:
     sinks: list[MqttSink] = []
-    monkeypatch.setattr(MqttSink, "_connect", lambda self: FakeConnection(broker))
+    monkeypatch.setattr(MqttLink, "_connect", lambda self: FakeConnection(broker))
 
     def make(source: SourceInfo = PATCH, stream: Any = None, spool: Spool | None = None) -> MqttSink:
         address = Broker.parse("mqtts://broker/ecg?name=bed&every=3600")
-        one = MqttSink(address, None, None, source, load_bundle("demo"), 1.0, stream, spool)
+        one = MqttSink(MqttLink(address, None, None, stream), "bed", source, load_bundle("demo"), 1.0, spool)
         one.open()
         sinks.append(one)
         return one
@@ -187,8 +187,8 @@ def test_a_state_that_became_too_old_while_the_broker_was_away_is_not_published(
     broker.up = False
     one = opened()
     one.estimate(estimate(-1.0))
-    state = one._sender._state
-    one._sender._state = state._replace(until_s=time.monotonic() - 1.0)
+    state = one._outlet.state
+    one._outlet.state = state._replace(until_s=time.monotonic() - 1.0)
     broker.up = True
     until(lambda: broker.topic(EVENT))
     assert broker.statuses() == ["waiting"]
@@ -216,7 +216,7 @@ def test_what_was_not_confirmed_is_sent_again(broker, opened) -> None:
     broker.up = broker.confirm = True
     until(lambda: len(broker.topic(EVENT)) == 6)
     assert broker.times() == 2 * [e.time for e in sent]
-    until(lambda: one._sender.sent == 3)
+    until(lambda: one.sent == 3)
 
 
 def test_what_falls_out_is_counted_in_the_summary(broker, opened) -> None:
