@@ -31,7 +31,7 @@ def station_text(outcomes: Sequence[Outcome], sinks: PatchSinks, folder: str | N
     lines = ["", f"{'patch':<{width}}{'signal s':>9} {'estimates':>15} {'lost':>7} {'reconnects':>10}  ended by"]
     lines += [_row(one, width) for one in outcomes]
     for name, disk in sinks.disks.items():
-        lines += [f"{name}: {line}" for line in disk.text().splitlines()]
+        lines += [line.replace("disk", f"disk        {name}:", 1) for line in _squeezed(disk.text())]
     if sinks.mqtt is not None:
         lines += sinks.mqtt.text().splitlines()
     lines += _latency(outcomes)
@@ -41,6 +41,11 @@ def station_text(outcomes: Sequence[Outcome], sinks: PatchSinks, folder: str | N
         place = shlex.quote(folder)
         lines.append(f"next        anyecg sessions {place}; anyecg report {place}/NAME")
     return "\n".join([*lines, NOTICE, ""])
+
+
+def _squeezed(text: str) -> list[str]:
+    """Return lines with single blanks."""
+    return [" ".join(line.split()) for line in text.splitlines()]
 
 
 def _row(one: Outcome, width: int) -> str:

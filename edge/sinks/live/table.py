@@ -8,12 +8,12 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TextIO
 
+from edge.bundle.words import label
 from edge.sinks import BaseSink
 from edge.sinks.live.frame import Frame, Row, Span, Style, clean, cut, ends, fit
 from edge.sinks.live.layout import PAGE_S, with_unit
 from edge.sinks.live.state import REASON_TEXT, LiveState
 from edge.sinks.live.view import LiveSink
-from edge.sinks.mqtt.names import label
 
 if TYPE_CHECKING:
     import numpy as np

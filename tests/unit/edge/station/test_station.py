@@ -258,3 +258,16 @@ def test_the_status_counts_all_and_names_those_that_do_not_record(loaded: Loaded
         "recording 2 of 4 patches; bedroom: waiting for /dev/ttyACM1: no such device (connect it); "
         "attic: ended: the disk failed; hall: an electrode has no contact"
     )
+
+
+def test_longer_pieces_of_signal_give_the_same_answers(loaded: Loaded) -> None:
+    url = "sim:?seed=4&seconds=16&speed=max&faults=drop=0.004;leadoff@3:1"
+
+    async def main(gather_s: float) -> list[str]:
+        source = open_source(url)
+        engine = Engine(loaded.bundle, loaded.model, session_info(source), 1.0, gather_s)
+        return [plain(e) async for item in source.items() for e in engine.push(item).estimates]
+
+    first = asyncio.run(main(0.2))
+    assert len(first) > 5
+    assert asyncio.run(main(1.0)) == first
