@@ -84,11 +84,13 @@ class Output:
         estimates: One estimate or abstention per hop.
         signal: Pairs of signal time of the first sample, s, and filtered samples, for display.
         beats_s: Signal times of R peaks, s.
+        parts: What the timeline gave, with the samples of the source before resampling.
     """
 
     estimates: list[Estimate] = field(default_factory=list)
     signal: list[tuple[float, NDArray[np.float64]]] = field(default_factory=list)
     beats_s: list[float] = field(default_factory=list)
+    parts: list[Uniform] = field(default_factory=list)
 
 
 class Engine:
@@ -197,6 +199,7 @@ class Engine:
         if part.first:
             self._heart_rate.reset()
             self._first_beats_s, self._warming = [], True
+        out.parts.append(part)
         self._short.push(part)
         for answer in self._chain.push(part):
             out.estimates.append(self._answer(answer))

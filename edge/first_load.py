@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import platform
-import resource
 import select
 import signal
 import subprocess
@@ -26,6 +25,7 @@ from edge.model import BackendName, load_model
 from edge.self_test import self_test
 from firmware_bridge.child import module_environment
 from firmware_bridge.errors import EXIT_OK, AnyEcgError, BundleError
+from firmware_bridge.posix import need_posix
 
 SILENCE_S = 20.0
 """Longest time for starting, loading the model, or one golden window, s; a Pi Zero 2 W needs 2 for the teacher."""
@@ -59,6 +59,7 @@ def prove(bundle: Bundle, backend: BackendName = "auto") -> None:
 
 
 def _try(bundle: Bundle, backend: BackendName) -> None:
+    need_posix("trying the model of a bundle")
     command = [sys.executable, "-P", "-m", "edge.first_load", str(bundle.path.resolve()), backend, bundle.sha256]
     try:
         child = subprocess.Popen(  # noqa: S603  # this interpreter and a module of the kit
@@ -144,6 +145,8 @@ def main(argv: list[str]) -> int:
 
     def alive() -> None:
         os.write(out, _SIGN)
+
+    import resource
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:

@@ -21,7 +21,7 @@ from edge.intake.gate import EventGate
 from edge.intake.queue import Entry, LinkQueue
 from edge.process.budget import BudgetMeter, peak_rss_mib
 from edge.records import RunSummary
-from edge.sinks import Sink, SinkClosedError
+from edge.sinks import NativeSink, Sink, SinkClosedError
 from edge.sources import Source, Watched
 from edge.sources.turns import Turns
 from firmware_bridge.errors import AnyEcgError, OutputError
@@ -72,6 +72,7 @@ class Pipeline:
     ) -> None:
         self._alive, self._gather_s = alive, gather_s
         self._source, self._engine, self._sinks = source, engine, sinks
+        self._native_sinks = [sink for sink in sinks if isinstance(sink, NativeSink)]
         self._seconds, self._tier, self._hop_s = seconds, tier, hop_s
         self.meter = BudgetMeter()
         self.ended_by = "end"
@@ -295,6 +296,11 @@ class Pipeline:
                 sink.event(event)
 
     def _emit(self, out: Output, since_ns: int | None) -> None:
+        for native_sink in self._native_sinks:
+            for part in out.parts:
+                for native in part.native:
+                    at_ns = self._engine.timeline.host_time_ns(native.end_s)
+                    native_sink.native(native, "mV" if part.scale_known else "counts", at_ns)
         for sink in self._sinks:
             for start_s, samples in out.signal:
                 sink.signal(samples, FS_HZ, start_s)

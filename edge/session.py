@@ -186,9 +186,8 @@ def make_views(
         from edge.sinks.live.view import LiveSink, open_view
 
         stream = sys.stderr if to_stderr else sys.stdout
-        view = open_view(
-            state(page), stream, live={"live": True, "plain": False}.get(choice), link=not source.info.live
-        )
+        live = {"live": True, "plain": False}.get(choice)
+        view = open_view(state(page), stream, live=live, link=not source.info.live)
         on_screen = isinstance(view, LiveSink) and sys.stderr.isatty()
         sinks.append(view)
     if source.info.live and not on_screen:
@@ -200,6 +199,5 @@ def make_views(
         from edge.sinks.live.svg import SvgSink, check_picture
 
         check_picture(Path(picture), overwrite=force)
-
         sinks.append(SvgSink(picture, state()))
     return sinks

@@ -15,6 +15,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+from firmware_bridge.posix import CLOSE_ON_EXEC, NO_WAIT
+
 MAX_KEY_DOTS = 200
 """Most dots in a key of a TOML file, or in any other piece between separators."""
 _KEY_ENDS = re.compile(r"[\n=,{}\[\]]")
@@ -27,7 +29,7 @@ def open_regular(path: Path) -> io.BufferedReader:
         OSError: It cannot be opened, or is a pipe, device, socket or folder.
     """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | NO_WAIT | CLOSE_ON_EXEC)
     except ValueError:
         raise OSError(errno.EINVAL, "not a file name") from None
     mode = os.fstat(fd).st_mode

@@ -37,6 +37,7 @@ EXTRAS_64 = (
     "bench",
     "sign",
     "mqtt",
+    "lsl",
     "notebooks",
     "test",
     "lint",

@@ -9,7 +9,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from calibration.cli.report_output import write_report_text
 from convert.compute.schedule import check_scheduler
+from edge.cli.parser import add_json
 from edge.process.files import write_files
 from firmware_bridge.cliargs import OneLineParser
 from firmware_bridge.errors import UsageError
@@ -55,6 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="score with Dask instead: threads:N, processes:N, or tcp://HOST:PORT of a cluster",
     )  # fmt: skip
     parser.add_argument("--quiet", action="store_true", help="show no progress")
+    add_json(parser)
     return parser
 
 
@@ -96,8 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     report = evaluate(options, None if args.quiet else sys.stderr)
     files = write_files(args.out, report_files(report), advice="choose another --out")
-    sys.stdout.write(text_report(report))
-    sys.stdout.write("".join(f"{path}\n" for path in files))
+    write_report_text(report, text_report, files, as_json=args.json)
     return 0
 
 

@@ -22,7 +22,7 @@ from convert.labels.travelling_plan import chosen_plan, read_bundle_plan
 from convert.stats.decide import Rule
 from convert.stats.methods import METHODS, Method
 from edge.bundle.reader import Bundle, load_bundle, resolve
-from edge.cli.parser import Parser
+from edge.cli.parser import Parser, add_json, write_json
 from edge.cli.run import hop
 from firmware_bridge.errors import EXIT_OK, InputError, UsageError
 
@@ -58,6 +58,7 @@ def parser() -> Parser:
     p.add_argument("--limit", type=int, metavar="N", help="use only the first N recordings")
     p.add_argument("--one-recording-a-patient", action="store_true", help="treat each recording as a separate patient")
     p.add_argument("--quiet", action="store_true", help="show no progress")
+    add_json(p)
     return p
 
 
@@ -85,12 +86,16 @@ def main(argv: Sequence[str]) -> int:
     scores = scores_of(bundle, data, seen, chosen.plan)
     entries = json.loads((folder / "calibration.json").read_bytes())["heads"]
     made, said = calibrate_heads(bundle, entries, scores, wanted)
-    sys.stdout.write(table(said, [head.key for head in bundle.manifest.outputs]))
+    if not args.json:
+        sys.stdout.write(table(said, [head.key for head in bundle.manifest.outputs]))
     if all("left" in one for one in said.values()):
         raise InputError(f"no output of {args.bundle} could be calibrated on {args.data}", "see the table above")
     write_bundle(out, rewritten(folder, bundle, data, made, said, overlap, labels_header(data, chosen)))
     load_bundle(out)
-    sys.stdout.write(f"{out}: written; the errors in the table are cross-validated by patient\n")
+    if args.json:
+        write_json({"bundle": str(out), "heads": said})
+    else:
+        sys.stdout.write(f"{out}: written; the errors in the table are cross-validated by patient\n")
     return EXIT_OK
 
 

@@ -10,7 +10,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from calibration.cli.report_output import write_report_text
 from calibration.validate.labelled import SPLITS
+from edge.cli.parser import add_json
 from firmware_bridge.cliargs import OneLineParser
 from firmware_bridge.errors import CheckFailedError, UsageError
 
@@ -56,6 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--one-recording-a-patient", action="store_true", help="treat each recording as a separate patient")
     add("--write-evidence", action="store_true", help="write the evidence into the bundle if the gate holds")
     add("--quiet", action="store_true", help="show no progress")
+    add_json(parser)
     return parser
 
 
@@ -105,14 +108,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     report = validate(options, None if args.quiet else sys.stderr)
     files = write_report(report, args.out)
-    sys.stdout.write(text_report(report))
-    sys.stdout.write("".join(f"{path}\n" for path in files))
+    write_report_text(report, text_report, files, as_json=args.json)
     if not report["gate"]["ok"]:
         first = next(c for c in report["gate"]["checks"] if not c["ok"])
         raise CheckFailedError(f"the gate fails: {first['name']}: {first['found']}", f"read {files[0]}")
     if args.write_evidence:
         digest = write_evidence(report, args.bundle)
-        sys.stdout.write(f"evidence written into {args.bundle}; the SHA-256 of its manifest is now {digest}\n")
+        stream = sys.stderr if args.json else sys.stdout
+        stream.write(f"evidence written into {args.bundle}; the SHA-256 of its manifest is now {digest}\n")
     return 0
 
 

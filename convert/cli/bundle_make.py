@@ -7,7 +7,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge.cli.parser import Parser
+from convert.cli.parity_output import write_parity
+from edge.cli.parser import Parser, add_json
 from firmware_bridge.errors import EXIT_OK
 
 MAX_WINDOWS = 10_000
@@ -39,6 +40,7 @@ def build_parser() -> Parser:
         "--windows", type=_count, default=WINDOWS, metavar="N", help="windows of --data; default %(default)s"
     )
     add_recording_options(p)
+    add_json(p)
     return p
 
 
@@ -46,7 +48,6 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; see ``anyecg bundle make --help``."""
     from convert.cli.recording_options import recording_options
     from convert.own_model.run import OwnModelConfig, make_bundle
-    from convert.parity.report import text_table
 
     a = build_parser().parse_args(argv)
     config = OwnModelConfig(
@@ -54,9 +55,9 @@ def main(argv: Sequence[str]) -> int:
         recording_options(a),
     )  # fmt: skip
     report = make_bundle(config, sys.stderr)
-    sys.stdout.write(text_table(report))
     facts = report.facts
-    sys.stdout.write(f"{a.out}: {facts['form']}, {facts['model bytes']} bytes, verified\n")
+    done = f"{a.out}: {facts['form']}, {facts['model bytes']} bytes, verified\n"
+    write_parity(report, done, as_json=a.json)
     return EXIT_OK
 
 

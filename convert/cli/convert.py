@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
 
-from edge.cli.parser import Parser
-from edge.process.files import write_files
+from convert.cli.parity_output import write_parity
+from edge.cli.parser import Parser, add_json
+from edge.process.files import make_folder, write_files
 from firmware_bridge.errors import EXIT_OK, UsageError
 
 PROG = "anyecg convert"
@@ -86,7 +87,6 @@ def foundation(argv: Sequence[str]) -> int:
     from convert.cli.recording_options import add_recording_options, recording_options
     from convert.foundation.config import DEFAULT_LICENCE, DEFAULT_NAME, DEFAULT_VERSION, FoundationConfig
     from convert.foundation.run import convert_foundation
-    from convert.parity.report import text_table
 
     p = _parser("foundation", "Convert a whole teacher, with the front end ecgfounder/1.")
     p.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help=_CHECKPOINT)
@@ -118,6 +118,7 @@ def foundation(argv: Sequence[str]) -> int:
         "--choice", choices=["coverage", "alternate"], default="coverage",
         help="choice of the calibration windows: those that cover the data, or every second one; default %(default)s",
     )  # fmt: skip
+    add_json(p)
     a = p.parse_args(argv)
     config = FoundationConfig(
         a.checkpoint, a.outputs, a.data, a.out, a.name, a.version, a.licence, a.stride, _on(a.bn),
@@ -125,8 +126,8 @@ def foundation(argv: Sequence[str]) -> int:
         a.key, recording_options(a), a.tune,
     )  # fmt: skip
     result = convert_foundation(config, sys.stderr)
-    sys.stdout.write(text_table(result.report))
-    sys.stdout.write(f"{a.out}: {result.form}, {result.model_bytes} bytes, {result.seconds:.0f} s\n")
+    done = f"{a.out}: {result.form}, {result.model_bytes} bytes, {result.seconds:.0f} s\n"
+    write_parity(result.report, done, as_json=a.json)
     return EXIT_OK
 
 
@@ -145,13 +146,16 @@ def parity(argv: Sequence[str]) -> int:
         "--windows", type=_positive, default=32, metavar="N", help="number of windows of --data; default %(default)s"
     )
     p.add_argument("--report", type=Path, metavar="DIR", help="write parity.html and parity.json there")
+    add_json(p)
     args = p.parse_args(argv)
+    if args.report is not None:
+        make_folder(args.report)
     report = run_parity(
         args.bundle, args.checkpoint, args.data, args.original, args.windows, sys.stderr, recording_options(args)
     )
-    from convert.parity.report import report_files, text_table
+    from convert.parity.report import report_files
 
-    sys.stdout.write(text_table(report))
+    write_parity(report, as_json=args.json)
     if args.report is not None:
         write_files(args.report, report_files(report))
     report.check()

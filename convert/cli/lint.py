@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.cli.parser import Parser
+from edge.cli.parser import Parser, add_json, write_json
 from firmware_bridge.errors import EXIT_OK, InputError
 from firmware_bridge.reading import read_limited
 
@@ -29,7 +29,6 @@ def main(argv: Sequence[str]) -> int:
     Raises:
         AnyEcgError: The command failed; the message says what to do.
     """
-    from convert.bundle.writer import to_json
     from convert.micro.rules import TARGETS, lint
 
     parser = Parser(
@@ -43,15 +42,14 @@ def main(argv: Sequence[str]) -> int:
         default=[],
         help="check this target; may be repeated; default: every kernel library and at least one preset",
     )
-    parser.add_argument("--json", action="store_true", help="print a JSON object instead of the table")
+    add_json(parser)
     args = parser.parse_args(argv)
     report = lint(read_model(args.model), args.model)
     passed = report.passed(args.target)
     if args.json:
-        text = to_json({**report.to_json(), "judged": args.target, "passed": passed}).decode()
+        write_json({**report.to_json(), "judged": args.target, "passed": passed})
     else:
-        text = table(report, args.target)
-    sys.stdout.write(text)
+        sys.stdout.write(table(report, args.target))
     return EXIT_OK if passed else EXIT_FAILED
 
 

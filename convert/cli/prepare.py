@@ -12,6 +12,7 @@ from convert.datasets.labcatalogue import catalogue
 from convert.labels.plan import read_plan
 from convert.prepare.run import PATIENTS_PER_SHARD, PrepareOptions, prepare
 from convert.prepare.sources import McMedSource, Source
+from edge.cli.parser import add_json, write_json
 from firmware_bridge.cliargs import OneLineParser
 from firmware_bridge.errors import UsageError
 
@@ -30,7 +31,11 @@ def main(argv: list[str]) -> int:
     """
     args = _parser().parse_args(argv)
     if args.list_labs:
-        sys.stdout.write("".join(f"{x.key:22} {x.loinc:9} {x.unit:18} {x.name}\n" for x in catalogue().values()))
+        labs = catalogue().values()
+        if args.json:
+            write_json([{"key": x.key, "loinc": x.loinc, "unit": x.unit, "name": x.name} for x in labs])
+        else:
+            sys.stdout.write("".join(f"{x.key:22} {x.loinc:9} {x.unit:18} {x.name}\n" for x in labs))
         return 0
     if args.out is None:
         raise UsageError("no --out", "name the folder to write")
@@ -45,7 +50,10 @@ def main(argv: list[str]) -> int:
     from convert.prepare.summary import as_text, write_summary
 
     write_summary(args.out, manifest)
-    sys.stdout.write(as_text(manifest, args.out))
+    if args.json:
+        write_json(manifest)
+    else:
+        sys.stdout.write(as_text(manifest, args.out))
     return 0
 
 
@@ -93,4 +101,5 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--skip-broken", action="store_true", help="skip and count recordings that cannot be read")
     parser.add_argument("--list-labs", action="store_true", help="list the catalogue of laboratory indicators")
     parser.add_argument("--quiet", action="store_true", help="show no progress")
+    add_json(parser)
     return parser

@@ -15,6 +15,7 @@ from typing import IO, Protocol
 
 from edge.bundle.golden import UNPACK_FAULTS
 from firmware_bridge.errors import BundleError
+from firmware_bridge.posix import CLOSE_ON_EXEC, NO_FOLLOW, NO_WAIT
 
 MANIFEST = "manifest.json"
 MAX_FILES = 512
@@ -95,7 +96,7 @@ class _Folder:
         path = self._root / name
         try:
             # Without waiting for the writer of a pipe, and without following a link to a device.
-            with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            with os.fdopen(os.open(path, os.O_RDONLY | NO_FOLLOW | NO_WAIT | CLOSE_ON_EXEC), "rb") as file:
                 about = os.fstat(file.fileno())
                 if not stat.S_ISREG(about.st_mode):
                     raise BundleError(f"{path} is not a regular file", "a bundle holds only regular files")

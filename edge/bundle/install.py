@@ -13,7 +13,6 @@ to a bundle that has passed. It is tested again from its place; if that fails, t
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
@@ -27,6 +26,7 @@ from edge.bundle.reader import MAX_MANIFEST_BYTES, Bundle, load_bundle
 from edge.bundle.signature import SIGNATURE
 from edge.process.files import output_error, sync_folder, write_atomically
 from firmware_bridge.errors import BundleError, OutputError
+from firmware_bridge.posix import CLOSE_ON_EXEC, NO_FOLLOW, lock
 
 CURRENT = "current"
 _VERSIONS, _BUNDLE, _PREVIOUS, _STAGING, _LINK, _LOCK = "versions", "bundle", "previous", "staging-", ".link", ".lock"
@@ -111,10 +111,10 @@ def _locked(root: Path) -> Iterator[None]:
         (root / _VERSIONS).mkdir(parents=True, exist_ok=True)
         if os.path.lexists(root / CURRENT) and _linked_id(root) is None:
             raise OutputError(f"{root / CURRENT} is not a link of an installation", "name another folder")
-        fd = os.open(root / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
+        fd = os.open(root / _LOCK, os.O_RDWR | os.O_CREAT | CLOSE_ON_EXEC | NO_FOLLOW, 0o644)
         try:
             try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock(fd)
             except BlockingIOError:
                 raise OutputError(f"another installation into {root} is running", "wait for its end") from None
             yield

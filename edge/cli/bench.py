@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Sequence
 
 from edge.bench.run import measure
-from edge.cli.parser import Parser
+from edge.cli.parser import Parser, add_json, write_json
 from edge.cli.run import positive
 from edge.records import BudgetLine
 from firmware_bridge.errors import EXIT_OK
@@ -23,10 +24,15 @@ def main(argv: Sequence[str]) -> int:
         metavar="H",
         help="hours of signal for measuring the growth of memory (default 1)",
     )
+    add_json(p)
     args = p.parse_args(argv)
     lines = measure(args.bundle, args.hours)
-    sys.stdout.write(table(lines))
-    return EXIT_OK if all(line.ok for line in lines) else 1
+    ok = all(line.ok for line in lines)
+    if args.json:
+        write_json({"ok": ok, "budgets": [dataclasses.asdict(line) for line in lines]})
+    else:
+        sys.stdout.write(table(lines))
+    return EXIT_OK if ok else 1
 
 
 def table(lines: Sequence[BudgetLine]) -> str:

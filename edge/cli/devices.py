@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import textwrap
 from collections.abc import Sequence
 
-from edge.cli.parser import Parser
+from edge.cli.parser import JSON_HELP, Parser, write_json
 from edge.sources import SCHEMES
 from firmware_bridge import devices, plugins
 from firmware_bridge.devices import DeviceKind
@@ -42,13 +41,15 @@ def main(argv: Sequence[str]) -> int:
     p = Parser("anyecg devices", "List the supported patches, with the limits of each.")
     p.add_argument("name", nargs="?", metavar="NAME", help="show all details of one device")
     form = p.add_mutually_exclusive_group()
-    form.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    form.add_argument("--json", action="store_true", help=JSON_HELP)
     form.add_argument("--markdown", action="store_true", help="the tables of docs/devices.md")
     args = p.parse_args(argv)
     if args.name is not None:
         profile = devices.get(args.name).profile
-        if args.json or args.markdown:
-            sys.stdout.write(json_text([profile]) if args.json else markdown([profile]))
+        if args.json:
+            write_json(listing([profile]))
+        elif args.markdown:
+            sys.stdout.write(markdown([profile]))
         else:
             sys.stdout.write(details(profile))
         return EXIT_OK
@@ -57,22 +58,25 @@ def main(argv: Sequence[str]) -> int:
         sys.stdout.write(markdown([devices.get(name).profile for name in devices.names()]))
         return EXIT_OK
     found = offered()
-    sys.stdout.write(json_text(devices.known(), found) if args.json else table(devices.known()) + plugin_lines(found))
+    if args.json:
+        write_json(listing(devices.known(), found))
+    else:
+        sys.stdout.write(table(devices.known()) + plugin_lines(found))
     problems = faults()
     for problem in problems:
         sys.stderr.write(f"anyecg: {problem}\n")
     return PluginError.exit_code if problems else EXIT_OK
 
 
-def json_text(profiles: Sequence[DeviceKind], others: Sequence[Plugin] = ()) -> str:
-    """Return the devices, and what other packages offer, as JSON."""
-    listing: dict[str, object] = {"schema": SCHEMA, "devices": [as_dict(profile) for profile in profiles]}
+def listing(profiles: Sequence[DeviceKind], others: Sequence[Plugin] = ()) -> dict[str, object]:
+    """Return the devices, and what other packages offer, for JSON."""
+    found: dict[str, object] = {"schema": SCHEMA, "devices": [as_dict(profile) for profile in profiles]}
     if others:
-        listing["plugins"] = [
+        found["plugins"] = [
             {"kind": KINDS[one.group], "name": one.name, "package": one.package, "version": one.version}
             for one in others
         ]
-    return json.dumps(listing, indent=1, ensure_ascii=False) + "\n"
+    return found
 
 
 def urls(profile: DeviceKind) -> list[str]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 
-from edge.cli.parser import Parser
+from edge.cli.parser import Parser, add_json, write_json
 from edge.doctor.probe import Probe, State
 from edge.doctor.run import Report, examine
 from firmware_bridge.errors import EXIT_OK, CheckFailedError
@@ -17,7 +16,7 @@ WRONG_CODE = CheckFailedError.exit_code
 def main(argv: Sequence[str]) -> int:
     """Run the command; exit code 1 if something is wrong."""
     p = Parser("anyecg doctor", "Check software, computer, Bluetooth and serial ports; exit 1 if something is wrong.")
-    p.add_argument("--json", action="store_true", help="one JSON object on standard output")
+    add_json(p)
     p.add_argument(
         "--need",
         choices=["ble", "serial"],
@@ -27,7 +26,10 @@ def main(argv: Sequence[str]) -> int:
     )
     args = p.parse_args(argv)
     report = examine(Probe(), args.need)
-    sys.stdout.write(json.dumps(report.as_dict(), indent=1) + "\n" if args.json else text(report))
+    if args.json:
+        write_json(report.as_dict())
+    else:
+        sys.stdout.write(text(report))
     return EXIT_OK if report.ok else WRONG_CODE
 
 

@@ -20,6 +20,7 @@ from edge.process.no_tls import load_asyncio
 from edge.process.streams import discard_output, is_medium_fault, prepare_streams
 from edge.records import NOTICE
 from firmware_bridge.errors import EXIT_INTERNAL, EXIT_OK, EXIT_SIGINT, AnyEcgError
+from firmware_bridge.posix import need_posix
 from firmware_bridge.suggest import did_you_mean
 
 __all__ = ["COMMANDS", "main"]
@@ -46,12 +47,14 @@ COMMANDS: dict[str, Command] = {
     "estimates": Command("edge.store.command:main", "", "write the estimates of a session or file as JSON Lines"),
     "sessions": Command("edge.sessions.command:main", "", "list sessions: when, device, length, estimates, loss, size"),
     "report": Command("edge.sessions.report:main", "", "write a session as one page, with the ECG at any moment"),
-    "export": Command("edge.sessions.export:main", "", "write a session as CSV, WFDB, EDF or Parquet"),
+    "export": Command("edge.sessions.export:main", "", "write a session as CSV, WFDB, EDF, Parquet or FHIR"),
     "bench": Command("edge.cli.bench:main", "", "measure the budgets on this machine; exit 1 if one is exceeded"),
     "doctor": Command("edge.cli.doctor:main", "", "check this machine and show how to fix problems"),
     "devices": Command("edge.cli.devices:main", "", "list the supported patches, with the limits of each"),
     "scan": Command("edge.cli.scan:main", "", "list patches on Bluetooth and serial ports, and the URL of each"),
     "service": Command("edge.cli.service:main", "", "install, show or remove the systemd service of a patch"),
+    "completion": Command("edge.cli.completion:main", "", "write the completion script of bash, zsh or fish"),
+    "version": Command("edge.cli.version:main", "", "show the version of anyecg-edge"),
     "virtual-patch": Command(
         "firmware_bridge.virtual.command:run", "", "simulate a patch on a pseudo-terminal, with faults on demand"
     ),
@@ -80,6 +83,9 @@ COMMANDS: dict[str, Command] = {
 
 ON_DEVICE = ("run", "demo")
 """Commands that run on a device, under its memory budget."""
+
+NEED_POSIX = (*ON_DEVICE, "bench", "doctor", "scan", "service", "virtual-patch")
+"""Commands that the kit does not support on Windows."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -138,14 +144,15 @@ def _dispatch(args: list[str]) -> int:
     if not args or args[0] in {"-h", "--help", "help"}:
         sys.stdout.write(_overview())
         return EXIT_OK
-    if args[0] in {"-V", "--version", "version"}:
-        sys.stdout.write(f"anyecg-edge {_version()}\n")
-        return EXIT_OK
+    if args[0] in {"-V", "--version"}:
+        args = ["version"]
     command = COMMANDS.get(args[0])
     if command is None:
         hint = f"{did_you_mean(args[0], COMMANDS)}one of: {', '.join(COMMANDS)}"
         _complain(_one_line(f"anyecg: unknown command '{args[0]}' ({hint})"))
         return 2
+    if args[0] in NEED_POSIX:
+        need_posix(f"'anyecg {args[0]}'")
     if args[0] in ON_DEVICE:
         load_asyncio()
         load_hashlib()
@@ -163,15 +170,6 @@ def _overview() -> str:
     return f"usage: anyecg COMMAND [options]\n\n{lines}\n\n{hint}\n{NOTICE}\n"
 
 
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("anyecg-edge")
-    except PackageNotFoundError:
-        return "unknown (not installed)"
-
-
 def _one_line(text: str) -> str:
     return " ".join(text.split())
 
@@ -186,9 +184,11 @@ def _crash_report() -> str:
     import tempfile
     import traceback
 
+    from edge.cli.version import kit_version
+
     try:
         with tempfile.NamedTemporaryFile("w", prefix="anyecg-crash-", suffix=".txt", delete=False) as f:
-            f.write(f"anyecg-edge {_version()}, Python {sys.version}\n{traceback.format_exc()}")
+            f.write(f"anyecg-edge {kit_version()}, Python {sys.version}\n{traceback.format_exc()}")
             return str(Path(f.name))
     except OSError:
         return "the command line (the crash report could not be written)"

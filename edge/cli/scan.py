@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import sys
 from collections.abc import Sequence
 
-from edge.cli.parser import Parser
+from edge.cli.parser import Parser, add_json, write_json
 from edge.cli.run import positive
 from firmware_bridge.discovery.run import ScanResult, Sighting, scan
 from firmware_bridge.errors import EXIT_OK, LinkError
@@ -29,11 +28,11 @@ def main(argv: Sequence[str]) -> int:
     p.add_argument("--seconds", type=_seconds, default=SECONDS, metavar="N", help="seconds to listen (default 8)")
     p.add_argument("--adapter", type=_adapter, metavar="hciX", help="Bluetooth adapter (default: the first)")
     p.add_argument("--all", action="store_true", help="also list Bluetooth devices of an unknown kind")
-    p.add_argument("--json", action="store_true", help="one JSON object on standard output, with every device found")
+    add_json(p)
     args = p.parse_args(argv)
     result = scan(args.seconds, args.adapter)
     if args.json:
-        sys.stdout.write(json.dumps(as_dict(result), indent=1) + "\n")
+        write_json(as_dict(result))
         return EXIT_OK if result.usable else LinkError.exit_code
     sys.stdout.write(text(result, everything=args.all))
     if not result.usable:

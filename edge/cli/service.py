@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge.cli.config import parse_with_config
-from edge.cli.inputs import source_url
-from edge.cli.parser import Parser
+from edge.cli.parser import Parser, add_json, write_json
 from edge.cli.run import parser as run_parser
 from edge.cli.run import several_patches
+from edge.cli.run.inputs import source_url
 from edge.service.install import install, remove, where
 from edge.service.place import Place, checked_name, instance, may_write, need_systemd, read
 from edge.service.status import State, status
@@ -46,10 +46,13 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--no-start", action="store_true", help="install: start it at the next boot, not now")
     parser.add_argument("--print", action="store_true", dest="show", help="install: print the files, change nothing")
     parser.add_argument("--root", type=Path, metavar="DIR", help="write below DIR, the system of another computer")
+    add_json(parser)
     args = parser.parse_args(argv)
+    if args.json and args.action != "status":
+        raise UsageError("--json is only for status", "leave it out")
     place = Place() if args.root is None else Place(args.root, live=False)
     if args.action == "status":
-        return _status(place, args.name)
+        return _status(place, args.name, as_json=args.json)
     if args.name is None:
         raise UsageError(f"anyecg service {args.action} needs a name", f"anyecg service {args.action} bedroom")
     name = checked_name(args.name)
@@ -108,7 +111,7 @@ def _check_source(path: Path, url: SourceUrl) -> None:
 
 def _check_patches(path: Path, args: argparse.Namespace) -> list[tuple[str | None, str | None]]:
     """Check the patches of a station; return the device profile and the person's file of each."""
-    from edge.cli.station import check_station, patch_url, patches_of
+    from edge.cli.run.station import check_station, patch_url, patches_of
 
     args.wait, args.session_dir = True, "."  # as the unit sets them
     patches = patches_of(args)
@@ -222,7 +225,7 @@ def _need_rights(place: Place, argv: Sequence[str]) -> None:
         raise OutputError("only root may change services", f"sudo {command} {shlex.join(['service', *argv])}")
 
 
-def _status(place: Place, name: str | None) -> int:
+def _status(place: Place, name: str | None, *, as_json: bool = False) -> int:
     need_systemd(place)
     if not place.live:
         raise UsageError("--root has no running services", "leave it out")
@@ -230,9 +233,21 @@ def _status(place: Place, name: str | None) -> int:
     if not names:
         raise UsageError("no service is installed", "anyecg service install NAME --source URL")
     states = [status(place, one) for one in names]
-    for state in states:
+    if as_json:
+        write_json({"services": [_facts(place, state) for state in states]})
+    for state in () if as_json else states:
         _say([*_described(state), *where(place, state.name)[1:]])
     return EXIT_OK if all(state.running for state in states) else NOT_RUNNING
+
+
+def _facts(place: Place, state: State) -> dict[str, object]:
+    return {
+        "name": state.name,
+        "running": state.running,
+        "state": state.lines[0],
+        "status": " ".join(state.lines[1:]) or None,
+        "places": where(place, state.name),
+    }
 
 
 def _described(state: State) -> list[str]:

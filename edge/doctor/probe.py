@@ -149,7 +149,7 @@ class Probe:
     kernel_synced: Callable[[], bool] = _kernel_synced
     env: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
     groups: frozenset[int] = field(default_factory=lambda: frozenset((*os.getgroups(), os.getegid())))
-    uid: int = field(default_factory=os.getuid)
+    uid: int = field(default_factory=getattr(os, "getuid", int))
 
     def path(self, text: str) -> Path:
         """Return an absolute path of the machine, below the root."""

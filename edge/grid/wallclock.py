@@ -52,7 +52,7 @@ def kernel_clock_synced() -> bool:
 def _adjtimex() -> Callable[[ctypes.Array[ctypes.c_char]], int] | None:
     try:
         function = ctypes.CDLL(None, use_errno=True).adjtimex
-    except (OSError, AttributeError):
+    except (OSError, AttributeError, TypeError):  # Windows has no library without a name
         return None
     function.restype = ctypes.c_int
     return function

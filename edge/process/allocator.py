@@ -21,7 +21,7 @@ def keep_small(threshold_bytes: int = THRESHOLD_BYTES) -> None:
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
+    except (OSError, AttributeError, TypeError):
         return
     mallopt(M_TRIM_THRESHOLD, threshold_bytes)
     mallopt(M_MMAP_THRESHOLD, threshold_bytes)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import resource
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -117,7 +116,10 @@ def peak_rss_mib() -> float:
     for line in _proc_status():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) / 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    import resource
+
+    # macOS counts bytes, other systems KiB.
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (1 << 20 if sys.platform == "darwin" else 1024)
 
 
 def rss_mib() -> float:

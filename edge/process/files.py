@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from firmware_bridge.errors import InputError, OutputError
+from firmware_bridge.posix import CLOSE_ON_EXEC, WINDOWS
 from firmware_bridge.reading import open_regular
 
 __all__ = [
@@ -80,7 +81,7 @@ def written_beside(
     try:
         if private:
             partial.unlink(missing_ok=True)
-            os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            os.close(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL | CLOSE_ON_EXEC, 0o600))
         yield partial
         _sync(partial, os.O_RDWR)
         partial.replace(path)
@@ -180,7 +181,9 @@ def sync_folder(path: Path) -> None:
 
 
 def _sync(path: Path, flags: int) -> None:
-    fd = os.open(path, flags | os.O_CLOEXEC)
+    if WINDOWS and path.is_dir():
+        return  # a folder cannot be opened there
+    fd = os.open(path, flags | CLOSE_ON_EXEC)
     try:
         os.fsync(fd)
     finally:

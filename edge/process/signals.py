@@ -11,7 +11,9 @@ from types import FrameType
 
 from firmware_bridge.errors import EXIT_SIGINT, EXIT_SIGTERM
 
-EXIT_CODES = {signal.SIGINT: EXIT_SIGINT, signal.SIGTERM: EXIT_SIGTERM, signal.SIGHUP: 129}
+EXIT_CODES = {signal.SIGINT: EXIT_SIGINT, signal.SIGTERM: EXIT_SIGTERM}
+if hasattr(signal, "SIGHUP"):  # not on Windows
+    EXIT_CODES[signal.SIGHUP] = 129
 REPEAT_S = 1.0
 """Time for which further signals are ignored, s. GNU ``timeout`` and some supervisors send two; a user who presses
 Ctrl-C again later wants the program to end at once."""

@@ -13,6 +13,8 @@ import sys
 from contextlib import suppress
 from typing import Any
 
+from firmware_bridge.posix import CLOSE_ON_EXEC
+
 _MEDIUM_FAULTS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO})
 _closed: set[int] = set()
 
@@ -55,7 +57,7 @@ def is_medium_fault(error: OSError) -> bool:
 def discard_output() -> None:
     """Drop what standard output still holds and gets from now on, so that the process can end without an error."""
     with suppress(OSError, ValueError):
-        null = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        null = os.open(os.devnull, os.O_WRONLY | CLOSE_ON_EXEC)
         os.dup2(null, sys.stdout.fileno())
         os.close(null)
 

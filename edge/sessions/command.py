@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge.cli.parser import Parser
+from edge.cli.parser import Parser, add_json, write_json
 from edge.sessions.listing import DEPTH, SessionFacts, list_sessions
 from edge.sessions.words import length_text, size_text
 from firmware_bridge.errors import EXIT_OK
@@ -27,11 +26,11 @@ def main(argv: Sequence[str]) -> int:
         default=[Path()],
         help=f"session folder, or a folder that holds some, up to {DEPTH} levels below (default: this folder)",
     )
-    p.add_argument("--json", action="store_true", help="write the list as JSON")
+    add_json(p)
     args = p.parse_args(argv)
     found = list_sessions(args.folder)
     if args.json:
-        sys.stdout.write(json.dumps([facts.as_dict() for facts in found], indent=2) + "\n")
+        write_json([facts.as_dict() for facts in found])
         return EXIT_OK
     if not found:
         where = ", ".join(str(folder) for folder in args.folder)

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import sys
+from argparse import ArgumentTypeError, Namespace
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,14 +19,32 @@ from edge.records import NOTICE
 from edge.sessions.ecg import Missing, Segment, read_ecg
 from edge.sessions.folder import SessionFolder, utc_of
 from edge.sessions.formats import tables
+from edge.sessions.formats.fhir_files import EVERY_MIN, FhirFiles, patient_reference
 from edge.sessions.formats.tables import Columns, Writer
 from edge.sessions.marks import Mark, Marks
 from edge.sessions.words import length_text
 from firmware_bridge.errors import EXIT_OK, InputError, MissingExtraError, UsageError
 from firmware_bridge.text import printable
 
-FORMATS = ("csv", "wfdb", "edf", "parquet")
+FORMATS = ("csv", "wfdb", "edf", "parquet", "fhir")
+MAX_EVERY_MIN = 1440.0
 _FULL = 0o700
+_NO_ECG = "no ECG: the session was run without --record"
+
+
+@dataclass(frozen=True, slots=True)
+class FhirOptions:
+    """Options of ``--to fhir``.
+
+    Attributes:
+        subject: Reference to the patient; empty for none.
+        every_min: Length of the intervals of which the newest estimate is written, min; 0 writes every hop.
+        ecg: Whether to write the ECG.
+    """
+
+    subject: str = ""
+    every_min: float = EVERY_MIN
+    ecg: bool = True
 
 
 @dataclass(slots=True)
@@ -40,6 +59,7 @@ class Export:
         gaps: Gaps in the ECG.
         notes: What the user must know.
         signal_s: Length of the ECG, s.
+        fhir: What only FHIR has.
     """
 
     session: SessionFolder
@@ -49,6 +69,7 @@ class Export:
     gaps: list[Missing] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     signal_s: float = 0.0
+    fhir: FhirOptions = field(default_factory=FhirOptions)
 
     def segments(self) -> Iterator[Segment]:
         """Yield the segments of the ECG, and note the gaps."""
@@ -66,15 +87,8 @@ class Export:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; see ``anyecg export --help``."""
-    p = Parser(
-        "anyecg export",
-        "Write the ECG of a session with its gaps, beats, waves, estimates and abstentions for other programs.",
-    )
-    p.add_argument("session", metavar="SESSION", type=Path, help="folder of 'anyecg run --session-dir'")
-    p.add_argument("--to", choices=FORMATS, required=True, help="format")
-    p.add_argument("--out", metavar="DIR", type=Path, help="new folder for the files (default: SESSION-FORMAT)")
-    p.add_argument("--no-waves", action="store_true", help="do not measure P, QRS and T, which takes most of the time")
-    args = p.parse_args(argv)
+    args = _parser().parse_args(argv)
+    fhir = _fhir_options(args)
     session = SessionFolder(args.session)
     out = args.out or Path(f"{session.path.resolve().name}-{args.to}")
     if args.to in {"wfdb", "edf"} and not session.raw_files():
@@ -83,8 +97,8 @@ def main(argv: Sequence[str]) -> int:
             "record with 'anyecg run --session-dir DIR --record'; --to csv writes the rest",
         )
     with _new_folder(out) as folder:
-        export = Export(session, folder, notes=_profile_note(session))
-        if not args.no_waves and session.raw_files():
+        export = Export(session, folder, notes=_profile_note(session), fhir=fhir)
+        if not args.no_waves and args.to != "fhir" and session.raw_files():
             _measure(export)
         _WRITE[args.to](export)
         export.notes += [printable(damage) for damage in session.damage]
@@ -97,6 +111,46 @@ def main(argv: Sequence[str]) -> int:
     for note in export.notes:
         sys.stderr.write(f"note: {note}\n")
     return EXIT_OK
+
+
+def _parser() -> Parser:
+    p = Parser(
+        "anyecg export",
+        "Write the ECG of a session with its gaps, beats, waves, estimates and abstentions for other programs.",
+    )
+    p.add_argument("session", metavar="SESSION", type=Path, help="folder of 'anyecg run --session-dir'")
+    p.add_argument("--to", choices=FORMATS, required=True, help="format")
+    p.add_argument("--out", metavar="DIR", type=Path, help="new folder for the files (default: SESSION-FORMAT)")
+    p.add_argument("--no-waves", action="store_true", help="do not measure P, QRS and T, which takes most of the time")
+    fhir = p.add_argument_group("only with --to fhir")
+    fhir.add_argument("--subject", metavar="REFERENCE", help="the patient, such as Patient/123 (default: none)")
+    fhir.add_argument(
+        "--every",
+        metavar="MINUTES",
+        type=_minutes,
+        help=f"write the newest estimate of each interval; 0 writes every hop (default: {EVERY_MIN:g})",
+    )
+    fhir.add_argument("--no-ecg", action="store_true", help="leave out the ECG")
+    return p
+
+
+def _minutes(text: str) -> float:
+    try:
+        minutes = float(text)
+    except ValueError:
+        minutes = -1.0
+    if not 0.0 <= minutes <= MAX_EVERY_MIN:
+        raise ArgumentTypeError(f"{text!r} is not a number from 0 to {MAX_EVERY_MIN:g}")
+    return minutes
+
+
+def _fhir_options(args: Namespace) -> FhirOptions:
+    only = {"--subject": args.subject is not None, "--every": args.every is not None, "--no-ecg": args.no_ecg}
+    wrong = [name for name, given in only.items() if given]
+    if args.to != "fhir" and wrong:
+        raise UsageError(f"{wrong[0]} is only for --to fhir", f"leave out {wrong[0]}")
+    subject = "" if args.subject is None else patient_reference(args.subject)
+    return FhirOptions(subject, EVERY_MIN if args.every is None else args.every, not args.no_ecg)
 
 
 @contextmanager
@@ -182,7 +236,7 @@ def _tables(export: Export, suffix: str, make: Callable[[Path, Columns], Writer]
         for writer in writers.values():
             writer.close()
     else:
-        export.notes.append("no ECG: the session was run without --record")
+        export.notes.append(_NO_ECG)
     columns, keys = tables.estimate_columns(session)
     contents = [
         ("runs", tables.RUNS, tables.run_rows(session)),
@@ -253,4 +307,23 @@ def _wfdb(export: Export) -> None:
     finish()
 
 
-_WRITE: dict[str, Callable[[Export], None]] = {"csv": _csv, "wfdb": _wfdb, "edf": _edf, "parquet": _parquet}
+def _fhir(export: Export) -> None:
+    files = FhirFiles(export.folder, export.session, export.fhir.subject, export.fhir.every_min)
+    if export.fhir.ecg and export.session.raw_files():
+        for segment in export.segments():
+            for file, piece in files.ecg(segment, export.start_unix_s(segment.run)):
+                _piece(export, piece, file)
+    elif export.fhir.ecg:
+        export.notes.append(_NO_ECG)
+    count, observations = files.estimates()
+    bundles = "1 Bundle" if count == 1 else f"{count} Bundles"
+    export.notes.append(f"{observations} Observations of estimates and heart rate in {bundles}")
+
+
+_WRITE: dict[str, Callable[[Export], None]] = {
+    "csv": _csv,
+    "wfdb": _wfdb,
+    "edf": _edf,
+    "parquet": _parquet,
+    "fhir": _fhir,
+}

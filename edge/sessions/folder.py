@@ -94,6 +94,11 @@ class SessionFolder:
         return tuple(name for name, _url, _start in self._listed)
 
     @property
+    def started(self) -> tuple[float, ...]:
+        """Unix time at which each run was started, s, in order."""
+        return tuple(start_s for _name, _url, start_s in self._listed)
+
+    @property
     def started_unix_s(self) -> float:
         """Unix time at which the first run was started, s."""
         return self._listed[0][2]

@@ -14,7 +14,7 @@ from edge.sessions.folder import SessionFolder
 from edge.sessions.page import session_page
 from edge.sessions.trends import Trends
 from edge.sessions.words import size_text
-from firmware_bridge.errors import EXIT_OK, UsageError
+from firmware_bridge.errors import EXIT_OK, OutputError, UsageError
 from firmware_bridge.text import printable
 
 
@@ -35,6 +35,10 @@ def main(argv: Sequence[str]) -> int:
         raise UsageError(f"{out} is a page, so its name must end in .html", f"write {out}.html")
     if out.exists() and not args.force:
         raise UsageError(f"{out} exists", "add --force to replace it, or name another file with --out")
+    if not out.absolute().parent.is_dir():
+        raise OutputError(
+            f"{out.absolute().parent} is not a folder", "create it first, or name another file with --out"
+        )
     view = None
     if session.raw_files() and not args.no_ecg:
         try:

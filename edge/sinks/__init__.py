@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from edge.grid.native import Native
     from edge.records import Estimate, RunSummary
-    from firmware_bridge.samples import LinkEvent
+    from firmware_bridge.samples import LinkEvent, Unit
 
-__all__ = ["BaseSink", "Interactive", "Sink", "SinkClosedError"]
+__all__ = ["BaseSink", "Interactive", "NativeSink", "Sink", "SinkClosedError"]
 
 
 class SinkClosedError(OutputError):
@@ -64,6 +65,20 @@ class Interactive(Protocol):
 
     def on_quit(self, stop: Callable[[], object]) -> None:
         """Set what ends the run in an orderly way. It may be called from any thread, after the run too."""
+
+
+@runtime_checkable
+class NativeSink(Protocol):
+    """A sink that also takes the samples as the source gave them: at its own rate, unfiltered."""
+
+    def native(self, samples: Native, unit: Unit, end_host_ns: int) -> None:
+        """Take consecutive samples, before the beats and estimates that they complete.
+
+        Args:
+            samples: The samples; valid only during the call.
+            unit: Their unit.
+            end_host_ns: Monotonic time of the host just after the last sample, ns.
+        """
 
 
 class BaseSink:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -12,6 +11,7 @@ from edge.store.synced import SyncedFile
 from firmware_bridge.errors import OutputError
 from firmware_bridge.full_disk import FULL_ERRORS, NoWatch, Waiting, Watch
 from firmware_bridge.parts import next_part, parts
+from firmware_bridge.posix import lock
 
 MAX_TAIL_BYTES = 1 << 20
 """Longest partial last line, bytes; a file with a longer one was not written by the kit."""
@@ -142,7 +142,7 @@ class AppendFile(SyncedFile):
 
     def _lock(self) -> None:
         try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock(self._fd)
         except BlockingIOError:
             raise OutputError(f"another run is writing {self.path}", "stop it, or choose another file") from None
 

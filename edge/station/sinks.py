@@ -47,6 +47,7 @@ class PatchSinks:
         keeper: What removes their oldest files.
         out: The sink for ``--out``; ``None`` for none.
         mqtt: The connection for ``--mqtt``; ``None`` for none.
+        lsl: First word of the names of LSL streams; ``None`` for no streams.
         page: The page for ``--http``; ``None`` for none.
         plugins: Function that makes the sinks of other packages for the patch of a name.
         table: The live view; ``None`` for none.
@@ -67,6 +68,7 @@ class PatchSinks:
     keeper: Keeper | None = None
     out: SharedSink | None = None
     mqtt: MqttLink | None = None
+    lsl: str | None = None
     page: PageServer | None = None
     plugins: Callable[[str], Sequence[Sink]] = lambda _name: ()
     table: TableSink | None = None
@@ -120,6 +122,10 @@ class PatchSinks:
         sinks += self.plugins(name)
         if self.mqtt is not None:
             sinks.append(self._mqtt_sink(patch, source, self.mqtt))
+        if self.lsl is not None:
+            from edge.sinks.lsl import open_lsl
+
+            sinks.append(open_lsl(f"{self.lsl} {name}", source.info, self.bundle))
         if self.page is not None:
             sinks.append(self.page.patch(name, source.info, self.bundle, self.hop_s))
         if self.table is not None:

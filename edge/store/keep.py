@@ -6,7 +6,6 @@ recordings, beats and events that are closed, and the two JSON files of a finish
 
 from __future__ import annotations
 
-import fcntl
 import json
 import math
 import os
@@ -22,6 +21,7 @@ from threading import Lock
 from edge.store.storage import Storage
 from firmware_bridge.errors import UsageError
 from firmware_bridge.parts import part_number
+from firmware_bridge.posix import CLOSE_ON_EXEC, NO_FOLLOW, NO_WAIT, lock
 
 DEFAULT = "2GB"
 SESSION_SCHEMA = "anyecg.session/1"
@@ -204,7 +204,7 @@ def _folders(parent: Path) -> list[Path]:
 def is_session(folder: Path) -> bool:
     """Return whether a folder is a session that the kit wrote."""
     try:
-        fd = os.open(folder / "session.json", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = os.open(folder / "session.json", os.O_RDONLY | NO_FOLLOW | NO_WAIT | CLOSE_ON_EXEC)
         with open(fd, "rb") as file:  # noqa: PTH123  # by its descriptor
             if not stat.S_ISREG(os.fstat(fd).st_mode):
                 return False
@@ -237,11 +237,11 @@ def is_running(folder: Path) -> bool:
     for file in _files_of(folder, running=True):
         if file.current and file.path.suffix in {".csv", ".jsonl"}:
             try:
-                fd = os.open(file.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+                fd = os.open(file.path, os.O_RDONLY | NO_FOLLOW | CLOSE_ON_EXEC)
             except OSError:
                 return True
             try:
-                fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                lock(fd, shared=True)
             except OSError:
                 return True
             finally:

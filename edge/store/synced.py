@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from edge.process.files import output_error, sync_folder
+from firmware_bridge.posix import CLOSE_ON_EXEC
 
 SYNC_INTERVAL_S = 2.0
 """Longest time of results that a power failure loses, s."""
@@ -91,7 +92,7 @@ class SyncedFile:
             raise output_error(self.path, error)
 
     def _open_fd(self, flags: int) -> None:
-        self._fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | flags, self._mode)
+        self._fd = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | CLOSE_ON_EXEC | flags, self._mode)
         self._regular = stat.S_ISREG(os.fstat(self._fd).st_mode)
         self.size = 0
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from firmware_bridge.errors import OutputError
 from firmware_bridge.full_disk import FULL_ERRORS, NoWatch, Waiting, Watch
 from firmware_bridge.items import DATA_CHANNEL, RawChunk, TransportItem
+from firmware_bridge.posix import CLOSE_ON_EXEC
 from firmware_bridge.rawlog.format import (
     CHANNEL,
     EVENT,
@@ -182,7 +183,7 @@ class RawLogWriter:
 
     def _begin(self, path: Path, header: RawLogHeader) -> None:
         text = json.dumps(header_json(header), ensure_ascii=True).encode()
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | CLOSE_ON_EXEC, 0o600)
         try:
             data = MAGIC + U32.pack(len(text)) + text + U32.pack(zlib.crc32(text))
             rest = memoryview(data)
@@ -194,7 +195,7 @@ class RawLogWriter:
                 path.unlink()
             raise
         with suppress(OSError):  # so that the name survives a power cut, too
-            folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
+            folder = os.open(path.parent, os.O_RDONLY | CLOSE_ON_EXEC)
             try:
                 os.fsync(folder)
             finally:

@@ -9,7 +9,6 @@ line of JSON. If its input is a pipe that closes, its parent is gone, and it end
 from __future__ import annotations
 
 import argparse
-import fcntl
 import json
 import os
 import select
@@ -18,9 +17,7 @@ import stat
 import struct
 import subprocess
 import sys
-import termios
 import time
-import tty
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -72,6 +69,8 @@ class PtyPort:
         """
         if self._link.exists() and not self._link.is_symlink():
             raise LinkError(f"{self._link} exists and is not a symbolic link", "choose another name for the port")
+        import tty
+
         self._master, self._slave = os.openpty()
         # Held open, so that the terminal stays raw (and does not echo) while no host has it.
         tty.setraw(self._slave)
@@ -132,6 +131,9 @@ class PtyPort:
         return b""
 
     def _unread(self) -> int:
+        import fcntl
+        import termios
+
         waiting = struct.unpack("i", fcntl.ioctl(self._slave, termios.FIONREAD, b"\0" * 4))[0]
         return len(self._backlog) + int(waiting)
 
@@ -339,7 +341,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--nv", type=int, default=1000, help="nanovolts per count; 0 hides the scale")
     parser.add_argument("--frame-s", type=float, default=0.1, help="duration of a frame, s")
     parser.add_argument("--ring-s", type=float, default=0.0, help="seconds of samples it keeps to resend on request")
-    parser.add_argument("--faults", default="", help="fault schedule, such as 'drop=0.01;unplug@30:5;restart@90'")
+    parser.add_argument(
+        "--faults",
+        default="",
+        help="fault schedule, such as 'unplug@30:5;restart@90'; with --ring-s 60 also 'drop=0.01'",
+    )
     parser.add_argument("--speed", type=float, default=1.0, help="factor of real time")
     parser.add_argument("--seconds", type=float, default=float("inf"))
     return parser

@@ -25,6 +25,7 @@ DEVICE_LIBRARIES = {
     "soundfile",
     "cryptography",
     "paho",
+    "pylsl",
     "pyarrow",
     "pandas",
 }

@@ -112,7 +112,7 @@ FACES: dict[str, list[str]] = {
     "edge.process": ["BudgetMeter", "LatencyMeter", "Notifier", "keep_small", "load_asyncio"],
     "edge.quality": ["Quality", "QualityGate"],
     "edge.service": ["Place", "install", "remove", "render", "status"],
-    "edge.sinks": ["BaseSink", "Interactive", "Sink", "SinkClosedError"],
+    "edge.sinks": ["BaseSink", "Interactive", "NativeSink", "Sink", "SinkClosedError"],
     "edge.sinks.live": ["LiveSink", "LiveState", "SvgSink", "open_view"],
     "edge.sinks.mqtt": ["Broker", "MqttSink", "open_mqtt"],
     "edge.sources": ["SCHEMES", "Source", "SourceInfo", "SourceUrl", "open_source", "plugin_source", "session_name"],

@@ -17,7 +17,7 @@ from edge.bundle.diff import Change, changes_between, size_of
 from edge.bundle.reader import Bundle, load_bundle
 from edge.bundle.trust import signature_text
 from edge.cli.extras import needs_extra
-from edge.cli.parser import Parser
+from edge.cli.parser import Parser, add_json, write_json
 from edge.window import Window
 from firmware_bridge.errors import EXIT_OK
 
@@ -49,7 +49,7 @@ def main(argv: Sequence[str]) -> int:
     equal = not changes and all(head.equal for head in heads)
     if args.json:
         count = 0 if isinstance(inputs, str) else len(inputs[0])
-        sys.stdout.write(_json(a, b, equal, changes, heads, windows, count, reason))
+        write_json(_found(a, b, equal, changes, heads, windows, count, reason))
     else:
         shown = reason if isinstance(inputs, str) else f"{len(inputs[0])} {windows}"
         sys.stdout.write(_text(a, b, equal, changes, heads, shown))
@@ -72,7 +72,7 @@ def _parser() -> Parser:
     for name, what in DESCRIBED.items():
         parser.add_argument(name, metavar=name[2:].upper(), help=f"{what} of recordings that do not state it")
     parser.add_argument("--backend", default="auto", help="interpreter of both models: auto, litert, tflm ...")
-    parser.add_argument("--json", action="store_true", help="write the result as one JSON object")
+    add_json(parser)
     return parser
 
 
@@ -104,7 +104,7 @@ def _recorded(data: Path, count: int, options: Sequence[str]) -> list[Window]:
         return read(data, count, sys.stderr, options)
 
 
-def _json(
+def _found(
     a: Bundle,
     b: Bundle,
     equal: bool,
@@ -113,9 +113,9 @@ def _json(
     windows: str,
     count: int,
     reason: str,
-) -> str:
+) -> dict[str, object]:
     outputs = {"windows": count, "of": windows or None, "not_compared": reason or None}
-    found = {
+    return {
         "schema": SCHEMA,
         "equal": equal,
         "a": _identity(a),
@@ -123,7 +123,6 @@ def _json(
         "changes": [asdict(change) for change in changes],
         "outputs": {**outputs, "heads": [{**asdict(head), "equal": head.equal} for head in heads]},
     }
-    return json.dumps(found, indent=2, ensure_ascii=False) + "\n"
 
 
 def _identity(bundle: Bundle) -> dict[str, str | int]:

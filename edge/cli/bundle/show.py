@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import sys
 from collections.abc import Callable, Sequence
@@ -14,9 +15,9 @@ from edge.bundle.reader import Bundle, load_bundle
 from edge.bundle.schema import OutputHead
 from edge.bundle.trust import check_signature, signature_text
 from edge.cli.extras import needs_extra
-from edge.cli.parser import Parser
+from edge.cli.parser import Parser, add_json, write_json
 from edge.first_load import prove
-from edge.model import load_model
+from edge.model import BackendName, load_model
 from edge.records import NOTICE
 from edge.self_test import SELF_TEST_LSB, SelfTest, self_test
 from edge.trial import try_chain
@@ -43,24 +44,48 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("bundle", metavar="BUNDLE", help="folder, zip, or 'demo'")
     parser.add_argument("--backend", default="auto", help="interpreter for the self-test: auto, litert, tflm ...")
     parser.add_argument("--trusted", type=Path, metavar="KEYS", help="file of public keys; refuse all other bundles")
+    add_json(parser)
     args = parser.parse_args(argv)
     bundle = load_bundle(args.bundle)
     signature = check_signature(bundle, args.trusted) if args.action == "verify" or args.trusted else ""
     if args.action == "show":
-        sys.stdout.write(describe(bundle))
+        if args.json:
+            write_json(facts(bundle))
+        else:
+            sys.stdout.write(describe(bundle))
         return EXIT_OK
-    prove(bundle, args.backend)
-    model = load_model(bundle, args.backend)
+    _verify(bundle, args.backend, signature, as_json=args.json)
+    return EXIT_OK
+
+
+def _verify(bundle: Bundle, backend: BackendName, signature: str, *, as_json: bool) -> None:
+    prove(bundle, backend)
+    model = load_model(bundle, backend)
     tested = self_test(bundle, model)
-    sys.stdout.write(
+    text = (
         f"{bundle.path}: {len(bundle.manifest.files)} files match the manifest, sha256 {bundle.sha256}\n"
         f"self-test on {model.backend}: {_differences(tested)}: ok\n"
     )
+    if not as_json:
+        sys.stdout.write(text)
     trial = try_chain(bundle, model)
+    if as_json:
+        lsb = tested.differences
+        found = {"backend": model.backend, "windows": len(lsb), "outputs": lsb.size, "max_difference_lsb": tested.worst}
+        write_json(
+            {
+                "bundle": str(bundle.path),
+                "sha256": bundle.sha256,
+                "files": len(bundle.manifest.files),
+                "signature": signature,
+                "self_test": found,
+                "signal_chain": {"estimates": trial.estimates, "heart_rate_bpm": round(trial.heart_rate_bpm, 1)},
+            }
+        )
+        return
     rate = f"heart rate {trial.heart_rate_bpm:.0f} bpm"
     sys.stdout.write(f"signal chain: {trial.estimates} estimates from a simulated ECG, {rate}: ok\n")
     sys.stdout.write(f"signature: {signature}\n")
-    return EXIT_OK
 
 
 def _further(action: str, argv: Sequence[str]) -> int:
@@ -79,6 +104,40 @@ def _differences(tested: SelfTest) -> str:
     found = f"{what}, {np.count_nonzero(lsb)} of {lsb.size} outputs differ, by at most {lsb.max()} LSB"
     allowed = tested.allowed.max
     return found if allowed == SELF_TEST_LSB else f"{found} ({allowed:.0f} allowed)"
+
+
+def facts(bundle: Bundle) -> dict[str, object]:
+    """Return the description of the bundle for JSON."""
+    m, f = bundle.manifest, bundle.manifest.front_end
+    outputs = [
+        {
+            "key": head.key,
+            "lab": head.lab,
+            "loinc": head.loinc,
+            "unit": head.unit,
+            "kind": head.kind,
+            "direction": head.direction,
+            "threshold": bundle.calibration[head.key].threshold,
+            "evidence": dataclasses.asdict(head.evidence),
+        }
+        for head in m.outputs
+    ]
+    return {
+        "name": m.name,
+        "version": m.version,
+        "tier": m.tier,
+        "licence": m.licence,
+        "sha256": bundle.sha256,
+        "signature": signature_text(bundle),
+        "model_bytes": len(bundle.model),
+        "form": m.form,
+        "front_end": {"name": f.name, "fs_hz": f.fs_hz, "window_samples": f.window_samples,
+                      "group_delay_s": f.group_delay_s},
+        "aggregation_minutes": m.aggregation_minutes,
+        "budgets": dict(m.budgets),
+        "outputs": outputs,
+        "notice": NOTICE,
+    }  # fmt: skip
 
 
 def describe(bundle: Bundle) -> str:

@@ -16,6 +16,7 @@ from edge.bundle.trust import public_line
 from edge.cli.parser import Parser
 from edge.process.files import write_atomically, written_beside
 from firmware_bridge.errors import EXIT_OK, OutputError, UsageError
+from firmware_bridge.posix import CLOSE_ON_EXEC, NO_WAIT
 
 MAX_NAME = 64
 
@@ -67,7 +68,7 @@ def sign(argv: Sequence[str]) -> int:
 def _private_key(path: Path) -> bytes:
     try:
         # Without waiting for the writer of a pipe.
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        with os.fdopen(os.open(path, os.O_RDONLY | NO_WAIT | CLOSE_ON_EXEC), "rb") as file:
             about = os.fstat(file.fileno())
             if not stat.S_ISREG(about.st_mode) or about.st_size > ed25519.MAX_KEY_BYTES:
                 raise UsageError(f"{path} is not a private key", "make one: anyecg bundle keygen FILE")

@@ -11,7 +11,7 @@ from edge.sinks import BaseSink
 from edge.sinks.live.frame import Frame, Style
 from edge.sinks.live.layout import layout
 from edge.sinks.live.state import LiveState
-from firmware_bridge.errors import UsageError
+from firmware_bridge.errors import OutputError, UsageError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -105,11 +105,14 @@ def check_picture(path: Path, *, overwrite: bool) -> None:
 
     Raises:
         UsageError: The file exists and may not be overwritten, or its name ends like that of another format.
+        OutputError: Its folder does not exist.
     """
     if path.suffix.lower() != ".svg":
         raise UsageError(f"{path}: the picture is an SVG file", f"name it {path.with_suffix('.svg').name}")
     if not overwrite and path.exists():
         raise UsageError(f"{path} exists", "name another file, or add --force")
+    if not path.absolute().parent.is_dir():
+        raise OutputError(f"{path.absolute().parent} is not a folder", "create it first, or name another file")
 
 
 class SvgSink(BaseSink):

@@ -116,7 +116,7 @@ def test_a_list_of_sources_in_a_file_names_several_patches(tmp_path: Path, capsy
 
 def test_a_sink_of_another_package_is_made_for_each_patch(tmp_path: Path, monkeypatch) -> None:
     made: list[str] = []
-    monkeypatch.setattr("edge.cli.station.plugin_sinks", lambda urls: made.extend(urls) or [])
+    monkeypatch.setattr("edge.cli.run.station.plugin_sinks", lambda urls: made.extend(urls) or [])
     assert (
         run(
             "--source",

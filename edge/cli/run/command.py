@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.cli.config import parse_with_config
-from edge.cli.inputs import RAW_HZ, anchored, page_of, plugin_sinks, profiled, source_url, write_notes
-from edge.cli.parser import Parser
+from edge.cli.run.inputs import RAW_HZ, anchored, page_of, plugin_sinks, profiled, source_url, write_notes
+from edge.cli.run.options import parser, several_patches
 from edge.cli.summary import answer_text, next_text, summary_text
 from edge.records import Applied
 from edge.session import Loaded, load, make_views, run, session_info
@@ -24,7 +23,6 @@ from edge.sources import Source, SourceUrl, open_source
 from edge.sources.replay.folder import many_recordings
 from edge.sources.wire import WireSource
 from edge.store.storage import Storage
-from edge.window import MAX_HOP_S, MIN_HOP_S
 from firmware_bridge.errors import UsageError
 
 if TYPE_CHECKING:
@@ -32,102 +30,6 @@ if TYPE_CHECKING:
     from edge.http.server import PageServer
     from edge.sinks.mqtt.sink import MqttSink
     from firmware_bridge.rawlog import RawLogWriter
-
-
-def parser() -> Parser:
-    """Return the parser of ``anyecg run``."""
-    p = Parser(
-        "anyecg run", "Read one ECG lead from a patch or a recording and emit laboratory estimates, one per hop."
-    )
-    p.add_argument(
-        "--source",
-        metavar="URL",
-        nargs="+",
-        action="extend",
-        help="replay:FILE, serial:/dev/ttyACM0, sim:, record:FILE,URL ...; several patches, each URL or NAME=URL, run "
-        "at the same time; a folder, a pattern or several recordings give one estimate each",
-    )
-    p.set_defaults(patches=())
-    p.add_argument("--bundle", metavar="DIR", default="demo", help="bundle folder or zip; 'demo' is in the package")
-    p.add_argument(
-        "--trusted", metavar="KEYS", help="file of public keys; refuse a bundle that none of them has signed"
-    )
-    p.add_argument(
-        "--out", metavar="FILE|-", help="append estimates as JSON Lines to FILE, or write them to standard output"
-    )
-    p.add_argument("--mqtt", metavar="URL", help="publish to this broker: mqtts://USER@HOST/PREFIX; see docs/mqtt.md")
-    _add_page_options(p)
-    p.add_argument("--sink", metavar="NAME:...", action="append", help="also send results to a sink of another package")
-    p.add_argument("--seconds", metavar="N", type=positive, help="stop after N seconds of signal")
-    p.add_argument("--speed", metavar="X|max", help="replay at X times real time, or as fast as possible")
-    p.add_argument("--hop", metavar="S", type=hop, default=1.0, help="seconds between estimates (default 1)")
-    _add_session_options(p)
-    p.add_argument(
-        "--device-profile", metavar="FILE", help="scale, polarity and rate of the board; see docs/calibrate.md"
-    )
-    p.add_argument(
-        "--person", metavar="FILE", help="TOML file with this person's own laboratory results, which anchor the values"
-    )
-    p.add_argument(
-        "--view",
-        choices=["auto", "live", "plain", "none"],
-        default="auto",
-        help="display: live screen, plain lines, or none",
-    )
-    p.add_argument("--picture", metavar="FILE.svg", help="write the last screen as a picture")
-    p.add_argument("--force", action="store_true", help="replace an existing picture")
-    p.add_argument(
-        "--backend",
-        choices=["auto", "litert", "litert-reference", "tflite-runtime", "tflm"],
-        default="auto",
-        help="interpreter of the model",
-    )
-    p.add_argument("--wait", action="store_true", help="wait even for a device that may not be opened, as a service")
-    p.add_argument("--config", metavar="FILE", help="TOML file that sets these options by name")
-    return p
-
-
-def _add_page_options(p: Parser) -> None:
-    p.add_argument(
-        "--http", metavar="ADDRESS", help="show a page in the browser at this address: 127.0.0.1:8080; see docs/page.md"
-    )
-    p.add_argument("--http-token-file", metavar="FILE", help="file with the token that opens the page")
-
-
-def _add_session_options(p: Parser) -> None:
-    p.add_argument("--session-dir", metavar="DIR", help="write estimates, beats, events and summary to DIR")
-    p.add_argument(
-        "--keep",
-        metavar="LIMIT",
-        help="size or age of what stays in session folders (2GB, 30d, 2GB,30d, all; default 2GB of this session); "
-        "when given, it counts and removes the oldest finished sessions beside DIR, too",
-    )
-    p.add_argument(
-        "--record",
-        metavar="FILE",
-        nargs="?",
-        const="",
-        help="also record the raw frames with their arrival times, in FILE.aer or in the session folder",
-    )
-
-
-def positive(text: str) -> float:
-    """Parse a positive finite number."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value) or value <= 0.0:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a positive number")
-    return value
-
-
-def hop(text: str) -> float:
-    """Parse the time between estimates, s, within bounds."""
-    value = positive(text)
-    if not MIN_HOP_S <= value <= MAX_HOP_S:
-        raise argparse.ArgumentTypeError(f"a hop of {text} s is outside {MIN_HOP_S:g} to {MAX_HOP_S:g} s")
-    return value
 
 
 def _recording(record: str | None, session_dir: str | None) -> str | None:
@@ -173,11 +75,19 @@ def _mqtt_sinks(args: argparse.Namespace, source: Source, bundle: Bundle, others
     return [open_mqtt(args.mqtt, source.info, bundle, args.hop, quiet=on_screen)]
 
 
+def _lsl_sinks(args: argparse.Namespace, source: Source, bundle: Bundle) -> list[Sink]:
+    if args.lsl is None:
+        return []
+    from edge.sinks.lsl import open_lsl
+
+    return [open_lsl(args.lsl, source.info, bundle)]
+
+
 def _run_many(recordings: Sequence[tuple[str, SourceUrl]], args: argparse.Namespace) -> int:
     """Run every recording of a folder, a pattern or a list, with one estimate each."""
-    from edge.cli.many import ManyOptions, run_many
+    from edge.cli.run.many import ManyOptions, run_many
 
-    for option in ("session_dir", "keep", "record", "picture", "speed", "mqtt", "http"):
+    for option in ("session_dir", "keep", "record", "picture", "speed", "mqtt", "lsl", "http"):
         if getattr(args, option) not in (None, "max"):
             raise UsageError(f"--{option.replace('_', '-')} takes one recording", "give one, or leave out the option")
     applied: dict[str, Applied] = {}
@@ -194,22 +104,26 @@ def _run_many(recordings: Sequence[tuple[str, SourceUrl]], args: argparse.Namesp
     return summary.code
 
 
-def several_patches(args: argparse.Namespace) -> bool:
-    """Return whether the options name patches to run at the same time, rather than recordings one after another."""
-    if args.patches:
-        return True
-    named = any("=" in text.partition(":")[0] for text in args.source)
-    return named or (len(args.source) > 1 and not all(text.lower().startswith("replay:") for text in args.source))
-
-
 def _check(args: argparse.Namespace) -> None:
     """Check what can be checked before anything is read, loaded or made."""
     if args.keep is not None and args.session_dir is None:
         raise UsageError("--keep needs a session folder", "add --session-dir DIR")
+    if args.keep is not None:
+        from edge.store.keep import parse_keep
+
+        parse_keep(args.keep)
+    if args.picture is not None:
+        from edge.sinks.live.svg import check_picture
+
+        check_picture(Path(args.picture), overwrite=args.force)
     if args.mqtt is not None:
         from edge.sinks.mqtt.sink import check_mqtt
 
         check_mqtt(args.mqtt)
+    if args.lsl is not None:
+        from edge.sinks.lsl import check_lsl
+
+        check_lsl(args.lsl)
 
 
 def _other_sinks(
@@ -223,7 +137,7 @@ def _other_sinks(
         args.view, source, loaded, args.hop, to_stderr=args.out == "-", picture=args.picture, force=args.force,
         page="" if page is None else page.invitation,
     )  # fmt: skip
-    return [*out, *plugin_sinks(args.sink), *views, FoundSink(sys.stderr)]
+    return [*out, *_lsl_sinks(args, source, loaded.bundle), *plugin_sinks(args.sink), *views, FoundSink(sys.stderr)]
 
 
 def main(argv: Sequence[str]) -> int:
@@ -237,7 +151,7 @@ def main(argv: Sequence[str]) -> int:
     if not args.source and not args.patches:
         raise UsageError("no source given", "--source replay:FILE, serial:/dev/ttyACM0, sim: ...")
     if several_patches(args):
-        from edge.cli.station import run_station
+        from edge.cli.run.station import run_station
 
         return run_station(args)
     many = many_recordings(args.source)
@@ -276,6 +190,3 @@ def _run_one(args: argparse.Namespace, page: PageServer | None) -> int:
     found = answer_text(answer) + next_text(args.session_dir, recorded=args.record == "")
     stream.write(summary_text(summary, "".join([disk.text(), *(one.text() for one in mqtt)]), found))
     return code
-
-
-__all__ = ["main", "parser", "source_url"]

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.cli.inputs import PATIENT, RAW_HZ, anchored, page_of, plugin_sinks, profiled, source_url, write_notes
+from edge.cli.run.inputs import PATIENT, RAW_HZ, anchored, page_of, plugin_sinks, profiled, source_url, write_notes
 from edge.process.limits import allow_files
 from edge.process.signals import EXIT_CODES, Stopper
 from edge.process.systemd import Notifier
@@ -151,6 +151,11 @@ def check_station(args: argparse.Namespace, patches: Sequence[PatchOptions]) -> 
         if not folders:
             raise UsageError("--keep needs a session folder", "add --session-dir DIR")
         parse_keep(args.keep, len(folders))
+    if args.lsl is not None:
+        from edge.sinks.lsl import check_lsl
+
+        for patch in patches:
+            check_lsl(f"{args.lsl} {patch.name}")
     if args.mqtt is not None:
         from edge.sinks.mqtt.sink import check_mqtt
 
@@ -223,6 +228,7 @@ def _sinks(
         folders=folders,
         out=None if args.out is None else SharedSink(open_jsonl(args.out, Storage())),
         mqtt=None if args.mqtt is None else _link(args.mqtt, patches, quiet=on_screen),
+        lsl=args.lsl,
         page=page,
         plugins=lambda name: plugin_sinks([url.replace(PLACEHOLDER, name) for url in args.sink or ()]),
         table=table,

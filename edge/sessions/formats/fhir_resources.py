@@ -1,0 +1,282 @@
+"""Estimates, heart rate and ECG as FHIR R4 resources, as plain JSON objects."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from edge.records import NOTICE, Applied, Estimate, LabEstimate
+from edge.sessions.ecg import Segment
+from edge.sessions.folder import unix_s, utc_of
+from edge.sessions.formats import fhir_codes as codes
+from edge.sessions.formats.digits import digits_for
+from edge.sessions.formats.fhir_codes import Json, coded, quantity, urn
+from firmware_bridge.text import printable
+
+ALL_HEADS = "all_estimates"
+"""Code of an abstention in a session without a single estimate, whose outputs are therefore unknown."""
+_METHOD = coded(
+    codes.KIT_SYSTEM,
+    "ecg-neural-network",
+    "Estimate of a neural network from a single-lead ECG",
+    "Estimated by a neural network from a single-lead ECG. Not measured in a specimen.",
+)
+_R_PEAKS = coded(codes.KIT_SYSTEM, "r-peaks", "R peaks of a single-lead ECG")
+_UNSYNCED = "The clock of the device was not synchronised, so the time may be wrong."
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What all Observations of an export share.
+
+    Attributes:
+        subject: Reference to the patient; empty for none.
+        software: Version of the kit that made the estimates.
+        patch: Name of the ECG device.
+        patch_urn: Its identifier.
+    """
+
+    subject: str
+    software: str
+    patch: str
+    patch_urn: str
+
+
+def software_device(context: Context, e: Estimate) -> Json:
+    """Return the Device that made an estimate: the software with its bundle."""
+    versions = [
+        ("anyecg-edge", context.software),
+        ("bundle", e.bundle.name),
+        ("SHA-256 of the bundle's manifest", e.bundle.sha256),
+    ]
+    return {
+        "resourceType": "Device",
+        "identifier": [_identifier(software_urn(context, e))],
+        "deviceName": [{"name": "anyecg-edge", "type": "model-name"}],
+        "type": {"text": "Research software that estimates laboratory values from an ECG"},
+        "version": [{"type": {"text": kind}, "value": _text(value)} for kind, value in versions],
+        "note": [{"text": NOTICE}],
+    }
+
+
+def software_urn(context: Context, e: Estimate) -> str:
+    """Return the identifier of the software with its bundle."""
+    return urn("software", context.software, e.bundle.name, e.bundle.sha256)
+
+
+def patch_device(context: Context) -> Json:
+    """Return the Device that recorded the ECG."""
+    return {
+        "resourceType": "Device",
+        "identifier": [_identifier(context.patch_urn)],
+        "deviceName": [{"name": _text(context.patch), "type": "model-name"}],
+        "type": {"text": "ECG device or recording"},
+    }
+
+
+def lab_observation(context: Context, e: Estimate, lab: LabEstimate, run: str, ecg: Sequence[str]) -> Json:
+    """Return one output of an estimate.
+
+    Args:
+        context: What all Observations share.
+        e: The estimate.
+        lab: The output.
+        run: Identity of the run.
+        ecg: Identifiers of the ECG of its newest window.
+    """
+    out = _estimate(context, e, lab, urn("estimate", run, e.bundle.sha256, lab.key, f"{e.window.end_s:.3f}"))
+    out["effectiveDateTime"] = _time(e)
+    _from_ecg(out, ecg)
+    if _finite(lab.value):
+        out["valueQuantity"] = _value(lab.value, lab.unit)
+    else:
+        out["dataAbsentReason"] = coded(codes.ABSENT_SYSTEM, "unknown", "Unknown")
+    score = quantity(round(e.quality.score, 3), "1") if _finite(e.quality.score) else None
+    parts = [_part("signal-quality", "Signal quality, from 0 to 1", "valueQuantity", score)]
+    low, high = lab.interval or (math.nan, math.nan)
+    if low <= high and _finite(low) and _finite(high):
+        bounds = {"low": _value(low, lab.unit), "high": _value(high, lab.unit)}
+        parts.append(_part("interval", "Interval of the estimate", "valueRange", bounds))
+    if _finite(lab.threshold):
+        parts.append(_part("threshold", "Decision threshold", "valueQuantity", _value(lab.threshold, lab.unit)))
+    if lab.flag is not None:
+        parts.append(_part("flag", "The value reaches the decision threshold", "valueBoolean", lab.flag))
+    parts.append(_part("windows", "Ten-second windows in the estimate", "valueInteger", min(lab.windows, 2**31 - 1)))
+    tier = coded(codes.KIT_SYSTEM, f"evidence-{_code(lab.tier)}", text=_text(lab.tier))
+    parts.append(_part("evidence", "Evidence of the output in the bundle's validation", "valueCodeableConcept", tier))
+    if lab.anchor is not None and _finite(lab.anchor.offset):
+        offset = _value(lab.anchor.offset, lab.unit)
+        parts.append(_part("anchor-offset", "Offset from the person's own results", "valueQuantity", offset))
+    about = out["component"]
+    assert isinstance(about, list)
+    about += [part for part in parts if part]
+    return out
+
+
+def abstention_observation(
+    context: Context, e: Estimate, lab: LabEstimate | None, run: str, span_s: tuple[float, float], hops: Counter[str]
+) -> Json:
+    """Return a span without an estimate of one output.
+
+    Args:
+        context: What all Observations share.
+        e: The last hop of the span.
+        lab: The output as an earlier or later estimate has it; ``None`` if there is none.
+        run: Identity of the run.
+        span_s: Start and end of the span, signal time, s.
+        hops: Number of hops by reason.
+    """
+    key = ALL_HEADS if lab is None else lab.key
+    name = urn("abstention", run, e.bundle.sha256, key, *(f"{at:.3f}" for at in span_s))
+    out = _estimate(context, e, lab, name)
+    end_s = unix_s(e.time)
+    out["effectivePeriod"] = {"start": utc_of(end_s - (span_s[1] - span_s[0])), "end": utc_of(end_s)}
+    reason = hops.most_common(1)[0][0]
+    why = coded(codes.ABSENT_SYSTEM, codes.ABSENT.get(reason, "unknown"))
+    kit = {"system": codes.KIT_SYSTEM, "code": _code(reason)}
+    counted = ", ".join(f"{_text(one)} ({n} of {hops.total()} hops)" for one, n in hops.most_common())
+    out["dataAbsentReason"] = {"coding": [*_list(why["coding"]), kit], "text": f"no estimate: {counted}"}
+    if not out["component"]:
+        del out["component"]
+    return out
+
+
+def heart_rate_observation(context: Context, e: Estimate, bpm: float, run: str, ecg: Sequence[str]) -> Json:
+    """Return the heart rate of a hop, which the profile of vital signs describes."""
+    # The profile requires a subject; this extension says that it is not known.
+    unknown = {"extension": [{"url": codes.ABSENT_EXTENSION, "valueCode": "unknown"}]}
+    out: Json = {
+        "resourceType": "Observation",
+        "meta": {"profile": [codes.HEART_RATE_PROFILE], **_label()},
+        "identifier": [_identifier(urn("heart rate", run, f"{e.window.end_s:.3f}"))],
+        "status": "preliminary",
+        "category": [coded(codes.CATEGORY_SYSTEM, "vital-signs", "Vital Signs")],
+        "code": coded(codes.LOINC, "8867-4", "Heart rate"),
+        "subject": {"reference": context.subject} if context.subject else unknown,
+        "effectiveDateTime": _time(e),
+        "valueQuantity": quantity(round(bpm, 1), "/min", "beats/minute"),
+        "method": _R_PEAKS,
+        "device": {"reference": software_urn(context, e)},
+        "note": _notes(e),
+    }
+    _from_ecg(out, ecg)
+    return out
+
+
+def ecg_observation(context: Context, segment: Segment, start_unix_s: float, name: str) -> Json:
+    """Return a gap-free piece of ECG as SampledData.
+
+    Args:
+        context: What all Observations share.
+        segment: The piece.
+        start_unix_s: Unix time of its first sample, s.
+        name: Its identifier.
+    """
+    digits = digits_for(segment.samples, segment.step, 24, 1e-5 if segment.unit == "mV" else 0.0)
+    values = digits.of(segment.samples)
+    zero = quantity(-digits.baseline * digits.step + 0.0, "mV" if segment.unit == "mV" else "{counts}")
+    length_s = segment.end_s - segment.start_s
+    code = coded(codes.MDC, "131328", "MDC_ECG_ELEC_POTL", "Single-lead ECG of a chest patch")
+    code["coding"] = [*_list(code["coding"]), {"system": codes.LOINC, "code": "11524-6", "display": "EKG study"}]
+    return {
+        "resourceType": "Observation",
+        "identifier": [_identifier(name)],
+        "status": "preliminary",
+        "category": [coded(codes.CATEGORY_SYSTEM, "procedure", "Procedure")],
+        "code": code,
+        **_subject(context),
+        "effectivePeriod": {"start": utc_of(start_unix_s), "end": utc_of(start_unix_s + length_s)},
+        "device": {"reference": context.patch_urn},
+        "valueSampledData": {
+            "origin": zero,
+            "period": round(1000.0 / segment.fs_hz, 9),
+            "factor": float(f"{digits.step:.12g}"),
+            "dimensions": 1,
+            "data": " ".join(map(str, values.tolist())),
+        },
+    }
+
+
+def _estimate(context: Context, e: Estimate, lab: LabEstimate | None, name: str) -> Json:
+    key = ALL_HEADS if lab is None else lab.key
+    words = _text(key).replace("_", " ")
+    related: list[Json] = []
+    if lab is not None and lab.loinc:
+        measured = coded(codes.LOINC, _code(lab.loinc))
+        related = [_part("related-laboratory-code", "Laboratory test it refers to", "valueCodeableConcept", measured)]
+    return {
+        "resourceType": "Observation",
+        "meta": _label(),
+        "identifier": [_identifier(name)],
+        "status": "preliminary",
+        "category": [coded(codes.CATEGORY_SYSTEM, "procedure", "Procedure")],
+        "code": coded(codes.KIT_SYSTEM, _code(key), f"{words}, estimated from the ECG"),
+        **_subject(context),
+        "method": _METHOD,
+        "device": {"reference": software_urn(context, e)},
+        "note": _notes(e),
+        "component": related,
+    }
+
+
+def _part(code: str, display: str, kind: str, value: object) -> Json:
+    """Return a component; an empty object without a value."""
+    return {} if value is None else {"code": coded(codes.KIT_SYSTEM, code, display), kind: value}
+
+
+def _value(value: float | None, unit: str) -> Json | None:
+    if value is None or not math.isfinite(value):
+        return None
+    rounded = float(f"{value:.6g}") + 0.0
+    return quantity(rounded, unit, "probability" if unit == "1" else "")
+
+
+def _subject(context: Context) -> Json:
+    return {"subject": {"reference": context.subject}} if context.subject else {}
+
+
+def _from_ecg(out: Json, ecg: Sequence[str]) -> None:
+    # By identifier: the ECG is in another Bundle, where a URL of this one would not resolve.
+    if ecg:
+        out["derivedFrom"] = [{"type": "Observation", "identifier": _identifier(name)} for name in ecg]
+
+
+def _label() -> Json:
+    label = {"system": codes.LABEL_SYSTEM, "code": "AIAST", "display": "Artificial Intelligence asserted"}
+    return {"security": [label]}
+
+
+def _notes(e: Estimate) -> list[Json]:
+    applied: Mapping[str, Applied] = e.applied
+    texts = [NOTICE] if e.clock_synced else [NOTICE, _UNSYNCED]
+    # Without the name of the file, which may be that of a person.
+    texts += [f"Applied: {_text(kind)} file with SHA-256 {_text(one.sha256)}" for kind, one in applied.items()]
+    return [{"text": text} for text in texts]
+
+
+def _identifier(name: str) -> Json:
+    return {"system": codes.URI_SYSTEM, "value": name}
+
+
+def _time(e: Estimate) -> str:
+    return utc_of(unix_s(e.time))
+
+
+def _finite(x: float | None) -> bool:
+    return x is not None and math.isfinite(x)
+
+
+def _text(text: str) -> str:
+    return printable(text).strip() or "?"
+
+
+def _code(text: str) -> str:
+    """Return a text as FHIR allows a code: without spaces at its ends, and without double ones."""
+    return " ".join(_text(text).split())
+
+
+def _list(found: object) -> list[object]:
+    assert isinstance(found, list)
+    return found
