@@ -7,13 +7,13 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # One version of every dependency. pip 25.3 and newer read the second variable when they build, older ones the first. Not
 # for .device, which builds with the backend from build.txt: the new pip refuses the second one there.
 LOCKED := constraints/locked.txt
-$(VENV)/.device $(VENV)/.test $(VENV)/.fuzz $(VENV)/.mutants $(VENV)/.lint: export PIP_CONSTRAINT := $(LOCKED)
-$(VENV)/.test $(VENV)/.fuzz $(VENV)/.mutants $(VENV)/.lint: export PIP_BUILD_CONSTRAINT := $(LOCKED)
+$(VENV)/.device $(VENV)/.test $(VENV)/.fuzz $(VENV)/.mutants $(VENV)/.lint $(VENV)/.docs: export PIP_CONSTRAINT := $(LOCKED)
+$(VENV)/.test $(VENV)/.fuzz $(VENV)/.mutants $(VENV)/.lint $(VENV)/.docs: export PIP_BUILD_CONSTRAINT := $(LOCKED)
 # The device install and the build backend, each file by its hash. What the other extras add is locked by version.
 HASHED := constraints/device.txt constraints/build.txt
 INSTALL := $(BIN)/python -m pip install --quiet
 
-.PHONY: demo test slow soak fuzz mutants arm arm-roots everywhere lint types audit lock newest clean
+.PHONY: demo test slow soak fuzz mutants arm arm-roots everywhere lint types site audit lock newest clean
 
 demo: $(VENV)/.device
 	$(BIN)/anyecg demo
@@ -51,6 +51,10 @@ lint: $(VENV)/.lint
 
 types: $(VENV)/.lint $(VENV)/.test
 	$(BIN)/mypy
+
+# The documentation as a site in build/site: strict, every link checked, without the network (after the installation).
+site: $(VENV)/.docs
+	$(BIN)/python packaging/build_site.py build/site
 
 # Known weaknesses of the dependencies (asks the network) and of the code, the wheel and its bill of materials; part of the slow tier.
 audit: $(VENV)/.audit $(VENV)/.test
@@ -93,6 +97,10 @@ $(VENV)/.mutants: pyproject.toml $(LOCKED) $(VENV)/.hashed
 $(VENV)/.lint: pyproject.toml $(LOCKED) $(VENV)/.hashed
 	$(INSTALL) -e '.[lint]'
 	@touch $@
+
+$(VENV)/.docs: pyproject.toml $(LOCKED) $(VENV)/.hashed
+	$(INSTALL) -e '.[docs]'
+	@touch $@ $(VENV)/.device
 
 # Their own environment, because they would decide versions of the kit's.
 $(VENV)/.audit: constraints/audit.txt | $(BIN)/python

@@ -40,6 +40,7 @@ EXTRAS_64 = (
     "lsl",
     "notebooks",
     "test",
+    "docs",
     "lint",
     "mutants",
     "fuzz",

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.evaluate.aggregate import summary_of, which_better
-from calibration.evaluate.heads import Draws, both_sides, compare_errors, compare_rankings, ends
+from calibration.evaluate.heads import Draws, both_sides, compare_errors, compare_rankings
 from calibration.evaluate.records import BaselineHeadRecord, DifferenceRecord, ReferenceHeadRecord, SummaryRecord
 from calibration.evaluate.rows import Rows
-from calibration.validate.judge import rounded, score_json
+from calibration.validate.judge import ends, rounded, score_json
 from convert.stats.metrics import Score
 from convert.stats.noninferiority import MIN_EVENTS, PAIRED, verdict
 

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from calibration.evaluate.records import HeadRecord
 from calibration.evaluate.rows import Rows
-from calibration.validate.judge import conclusion, rounded, score_json
-from calibration.validate.records import Interval, ReliabilityRecord
+from calibration.validate.judge import conclusion, ends, rounded, score_json
+from calibration.validate.records import ReliabilityRecord
 from convert.datasets.prepared import PreparedHead
 from convert.stats.delong import delong_difference, delong_interval
 from convert.stats.discrimination import Ranking, ranking
@@ -155,7 +155,7 @@ def _calibration(r: Reliability) -> ReliabilityRecord:
         "bins": r.bins,
         "slope": rounded(r.slope),
         "intercept": rounded(r.intercept),
-        "curve": [[rounded(a), rounded(b), n] for a, b, n in r.curve],
+        "curve": [[rounded(p), rounded(y.value), n, *(ends(y) or (None, None))] for p, y, n in r.curve],
     }
 
 
@@ -238,8 +238,3 @@ def compare_errors(ours: F64, theirs: F64, truth: F64, resampler: Resampler) -> 
     """Compute the difference of two mean absolute errors of the same rows, ours minus theirs, paired."""
     less = np.abs(ours - truth) - np.abs(theirs - truth)
     return interval(float(less.mean()), resampler.ratio(less, np.ones_like(less)))
-
-
-def ends(score: Score) -> Interval:
-    """Return an interval for JSON; ``None`` if there is none."""
-    return None if score.low is None or score.high is None else [rounded(score.low), rounded(score.high)]

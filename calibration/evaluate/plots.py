@@ -5,26 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from calibration.report.plots import auroc_forest, reliability_plot
-from calibration.report.svg import BLUE, GREY, ORANGE, Plot, forest
+from calibration.report.plots import Names, auroc_forest
 from calibration.report.text import number
+from convert.pages.svg import BLUE, GREEN, GREY, ORANGE, Plot, forest
 
-GREEN = "#3f7f5f"
 COLOURS = {"strong": BLUE, "moderate": GREEN, "limited": ORANGE}
 """Colour of a head by its evidence level; the text at its right names the level, too."""
 
 Head = Mapping[str, Any]
 
 
-def coloured_forest(heads: Sequence[Head], when: str) -> str:
+def coloured_forest(heads: Sequence[Head], names: Names, when: str) -> str:
     """Draw the AUROC of every head with its interval, best first, with one colour for each evidence level.
 
     Args:
         heads: Heads of the report.
+        names: Names of the heads.
         when: Horizon of the heads for the title, such as ``now``.
     """
     title = f"AUROC {when}, with 95 % intervals (bootstrap over patients)"
-    return auroc_forest(heads, title, colours=COLOURS, level_if_unclear=False)
+    return auroc_forest(heads, names, title, colours=COLOURS, level_if_unclear=False)
 
 
 def now_and_ahead(rows: Sequence[Mapping[str, Any]], column: str) -> str:
@@ -67,7 +67,7 @@ def _square(title: str, points: Sequence[tuple[float, float]], labels: tuple[str
     return plot.dots(points, BLUE, 3.2, 0.75) if draw else plot
 
 
-def ten_minutes(heads: Sequence[Mapping[str, Any]]) -> str:
+def ten_minutes(heads: Sequence[Mapping[str, Any]], names: Names) -> str:
     """Draw the AUROC of ten minutes minus that of one segment with its interval, largest first, without horizons."""
     now = [h for h in heads if h["kind"] == "probability" and h["horizon_min"] is None]
     found = [h for h in now if h["difference"] and h["difference"]["value"] is not None]
@@ -75,7 +75,7 @@ def ten_minutes(heads: Sequence[Mapping[str, Any]]) -> str:
         return ""
     colours = {"better": BLUE, "worse": ORANGE}
     rows = [
-        (h["key"], h["difference"]["value"], h["difference"]["ci"], colours.get(h["verdict"], GREY),
+        (names[h["key"]], h["difference"]["value"], h["difference"]["ci"], colours.get(h["verdict"], GREY),
          f"{number(h['single'])} to {number(h['aggregate'])}")
         for h in sorted(found, key=lambda h: -h["difference"]["value"])
     ]  # fmt: skip
@@ -87,10 +87,3 @@ def ten_minutes(heads: Sequence[Mapping[str, Any]]) -> str:
         [(0.0, "same")],
         "difference of AUROC",
     )
-
-
-def reliability(head: Head) -> str:
-    """Draw the reliability of an evaluated head, smaller than in a validation report."""
-    c = head["calibration"]
-    plot = reliability_plot(head, (210, 200), 3.0)
-    return plot.note(f"ECE {number(c['ece'])}, by chance {number(c['ece_chance'])}").svg()

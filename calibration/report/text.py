@@ -48,6 +48,11 @@ def result_cells(head: Mapping[str, Any]) -> list[str]:
 HEADINGS = ("head", "result", "95 % interval", "n", "pos", "evidence", "verdict", "ECE", "slope", "sens", "spec")
 
 
+PAGE_HEADINGS = ("output", "result", "95 % interval", "estimates", "positive", "evidence", "verdict", "ECE", "slope",
+                 "sensitivity", "specificity")  # fmt: skip
+"""The same columns on a page, where there is room for whole words."""
+
+
 def head_cells(head: Mapping[str, Any]) -> list[str]:
     """Return one head as cells under :data:`HEADINGS`."""
     start, evidence = [head["key"], *result_cells(head), str(head["n"])], [head["tier"] or "-", verdict_cell(head)]

@@ -140,7 +140,7 @@ def _probability(j: Judged, i: int, head: OutputHead) -> HeadResultRecord:
         unsure = np.zeros(len(p), dtype=bool) if c.abstain is None else (p >= c.abstain[0]) & (p < c.abstain[1])
         decided = _decisions(decisions(p >= c.threshold, y, unsure, resampler, c.threshold))
     found = _result(len(y), int(y.sum()), resampler.patients, _note(y, p), _area(ranked, y))
-    found["auroc_ci_delong"] = _pair(delong_interval(p, y)) if resampler.distinct else None
+    found["auroc_ci_delong"] = ends(delong_interval(p, y)) if resampler.distinct else None
     found["calibration"] = _reliability(reliability(p, y, resampler, j.seed))
     found["decision"] = decided
     found["windows"] = _windows(j, i)
@@ -172,7 +172,7 @@ def _reliability(r: Reliability) -> ReliabilityRecord:
         "bins": r.bins,
         "slope": r.slope,
         "intercept": r.intercept,
-        "curve": r.curve,
+        "curve": bins_json(r),
     }
 
 
@@ -198,7 +198,7 @@ def _windows(j: Judged, i: int) -> WindowsRecord | None:
         "n": len(y),
         "positives": int(y.sum()),
         "auroc": rounded(ranked.auroc.value),
-        "auroc_ci": _pair(ranked.auroc),
+        "auroc_ci": ends(ranked.auroc),
         "auprc": rounded(ranked.auprc.value),
         "brier": rounded(float(np.mean((p - y) ** 2))),
     }
@@ -220,11 +220,11 @@ def _value(j: Judged, i: int, head: OutputHead) -> HeadResultRecord:
     by_window = np.isfinite(j.truth[:, i])
     errors = j.window_values(i)[by_window] - j.truth[by_window, i]
     edges = np.quantile(truth, EXTREMES)
-    ends = [auroc(-value, truth < edges[0]), auroc(value, truth > edges[1])]
-    worst = None if None in ends else min(a for a in ends if a is not None)
+    areas = [auroc(-value, truth < edges[0]), auroc(value, truth > edges[1])]
+    worst = None if None in areas else min(a for a in areas if a is not None)
     area["tier"], area["conclusion"] = evidence_level(worst), evidence_level(worst) or "NOT JUDGED"
     found = _result(len(truth), None, resampler.patients, "", area)
-    found["auroc_extremes"] = [rounded(a) for a in ends]
+    found["auroc_extremes"] = [rounded(a) for a in areas]
     found["values"] = _agreement(agreement, [[rounded(a, 3), rounded(b, 3)] for a, b in points])
     mae = rounded(float(np.abs(errors).mean())) if len(errors) else None
     found["windows"] = {"n": int(by_window.sum()), "mae": mae}
@@ -259,9 +259,9 @@ def _note(y: NDArray[np.bool_], p: F64) -> str:
 def _area(ranked: Ranking, labels: NDArray[np.bool_]) -> AreaRecord:
     return {
         "auroc": rounded(ranked.auroc.value),
-        "auroc_ci": _pair(ranked.auroc),
+        "auroc_ci": ends(ranked.auroc),
         "auprc": rounded(ranked.auprc.value),
-        "auprc_ci": _pair(ranked.auprc),
+        "auprc_ci": ends(ranked.auprc),
         "tier": evidence_level(ranked.auroc.value),
         "conclusion": conclusion(ranked.auroc, labels),
     }
@@ -294,8 +294,14 @@ def rounded(value: float | None, digits: int = 4) -> float | None:
 
 def score_json(score: Score) -> MeasureRecord:
     """Return a measure and its interval as JSON-able values."""
-    return {"value": rounded(score.value), "ci": _pair(score)}
+    return {"value": rounded(score.value), "ci": ends(score)}
 
 
-def _pair(score: Score) -> Interval:
+def bins_json(r: Reliability) -> list[list[float | None]]:
+    """Return the bins for JSON: mean probability, share of positives, size, and the interval of the share."""
+    return [[rounded(p), rounded(share.value), n, *(ends(share) or (None, None))] for p, share, n in r.curve]
+
+
+def ends(score: Score) -> Interval:
+    """Return an interval for JSON; ``None`` if there is none."""
     return None if score.low is None or score.high is None else [rounded(score.low), rounded(score.high)]

@@ -51,7 +51,10 @@ class AreaRecord(TypedDict):
 
 
 class ReliabilityRecord(TypedDict):
-    """Calibration of a probability head; ``curve`` holds mean probability, share of positives and size of each bin."""
+    """Calibration of a probability head.
+
+    ``curve`` holds mean probability, share of positives, size, and the interval of the share, for each bin.
+    """
 
     brier: MeasureRecord
     brier_of_the_prevalence: float | None

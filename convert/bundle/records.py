@@ -277,3 +277,4 @@ class ManifestOutput(TypedDict):
     kind: Kind
     horizon_min: int | None
     evidence: Evidence
+    means: str | None

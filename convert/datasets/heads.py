@@ -27,6 +27,7 @@ class TeacherHead:
         offset: Offset, added after the factor.
         threshold: Decision threshold of the teacher; ``None`` where it has none.
         half_width: Half width of the teacher's interval, 0 where it has none.
+        means: The head in words, with its cut-off; ``None`` where unknown.
     """
 
     key: str
@@ -40,6 +41,7 @@ class TeacherHead:
     offset: float = 0.0
     threshold: float | None = None
     half_width: float = 0.0
+    means: str | None = None
 
     @property
     def is_value(self) -> bool:
@@ -59,7 +61,7 @@ def heads_of_bundle(bundle: Bundle) -> tuple[TeacherHead, ...]:
         width = c.interval_width if c.interval_method == "conformal" else 0.0
         found[h.index] = TeacherHead(
             h.key, h.lab, h.loinc, h.unit, h.kind, cast("Direction | None", h.direction), h.horizon_min,
-            c.slope, c.offset, c.threshold, width,
+            c.slope, c.offset, c.threshold, width, h.means,
         )  # fmt: skip
     width = bundle.manifest.output.width
     if sorted(found) != list(range(width)):
@@ -80,7 +82,14 @@ def heads_of_file(path: Path) -> tuple[TeacherHead, ...]:
             raise InputError(f"{path}: {row['key']}: a probability needs a direction, a value must not have one")
         found.append(
             TeacherHead(
-                row["key"], row["lab"], row["loinc"], row["unit"], row["kind"], row["direction"], row["horizon_min"]
+                row["key"],
+                row["lab"],
+                row["loinc"],
+                row["unit"],
+                row["kind"],
+                row["direction"],
+                row["horizon_min"],
+                means=row.get("means"),
             )
         )
     return tuple(found)

@@ -10,6 +10,7 @@
     direction = "high"      # low, high or abnormal; omitted for a value
     kind = "probability"    # or "value"
     horizon_min = 60        # optional
+    means = "potassium above 5.0 mmol/L within 60 min"    # optional: the output in words, with its cut-off, for pages
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
 
+from edge.bundle.schema import MAX_MEANS_CHARS
 from firmware_bridge.errors import InputError
 from firmware_bridge.reading import parse_json, parse_toml, read_limited
 
 MAX_BYTES = 4 << 20
-KEYS = ("key", "lab", "loinc", "unit", "direction", "kind", "horizon_min", "evidence", "index")
+KEYS = ("key", "lab", "loinc", "unit", "direction", "kind", "horizon_min", "evidence", "index", "means")
 _KEY = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 
 Kind = Literal["probability", "value"]
@@ -61,6 +63,7 @@ class OutputEntry(TypedDict):
         kind: Whether the head is a probability or a value.
         horizon_min: Minutes from the ECG to the result; ``None`` for an estimate of the present.
         evidence: Evidence of the head.
+        means: The head in words, with its cut-off.
     """
 
     index: int
@@ -72,6 +75,7 @@ class OutputEntry(TypedDict):
     kind: Kind
     horizon_min: int | None
     evidence: StatedEvidence
+    means: NotRequired[str]
 
 
 def read_outputs(path: Path) -> list[OutputEntry]:
@@ -158,7 +162,7 @@ def _head(where: str, index: int, entry: Any) -> OutputEntry:
     if horizon is not None and (not isinstance(horizon, int) or isinstance(horizon, bool) or horizon < 0):
         raise InputError(f"{where}: invalid horizon_min {horizon!r}", "give whole minutes")
     unit = entry.get("unit", "1" if kind == "probability" else None)
-    return {
+    found: OutputEntry = {
         "index": index,
         "key": key,
         "lab": _text(where, entry, "lab"),
@@ -169,11 +173,14 @@ def _head(where: str, index: int, entry: Any) -> OutputEntry:
         "horizon_min": horizon,
         "evidence": _evidence(where, entry.get("evidence")),
     }
+    if "means" in entry:
+        found["means"] = _text(where, entry, "means", MAX_MEANS_CHARS)
+    return found
 
 
-def _text(where: str, entry: Mapping[str, Any], name: str) -> str:
+def _text(where: str, entry: Mapping[str, Any], name: str, most: int = 200) -> str:
     value = entry.get(name)
-    if not isinstance(value, str) or not value.strip() or len(value) > 200:
+    if not isinstance(value, str) or not value.strip() or len(value) > most:
         raise InputError(f"{where}: '{name}' must be a text", "see docs/convert.md")
     return value
 

@@ -39,6 +39,7 @@ from convert.distil.run import VARIED_SECONDS, DistilConfig, Material, distilled
 from convert.distil.train import DistilPlan
 from convert.micro.package import with_micro
 from convert.micro.rules import KERNELS, check_targets, lint
+from convert.pages.words import output_words
 from convert.simulate.patient import SIMULATOR_VERSION
 from convert.simulate.recordings import SimulatedItems, simulated_patients, varied_recordings
 from convert.simulate.wearable import Wearable
@@ -246,6 +247,7 @@ def _outputs() -> bytes:
 
 def _described(head: Head) -> dict[str, Any]:
     given = {name: getattr(head, name) for name in ("key", "lab", "loinc", "unit", "kind", "direction")}
+    given["means"] = None if head.direction is None else output_words(head.lab, head.direction)
     return {name: value for name, value in given.items() if value is not None}
 
 

@@ -367,6 +367,7 @@ class Assembly:
                     "kind": h.kind,
                     "horizon_min": h.horizon_min,
                     "evidence": found[h.key]["evidence"].copy(),
+                    "means": h.means,
                 }
                 for j, h in enumerate(self.teacher.heads)
             ],

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from convert.bundle.writer import NOTICE, to_json
+from convert.pages.render import picture, render
+from convert.pages.words import CUT_OFFS, key_words, sentence
 from convert.parity.forms import TITLES, Link, ParityReport
 from convert.parity.layers import LayerRow, short_name, worst_layers
-from convert.parity.plots import plots
+from convert.parity.plots import FLOOR, layers_plot, lost_correlation, lost_plot, outputs_plot
 
-_STYLE = (
-    "body{font:15px/1.5 system-ui,sans-serif;max-width:70em;margin:2em auto;padding:0 1em;color:#1a1a1a}"
-    "table{border-collapse:collapse;margin:1em 0}"
-    "td,th{padding:.25em .7em;border-bottom:1px solid #ddd;text-align:right}"
-    "td:first-child,th:first-child{text-align:left}.bad{color:#b00020;font-weight:600}img{max-width:100%}"
-)
+TEMPLATE = Path(__file__).parents[1] / "pages" / "templates" / "parity.html.j2"
+LAYER_HEADINGS = ["layer", "op", "SQNR dB", "own loss dB", "saturated"]
 
 
 def number(value: float | None, form: str = ".2e") -> str:
@@ -39,7 +37,7 @@ def link_cells(link: Link) -> list[str]:
     ]
 
 
-HEADINGS = ["link", "windows", "max", "mean", "LSB", "corr median", "corr min", "allowed", ""]
+HEADINGS = ["link", "windows", "max", "mean", "LSB", "corr median", "corr min", "allowed", "result"]
 
 
 def text_table(report: ParityReport) -> str:
@@ -54,7 +52,7 @@ def text_table(report: ParityReport) -> str:
         lines += ["", *_aligned([["values", "max", "mean", "corr"], *values])]
     if report.layers:
         rows = [["worst layers", "op", "SQNR dB", "own loss dB", "saturated"]]
-        rows += [_layer_cells(row) for row in worst_layers(report.layers)]
+        rows += [layer_cells(row) for row in worst_layers(report.layers)]
         lines += ["", *_aligned(rows)]
     return "\n".join(lines) + "\n"
 
@@ -66,43 +64,72 @@ def report_files(report: ParityReport) -> dict[str, bytes]:
 
 def html_page(report: ParityReport) -> str:
     """Return the report as one HTML page without external files."""
-    body = [f"<h1>{html.escape(report.title)}</h1>", f"<p>{html.escape(NOTICE)}</p>"]
-    verdict = "Every link holds." if report.ok else "<span class=bad>At least one link does not hold.</span>"
-    body.append(f"<p>{verdict}</p><h2>Links</h2>")
-    body.append(_table(HEADINGS, [link_cells(link) for link in report.links]))
-    body += [f"<p>{html.escape(str(k))}: not run, {html.escape(why)}</p>" for k, why in report.not_run.items()]
-    if forms := report.facts.get("forms"):
-        body.append("<h2>Forms</h2>" + _table(FORM_HEADINGS, [form_cells(row) for row in forms]))
-    if steps := report.facts.get("int8 steps"):
-        body.append("<h2>Steps of full int8</h2>" + _table(STEP_HEADINGS, [step_cells(row) for row in steps]))
-    if report.facts:
-        rows = [[str(k), _shown(v)] for k, v in report.facts.items() if k not in {"forms", "int8 steps"}]
-        body.append("<h2>Facts</h2>" + _table(["what", ""], rows))
-    body += [f'<img alt="{alt}" src="data:image/png;base64,{data}">' for alt, data in plots(report, main_link(report))]
-    if report.layers:
-        rows = [_layer_cells(row) for row in worst_layers(report.layers)]
-        body.append("<h2>Worst layers</h2>" + _table(["layer", "op", "SQNR dB", "own loss dB", "saturated"], rows))
     main = main_link(report)
-    for link in report.links:
-        if link is main or link.before == "teacher":
-            body.append(f"<h2>Heads: {TITLES[link.before]} - {TITLES[link.after]}</h2>" + _heads(link))
-    page = "\n".join(body)
-    head = f'<meta charset="utf-8"><title>parity</title><style>{_STYLE}</style>'
-    return f'<!doctype html><html lang="en">{head}{page}</html>\n'
+    return render(
+        TEMPLATE,
+        title=finding(report),
+        about=report.title,
+        notice=NOTICE,
+        report=report,
+        titles=TITLES,
+        sentence=sentence,
+        links=[link_cells(link) for link in report.links],
+        failed=[i for i, link in enumerate(report.links) if not link.ok],
+        link_headings=HEADINGS,
+        forms=[form_cells(row) for row in report.facts.get("forms") or ()],
+        form_headings=FORM_HEADINGS,
+        steps=[step_cells(row) for row in report.facts.get("int8 steps") or ()],
+        step_headings=STEP_HEADINGS,
+        facts_rows=[(str(k), _shown(v)) for k, v in report.facts.items() if k not in {"forms", "int8 steps"}],
+        main=main,
+        outputs=picture(outputs_plot(report.outputs, main)) if main is not None else "",
+        lost=picture(lost_plot(main)) if main is not None else "",
+        worst_head=worst_head(main),
+        layers=picture(layers_plot(report.layers)),
+        worst=[layer_cells(row) for row in worst_layers(report.layers)] if report.layers else [],
+        layer_headings=LAYER_HEADINGS,
+        heads=[(link, *head_table(link)) for link in report.links if link is main or link.before == "teacher"],
+        cut_offs=CUT_OFFS,
+    )
 
 
-def _heads(link: Link) -> str:
+def finding(report: ParityReport) -> str:
+    """Return the result of the report in one line."""
+    bad = [link for link in report.links if not link.ok]
+    if bad:
+        names = f"{TITLES[bad[0].before]} and {TITLES[bad[0].after]} do not agree"
+        return names if len(bad) == 1 else f"{names}, nor do {len(bad) - 1} more pairs of forms"
+    if not report.ok:
+        return "A layer of the quantized network is not finite"
+    n = len(report.links)
+    pairs = {1: "The two forms agree", 2: "Both pairs of forms agree"}.get(n, f"All {n} pairs of forms agree")
+    return f"{pairs} within the limits"
+
+
+def worst_head(link: Link | None) -> str:
+    """Return the head that lost most correlation over a link, in words; empty without such a head."""
+    lost = lost_correlation(link.heads) if link is not None and link.finite else []
+    if not lost:
+        return ""
+    key, most = lost[0]
+    if most < FLOOR:
+        return "No output loses correlation"
+    return f"{sentence(key_words(key))} has the lowest correlation, {1.0 - most:.4f}"
+
+
+def head_table(link: Link) -> tuple[list[str], list[list[str]]]:
+    """Return headings and rows of the differences of each head over a link."""
     rows = [
         [
-            h.key, number(h.max), number(h.mean), number(h.lsb, ".3g"), number(h.correlation, ".5f"),
+            key_words(h.key), number(h.max), number(h.mean), number(h.lsb, ".3g"), number(h.correlation, ".5f"),
             number(h.probability_max, ".4f"), number(h.probability_mean, ".4f"), h.unit or "",
         ]
         for h in link.heads
     ]  # fmt: skip
     headings = ["head", "max", "mean", "LSB", "corr", "probability max", "probability mean", "unit"]
     if not any(h.unit for h in link.heads):
-        headings, rows = headings[:-1], [row[:-1] for row in rows]
-    return _table(headings, rows)
+        return headings[:-1], [row[:-1] for row in rows]
+    return headings, rows
 
 
 def value_rows(report: ParityReport) -> list[list[str]]:
@@ -163,7 +190,8 @@ def main_link(report: ParityReport) -> Link | None:
     return report.links[-1] if report.links else None
 
 
-def _layer_cells(row: LayerRow) -> list[str]:
+def layer_cells(row: LayerRow) -> list[str]:
+    """Return the cells of a layer in the table of the worst layers."""
     shown = number(row.sqnr_db, ".1f") if row.finite else "NOT FINITE"
     return [short_name(row.name), row.op, shown, number(row.lost_db, ".1f"), f"{row.saturated:.2%}"]
 
@@ -174,12 +202,6 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
         [c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))] for row in rows
     ]
     return ["  ".join(row).rstrip() for row in padded]
-
-
-def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f"<th>{html.escape(h)}</th>" for h in headings)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in row) + "</tr>" for row in rows)
-    return f"<table><tr>{head}</tr>{body}</table>"
 
 
 def _shown(value: Any) -> str:

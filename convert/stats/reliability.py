@@ -37,7 +37,7 @@ class Reliability:
         bins: Number of bins.
         slope: Slope of the labels on the predicted logit: 1 is ideal, less is overconfident. ``None`` if not defined.
         intercept: Intercept of the same fit: 0 is ideal.
-        curve: Mean probability, share of positives and number of rows of each bin.
+        curve: Mean probability, share of positives with its interval, and number of rows of each bin.
     """
 
     brier: Score
@@ -47,7 +47,7 @@ class Reliability:
     bins: int
     slope: float | None
     intercept: float | None
-    curve: list[tuple[float, float, int]]
+    curve: list[tuple[float, Score, int]]
 
 
 def reliability(p: F64, labels: Bools, resampler: Resampler, seed: int) -> Reliability:
@@ -78,8 +78,23 @@ def reliability(p: F64, labels: Bools, resampler: Resampler, seed: int) -> Relia
         len(parts),
         slope,
         intercept,
-        [(float(p[part].mean()), float(y[part].mean()), len(part)) for part in parts],
+        [(float(p[part].mean()), _share(labels, part, resampler), len(part)) for part in parts],
     )
+
+
+def _share(labels: Bools, part: NDArray[np.intp], resampler: Resampler) -> Score:
+    """Return the share of positives in a bin with its interval over patients.
+
+    Where all outcomes of a bin are equal, every replicate is equal, too. Its open end is then the rule of three for the
+    patients of the bin (Hanley & Lippman-Hand, JAMA 1983;249:1743).
+    """
+    within = np.zeros(len(labels), dtype=np.bool_)
+    within[part] = True
+    share = float(labels[part].mean())
+    if share in (0.0, 1.0):
+        margin = min(1.0, 3.0 / resampler.patients_of(within))
+        return Score(share, share and share - margin, share or margin)
+    return interval(share, resampler.ratio((labels & within).astype(np.float64), within.astype(np.float64)))
 
 
 def slope_and_intercept(p: F64, labels: Bools) -> tuple[float | None, float | None]:

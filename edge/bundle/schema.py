@@ -24,6 +24,8 @@ SCHEMA = "anyecg.bundle/1"
 SCHEMA_ANY_FORM = "anyecg.bundle/2"
 """Schema of bundles whose model has any form, with golden outputs and limits for each interpreter."""
 MAX_OUTPUTS = 4096
+MAX_MEANS_CHARS = 120
+"""Longest description of an output in words."""
 
 FrontEndName = Literal["stream/1", "ecgfounder/1"]
 Kind = Literal["probability", "value"]
@@ -80,6 +82,7 @@ class OutputHead:
     kind: Kind
     horizon_min: int | None
     evidence: Evidence
+    means: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +202,15 @@ def _head(r: Reader) -> OutputHead:
             tier=cast("Tier", evidence.get("tier").one_of("strong", "moderate", "limited")),
             mae=evidence.opt("mae").number_or_none(),
         ),
+        means=_means(r.opt("means")),
     )
+
+
+def _means(r: Reader) -> str | None:
+    text = r.text_or_none()
+    if text is not None and not 0 < len(text) <= MAX_MEANS_CHARS:
+        raise r.fail(f"at most {MAX_MEANS_CHARS} characters")
+    return text
 
 
 def _check_heads(heads: Sequence[OutputHead], width: int) -> None:

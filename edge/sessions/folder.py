@@ -17,12 +17,15 @@ from edge.store.reader import EstimateReader
 from firmware_bridge.errors import InputError
 from firmware_bridge.parts import parts
 from firmware_bridge.reading import open_regular
+from firmware_bridge.text import printable, shortened
 
 MAX_EVENT_BYTES = 1 << 16
 MAX_BEAT_BYTES = 128
 MAX_NOTES = 20
 LATEST_UNIX_S = 4_102_444_800.0
 """Times from the year 2100 on are damaged, s."""
+MAX_MEANS_CHARS = 120
+"""Longest description of an output in words."""
 MAX_RUN_S = 1e9
 """A longer run, s, is a damaged number."""
 _FIX = "name a folder that 'anyecg run --session-dir' wrote"
@@ -87,6 +90,13 @@ class SessionFolder:
         """Name and version of the bundle."""
         about = self.about.get("bundle")
         return str(about.get("name", "?")) if isinstance(about, dict) else "?"
+
+    def means(self, key: str) -> str:
+        """Return an output in words, as its bundle describes it; empty without a description."""
+        about = self.about.get("bundle")
+        known = about.get("means") if isinstance(about, dict) else None
+        text = known.get(key) if isinstance(known, dict) else None
+        return shortened(printable(text), MAX_MEANS_CHARS) if isinstance(text, str) else ""
 
     @property
     def names(self) -> tuple[str, ...]:

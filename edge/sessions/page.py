@@ -45,32 +45,51 @@ def session_page(session: SessionFolder, trends: Trends, view: EcgView | None) -
     starts = {run.number: run.start_unix_s for run in session.runs}
     shades = [(starts[s.run] + s.start_s, starts[s.run] + s.end_s) for s in trends.abstained if s.run in starts]
     chart = Chart(trends, shades)
-    title = _title(session, trends)
+    title, events = _title(session, trends), list(session.events())
     contents = "".join(f'<li><a href="#{key}">{name}</a></li>' for key, name in _CHAPTERS)
     body = [
         f"<h1>{escape(title)}</h1>{_lead(session, trends)}",
         f'<p class="notice">{escape(NOTICE)}</p><nav aria-label="Contents"><ul>{contents}</ul></nav>',
-        _chapter("found", _found(trends)),
+        _chapter("found", _found(trends), _flags(trends)),
         _chapter("course", _courses(trends, chart)),
         _chapter("rate", _rate(trends, chart)),
         _chapter("ecg-part", _ecg(trends, view)),
-        _chapter("gaps", _gaps(session, trends, view)),
-        _chapter("events", _events(session)),
+        _chapter("gaps", _gaps(session, trends, view), _missing(trends)),
+        _chapter("events", _events(events), f"{len(events)} events of the link" if events else ""),
         _chapter("made", _made(session, trends)),
     ]
     folder = Path(__file__).parent
-    style, script = ((folder / name).read_text(encoding="utf-8") for name in ("report.css", "report.js"))
+    style, own, script = (
+        (folder / name).read_text(encoding="utf-8") for name in ("look.css", "report.css", "report.js")
+    )
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" '
-        f'content="light dark"><title>{escape(title)}</title><style>{style}</style></head>\n<body><main>'
+        f'content="light dark"><title>{escape(title)}</title><style>{style}{own}</style></head>\n<body><main>'
         f"{''.join(body)}</main>\n{_data(trends, view)}<script>{script}</script></body></html>\n"
     )
 
 
-def _chapter(key: str, content: str) -> str:
-    return f'<section aria-labelledby="{key}"><h2 id="{key}">{dict(_CHAPTERS)[key]}</h2>{content}</section>\n'
+def _chapter(key: str, content: str, finding: str = "") -> str:
+    """Return a chapter whose heading says what was found, where there is a finding."""
+    name = dict(_CHAPTERS)[key]
+    heading = f'<span class="topic">{name}</span> {escape(finding)}' if finding else name
+    return f'<section aria-labelledby="{key}"><h2 id="{key}">{heading}</h2>{content}</section>\n'
+
+
+def _flags(trends: Trends) -> str:
+    flagged = len(_ordered(trends, flagged=True))
+    return (
+        f"{flagged or 'None'} of {len(trends.heads)} outputs {'was' if flagged < 2 else 'were'} flagged"
+        if trends.heads
+        else ""
+    )
+
+
+def _missing(trends: Trends) -> str:
+    seconds = sum(span.end_s - span.start_s for span in trends.abstained)
+    return f"No estimate for {length_text(seconds)} in all" if seconds else ""
 
 
 def _title(session: SessionFolder, trends: Trends) -> str:
@@ -81,7 +100,7 @@ def _title(session: SessionFolder, trends: Trends) -> str:
     if not flagged:
         return f"{name}: nothing flagged in {trends.estimates} estimates"
     more = f" and {len(flagged) - 2} more" if len(flagged) > 2 else ""
-    what = ", ".join(f"{_name(head)} in {_share(head)}" for head in flagged[:2])
+    what = ", ".join(f"{_name(head)} flagged in {_share(head)}" for head in flagged[:2])
     return f"{name}: {what}{more} of {trends.estimates} estimates"
 
 
@@ -105,7 +124,7 @@ def _clock(unix_s: float) -> str:
 
 
 def _name(head: HeadTrend) -> str:
-    return printable(head.last.key).replace("_", " ")
+    return head.means or printable(head.last.key).replace("_", " ")
 
 
 def _ordered(trends: Trends, *, flagged: bool | None = None) -> list[HeadTrend]:
@@ -248,8 +267,7 @@ def _reason(reason: str) -> str:
     return {str(key): text for key, text in REASON_TEXT.items()}.get(reason, "")
 
 
-def _events(session: SessionFolder) -> str:
-    events = list(session.events())
+def _events(events: Sequence[Mapping[str, object]]) -> str:
     rows = []
     for event in events[-MAX_EVENTS:]:
         detail = shortened(printable(str(event.get("detail", ""))), 300)

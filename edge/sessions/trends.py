@@ -61,9 +61,11 @@ class HeadTrend:
         curve: Its values.
         flagged: Hops with a raised flag.
         hops: Hops with a value.
+        means: The output in words, as the bundle describes it; empty without a description.
     """
 
     last: LabEstimate
+    means: str = ""
     curve: Curve = field(default_factory=Curve)
     flagged: int = 0
     hops: int = 0
@@ -98,6 +100,7 @@ class Trends:
         self.last: Estimate | None = None
         self.flags: Counter[str] = Counter()
         self.applied: dict[str, str] = {}
+        self._means = session.means
         numbers = {name: number for number, name in enumerate(session.names, 1)}
         self.abstained: list[Abstention] = list(abstentions(self._added(session, starts), numbers))
 
@@ -137,7 +140,7 @@ class Trends:
         self.estimates += 1
         self.last = e
         for lab in e.labs:
-            head = self.heads.setdefault(lab.key, HeadTrend(lab))
+            head = self.heads.setdefault(lab.key, HeadTrend(lab, self._means(lab.key)))
             head.last = lab
             head.hops += 1
             head.flagged += lab.flag is True

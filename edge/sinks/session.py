@@ -246,12 +246,14 @@ class SessionSink(BaseSink):
     def _about(self) -> dict[str, object]:
         manifest = self._bundle.manifest
         decided = self._source.decided
+        means = {head.key: head.means for head in manifest.outputs if head.means is not None}
         return {
             "schema": SESSION_SCHEMA,
             "device": self._source.device,
             "device_url": _device_url(self._source.url),
             "decided": ({} if decided is None else decided.as_dict()) | self._found or None,
-            "bundle": {"name": f"{manifest.name} {manifest.version}", "sha256": self._bundle.sha256},
+            "bundle": {"name": f"{manifest.name} {manifest.version}", "sha256": self._bundle.sha256}
+            | ({"means": means} if means else {}),
             "versions": {
                 "anyecg-edge": _version("anyecg-edge"),
                 "python": platform.python_version(),

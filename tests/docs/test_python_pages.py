@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import re
 import runpy
-import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
 import edge
+from helpers.doc_blocks import blocks, run_blocks
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
 GENERATOR = runpy.run_path(str(ROOT / "packaging" / "api_page.py"))
-
-
-def blocks(text: str, kinds: str = "python|sh") -> list[tuple[str, str]]:
-    return re.findall(rf"^```({kinds})\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
 def test_the_example_of_the_readme_runs(capsys) -> None:
@@ -33,13 +26,7 @@ def test_the_recipes_run_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     pytest.importorskip("scipy", reason="the foundation extra is not installed")
     pytest.importorskip("pandas", reason="pandas is not installed")
     monkeypatch.chdir(tmp_path)
-    env = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    space: dict[str, object] = {}
-    for kind, code in blocks(PAGE):
-        if kind == "sh":
-            subprocess.run(["bash", "-c", code], check=True, env=env, capture_output=True, timeout=120)
-        else:
-            exec(compile(code, "docs/python.md", "exec"), space)
+    space = run_blocks(PAGE)
     assert space["found"]["beats"] > 40
     assert space["found"]["high potassium"] > 20
     assert "bpm" in capsys.readouterr().out

@@ -15,9 +15,9 @@ from helpers.needs import tools_for
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-AS_BLOCKS = ("prepare", "prepare-slurm", "cluster", "reproduce-anyecg-lab", "many-patches")
-"""Pages whose blocks write files and run in the background: ``test_prepare*.py``, ``test_cluster_page.py`` and
-``test_many_patches_page.py`` run each block as a whole."""
+AS_BLOCKS = ("prepare", "prepare-slurm", "cluster", "reproduce-anyecg-lab", "many-patches", "tutorial")
+"""Pages whose blocks write files and run in the background, or belong together: ``test_prepare*.py``,
+``test_cluster_page.py``, ``test_many_patches_page.py`` and ``test_site.py`` run each block as a whole."""
 SLOW = ("anyecg train-demo", "anyecg bench", "anyecg convert", "anyecg finetune", "anyecg evaluate")
 ELSEWHERE = ("pip install", "make ", "python benchmarks/")
 

@@ -71,7 +71,7 @@ def test_arrows_put_back_are_found(tmp_path: Path) -> None:
     for layer in LAYERS:
         shutil.copytree(ROOT / layer, tmp_path / layer, ignore=shutil.ignore_patterns("__pycache__", "bundles", "c"))
     arrows = {
-        "calibration/report/svg.py": None,
+        "calibration/report/plots.py": None,
         "convert/stats/metrics.py": "calibration",
         "edge/stats.py": "convert.stats.metrics",
         "firmware_bridge/errors.py": "edge.records",

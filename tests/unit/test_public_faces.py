@@ -49,6 +49,7 @@ FACES: dict[str, list[str]] = {
     "convert.labels": ["LabelPlan", "VisitResults", "label_visit", "read_plan"],
     "convert.micro": ["LintReport", "MicroPackage"],
     "convert.own_model": ["OwnModelConfig", "make_bundle"],
+    "convert.pages": ["key_words", "names_of", "render"],
     "convert.parity": ["ParityReport", "compare"],
     "convert.prepare": ["PrepareOptions"],
     "convert.quantization": ["StepRow", "TuneOptions", "improve", "tune"],

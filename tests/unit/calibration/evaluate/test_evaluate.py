@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import json
 import re
@@ -17,8 +18,10 @@ from calibration.evaluate.run import EvaluateOptions, evaluate
 from calibration.evaluate.score import make_scores
 from convert.checkpoint.load import net1d_from_checkpoint
 from convert.datasets.prepared import PreparedDataset
+from convert.pages.words import names_of
 from edge.cli.main import main
 from edge.records import NOTICE
+from helpers.pages import faults
 from helpers.small_evaluation import argv_of, scores_of, small_root, write_teacher
 
 
@@ -81,11 +84,13 @@ def test_the_report_names_teacher_and_data(root, done):
 def test_the_page_is_self_contained_and_says_that_patients_are_simulated(done):
     page = (done / "report.html").read_text()
     assert not re.search(r"<(script|link|img|iframe)\b|\bsrc=|url\(|@import", page)
+    assert faults(page) == []
     assert NOTICE in page
     assert "patients are simulated" in page
     assert page.count("<svg") >= 1
     report = json.loads((done / "report.json").read_text())
-    assert all(h["key"] in page for h in report["heads"])
+    names = names_of(report["heads"])
+    assert all(html.escape(names[h["key"]]) in page for h in report["heads"])
     assert "arXiv 2510.22301" in page
 
 

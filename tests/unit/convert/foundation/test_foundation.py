@@ -322,6 +322,7 @@ def test_input_scale_rounds_as_the_runtime() -> None:
         ('{"outputs": [{"key": "a", "lab": "x", "loin": "2823-3"}]}', "unknown key 'loin'"),
         ('{"outputs": [{"key": "a", "lab": "x", "horizon_min": -1}]}', "horizon_min"),
         ('{"outputs": [{"key": "a", "lab": "x", "evidence": {"auroc": 0.7}}]}', "evidence needs a tier"),
+        ('{"outputs": [{"key": "a", "lab": "x", "means": "' + 121 * "m" + '"}]}', "'means' must be a text"),
     ],
 )
 def test_wrong_outputs_files_are_refused(tmp_path: Path, text: str, what: str) -> None:
@@ -331,9 +332,12 @@ def test_wrong_outputs_files_are_refused(tmp_path: Path, text: str, what: str) -
 
 
 def test_outputs_in_toml(tmp_path: Path) -> None:
-    (tmp_path / "o.toml").write_text('[[outputs]]\nkey = "k"\nlab = "potassium"\nkind = "value"\nunit = "mmol/L"\n')
+    (tmp_path / "o.toml").write_text(
+        '[[outputs]]\nkey = "k"\nlab = "potassium"\nkind = "value"\nunit = "mmol/L"\nmeans = "m"\n'
+    )
     found = read_outputs(tmp_path / "o.toml")
     assert found[0]["unit"] == "mmol/L"
+    assert found[0]["means"] == "m"
     assert found[0]["evidence"]["tier"] == "limited"
 
 

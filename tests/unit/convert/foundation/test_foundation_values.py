@@ -166,7 +166,7 @@ def test_parity_shows_differences_of_values_in_their_unit(
     assert heads["sodium_value"]["unit"] == "mmol/L"
     assert "unit" not in heads["h0"]
     assert "sodium_value, mmol/L" in (folder / "MODEL_CARD.md").read_text()
-    assert "<th>unit</th>" in (folder / "validation" / "parity.html").read_text()
+    assert ">unit</th>" in (folder / "validation" / "parity.html").read_text()
 
 
 def report_step(folder: Path) -> float:

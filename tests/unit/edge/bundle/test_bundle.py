@@ -66,6 +66,7 @@ def test_an_altered_file_is_named(bundle_dir: Path) -> None:
         (lambda m: m["files"]["model.tflite"].update(bytes=10**13), "impossible size"),
         (lambda m: m.update(budgets=[1]), "budgets: expected an object"),
         (lambda m: m.update(tier="huge"), "tier"),
+        (lambda m: m["outputs"][0].update(means=121 * "m"), "at most 120 characters"),
     ],
 )
 def test_a_wrong_manifest_says_where(bundle_dir: Path, change, message: str) -> None:

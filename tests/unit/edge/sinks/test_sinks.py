@@ -221,7 +221,8 @@ def test_memory_sink_keeps_everything():
 
 
 SOURCE = SourceInfo("record:raw.aer,serial:/dev/ttyACM0", "patch 7", live=True, host_clock=True)
-DEMO = SimpleNamespace(manifest=SimpleNamespace(name="demo", version="1"), sha256="0" * 64)
+HEADS = (SimpleNamespace(key="k", means="potassium above 5.0 mmol/L"), SimpleNamespace(key="v", means=None))
+DEMO = SimpleNamespace(manifest=SimpleNamespace(name="demo", version="1", outputs=HEADS), sha256="0" * 64)
 
 
 def session(path, source=SOURCE, bundle=DEMO, name="a"):
@@ -242,7 +243,8 @@ def test_a_session_folder(tmp_path):
     assert (tmp_path / "s" / "beats.csv").read_text() == "run,time_s,rr_s\n1,1.000,\n1,1.800,0.800\n1,9.000,\n"
     about = json.loads((tmp_path / "s" / "session.json").read_text())
     assert about["device_url"] == "serial:/dev/ttyACM0"
-    assert about["bundle"] == {"name": "demo 1", "sha256": "0" * 64}
+    means = {"k": "potassium above 5.0 mmol/L"}
+    assert about["bundle"] == {"name": "demo 1", "sha256": "0" * 64, "means": means}
     assert about["versions"]["numpy"]
     assert json.loads((tmp_path / "s" / "events.jsonl").read_text())["data"] == {"fs_hz": 250}
     assert json.loads((tmp_path / "s" / "summary.json").read_text())["hops"] == 1
