@@ -13,7 +13,7 @@ $(VENV)/.test $(VENV)/.fuzz $(VENV)/.mutants $(VENV)/.lint $(VENV)/.docs: export
 HASHED := constraints/device.txt constraints/build.txt
 INSTALL := $(BIN)/python -m pip install --quiet
 
-.PHONY: demo test slow soak fuzz mutants arm arm-roots everywhere lint types site audit lock newest clean
+.PHONY: demo test slow soak fleet fuzz mutants arm arm-roots everywhere lint types site audit lock newest clean
 
 demo: $(VENV)/.device
 	$(BIN)/anyecg demo
@@ -28,6 +28,11 @@ slow: $(VENV)/.test
 # Weeks of signal at full speed with faults, floods and lost links: `make soak SOAK="--days 1"`; docs/reliability.md has the figures.
 soak: $(VENV)/.test
 	PYTHONPATH=.:tests $(BIN)/python tests/soak/run.py $(SOAK)
+
+# 200 simulated patients on 20 simulated Pis for an hour of signal, through a broker into PostgreSQL: `make fleet FLEET="--seconds 600"`.
+# Needs mosquitto and PostgreSQL (.ci/install-slow).
+fleet: $(VENV)/.test
+	PYTHONPATH=.:tests $(BIN)/python tests/fleet/run.py $(FLEET)
 
 # Fuzzing, ten minutes for each target; `make fuzz FUZZ="--seconds 60 csv edf"` shortens it, `FUZZ=--list` prints the targets.
 FUZZ ?= --seconds 600

@@ -38,6 +38,7 @@ EXTRAS_64 = (
     "sign",
     "mqtt",
     "lsl",
+    "collect",
     "notebooks",
     "test",
     "docs",

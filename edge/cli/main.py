@@ -48,6 +48,9 @@ COMMANDS: dict[str, Command] = {
     "sessions": Command("edge.sessions.command:main", "", "list sessions: when, device, length, estimates, loss, size"),
     "report": Command("edge.sessions.report:main", "", "write a session as one page, with the ECG at any moment"),
     "export": Command("edge.sessions.export:main", "", "write a session as CSV, WFDB, EDF, Parquet or FHIR"),
+    "collect": Command(
+        "edge.collect.command:main", "collect", "store the estimates of many patches, from a broker, in a database"
+    ),
     "bench": Command("edge.cli.bench:main", "", "measure the budgets on this machine; exit 1 if one is exceeded"),
     "doctor": Command("edge.cli.doctor:main", "", "check this machine and show how to fix problems"),
     "devices": Command("edge.cli.devices:main", "", "list the supported patches, with the limits of each"),

@@ -11,7 +11,7 @@ from _operator import _compare_digest as compare_digest
 from collections.abc import Mapping
 from pathlib import Path
 
-from edge.process.secret import read_secret
+from edge.process.secret import credential, read_secret
 from firmware_bridge.errors import UsageError
 
 TOKEN_VARIABLE = "ANYECG_HTTP_TOKEN"  # noqa: S105 - the name of a variable
@@ -42,14 +42,12 @@ def given_token(file: str | None, environment: Mapping[str, str] = os.environ) -
     Raises:
         UsageError: The file cannot be used, or the token is too short or not printable ASCII.
     """
-    credential = Path(environment.get("CREDENTIALS_DIRECTORY", "/nowhere")) / CREDENTIAL
     if file is not None:
         return checked(read_secret(Path(file), "token"))
     if TOKEN_VARIABLE in environment:
         return checked(environment[TOKEN_VARIABLE])
-    if credential.exists():
-        return checked(read_secret(credential, "token", private=False))
-    return None
+    found = credential(CREDENTIAL, "token", environment)
+    return None if found is None else checked(found)
 
 
 def checked(token: str) -> str:

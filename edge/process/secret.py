@@ -1,7 +1,8 @@
-"""Secrets in files: one line, readable by its owner only."""
+"""Secrets: in files that only their owner can read, or among the credentials of systemd. Never in an argument."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from firmware_bridge.errors import UsageError
@@ -33,3 +34,19 @@ def read_secret(path: Path, what: str, *, private: bool = True) -> str:
     if len(lines) != 1 or not lines[0]:
         raise UsageError(f"{path} does not hold a {what}", f"write the {what} as its only line")
     return lines[0]
+
+
+def credential(name: str, what: str, environment: Mapping[str, str]) -> str | None:
+    """Return the secret that systemd passes to a service; ``None`` if it passes none of this name.
+
+    Args:
+        name: Name of the credential.
+        what: The kind of secret, for messages.
+        environment: Variables of the process.
+
+    Raises:
+        UsageError: The file cannot be read, or does not hold one line.
+    """
+    folder = environment.get("CREDENTIALS_DIRECTORY")
+    path = None if folder is None else Path(folder) / name
+    return read_secret(path, what, private=False) if path is not None and path.exists() else None

@@ -72,7 +72,7 @@ def list_sessions(folders: Sequence[Path]) -> list[SessionFacts]:
     Raises:
         InputError: A folder does not exist or cannot be read.
     """
-    found = {path.resolve(): path for folder in folders for path in _find(folder)}
+    found = {path.resolve(): path for folder in folders for path in find_sessions(folder)}
     return sorted((session_facts(path) for path in found.values()), key=lambda facts: (facts.started or "", facts.path))
 
 
@@ -124,7 +124,12 @@ def _counts(session: SessionFolder) -> tuple[float, int, int, int]:
     return sum(end for end, _ in ends.values()), hops, estimates, sum(lost for _, lost in ends.values())
 
 
-def _find(folder: Path) -> Iterator[Path]:
+def find_sessions(folder: Path) -> Iterator[Path]:
+    """Yield the session folders in a folder and up to `DEPTH` levels below it.
+
+    Raises:
+        InputError: The folder does not exist or cannot be read.
+    """
     if not folder.is_dir():
         raise InputError(f"there is no folder {folder}", "name a session folder, or a folder that holds some")
     seen = 0

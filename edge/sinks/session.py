@@ -82,6 +82,7 @@ class SessionSink(BaseSink):
         others: Whether finished sessions in the same folder count and may be removed, too.
         storage: The account of what is lost and removed.
         keeper: What removes old files, if several running sessions share the limits.
+        patch: Name of the patch in topics, if the run publishes to a broker; ``None`` otherwise.
     """
 
     def __init__(
@@ -95,11 +96,13 @@ class SessionSink(BaseSink):
         others: bool = False,
         storage: Storage | None = None,
         keeper: Keeper | None = None,
+        patch: str | None = None,
     ) -> None:
         self._path = Path(path)
         self._source = source
         self._bundle = bundle
         self._session = session
+        self._patch = patch
         self._runs: list[object] = []
         self._run: dict[str, object] = {}
         self._keep = keep or parse_keep(DEFAULT)
@@ -126,6 +129,8 @@ class SessionSink(BaseSink):
         self._beats.open()
         self._events.open()
         self._run = {"session": self._session, "source": self._source.url, "started": utc_text(time.time_ns())}
+        if self._patch is not None:
+            self._run["patch"] = self._patch
         self._write_about()
         self._opened = True
         self._remove_old()

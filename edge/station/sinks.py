@@ -116,7 +116,7 @@ class PatchSinks:
         name = patch.name
         sinks: list[Sink] = [self.status.patch(name, source.info.device)]
         if name in self.folders:
-            sinks.append(self._session_sink(name, source, session, recorder))
+            sinks.append(self._session_sink(patch, source, session, recorder))
         if self.out is not None:
             sinks.append(self.out.patch())
         sinks += self.plugins(name)
@@ -137,17 +137,28 @@ class PatchSinks:
             sinks.append(LinkSink(self.errors, name=name))
         return [*sinks, FoundSink(sys.stderr, name), self.answers.setdefault(name, AnswerSink())]
 
-    def _session_sink(self, name: str, source: Source, session: SessionInfo, recorder: RawLogWriter | None) -> Sink:
+    def _session_sink(
+        self, patch: PatchOptions, source: Source, session: SessionInfo, recorder: RawLogWriter | None
+    ) -> Sink:
         from edge.sinks.session import SessionSink, next_raw_path
 
-        folder, disk = self.folders[name], self.disk(name)
+        folder, disk = self.folders[patch.name], self.disk(patch.name)
         if recorder is not None:
             recorder.watch(disk)
             if self.keep is not None and self.keep.part_bytes is not None:
                 recorder.split(self.keep.part_bytes, lambda: next_raw_path(folder), disk.part_ended)
         return SessionSink(
-            folder, source.info, self.bundle, session.session, keep=self.keep, storage=disk, keeper=self.keeper
-        )
+            folder, source.info, self.bundle, session.session,
+            keep=self.keep, storage=disk, keeper=self.keeper, patch=self._topic_name(patch, source),
+        )  # fmt: skip
+
+    def _topic_name(self, patch: PatchOptions, source: Source) -> str | None:
+        """Return the name of a patch in topics; ``None`` without a broker."""
+        if self.mqtt is None:
+            return None
+        from edge.sinks.mqtt.names import node_id
+
+        return node_id(patch.name if patch.named else "", source.info.url)
 
     def _mqtt_sink(self, patch: PatchOptions, source: Source, link: MqttLink) -> Sink:
         """Return the sink of a patch; one that starts again keeps what waits and is counted."""

@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -58,15 +58,17 @@ class Mosquitto:
     Args:
         folder: Its files.
         tls: Whether to have an encrypted listener for `USER` with `PASSWORD` (``tls_port``).
+        settings: More lines of its configuration.
+        log: Kind of events that it logs.
     """
 
-    def __init__(self, folder: Path, *, tls: bool = False) -> None:
+    def __init__(self, folder: Path, *, tls: bool = False, settings: Sequence[str] = (), log: str = "all") -> None:
         self._program = program("mosquitto")
         self.folder = folder
         self.port, self.tls_port = ports(2)
         lines = [
-            "per_listener_settings true", "persistence true", f"persistence_location {folder}/",
-            f"log_dest file {folder}/log", "log_type all", "connection_messages true",
+            "per_listener_settings true", *settings, "persistence true", f"persistence_location {folder}/",
+            f"log_dest file {folder}/log", f"log_type {log}", "connection_messages true",
             f"listener {self.port} 127.0.0.1", "allow_anonymous true",
         ]  # fmt: skip
         if os.geteuid() == 0:
@@ -113,9 +115,9 @@ class Mosquitto:
 
 
 @contextmanager
-def running(folder: Path, *, tls: bool = False) -> Iterator[Mosquitto]:
+def running(folder: Path, *, tls: bool = False, settings: Sequence[str] = (), log: str = "all") -> Iterator[Mosquitto]:
     """Run a broker."""
-    broker = Mosquitto(folder, tls=tls)
+    broker = Mosquitto(folder, tls=tls, settings=settings, log=log)
     broker.start()
     try:
         yield broker

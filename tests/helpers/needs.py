@@ -52,5 +52,7 @@ def tools_for(line: str) -> None:
         tool("cc")
     if line.startswith("anyecg virtual-patch") and " --c " in line:
         c_compiler()
+    if line.startswith("anyecg collect"):
+        pytest.importorskip("sqlalchemy", reason="the collect extra is not installed")
     if " --mqtt " in line:
         pytest.importorskip("paho.mqtt.client", reason="the mqtt extra is not installed")

@@ -58,11 +58,24 @@ def _session_sink(
     inside = recorder is not None and args.record == ""
     if recorder is not None and inside and keep.part_bytes is not None:
         recorder.split(keep.part_bytes, lambda: next_raw_path(folder), disk.part_ended)
-    sink = SessionSink(folder, source.info, bundle, session, keep=keep, others=args.keep is not None, storage=disk)
+    sink = SessionSink(
+        folder, source.info, bundle, session,
+        keep=keep, others=args.keep is not None, storage=disk, patch=_patch_name(args, source),
+    )  # fmt: skip
     if source.info.host_clock:
         a_day = session_a_day(len(bundle.manifest.outputs), args.hop, RAW_HZ if inside else None)
         sys.stderr.write(f"note: {start_line(folder, a_day, keep)}\n")
     return sink
+
+
+def _patch_name(args: argparse.Namespace, source: Source) -> str | None:
+    """Return the name under which the run publishes, so that its session can be added to what a collector stores."""
+    if args.mqtt is None:
+        return None
+    from edge.sinks.mqtt.address import Broker
+    from edge.sinks.mqtt.names import node_id
+
+    return node_id(Broker.parse(args.mqtt).name, source.info.url)
 
 
 def _mqtt_sinks(args: argparse.Namespace, source: Source, bundle: Bundle, others: Sequence[Sink]) -> list[MqttSink]:

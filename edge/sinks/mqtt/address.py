@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from edge.process.secret import read_secret
+from edge.process.secret import credential, read_secret
 from firmware_bridge.errors import UsageError
 from firmware_bridge.suggest import did_you_mean
 from firmware_bridge.text import printable
@@ -131,10 +131,9 @@ class Broker:
             return read_secret(self.password_file, "password")
         if PASSWORD_VARIABLE in environment:
             return environment[PASSWORD_VARIABLE]
-        if "CREDENTIALS_DIRECTORY" in environment:
-            path = Path(environment["CREDENTIALS_DIRECTORY"]) / CREDENTIAL
-            if path.exists():
-                return read_secret(path, "password", private=False)
+        found = credential(CREDENTIAL, "password", environment)
+        if found is not None:
+            return found
         raise UsageError(
             f"there is no password for the user of {self.place}",
             f"set {PASSWORD_VARIABLE}, or add ?password_file=FILE to the URL",

@@ -12,6 +12,8 @@ import socket
 import time
 from typing import TYPE_CHECKING, Any
 
+from edge.sinks.mqtt.reasons import reason, refusal
+
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
@@ -107,7 +109,7 @@ class Connection:
             properties.MaximumPacketSize = MAX_PACKET_BYTES
             self._client.connect(self._broker.host, self._broker.port, KEEPALIVE_S, properties=properties)
         except (OSError, ValueError) as error:
-            raise BrokerError(_reason(error, tls=self._broker.tls)) from None
+            raise BrokerError(reason(error, tls=self._broker.tls)) from None
         until_s = time.monotonic() + CONNECT_S
         while self._answer is None:
             if stopped() or time.monotonic() > until_s:
@@ -119,7 +121,7 @@ class Connection:
                     raise BrokerError(f"{error}; does it want mqtts://?") from None
                 raise
         if getattr(self._answer, "is_failure", False):
-            raise BrokerError(_refusal(str(self._answer)))
+            raise BrokerError(refusal(str(self._answer)))
 
     def publish(self, topic: str, payload: str, *, retain: bool, expiry_s: int | None = None) -> int:
         """Publish and return the number of the message, which `step` returns when the broker has it.
@@ -203,28 +205,3 @@ class Connection:
         self._confirmed.append(number)
         if getattr(reason, "is_failure", False):
             self._said(f"the broker refuses a message ({str(reason).lower()}); may this user write to the topics?")
-
-
-def _refusal(reason: str) -> str:
-    advice = {
-        "Not authorized": "not authorized; check user and password",
-        "Bad user name or password": "wrong user or password",
-        "Unsupported protocol version": "the broker does not speak MQTT 5; update it",
-    }
-    return advice.get(reason, reason.lower())
-
-
-def _reason(error: Exception, *, tls: bool) -> str:
-    import ssl
-
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"its certificate is not valid here: {error.verify_message}; add ?ca=FILE for an authority of your own"
-    if isinstance(error, ssl.SSLError) or (tls and isinstance(error, ConnectionResetError)):
-        return "it does not encrypt the connection; is this its port for TLS?"
-    if isinstance(error, socket.gaierror):
-        return "unknown host name"
-    if isinstance(error, TimeoutError):
-        return "no answer"
-    if isinstance(error, OSError):
-        return (error.strerror or str(error)).lower()
-    return str(error)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from edge.sinks import BaseSink
 from edge.sinks.link import LINES_BURST, LINES_EVERY_S, Pace
+from edge.sinks.mqtt.access import access
 from edge.sinks.mqtt.address import Broker
 from edge.sinks.mqtt.discovery import Topics, discovery, discovery_topic
 from edge.sinks.mqtt.messages import StateMaker, event
@@ -18,7 +19,7 @@ from edge.sinks.mqtt.names import node_id
 from edge.sinks.mqtt.outlet import OFFLINE, Outlet, Plan
 from edge.sinks.mqtt.sender import Sender
 from edge.sinks.mqtt.spool import Spool
-from firmware_bridge.errors import MissingExtraError, UsageError
+from firmware_bridge.errors import MissingExtraError
 from firmware_bridge.text import printable
 
 if TYPE_CHECKING:
@@ -209,21 +210,7 @@ def open_link(url: str, *, quiet: bool, station: str | None = None) -> MqttLink:
         MissingExtraError: The library is not installed.
     """
     broker = check_mqtt(url)
-    password, context = broker.password(), None
-    if broker.tls:
-        from edge.sinks.mqtt.connection import tls_context
-
-        try:
-            context = tls_context(broker.ca)
-        except OSError as error:
-            raise UsageError(
-                f"{broker.ca} is not usable as a certificate authority: {error.strerror or 'no certificate in it'}",
-                "name a PEM file with ?ca=FILE",
-            ) from None
-    elif broker.host not in {"localhost", "127.0.0.1", "::1"}:
-        sys.stderr.write(
-            f"note: mqtt:// sends estimates{' and password' if password else ''} unencrypted; use mqtts://\n"
-        )
+    password, context = access(broker)
     return MqttLink(broker, password, context, None if quiet else sys.stderr, station)
 
 
