@@ -65,6 +65,7 @@ class Routes:
     ) -> None:
         self._address, self._door, self._patches = address, door, patches
         self._guesses = Pace(GUESSES, GUESS_EVERY_S, clock)
+        self._clock, self._shut_until_s = clock, -1.0
         self.port = address.port
 
     def answer(self, request: Request, told: Told) -> bytes | Stream:
@@ -119,10 +120,15 @@ class Routes:
         return self._guess(token)
 
     def _guess(self, token: str) -> str | None:
-        """Return ``None`` for the right token, else why not."""
+        """Return ``None`` for the right token, else why not. After many wrong ones, no token counts for a while."""
+        if self._clock() < self._shut_until_s:
+            return _SLOW
         if self._door.is_token(token.strip()):
             return None
-        return _WRONG if self._guesses.take() else _SLOW
+        if not self._guesses.take():
+            self._shut_until_s = self._clock() + GUESS_EVERY_S
+            return _SLOW
+        return _WRONG
 
     def _locked(self, request: Request, why: str, *, head: bool) -> bytes:
         if request.path == "/":

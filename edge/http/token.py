@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 
@@ -18,11 +17,11 @@ TOKEN_VARIABLE = "ANYECG_HTTP_TOKEN"  # noqa: S105 - the name of a variable
 CREDENTIAL = "http-token"
 """Name of the token among systemd's credentials."""
 MIN_CHARS = 12
-"""Shortest token: a guess at the allowed pace never ends."""
+"""Shortest token; a shorter one could be guessed."""
 MAX_CHARS = 256
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 _ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
-"""32 characters that nobody confuses when typing them on a phone."""
+"""32 characters that are hard to confuse when they are typed on a phone."""
 NEW_CHARS = 26
 """Length of a new token: 130 bits."""
 
@@ -73,8 +72,8 @@ class Door:
 
     def __init__(self, token: str | None) -> None:
         self._token = None if token is None else token.encode()
-        # The cookie is as good as the token on this page, and does not tell it. It stays valid after a restart.
-        self._cookie = None if token is None else hashlib.blake2b(b"anyecg page", key=_key(token)).hexdigest()[:64]
+        # Random, so that nobody can try tokens by way of the cookie; it ends with the run.
+        self._cookie = None if token is None else os.urandom(32).hex()
 
     @property
     def open(self) -> bool:
@@ -93,7 +92,3 @@ class Door:
     def is_cookie(self, text: str) -> bool:
         """Return whether this is the cookie, in a time that does not depend on where they differ."""
         return self._cookie is not None and compare_digest(text.encode("utf-8", "replace"), self._cookie.encode())
-
-
-def _key(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()

@@ -24,7 +24,7 @@ from typing import Any
 
 from account import Account, differences, of_rows
 
-from helpers.mosquitto import Mosquitto, running
+from helpers.mosquitto import Mosquitto, running, until
 from helpers.postgresql import PASSWORD, PostgreSql, running_postgresql
 
 HERE = Path(__file__).resolve().parent
@@ -53,11 +53,17 @@ class Collector:
         self.peak_mib = 0.0
 
     def start(self) -> None:
-        """Start it."""
+        """Start it, and wait until it is connected."""
+        before = self._connections()
         with self._log.open("a") as log:
             self._process = subprocess.Popen(
                 self._command, stdout=subprocess.PIPE, stderr=log, env=ENVIRONMENT, text=True
             )
+
+        until(lambda: self._connections() > before)
+
+    def _connections(self) -> int:
+        return self._log.read_text().count("broker: connected") if self._log.exists() else 0
 
     def kill(self) -> None:
         """Kill it, and start it again."""
@@ -184,8 +190,6 @@ def fleet(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
         collector = Collector(f"mqtt://localhost:{broker.port}/{PREFIX}", store, folder / "collector.log")
         stack.callback(collector.end)
         collector.start()
-        while "broker: connected" not in (folder / "collector.log").read_text():
-            time.sleep(0.1)
         pis = start_pis(options, broker, folder)
         for pi in pis:
             stack.callback(pi.kill)

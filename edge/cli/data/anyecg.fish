@@ -50,8 +50,8 @@ function _shtab_anyecg_using
   test "$_shtab_anyecg_cmdpath" = "$argv"
 end
 
-set -g _shtab_anyecg_commands run demo bundle 'bundle show' 'bundle verify' 'bundle diff' 'bundle install' 'bundle keygen' 'bundle make' 'bundle pack' 'bundle sign' estimates sessions report export bench doctor devices scan service completion version virtual-patch firmware simulate prepare finetune convert 'convert inspect' 'convert foundation' 'convert micro' 'convert parity' calibrate 'calibrate device' 'calibrate probability' 'calibrate person' train-demo validate evaluate lint micro-package
-set -g _shtab_anyecg_opts_with_value --abstain --adapter --add-to --amplitude-mv --at --average --backend --baseline-segments --batch --between-sd --bits --bn --board-gain --board-highpass-hz --board-lowpass-hz --board-noise-mv --board-offset-mv --bundle --calcium --calibration-windows --checkpoint --choice --clip --column --compare --config --data --decay --device-profile --disturbed --epochs --estimates --evaluation-windows --every --faults --float-epochs --form --frame-s --front-end --fs --gate --gates --hop --hours --hr --hz --init --jobs --keep --key --lab --label-plan --labels --labs --lead --licence --limit --link --lsb-mv --lsl --margin --max-age --mcmed --methods --mode --mqtt --name --need --noise --nv --original --out --output --outputs --passes --patience --patients --patients-per-shard --per-visit --person --picture --positive-weight --potassium --precision --preset --quant-epochs --rate --record --recording --records --reference --report --resamples --reshape --reshape-size --ring-s --robustness --root --save-minutes --scheduler --seconds --seed --session-dir --set --shape --signal --sink --source --speed --split --stride --subject --target --teacher --teacher-epochs --test-share --threshold --to --trusted --tune --val-segments --value-weight --varied --version --view --visits --windows --within --within-sd --work --workdir
+set -g _shtab_anyecg_commands run demo bundle 'bundle show' 'bundle verify' 'bundle diff' 'bundle install' 'bundle keygen' 'bundle make' 'bundle pack' 'bundle sign' estimates sessions report export collect bench doctor devices scan service completion version virtual-patch firmware simulate prepare finetune convert 'convert inspect' 'convert foundation' 'convert micro' 'convert parity' calibrate 'calibrate device' 'calibrate probability' 'calibrate person' train-demo validate evaluate lint micro-package
+set -g _shtab_anyecg_opts_with_value --abstain --adapter --add-to --amplitude-mv --at --average --backend --baseline-segments --batch --between-sd --bits --bn --board-gain --board-highpass-hz --board-lowpass-hz --board-noise-mv --board-offset-mv --bundle --calcium --calibration-windows --checkpoint --choice --clip --column --compare --config --data --decay --device-profile --disturbed --epochs --estimates --evaluation-windows --every --faults --float-epochs --form --frame-s --from --front-end --fs --gate --gates --hop --hours --hr --http --http-token-file --hz --init --jobs --keep --key --lab --label-plan --labels --labs --lead --licence --limit --link --lsb-mv --lsl --margin --max-age --mcmed --methods --mode --mqtt --name --need --noise --nv --original --out --output --outputs --passes --patch --patience --patients --patients-per-shard --per-visit --person --picture --positive-weight --potassium --precision --preset --progress --quant-epochs --rate --record --recording --records --reference --report --resamples --reshape --reshape-size --ring-s --robustness --root --save-minutes --scheduler --seconds --seed --session-dir --set --shape --signal --sink --source --speed --split --stride --subject --target --teacher --teacher-epochs --test-share --threshold --to --trusted --tune --val-segments --value-weight --varied --version --view --visits --windows --within --within-sd --work --workdir
 
 complete -c anyecg -e
 complete -c anyecg -f
@@ -59,11 +59,13 @@ complete -c anyecg -f
 complete -c anyecg -n _shtab_anyecg_using -s h -l help -d 'show this help message and exit'
 complete -c anyecg -n '_shtab_anyecg_using; and test $_shtab_anyecg_npos -eq 0' -a run -d 'read a patch or recording and emit lab estimates'
 complete -c anyecg -n '_shtab_anyecg_using run' -s h -l help -d 'show this help message and exit'
-complete -c anyecg -n '_shtab_anyecg_using run' -l source -xka "replay: serial: tcp: sim: record: ble:anyecg_patch ble:healthypi5 ble:healthypi_move ble:movesense ble:openbci_ganglion ble:polar_h10" -d 'replay:FILE, serial:/dev/ttyACM0, sim:, record:FILE,URL ...; a folder, a pattern or several recordings give one estimate each'
+complete -c anyecg -n '_shtab_anyecg_using run' -l source -xka "replay: serial: tcp: sim: record: ble:anyecg_patch ble:healthypi5 ble:healthypi_move ble:movesense ble:openbci_ganglion ble:polar_h10" -d 'replay:FILE, serial:/dev/ttyACM0, sim:, record:FILE,URL ...; several patches, each URL or NAME=URL, run at the same time; a folder, a pattern or several recordings give one estimate each'
 complete -c anyecg -n '_shtab_anyecg_using run' -l bundle -xka "(__fish_complete_directories)" -d 'bundle folder or zip; '"'"'demo'"'"' is in the package'
 complete -c anyecg -n '_shtab_anyecg_using run' -l trusted -x -d 'file of public keys; refuse a bundle that none of them has signed'
 complete -c anyecg -n '_shtab_anyecg_using run' -l out -xka "(__fish_complete_path (commandline -ct))" -d 'append estimates as JSON Lines to FILE, or write them to standard output'
 complete -c anyecg -n '_shtab_anyecg_using run' -l mqtt -x -d 'publish to this broker: mqtts://USER@HOST/PREFIX; see docs/mqtt.md'
+complete -c anyecg -n '_shtab_anyecg_using run' -l http -x -d 'show a page in the browser at this address: 127.0.0.1:8080; see docs/page.md'
+complete -c anyecg -n '_shtab_anyecg_using run' -l http-token-file -xka "(__fish_complete_path (commandline -ct))" -d 'file with the token that opens the page'
 complete -c anyecg -n '_shtab_anyecg_using run' -l lsl -x -d 'offer the ECG and the estimates as LSL streams '"'"'NAME ECG'"'"' and '"'"'NAME estimates'"'"' (default: anyecg)'
 complete -c anyecg -n '_shtab_anyecg_using run' -l sink -x -d 'also send results to a sink of another package'
 complete -c anyecg -n '_shtab_anyecg_using run' -l seconds -x -d 'stop after N seconds of signal'
@@ -89,6 +91,7 @@ complete -c anyecg -n '_shtab_anyecg_using demo' -l potassium -x -d 'potassium o
 complete -c anyecg -n '_shtab_anyecg_using demo' -l hr -x -d 'heart rate of the simulated patient'
 complete -c anyecg -n '_shtab_anyecg_using demo' -l faults -x -d 'faults to inject, such as '"'"'unplug@15:3;leadoff@20:4'"'"''
 complete -c anyecg -n '_shtab_anyecg_using demo' -l seed -x -d 'random seed of the simulated patient'
+complete -c anyecg -n '_shtab_anyecg_using demo' -l http -x -d 'address of the page in the browser, while the demonstration runs (default: a free port of this computer)'
 complete -c anyecg -n '_shtab_anyecg_using demo' -l out -xka "(__fish_complete_path (commandline -ct))" -d 'also write the estimates as JSON Lines'
 complete -c anyecg -n '_shtab_anyecg_using demo' -l view -xka "auto live plain none" -d 'display: live screen, plain lines, or none'
 complete -c anyecg -n '_shtab_anyecg_using demo' -l picture -xka "(__fish_complete_path (commandline -ct))" -d 'write the last screen as a picture'
@@ -174,6 +177,16 @@ complete -c anyecg -n '_shtab_anyecg_using export' -l subject -x -d 'the patient
 complete -c anyecg -n '_shtab_anyecg_using export' -l every -x -d 'write the newest estimate of each interval; 0 writes every hop (default: 5)'
 complete -c anyecg -n '_shtab_anyecg_using export' -l no-ecg -d 'leave out the ECG'
 complete -c anyecg -n '_shtab_anyecg_using export; and test $_shtab_anyecg_npos -eq 0' -ka "(__fish_complete_directories)" -d 'folder of '"'"'anyecg run --session-dir'"'"''
+complete -c anyecg -n '_shtab_anyecg_using; and test $_shtab_anyecg_npos -eq 0' -a collect -d 'store the estimates of many patches, from a broker, in a database'
+complete -c anyecg -n '_shtab_anyecg_using collect' -s h -l help -d 'show this help message and exit'
+complete -c anyecg -n '_shtab_anyecg_using collect' -l to -x -d 'sqlite:FILE, postgresql://USER@HOST/DATABASE or parquet:DIR'
+complete -c anyecg -n '_shtab_anyecg_using collect' -l from -xka "(__fish_complete_directories)" -d 'add what these session folders hold, instead of collecting from a broker'
+complete -c anyecg -n '_shtab_anyecg_using collect' -l patch -x -d 'with --from: the patch of sessions that do not say it'
+complete -c anyecg -n '_shtab_anyecg_using collect' -l keep -x -d 'age at which estimates are removed: 90d, 12h, all (default all)'
+complete -c anyecg -n '_shtab_anyecg_using collect' -l tidy -d 'remove what is too old and merge all Parquet files now'
+complete -c anyecg -n '_shtab_anyecg_using collect' -l seconds -x -d 'end after this time (default: run until stopped)'
+complete -c anyecg -n '_shtab_anyecg_using collect' -l progress -x -d 'seconds between two progress lines; 0 for none'
+complete -c anyecg -n '_shtab_anyecg_using collect' -l json -d 'write the summary as JSON'
 complete -c anyecg -n '_shtab_anyecg_using; and test $_shtab_anyecg_npos -eq 0' -a bench -d 'measure the budgets on this machine; exit 1 if one is exceeded'
 complete -c anyecg -n '_shtab_anyecg_using bench' -s h -l help -d 'show this help message and exit'
 complete -c anyecg -n '_shtab_anyecg_using bench' -l bundle -xka "(__fish_complete_directories)" -d 'bundle folder or zip; '"'"'demo'"'"' is in the package'

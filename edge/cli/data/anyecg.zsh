@@ -13,6 +13,7 @@ _shtab_anyecg_commands() {
     bench:'measure the budgets on this machine; exit 1 if one is exceeded'
     bundle:'show, verify, compare, pack, sign, install or make a bundle'
     calibrate:'fit a device, a bundle'"'"'s probabilities, or a person'"'"'s values'
+    collect:'store the estimates of many patches, from a broker, in a database'
     completion:'write the completion script of bash, zsh or fish'
     convert:'turn a checkpoint into a bundle and compare the two'
     demo:'run the whole chain on a virtual patch'
@@ -262,6 +263,22 @@ _shtab_anyecg_calibrate_probability_options=(
 # guard to ensure default positional specs are added only once per session
 _shtab_anyecg_calibrate_probability_defaults_added=0
 
+_shtab_anyecg_collect_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--to[sqlite\:FILE, postgresql\:\/\/USER\@HOST\/DATABASE or parquet\:DIR]:STORE:"
+  "--from[add what these session folders hold, instead of collecting from a broker]:FOLDER:_files -/"
+  "--patch[with --from\: the patch of sessions that do not say it]:NAME:"
+  "--keep[age at which estimates are removed\: 90d, 12h, all (default all)]:AGE:"
+  "--tidy[remove what is too old and merge all Parquet files now]"
+  "--seconds[end after this time (default\: run until stopped)]:S:"
+  "--progress[seconds between two progress lines\; 0 for none]:S:"
+  "--json[write the summary as JSON]"
+  ":mqtts\:\/\/USER\@HOST\:PORT\/PREFIX\[\?ca\=FILE\&name\=NAME\]:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_anyecg_collect_defaults_added=0
+
 _shtab_anyecg_completion_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   ":the shell:(bash zsh fish)"
@@ -377,6 +394,7 @@ _shtab_anyecg_demo_options=(
   "--hr[heart rate of the simulated patient]:BPM:"
   "--faults[faults to inject, such as \'unplug\@15\:3\;leadoff\@20\:4\']:TEXT:"
   "--seed[random seed of the simulated patient]:seed:"
+  "--http[address of the page in the browser, while the demonstration runs (default\: a free port of this computer)]:ADDRESS|off:"
   "--out[also write the estimates as JSON Lines]:FILE|-:_files"
   "--view[display\: live screen, plain lines, or none]:view:(auto live plain none)"
   "--picture[write the last screen as a picture]:FILE.svg:_files"
@@ -549,11 +567,13 @@ _shtab_anyecg_report_defaults_added=0
 
 _shtab_anyecg_run_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "*--source[replay\:FILE, serial\:\/dev\/ttyACM0, sim\:, record\:FILE,URL ...\; a folder, a pattern or several recordings give one estimate each]:URL:_anyecg_source"
+  "*--source[replay\:FILE, serial\:\/dev\/ttyACM0, sim\:, record\:FILE,URL ...\; several patches, each URL or NAME\=URL, run at the same time\; a folder, a pattern or several recordings give one estimate each]:URL:_anyecg_source"
   "--bundle[bundle folder or zip\; \'demo\' is in the package]:DIR:_files -/"
   "--trusted[file of public keys\; refuse a bundle that none of them has signed]:KEYS:"
   "--out[append estimates as JSON Lines to FILE, or write them to standard output]:FILE|-:_files"
   "--mqtt[publish to this broker\: mqtts\:\/\/USER\@HOST\/PREFIX\; see docs\/mqtt.md]:URL:"
+  "--http[show a page in the browser at this address\: 127.0.0.1\:8080\; see docs\/page.md]:ADDRESS:"
+  "--http-token-file[file with the token that opens the page]:FILE:_files"
   "--lsl[offer the ECG and the estimates as LSL streams \'NAME ECG\' and \'NAME estimates\' (default\: anyecg)]:NAME:"
   "*--sink[also send results to a sink of another package]:NAME:...:"
   "--seconds[stop after N seconds of signal]:N:"
@@ -745,6 +765,7 @@ _shtab_anyecg() {
         bench) _arguments -C -s $_shtab_anyecg_bench_options ;;
         bundle) _shtab_anyecg_bundle ;;
         calibrate) _shtab_anyecg_calibrate ;;
+        collect) _arguments -C -s $_shtab_anyecg_collect_options ;;
         completion) _arguments -C -s $_shtab_anyecg_completion_options ;;
         convert) _shtab_anyecg_convert ;;
         demo) _arguments -C -s $_shtab_anyecg_demo_options ;;

@@ -15,9 +15,13 @@ import pytest
 from edge.bundle.reader import Bundle, load_bundle
 from edge.cli.main import main
 from edge.http import connection, server
+from edge.http.address import HttpAddress
 from edge.http.broadcast import Broadcast
 from edge.http.patch import PatchSink
+from edge.http.request import RequestReader
+from edge.http.routes import GUESS_EVERY_S, Routes, Told
 from edge.http.server import MAX_CONNECTIONS, PageServer
+from edge.http.token import Door
 from edge.records import RunSummary
 from edge.sources import SourceInfo
 from helpers.free_ports import ports
@@ -140,14 +144,36 @@ def test_with_a_token_nothing_is_shown_without_it(bundle: Bundle) -> None:
         assert "<b>" not in wrong.body
 
 
-def test_wrong_tokens_are_slowed_down_but_do_not_lock_out_who_is_in() -> None:
+def test_after_wrong_tokens_none_counts_for_a_while_but_who_is_in_stays_in() -> None:
     with served(TOKEN) as (_page, port):
         inside = cookie(get(port, f"/?token={TOKEN}"))
         statuses = [get(port, "/?token=wrong-wrong-wrong").status for _ in range(12)]
         assert statuses[:10] == [401] * 10
         assert statuses[-1] == 429
         assert get(port, "/", f"Cookie: {inside}").status == 200
-        assert get(port, f"/?token={TOKEN}").status == 303
+        assert get(port, f"/?token={TOKEN}").status == 429
+        assert get(port, "/metrics", f"Authorization: Bearer {TOKEN}").status == 429
+
+
+def test_a_right_token_counts_again_after_a_while() -> None:
+    now_s = [0.0]
+    address = HttpAddress.parse("127.0.0.1:0")
+    routes = Routes(address, Door(TOKEN), lambda: (), lambda: now_s[0])
+
+    def status(token: str) -> int:
+        request = RequestReader().feed(f"GET /?token={token} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        assert request is not None
+        answer = routes.answer(request, Told(0, 0))
+        assert isinstance(answer, bytes)
+        return int(answer.split(b" ")[1])
+
+    assert [status("wrong-wrong-wrong") for _ in range(11)] == [401] * 10 + [429]
+    assert status(TOKEN) == 429
+    now_s[0] = GUESS_EVERY_S + 0.1
+    assert status(TOKEN) == 303
+    assert status("wrong-wrong-wrong") == 401  # one more
+    assert status("wrong-wrong-wrong") == 429
+    assert status(TOKEN) == 429
 
 
 def test_one_viewer_too_many_is_told_so(bundle: Bundle) -> None:
