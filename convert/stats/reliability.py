@@ -93,7 +93,7 @@ def _share(labels: Bools, part: NDArray[np.intp], resampler: Resampler) -> Score
     share = float(labels[part].mean())
     if share in (0.0, 1.0):
         margin = min(1.0, 3.0 / resampler.patients_of(within))
-        return Score(share, share and share - margin, share or margin)
+        return Score(0.0, 0.0, margin) if share == 0.0 else Score(1.0, 1.0 - margin, 1.0)
     return interval(share, resampler.ratio((labels & within).astype(np.float64), within.astype(np.float64)))
 
 

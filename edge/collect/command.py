@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import signal
 import sys
 import time
@@ -13,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.cli.parser import Parser
+from edge.cli.parser import Parser, add_json, write_json
 from edge.cli.run import positive
 from edge.collect.address import open_store
 from edge.collect.stores import StoreDownError
@@ -49,7 +48,7 @@ def main(argv: Sequence[str]) -> int:
     else:
         counts, code = _collect(args, store)
     if args.json:
-        sys.stdout.write(json.dumps(counts.as_dict() | {"store": store.place}) + "\n")
+        write_json(counts.as_dict() | {"store": store.place})
     else:
         sys.stdout.write(counts.text(printable(store.place)))
     return code
@@ -78,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument(
         "--progress", metavar="S", type=float, default=60.0, help="seconds between two progress lines; 0 for none"
     )
-    p.add_argument("--json", action="store_true", help="write the summary as JSON")
+    add_json(p)
     return p
 
 

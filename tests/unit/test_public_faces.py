@@ -105,6 +105,7 @@ FACES: dict[str, list[str]] = {
     "edge.bundle": ["Bundle", "Manifest", "OutputHead", "load_bundle", "resolve"],
     "edge.cli": ["COMMANDS"],
     "edge.cli.bundle": ["main"],
+    "edge.cli.run": ["hop", "main", "parser", "positive", "several_patches", "source_url"],
     "edge.collect": ["Collector", "Hop", "Store", "open_store"],
     "edge.doctor": ["Report", "examine"],
     "edge.frontend": ["EcgFounderFrontEnd", "StreamFilter", "normalise_window", "window_input_int8"],

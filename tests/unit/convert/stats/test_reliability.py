@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from convert.stats.metrics import Score
-from convert.stats.reliability import decisions, kappa, reliability, slope_and_intercept, value_agreement
+from convert.stats.reliability import _share, decisions, kappa, reliability, slope_and_intercept, value_agreement
 from convert.stats.resampling import Resampler
 
 NONE = Score(None, None, None)
@@ -30,17 +30,33 @@ def test_probabilities_are_judged_by_bins_of_equal_mass() -> None:
     assert found.brier_of_the_prevalence == pytest.approx(y.mean() * (1 - y.mean()))
     order = np.argsort(p, kind="stable").reshape(15, 6)
     assert found.bins == 15
-    assert found.curve == [(pytest.approx(p[bin_].mean()), pytest.approx(y[bin_].mean()), 6) for bin_ in order]
-    assert found.ece == pytest.approx(np.mean([abs(mean - share) for mean, share, _ in found.curve]))
+    assert [mean for mean, _, _ in found.curve] == pytest.approx([p[bin_].mean() for bin_ in order])
+    assert [share.value for _, share, _ in found.curve] == pytest.approx([y[bin_].mean() for bin_ in order])
+    assert {n for _, _, n in found.curve} == {6}
+    assert found.ece == pytest.approx(np.mean([abs(mean - share.value) for mean, share, _ in found.curve]))
     assert (found.slope, found.intercept) == slope_and_intercept(p, y)
     draws = np.random.default_rng([5, 13])
     chance = [np.abs((draws.random((200, 6)) < p[b]).mean(axis=1) - p[b].mean()).mean() for b in order]
     assert found.ece_chance == pytest.approx(np.mean(chance))
 
 
+def test_the_share_of_a_bin_has_an_interval_over_patients() -> None:
+    """By resampling one by one, and by the rule of three where all outcomes of a bin are equal."""
+    patient = np.arange(40) // 2
+    p = np.repeat([0.1, 0.5], 20)
+    y = np.concatenate([np.zeros(20, bool), np.arange(20) % 4 < 2])
+    found = reliability(p, y, Resampler(patient, 0, 100), 5).curve
+    assert found[0][1] == Score(0.0, 0.0, 1.0)  # a bin has at most three rows here, of two patients
+    rare, even = (_share(y, np.arange(n, n + 20), Resampler(patient, 0, 100)) for n in (0, 20))
+    assert (rare.value, rare.low, rare.high) == (0.0, 0.0, 0.3)  # 3 in 10 patients
+    low, high = replicated(np.where(p == 0.5, y, 0.0), (p == 0.5).astype(float), patient, 100)
+    assert (even.value, even.low, even.high) == pytest.approx((0.5, low, high))
+
+
 def test_fewer_rows_than_bins_make_a_bin_each() -> None:
     found = reliability(np.array([0.75, 0.25]), np.array([True, True]), Resampler(np.arange(2), 0, 20), 0)
-    assert (found.bins, found.curve) == (2, [(0.25, 1.0, 1), (0.75, 1.0, 1)])
+    always = Score(1.0, 0.0, 1.0)
+    assert (found.bins, found.curve) == (2, [(0.25, always, 1), (0.75, always, 1)])
     assert (found.ece, found.brier_of_the_prevalence) == (0.5, 0.0)
     assert (found.slope, found.intercept) == (None, None)
 
