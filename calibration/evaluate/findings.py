@@ -7,7 +7,8 @@ from typing import Any
 
 from calibration.report.findings import of, performance
 from calibration.report.text import number
-from convert.pages.words import sentence
+from convert.pages.words import value_words
+from edge.bundle.words import sentence
 
 Report = Mapping[str, Any]
 Names = Mapping[str, str]
@@ -56,13 +57,13 @@ def aggregate(report: Report) -> str:
     return f"{a['minutes']} minutes are better than ten seconds for {s['better']} of {s['compared']} outputs"
 
 
-def values(report: Report, names: Names) -> str:
+def values(report: Report) -> str:
     """Return the value output with the smallest error relative to a constant."""
     judged = [h for h in report["heads"] if h["values"] and h["values"]["relative_mae"]["value"] is not None]
     if not judged:
         return ""
     best = min(judged, key=lambda h: h["values"]["relative_mae"]["value"])
-    name, share = names[best["key"]].rpartition(", ")[0], best["values"]["relative_mae"]["value"]
+    name, share = value_words(best), best["values"]["relative_mae"]["value"]
     return sentence(f"{name} is estimated best: its error is {number(share, 2)} of that of a constant")
 
 

@@ -23,7 +23,8 @@ from calibration.report.plots import reliability
 from calibration.report.text import number, signed, span
 from convert.bundle.writer import to_json
 from convert.pages.render import picture, render
-from convert.pages.words import CUT_OFFS, lab_words, names_of, sentence, unit_words
+from convert.pages.words import CUT_OFFS, names_of, value_words
+from edge.bundle.words import lab_words, sentence, unit_words
 
 Report = Mapping[str, Any]
 Names = Mapping[str, str]
@@ -59,14 +60,14 @@ def html_page(report: Report) -> str:
         tier_rows=tier_rows(report),
         forest=picture(coloured_forest(now, names, "now")),
         forest_ahead=picture(coloured_forest(ahead, names, "in the minutes ahead")),
-        head_rows=[[names[h["key"]], *head_cells(h)[1:]] for h in heads],
+        head_rows=[[sentence(names[h["key"]]), *head_cells(h)[1:]] for h in heads],
         monitoring_headings=headings,
-        monitoring_rows=[[lab_words(row[0]), *row[1:]] for row in monitored] if len(headings) > 3 else [],
+        monitoring_rows=[[sentence(lab_words(row[0])), *row[1:]] for row in monitored] if len(headings) > 3 else [],
         ahead=[picture(now_and_ahead(report["monitoring"]["rows"], column)) for column in headings_ahead(report)],
         baselines=_baselines(report, names),
         minutes=picture(ten_minutes(report["aggregate"]["heads"], names)),
         aggregate_rows=_aggregate(report, names),
-        value_rows=_values(report, names),
+        value_rows=_values(report),
         reference=_reference(report, names),
         calibrated=[_calibrated(h, names) for h in heads if h["calibration"]],
         calibration_finding=calibration(heads, names),
@@ -89,7 +90,7 @@ def _baselines(report: Report, names: Names) -> dict[str, Any] | None:
         for name in b["features"]:
             f = h["against"][name]
             d = f["difference"] or {"value": None, "ci": None}
-            rows.append([names[h["key"]], name, number(f["network"]), number(f["other"]), signed(d["value"]),
+            rows.append([sentence(names[h["key"]]), name, number(f["network"]), number(f["other"]), signed(d["value"]),
                          span(d["ci"]), f"NOT TRAINED: {f['why']}" if f["why"] else f["verdict"]])  # fmt: skip
     return {
         "features": [(name, [f.replace("_", " ") for f in features]) for name, features in b["features"].items()],
@@ -102,19 +103,20 @@ def _aggregate(report: Report, names: Names) -> list[list[str]]:
     rows = []
     for h in report["aggregate"]["heads"]:
         d = h["difference"] or {"value": None, "ci": None}
-        rows.append([names[h["key"]], str(h["n"]), str(h["patients"]), number(h["segments_median"], 0),
+        rows.append([sentence(names[h["key"]]), str(h["n"]), str(h["patients"]), number(h["segments_median"], 0),
                      number(h["single"]), number(h["aggregate"]), signed(d["value"]), span(d["ci"]),
                      h["verdict"]])  # fmt: skip
     return rows
 
 
-def _values(report: Report, names: Names) -> list[list[str]]:
+def _values(report: Report) -> list[list[str]]:
     rows = []
     for h in report["heads"]:
         v = h["values"]
         if v:
-            rows.append([names[h["key"]].rpartition(", ")[0], unit_words(h["unit"]), str(h["n"]), str(h["patients"]),
-                         number(v["mae"]["value"]), span(v["mae"]["ci"]), number(v["relative_mae"]["value"]),
+            rows.append([sentence(value_words(h)), unit_words(h["unit"]),
+                         str(h["n"]), str(h["patients"]), number(v["mae"]["value"]), span(v["mae"]["ci"]),
+                         number(v["relative_mae"]["value"]),
                          span(v["relative_mae"]["ci"]), number(v["mae_in_iqr"]), number(v["r2"]),
                          number(v["correlation"]["value"]),
                          f"{signed(v['limits'][0])} to {signed(v['limits'][1])}"])  # fmt: skip
@@ -128,8 +130,8 @@ def _reference(report: Report, names: Names) -> dict[str, Any] | None:
     rows = []
     for h in r["heads"]:
         d = h["difference"] or {"value": None, "ci": None}
-        rows.append([names[h["key"]], str(h["n"]), number(h["network"]), number(h["other"]), signed(d["value"]),
-                     span(d["ci"]), h["verdict"], number(h["correlation"], 4),
+        rows.append([sentence(names[h["key"]]), str(h["n"]), number(h["network"]), number(h["other"]),
+                     signed(d["value"]), span(d["ci"]), h["verdict"], number(h["correlation"], 4),
                      number(h["largest_difference"])])  # fmt: skip
     verdicts = [h["verdict"] for h in r["heads"] if h["kind"] == "probability"]
     return {"name": r["name"], "margin": r["margin"], "finding": findings.reference(verdicts), "rows": rows}
@@ -137,8 +139,8 @@ def _reference(report: Report, names: Names) -> dict[str, Any] | None:
 
 def _calibrated(head: Mapping[str, Any], names: Names) -> list[str]:
     c = head["calibration"]
-    return [names[head["key"]], number(c["brier"]["value"]), number(c["brier_of_the_prevalence"]), number(c["ece"]),
-            number(c["ece_chance"]), number(c["slope"], 2), number(c["intercept"], 2)]  # fmt: skip
+    return [sentence(names[head["key"]]), number(c["brier"]["value"]), number(c["brier_of_the_prevalence"]),
+            number(c["ece"]), number(c["ece_chance"]), number(c["slope"], 2), number(c["intercept"], 2)]  # fmt: skip
 
 
 def _facts(report: Report) -> list[tuple[str, object]]:

@@ -8,6 +8,7 @@ from typing import Any
 from calibration.report.plots import Names, auroc_forest
 from calibration.report.text import number
 from convert.pages.svg import BLUE, GREEN, GREY, ORANGE, Plot, forest
+from edge.bundle.words import sentence
 
 COLOURS = {"strong": BLUE, "moderate": GREEN, "limited": ORANGE}
 """Colour of a head by its evidence level; the text at its right names the level, too."""
@@ -75,7 +76,7 @@ def ten_minutes(heads: Sequence[Mapping[str, Any]], names: Names) -> str:
         return ""
     colours = {"better": BLUE, "worse": ORANGE}
     rows = [
-        (names[h["key"]], h["difference"]["value"], h["difference"]["ci"], colours.get(h["verdict"], GREY),
+        (sentence(names[h["key"]]), h["difference"]["value"], h["difference"]["ci"], colours.get(h["verdict"], GREY),
          f"{number(h['single'])} to {number(h['aggregate'])}")
         for h in sorted(found, key=lambda h: -h["difference"]["value"])
     ]  # fmt: skip

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from calibration.report.text import number
-from convert.pages.words import sentence
+from convert.pages.words import value_words
+from edge.bundle.words import sentence
 
 Report = Mapping[str, Any]
 Names = Mapping[str, str]
@@ -58,12 +59,12 @@ def calibration(heads: Sequence[Mapping[str, Any]], names: Names) -> str:
     return f"Largest calibration error: {c['ece']:.3f} for {names[worst['key']]}{chance}"
 
 
-def values(heads: Sequence[Mapping[str, Any]], names: Names) -> str:
+def values(heads: Sequence[Mapping[str, Any]]) -> str:
     """Return the error of the first value head."""
     head = next((h for h in heads if h["kind"] == "value" and h.get("values")), None)
     if head is None:
         return ""
-    name = names[head["key"]].rpartition(", ")[0]
+    name = value_words(head)
     return sentence(f"{name} is off by {number(head['values']['mae']['value'], 2)} {head['unit']} on average")
 
 

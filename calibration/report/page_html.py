@@ -18,8 +18,9 @@ from calibration.report.plots import (
 )
 from calibration.report.text import PAGE_HEADINGS, head_cells, number, signed, span, title
 from convert.pages.render import picture, render
-from convert.pages.words import CUT_OFFS, names_of, sentence, unit_words
+from convert.pages.words import CUT_OFFS, names_of, value_words
 from convert.teacher.hard_labels import TABLE
+from edge.bundle.words import sentence, unit_words
 
 Report = Mapping[str, Any]
 Names = Mapping[str, str]
@@ -45,7 +46,7 @@ def html_page(report: Report) -> str:
         find=findings,
         cut_offs="" if by_table else CUT_OFFS,
         headings=PAGE_HEADINGS,
-        head_rows=[[names[h["key"]], *head_cells(h)[1:]] for h in heads],
+        head_rows=[[sentence(names[h["key"]]), *head_cells(h)[1:]] for h in heads],
         forest=picture(auroc_forest(heads, names)),
         windows=_by_window(report, names),
         curves=[picture(roc(h, names)) for h in heads if h.get("roc")],
@@ -65,7 +66,7 @@ def html_page(report: Report) -> str:
 
 def _by_window(report: Report, names: Names) -> list[list[str]]:
     return [
-        [names[h["key"]], number(h["auroc"]), number(w["auroc"]), span(w["auroc_ci"]), str(w["n"]),
+        [sentence(names[h["key"]]), number(h["auroc"]), number(w["auroc"]), span(w["auroc_ci"]), str(w["n"]),
          number(h["auprc"]), span(h["auprc_ci"]), number(w["auprc"])]
         for h in report["heads"]
         if (w := h["windows"]) and "auroc" in w
@@ -77,7 +78,7 @@ def _value(head: Mapping[str, Any], names: Names) -> dict[str, Any]:
     covered = v["coverage"]["value"]
     return {
         "plot": picture(bland_altman(head, names)),
-        "name": sentence(names[head["key"]].rpartition(", ")[0]),
+        "name": sentence(value_words(head)),
         "error": f"{number(v['mae']['value'])} {unit_words(head['unit'])} ({span(v['mae']['ci'])})",
         "of_the_mean": number(v["mae_of_the_mean"]),
         "level": f"{v['level']:.0%}",
@@ -90,7 +91,7 @@ def _reference(report: Report, names: Names) -> dict[str, Any] | None:
     if r is None:
         return None
     rows = [
-        [names[h["key"]], str(h["windows"]), number(h["correlation"], 4), number(h["mean_difference"]),
+        [sentence(names[h["key"]]), str(h["windows"]), number(h["correlation"], 4), number(h["mean_difference"]),
          number(h["probability_mean"], 4), str(h["estimates"]), number(h["kappa"]),
          "-" if h["flips"] is None else str(h["flips"])]
         for h in r["heads"]
@@ -113,7 +114,7 @@ def _outcomes(report: Report) -> list[list[str]]:
 
 def _subgroups(report: Report, names: Names) -> list[list[str]]:
     return [
-        [names[r["key"]], f"{r['by']} {r['group']}".replace("_", " "), str(r["n"]), str(r["positives"]),
+        [sentence(names[r["key"]]), f"{r['by']} {r['group']}".replace("_", " "), str(r["n"]), str(r["positives"]),
          number(r["auroc"]), span(r["auroc_ci"]), signed(r["difference"]), signed(r["probability_shift"]),
          "clearly worse" if r["clearly_worse"] else ""]
         for r in report["subgroups"]["rows"][:SUBGROUP_ROWS]

@@ -7,8 +7,8 @@ from typing import Any
 
 from calibration.report.text import number, signed, span
 from convert.pages.svg import BLUE, GREY, ORANGE, Plot, forest
-from convert.pages.words import sentence, unit_words
 from convert.stats.evidence import LIMITED_BELOW, STRONG_ABOVE
+from edge.bundle.words import sentence, unit_words
 
 Head = Mapping[str, Any]
 Names = Mapping[str, str]
@@ -44,7 +44,7 @@ def auroc_forest(
         words = [h["tier"]] if level_if_unclear or not unclear else []
         label = ", ".join([*words, "inconclusive"] if unclear else words)
         colour = GREY if unclear else colours[h["tier"]]
-        rows.append((names[h["key"]], h["auroc"], h["auroc_ci"], colour, f"{h['auroc']:.3f}  {label}"))
+        rows.append((sentence(names[h["key"]]), h["auroc"], h["auroc_ci"], colour, f"{h['auroc']:.3f}  {label}"))
     low = min([0.4, *(r[2][0] for r in rows if r[2])])
     lines = [(0.5, "chance"), (LIMITED_BELOW, ""), (STRONG_ABOVE, "strong")]
     return forest(title, rows, (low, 1.0), lines, "AUROC")
@@ -102,7 +102,9 @@ def difference_forest(comparisons: Sequence[Mapping[str, Any]], names: Names, me
         d = c["difference"]
         if c["measure"] == measure and d["value"] is not None:
             colour = {"PASS": BLUE, "FAIL": ORANGE}.get(c["verdict"], GREY)
-            rows.append((names[c["key"]], d["value"], d["ci"], colour, f"{signed(d['value'])}  {c['verdict']}"))
+            rows.append(
+                (sentence(names[c["key"]]), d["value"], d["ci"], colour, f"{signed(d['value'])}  {c['verdict']}")
+            )
     if not rows:
         return ""
     margin = next(c["margin"] for c in comparisons if c["measure"] == measure)

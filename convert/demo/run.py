@@ -39,7 +39,6 @@ from convert.distil.run import VARIED_SECONDS, DistilConfig, Material, distilled
 from convert.distil.train import DistilPlan
 from convert.micro.package import with_micro
 from convert.micro.rules import KERNELS, check_targets, lint
-from convert.pages.words import output_words
 from convert.simulate.patient import SIMULATOR_VERSION
 from convert.simulate.recordings import SimulatedItems, simulated_patients, varied_recordings
 from convert.simulate.wearable import Wearable
@@ -47,6 +46,7 @@ from convert.stats.discrimination import Ranking
 from convert.teacher.open import CheckpointOptions, Teacher, open_checkpoint, open_teacher
 from convert.teacher.place import CHECKPOINT, OUTPUTS
 from convert.teacher.soft_labels import Labels, WindowPlan
+from edge.bundle.words import output_words
 from edge.process.files import write_atomically, write_files
 
 NAME = "anyecg-demo"

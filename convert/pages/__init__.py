@@ -8,15 +8,14 @@ from firmware_bridge.lazy import lazy_face
 
 if TYPE_CHECKING:
     from convert.pages.render import render
-    from convert.pages.words import key_words, names_of
+    from convert.pages.words import names_of
 
-__all__ = ["key_words", "names_of", "render"]
+__all__ = ["names_of", "render"]
 
 if not TYPE_CHECKING:
     __getattr__, __dir__ = lazy_face(
         __name__,
         {
-            "key_words": "words",
             "names_of": "words",
             "render": "render",
         },

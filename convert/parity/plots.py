@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from convert.pages.svg import BLUE, GREY, Plot, forest
-from convert.pages.words import key_words
 from convert.parity.forms import TITLES, HeadDifference, Link, Stage
 from convert.parity.layers import LayerRow, short_name
+from edge.bundle.words import key_words, sentence
 
 NAMED = 36
 """Number of heads that the plot names: those that lost most."""
@@ -50,8 +50,8 @@ def lost_plot(link: Link) -> str:
     median = float(np.median([value for _, value in rows]))
     top = max(2.0 * rows[0][1], 1e-2)
     shown = [
-        (key_words(key), math.log10(max(lost, FLOOR)), (math.log10(FLOOR), math.log10(max(lost, FLOOR))), BLUE,
-         f"{lost:.1e}" if lost >= FLOOR else f"below {FLOOR:.0e}")
+        (sentence(key_words(key)), math.log10(max(lost, FLOOR)), (math.log10(FLOOR), math.log10(max(lost, FLOOR))),
+         BLUE, f"{lost:.1e}" if lost >= FLOOR else f"below {FLOOR:.0e}")
         for key, lost in rows[:NAMED]
     ]  # fmt: skip
     which = f"The {len(shown)} heads that lost most" if len(rows) > len(shown) else "All heads"

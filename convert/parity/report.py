@@ -8,10 +8,11 @@ from typing import Any
 
 from convert.bundle.writer import NOTICE, to_json
 from convert.pages.render import picture, render
-from convert.pages.words import CUT_OFFS, key_words, sentence
+from convert.pages.words import CUT_OFFS
 from convert.parity.forms import TITLES, Link, ParityReport
 from convert.parity.layers import LayerRow, short_name, worst_layers
 from convert.parity.plots import FLOOR, layers_plot, lost_correlation, lost_plot, outputs_plot
+from edge.bundle.words import key_words, sentence
 
 TEMPLATE = Path(__file__).parents[1] / "pages" / "templates" / "parity.html.j2"
 LAYER_HEADINGS = ["layer", "op", "SQNR dB", "own loss dB", "saturated"]
@@ -121,8 +122,9 @@ def head_table(link: Link) -> tuple[list[str], list[list[str]]]:
     """Return headings and rows of the differences of each head over a link."""
     rows = [
         [
-            key_words(h.key), number(h.max), number(h.mean), number(h.lsb, ".3g"), number(h.correlation, ".5f"),
-            number(h.probability_max, ".4f"), number(h.probability_mean, ".4f"), h.unit or "",
+            sentence(key_words(h.key)), number(h.max), number(h.mean), number(h.lsb, ".3g"),
+            number(h.correlation, ".5f"), number(h.probability_max, ".4f"),
+            number(h.probability_mean, ".4f"), h.unit or "",
         ]
         for h in link.heads
     ]  # fmt: skip

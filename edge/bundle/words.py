@@ -1,20 +1,26 @@
-"""Outputs of a bundle in words: ``Potassium above 5 mmol/L`` instead of ``potassium_high``."""
+"""Outputs and units in words: ``potassium above 5.0 mmol/L`` for ``potassium_high``.
+
+What a bundle states about an output comes first; without it, the words are made of the laboratory indicator and its
+reference limits. Words begin with a lower-case letter, to stand within a sentence; `sentence` is for its beginning.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from functools import lru_cache
 from importlib import resources
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from edge.bundle.schema import MAX_MEANS_CHARS, OutputHead
 from firmware_bridge.text import printable, shortened
-
-if TYPE_CHECKING:
-    from edge.bundle.schema import OutputHead
 
 MAX_LABEL_CHARS = 80
 MAX_UNIT_CHARS = 24
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
+_NO_UNIT = {"1", "[pH]", "{INR}"}
+"""UCUM codes of numbers that people write without a unit."""
+_KEY = re.compile(r"(.+?)(?:_(low|high|abnormal))?(?:_(\d+)min)?(?:_(value))?")
+_BEYOND = {"low": "below", "high": "above", "abnormal": "outside"}
 
 
 class ReferenceLimits(NamedTuple):
@@ -33,6 +39,7 @@ class ReferenceLimits(NamedTuple):
     high: float | None
 
 
+@lru_cache(maxsize=1)
 def reference_limits() -> dict[str, ReferenceLimits]:
     """Return the limits by laboratory indicator; they are those of the catalogue in ``convert/data/labs.csv``."""
     text = resources.files(__package__).joinpath("reference_limits.csv").read_text(encoding="utf-8")
@@ -46,32 +53,77 @@ def reference_limits() -> dict[str, ReferenceLimits]:
     return out
 
 
-def output_words(head: OutputHead, limits: Mapping[str, ReferenceLimits]) -> str:
-    """Return what an output estimates.
+def head_words(head: OutputHead) -> str:
+    """Return what an output of a bundle estimates: the bundle's own words, if it has any."""
+    if head.means is not None:
+        return stated_words(head.means)
+    if head.kind == "value":
+        return output_words(head.lab, None, head.horizon_min)
+    if head.direction is None:
+        return key_words(head.key)
+    return output_words(head.lab, head.direction, head.horizon_min)
+
+
+def stated_words(means: str) -> str:
+    """Return the words of a bundle, which is a foreign file, made safe to show."""
+    return shortened(printable(means), MAX_MEANS_CHARS)
+
+
+def key_words(key: str) -> str:
+    """Return the key of an output, such as ``potassium_high_60min``, in words; an unknown key is only cleaned."""
+    found = _KEY.fullmatch(key)
+    if found is None or found[1] not in reference_limits():
+        return label(key)
+    return output_words(found[1], found[2], int(found[3]) if found[3] else None)
+
+
+def output_words(
+    lab: str, direction: str | None, horizon_min: int | None = None, *, limits: bool = True, with_unit: bool = False
+) -> str:
+    """Return what an output estimates, made of its laboratory indicator.
 
     Args:
-        head: The output. Its text comes from a bundle, which is a foreign file.
-        limits: What `reference_limits` returns.
+        lab: Key of the laboratory indicator.
+        direction: ``low``, ``high`` or ``abnormal``; ``None`` for the value itself.
+        horizon_min: Horizon, minutes; ``None`` for the present.
+        limits: Whether the reference limits apply.
+        with_unit: Whether a value is named with its unit.
     """
-    known = limits.get(head.lab)
-    name = label(head.lab) if known is None else known.name
-    if head.kind == "value" or head.direction is None:
-        words = name if head.kind == "value" else label(head.key)
+    name, known = lab_words(lab), reference_limits().get(lab)
+    if direction is None:
+        unit = unit_words(known.unit) if known else ""
+        text = f"{name}, {unit or 'value'}" if with_unit else name
     else:
-        words = f"{name} {_limit(head.direction, known)}"
-    return words if head.horizon_min is None else f"{words}, within {head.horizon_min} min"
+        cut_off = _cut_off(known, direction) if known and limits else ""
+        text = f"{name} {_BEYOND[direction]} {cut_off}" if cut_off else f"{name} {direction}"
+    return text if horizon_min is None else f"{text}, within {horizon_min} min"
 
 
-def label(text: str) -> str:
-    """Return the key of an output as words for people."""
-    words = printable(text).replace("_", " ").strip()[:MAX_LABEL_CHARS]
-    return words[:1].upper() + words[1:]
+def lab_words(key: str) -> str:
+    """Return the name of a laboratory indicator within a sentence; for an unknown one, its key without underscores."""
+    known = reference_limits().get(key)
+    if known is None:
+        return label(key)
+    name, _, kind = known.name.removesuffix(" %").partition(", ")
+    word = name.split()[0]
+    name = name[0].lower() + name[1:] if word[1:].islower() and word.isalpha() else name
+    return f"{kind} {name}" if kind else name
 
 
-def shown_unit(ucum: str) -> str:
-    """Return a UCUM unit as people write it; probabilities are in percent."""
-    if ucum == "1":
-        return "%"
+def label(key: str) -> str:
+    """Return the key of an output as a short name for people, where there is no room for words."""
+    return printable(key).replace("_", " ").strip()[:MAX_LABEL_CHARS]
+
+
+def sentence(text: str) -> str:
+    """Return a text with its first letter in upper case, except within a word such as ``eGFR``."""
+    return text[:1].upper() + text[1:] if text.split(" ", maxsplit=1)[0].islower() else text
+
+
+def unit_words(ucum: str) -> str:
+    """Return a UCUM unit as people write it; empty for a number without a unit."""
+    if ucum in _NO_UNIT:
+        return ""
     text = re.sub(r"(?<=\w)\{", " ", ucum)
     text = re.sub(r"[\[\]{}]", "", text).replace("_", " ").replace("m2", "m²")
     text = re.sub(r"10\*(\d+)", lambda match: f"10{match[1].translate(_SUPERSCRIPTS)}", text)
@@ -79,12 +131,16 @@ def shown_unit(ucum: str) -> str:
     return shortened(printable(text), MAX_UNIT_CHARS)
 
 
-def _limit(direction: str, known: ReferenceLimits | None) -> str:
-    unit = "" if known is None else f" {shown_unit(known.unit)}"
-    if known is not None and direction == "low" and known.low is not None:
-        return f"below {known.low:g}{unit}"
-    if known is not None and direction == "high" and known.high is not None:
-        return f"above {known.high:g}{unit}"
-    if known is not None and direction == "abnormal" and known.low is not None and known.high is not None:
-        return f"outside {known.low:g} to {known.high:g}{unit}"
-    return direction
+def shown_unit(ucum: str) -> str:
+    """Return the unit of an estimate as people write it; probabilities are shown in percent."""
+    return "%" if ucum == "1" else unit_words(ucum)
+
+
+def _cut_off(known: ReferenceLimits, direction: str) -> str:
+    low, high = known.low, known.high
+    ends = {"low": (low,), "high": (high,), "abnormal": (low, high)}[direction]
+    if None in ends:
+        return ""
+    digits = max((len(f"{end:g}".partition(".")[2]) for end in (low, high) if end is not None), default=0)
+    text = " to ".join(f"{end:.{digits}f}" for end in ends if end is not None)
+    return f"{text} {unit_words(known.unit)}".strip()

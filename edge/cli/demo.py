@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.cli.parser import Parser
-from edge.cli.run import hop, positive
+from edge.cli.run import add_view, hop, positive
 from edge.cli.summary import answer_text, lab_text, summary_text
 from edge.records import RunSummary
 from edge.session import load, make_views, run
@@ -71,7 +71,7 @@ def _demonstrate(args: argparse.Namespace, page: PageServer | None) -> int:
             summary, code = run(source, loaded, sinks, seconds=args.seconds, hop_s=args.hop)
             account = patch.stop()
     stream = sys.stderr if args.out == "-" else sys.stdout
-    found = answer_text(answer) + _compared(args, answer, account, summary) + _NEXT
+    found = answer_text(answer, loaded.bundle.manifest.outputs) + _compared(args, answer, account, summary) + _NEXT
     stream.write(summary_text(summary, answer=found))
     exceeded = [line.name for line in summary.budgets if not line.ok]
     if code == 0 and (exceeded or summary.estimates == 0):
@@ -104,14 +104,7 @@ def _parser() -> Parser:
         help="address of the page in the browser, while the demonstration runs (default: a free port of this computer)",
     )
     p.add_argument("--out", metavar="FILE|-", help="also write the estimates as JSON Lines")
-    p.add_argument(
-        "--view",
-        choices=["auto", "live", "plain", "none"],
-        default="auto",
-        help="display: live screen, plain lines, or none",
-    )
-    p.add_argument("--picture", metavar="FILE.svg", help="write the last screen as a picture")
-    p.add_argument("--force", action="store_true", help="replace an existing picture")
+    add_view(p)
     return p
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from edge.records import NOTICE, RunSummary
 
 if TYPE_CHECKING:
+    from edge.bundle.schema import OutputHead
     from edge.records import AbstainReason, Estimate, LabEstimate
     from edge.sinks.answer import AnswerSink
 
@@ -80,18 +82,27 @@ def summary_text(s: RunSummary, disk: str = "", answer: str = "") -> str:
     return "\n".join(lines)
 
 
-def answer_text(found: AnswerSink) -> str:
-    """Return the last estimates of a run in words, or why there are none; empty if the run gave nothing at all."""
+def answer_text(found: AnswerSink, heads: Sequence[OutputHead] = ()) -> str:
+    """Return the last estimates of a run in words, or why there are none; empty if the run gave nothing at all.
+
+    Args:
+        found: What was found.
+        heads: Outputs of the bundle, which name the estimates.
+    """
     e, last = found.estimate_with_labs, found.last
     if last is None:
         return ""
+    from edge.bundle.words import head_words
     from edge.sinks.live.state import REASON_TEXT
 
     why = "" if last.abstained is None else REASON_TEXT[last.abstained]
     what_helps = "" if last.abstained is None else _HELP[last.abstained]
     if e is None:
         return f"answer      no estimate: {why}\n            what helps: {what_helps}\n"
-    lines = [f"answer      {e.time[11:19]} UTC{_rate(e)}, signal quality {e.quality.score:.2f}", *_lab_lines(e)]
+    lines = [
+        f"answer      {e.time[11:19]} UTC{_rate(e)}, signal quality {e.quality.score:.2f}",
+        *_lab_lines(e, {head.key: head_words(head) for head in heads}),
+    ]
     if last.abstained is not None:
         age_s = max(0.0, last.window.end_s - e.window.end_s)
         lines.append(f"            {age_s:.0f} s old; since then: {why}")
@@ -128,19 +139,14 @@ def lab_text(lab: LabEstimate) -> str:
     return f"{with_unit(lab.value, lab.unit)} ({low} to {high})"
 
 
-def lab_name(lab: LabEstimate) -> str:
-    """Return the name of an output for people."""
-    from edge.sinks.live.frame import clean
-
-    return clean(lab.key).replace("_", " ")
-
-
 def _rate(e: Estimate) -> str:
     return "" if e.heart_rate_bpm is None else f", {e.heart_rate_bpm:.0f} bpm"
 
 
-def _lab_lines(e: Estimate) -> list[str]:
-    """Return flagged outputs first, then values; the others are only named."""
+def _lab_lines(e: Estimate, names: Mapping[str, str]) -> list[str]:
+    """Return flagged outputs first, then values; the others are only named, with the short names of the live view."""
+    from edge.bundle.words import key_words, label, sentence
+    from edge.sinks.live.frame import clean
     from edge.sinks.live.layout import with_unit
 
     flagged = [lab for lab in e.labs if lab.flag]
@@ -149,14 +155,15 @@ def _lab_lines(e: Estimate) -> list[str]:
     for lab in (flagged + values)[:MAX_ROWS]:
         limit = "" if lab.threshold is None else f", threshold {with_unit(lab.threshold, lab.unit)}"
         mark = "FLAG" if lab.flag else ""
-        lines.append(f"  {mark:<10}{lab_name(lab)}: {lab_text(lab)}{limit}, {lab.tier} evidence")
+        name = clean(sentence(names.get(lab.key) or key_words(lab.key)))
+        lines.append(f"  {mark:<10}{name}: {lab_text(lab)}{limit}, {lab.tier} evidence")
     if len(flagged) + len(values) > MAX_ROWS:
         lines.append(f"            and {len(flagged) + len(values) - MAX_ROWS} more")
     calm = [lab for lab in e.labs if lab.flag is False and lab.unit == "1"]
     if calm:
-        names = ", ".join(lab_name(lab) for lab in calm[:MAX_ROWS])
+        short = ", ".join(clean(label(lab.key)) for lab in calm[:MAX_ROWS])
         more = f" and {len(calm) - MAX_ROWS} more" if len(calm) > MAX_ROWS else ""
-        lines.append(f"            below the threshold: {names}{more}")
+        lines.append(f"            below the threshold: {short}{more}")
     return lines
 
 

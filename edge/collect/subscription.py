@@ -7,13 +7,12 @@ arrives again on the next one: confirmations never outlive the connection to whi
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from edge.collect.hops import MAX_PAYLOAD_BYTES
-from edge.sinks.mqtt.connection import BrokerError
-from edge.sinks.mqtt.reasons import reason, refusal
+from edge.sinks.mqtt.connection import CLOSED, BrokerError, await_answer, loss, new_client
+from edge.sinks.mqtt.reasons import reason
 
 if TYPE_CHECKING:
     import ssl
@@ -65,24 +64,15 @@ class Subscription:
         topics: Sequence[str],
         most: int,
     ) -> None:
-        import paho.mqtt.client as paho
-
         self._broker, self._topics, self._most = broker, topics, most
         self._arrived: list[Message] = []
         self._bytes = 0
         self._answer: Any = None
         self._refused = False
-        self._lost = "the broker has closed the connection"
+        self._lost = CLOSED
         self.resumed = False
         """Whether the broker has kept the messages since the last connection."""
-        client = paho.Client(
-            paho.CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv5, manual_ack=True
-        )
-        client.connect_timeout = CONNECT_S
-        if broker.user:
-            client.username_pw_set(broker.user, password)
-        if context is not None:
-            client.tls_set_context(context)
+        client = new_client(broker, password, context, client_id, CONNECT_S, manual_ack=True)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_subscribe = self._on_subscribe
@@ -112,9 +102,7 @@ class Subscription:
             )
         except (OSError, ValueError) as error:
             raise BrokerError(reason(error, tls=self._broker.tls)) from None
-        self._await_answer(stopped)
-        if getattr(self._answer, "is_failure", False):
-            raise BrokerError(refusal(str(self._answer)))
+        await_answer(self._broker, lambda: self._answer, self._step_early, stopped, CONNECT_S)
         # A retained availability is sent for a new subscription only, not after each connection.
         options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
         # The answer may come after everything that the broker has kept, so nothing waits for it.
@@ -167,26 +155,15 @@ class Subscription:
             with contextlib.suppress(OSError):
                 sock.close()
 
-    def _await_answer(self, stopped: Callable[[], bool]) -> None:
-        until_s = time.monotonic() + CONNECT_S
-        while self._answer is None:
-            if stopped() or time.monotonic() > until_s:
-                raise BrokerError("no answer; is it an MQTT broker?")
-            try:
-                early = self.step(0.1)
-            except BrokerError as error:
-                if self._answer is None and not self._broker.tls:
-                    raise BrokerError(f"{error}; does it want mqtts://?") from None
-                raise
-            self._arrived = early
+    def _step_early(self) -> None:
+        """Wait for the network, and keep what arrives together with the answer for the first step."""
+        self._arrived = self.step(0.1)
 
     def _on_connect(self, _client: object, _data: object, flags: Any, code: object, _more: object) -> None:
         self._answer, self.resumed = code, bool(flags.session_present)
 
     def _on_disconnect(self, _client: object, _data: object, _flags: object, code: object, _more: object) -> None:
-        text = str(code)
-        if text not in {"Normal disconnection", "Unspecified error", "Success"}:
-            self._lost = f"connection lost: {text.lower()}"
+        self._lost = loss(code) or self._lost
 
     def _on_subscribe(self, _client: object, _data: object, _number: int, codes: list[Any], _more: object) -> None:
         self._refused = any(getattr(code, "is_failure", False) for code in codes)

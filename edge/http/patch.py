@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from edge.bundle.words import output_words, reference_limits
+from edge.bundle.words import head_words
 from edge.http.history import History
 from edge.sinks import BaseSink
 from edge.sinks.live.state import LiveState
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge.bundle.reader import Bundle
-    from edge.bundle.schema import OutputHead
     from edge.records import Estimate, RunSummary
     from edge.sources import SourceInfo
     from firmware_bridge.samples import LinkEvent
@@ -180,10 +179,7 @@ class PatchSink(BaseSink):
 
 
 def _heads(bundle: Bundle) -> tuple[Head, ...]:
-    limits = reference_limits()
-
-    def one(head: OutputHead) -> Head:
-        words = output_words(head, limits)
-        return Head(head.key, words, head.unit, head.evidence.tier, bundle.calibration[head.key].threshold)
-
-    return tuple(one(head) for head in bundle.manifest.outputs)
+    return tuple(
+        Head(h.key, head_words(h), h.unit, h.evidence.tier, bundle.calibration[h.key].threshold)
+        for h in bundle.manifest.outputs
+    )

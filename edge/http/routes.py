@@ -92,7 +92,7 @@ class Routes:
 
     def _data(self, request: Request, told: Told, *, head: bool) -> bytes | Stream:
         if request.path == "/":
-            return response(200, _file("page.html"), HTML, head=head)
+            return response(200, _page("page.html"), HTML, head=head)
         if request.path == "/events":
             return Stream() if not head else response(200, head=True)
         if request.path == "/metrics":
@@ -147,7 +147,7 @@ class Routes:
         return response(303, headers=("Location: /", f"Set-Cookie: {cookie}"))
 
     def _form(self, why: str, *, head: bool) -> bytes:
-        page = _file("login.html").replace(b"<!-- why -->", why.encode())
+        page = _page("login.html").replace(b"<!-- why -->", why.encode())
         status = 429 if why == _SLOW else 401
         return response(status, page, HTML, ("WWW-Authenticate: Bearer",), head=head)
 
@@ -155,6 +155,11 @@ class Routes:
     def _cookie_name(self) -> str:
         # Cookies are shared by all ports of a host.
         return f"anyecg_{self.port}"
+
+
+def _page(name: str) -> bytes:
+    """Return a page with the head that all pages have."""
+    return _file(name).replace(b"<!-- head -->\n", _file("head.html"))
 
 
 def _file(name: str) -> bytes:

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edge.bundle.words import shown_unit
+from edge.bundle.words import sentence, shown_unit
 from edge.http.history import quality_of
 from edge.http.patch import ESTIMATE, MAX_TEXT_CHARS, Piece
 from edge.process.budget import FOUNDATION_RSS_MIB, MICRO_RSS_MIB, rss_mib
 from edge.records import NOTICE
-from edge.sinks.live.layout import number
+from edge.sinks.live.layout import number, with_unit
 from edge.sinks.live.state import REASON_TEXT
 from firmware_bridge.text import printable, shortened
 
@@ -48,6 +48,7 @@ def about(patch: PatchSink) -> dict[str, object]:
             {
                 "key": head.key,
                 "words": head.words,
+                "title": sentence(head.words),
                 "unit": shown_unit(head.unit),
                 "percent": head.unit == "1",
                 "evidence": head.evidence,
@@ -101,12 +102,6 @@ def _newest(patch: PatchSink, e: Estimate) -> dict[str, object]:
         out["labsAge_s"] = _finite(max(0.0, e.window.end_s - shown.window.end_s), 1)
         out["labs"] = [_lab(head, labs.get(head.key)) for head in patch.heads]
     return out
-
-
-def with_unit(value: float | None, ucum: str) -> str:
-    """Return a value with its unit; a dash if there is none."""
-    shown = number(value, ucum)
-    return shown if shown == "-" else f"{shown} {shown_unit(ucum)}"
 
 
 def signal(patch: PatchSink, pieces: Sequence[Piece], beats_s: Sequence[float]) -> list[object]:

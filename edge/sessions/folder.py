@@ -11,21 +11,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import cast
 
+from edge.bundle.words import key_words, stated_words
 from edge.records import Estimate, utc_text
 from edge.store.keep import MAX_JSON_BYTES, SESSION_SCHEMA
 from edge.store.reader import EstimateReader
 from firmware_bridge.errors import InputError
 from firmware_bridge.parts import parts
 from firmware_bridge.reading import open_regular
-from firmware_bridge.text import printable, shortened
 
 MAX_EVENT_BYTES = 1 << 16
 MAX_BEAT_BYTES = 128
 MAX_NOTES = 20
 LATEST_UNIX_S = 4_102_444_800.0
 """Times from the year 2100 on are damaged, s."""
-MAX_MEANS_CHARS = 120
-"""Longest description of an output in words."""
 MAX_RUN_S = 1e9
 """A longer run, s, is a damaged number."""
 _FIX = "name a folder that 'anyecg run --session-dir' wrote"
@@ -92,11 +90,11 @@ class SessionFolder:
         return str(about.get("name", "?")) if isinstance(about, dict) else "?"
 
     def means(self, key: str) -> str:
-        """Return an output in words, as its bundle describes it; empty without a description."""
+        """Return an output in words, as its bundle states them, or by its key without them."""
         about = self.about.get("bundle")
         known = about.get("means") if isinstance(about, dict) else None
         text = known.get(key) if isinstance(known, dict) else None
-        return shortened(printable(text), MAX_MEANS_CHARS) if isinstance(text, str) else ""
+        return stated_words(text) if isinstance(text, str) else key_words(key)
 
     @property
     def names(self) -> tuple[str, ...]:

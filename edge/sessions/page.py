@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 
+from edge.bundle.words import sentence, shown_unit
 from edge.records import NOTICE
 from edge.sessions import chart as charts
 from edge.sessions.chart import Chart
@@ -100,7 +101,7 @@ def _title(session: SessionFolder, trends: Trends) -> str:
     if not flagged:
         return f"{name}: nothing flagged in {trends.estimates} estimates"
     more = f" and {len(flagged) - 2} more" if len(flagged) > 2 else ""
-    what = ", ".join(f"{_name(head)} flagged in {_share(head)}" for head in flagged[:2])
+    what = ", ".join(f"{head.means} flagged in {_share(head)}" for head in flagged[:2])
     return f"{name}: {what}{more} of {trends.estimates} estimates"
 
 
@@ -123,10 +124,6 @@ def _clock(unix_s: float) -> str:
     return f"{datetime.fromtimestamp(unix_s, UTC):%Y-%m-%d %H:%M:%S}"
 
 
-def _name(head: HeadTrend) -> str:
-    return head.means or printable(head.last.key).replace("_", " ")
-
-
 def _ordered(trends: Trends, *, flagged: bool | None = None) -> list[HeadTrend]:
     """Return the outputs, flagged ones first, the longest flagged at the top."""
     heads = sorted(trends.heads.values(), key=lambda head: -head.flagged)
@@ -146,7 +143,7 @@ def _found(trends: Trends) -> str:
         cells = "".join(f'<td class="num">{escape(text)}</td>' for text in numbers)
         mark = ' class="flag"' if head.flagged else ""
         rows.append(
-            f'<tr><th scope="row">{escape(_name(head))}</th>{cells}<td{mark}>{flag}</td>'
+            f'<tr><th scope="row">{escape(sentence(head.means))}</th>{cells}<td{mark}>{flag}</td>'
             f"<td>{escape(lab.tier)}</td></tr>"
         )
     return (
@@ -174,10 +171,12 @@ def _courses(trends: Trends, chart: Chart) -> str:
     figures = []
     for head in _ordered(trends):
         lab = head.last
-        name, percent = _name(head), lab.unit == "1"
-        unit = "probability, %" if percent else printable(lab.unit)
-        limit = "" if lab.threshold is None else f", threshold {with_unit(lab.threshold, lab.unit)}"
-        alt = f"Course of {name}, {unit}; last estimate {with_unit(lab.value, lab.unit)}{limit}"
+        name, percent = head.means, lab.unit == "1"
+        unit = "probability, %" if percent else shown_unit(lab.unit)
+        limit = "" if lab.threshold is None else f"threshold {with_unit(lab.threshold, lab.unit)}"
+        facts = ", ".join(filter(None, (unit, limit)))
+        last = f"last estimate {with_unit(lab.value, lab.unit)}"
+        alt = f"Course of {', '.join(filter(None, (name, unit)))}; {', '.join(filter(None, (last, limit)))}"
         svg = chart.draw(
             head.curve,
             alt,
@@ -185,7 +184,7 @@ def _courses(trends: Trends, chart: Chart) -> str:
             limit=lab.threshold,
             ends=(0.0, _top(head)) if percent else None,
         )
-        heading = f'<h3>{escape(name)} <span class="soft">{escape(unit)}{escape(limit)}</span></h3>'
+        heading = f'<h3>{escape(sentence(name))} <span class="soft">{escape(facts)}</span></h3>'
         figures.append(f"<figure>{heading}{svg}</figure>")
     return (
         '<p class="soft">Line: mean of the estimates; band: their interval; dashed: threshold; grey: no estimate. '

@@ -61,11 +61,11 @@ class HeadTrend:
         curve: Its values.
         flagged: Hops with a raised flag.
         hops: Hops with a value.
-        means: The output in words, as the bundle describes it; empty without a description.
+        means: The output in words.
     """
 
     last: LabEstimate
-    means: str = ""
+    means: str
     curve: Curve = field(default_factory=Curve)
     flagged: int = 0
     hops: int = 0

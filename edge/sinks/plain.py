@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TextIO
 
+from edge.bundle.words import label
 from edge.process.files import output_error
 from edge.sinks import BaseSink, SinkClosedError
 from edge.sinks.live.frame import clean
@@ -104,4 +105,4 @@ def _lab(lab: LabEstimate) -> str:
         interval = f" ({number(lab.interval[0], lab.unit)} to {number(lab.interval[1], lab.unit)})"
     mark = "FLAG " if lab.flag else ""
     own = " anchored" if lab.anchor is not None else ""
-    return f"{mark}{clean(lab.key).replace('_', ' ')} {with_unit(lab.value, lab.unit)}{interval}{own}"
+    return f"{mark}{clean(label(lab.key))} {with_unit(lab.value, lab.unit)}{interval}{own}"

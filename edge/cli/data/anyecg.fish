@@ -186,7 +186,7 @@ complete -c anyecg -n '_shtab_anyecg_using collect' -l keep -x -d 'age at which 
 complete -c anyecg -n '_shtab_anyecg_using collect' -l tidy -d 'remove what is too old and merge all Parquet files now'
 complete -c anyecg -n '_shtab_anyecg_using collect' -l seconds -x -d 'end after this time (default: run until stopped)'
 complete -c anyecg -n '_shtab_anyecg_using collect' -l progress -x -d 'seconds between two progress lines; 0 for none'
-complete -c anyecg -n '_shtab_anyecg_using collect' -l json -d 'write the summary as JSON'
+complete -c anyecg -n '_shtab_anyecg_using collect' -l json -d 'write JSON to standard output instead of text'
 complete -c anyecg -n '_shtab_anyecg_using; and test $_shtab_anyecg_npos -eq 0' -a bench -d 'measure the budgets on this machine; exit 1 if one is exceeded'
 complete -c anyecg -n '_shtab_anyecg_using bench' -s h -l help -d 'show this help message and exit'
 complete -c anyecg -n '_shtab_anyecg_using bench' -l bundle -xka "(__fish_complete_directories)" -d 'bundle folder or zip; '"'"'demo'"'"' is in the package'

@@ -272,7 +272,7 @@ _shtab_anyecg_collect_options=(
   "--tidy[remove what is too old and merge all Parquet files now]"
   "--seconds[end after this time (default\: run until stopped)]:S:"
   "--progress[seconds between two progress lines\; 0 for none]:S:"
-  "--json[write the summary as JSON]"
+  "--json[write JSON to standard output instead of text]"
   ":mqtts\:\/\/USER\@HOST\:PORT\/PREFIX\[\?ca\=FILE\&name\=NAME\]:"
 )
 

@@ -200,6 +200,8 @@ def _run_one(args: argparse.Namespace, page: PageServer | None) -> int:
     write_notes(source)
     summary, code = run(source, loaded, sinks, seconds=args.seconds, hop_s=args.hop, session=session)
     stream = sys.stderr if args.out == "-" else sys.stdout
-    found = answer_text(answer) + next_text(args.session_dir, recorded=args.record == "")
+    found = answer_text(answer, loaded.bundle.manifest.outputs) + next_text(
+        args.session_dir, recorded=args.record == ""
+    )
     stream.write(summary_text(summary, "".join([disk.text(), *(one.text() for one in mqtt)]), found))
     return code

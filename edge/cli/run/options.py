@@ -38,14 +38,7 @@ def parser() -> Parser:
     p.add_argument(
         "--person", metavar="FILE", help="TOML file with this person's own laboratory results, which anchor the values"
     )
-    p.add_argument(
-        "--view",
-        choices=["auto", "live", "plain", "none"],
-        default="auto",
-        help="display: live screen, plain lines, or none",
-    )
-    p.add_argument("--picture", metavar="FILE.svg", help="write the last screen as a picture")
-    p.add_argument("--force", action="store_true", help="replace an existing picture")
+    add_view(p)
     p.add_argument(
         "--backend",
         choices=["auto", "litert", "litert-reference", "tflite-runtime", "tflm"],
@@ -91,6 +84,18 @@ def _add_session_options(p: Parser) -> None:
         const="",
         help="also record the raw frames with their arrival times, in FILE.aer or in the session folder",
     )
+
+
+def add_view(p: Parser) -> None:
+    """Add the options of the live view."""
+    p.add_argument(
+        "--view",
+        choices=["auto", "live", "plain", "none"],
+        default="auto",
+        help="display: live screen, plain lines, or none",
+    )
+    p.add_argument("--picture", metavar="FILE.svg", help="write the last screen as a picture")
+    p.add_argument("--force", action="store_true", help="replace an existing picture")
 
 
 def positive(text: str) -> float:

@@ -69,7 +69,7 @@ export function chart(mean, low, high, options, time) {
   heading.append(options.name);
   const unit = document.createElement("span");
   unit.className = "soft";
-  unit.textContent = `${options.unit}${options.limitWords ? `, threshold ${options.limitWords}` : ""}`;
+  unit.textContent = [options.unit, options.limitWords && `threshold ${options.limitWords}`].filter(Boolean).join(", ");
   heading.append(unit);
   figure.append(heading);
   const pieces = runs(mean, low, high);
@@ -101,6 +101,6 @@ function words(mean, options) {
   if (!known.length) return `${options.name}: no values yet`;
   const digits = options.digits;
   const [least, most, last] = [Math.min(...known), Math.max(...known), known[known.length - 1]];
-  return `${options.name}, ${options.unit}: between ${least.toFixed(digits)} and ${most.toFixed(digits)}, ` +
+  return `${[options.name, options.unit].filter(Boolean).join(", ")}: between ${least.toFixed(digits)} and ${most.toFixed(digits)}, ` +
     `last ${last.toFixed(digits)}`;
 }

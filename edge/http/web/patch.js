@@ -55,7 +55,7 @@ export class Patch {
   rows() {
     this.row = this.about.heads.map((head) => {
       const row = element("tr");
-      const name = element("th", "", together(head.words));
+      const name = element("th", "", together(head.title));
       name.scope = "row";
       name.append(element("span", "soft", `${head.evidence} evidence`));
       const value = element("td", "num");
@@ -238,7 +238,7 @@ export class Patch {
       const [mean, low, high] = outputs[head.key].map((list) => list.map((v) => (v === null ? null : v * factor)));
       const limit = head.threshold === null ? null : head.threshold * factor;
       charts.push(chart(mean, low, high, {
-        name: together(head.words), unit: head.unit, limit, limitWords: head.limit,
+        name: together(head.title), unit: head.unit, limit, limitWords: head.limit,
         floor: head.percent ? 0 : null, least: head.percent ? 1 : 0.1, digits: head.percent ? 0 : 1,
       }, time));
     }

@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from edge.bundle.words import label, shown_unit
 from edge.sinks.live.frame import Frame, Row, Span, Style, clean, cut, ends, fit
 from edge.sinks.live.state import REASON_TEXT, LiveState
 
@@ -167,7 +168,7 @@ def _lab_row(lab: LabEstimate, *, stale: bool) -> Row:
     style: Style = "dim" if stale else "warn" if lab.flag else ""
     flag = "-" if lab.flag is None else "▲ yes" if lab.flag else "no"
     cells = (
-        clean(lab.key).replace("_", " "),
+        clean(label(lab.key)),
         with_unit(lab.value, unit),
         interval,
         "-"
@@ -195,7 +196,7 @@ def number(value: float | None, unit: str) -> str:
 def with_unit(value: float | None, unit: str) -> str:
     """Format a value with its unit; see :func:`number`."""
     text = number(value, unit)
-    return text if text == "-" else f"{text} %" if unit == "1" else f"{text} {clean(unit)}"
+    return text if text == "-" else f"{text} {clean(shown_unit(unit))}".rstrip()
 
 
 def _status(state: LiveState, width: int) -> Row:

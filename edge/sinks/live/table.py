@@ -142,7 +142,7 @@ def _page(patches: Sequence[LiveState], rows: int, number: int) -> Sequence[Live
 
 def _flagged(state: LiveState) -> list[str]:
     labs = () if state.outputs is None else state.outputs.labs
-    return [f"{label(lab.key).lower()} {with_unit(lab.value, lab.unit)}" for lab in labs if lab.flag]
+    return [f"{clean(label(lab.key))} {with_unit(lab.value, lab.unit)}" for lab in labs if lab.flag]
 
 
 def _row(state: LiveState, width: int) -> Row:

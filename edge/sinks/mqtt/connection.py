@@ -29,6 +29,9 @@ MAX_PACKET_BYTES = 64 << 10
 """Largest packet that the broker may send: it has only confirmations to send."""
 KEEPALIVE_S = 30
 """The broker publishes the last will after one and a half times this silence, s."""
+CLOSED = "the broker has closed the connection"
+"""What is said about a connection that is lost without a reason."""
+_SAYS_NOTHING = {"Normal disconnection", "Unspecified error", "Success"}
 
 
 class BrokerError(Exception):
@@ -47,6 +50,77 @@ def tls_context(ca: Path | None) -> ssl.SSLContext:
     import ssl
 
     return ssl.create_default_context(cafile=None if ca is None else str(ca))
+
+
+def new_client(
+    broker: Broker,
+    password: str | None,
+    context: ssl.SSLContext | None,
+    client_id: str,
+    connect_s: float,
+    *,
+    manual_ack: bool = False,
+) -> paho.Client:
+    """Return a client of MQTT 5 that is not connected yet.
+
+    Args:
+        broker: The broker.
+        password: Password of its user; ``None`` without a user.
+        context: Settings of an encrypted connection; ``None`` for none.
+        client_id: Identifier of the client.
+        connect_s: Time limit for the network connection, s.
+        manual_ack: Whether messages are confirmed by their receiver, not on arrival.
+    """
+    import paho.mqtt.client as paho
+
+    client = paho.Client(
+        paho.CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv5, manual_ack=manual_ack
+    )
+    client.connect_timeout = connect_s
+    if broker.user:
+        client.username_pw_set(broker.user, password)
+    if context is not None:
+        client.tls_set_context(context)
+    return client
+
+
+def await_answer(
+    broker: Broker,
+    answer: Callable[[], object],
+    step: Callable[[], object],
+    stopped: Callable[[], bool],
+    limit_s: float,
+) -> None:
+    """Step until the broker has answered the request to connect.
+
+    Args:
+        broker: The broker.
+        answer: Function that returns the answer; ``None`` before it.
+        step: Function that waits for the network for a moment.
+        stopped: Whether to give up.
+        limit_s: Time limit, s.
+
+    Raises:
+        BrokerError: The broker does not answer, or refuses.
+    """
+    until_s = time.monotonic() + limit_s
+    while answer() is None:
+        if stopped() or time.monotonic() > until_s:
+            raise BrokerError("no answer; is it an MQTT broker?")
+        try:
+            step()
+        except BrokerError as error:
+            if answer() is None and not broker.tls:
+                raise BrokerError(f"{error}; does it want mqtts://?") from None
+            raise
+    if getattr(answer(), "is_failure", False):
+        raise BrokerError(refusal(str(answer())))
+
+
+def loss(code: object) -> str | None:
+    """Return what the code of a lost connection says; ``None`` if it says nothing."""
+    text = str(code)
+    return None if text in _SAYS_NOTHING else f"connection lost: {text.lower()}"
 
 
 class Connection:
@@ -71,26 +145,19 @@ class Connection:
         will: tuple[str, str],
         said: Callable[[str], None],
     ) -> None:
-        import paho.mqtt.client as paho
-
         self._broker, self._said = broker, said
         self._confirmed: list[int] = []
         self._answer: object = None
-        self._lost = "the broker has closed the connection"
+        self._lost = CLOSED
         self._wake_in, self._wake_out = socket.socketpair()
         self._wake_in.setblocking(False)
         self._wake_out.setblocking(False)
-        client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=client_id, protocol=paho.MQTTv5)
-        client.connect_timeout = CONNECT_S
+        client = new_client(broker, password, context, client_id, CONNECT_S)
         client.will_set(*will, qos=1, retain=True)
-        if broker.user:
-            client.username_pw_set(broker.user, password)
-        if context is not None:
-            client.tls_set_context(context)
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
-        self._client: paho.Client = client
+        self._client = client
 
     def open(self, stopped: Callable[[], bool]) -> None:
         """Connect.
@@ -110,18 +177,7 @@ class Connection:
             self._client.connect(self._broker.host, self._broker.port, KEEPALIVE_S, properties=properties)
         except (OSError, ValueError) as error:
             raise BrokerError(reason(error, tls=self._broker.tls)) from None
-        until_s = time.monotonic() + CONNECT_S
-        while self._answer is None:
-            if stopped() or time.monotonic() > until_s:
-                raise BrokerError("no answer; is it an MQTT broker?")
-            try:
-                self.step(0.2)
-            except BrokerError as error:
-                if self._answer is None and not self._broker.tls:
-                    raise BrokerError(f"{error}; does it want mqtts://?") from None
-                raise
-        if getattr(self._answer, "is_failure", False):
-            raise BrokerError(refusal(str(self._answer)))
+        await_answer(self._broker, lambda: self._answer, lambda: self.step(0.2), stopped, CONNECT_S)
 
     def publish(self, topic: str, payload: str, *, retain: bool, expiry_s: int | None = None) -> int:
         """Publish and return the number of the message, which `step` returns when the broker has it.
@@ -197,9 +253,7 @@ class Connection:
         self._answer = reason
 
     def _on_disconnect(self, _client: object, _data: object, _flags: object, reason: object, _more: object) -> None:
-        text = str(reason)
-        if text not in {"Normal disconnection", "Unspecified error", "Success"}:
-            self._lost = f"connection lost: {text.lower()}"
+        self._lost = loss(reason) or self._lost
 
     def _on_publish(self, _client: object, _data: object, number: int, reason: object, _more: object) -> None:
         self._confirmed.append(number)

@@ -9,7 +9,7 @@ import json
 from importlib import metadata
 from typing import TYPE_CHECKING
 
-from edge.bundle.words import label, shown_unit
+from edge.bundle.words import label, sentence, shown_unit
 from edge.records import ABSTAIN_REASONS
 from edge.sinks.mqtt.messages import OK, WAITING
 from firmware_bridge.text import printable, shortened
@@ -139,10 +139,10 @@ def _head(entities: _Entities, head: OutputHead, key: str, *, flagged: bool) -> 
     if head.evidence.tier == "limited":
         # Hardly better than a coin toss: hidden in Home Assistant until a user enables it.
         more["enabled_by_default"] = False
-    words = label(head.key)
+    words, unit = sentence(label(head.key)), shown_unit(head.unit)
     entities.sensor(
         f"lab_{key}", f"{words} {'probability' if probability else 'estimate'}", f"{place}.value",
-        unit_of_measurement=shown_unit(head.unit), state_class="measurement",
+        state_class="measurement", **({"unit_of_measurement": unit} if unit else {}),
         suggested_display_precision=0 if probability else 1, icon="mdi:test-tube", **more,
     )  # fmt: skip
     if flagged:

@@ -19,6 +19,7 @@ from calibration.evaluate.score import make_scores
 from convert.checkpoint.load import net1d_from_checkpoint
 from convert.datasets.prepared import PreparedDataset
 from convert.pages.words import names_of
+from edge.bundle.words import sentence
 from edge.cli.main import main
 from edge.records import NOTICE
 from helpers.pages import faults
@@ -90,7 +91,7 @@ def test_the_page_is_self_contained_and_says_that_patients_are_simulated(done):
     assert page.count("<svg") >= 1
     report = json.loads((done / "report.json").read_text())
     names = names_of(report["heads"])
-    assert all(html.escape(names[h["key"]]) in page for h in report["heads"])
+    assert all(html.escape(sentence(names[h["key"]])) in page for h in report["heads"])
     assert "arXiv 2510.22301" in page
 
 

@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 from edge.cli.main import main
+from edge.http.server import PageServer
+from edge.sinks import BaseSink
+from edge.sinks.lsl import MAX_NAME
 from edge.store import EstimateReader
+from helpers.page_client import Viewer, get
 
 SIM = "sim:?speed=max&seconds=13.6&seed="
 
@@ -139,3 +143,42 @@ def test_each_plain_line_begins_with_the_name(capsys) -> None:
     told = capsys.readouterr().out.splitlines()
     assert told[0].startswith("Research software")
     assert sum(line.startswith("a: ") for line in told) == sum(line.startswith("b: ") for line in told) == 3
+
+
+class _Looks(BaseSink):
+    """Looks at the page when its patch ends, and keeps what is there."""
+
+    def __init__(self, servers: list[PageServer], seen: list[tuple[list[str], str]]) -> None:
+        self._servers, self._seen = servers, seen
+
+    def close(self, summary: object) -> None:
+        port = int(self._servers[0].address.rstrip("/").rpartition(":")[2])
+        with Viewer(port) as viewer:
+            names = [patch["name"] for patch in viewer.event("page")["patches"]]
+        self._seen.append((names, get(port, "/metrics").body))
+
+
+def test_the_page_of_a_station_has_every_patch(monkeypatch, capsys) -> None:
+    servers: list[PageServer] = []
+    seen: list[tuple[list[str], str]] = []
+    started = PageServer.start
+    monkeypatch.setattr(PageServer, "start", lambda server: (servers.append(server), started(server))[1])
+    monkeypatch.setattr("edge.cli.run.station.plugin_sinks", lambda _urls: [_Looks(servers, seen)])
+    assert run("--source", f"bedroom={SIM}1", f"hall={SIM}2", "--seconds", "3", "--http", "127.0.0.1:0") == 0
+    assert "page: http://127.0.0.1:" in capsys.readouterr().err
+    names, metrics = max(seen, key=lambda one: len(one[0]))  # the patches end at the same time
+    assert sorted(names) == ["bedroom", "hall"]
+    assert 'patch="bedroom"' in metrics
+    assert 'patch="hall"' in metrics
+
+
+def test_the_names_of_all_streams_are_checked_before_anything_starts(tmp_path: Path, monkeypatch, capsys) -> None:
+    pytest.importorskip("pylsl", reason="pylsl is not installed (extra lsl)", exc_type=(ImportError, RuntimeError))
+    monkeypatch.chdir(tmp_path)
+    sources, longest = ["--source", "a=sim:", f"{'b' * 32}=sim:?seed=2"], MAX_NAME - len(" b")
+    # The name is short enough with that of the first patch, but not with that of the second.
+    assert run(*sources, "--lsl", "x" * longest, "--session-dir", "night", "--out", "out.jsonl") == 2
+    said = capsys.readouterr()
+    assert "is not a name" in said.err
+    assert said.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []

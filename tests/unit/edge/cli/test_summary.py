@@ -33,8 +33,8 @@ def abstaining(reason, end_s: float) -> Estimate:
 def test_flagged_outputs_come_first_then_values_then_the_names_of_the_others() -> None:
     lines = answer(ESTIMATE).splitlines()
     assert lines[0] == "answer      16:00:00 UTC, 72 bpm, signal quality 0.90"
-    assert lines[1] == "  FLAG      potassium high: 91 % (85 to 95), threshold 25 %, strong evidence"
-    assert lines[2].strip() == "potassium: 6.4 mmol/L (5.9 to 6.8), strong evidence"
+    assert lines[1] == "  FLAG      Potassium above 5.0 mmol/L: 91 % (85 to 95), threshold 25 %, strong evidence"
+    assert lines[2].strip() == "Potassium: 6.4 mmol/L (5.9 to 6.8), strong evidence"
     assert lines[3].strip() == "below the threshold: potassium low"
     assert len(lines) == 4
 
@@ -43,7 +43,7 @@ def test_an_old_estimate_is_not_shown_as_current() -> None:
     text = answer(ESTIMATE, abstaining("lead_off", 44.0))
     assert "34 s old; since then: an electrode has no contact" in text
     assert "what helps: moisten the electrodes" in text
-    assert "potassium high: 91 %" in text
+    assert "Potassium above 5.0 mmol/L: 91 %" in text
 
 
 @pytest.mark.parametrize("reason", ABSTAIN_REASONS)

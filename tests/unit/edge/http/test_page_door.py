@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from edge.cli.main import main
-from edge.cli.service import check_options
 from edge.http.address import HttpAddress
 from edge.http.open import open_page
 from edge.http.server import PageServer
@@ -17,6 +16,7 @@ from edge.sinks.live.layout import layout
 from edge.sinks.live.state import LiveState
 from firmware_bridge.errors import OutputError, UsageError
 from helpers.free_ports import ports
+from helpers.service_options import check
 
 TOKEN = "correct-horse-battery"
 
@@ -200,13 +200,7 @@ def test_a_port_in_use_ends_the_run_with_one_line(tmp_path: Path, capsys: pytest
     ],
 )
 def test_a_service_gets_its_token_from_systemd(lines: str, said: str | None, tmp_path: Path) -> None:
-    options = tmp_path / "bedroom.toml"
-    options.write_text(f'source = "sim:"\n{lines}')
-    if said is None:
-        check_options(options)
-        return
-    with pytest.raises(UsageError, match=said):
-        check_options(options)
+    check(tmp_path, lines, said)
 
 
 def test_several_recordings_have_no_page(capsys: pytest.CaptureFixture[str]) -> None:

@@ -63,13 +63,13 @@ def test_outputs_are_shown_in_words_with_unit_interval_threshold_and_evidence(bu
     sink = patch(bundle)
     sink.estimate(estimate())
     page = shown(sink)
-    rows = {head["words"]: (head, lab) for head, lab in zip(page["heads"], page["labs"], strict=True)}  # type: ignore[call-overload]  # parsed JSON
-    head, lab = rows["Potassium above 5 mmol/L"]
+    rows = {head["title"]: (head, lab) for head, lab in zip(page["heads"], page["labs"], strict=True)}  # type: ignore[call-overload]  # parsed JSON
+    head, lab = rows["Potassium above 5.0 mmol/L"]
     assert (head["limit"], head["evidence"], head["unit"]) == ("12 %", "strong", "%")
     assert lab == ["99 %", "97 to 99", True, 3, False]
     head, lab = rows["Potassium"]
     assert (head["limit"], lab) == ("", ["6.5 mmol/L", "5.5 to 7.5", None, 3, False])
-    assert rows["Calcium, total below 8.6 mg/dL"][1] is None
+    assert rows["Total calcium below 8.6 mg/dL"][1] is None
     assert (page["rate"], page["quality"], page["lost"]) == (69, 99, 7)
     assert page["flags"] == ["noisy baseline"]
 

@@ -58,7 +58,7 @@ def test_every_output_has_a_row_and_a_course(page: str, session: Path) -> None:
     means = {h.key: h.means for h in load_bundle("demo").manifest.outputs}
     for lab in last.labs:
         name = means[lab.key] or lab.key.replace("_", " ")
-        assert f'<th scope="row">{name}</th>' in page
+        assert f'<th scope="row">{name[0].upper()}{name[1:]}</th>' in page
         assert f"Course of {name}, " in page
     title = re.search(r"<title>(.*?)</title>", page)
     assert title is not None

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from edge.bundle.reader import Bundle, load_bundle
-from edge.bundle.words import label, shown_unit
+from edge.bundle.words import label, sentence, shown_unit
 from edge.records import (
     NOTICE,
     Anchor,
@@ -138,7 +138,7 @@ def test_every_output_has_a_sensor_and_only_those_that_can_be_flagged_a_flag(bun
     ("ucum", "shown"),
     [
         ("1", "%"), ("%", "%"), ("mmol/L", "mmol/L"), ("umol/L", "µmol/L"), ("10*3/uL", "10³/µL"), ("U/L", "U/L"),
-        ("10*6/uL", "10⁶/µL"), ("[pH]", "pH"), ("mm[Hg]", "mmHg"), ("m[IU]/L", "mIU/L"), ("{INR}", "INR"),
+        ("10*6/uL", "10⁶/µL"), ("[pH]", ""), ("mm[Hg]", "mmHg"), ("m[IU]/L", "mIU/L"), ("{INR}", ""),
         ("ng/mL{FEU}", "ng/mL FEU"), ("mL/min/{1.73_m2}", "mL/min/1.73 m²"), ("pg", "pg"),
     ],
 )  # fmt: skip
@@ -235,7 +235,7 @@ def test_names_are_cleaned() -> None:
     assert slug("Bed room / ÄÖ+#") == "bed_room"
     assert slug("###") == "x"
     assert slugs(["a-b", "a_b", "A b", "c"]) == {"a-b": "a_b", "a_b": "a_b_2", "A b": "a_b_3", "c": "c"}
-    assert label("free_t4_high\n") == "Free t4 high"
+    assert sentence(label("free_t4_high\n")) == "Free t4 high"
 
 
 def test_the_identifier_of_a_patch_is_stable_and_shows_no_address() -> None:

@@ -8,11 +8,10 @@ import pytest
 
 from edge.bundle.reader import load_bundle
 from edge.cli.main import main
-from edge.cli.service import check_options
 from edge.sinks.mqtt import sink
 from edge.sources import SourceInfo
-from firmware_bridge.errors import UsageError
 from helpers.free_ports import ports
+from helpers.service_options import check
 
 SIM = "sim:?speed=max"
 
@@ -89,10 +88,4 @@ def test_an_unencrypted_connection_to_another_computer_is_noted(url: str, noted:
 )
 def test_a_service_gets_its_password_from_systemd(tmp_path: Path, more: str, what: str | None, monkeypatch) -> None:
     monkeypatch.setattr(sink, "find_spec", lambda name: object())
-    options = tmp_path / "bedroom.toml"
-    options.write_text(f'source = "sim:"\nmqtt = "mqtts://u@localhost/x{more}"\n')
-    if what is None:
-        check_options(options)
-        return
-    with pytest.raises(UsageError, match=what):
-        check_options(options)
+    check(tmp_path, f'mqtt = "mqtts://u@localhost/x{more}"\n', what)
