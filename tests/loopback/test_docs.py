@@ -18,7 +18,10 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 AS_BLOCKS = ("prepare", "prepare-slurm", "cluster", "reproduce-anyecg-lab", "many-patches", "tutorial")
 """Pages whose blocks write files and run in the background, or belong together: ``test_prepare*.py``,
 ``test_cluster_page.py``, ``test_many_patches_page.py`` and ``test_site.py`` run each block as a whole."""
-SLOW = ("anyecg train-demo", "anyecg bench", "anyecg convert", "anyecg finetune", "anyecg evaluate")
+SLOW = (
+    "anyecg train-demo", "anyecg bench", "anyecg convert", "anyecg finetune", "anyecg evaluate", "anyecg validate",
+    "anyecg calibrate probability", "anyecg bundle install",
+)  # fmt: skip
 ELSEWHERE = ("pip install", "make ", "python benchmarks/")
 
 

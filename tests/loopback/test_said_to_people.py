@@ -17,6 +17,7 @@ import pytest
 from edge.cli.run import source_url
 from firmware_bridge.virtual.process import PtyPort
 
+SLOW = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -43,7 +44,7 @@ def ended(process: subprocess.Popen[str]) -> str:
     return err or ""
 
 
-@pytest.mark.parametrize("view", ["none", "plain", "live"])
+@pytest.mark.parametrize("view", ["plain", pytest.param("none", marks=SLOW), pytest.param("live", marks=SLOW)])
 def test_standard_error_names_what_is_waited_for_and_why(tmp_path: Path, view: str) -> None:
     port = PtyPort(tmp_path / "tty")
     process = running("--source", f"serial:{tmp_path}/tty", "--view", view)

@@ -210,6 +210,7 @@ def test_dropout_acts_in_training_only() -> None:
     assert np.any(np.asarray(model(x, training=True)["logits"]) != np.asarray(model(x, training=True)["logits"]))
 
 
+@pytest.mark.slow
 def test_it_trains_with_fit() -> None:
     import keras
 

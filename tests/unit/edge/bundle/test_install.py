@@ -259,7 +259,9 @@ def killed_at(step: int, source: Bundle, root: Path) -> bool:
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
-@pytest.mark.parametrize("earlier", [0, 1, 2])
+@pytest.mark.parametrize(
+    "earlier", [pytest.param(0, marks=pytest.mark.slow), 1, pytest.param(2, marks=pytest.mark.slow)]
+)
 def test_killed_at_every_step_the_current_one_is_whole(earlier: int, bundles: list[Path], tmp_path: Path) -> None:
     """No step leaves anything but the old or the new bundle, and the next installation clears up."""
     source, after = load_bundle(bundles[earlier]), load_bundle(bundles[3])
