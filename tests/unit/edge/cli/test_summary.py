@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from edge.bundle.reader import load_bundle
 from edge.cli.summary import MAX_ROWS, answer_text, next_text, summary_text
 from edge.records import ABSTAIN_REASONS, BundleRef, Estimate, LabEstimate, QualityRecord, RunSummary, WindowSpan
 from edge.sinks.answer import AnswerSink
@@ -37,6 +38,17 @@ def test_flagged_outputs_come_first_then_values_then_the_names_of_the_others() -
     assert lines[2].strip() == "Potassium: 6.4 mmol/L (5.9 to 6.8), strong evidence"
     assert lines[3].strip() == "below the threshold: potassium low"
     assert len(lines) == 4
+
+
+def test_the_words_of_the_bundle_come_first() -> None:
+    found = AnswerSink()
+    found.estimate(replace(ESTIMATE, labs=(HIGH, VALUE._replace(unit="{INR}"))))
+    known = {head.key: head for head in load_bundle("demo").manifest.outputs}
+    heads = [replace(known["potassium_high"], means="potassium above 6.0\x1b mmol/L"), known["potassium"]]
+    lines = answer_text(found, heads).splitlines()
+    assert lines[1].startswith("  FLAG      Potassium above 6.0")
+    assert "\x1b" not in lines[1]
+    assert lines[2].strip() == "Potassium: 6.4 (5.9 to 6.8), strong evidence"
 
 
 def test_an_old_estimate_is_not_shown_as_current() -> None:

@@ -146,6 +146,15 @@ def test_units_are_written_for_people(ucum: str, shown: str) -> None:
     assert shown_unit(ucum) == shown
 
 
+def test_a_number_without_a_unit_has_none_at_the_broker(bundle: Bundle) -> None:
+    *others, value = bundle.manifest.outputs
+    heads = (*others, dataclasses.replace(value, unit="{INR}"))
+    manifest = dataclasses.replace(bundle.manifest, outputs=heads)
+    components = message(dataclasses.replace(bundle, manifest=manifest))["components"]
+    assert "unit_of_measurement" not in components[f"lab_{value.key}"]
+    assert components["lab_potassium_high"]["unit_of_measurement"] == "%"
+
+
 def test_text_of_a_bundle_gets_into_no_template(bundle: Bundle) -> None:
     evil = "{{ states('lock.door') }}/+#'] \x1b[2J"
     heads = tuple(
