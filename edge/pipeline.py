@@ -11,8 +11,9 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from edge.engine import Engine, Output
 from edge.frontend.stream import FS_HZ
@@ -56,6 +57,9 @@ class Pipeline:
         hop_s: Seconds between estimates.
         alive: Function to call at the start, and at least once a second while receiver and worker are not stuck.
         gather_s: Shortest time between two hand-overs of a live source to the worker, s.
+        in_pieces: Whether the link of the source gathers data itself, so that items arrive together after a pause.
+        in_turn: Function that calls what starts the worker when its turn among several pipelines has come, and returns
+            the result; ``None`` if the worker need not wait.
     """
 
     def __init__(
@@ -69,7 +73,10 @@ class Pipeline:
         hop_s: float,
         alive: Callable[[], None] = lambda: None,
         gather_s: float = GATHER_S,
+        in_pieces: bool = False,
+        in_turn: Callable[[Callable[[], asyncio.Future[bool]]], Awaitable[bool]] | None = None,
     ) -> None:
+        self._in_pieces, self._in_turn = in_pieces, in_turn
         self._alive, self._gather_s = alive, gather_s
         self._source, self._engine, self._sinks = source, engine, sinks
         self._native_sinks = [sink for sink in sinks if isinstance(sink, NativeSink)]
@@ -229,7 +236,8 @@ class Pipeline:
             batch = [*due, *self._queue.take(BATCH_ITEMS)]
             self._room.set()
             self._worked_s = time.monotonic()
-            over = await loop.run_in_executor(worker, self._work, batch)
+            start = partial(loop.run_in_executor, worker, self._work, batch)
+            over = await (start() if self._in_turn is None else self._in_turn(start))
             self._alive()
             if over:
                 if self._until_s is not None:
@@ -249,7 +257,8 @@ class Pipeline:
                 self._alive()
 
     async def _gather(self) -> None:
-        left_s = self._worked_s + self._gather_s - time.monotonic()
+        # Decoding a piece of the link gives turns to others: the rest of the piece follows within a moment.
+        left_s = self._gather_s if self._in_pieces else self._worked_s + self._gather_s - time.monotonic()
         if self._source.info.live and left_s > 0 and not self._source_done.is_set():
             # Items keep their arrival times; only the hand-over to the worker waits for others.
             await asyncio.sleep(left_s)

@@ -107,6 +107,22 @@ class Watched(Protocol):
         ...
 
 
+@runtime_checkable
+class Gathering(Protocol):
+    """A source that can read its device less often than data arrive."""
+
+    def gather(self, seconds: float) -> bool:
+        """Read a stream at most once in that time, if the link can.
+
+        Args:
+            seconds: The time by which items may come later, s.
+
+        Returns:
+            Whether the link does it.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class SourceUrl:
     """A parsed source URL.

@@ -16,7 +16,7 @@ from firmware_bridge.devices import Device, decode_item
 from firmware_bridge.items import RawChunk, TransportItem, pieces
 from firmware_bridge.rawlog import RawLogHeader, RawLogWriter
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem
-from firmware_bridge.transports import Transport
+from firmware_bridge.transports import GatheringTransport, Transport
 
 OPTIONS_KEY = "options"
 """Key for the options of the decoder in the header of a raw recording."""
@@ -97,6 +97,13 @@ class WireSource:
             extra={OPTIONS_KEY: self._options} if self._options else {},
         )
         self._recorder = RawLogWriter(path, header)
+
+    def gather(self, seconds: float) -> bool:
+        """Read a stream at most once in that time, if the transport can; return whether it does."""
+        if not isinstance(self._transport, GatheringTransport):
+            return False
+        self._transport.gather(seconds)
+        return True
 
     @property
     def recorder(self) -> RawLogWriter | None:

@@ -13,8 +13,10 @@ from edge.engine import GATHER_S as PIECE_S
 from edge.engine import Engine, SessionInfo
 from edge.pipeline import GATHER_S, Pipeline
 from edge.process.budget import MANY
+from edge.sources import Gathering
 from edge.station.shared import SharedModel
 from edge.station.status import StationStatus
+from edge.station.worker_turns import WorkerTurns
 from firmware_bridge.errors import EXIT_INTERNAL, EXIT_OK, AnyEcgError, BundleError, MissingExtraError, UsageError
 from firmware_bridge.transports._link import Backoff
 
@@ -34,10 +36,12 @@ LONGEST_PAUSE_S = 300.0
 """First and longest pause before a failed patch is started again, s."""
 STABLE_S = 60.0
 """After a run that lasted this long, s, the pauses start small again."""
-GATHER_MAX_S = 0.5
-"""Longest time that the samples of a patch are gathered before the worker gets them, s. Fifty patches would otherwise
-wake the workers 1600 times a second, which costs more than the signal chain."""
-GATHER_PER_PATCH_S = 0.01
+GATHER_MAX_S = 1.0
+"""Longest time that the samples of a patch are gathered, by its link or before the worker gets them, s. Fifty patches
+would otherwise wake the receiver 500 and the workers 1600 times a second, which costs more than the signal chain."""
+GATHER_PER_PATCH_S = 0.02
+PIECE_MAX_S = 1.0
+"""Longest piece of signal that the engine processes at once, s; longer ones cost no less."""
 
 _FINAL = (UsageError, BundleError, MissingExtraError)
 """Errors that another attempt cannot mend; the unit of the service does not restart after them either."""
@@ -121,6 +125,7 @@ class Station:
         self._seconds, self._hop_s, self._again, self._said = seconds, hop_s, again, said
         self._notifier, self._status = notifier, status or StationStatus()
         self._gather_s = min(max(GATHER_S, GATHER_PER_PATCH_S * len(patches)), GATHER_MAX_S)
+        self._turns = WorkerTurns() if len(patches) > 1 else None
         self._running: dict[str, Pipeline] = {}
         self._seen_s: dict[str, float] = {}
         """Monotonic time at which each running patch last reported that it is not stuck, s."""
@@ -211,9 +216,10 @@ class Station:
             self._seen_s[name] = time.monotonic()
 
         # Longer pieces of signal cost less; the engine gives an answer as soon as its samples are there.
-        piece_s = max(PIECE_S, 2.0 * self._gather_s)
+        piece_s = max(PIECE_S, min(2.0 * self._gather_s, PIECE_MAX_S))
         engine = Engine(self._loaded.bundle, self._model, started.session, self._hop_s, piece_s)
         tier = self._loaded.bundle.manifest.tier
+        gathers = isinstance(started.source, Gathering) and started.source.gather(self._gather_s)
         pipeline = Pipeline(
             started.source,
             engine,
@@ -222,7 +228,10 @@ class Station:
             tier=MANY if tier == "micro" and len(self._patches) > 1 else tier,
             hop_s=self._hop_s,
             alive=alive,
-            gather_s=self._gather_s,
+            # What the link has gathered must not wait as long again.
+            gather_s=GATHER_S if gathers else self._gather_s,
+            in_pieces=gathers,
+            in_turn=None if self._turns is None else self._turns.run,
         )
         if self._stopped_by:
             pipeline.ended_by = self._stopped_by

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from firmware_bridge.items import DATA_CHANNEL, TransportItem
 
@@ -31,4 +31,13 @@ class Transport(Protocol):
 
     async def close(self) -> None:
         """End ``stream`` and release the device. May be called twice."""
+        ...
+
+
+@runtime_checkable
+class GatheringTransport(Protocol):
+    """A transport that can leave the bytes of a stream to the kernel for some time."""
+
+    def gather(self, seconds: float) -> None:
+        """Read a stream at most once in that time; bytes are that much later. Call it before ``stream``."""
         ...

@@ -56,6 +56,17 @@ class TcpTransport(Reconnecting):
         self._host, self._port = host, port
         self._reader: asyncio.StreamReader | None = None
         self._writer: asyncio.StreamWriter | None = None
+        self._gather_s = GATHER_S
+
+    def gather(self, seconds: float) -> None:
+        """Read a stream at most once in that time, and together with all others that gather for as long.
+
+        Their bytes then wake the program in the same moment. What arrives after a pause is still read at once.
+
+        Args:
+            seconds: The time, s; it is never shorter than ``GATHER_S``.
+        """
+        self._gather_s = max(GATHER_S, seconds)
 
     async def write(self, data: bytes, channel: str = DATA_CHANNEL) -> bool:  # noqa: ARG002 - a socket has one channel
         """Send; ``False`` without a connection."""
@@ -100,7 +111,8 @@ class TcpTransport(Reconnecting):
             self._backoff.reset()
             self._queue.put(RawChunk(time.monotonic_ns(), DATA_CHANNEL, data))
             last_s, before_s = time.monotonic(), last_s
-            if last_s - before_s < GATHER_S + SLACK_S and len(data) < CHUNK_BYTES:
+            most = CHUNK_BYTES * self._gather_s / GATHER_S
+            if last_s - before_s < self._gather_s + SLACK_S and len(data) < most:
                 await self._collect()
                 last_s = time.monotonic()
 
@@ -111,9 +123,15 @@ class TcpTransport(Reconnecting):
             return
         transport.pause_reading()  # type: ignore[attr-defined]  # asyncio declares it for read transports only
         try:
-            await asyncio.sleep(GATHER_S)
+            await asyncio.sleep(self._pause_s())
         finally:
             transport.resume_reading()  # type: ignore[attr-defined]  # as above
+
+    def _pause_s(self) -> float:
+        """Return the time for which to leave bytes to the kernel: until the next common moment, if there is one."""
+        if self._gather_s <= GATHER_S:
+            return GATHER_S
+        return self._gather_s - time.monotonic() % self._gather_s
 
     async def _shut(self) -> None:
         writer, self._writer, self._reader = self._writer, None, None
