@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import resource
 from contextlib import suppress
 
 
 def allow_files(count: int) -> None:
     """Raise the soft limit of open files to ``count`` more than usual, as far as the system allows."""
+    import resource  # not on Windows, where this module is imported all the same
+
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY:
         return

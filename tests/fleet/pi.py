@@ -22,7 +22,7 @@ from account import Ledger
 from edge.records import Estimate, RunSummary, WindowSpan, utc_text
 from edge.sessions.folder import SessionFolder
 from edge.sinks.mqtt.address import Broker
-from edge.sinks.mqtt.sink import MqttSink
+from edge.sinks.mqtt.sink import MqttLink, MqttSink
 from edge.sinks.mqtt.spool import Spool
 from edge.sources import SourceInfo
 from helpers.small_session import demo_bundle, write_session
@@ -58,7 +58,8 @@ class Patient:
         self._spool = Spool()
         source = SourceInfo(f"sim:?name={name}", "anyecg_patch", live=False, host_clock=True)
         address = Broker.parse(f"{broker}?name={name}&discovery=off")
-        self._sink = MqttSink(address, None, None, source, demo_bundle().bundle, 1.0, None, self._spool)
+        link = MqttLink(address, None, None, None)
+        self._sink = MqttSink(link, name, source, demo_bundle().bundle, 1.0, self._spool)
 
     def connect(self) -> None:
         """Begin to send."""

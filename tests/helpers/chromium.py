@@ -132,16 +132,19 @@ class Browser:
 
     def run(self, script: str) -> Any:
         """Return the value of an expression, or of the promise that it gives."""
-        got = self("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        got = self._evaluate(script)
         assert "exceptionDetails" not in got, got["exceptionDetails"]
         return got["result"].get("value")
 
     def until(self, script: str, seconds: float = 60.0) -> None:
-        """Wait until an expression is true."""
+        """Wait until an expression is true. It may fail before: a page that has just been opened has no body."""
         until_s = time.monotonic() + seconds
-        while not self.run(script):
+        while not (got := self._evaluate(script)).get("result", {}).get("value") or "exceptionDetails" in got:
             assert time.monotonic() < until_s, f"not in time: {script}"
             time.sleep(0.1)
+
+    def _evaluate(self, script: str) -> Any:
+        return self("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
 
     def picture(self, path: Path, *, whole: bool = False) -> None:
         """Write what the screen shows as PNG.
