@@ -162,7 +162,7 @@ FACES: dict[str, list[str]] = {
         "is_rawlog",
     ],
     "firmware_bridge.synth": ["EcgParams", "EcgSynth", "NoiseParams", "NoiseSource"],
-    "firmware_bridge.transports": ["DATA_CHANNEL", "RawChunk", "Transport", "TransportItem"],
+    "firmware_bridge.transports": ["DATA_CHANNEL", "GatheringTransport", "RawChunk", "Transport", "TransportItem"],
     "firmware_bridge.virtual": ["FaultSchedule", "PatchConfig", "VirtualMovesense", "VirtualPatch", "VirtualPolar"],
     "firmware_bridge.wire": ["FrameDecoder", "FrameError", "decode", "encode", "encode_frame"],
 }
