@@ -6,7 +6,6 @@ the files of an hour into one, without repetitions; until then a hop that the br
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import time
@@ -23,6 +22,7 @@ from edge.collect.hops import Hop
 from edge.collect.merging import merge
 from edge.collect.stores import Batch, Refused, StoreDownError
 from edge.process.files import make_folder, sync_folder, written_beside
+from firmware_bridge import posix
 from firmware_bridge.errors import OutputError
 
 MOST = 20_000
@@ -96,7 +96,7 @@ class ParquetStore:
         except (OSError, OutputError) as error:
             raise StoreDownError(str(error)) from None
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            posix.lock(lock)
         except OSError:
             os.close(lock)
             raise OutputError(f"another collector writes to {self._folder}", "name another folder") from None
