@@ -1,7 +1,7 @@
 """The first load of a bundle that this machine has not met: in a child process, which it may end but not take along.
 
 An interpreter is native code. A model made to harm it, or damaged in a way that no hash shows because the hash was made
-afterwards, can abort the process, hang it or fill the memory, and a service would start again for ever. So a bundle is
+afterwards, can abort the process, hang it or fill the memory, and a service would restart endlessly. So a bundle is
 loaded and tested in a child process first. What has passed is remembered by its hash, the interpreter and its version.
 """
 

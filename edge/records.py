@@ -102,7 +102,7 @@ class Anchor(NamedTuple):
 class LabEstimate(NamedTuple):
     """One output of the model, aggregated over the accepted windows of the last minutes.
 
-    A tuple rather than a dataclass, because it is made faster, and the foundation tier makes 108 for every window.
+    It is a named tuple because the foundation tier creates 108 of them per window, and a dataclass is slower to create.
 
     Attributes:
         key: Output key of the bundle, such as ``potassium_high``.

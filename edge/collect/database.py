@@ -77,7 +77,7 @@ class Database(ABC):
             if len(batch) == 1:
                 refused(1, reason(error))
                 return 0
-            # One of them is at fault; the others must not wait for it for ever.
+            # One of them is invalid. It must not keep the others from being stored.
             return sum(self.write(half, refused) for half in _halves(batch))
         except (sqlalchemy.exc.SQLAlchemyError, OSError) as error:
             self._forget()

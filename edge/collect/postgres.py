@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import psycopg
 import sqlalchemy.exc
+from psycopg import sql
 from sqlalchemy import URL, text
 from sqlalchemy.dialects.postgresql import insert
 
@@ -46,18 +47,17 @@ class Postgres(Database):
         return insert(table).on_conflict_do_nothing()
 
     def _write_hops(self, connection: Connection, rows: list[dict[str, object]]) -> int:
-        self._know_days(connection, {row["time"].date() for row in rows})  # type: ignore[attr-defined]  # a datetime
+        self._know_days(connection, {cast("datetime", row["time"]).date() for row in rows})
         connection.execute(text("CREATE TEMP TABLE IF NOT EXISTS arrived (LIKE hops) ON COMMIT DELETE ROWS"))
         driver: Any = connection.connection.driver_connection
-        names = ", ".join(f'"{name}"' for name in self._columns)
+        names = sql.SQL(", ").join(map(sql.Identifier, self._columns))
+        moved = sql.SQL("INSERT INTO hops ({0}) SELECT {0} FROM arrived ON CONFLICT DO NOTHING").format(names)
         try:
             with driver.cursor() as cursor:
-                with cursor.copy(f"COPY arrived ({names}) FROM STDIN") as copy:
+                with cursor.copy(sql.SQL("COPY arrived ({}) FROM STDIN").format(names)) as copy:
                     for row in rows:
                         copy.write_row([row[name] for name in self._columns])
-                cursor.execute(
-                    f"INSERT INTO hops ({names}) SELECT {names} FROM arrived ON CONFLICT DO NOTHING"  # noqa: S608 - names of columns
-                )
+                cursor.execute(moved)
                 return int(cursor.rowcount)
         except (psycopg.DataError, psycopg.IntegrityError) as error:
             raise sqlalchemy.exc.DataError("COPY", None, error) from None
@@ -86,8 +86,10 @@ class Postgres(Database):
             for day in sorted(unknown - existing):
                 if today - timedelta(days=DAYS_BACK) <= day <= today + timedelta(days=1):
                     _add(connection, day)
-        # A day without a partition is asked for again later: tomorrow it may get one.
-        self._days = {day for day in self._days | unknown if not self._partitioned or day in self._existing(connection)}
+            # A day without a partition is asked for again later: tomorrow it may get one.
+            self._days = (self._days | unknown) & self._existing(connection)
+        else:
+            self._days |= unknown
 
     def _existing(self, connection: Connection) -> set[date]:
         names = connection.execute(
@@ -109,12 +111,19 @@ def _name(day: date) -> str:
 
 def _add(connection: Connection, day: date) -> None:
     """Add the partition of a day, and move into it what an earlier day has put into the one for others."""
-    name = _name(day)
-    span = f"time >= '{day} 00:00+00' AND time < '{day + timedelta(days=1)} 00:00+00'"
-    until = day + timedelta(days=1)
+    parts = {
+        "day": sql.Identifier(_name(day)),
+        "others": sql.Identifier(OTHERS),
+        "since": sql.Literal(f"{day} 00:00+00"),
+        "until": sql.Literal(f"{day + timedelta(days=1)} 00:00+00"),
+    }
+    driver: Any = connection.connection.driver_connection
     for statement in (
-        f"CREATE TABLE {name} (LIKE hops INCLUDING DEFAULTS)",
-        f"WITH moved AS (DELETE FROM {OTHERS} WHERE {span} RETURNING *) INSERT INTO {name} SELECT * FROM moved",  # noqa: S608 - dates
-        f"ALTER TABLE hops ATTACH PARTITION {name} FOR VALUES FROM ('{day} 00:00+00') TO ('{until} 00:00+00')",
+        "CREATE TABLE {day} (LIKE hops INCLUDING DEFAULTS)",
+        (
+            "WITH moved AS (DELETE FROM {others} WHERE time >= {since} AND time < {until} RETURNING *)"
+            " INSERT INTO {day} SELECT * FROM moved"
+        ),
+        "ALTER TABLE hops ATTACH PARTITION {day} FOR VALUES FROM ({since}) TO ({until})",
     ):
-        connection.execute(text(statement))
+        connection.exec_driver_sql(sql.SQL(statement).format(**parts).as_string(driver))

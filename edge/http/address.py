@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import socket
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any
 
 from firmware_bridge.errors import UsageError
@@ -58,8 +59,8 @@ class HttpAddress:
 
     @property
     def everywhere(self) -> bool:
-        """Whether it stands for every address of this computer."""
-        return str(self.place[0]) in {"0.0.0.0", "::"}  # noqa: S104 - a comparison, nothing is bound here
+        """Whether it is the wildcard address, at which a server listens on all interfaces."""
+        return ip_address(str(self.place[0])).is_unspecified
 
     def url(self, port: int) -> str:
         """Return the address of the page for a browser.
@@ -91,7 +92,7 @@ class HttpAddress:
 
 def is_loopback(address: str) -> bool:
     """Return whether a numeric address is one of this computer alone."""
-    return address == "::1" or address.startswith("127.")
+    return ip_address(address).is_loopback
 
 
 def own_address(family: int) -> str:

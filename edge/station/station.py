@@ -68,7 +68,7 @@ class Patch:
 
     Attributes:
         name: Its name.
-        start: Function that opens the source and makes the sinks; called in a thread, once for every attempt.
+        start: Function that opens the source and creates the sinks. It is called in a thread for each attempt.
     """
 
     name: str

@@ -1,7 +1,7 @@
 """Runs fuzz targets with atheris, guided by coverage: ``python tests/fuzz/run.py --seconds 600 csv edf``.
 
 A finding is an input that raises anything but a documented error, hangs, needs memory out of proportion or gives an
-impossible result. It is written to ``findings/TARGET`` beside this file, where the fast tests repeat it for ever after.
+impossible result. It is written to ``findings/TARGET`` beside this file, where the fast tests repeat it from then on.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A quarter of a minute of fuzzing for every decoder."""
+"""Fuzzes each decoder for 15 seconds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A quarter of a minute of fuzzing for every target of files."""
+"""Fuzzes each reader of files for 15 seconds."""
 
 from __future__ import annotations
 

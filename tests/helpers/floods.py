@@ -1,4 +1,4 @@
-"""Floods: peers on a TCP port or a pseudo-terminal that send as much as the reader takes, for ever."""
+"""Floods: peers on a TCP port or a pseudo-terminal that send as much as the reader takes, without end."""
 
 from __future__ import annotations
 

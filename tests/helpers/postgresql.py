@@ -23,7 +23,7 @@ class PostgreSql:
     """A server with a database ``fleet`` and a user ``collector``, who needs a password.
 
     Args:
-        folder: Its files, which belong to the user as whom it runs.
+        folder: Folder of its files, owned by the user that runs the server.
         user: Arguments of ``subprocess`` that choose this user.
     """
 

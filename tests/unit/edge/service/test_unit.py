@@ -57,7 +57,7 @@ def test_it_restarts_after_any_end_and_limits_its_access() -> None:
 
 
 def test_a_refused_call_is_an_error_and_does_not_end_the_run() -> None:
-    """The kernel is asked whether the clock is synchronised; killing for a call would restart the service for ever."""
+    """The kernel is asked whether the clock is synchronised; killing for a call would restart the service endlessly."""
     found = keys(render(OPT))
     assert found["SystemCallErrorNumber"] == ["EPERM"]
     assert found["SystemCallFilter"][-1].split() == ["adjtimex", "clock_adjtime", "clock_adjtime64"]
