@@ -125,12 +125,18 @@ class ParquetStore:
         return len(batch.hops)
 
     def patches_of(self, session: str) -> list[str]:
-        """Return the patches that have a session of this name: reads one column of every file."""
+        """Return the patches that have a session of this name: reads two columns of every file.
+
+        Raises:
+            StoreDownError: A file cannot be read.
+        """
         found: set[str] = set()
         for path in (self._folder / "hops").glob("day=*/*.parquet"):
-            table = pq.read_table(path, columns=["patch", "session"], partitioning=None)
-            rows = table.filter(pa.compute.equal(table["session"], session))
-            found |= set(rows["patch"].to_pylist())
+            try:
+                table = pq.read_table(path, columns=["patch"], partitioning=None, filters=[("session", "==", session)])
+            except (OSError, pa.ArrowException) as error:
+                raise StoreDownError(f"cannot read {path}: {error}") from None
+            found |= set(table["patch"].to_pylist())
         return sorted(found)
 
     def tend(self, *, everything: bool = False) -> None:

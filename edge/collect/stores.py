@@ -63,7 +63,11 @@ class Store(Protocol):
         """
 
     def patches_of(self, session: str) -> list[str]:
-        """Return the patches that have a session of this name."""
+        """Return the patches that have a session of this name.
+
+        Raises:
+            StoreDownError: It cannot be read now.
+        """
 
     def tend(self, *, everything: bool = False) -> None:
         """Do what is due: remove what is too old, merge files.

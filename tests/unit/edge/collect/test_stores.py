@@ -212,6 +212,8 @@ def test_a_damaged_file_does_not_keep_others_from_being_merged(tmp_path: Path) -
     for _ in range(2):
         store.write(Batch(hops(20)), refuse)
     (folder / "hops" / "day=2026-11-28" / "23-0.parquet").write_bytes(b"PAR1 damaged")
+    with pytest.raises(StoreDownError, match="cannot read"):
+        store.patches_of("night")
     with pytest.raises(StoreDownError, match="cannot merge"):
         store.tend(everything=True)
     store.tend(everything=True)
