@@ -93,7 +93,8 @@ def _checked(patches: Sequence[PatchOptions]) -> list[PatchOptions]:
     for patch in patches:
         if patch.named and not _NAME.fullmatch(patch.name):
             raise UsageError(
-                f"{patch.name!r} is not a name for a patch", "use up to 32 of A-Z, a-z, 0-9, - and _, a letter first"
+                f"{patch.name!r} is not a name for a patch",
+                "use up to 32 of A-Z, a-z, 0-9, - and _, a letter or digit first",
             )
     out = _with_names(patches)
     _refuse_the_same_name(out)
