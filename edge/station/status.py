@@ -71,9 +71,8 @@ class _PatchStatus(BaseSink):
             self._lost = False
         if self._lost or e.abstained == self._shown:
             return
-        self._shown = e.abstained
-        calm = e.abstained is None or e.abstained == "warming_up"
-        self._set("" if calm or e.abstained is None else REASON_TEXT[e.abstained], recording=True)
+        remark = "" if e.abstained is None or e.abstained == "warming_up" else REASON_TEXT[e.abstained]
+        self._set(remark, recording=True)
         self._shown = e.abstained
 
     def event(self, ev: LinkEvent) -> None:
