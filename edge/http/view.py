@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from edge.http.patch import Head, PatchSink
     from edge.records import Estimate, LabEstimate
 
+_REASONS: dict[str, str] = {str(key): words for key, words in REASON_TEXT.items()}
 _ENDED = {
     "failed": "the run has failed",
     "end": "the recording is at its end",
@@ -137,7 +138,7 @@ def _lab(head: Head, lab: LabEstimate | None) -> list[object] | None:
 
 
 def _reason(reason: str) -> str:
-    return {str(key): words for key, words in REASON_TEXT.items()}.get(reason, reason.replace("_", " "))
+    return _REASONS.get(reason, reason.replace("_", " "))
 
 
 def _total(latency_ms: Mapping[str, float]) -> float | None:
