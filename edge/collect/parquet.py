@@ -92,7 +92,7 @@ class ParquetStore:
         """
         try:
             make_folder(self._folder, 0o700)
-            lock = os.open(self._folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            lock = os.open(self._folder / ".lock", os.O_RDWR | os.O_CREAT | posix.CLOSE_ON_EXEC, 0o600)
         except (OSError, OutputError) as error:
             raise StoreDownError(str(error)) from None
         try:

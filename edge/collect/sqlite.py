@@ -11,6 +11,7 @@ from sqlalchemy.dialects.sqlite import insert
 
 from edge.collect.database import Database
 from edge.collect.tables import HOPS
+from firmware_bridge.posix import CLOSE_ON_EXEC
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -39,7 +40,7 @@ class Sqlite(Database):
             OutputError: The tables are of a newer version.
         """
         with suppress(OSError):  # opening it says what is wrong
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | CLOSE_ON_EXEC, 0o600))
         super().open()
 
     def _insert(self, table: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -132,6 +133,16 @@ def test_what_the_database_refuses_does_not_keep_the_others_out(tmp_path: Path) 
     assert store.write(Batch(some), lambda count, why: refused.append((count, why))) == 7
     assert [count for count, _why in refused] == [1]
     assert "NOT NULL" in refused[0][1]
+    store.close()
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "parquet"])
+def test_a_store_opens_on_a_system_without_posix_flags(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(os, "O_CLOEXEC")
+    store = open_store(f"{kind}:{tmp_path}/store")
+    store.open()
     store.close()
 
 
