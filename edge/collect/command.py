@@ -36,6 +36,8 @@ def main(argv: Sequence[str]) -> int:
     keep = parse_keep(args.keep)
     if keep.max_bytes is not None:
         raise UsageError(f"--keep {args.keep}: a store has a limit of age only", "write --keep 90d, or all")
+    if args.broker is not None and args.tidy:
+        raise UsageError("--tidy cannot be used with a broker", "stop the collector, then run it with --to alone")
     if (args.broker is None) == (not args.folders) and not args.tidy:
         raise UsageError(
             "name either a broker or, with --from, session folders", "anyecg collect mqtts://USER@HOST/PREFIX --to ..."
@@ -75,10 +77,15 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--tidy", action="store_true", help="remove what is too old and merge all Parquet files now")
     p.add_argument("--seconds", metavar="S", type=positive, help="end after this time (default: run until stopped)")
     p.add_argument(
-        "--progress", metavar="S", type=float, default=60.0, help="seconds between two progress lines; 0 for none"
+        "--progress", metavar="S", type=_interval, default=60.0, help="seconds between two progress lines; 0 for none"
     )
     add_json(p)
     return p
+
+
+def _interval(text: str) -> float:
+    """Parse a positive number, or 0 for none."""
+    return 0.0 if text == "0" else positive(text)
 
 
 def _collect(args: argparse.Namespace, store: Store) -> tuple[Counts, int]:

@@ -105,6 +105,8 @@ def test_a_run_with_a_broker_writes_its_patch_into_its_session(tmp_path: Path) -
         (["mqtt://u:pw@h", "--to", "sqlite:x.db"], "must not hold a password"),
         (["--from", "s", "--patch", "Bed 3", "--to", "sqlite:x.db"], "not the name of a patch"),
         (["mqtt://h", "--to", "sqlite:x.db", "--seconds", "-1"], "not a positive number"),
+        (["mqtt://h", "--to", "sqlite:x.db", "--progress", "-1"], "not a positive number"),
+        (["mqtt://h", "--to", "sqlite:x.db", "--tidy"], "--tidy cannot be used with a broker"),
     ],
 )
 def test_wrong_arguments_end_in_one_line_and_make_nothing(
