@@ -11,7 +11,7 @@ import sqlalchemy.exc
 from sqlalchemy import create_engine, select, tuple_
 
 from edge.collect.stores import Batch, StoreDownError
-from edge.collect.tables import AVAILABILITY, EVENTS, LAYOUTS, OUTPUTS, PATCHES, SESSIONS, prepare
+from edge.collect.tables import AVAILABILITY, EVENTS, HOPS, LAYOUTS, OUTPUTS, PATCHES, SESSIONS, prepare
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -109,8 +109,6 @@ class Database(ABC):
         try:
             with self._engine.begin() as connection:
                 self._remove(connection, oldest)
-                for table in (EVENTS, AVAILABILITY):
-                    connection.execute(table.delete().where(table.c.time < oldest))
         except (sqlalchemy.exc.SQLAlchemyError, OSError) as error:
             raise StoreDownError(reason(error)) from None
         self._tended_s = now_s + TEND_EVERY_S
@@ -127,9 +125,10 @@ class Database(ABC):
     def _write_hops(self, connection: Connection, rows: list[dict[str, object]]) -> int:
         """Write rows of ``hops`` and return how many are new."""
 
-    @abstractmethod
     def _remove(self, connection: Connection, oldest: datetime) -> None:
-        """Remove hops before a time."""
+        """Remove what is before a time."""
+        for table in (HOPS, EVENTS, AVAILABILITY):
+            connection.execute(table.delete().where(table.c.time < oldest))
 
     def _write(self, connection: Connection, batch: Batch) -> int:
         named: list[Hop | Event] = [*batch.hops, *batch.events]

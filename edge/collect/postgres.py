@@ -69,7 +69,7 @@ class Postgres(Database):
             if datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1) <= oldest:
                 connection.execute(text(f"DROP TABLE {_name(day)}"))
                 self._days.discard(day)
-        connection.execute(HOPS.delete().where(HOPS.c.time < oldest))
+        super()._remove(connection, oldest)
 
     def _know_days(self, connection: Connection, days: Iterable[date]) -> None:
         unknown = set(days) - self._days

@@ -6,7 +6,7 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import URL, delete, event
+from sqlalchemy import URL, event
 from sqlalchemy.dialects.sqlite import insert
 
 from edge.collect.database import Database
@@ -14,8 +14,6 @@ from edge.collect.tables import HOPS
 from firmware_bridge.posix import CLOSE_ON_EXEC
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from sqlalchemy import Connection
 
 
@@ -48,9 +46,6 @@ class Sqlite(Database):
 
     def _write_hops(self, connection: Connection, rows: list[dict[str, object]]) -> int:
         return int(connection.execute(self._insert(HOPS), rows).rowcount)
-
-    def _remove(self, connection: Connection, oldest: datetime) -> None:
-        connection.execute(delete(HOPS).where(HOPS.c.time < oldest))
 
 
 def _configure(connection: Any, _record: object) -> None:
