@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from edge.collect.stores import Refused
 
 MAX_REMEMBERED = 200_000
-"""Most identifiers that are kept in memory, of each kind."""
+"""Identifiers of patches or sessions from which on they are read from the database again."""
+MAX_LAYOUTS = 1000
+"""The same for layouts, each of which may take 100 KB."""
 TEND_EVERY_S = 600.0
 MOST = 2000
 PATIENCE_S = 0.5
@@ -131,6 +133,7 @@ class Database(ABC):
             connection.execute(table.delete().where(table.c.time < oldest))
 
     def _write(self, connection: Connection, batch: Batch) -> int:
+        self._forget_many()
         named: list[Hop | Event] = [*batch.hops, *batch.events]
         self._know_patches(connection, {one.patch for one in named} | {one.patch for one in batch.availability})
         self._know_sessions(connection, named)
@@ -195,6 +198,14 @@ class Database(ABC):
             rows = [{"layout_id": number, "position": i, **head._asdict()} for i, head in enumerate(layout.heads)]
             connection.execute(self._insert(OUTPUTS), rows)
             self._layouts[layout] = number
+
+    def _forget_many(self) -> None:
+        """Keep memory bounded, whatever patches publish."""
+        for known in (self._patches, self._sessions):
+            if len(known) > MAX_REMEMBERED:
+                known.clear()
+        if len(self._layouts) > MAX_LAYOUTS:
+            self._layouts.clear()
 
     def _forget(self) -> None:
         """Forget the identifiers: those of a transaction that was rolled back exist no longer."""

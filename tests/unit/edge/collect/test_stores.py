@@ -19,7 +19,7 @@ pytest.importorskip("pyarrow", reason="the collect extra is not installed")
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
-from edge.collect import tables
+from edge.collect import database, tables
 from edge.collect.address import open_store
 from edge.collect.hops import Availability, event_of
 from edge.collect.stores import Batch, Store, StoreDownError
@@ -133,6 +133,26 @@ def test_what_the_database_refuses_does_not_keep_the_others_out(tmp_path: Path) 
     assert store.write(Batch(some), lambda count, why: refused.append((count, why))) == 7
     assert [count for count, _why in refused] == [1]
     assert "NOT NULL" in refused[0][1]
+    store.close()
+
+
+def test_a_patch_that_always_changes_its_names_does_not_fill_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "MAX_REMEMBERED", 4)
+    monkeypatch.setattr(database, "MAX_LAYOUTS", 4)
+    store: Any = open_store(f"sqlite:{tmp_path}/fleet.db")
+    store.open()
+    written: list[tuple[str, str, int]] = []
+    for number in range(20):
+        (hop,) = hops(1, f"patch{number:02}", f"s{number:02}")
+        assert hop.layout is not None
+        hop = hop._replace(layout=hop.layout._replace(bundle=f"bundle {number}"))
+        assert store.write(Batch([hop]), refuse) == 1
+        assert max(map(len, (store._patches, store._sessions, store._layouts))) <= 5
+        written.append((hop.patch, hop.session, hop.end_us))
+    assert store.write(Batch(hops(1, "patch00", "s00")), refuse) == 0
+    assert keys(store) == written
     store.close()
 
 
