@@ -297,7 +297,7 @@ class Pipeline:
             sink.event(event)
 
     def _tell_all(self, error: AnyEcgError) -> None:
-        """Tell every sink why the run fails, the one that has failed included."""
+        """Tell every sink why the run fails, including the one that has failed."""
         data = {"error": error.exit_code, "fix": error.fix}
         event = LinkEvent(LinkEventKind.INFO, time.monotonic_ns(), f"the run failed: {error.what}", data)
         for sink in self._sinks:

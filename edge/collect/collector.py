@@ -246,7 +246,7 @@ class Collector:
         self._said(f"{rate:,.1f} per second, {counts.stored:,} stored of {len(counts.patches):,} patches{refused}")
 
     def _note(self, trouble: str) -> None:
-        """Say what is in the way, once as long as it stays the same."""
+        """Say what prevents collecting, once until the reason changes."""
         if trouble != self._trouble:
             self._trouble = trouble
             self._say(trouble)

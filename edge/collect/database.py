@@ -79,7 +79,7 @@ class Database(ABC):
             if len(batch) == 1:
                 refused(1, reason(error))
                 return 0
-            # One of them is invalid. It must not keep the others from being stored.
+            # One hop is at fault; halves are tried so that it does not hold up the others.
             return sum(self.write(half, refused) for half in _halves(batch))
         except (sqlalchemy.exc.SQLAlchemyError, OSError) as error:
             self._forget()
@@ -208,7 +208,7 @@ class Database(ABC):
             self._layouts.clear()
 
     def _forget(self) -> None:
-        """Forget the identifiers: those of a transaction that was rolled back exist no longer."""
+        """Forget the identifiers: those of a transaction that was rolled back no longer exist."""
         for known in (self._patches, self._sessions, self._layouts):
             known.clear()
 

@@ -1,4 +1,4 @@
-"""The updates of all viewers: made once, sent to everybody who keeps up; who does not gets everything anew."""
+"""The updates of all viewers: made once, sent to all viewers; one that falls behind gets the whole state again."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ class Connection:
         self.viewer = False
         """Whether it takes the stream of events."""
         self.behind = True
-        """Whether the viewer needs everything anew."""
+        """Whether the viewer needs the whole state again."""
         self.until_s = now_s + REQUEST_S
         """Monotonic time at which it is closed, s."""
         self.closing = False

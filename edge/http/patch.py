@@ -37,7 +37,7 @@ PENDING_S = 4.0
 HIGHEST_MV = 100.0
 """No ECG is higher, mV: such samples are counts of a converter whose scale is unknown."""
 ESTIMATE = "estimate"
-"""Result of a hop in the counts that is not a refusal."""
+"""Result of a hop with an estimate, in the counts."""
 
 
 class Piece(NamedTuple):
@@ -107,7 +107,7 @@ class PatchSink(BaseSink):
         self.beats_s: deque[float] = deque(maxlen=32)
         """Beats that wait for the viewers."""
         self.hops: Counter[str] = Counter()
-        """Hops by their result: ``estimate``, or the reason of the refusal."""
+        """Hops by their result: ``estimate``, or the reason of the abstention."""
         self.latency_ms: dict[str, tuple[int, float]] = {}
         """Number and sum of the latencies by stage."""
         self.millivolts = True

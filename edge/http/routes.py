@@ -111,7 +111,7 @@ class Routes:
         return response(404, b"There is no such patch.\n", head=head)
 
     def _known(self, request: Request) -> str | None:
-        """Return ``None`` for who may enter, else why not, in words."""
+        """Return ``None`` if the request may enter, else the reason in words."""
         if self._door.open or self._door.is_cookie(request.cookie(self._cookie_name)):
             return None
         kind, _, token = request.headers.get("authorization", "").partition(" ")

@@ -28,7 +28,7 @@ REPAIR_MAX = 4096
 class Budget:
     """Bytes of checksums that searches in one file may still compute.
 
-    A file made on purpose could offer a long record at every byte; without a limit, reading it would never end.
+    A file made on purpose could offer a long record at every byte; without a limit, reading would take far too long.
     """
 
     left: int

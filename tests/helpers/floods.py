@@ -1,4 +1,4 @@
-"""Floods: peers on a TCP port or a pseudo-terminal that send as much as the reader takes, without end."""
+"""Floods: peers on a TCP port or a pseudo-terminal that send endlessly, as fast as the reader takes it."""
 
 from __future__ import annotations
 

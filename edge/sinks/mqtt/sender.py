@@ -225,7 +225,7 @@ class Sender:
             one[0].sent += 1
 
     def _part(self, connection: Connection) -> None:
-        """Let the patches go that have nothing more to send."""
+        """Release the patches that have nothing more to send."""
         for outlet in self._present():
             if outlet.due:
                 connection.publish(outlet.plan.availability, OFFLINE, retain=True)

@@ -141,7 +141,7 @@ def test_a_connection_that_is_lost_while_the_store_is_down_is_made_again() -> No
 
 
 def test_what_cannot_be_stored_is_confirmed_and_counted() -> None:
-    """A refused message is acknowledged, so that the broker does not deliver it again."""
+    """The broker must not send a refused message again and again."""
     hostile = [
         ("fleet/bedroom/estimate", b"{"),
         ("fleet/bedroom/availability", b"perhaps"),
