@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 LATE_S = 10.0
 """Time after which a patch whose receiver or worker reports nothing counts as stuck, s."""
 BEAT_S = 1.0
-"""Time between two looks at all patches, s."""
+"""Time between two checks of all patches, s."""
 FIRST_PAUSE_S = 5.0
 LONGEST_PAUSE_S = 300.0
 """First and longest pause before a failed patch is started again, s."""
@@ -77,7 +77,7 @@ class Patch:
 
 @dataclass(slots=True)
 class Outcome:
-    """What became of a patch.
+    """How a patch ended.
 
     Attributes:
         name: Its name.

@@ -226,7 +226,7 @@ class Client:
         self._client.publish(topic, data, qos=1).wait_for_publish(30)
 
     def close(self) -> None:
-        """Go away."""
+        """Disconnect."""
         self._client.disconnect()
         self._client.loop_stop()
 

@@ -1,4 +1,4 @@
-"""What becomes of a message: every value of an estimate, and nothing of a hostile one."""
+"""Messages become hops: every value of an estimate is kept, and a hostile message is refused."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_the_topic_names_the_patch_whatever_the_message_says() -> None:
 
 
 def test_the_sink_and_a_session_folder_give_the_same_hop() -> None:
-    """So that a folder completes what came by MQTT, and repeats nothing."""
+    """A folder then completes what came by MQTT, and repeats nothing."""
     e = estimate(1)
     assert hop_of_message("bedroom", event(e, "bedroom", live=True).encode()) == hop_of_estimate("bedroom", e, e.device)
 

@@ -1,4 +1,4 @@
-"""The page in a real Chromium: it shows what runs, axe finds nothing to object to, and phones get in with the token."""
+"""The page in a real Chromium: it shows what runs, axe finds no violation, and phones get in with the token."""
 
 from __future__ import annotations
 
