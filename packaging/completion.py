@@ -20,11 +20,12 @@ sys.path.insert(0, str(ROOT))
 from calibration.cli.calibrate import ACTIONS as CALIBRATE  # noqa: E402  # from this checkout
 from convert.cli.convert import ACTIONS as CONVERT  # noqa: E402  # from this checkout
 from edge.cli.bundle.show import FURTHER as BUNDLE  # noqa: E402  # from this checkout
+from edge.cli.completion import SHELLS  # noqa: E402  # from this checkout
 from edge.cli.main import COMMANDS  # noqa: E402  # from this checkout
+from edge.sources import SCHEMES  # noqa: E402  # from this checkout
 from firmware_bridge import devices  # noqa: E402  # from this checkout
 from firmware_bridge.cliargs import OneLineParser  # noqa: E402  # from this checkout
 
-SHELLS = ("bash", "zsh", "fish")
 PLACE = ROOT / "edge" / "cli" / "data"
 HEAD = "# Completion of anyecg for {shell}. Written by packaging/completion.py with shtab; do not edit.\n"
 
@@ -115,7 +116,7 @@ def commands() -> dict[str, argparse.ArgumentParser]:
 def sources() -> list[str]:
     """Return the beginnings of source URLs, with the names of devices where they come first."""
     named = [f"ble:{one.name}" for one in devices.known() if "ble" in one.transports]
-    return ["replay:", "serial:", "tcp:", "sim:", "record:", *named]
+    return [*(f"{scheme}:" for scheme in SCHEMES if scheme != "ble"), *named]
 
 
 def script(shell: str) -> str:

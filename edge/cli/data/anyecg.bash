@@ -508,7 +508,7 @@ _anyecg() {
     done < <(compgen -f -- "${token#replay:}")
     return
   fi
-  for candidate in replay: serial: tcp: sim: record: ble:anyecg_patch ble:healthypi5 ble:healthypi_move ble:movesense ble:openbci_ganglion ble:polar_h10; do
+  for candidate in serial: tcp: sim: record: replay: ble:anyecg_patch ble:healthypi5 ble:healthypi_move ble:movesense ble:openbci_ganglion ble:polar_h10; do
     [[ "$candidate" == "$token"* ]] && COMPREPLY+=("${candidate#"$prefix"}")
   done
 }

@@ -880,7 +880,7 @@ _anyecg_source() {
     compset -P 'replay:'
     _files
   else
-    compadd -S '' -- replay: serial: tcp: sim: record: ble:anyecg_patch ble:healthypi5 ble:healthypi_move ble:movesense ble:openbci_ganglion ble:polar_h10
+    compadd -S '' -- serial: tcp: sim: record: replay: ble:anyecg_patch ble:healthypi5 ble:healthypi_move ble:movesense ble:openbci_ganglion ble:polar_h10
   fi
 }
 
