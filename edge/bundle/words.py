@@ -6,6 +6,7 @@ reference limits. Words begin with a lower-case letter, to stand within a senten
 
 from __future__ import annotations
 
+import csv
 import re
 from functools import lru_cache
 from importlib import resources
@@ -44,12 +45,8 @@ def reference_limits() -> dict[str, ReferenceLimits]:
     """Return the limits by laboratory indicator; they are those of the catalogue in ``convert/data/labs.csv``."""
     text = resources.files(__package__).joinpath("reference_limits.csv").read_text(encoding="utf-8")
     out = {}
-    for line in text.splitlines()[1:]:
-        # The unit may hold no comma, and neither may the limits; a name may.
-        key, rest = line.split(",", 1)
-        name, unit, low, high = rest.rsplit(",", 3)
-        limits = [float(cell) if cell else None for cell in (low, high)]
-        out[key] = ReferenceLimits(name.strip('"'), unit, limits[0], limits[1])
+    for key, name, unit, low, high in csv.reader(text.splitlines()[1:]):
+        out[key] = ReferenceLimits(name, unit, float(low) if low else None, float(high) if high else None)
     return out
 
 
