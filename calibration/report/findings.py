@@ -7,7 +7,7 @@ from typing import Any
 
 from calibration.report.text import number
 from convert.pages.words import value_words
-from edge.bundle.words import sentence
+from edge.bundle.words import sentence, unit_words
 
 Report = Mapping[str, Any]
 Names = Mapping[str, str]
@@ -64,8 +64,8 @@ def values(heads: Sequence[Mapping[str, Any]]) -> str:
     head = next((h for h in heads if h["kind"] == "value" and h.get("values")), None)
     if head is None:
         return ""
-    name = value_words(head)
-    return sentence(f"{name} is off by {number(head['values']['mae']['value'], 2)} {head['unit']} on average")
+    error = f"{number(head['values']['mae']['value'], 2)} {unit_words(head['unit'])}"
+    return sentence(f"{value_words(head)} is off by {error} on average")
 
 
 def comparison(verdicts: Sequence[str]) -> str:

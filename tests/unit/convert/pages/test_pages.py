@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from calibration.report import findings
 from calibration.report.page_html import html_page as validation_page
 from convert.pages.render import Contents
 from convert.pages.svg import MAX_CLOUD, Plot, forest
@@ -85,6 +86,17 @@ def test_the_titles_say_what_was_found(validated: dict) -> None:
     bad = compared()
     bad.layers[0] = LayerRow(0, "a", "ADD", None, None, 0.0, finite=False)
     assert title.search(parity_page(bad))[1] == "A layer of the quantized network is not finite"
+
+
+def test_the_error_of_a_value_has_its_unit_in_words() -> None:
+    head = {
+        "kind": "value",
+        "lab": "egfr",
+        "horizon_min": None,
+        "unit": "mL/min/{1.73_m2}",
+        "values": {"mae": {"value": 9.1}},
+    }
+    assert findings.values([head]) == "eGFR (CKD-EPI 2021) is off by 9.10 mL/min/1.73 m² on average"
 
 
 def test_reliability_plots_have_intervals(validated: dict) -> None:
