@@ -11,7 +11,6 @@ from convert.pages.words import value_words
 from edge.bundle.words import sentence
 
 Report = Mapping[str, Any]
-Names = Mapping[str, str]
 
 
 def main_finding(report: Report) -> str:
