@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -115,6 +116,7 @@ class FhirFiles:
         Raises:
             OSError: A file cannot be written.
         """
+        self._pieces.sort()
         heads = next((e.labs for e in self._session.estimates() if e.labs), ())
         entries: list[Json] = []
         devices: dict[str, Json] = {}
@@ -172,8 +174,9 @@ class FhirFiles:
             yield resources.heart_rate_observation(context, e, e.heart_rate_bpm, span.run, ecg)
 
     def _ecg_of(self, run: int, start_s: float, end_s: float) -> list[str]:
-        overlap = (name for number, a, b, name in self._pieces if number == run and a < end_s and b > start_s)
-        return [name for name, _ in zip(overlap, range(MAX_ECG), strict=False)]
+        # The pieces of a run do not overlap, so their ends are sorted, too.
+        first = bisect_right(self._pieces, (run, start_s), key=lambda piece: (piece[0], piece[2]))
+        return [name for number, a, _, name in self._pieces[first : first + MAX_ECG] if number == run and a < end_s]
 
     def _write(self, file: str, observations: list[Json], devices: dict[str, Json]) -> None:
         entries = [_entry(made) for made in [*devices.values(), *observations]]

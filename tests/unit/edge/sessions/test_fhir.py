@@ -16,6 +16,7 @@ import pytest
 from edge.cli.main import main
 from edge.sessions import SessionFolder
 from edge.sessions.ecg import Segment, read_ecg
+from edge.sessions.folder import unix_s
 from edge.sessions.formats import fhir_files
 from edge.sessions.formats.fhir_codes import KIT_SYSTEM, LOINC
 from helpers.small_session import OFF_THEN_GAP, write_session
@@ -162,6 +163,28 @@ def test_the_same_session_gives_the_same_identifiers(session: Path, exported: Pa
             assert entry["request"]["ifNoneExist"] == f"identifier=urn:ietf:rfc3986|{name}"
 
 
+def assert_window_of_each_estimate(out: Path) -> None:
+    """Check that every estimate derives from the pieces of ECG that lie in its ten seconds, and from no other."""
+    observations = resources(out, "Observation")
+    spans = {
+        one["identifier"][0]["value"]: [unix_s(one["effectivePeriod"][end]) for end in ("start", "end")]
+        for one in observations
+        if "valueSampledData" in one
+    }
+    assert len(spans) > 8
+    times = [
+        (unix_s(one["effectiveDateTime"]), {ref["identifier"]["value"] for ref in one["derivedFrom"]})
+        for one in observations
+        if "derivedFrom" in one and "effectiveDateTime" in one
+    ]
+    assert times
+    for end_s, found in times:
+        # Times are rounded to milliseconds.
+        inside = {name for name, (a, b) in spans.items() if a < end_s - 0.01 and b > end_s - 10.0 + 0.01}
+        touched = {name for name, (a, b) in spans.items() if a < end_s + 0.01 and b > end_s - 10.0 - 0.01}
+        assert inside <= found <= touched
+
+
 def test_bundles_are_bounded(session: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fhir_files, "MAX_ENTRIES", 60)
     monkeypatch.setattr(fhir_files, "MAX_SAMPLES", 1000)
@@ -175,6 +198,7 @@ def test_bundles_are_bounded(session: Path, tmp_path: Path, monkeypatch: pytest.
     neighbours = [(a, b) for a, b in pairwise(pieces) if a["segment"] == b["segment"]]
     assert neighbours
     assert all(b["start_s"] == pytest.approx(a["end_s"], abs=1e-3) for a, b in neighbours)
+    assert_window_of_each_estimate(out)
     # Without a patient, only the heart rate has a subject, as its profile demands one: unknown.
     subjects = [one["subject"] for one in resources(out, "Observation") if "subject" in one]
     assert subjects
