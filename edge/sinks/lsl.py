@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 import os
 import sys
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.sinks import BaseSink
+from edge.sinks.mqtt.names import node_id
 from firmware_bridge.errors import MissingExtraError, UsageError
 from firmware_bridge.text import printable, shortened
 
@@ -52,8 +52,7 @@ class LslSink(BaseSink):
     def __init__(self, library: Any, name: str, source: SourceInfo, bundle: Bundle) -> None:
         self._lsl, self._name, self._source, self._bundle = library, name, source, bundle
         self._keys = [output.key for output in bundle.manifest.outputs]
-        # Neither the address of a patch nor the name of a recording can be read from it.
-        self._id = hashlib.sha256(f"anyecg {name} {source.url}".encode()).hexdigest()[:16]
+        self._id = node_id("", source.url)
         self._ecg: Any = None
         self._estimates: Any = None
         self._kind: tuple[Unit, float] | None = None
