@@ -15,8 +15,6 @@ ROOT = Path(__file__).resolve().parent.parent
 LOADED = {"script": "src", "img": "src", "iframe": "src", "source": "src", "object": "data"}
 """Elements that load something, and the attribute that names it; of ``link``, only some relations load."""
 LOADING = {"stylesheet", "icon", "preload", "prefetch", "preconnect", "dns-prefetch", "modulepreload"}
-
-
 FOREIGN = ("url(http", "url(//", 'url("http', '@import "http')
 """What begins a reference to another host in a style."""
 

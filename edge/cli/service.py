@@ -235,8 +235,9 @@ def _status(place: Place, name: str | None, *, as_json: bool = False) -> int:
     states = [status(place, one) for one in names]
     if as_json:
         write_json({"services": [_facts(place, state) for state in states]})
-    for state in () if as_json else states:
-        _say([*_described(state), *where(place, state.name)[1:]])
+    else:
+        for state in states:
+            _say([*_described(state), *where(place, state.name)[1:]])
     return EXIT_OK if all(state.running for state in states) else NOT_RUNNING
 
 
