@@ -187,11 +187,11 @@ def _crash_report() -> str:
     import tempfile
     import traceback
 
-    from edge.cli.version import kit_version
+    from edge.api.version import __version__
 
     try:
         with tempfile.NamedTemporaryFile("w", prefix="anyecg-crash-", suffix=".txt", delete=False) as f:
-            f.write(f"anyecg-edge {kit_version()}, Python {sys.version}\n{traceback.format_exc()}")
+            f.write(f"anyecg-edge {__version__}, Python {sys.version}\n{traceback.format_exc()}")
             return str(Path(f.name))
     except OSError:
         return "the command line (the crash report could not be written)"

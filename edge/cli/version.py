@@ -5,8 +5,8 @@ from __future__ import annotations
 import platform
 import sys
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 
+from edge.api.version import __version__
 from edge.cli.parser import Parser, add_json, write_json
 from firmware_bridge.errors import EXIT_OK
 
@@ -17,15 +17,7 @@ def main(argv: Sequence[str]) -> int:
     add_json(p)
     args = p.parse_args(argv)
     if args.json:
-        write_json({"version": kit_version(), "python": platform.python_version(), "system": platform.platform()})
+        write_json({"version": __version__, "python": platform.python_version(), "system": platform.platform()})
     else:
-        sys.stdout.write(f"anyecg-edge {kit_version()}\n")
+        sys.stdout.write(f"anyecg-edge {__version__}\n")
     return EXIT_OK
-
-
-def kit_version() -> str:
-    """Return the version of the installed package."""
-    try:
-        return version("anyecg-edge")
-    except PackageNotFoundError:
-        return "unknown (not installed)"
