@@ -56,7 +56,7 @@ def session_page(session: SessionFolder, trends: Trends, view: EcgView | None) -
         _chapter("rate", _rate(trends, chart)),
         _chapter("ecg-part", _ecg(trends, view)),
         _chapter("gaps", _gaps(session, trends, view), _missing(trends)),
-        _chapter("events", _events(events), f"{len(events)} events of the link" if events else ""),
+        _chapter("events", _events(events), _happened(len(events))),
         _chapter("made", _made(session, trends)),
     ]
     folder = Path(__file__).parent
@@ -80,17 +80,19 @@ def _chapter(key: str, content: str, finding: str = "") -> str:
 
 
 def _flags(trends: Trends) -> str:
+    if not trends.heads:
+        return ""
     flagged = len(_ordered(trends, flagged=True))
-    return (
-        f"{flagged or 'None'} of {len(trends.heads)} outputs {'was' if flagged < 2 else 'were'} flagged"
-        if trends.heads
-        else ""
-    )
+    return f"{flagged or 'None'} of {len(trends.heads)} outputs {'was' if flagged < 2 else 'were'} flagged"
 
 
 def _missing(trends: Trends) -> str:
     seconds = sum(span.end_s - span.start_s for span in trends.abstained)
     return f"No estimate for {length_text(seconds)} in all" if seconds else ""
+
+
+def _happened(events: int) -> str:
+    return f"{events} {'event' if events == 1 else 'events'} of the link" if events else ""
 
 
 def _title(session: SessionFolder, trends: Trends) -> str:
