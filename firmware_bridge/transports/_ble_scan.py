@@ -18,6 +18,7 @@ from weakref import WeakKeyDictionary
 from firmware_bridge import devices
 from firmware_bridge.devices import BleProfile
 from firmware_bridge.errors import LinkError
+from firmware_bridge.posix import CLOSE_ON_EXEC, lock
 from firmware_bridge.transports._ble_errors import explained, missing_bleak
 from firmware_bridge.transports._link import Trouble
 
@@ -210,16 +211,14 @@ async def _claim(adapter: str) -> int | None:
     if not folder:
         return None
     try:
-        import fcntl
-
-        file = os.open(Path(folder) / f"anyecg-ble-{adapter}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except (OSError, ImportError):
+        file = os.open(Path(folder) / f"anyecg-ble-{adapter}.lock", os.O_RDWR | os.O_CREAT | CLOSE_ON_EXEC, 0o600)
+    except OSError:
         return None
     deadline = asyncio.get_running_loop().time() + OTHERS_S
     try:
         while asyncio.get_running_loop().time() < deadline:
             with contextlib.suppress(BlockingIOError):
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock(file)
                 return file
             await asyncio.sleep(OTHERS_POLL_S)
     except BaseException:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from edge.cli.main import COMMANDS, NEED_POSIX, main
 from firmware_bridge import posix
+from helpers.import_graph import sources
 from helpers.small_session import write_session
 
 SCRIPT = Path(__file__).resolve().parents[2] / "helpers" / "other_system.py"
@@ -42,6 +44,12 @@ def test_windows_is_refused_in_one_line_before_anything_is_loaded(
         assert f"'anyecg {command}' is not supported on Windows" in said
         assert said.count("\n") == 1
     assert main(["version"]) == 0
+
+
+def test_flags_that_windows_lacks_come_from_one_module() -> None:
+    flag = re.compile(r"\bos\.O_(CLOEXEC|NOFOLLOW|NONBLOCK|DIRECTORY)\b")
+    found = {name for name, path in sources().items() if flag.search(path.read_text(encoding="utf-8"))}
+    assert found == set()
 
 
 @pytest.mark.slow
