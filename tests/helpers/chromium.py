@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,6 +21,13 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 PHONE = (390, 844, 2.0, True)
 DESKTOP = (1360, 900, 1.0, False)
 """Width and height in CSS pixels, pixels for each, and whether it is a touch screen."""
+
+LEFT = ("Inspected target navigated or closed", "Execution context was destroyed", "Cannot find context")
+"""Errors of an expression whose page is left before the answer is sent."""
+
+
+class PageLeftError(Exception):
+    """The page was left while an expression was evaluated, so that its value is not known."""
 
 
 def program() -> str:
@@ -101,6 +108,8 @@ class Browser:
             if answer is None:
                 continue
             if answer.get("id") == self._number:
+                if answer.get("error", {}).get("message", "").startswith(LEFT):
+                    raise PageLeftError(method)
                 assert "error" not in answer, answer
                 result: dict[str, Any] = answer["result"]
                 return result
@@ -136,12 +145,24 @@ class Browser:
         assert "exceptionDetails" not in got, got["exceptionDetails"]
         return got["result"].get("value")
 
+    def leave(self, script: str) -> None:
+        """Evaluate an expression that leaves the page, whether or not it is answered before."""
+        with suppress(PageLeftError):
+            self.run(script)
+
     def until(self, script: str, seconds: float = 60.0) -> None:
-        """Wait until an expression is true. It may fail before: a page that has just been opened has no body."""
+        """Wait until an expression is true. It may fail before, because the page is being left or has no body yet."""
         until_s = time.monotonic() + seconds
-        while not (got := self._evaluate(script)).get("result", {}).get("value") or "exceptionDetails" in got:
+        while not self._holds(script):
             assert time.monotonic() < until_s, f"not in time: {script}"
             time.sleep(0.1)
+
+    def _holds(self, script: str) -> bool:
+        try:
+            got = self._evaluate(script)
+        except PageLeftError:
+            return False
+        return "exceptionDetails" not in got and bool(got["result"].get("value"))
 
     def _evaluate(self, script: str) -> Any:
         return self("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)

@@ -24,6 +24,8 @@ PATIENTS = (
     ("Corridor", "sim:?potassium=4.4&hr=96&seed=5"),
 )
 """Names and simulated patients."""
+PLAYED_S, LIVE_S = 120.0, 480.0
+"""Signal that a page has from the start, and signal that then comes in real time."""
 
 
 @dataclass
@@ -85,17 +87,17 @@ class Player:
 
 
 @contextmanager
-def served(count: int, *, token: str | None = None, seconds: float = 180.0) -> Iterator[PageServer]:
-    """Serve a page of the first `PATIENTS`, which have run for some minutes and go on for one."""
+def served(count: int, *, token: str | None = None) -> Iterator[PageServer]:
+    """Serve a page of the first `PATIENTS`, which have run for a while and go on for longer than a slow test takes."""
     loaded = load("demo")
     server = PageServer("127.0.0.1:0", token)
     server.start()
     runs = []
     for name, url in PATIENTS[:count]:
-        played, info = play(url, loaded, seconds)
+        played, info = play(url, loaded, PLAYED_S + LIVE_S)
         runs.append((server.patch(name, info, loaded.bundle, 1.0), played))
     try:
-        with Player(runs, seconds - 60.0):
+        with Player(runs, PLAYED_S):
             yield server
     finally:
         server.close()

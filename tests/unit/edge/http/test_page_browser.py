@@ -14,6 +14,7 @@ from helpers.page_patches import PATIENTS, served
 pytestmark = pytest.mark.slow
 
 TOKEN = "correct-horse-battery"
+LOADED = "document.readyState === 'complete'"
 READY = "[...document.querySelectorAll('.value')].filter(v => v.textContent.includes('mmol')).length"
 ECG = """document.querySelector('canvas') && [...document.querySelectorAll('canvas')].every(canvas => {
   const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
@@ -112,9 +113,9 @@ def test_a_phone_gets_in_with_the_token_which_does_not_stay_in_the_address(chrom
         chromium.go(server.address)
         assert chromium.run("document.querySelectorAll('.patch').length") == 0
         assert chromium.violations(axe()) == []
-        chromium.run("document.querySelector('#token').value = 'wrong-wrong-wrong'; document.forms[0].submit()")
-        chromium.until("document.body.innerText.includes('This is not the token.')")
-        chromium.run(f"document.querySelector('#token').value = '{TOKEN}'; document.forms[0].submit()")
+        chromium.leave("document.querySelector('#token').value = 'wrong-wrong-wrong'; document.forms[0].submit()")
+        chromium.until(f"{LOADED} && document.body.innerText.includes('This is not the token.')")
+        chromium.leave(f"document.querySelector('#token').value = '{TOKEN}'; document.forms[0].submit()")
         chromium.until(READY)
         assert chromium.run("location.href") == server.address
         assert chromium.run("document.cookie") == ""  # no script can read it
