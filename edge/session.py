@@ -17,7 +17,7 @@ from edge.first_load import prove
 from edge.grid.wallclock import ClockSync, live_wall_ns, recorded_wall_ns
 from edge.model import BackendName, Model, load_model
 from edge.pipeline import Pipeline
-from edge.process.allocator import keep_small
+from edge.process.allocator import keep_small, keep_start_objects
 from edge.process.pages import release_start_pages
 from edge.process.signals import EXIT_CODES, Stopper
 from edge.process.systemd import Notifier
@@ -62,6 +62,7 @@ def load(name: str, backend: BackendName = "auto", trusted: str | None = None) -
     release_start_pages()  # of numpy, before the interpreter adds more
     model = load_model(bundle, backend)
     self_test(bundle, model)
+    keep_start_objects()
     release_start_pages()
     return Loaded(bundle, model)
 

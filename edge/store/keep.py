@@ -14,7 +14,7 @@ import stat
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 
@@ -100,9 +100,15 @@ def parse_keep(text: str, sessions: int = 1) -> Keep:
 class _File:
     changed_s: float
     number: int
-    path: Path
+    folder: str
+    name: str
     size: int
     current: bool
+
+    @property
+    def path(self) -> str:
+        """Its path as text: path objects of all files at every look would fill Python's table of interned strings."""
+        return f"{self.folder}{os.sep}{self.name}"
 
 
 class Keeper:
@@ -149,62 +155,64 @@ class Keeper:
                 continue
             if self._remove(file.path, file.size):
                 total -= file.size
-                self._end(file.path.parent)
+                self._end(file.folder)
         return self._storage.removed_files > before
 
     def _files(self) -> Iterator[_File]:
-        own = {session.resolve() for session in self._sessions}
+        own = {str(session.resolve()) for session in self._sessions}
         for session in sorted(own):
             yield from _files_of(session, running=True)
         if not self._others:
             return
         seen = set(own)
         for folder in self._beside():
-            if folder not in seen and not folder.is_symlink() and is_session(folder) and not is_running(folder):
+            if folder not in seen and is_session(folder) and not is_running(folder):
                 seen.add(folder)
                 yield from _files_of(folder, running=False)
 
-    def _beside(self) -> Iterator[Path]:
+    def _beside(self) -> Iterator[str]:
         """Yield the folders that may be other sessions."""
-        for parent in sorted({session.resolve().parent for session in self._sessions}):
+        for parent in sorted({str(session.resolve().parent) for session in self._sessions}):
             yield from _folders(parent)
         for root in self._roots:
-            for folder in _folders(root.resolve()):
+            for folder in _folders(str(root.resolve())):
                 yield folder
                 yield from _folders(folder)
 
-    def _remove(self, path: Path, size: int) -> bool:
+    def _remove(self, path: str, size: int) -> bool:
         try:
-            path.unlink()
+            os.unlink(path)  # noqa: PTH108  # see _File.path
         except OSError:
             return False
         self._storage.removed(path, size)
         return True
 
-    def _end(self, folder: Path) -> None:
+    def _end(self, name: str) -> None:
         """Remove a session of which no part is left; a file that the kit did not write keeps its folder."""
+        folder = Path(name)
         own = {session.resolve() for session in self._sessions}
-        if folder.resolve() in own or next(_files_of(folder, running=False), None) is not None:
+        if folder.resolve() in own or next(_files_of(name, running=False), None) is not None:
             return
         with suppress(OSError):
-            for name in ENDS:
-                (folder / name).unlink(missing_ok=True)
+            for end in ENDS:
+                (folder / end).unlink(missing_ok=True)
             folder.rmdir()
             if folder.parent.parent in {root.resolve() for root in self._roots}:
                 folder.parent.rmdir()  # of an earlier run with several patches, if nothing is left in it
 
 
-def _folders(parent: Path) -> list[Path]:
+def _folders(parent: str) -> list[str]:
     try:
-        return sorted(path for path in parent.iterdir() if path.is_dir() and not path.is_symlink())
+        with os.scandir(parent) as entries:
+            return sorted(entry.path for entry in entries if entry.is_dir(follow_symlinks=False))
     except OSError:
         return []
 
 
-def is_session(folder: Path) -> bool:
+def is_session(folder: str | Path) -> bool:
     """Return whether a folder is a session that the kit wrote."""
     try:
-        fd = os.open(folder / "session.json", os.O_RDONLY | NO_FOLLOW | NO_WAIT | CLOSE_ON_EXEC)
+        fd = os.open(f"{folder}{os.sep}session.json", os.O_RDONLY | NO_FOLLOW | NO_WAIT | CLOSE_ON_EXEC)
         with open(fd, "rb") as file:  # noqa: PTH123  # by its descriptor
             if not stat.S_ISREG(os.fstat(fd).st_mode):
                 return False
@@ -214,28 +222,28 @@ def is_session(folder: Path) -> bool:
     return isinstance(about, dict) and about.get("schema") == SESSION_SCHEMA
 
 
-def _files_of(folder: Path, *, running: bool) -> Iterator[_File]:
+def _files_of(folder: str, *, running: bool) -> Iterator[_File]:
     found: dict[str, list[_File]] = {}
     with suppress(OSError):
         for entry in os.scandir(folder):
             for first in SEQUENCES:
-                number = part_number(Path(first), entry.name)
+                number = part_number(first, entry.name)
                 if number:
                     about = entry.stat(follow_symlinks=False)
                     if stat.S_ISREG(about.st_mode):
-                        file = _File(about.st_mtime, number, folder / entry.name, about.st_size, current=False)
+                        file = _File(about.st_mtime, number, folder, entry.name, about.st_size, current=False)
                         found.setdefault(first, []).append(file)
     for files in found.values():
         last = max(file.number for file in files)
         for file in files:
             current = running and file.number == last
-            yield _File(file.changed_s, file.number, file.path, file.size, current)
+            yield replace(file, current=current)
 
 
-def is_running(folder: Path) -> bool:
+def is_running(folder: str | Path) -> bool:
     """Return whether another run writes into a session; its beats and events are locked."""
-    for file in _files_of(folder, running=True):
-        if file.current and file.path.suffix in {".csv", ".jsonl"}:
+    for file in _files_of(str(folder), running=True):
+        if file.current and file.name.endswith((".csv", ".jsonl")):
             try:
                 fd = os.open(file.path, os.O_RDONLY | NO_FOLLOW | CLOSE_ON_EXEC)
             except OSError:

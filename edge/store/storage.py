@@ -67,10 +67,10 @@ class Storage:
         """Note that ``count`` more of ``what`` are lost."""
         self.lost[what] += count
 
-    def removed(self, path: Path, size: int) -> None:
+    def removed(self, path: str, size: int) -> None:
         """Note that a file was removed to stay within the limits of ``--keep``."""
         if self.removed_files == 0:
-            self._say(f"removing the oldest files of sessions, as --keep says; the first is {printable(str(path))}")
+            self._say(f"removing the oldest files of sessions, as --keep says; the first is {printable(path)}")
         self.removed_files += 1
         self.removed_bytes += size
 

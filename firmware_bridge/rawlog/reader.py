@@ -172,8 +172,7 @@ class RawLogReader:
 
 
 def _follows(name: str, other: str) -> bool:
-    first = Path(FIRST_PART)
-    return 0 < part_number(first, name) == part_number(first, other) - 1
+    return 0 < part_number(FIRST_PART, name) == part_number(FIRST_PART, other) - 1
 
 
 def _is_magic(magic: bytes) -> bool:

@@ -183,6 +183,18 @@ print(released > 1.0, after < before, np.fft.rfft(np.arange(64.0)).tobytes() == 
     assert python(code) == "True True True"
 
 
+def test_no_collection_looks_at_what_the_start_made() -> None:
+    """A full collection, days after the start, would bring back the pages of every library."""
+    pytest.importorskip("ai_edge_litert")
+    code = """
+import gc
+from edge.session import load
+load("demo")
+print(gc.get_freeze_count() > 20_000, len(gc.get_objects()) < 1000)
+"""
+    assert python(code) == "True True"
+
+
 def smaps(perms: str, path: str, *, anonymous: int, rss: int = 64) -> str:
     head = f"7f0000000000-7f0000010000 {perms} 00000000 08:01 123  {path}"
     return f"{head}\nSize: 64 kB\nRss: {rss} kB\nPrivate_Dirty: 0 kB\nAnonymous: {anonymous} kB\nVmFlags: rd mr\n"

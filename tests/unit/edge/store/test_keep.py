@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
+import sys
 import time
 from dataclasses import replace
 
@@ -57,7 +59,8 @@ def test_names_of_parts(tmp_path):
     for name in ("raw.aer", "raw.9.aer", "raw.10.aer", "raw.01.aer", "raw.x.aer", "raw.2.aer.gz", "draw.50.aer"):
         (tmp_path / name).touch()
     assert next_part(first).name == "raw.11.aer"
-    assert [part_number(first, name) for name in ("raw.aer", "raw.1.aer", "raw.2.aer", "raw.007.aer")] == [1, 0, 2, 0]
+    names = ("raw.aer", "raw.1.aer", "raw.2.aer", "raw.007.aer")
+    assert [part_number("raw.aer", name) for name in names] == [1, 0, 2, 0]
 
 
 def make_session(folder, files, hours_old=0.0, *, finished=True):
@@ -219,3 +222,14 @@ def test_the_forecast(tmp_path):
     assert " GB are free: " in line
     assert "the newest 12 hours are kept" in start_line(tmp_path, 100e6, parse_keep("2GB,12h"))
     assert "everything is kept" in start_line(tmp_path / "no", 1.0, parse_keep("all"))
+
+
+def test_looking_interns_no_name_of_a_part(tmp_path, monkeypatch):
+    mine = make_session(tmp_path / "mine", {f"raw.{i}.aer": 10 for i in range(2, 9)}, finished=False)
+    make_session(tmp_path / "other", {"beats.2.csv": 10})
+    keep, _storage, _said = keeper("2GB,30d", mine)
+    interned, intern = [], sys.intern
+    monkeypatch.setattr(sys, "intern", lambda text: interned.append(text) or intern(text))
+    assert not keep.apply()
+    assert next_part(mine / "raw.aer") == mine / "raw.9.aer"
+    assert not [text for text in interned if re.search(r"raw\.[2-8]|beats|other", text)]
