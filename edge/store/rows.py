@@ -137,8 +137,11 @@ class RowDecoder:
         self._values(at, known)
         if not at.ended:
             raise RowError("a row is too long")
-        line = [piece for pair in zip(pieces, known.tokens, strict=False) for piece in pair]
-        return "".join([*line, pieces[-1]])
+        pairs = [piece for pair in zip(pieces, known.tokens, strict=False) for piece in pair]
+        line = "".join([*pairs, pieces[-1]])
+        if "\n" in line:
+            raise RowError("a row holds more than one line")
+        return line
 
     @staticmethod
     def _values(at: _Bytes, known: _Known) -> None:

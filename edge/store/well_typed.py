@@ -31,7 +31,7 @@ def _wrongly_typed(e: Estimate) -> str:
     optional = (e.heart_rate_bpm, *e.latency_ms.values())
     if not (all(map(_is_number, numbers)) and all(x is None or _is_number(x) for x in optional)):
         return "a number"
-    return next((str(lab.key)[:60] for lab in e.labs if not _is_lab(lab)), "")
+    return next((f"output '{str(lab.key)[:60]}'" for lab in e.labs if not _is_lab(lab)), "")
 
 
 def _is_lab(lab: LabEstimate) -> bool:

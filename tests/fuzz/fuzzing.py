@@ -9,7 +9,7 @@ import pytest
 
 from fuzz.run import run
 
-SECONDS = 15
+SECONDS = 30
 SEED = 1
 """The same each time, so that a finding belongs to a change of the code; `make fuzz` takes another one each time."""
 NO_ATHERIS = "atheris is not installed (x86-64 only; .ci/install-slow, or pip install -e '.[fuzz]')"

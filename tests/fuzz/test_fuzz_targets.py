@@ -22,7 +22,19 @@ NEVER_WHOLE = {"bundle-zip", "checkpoint-zip", "checkpoint-legacy", "checkpoint-
 
 def test_every_device_and_format_has_a_target() -> None:
     assert set(DECODERS) == {f"decoder-{name}" for name in devices.names()}
-    needed = {"manifest", "calibration", "golden", "checkpoint-pickle", "wfdb", "edf", "csv", "aer"}
+    needed = {
+        "manifest",
+        "calibration",
+        "golden",
+        "checkpoint-pickle",
+        "wfdb",
+        "edf",
+        "csv",
+        "aer",
+        "estimates",
+        "page-request",
+        "collected-hop",
+    }
     assert needed <= set(TARGETS)
 
 
