@@ -54,6 +54,17 @@ def read_limited(path: Path, limit: int) -> bytes:
     return data
 
 
+def resolved(path: Path) -> Path:
+    """Return the absolute path without links; of a link that leads to itself, the absolute path.
+
+    Python before 3.13 raises ``RuntimeError`` for such a link. Whoever opens the path gets an ``OSError``.
+    """
+    try:
+        return path.resolve()
+    except RuntimeError:
+        return path.absolute()
+
+
 def parse_json(data: str | bytes) -> Any:
     """Parse JSON.
 

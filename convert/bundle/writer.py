@@ -20,6 +20,7 @@ from edge.bundle.schema import SCHEMA, SCHEMA_ANY_FORM
 from edge.bundle.tensors import Steps
 from edge.process.files import output_error
 from firmware_bridge.errors import OutputError
+from firmware_bridge.reading import resolved
 
 CALIBRATION_SCHEMA = "anyecg.calibration/1"
 
@@ -168,7 +169,7 @@ def write_bundle(folder: Path, contents: BundleContents) -> None:
     Raises:
         OutputError: The folder exists and is not a bundle, or it cannot be written.
     """
-    folder = folder.resolve()
+    folder = resolved(folder)
     check_place(folder)
     write_folder(folder, bundle_files(contents), "the bundle")
 
@@ -184,7 +185,7 @@ def write_folder(folder: Path, files: Mapping[str, bytes], what: str) -> None:
     Raises:
         OutputError: The folder cannot be written.
     """
-    folder = folder.resolve()
+    folder = resolved(folder)
     partial = folder.with_name(f".{folder.name}.part")
     old = folder.with_name(f".{folder.name}.old")
     try:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.cli.parser import Parser
+from firmware_bridge.reading import resolved
 
 if TYPE_CHECKING:
     from convert.compute.replicas import Replicas
@@ -134,7 +135,7 @@ def main(argv: Sequence[str]) -> int:
         recording_options(args), WindowPlan(args.hop, args.windows), plan, args.varied, args.scheduler, args.label_plan,
         args.version,
     )  # fmt: skip
-    out = args.out.resolve()
+    out = resolved(args.out)
     started_s = time.monotonic()
     work = args.workdir or out.with_name(f"{out.name}.work")
     report = convert_micro(out, work, config, sys.stderr, _replicas())

@@ -9,6 +9,7 @@ from pathlib import Path
 from convert.bundle.writer import write_folder
 from edge.cli.parser import Parser
 from firmware_bridge.errors import EXIT_OK, OutputError
+from firmware_bridge.reading import resolved
 
 MARK = "anyecg_config.h"
 """A folder with this file is an older package and may be replaced."""
@@ -33,7 +34,7 @@ def main(argv: Sequence[str]) -> int:
     from convert.micro.package import build, from_bundle
     from edge.bundle.reader import load_bundle
 
-    out = args.out.resolve()
+    out = resolved(args.out)
     if out.exists() and not (out.is_dir() and ((out / MARK).is_file() or not any(out.iterdir()))):
         raise OutputError(f"{out} exists and is not a TFLite Micro package", "name a new folder")
     package = build(from_bundle(load_bundle(args.bundle)))

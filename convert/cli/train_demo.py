@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from firmware_bridge.cliargs import OneLineParser
 from firmware_bridge.errors import UsageError
+from firmware_bridge.reading import resolved
 
 if TYPE_CHECKING:
     from convert.datasets.described import RecordingOptions
@@ -89,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     if args.scheduler is not None:
         check_scheduler(args.scheduler)
-    out = args.out.resolve()
+    out = resolved(args.out)
     started_s = time.monotonic()
     work = args.work or out.with_name(f"{out.name}.work")
     given = recording_options(args)

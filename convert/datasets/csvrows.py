@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from firmware_bridge.errors import InputError
+from firmware_bridge.reading import open_regular
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +102,7 @@ def lines_of(path: Path) -> Iterator[str]:
         InputError: The file is missing or unreadable.
     """
     try:
-        with path.open(encoding="utf-8", errors="replace", newline="") as file:
+        with io.TextIOWrapper(open_regular(path), encoding="utf-8", errors="replace", newline="") as file:
             yield from file
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}", "check that the data set is complete") from error

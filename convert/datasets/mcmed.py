@@ -28,12 +28,14 @@ from convert.datasets.csvrows import lines_of, rows_of
 from convert.datasets.labcatalogue import Lab, catalogue
 from convert.datasets.wfdb16 import Header, read_header, read_samples
 from firmware_bridge.errors import InputError
+from firmware_bridge.reading import read_limited
 
 Split = Literal["random", "chrono"]
 Part = Literal["train", "val", "test"]
 Censoring = Literal["", "<", ">"]
 
 ECG = "II"
+MAX_NOTICE_BYTES = 1 << 20
 """The only ECG lead of the data set and the name of its folders."""
 
 _SEED = re.compile(r"^patients \d+, seed (\d{1,18}),", re.MULTILINE)
@@ -158,7 +160,7 @@ class McMedDataset:
     def seed(self) -> int | None:
         """Seed of a simulated cohort from its NOTICE; ``None`` for real data."""
         try:
-            found = _SEED.search((self.root / "NOTICE").read_text(encoding="utf-8", errors="replace"))
+            found = _SEED.search(read_limited(self.root / "NOTICE", MAX_NOTICE_BYTES).decode("utf-8", "replace"))
         except OSError:
             return None
         return None if found is None else int(found.group(1))

@@ -12,7 +12,6 @@ Targets of value heads are scaled: ``(value - median) / iqr`` of the training pa
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -24,9 +23,11 @@ from numpy.typing import NDArray
 from convert.datasets.mcmed import Part
 from convert.datasets.shards import read_shard
 from firmware_bridge.errors import InputError
+from firmware_bridge.reading import open_regular, parse_json, read_limited
 
 SCHEMA = "anyecg.prepared/1"
 MANIFEST = "manifest.json"
+MAX_MANIFEST_BYTES = 256 << 20
 SHARDS = "shards"
 UNKNOWN = 255
 
@@ -82,8 +83,9 @@ class PreparedShard:
     def __init__(self, folder: Path, name: str, heads: tuple[PreparedHead, ...]) -> None:
         self.name = name
         try:
+            open_regular(folder / f"{name}.npy").close()  # numpy would wait for a pipe
             self._numbers = np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-            with np.load(folder / f"{name}.npz", allow_pickle=False) as arrays:
+            with open_regular(folder / f"{name}.npz") as file, np.load(file, allow_pickle=False) as arrays:
                 self._scale = arrays["scale"]
                 self.start_s: NDArray[np.float64] = arrays["start_s"]
                 self.visit: NDArray[np.int64] = arrays["visit"]
@@ -141,7 +143,7 @@ class PreparedDataset:
         self.folder = Path(folder)
         path = self.folder / MANIFEST
         try:
-            self.manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            self.manifest: dict[str, Any] = parse_json(read_limited(path, MAX_MANIFEST_BYTES))
         except OSError as error:
             fix = "rerun 'anyecg prepare' to finish it: the manifest is written last"
             raise InputError(f"{self.folder} is not a prepared data set: no {MANIFEST} in it", fix) from error

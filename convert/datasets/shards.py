@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from edge.process.files import sha256_of
 from firmware_bridge.errors import InputError
+from firmware_bridge.reading import parse_json, read_limited
+
+MAX_DESCRIPTION_BYTES = 64 << 20
+"""Largest description of a shard."""
 
 
 def read_shard(folder: Path, name: str, key: str | None = None) -> dict[str, Any] | None:
@@ -19,7 +22,7 @@ def read_shard(folder: Path, name: str, key: str | None = None) -> dict[str, Any
         key: Hash of the plan that the shard must have; ``None`` for any plan.
     """
     try:
-        content = json.loads((folder / f"{name}.json").read_text(encoding="utf-8"))
+        content = parse_json(read_limited(folder / f"{name}.json", MAX_DESCRIPTION_BYTES))
         if key is not None and content["key"] != key:
             return None
         sound = all(sha256_of(folder / f"{name}{suffix}") == content["sha256"][suffix] for suffix in (".npy", ".npz"))

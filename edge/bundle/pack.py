@@ -13,6 +13,7 @@ from edge.bundle.reader import MAX_FILE_BYTES, MAX_MANIFEST_BYTES, Bundle, load_
 from edge.bundle.signature import SIGNATURE, Signature
 from edge.process.files import written_beside
 from firmware_bridge.errors import BundleError, OutputError, UsageError
+from firmware_bridge.reading import resolved
 
 MAX_TOTAL_BYTES = 2 << 30
 """Largest sum of the sizes of all files, bytes. The float form of the whole teacher has 0.13 GiB."""
@@ -55,7 +56,7 @@ def pack_bundle(name: str | Path, out: Path, signature: Signature | None = None)
 
 def _check_place(bundle: Bundle, out: Path) -> None:
     place = out.absolute()
-    if bundle.path.is_dir() and place.resolve().is_relative_to(bundle.path.resolve()):
+    if bundle.path.is_dir() and resolved(place).is_relative_to(resolved(bundle.path)):
         raise UsageError(f"{out} is inside the bundle, which may hold only its own files", "name a file elsewhere")
     if not place.parent.is_dir():
         raise OutputError(f"{place.parent} is not a folder", "create it first, or name another file")

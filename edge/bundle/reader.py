@@ -21,6 +21,7 @@ from edge.bundle.schema import Manifest, parse_manifest
 from edge.bundle.signature import MAX_SIGNATURE_BYTES, SIGNATURE, Signature, parse_signature
 from edge.bundle.tensors import Steps
 from firmware_bridge.errors import BundleError
+from firmware_bridge.reading import resolved
 
 DEMO = "demo"
 """Name of the bundle in the package, for every option that takes a bundle."""
@@ -68,7 +69,7 @@ def resolve(name: str | Path) -> Path:
         return demo_bundle_path()
     # An update may turn the link of an installed bundle meanwhile; all files must come from the same one.
     path = Path(name)
-    return path.resolve() if path.is_symlink() else path
+    return resolved(path) if path.is_symlink() else path
 
 
 def load_bundle(name: str | Path) -> Bundle:

@@ -24,6 +24,7 @@ from edge.sessions.formats.tables import Columns, Writer
 from edge.sessions.marks import Mark, Marks
 from edge.sessions.words import length_text
 from firmware_bridge.errors import EXIT_OK, InputError, MissingExtraError, UsageError
+from firmware_bridge.reading import resolved
 from firmware_bridge.text import printable
 
 FORMATS = ("csv", "wfdb", "edf", "parquet", "fhir")
@@ -90,7 +91,7 @@ def main(argv: Sequence[str]) -> int:
     args = _parser().parse_args(argv)
     fhir = _fhir_options(args)
     session = SessionFolder(args.session)
-    out = args.out or Path(f"{session.path.resolve().name}-{args.to}")
+    out = args.out or Path(f"{resolved(session.path).name}-{args.to}")
     if args.to in {"wfdb", "edf"} and not session.raw_files():
         raise InputError(
             f"{session.path} holds no raw recording, so no ECG",

@@ -11,6 +11,7 @@ from typing import Literal, cast
 from edge.sessions.folder import MAX_RUN_S, SessionFolder, utc_of
 from edge.store.keep import is_running
 from firmware_bridge.errors import InputError
+from firmware_bridge.reading import resolved
 
 DEPTH = 2
 """Levels of folders to look into: ``/var/lib/anyecg`` holds a folder for each patch, and that its sessions."""
@@ -72,7 +73,7 @@ def list_sessions(folders: Sequence[Path]) -> list[SessionFacts]:
     Raises:
         InputError: A folder does not exist or cannot be read.
     """
-    found = {path.resolve(): path for folder in folders for path in find_sessions(folder)}
+    found = {resolved(path): path for folder in folders for path in find_sessions(folder)}
     return sorted((session_facts(path) for path in found.values()), key=lambda facts: (facts.started or "", facts.path))
 
 

@@ -19,6 +19,7 @@ from edge.sessions.trends import HeadTrend, Trends
 from edge.sessions.words import length_text
 from edge.sinks.live.layout import number, with_unit
 from edge.sinks.live.state import REASON_TEXT
+from firmware_bridge.reading import resolved
 from firmware_bridge.text import printable, shortened
 
 MAX_EVENTS = 200
@@ -96,7 +97,7 @@ def _happened(events: int) -> str:
 
 
 def _title(session: SessionFolder, trends: Trends) -> str:
-    name = printable(session.path.resolve().name)
+    name = printable(resolved(session.path).name)
     flagged = _ordered(trends, flagged=True)
     if not trends.estimates:
         return f"{name}: no estimate"
@@ -284,7 +285,7 @@ def _made(session: SessionFolder, trends: Trends) -> str:
     bundle = session.about.get("bundle")
     versions = session.about.get("versions")
     facts: list[tuple[str, object]] = [
-        ("Session", session.path.resolve()),
+        ("Session", resolved(session.path)),
         ("Source", session.about.get("device_url")),
         ("Bundle", session.bundle),
         ("SHA-256 of the bundle", bundle.get("sha256") if isinstance(bundle, Mapping) else None),

@@ -15,6 +15,7 @@ from edge.sessions.page import session_page
 from edge.sessions.trends import Trends
 from edge.sessions.words import size_text
 from firmware_bridge.errors import EXIT_OK, OutputError, UsageError
+from firmware_bridge.reading import resolved
 from firmware_bridge.text import printable
 
 
@@ -30,7 +31,7 @@ def main(argv: Sequence[str]) -> int:
     p.add_argument("--force", action="store_true", help="replace an existing page")
     args = p.parse_args(argv)
     session = SessionFolder(args.session)
-    out = args.out or Path(f"{session.path.resolve().name}.html")
+    out = args.out or Path(f"{resolved(session.path).name}.html")
     if out.suffix not in {".html", ".htm"}:
         raise UsageError(f"{out} is a page, so its name must end in .html", f"write {out}.html")
     if out.exists() and not args.force:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from edge.records import Estimate, RunSummary
     from firmware_bridge.full_disk import Watch
 
+STARTS_WITH = b'{"schema":"anyecg.estimate/'
+"""Start of every file of estimates: another file of JSON is not continued, nor its last line cut off."""
 WAITING_LINES = 64
 """Lines of a block that waits; they are made text again all at once."""
 
@@ -31,7 +33,7 @@ class _EstimateFile(AppendFile):
     """JSON Lines; while the disk is full they wait in the compact form, so that an hour of them fits into memory."""
 
     def __init__(self, path: Path, watch: Watch | None) -> None:
-        super().__init__(path, b"{", what="estimates")
+        super().__init__(path, STARTS_WITH, what="estimates")
         self._blocks = BlockWriter(block_lines=WAITING_LINES)
         self._waiting = Waiting("estimates for --out", RING_BYTES, watch or NoWatch())
 

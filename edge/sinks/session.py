@@ -113,7 +113,7 @@ class SessionSink(BaseSink):
             self._path / "estimates.aee", self._keep.part_bytes, self._storage, self._storage.part_ended
         )
         self._beats = self._lines("beats.csv", b"run,", _BEATS_HEADER)
-        self._events = EventLog(self._lines("events.jsonl", b"{"), session)
+        self._events = EventLog(self._lines("events.jsonl", b'{"time":"'), session)
         self._last_beat_s: float | None = None
         self._found: dict[str, object] = {}
         self._opened = False

@@ -22,6 +22,7 @@ from edge.store.storage import Storage
 from firmware_bridge.errors import UsageError
 from firmware_bridge.parts import part_number
 from firmware_bridge.posix import CLOSE_ON_EXEC, NO_FOLLOW, NO_WAIT, lock
+from firmware_bridge.reading import resolved
 
 DEFAULT = "2GB"
 SESSION_SCHEMA = "anyecg.session/1"
@@ -159,7 +160,7 @@ class Keeper:
         return self._storage.removed_files > before
 
     def _files(self) -> Iterator[_File]:
-        own = {str(session.resolve()) for session in self._sessions}
+        own = {str(resolved(session)) for session in self._sessions}
         for session in sorted(own):
             yield from _files_of(session, running=True)
         if not self._others:
@@ -172,10 +173,10 @@ class Keeper:
 
     def _beside(self) -> Iterator[str]:
         """Yield the folders that may be other sessions."""
-        for parent in sorted({str(session.resolve().parent) for session in self._sessions}):
+        for parent in sorted({str(resolved(session).parent) for session in self._sessions}):
             yield from _folders(parent)
         for root in self._roots:
-            for folder in _folders(str(root.resolve())):
+            for folder in _folders(str(resolved(root))):
                 yield folder
                 yield from _folders(folder)
 
@@ -190,14 +191,14 @@ class Keeper:
     def _end(self, name: str) -> None:
         """Remove a session of which no part is left; a file that the kit did not write keeps its folder."""
         folder = Path(name)
-        own = {session.resolve() for session in self._sessions}
-        if folder.resolve() in own or next(_files_of(name, running=False), None) is not None:
+        own = {resolved(session) for session in self._sessions}
+        if resolved(folder) in own or next(_files_of(name, running=False), None) is not None:
             return
         with suppress(OSError):
             for end in ENDS:
                 (folder / end).unlink(missing_ok=True)
             folder.rmdir()
-            if folder.parent.parent in {root.resolve() for root in self._roots}:
+            if folder.parent.parent in {resolved(root) for root in self._roots}:
                 folder.parent.rmdir()  # of an earlier run with several patches, if nothing is left in it
 
 

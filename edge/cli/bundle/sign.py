@@ -17,6 +17,7 @@ from edge.cli.parser import Parser
 from edge.process.files import write_atomically, written_beside
 from firmware_bridge.errors import EXIT_OK, OutputError, UsageError
 from firmware_bridge.posix import CLOSE_ON_EXEC, NO_WAIT
+from firmware_bridge.reading import resolved
 
 MAX_NAME = 64
 
@@ -54,7 +55,7 @@ def sign(argv: Sequence[str]) -> int:
     signature = ed25519.sign(bundle.sha256, _private_key(args.key), str(args.key))
     if bundle.path.is_dir():
         # The folder may hold no other file, not even for a moment.
-        beside = bundle.path.resolve().parent
+        beside = resolved(bundle.path).parent
         with written_beside(bundle.path / SIGNATURE, unique=True, folder=beside) as partial:
             partial.write_bytes(signature.to_bytes())
     else:

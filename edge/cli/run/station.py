@@ -30,6 +30,7 @@ from edge.station.status import StationStatus
 from edge.station.summary import station_text
 from edge.store.storage import Storage
 from firmware_bridge.errors import EXIT_OK, AnyEcgError, UsageError
+from firmware_bridge.reading import resolved
 
 if TYPE_CHECKING:
     from edge.http.server import PageServer
@@ -249,7 +250,7 @@ def _keep(args: argparse.Namespace, sinks: PatchSinks, loaded: Loaded) -> None:
     folders = list(sinks.folders.values())
     sinks.keep = parse_keep(args.keep or DEFAULT, len(folders))
     given = args.keep is not None
-    roots = [Path(args.session_dir).resolve().parent] if given and args.session_dir is not None else []
+    roots = [resolved(Path(args.session_dir)).parent] if given and args.session_dir is not None else []
     sinks.keeper = Keeper(sinks.keep, folders, Storage(), others=given, roots=roots)
     if args.session_dir is not None:
         make_private(Path(args.session_dir))
