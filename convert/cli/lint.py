@@ -81,7 +81,11 @@ def table(report: LintReport, asked: Sequence[str]) -> str:
     arena = report.arena
     counts = ", ".join(f"{n} {op}" for op, n in report.operations.items())
     needs = "not measured" if arena is None else f"{arena.measured} bytes measured in TFLite Micro"
-    reserve = "" if arena is None else f" (reserve {arena.cmsis_nn} with CMSIS-NN, {arena.esp_nn} with ESP-NN)"
+    reserve = (
+        ""
+        if arena is None
+        else f" (reserve {arena.cortex_m} on a Cortex-M, {arena.helium} with Helium, {arena.esp_nn} with ESP-NN)"
+    )
     lines = [
         f"{report.name}: {report.model_bytes} bytes; {counts}",
         f"arena: {needs}{reserve}",

@@ -43,8 +43,8 @@ def main(argv: Sequence[str]) -> int:
     sys.stdout.write(
         f"{out}: {len(package.files)} files\n"
         f"operations  {', '.join(package.ops)}\n"
-        f"arena       {arena.measured} bytes measured in TFLite Micro; reserve {arena.cmsis_nn} with CMSIS-NN, "
-        f"{arena.esp_nn} with ESP-NN\n"
+        f"arena       {arena.measured} bytes measured in TFLite Micro; reserve {arena.cortex_m} on a Cortex-M, "
+        f"{arena.helium} with Helium, {arena.esp_nn} with ESP-NN\n"
         f"self-test   {package.windows} golden windows equal in TFLite Micro\n"
     )
     return EXIT_OK

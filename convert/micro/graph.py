@@ -91,6 +91,14 @@ class Operation:
         """Returns all present inputs and outputs."""
         return tuple(t for t in (*self.inputs, *self.outputs) if t is not None)
 
+    def macs(self) -> int:
+        """Returns the multiply-accumulates of a convolution, each tap of the padding included; 0 for others."""
+        kernel = self.inputs[1] if len(self.inputs) > 1 else None
+        if self.name not in {"CONV_2D", "DEPTHWISE_CONV_2D"} or kernel is None or len(kernel.shape) != 4:
+            return 0
+        channels = 1 if self.name == "DEPTHWISE_CONV_2D" else kernel.shape[3]
+        return sum(t.elements for t in self.outputs) * kernel.shape[1] * kernel.shape[2] * channels
+
 
 @dataclass(frozen=True, slots=True)
 class Graph:
@@ -101,16 +109,22 @@ class Graph:
         outputs: Model outputs.
         operations: Operations in order of execution.
         subgraphs: Number of graphs in the file.
+        tensors: All tensors in the order of the file, which decides the memory plan between equal sizes.
     """
 
     inputs: tuple[Tensor, ...]
     outputs: tuple[Tensor, ...]
     operations: tuple[Operation, ...]
     subgraphs: int
+    tensors: tuple[Tensor, ...] = ()
 
     def op_names(self) -> tuple[str, ...]:
         """Returns the distinct operations, sorted."""
         return tuple(sorted({op.name for op in self.operations}))
+
+    def macs(self) -> int:
+        """Returns the multiply-accumulates of the convolutions of one inference."""
+        return sum(op.macs() for op in self.operations)
 
 
 def read_graph(model: bytes, what: str = "the model") -> Graph:
@@ -151,7 +165,8 @@ def read_graph(model: bytes, what: str = "the model") -> Graph:
         stride, dilation = _window(codes[code], op.table(4))
         inputs, outputs = pick(op.numbers(1, "i")), present(op.numbers(2, "i"))
         operations.append(Operation(index, codes[code], inputs, outputs, dilation, stride))
-    return Graph(present(main.numbers(1, "i")), present(main.numbers(2, "i")), tuple(operations), len(graphs))
+    inputs, outputs = present(main.numbers(1, "i")), present(main.numbers(2, "i"))
+    return Graph(inputs, outputs, tuple(operations), len(graphs), tuple(tensors))
 
 
 def _op_name(code: Table) -> str:

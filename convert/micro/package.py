@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 from convert.bundle.writer import CALIBRATION_SCHEMA, NOTICE, BundleContents
 from convert.compute.inference import run_int8
 from convert.micro import c_source as c
-from convert.micro.arena import GUARD_BYTES, Arena, measure
+from convert.micro.arena import Arena, measure
 from convert.micro.graph import read_graph
+from convert.micro.layouts import metadata
 from convert.micro.ops import adder
+from convert.micro.tflm import arena_macros, ops_header, readme_values
 from edge.bundle.calibration import HeadCalibration, parse_calibration
 from edge.bundle.reader import Bundle
 from edge.bundle.schema import SCHEMA, Manifest, OutputHead, parse_manifest
@@ -38,8 +40,14 @@ VERBATIM = (
     "anyecg_outputs.h",
     "anyecg_check.h",
     "anyecg_check.c",
+    "anyecg_tflm.h",
     "main.cc",
     "check/main.c",
+    "bare_metal/Makefile",
+    "bare_metal/cxx.cc",
+    "bare_metal/link.ld",
+    "bare_metal/startup.c",
+    "bare_metal/syscalls.c",
 )
 
 _TIERS = {"limited": "ANYECG_LIMITED", "moderate": "ANYECG_MODERATE", "strong": "ANYECG_STRONG"}
@@ -138,12 +146,13 @@ def build(source: MicroSource) -> MicroPackage:
     _check_golden(source)
     files = {name: (TEMPLATES / name).read_bytes() for name in VERBATIM}
     files["anyecg_config.h"] = _config(source, arena, len(ops))
-    files["anyecg_ops.h"] = _ops(source, ops)
+    files["anyecg_ops.h"] = (_head_comment(source, "Operations") + ops_header(ops)).encode()
     files["anyecg_model.c"] = _model(source)
     files["anyecg_golden.c"] = _golden(source)
     files["anyecg_frontend.c"] = _frontend(source)
     files["anyecg_outputs.c"] = _outputs(source)
-    files["README.md"] = _readme(source, arena, ops)
+    files["README.md"] = _readme(source, arena, ops, graph.macs())
+    files |= metadata(files, manifest.version)
     return MicroPackage(dict(sorted(files.items())), arena, ops, len(source.golden_inputs))
 
 
@@ -205,30 +214,16 @@ def _config(source: MicroSource, arena: Arena, op_count: int) -> bytes:
     ]
     return (
         _head_comment(source, "Sizes, scales and checksums")
-        + "#ifndef ANYECG_CONFIG_H\n#define ANYECG_CONFIG_H\n\n"
+        + "#ifndef ANYECG_CONFIG_H\n#define ANYECG_CONFIG_H\n\n#include <stdint.h>\n\n"
         + c.defines(sizes)
         + "\n/* Front end stream/1; what to compute stands in anyecg_frontend.h. */\n"
         + c.defines(_frontend_constants(m.front_end.grid_hz))
-        + "\n/* Tensor arena: measured in TFLite Micro, and what optimised kernels may add; see README.md. */\n"
-        + c.defines(
-            [
-                ("ANYECG_ARENA_MEASURED_BYTES", f"{arena.measured}u"),
-                ("ANYECG_ARENA_MARGIN_CMSIS_NN_BYTES", f"{arena.cmsis_nn_margin}u"),
-                ("ANYECG_ARENA_MARGIN_ESP_NN_BYTES", f"{arena.esp_nn_margin}u"),
-            ]
-        )
-        + _ARENA_CHOICE
+        + arena_macros(arena)
+        + _ALIGNMENT
     ).encode()
 
 
-_ARENA_CHOICE = """#ifndef ANYECG_ARENA_BYTES
-#if defined(ESP_NN) || defined(ESP_PLATFORM)
-#define ANYECG_ARENA_BYTES (ANYECG_ARENA_MEASURED_BYTES + ANYECG_ARENA_MARGIN_ESP_NN_BYTES)
-#else
-#define ANYECG_ARENA_BYTES (ANYECG_ARENA_MEASURED_BYTES + ANYECG_ARENA_MARGIN_CMSIS_NN_BYTES)
-#endif
-#endif
-
+_ALIGNMENT = """
 #if defined(__cplusplus)
 #define ANYECG_ALIGN16 alignas(16)
 #elif defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L
@@ -259,22 +254,6 @@ def _frontend_constants(grid_hz: int) -> list[tuple[str, str]]:
         ("ANYECG_FE_CLAMP", c.float32(stream.CLAMP)),
         ("ANYECG_FE_STEPS_PER_SD", c.float32(1.0 / stream.INPUT_SCALE)),
     ]
-
-
-def _ops(source: MicroSource, ops: tuple[str, ...]) -> bytes:
-    calls = " ||\n      ".join(f"resolver.{adder(op)}() != kTfLiteOk" for op in ops)
-    names = ", ".join(ops)
-    return (
-        _head_comment(source, "Operations")
-        + "#ifndef ANYECG_OPS_H\n#define ANYECG_OPS_H\n\n"
-        + '#include "anyecg_config.h"\n\n'
-        + f"/* {len(ops)} operations: {names}. */\n\n"
-        + "#ifdef __cplusplus\n"
-        + '#include "tensorflow/lite/micro/micro_mutable_op_resolver.h"\n\n'
-        + "inline TfLiteStatus anyecg_add_ops(tflite::MicroMutableOpResolver<ANYECG_OP_COUNT> &resolver) {\n"
-        + f"  if ({calls}) {{\n    return kTfLiteError;\n  }}\n  return kTfLiteOk;\n}}\n"
-        + "#endif\n\n#endif\n"
-    ).encode()
 
 
 def _model(source: MicroSource) -> bytes:
@@ -342,21 +321,16 @@ def _head(head: OutputHead, cal: HeadCalibration) -> str:
     )
 
 
-def _readme(source: MicroSource, arena: Arena, ops: tuple[str, ...]) -> bytes:
+def _readme(source: MicroSource, arena: Arena, ops: tuple[str, ...], macs: int) -> bytes:
     m = source.manifest
-    values = {
+    values: dict[str, object] = {
         "NAME": c.comment(m.name),
         "VERSION": c.comment(m.version),
         "NOTICE": c.comment(m.notice),
         "MODEL_SHA256": hashlib.sha256(source.model).hexdigest(),
         "MODEL_BYTES": len(source.model),
         "GOLDEN_BYTES": source.golden_inputs.size + source.golden_outputs.size,
-        "ARENA_MEASURED": arena.measured,
-        "MARGIN_CMSIS_NN": arena.cmsis_nn_margin,
-        "MARGIN_ESP_NN": arena.esp_nn_margin,
-        "ARENA_CMSIS_NN": arena.cmsis_nn,
-        "ARENA_ESP_NN": arena.esp_nn,
-        "GUARD_BYTES": GUARD_BYTES,
+        **readme_values(len(source.model), arena, macs),
         "OPS": ", ".join(f"{op} (`{adder(op)}`)" for op in ops),
         "INPUT_VALUES": source.golden_inputs[0].size,
         "INPUT_SCALE": f"{m.input.scale:g}",

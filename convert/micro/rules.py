@@ -95,7 +95,12 @@ class LintReport:
             "operations": self.operations,
             "arena_bytes": None
             if arena is None
-            else {"measured": arena.measured, "cmsis-nn": arena.cmsis_nn, "esp-nn": arena.esp_nn},
+            else {
+                "measured": arena.measured,
+                "cmsis-nn": arena.cortex_m,
+                "helium": arena.helium,
+                "esp-nn": arena.esp_nn,
+            },
             "targets": {
                 target: {
                     "fits": self.fits(target),

@@ -12,6 +12,8 @@ from convert.cli.micro_package import main as package_main
 from helpers.firmware_build import (
     HERE,
     M4,
+    MOCK,
+    compiled,
     cortex_image,
     cortex_selftest,
     emulate,
@@ -88,3 +90,36 @@ def test_flash_is_the_model_and_little_else(folder, tmp_path):
     assert flash["anyecg_golden"] - 8 * (1250 + 12) in range(4)
     assert flash["anyecg_check"] + flash["anyecg_frontend"] + flash["anyecg_outputs"] < 2048
     assert ram == 0
+
+
+CORTEX = {
+    "mps2-an386": ("-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"),
+    "mps3-an547": ("-mcpu=cortex-m55", "-mfloat-abi=hard"),
+}
+
+
+@pytest.mark.parametrize("machine", CORTEX)
+@pytest.mark.parametrize(("extra", "status"), [("", 0), ("-DMOCK_WRONG_WINDOW=3", 2)])
+def test_the_bare_metal_image_runs_from_its_makefile(folder, tmp_path, machine, extra, status):
+    """As README.md says, with a stand-in for the library; start-up, linker script and system calls are real."""
+    library, unit = tmp_path / "libtensorflow-microlite.a", tmp_path / "unit.c"
+    unit.write_text("void tflm_stand_in(void);\nvoid tflm_stand_in(void) {}\n")
+    compiled([tool("arm-none-eabi-gcc"), *CORTEX[machine], "-mthumb", "-c", unit, "-o", tmp_path / "unit.o"])
+    compiled([tool("arm-none-eabi-ar"), "rcs", library, tmp_path / "unit.o"])
+    tool("qemu-system-arm")
+    settings = (
+        *(f"O={tmp_path / 'build'}", f"TFLM_INCLUDES=-isystem {MOCK}", f"TFLM_LIB={library}", f"MACHINE={machine}"),
+        *(f"CPU={' '.join(CORTEX[machine])}", f"EXTRA={extra}"),
+    )
+    done = run([tool("make"), "-s", "-C", folder / "bare_metal", *settings, "run"])
+    assert done.returncode == status, done.stdout + done.stderr
+    assert f"{'FAILED' if extra else 'ok'}: {1 if extra else 0} of 96 outputs differ" in done.stdout + done.stderr
+    size = run([tool("arm-none-eabi-size"), tmp_path / "build/selftest.elf"]).stdout.split()
+    model_and_vectors = 78_536 + 8 * (1250 + 12)
+    assert int(size[6]) - model_and_vectors < 12_288  # no libstdc++, no exceptions
+
+
+def test_a_missing_library_gives_a_sentence(folder, tmp_path):
+    done = run([tool("make"), "-s", "-C", folder / "bare_metal", f"O={tmp_path}", f"TFLM_INCLUDES=-isystem {MOCK}"])
+    assert done.returncode != 0
+    assert "no libtensorflow-microlite.a with cmsis_nn" in done.stderr

@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 
 from convert.compute.students import ALLOWED_OPS, PRESETS
 from convert.compute.tf_runtime import load_tensorflow, quiet_stderr
+from convert.micro.arena import _measure_apart as measure_apart
 from convert.micro.graph import read_graph
 from convert.micro.ops import CMSIS_NN_OPS, ESP_NN_OPS, adder
+from convert.micro.planner import planned_bytes
 from convert.micro.rules import KERNELS, SCHEMA, TARGETS, check_targets, lint
 from edge.bundle.reader import load_bundle
 from edge.cli.main import main as anyecg
@@ -78,6 +80,12 @@ def demo() -> bytes:
 
 def failures(report, target):
     return {f.rule for f in report.of(target) if f.level == "fail"}
+
+
+@pytest.mark.parametrize("kind", ["conv", "swish", "grouped"])
+def test_the_plan_of_any_model_is_that_of_the_interpreter(kind):
+    _, used = measure_apart(model(kind))
+    assert planned_bytes(read_graph(model(kind)), lambda _op: 0) == used.head
 
 
 def test_the_demonstration_passes():

@@ -1,6 +1,6 @@
 /* Stand-in for TFLite Micro, for tests only: the declarations that the self-test uses, under the same names. */
-#ifndef MOCK_COMMON_H
-#define MOCK_COMMON_H
+#ifndef TENSORFLOW_LITE_C_COMMON_H_
+#define TENSORFLOW_LITE_C_COMMON_H_
 #include <cstddef>
 #include <cstdint>
 
@@ -22,6 +22,14 @@ struct TfLiteTensor {
   TfLiteType type;
   TfLitePtrUnion data;
   TfLiteQuantizationParams params;
+#ifndef TF_LITE_STATIC_MEMORY
+  struct TfLiteDelegate *delegate; /* as in TFLite Micro: code that disagrees reads bytes from another place */
+#endif
   size_t bytes;
+};
+
+/* Which kernels an operation is registered with. */
+struct TFLMRegistration {
+  bool int8_only;
 };
 #endif

@@ -1,5 +1,5 @@
-#ifndef MOCK_INTERPRETER_H
-#define MOCK_INTERPRETER_H
+#ifndef TENSORFLOW_LITE_MICRO_MICRO_INTERPRETER_H_
+#define TENSORFLOW_LITE_MICRO_MICRO_INTERPRETER_H_
 #include <cstring>
 
 #include "anyecg_golden.h"
