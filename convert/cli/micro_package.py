@@ -1,16 +1,21 @@
-"""``anyecg micro-package``: write a bundle as C sources for TFLite Micro."""
+"""``anyecg micro-package``: write a bundle as C sources, plain C99 or for TFLite Micro."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from convert.bundle.writer import write_folder
 from edge.cli.parser import Parser
 from firmware_bridge.errors import EXIT_OK, OutputError
 from firmware_bridge.reading import resolved
 
+if TYPE_CHECKING:
+    from convert.micro.package import MicroSource
+
+RUNTIMES = ("c99", "tflm")
 MARK = "anyecg_config.h"
 """A folder with this file is an older package and may be replaced."""
 
@@ -27,24 +32,45 @@ def main(argv: Sequence[str]) -> int:
     Raises:
         AnyEcgError: The command failed; the message says what to do.
     """
-    parser = Parser("anyecg micro-package", "Write a bundle of the tier micro as C sources for TFLite Micro.")
+    parser = Parser("anyecg micro-package", "Write a bundle of the tier micro as C sources.")
     parser.add_argument("bundle", metavar="BUNDLE", help="folder, zip, or 'demo'")
+    parser.add_argument(
+        "--runtime",
+        choices=RUNTIMES,
+        default=RUNTIMES[0],
+        help="c99: the network as plain C, without a library; tflm: the model for TFLite Micro; default: c99",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="new folder, or an older package")
     args = parser.parse_args(argv)
-    from convert.micro.package import build, from_bundle
+    from convert.micro.package import from_bundle
     from edge.bundle.reader import load_bundle
 
     out = resolved(args.out)
     if out.exists() and not (out.is_dir() and ((out / MARK).is_file() or not any(out.iterdir()))):
-        raise OutputError(f"{out} exists and is not a TFLite Micro package", "name a new folder")
-    package = build(from_bundle(load_bundle(args.bundle)))
+        raise OutputError(f"{out} exists and is not a package of micro-package", "name a new folder")
+    write = _write_c99 if args.runtime == "c99" else _write_tflm
+    sys.stdout.write(write(from_bundle(load_bundle(args.bundle)), out))
+    return EXIT_OK
+
+
+def _write_c99(source: MicroSource, out: Path) -> str:
+    from convert.micro.c99.package import build
+
+    package = build(source)
+    write_folder(out, package.files, "the package")
+    return f"{out}: {len(package.files)} files\nself-test   {package.windows} golden windows equal in TFLite Micro\n"
+
+
+def _write_tflm(source: MicroSource, out: Path) -> str:
+    from convert.micro.package import build
+
+    package = build(source)
     write_folder(out, package.files, "the package")
     arena = package.arena
-    sys.stdout.write(
+    return (
         f"{out}: {len(package.files)} files\n"
         f"operations  {', '.join(package.ops)}\n"
         f"arena       {arena.measured} bytes measured in TFLite Micro; reserve {arena.cortex_m} on a Cortex-M, "
         f"{arena.helium} with Helium, {arena.esp_nn} with ESP-NN\n"
         f"self-test   {package.windows} golden windows equal in TFLite Micro\n"
     )
-    return EXIT_OK

@@ -37,7 +37,7 @@ from convert.distil.records import Report, StudentManifest
 from convert.distil.report import report_markdown
 from convert.distil.run import VARIED_SECONDS, DistilConfig, Material, distilled
 from convert.distil.train import DistilPlan
-from convert.micro.package import with_micro
+from convert.micro.in_bundle import with_micro
 from convert.micro.rules import KERNELS, check_targets, lint
 from convert.simulate.patient import SIMULATOR_VERSION
 from convert.simulate.recordings import SimulatedItems, simulated_patients, varied_recordings

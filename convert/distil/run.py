@@ -26,7 +26,7 @@ from convert.distil.assemble import MAX_JUDGED, VERSION, Assembly, Compared, che
 from convert.distil.records import Report
 from convert.distil.train import Distillation, DistilPlan, windows_of_labels
 from convert.labels.travelling_plan import chosen_plan
-from convert.micro.package import with_micro
+from convert.micro.in_bundle import with_micro
 from convert.simulate.recordings import varied_recordings
 from convert.teacher.hard_labels import hard_labels
 from convert.teacher.open import CheckpointOptions, Teacher, open_teacher

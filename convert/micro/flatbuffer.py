@@ -87,6 +87,11 @@ class Table:
         begin, count = self._vector(number, size)
         return struct.unpack_from(f"<{count}{form}", self._flat.data, begin)
 
+    def view(self, number: int) -> memoryview:
+        """Returns a vector of bytes without copying it."""
+        begin, count = self._vector(number, 1)
+        return memoryview(self._flat.data)[begin : begin + count]
+
     def length(self, number: int) -> int:
         """Returns the length of a vector of bytes."""
         return self._vector(number, 1)[1]

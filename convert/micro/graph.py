@@ -6,7 +6,7 @@ Field numbers are those of TensorFlow Lite's ``schema.fbs``, version 3.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from convert.micro.flatbuffer import Flat, Table
 from firmware_bridge.errors import InputError
@@ -52,6 +52,9 @@ class Tensor:
         type: Element type, such as ``int8``.
         constant: Whether the file holds its values.
         scales: Number of quantization scales; 0 where it is not quantized.
+        scale: The scales, one for the tensor or one for each channel.
+        zero_point: The zero point of each scale.
+        data: Its values, little-endian, if it is constant.
     """
 
     name: str
@@ -60,6 +63,9 @@ class Tensor:
     type: str
     constant: bool
     scales: int
+    scale: tuple[float, ...] = ()
+    zero_point: tuple[int, ...] = ()
+    data: memoryview = field(default=memoryview(b""), compare=False, repr=False)
 
     @property
     def elements(self) -> int:
@@ -78,6 +84,9 @@ class Operation:
         outputs: Output tensors.
         dilation: Largest dilation of a convolution, else 1.
         stride: Largest stride of a convolution, else 1.
+        step: Stride of a convolution along time (the width), else 1.
+        same: Whether a convolution is padded so that only its stride shortens the signal.
+        activation: Fused activation: ``NONE``, ``RELU``, ``RELU_N1_TO_1``, ``RELU6``, ``TANH`` or ``SIGN_BIT``.
     """
 
     index: int
@@ -86,6 +95,9 @@ class Operation:
     outputs: tuple[Tensor, ...]
     dilation: int
     stride: int
+    step: int = 1
+    same: bool = False
+    activation: str = "NONE"
 
     def tensors(self) -> tuple[Tensor, ...]:
         """Returns all present inputs and outputs."""
@@ -145,9 +157,9 @@ def read_graph(model: bytes, what: str = "the model") -> Graph:
     if not graphs:
         raise InputError(f"{what} holds no graph", "convert it again")
     codes = [_op_name(code) for code in root.tables(1)]
-    filled = [buffer.length(0) > 0 or buffer.scalar(1, "Q") > 0 for buffer in root.tables(4)]
+    buffers = root.tables(4)
     main = graphs[0]
-    tensors = [_tensor(t, filled) for t in main.tables(0)]
+    tensors = [_tensor(t, buffers) for t in main.tables(0)]
 
     def pick(indices: tuple[int, ...]) -> tuple[Tensor | None, ...]:
         if any(not -1 <= i < len(tensors) for i in indices):
@@ -162,11 +174,10 @@ def read_graph(model: bytes, what: str = "the model") -> Graph:
         code = op.scalar(0, "I")
         if code >= len(codes):
             raise flat.damaged()
-        stride, dilation = _window(codes[code], op.table(4))
         inputs, outputs = pick(op.numbers(1, "i")), present(op.numbers(2, "i"))
-        operations.append(Operation(index, codes[code], inputs, outputs, dilation, stride))
-    inputs, outputs = present(main.numbers(1, "i")), present(main.numbers(2, "i"))
-    return Graph(inputs, outputs, tuple(operations), len(graphs), tuple(tensors))
+        operations.append(_operation(index, codes[code], inputs, outputs, op.table(4)))
+    sources, results = present(main.numbers(1, "i")), present(main.numbers(2, "i"))
+    return Graph(sources, results, tuple(operations), len(graphs), tuple(tensors))
 
 
 def _op_name(code: Table) -> str:
@@ -185,25 +196,56 @@ def _builtin_names() -> dict[int, str]:
     return {v: k for k, v in vars(BuiltinOperator).items() if isinstance(v, int)}
 
 
-def _tensor(table: Table, filled: list[bool]) -> Tensor:
+def _tensor(table: Table, buffers: list[Table]) -> Tensor:
     quantization = table.table(4)
     shape = table.numbers(0, "i")
     code = table.scalar(1, "b")
-    buffer = table.scalar(2, "I")
+    number = table.scalar(2, "I")
+    buffer = buffers[number] if number < len(buffers) else None
+    scale = () if quantization is None else quantization.numbers(2, "f")
     return Tensor(
         name=table.text(3),
         shape=shape,
         dynamic=any(n < 0 for n in (*shape, *table.numbers(7, "i"))),
         type=TYPES.get(code, (f"type {code}", 0))[0],
-        constant=buffer < len(filled) and filled[buffer],
-        scales=0 if quantization is None else len(quantization.numbers(2, "f")),
+        constant=buffer is not None and (buffer.length(0) > 0 or buffer.scalar(1, "Q") > 0),
+        scales=len(scale),
+        scale=scale,
+        zero_point=() if quantization is None else quantization.numbers(3, "q"),
+        data=memoryview(b"") if buffer is None else buffer.view(0),
     )
 
 
-def _window(name: str, options: Table | None) -> tuple[int, int]:
-    """Returns stride and dilation of a convolution."""
+_ACTIVATION_FIELD = {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 4, "ADD": 0}
+"""Number of the fused activation among the options of an operation."""
+
+_ACTIVATIONS = ("NONE", "RELU", "RELU_N1_TO_1", "RELU6", "TANH", "SIGN_BIT")
+
+
+def _operation(
+    index: int,
+    name: str,
+    inputs: tuple[Tensor | None, ...],
+    outputs: tuple[Tensor, ...],
+    options: Table | None,
+) -> Operation:
+    """Returns an operation with what its options say; options that are absent have their defaults."""
+    activation = "NONE"
+    if options is not None and name in _ACTIVATION_FIELD:
+        code = options.scalar(_ACTIVATION_FIELD[name], "b")
+        activation = _ACTIVATIONS[code] if 0 <= code < len(_ACTIVATIONS) else f"activation {code}"
     if options is None or name not in {"CONV_2D", "DEPTHWISE_CONV_2D"}:
-        return 1, 1
+        return Operation(index, name, inputs, outputs, dilation=1, stride=1, activation=activation)
     first = 4 if name == "CONV_2D" else 5
-    stride = max(options.scalar(1, "i"), options.scalar(2, "i"))
-    return stride, max(options.scalar(first, "i", 1), options.scalar(first + 1, "i", 1))
+    step = options.scalar(1, "i")
+    return Operation(
+        index,
+        name,
+        inputs,
+        outputs,
+        dilation=max(options.scalar(first, "i", 1), options.scalar(first + 1, "i", 1)),
+        stride=max(step, options.scalar(2, "i")),
+        step=step,
+        same=options.scalar(0, "b") == 0,
+        activation=activation,
+    )

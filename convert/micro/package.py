@@ -9,13 +9,12 @@ from __future__ import annotations
 import hashlib
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.bundle.writer import CALIBRATION_SCHEMA, NOTICE, BundleContents
 from convert.compute.inference import run_int8
 from convert.micro import c_source as c
 from convert.micro.arena import Arena, measure
@@ -23,14 +22,11 @@ from convert.micro.graph import read_graph
 from convert.micro.layouts import metadata
 from convert.micro.ops import adder
 from convert.micro.tflm import arena_macros, ops_header, readme_values
-from edge.bundle.calibration import HeadCalibration, parse_calibration
+from edge.bundle.calibration import HeadCalibration
 from edge.bundle.reader import Bundle
-from edge.bundle.schema import SCHEMA, Manifest, OutputHead, parse_manifest
+from edge.bundle.schema import Manifest, OutputHead
 from edge.frontend import stream
 from firmware_bridge.errors import BundleError, CheckFailedError
-
-FOLDER = "micro"
-"""Folder of the package in a bundle."""
 
 TEMPLATES = Path(__file__).parents[1] / "templates" / "micro"
 VERBATIM = (
@@ -99,25 +95,6 @@ def from_bundle(bundle: Bundle) -> MicroSource:
     return MicroSource(bundle.manifest, bundle.calibration, bundle.model, bundle.golden_inputs, bundle.golden_outputs)
 
 
-def with_micro(contents: BundleContents) -> BundleContents:
-    """Add the package to the contents of a new bundle.
-
-    Args:
-        contents: Contents of a bundle of the micro tier.
-
-    Returns:
-        The contents with ``micro/`` among the extra files.
-
-    Raises:
-        As :func:`build`.
-    """
-    manifest = parse_manifest({"schema": SCHEMA, **contents.manifest, "notice": NOTICE, "files": {}})
-    calibration = parse_calibration({"schema": CALIBRATION_SCHEMA, "heads": dict(contents.heads)}, manifest.outputs)
-    source = MicroSource(manifest, calibration, contents.model, contents.golden_inputs, contents.golden_outputs)
-    files = {f"{FOLDER}/{name}": data for name, data in build(source).files.items()}
-    return replace(contents, extra={**contents.extra, **files})
-
-
 def build(source: MicroSource) -> MicroPackage:
     """Build the package.
 
@@ -130,34 +107,37 @@ def build(source: MicroSource) -> MicroPackage:
         CheckFailedError: TFLite Micro lacks an operation, refuses the model, or gives different outputs.
         MissingExtraError: TFLite Micro is not installed.
     """
-    manifest = source.manifest
-    if manifest.tier != "micro" or manifest.front_end.name != "stream/1":
-        raise BundleError(
-            f"{manifest.name} is of the {manifest.tier} tier with front end {manifest.front_end.name}",
-            "give a bundle of the micro tier with front end stream/1",
-        )
-    _check_ends(manifest)
+    check_ends(source.manifest)
     graph = read_graph(source.model, "model.tflite")
     ops = graph.op_names()
     missing = [op for op in ops if adder(op) is None]
     if missing:
         raise CheckFailedError(f"TFLite Micro has no operation {', '.join(missing)}", "run anyecg lint for details")
     arena = measure(source.model, graph)
-    _check_golden(source)
+    check_golden(source)
     files = {name: (TEMPLATES / name).read_bytes() for name in VERBATIM}
     files["anyecg_config.h"] = _config(source, arena, len(ops))
-    files["anyecg_ops.h"] = (_head_comment(source, "Operations") + ops_header(ops)).encode()
+    files["anyecg_ops.h"] = (head_comment(source, "Operations") + ops_header(ops)).encode()
     files["anyecg_model.c"] = _model(source)
-    files["anyecg_golden.c"] = _golden(source)
+    files["anyecg_golden.c"] = golden_source(source)
     files["anyecg_frontend.c"] = _frontend(source)
-    files["anyecg_outputs.c"] = _outputs(source)
+    files["anyecg_outputs.c"] = outputs_source(source)
     files["README.md"] = _readme(source, arena, ops, graph.macs())
-    files |= metadata(files, manifest.version)
+    files |= metadata(files, source.manifest.version)
     return MicroPackage(dict(sorted(files.items())), arena, ops, len(source.golden_inputs))
 
 
-def _check_ends(manifest: Manifest) -> None:
-    """Check that the model has int8 ends, and an input that the front end in C makes."""
+def check_ends(manifest: Manifest) -> None:
+    """Check that the bundle is of the micro tier, with int8 ends and an input that the front end in C makes.
+
+    Raises:
+        BundleError: The model needs another front end.
+    """
+    if manifest.tier != "micro" or manifest.front_end.name != "stream/1":
+        raise BundleError(
+            f"{manifest.name} is of the {manifest.tier} tier with front end {manifest.front_end.name}",
+            "give a bundle of the micro tier with front end stream/1",
+        )
     if manifest.form != "int8" or manifest.output.steps_dtype is not np.int8:
         raise BundleError(
             f"{manifest.name} is of the form {manifest.form}, and a microcontroller needs int8 input and output",
@@ -172,7 +152,13 @@ def _check_ends(manifest: Manifest) -> None:
         )
 
 
-def _check_golden(source: MicroSource) -> None:
+def check_golden(source: MicroSource) -> None:
+    """Run the golden windows in TFLite Micro.
+
+    Raises:
+        CheckFailedError: An output differs.
+        MissingExtraError: TFLite Micro is not installed.
+    """
     found = run_int8(source.model, source.golden_inputs, "tflm")
     different = int(np.count_nonzero(found != source.golden_outputs.reshape(found.shape)))
     if different:
@@ -182,7 +168,8 @@ def _check_golden(source: MicroSource) -> None:
         )
 
 
-def _head_comment(source: MicroSource, what: str) -> str:
+def head_comment(source: MicroSource, what: str) -> str:
+    """Return the comment at the head of a generated file."""
     m = source.manifest
     return (
         f"/* {what} of {c.comment(m.name)} {c.comment(m.version)}. Generated by anyecg micro-package; do not edit.\n"
@@ -213,7 +200,7 @@ def _config(source: MicroSource, arena: Arena, op_count: int) -> bytes:
         ("ANYECG_GOLDEN_OUTPUTS_CRC32", f"0x{zlib.crc32(outputs):08X}u"),
     ]
     return (
-        _head_comment(source, "Sizes, scales and checksums")
+        head_comment(source, "Sizes, scales and checksums")
         + "#ifndef ANYECG_CONFIG_H\n#define ANYECG_CONFIG_H\n\n#include <stdint.h>\n\n"
         + c.defines(sizes)
         + "\n/* Front end stream/1; what to compute stands in anyecg_frontend.h. */\n"
@@ -258,7 +245,7 @@ def _frontend_constants(grid_hz: int) -> list[tuple[str, str]]:
 
 def _model(source: MicroSource) -> bytes:
     return (
-        _head_comment(source, "The model")
+        head_comment(source, "The model")
         + '#include "anyecg_model.h"\n\n'
         + "ANYECG_ALIGN16 const uint8_t anyecg_model[ANYECG_MODEL_BYTES] = {\n"
         + c.byte_rows(source.model)
@@ -266,10 +253,11 @@ def _model(source: MicroSource) -> bytes:
     ).encode()
 
 
-def _golden(source: MicroSource) -> bytes:
+def golden_source(source: MicroSource) -> bytes:
+    """Return ``anyecg_golden.c``: the golden windows and their outputs."""
     inputs = source.golden_inputs.reshape(len(source.golden_inputs), -1)
     return (
-        _head_comment(source, "Golden windows")
+        head_comment(source, "Golden windows")
         + '#include "anyecg_golden.h"\n\n'
         + "const int8_t anyecg_golden_inputs[ANYECG_GOLDEN_WINDOWS][ANYECG_INPUT_VALUES] = {\n"
         + c.int8_table(inputs)
@@ -283,7 +271,7 @@ def _frontend(source: MicroSource) -> bytes:
     taps = stream.lowpass_taps(source.manifest.front_end.grid_hz)
     half = taps[len(taps) // 2 :]
     return (
-        _head_comment(source, "Front end stream/1")
+        head_comment(source, "Front end stream/1")
         + '#include "anyecg_frontend.h"\n\n'
         + "const double anyecg_fe_lowpass[ANYECG_FE_LOWPASS_HALF + 1] = {\n"
         + c.number_rows([c.double(t) for t in half])
@@ -293,10 +281,11 @@ def _frontend(source: MicroSource) -> bytes:
     ).encode()
 
 
-def _outputs(source: MicroSource) -> bytes:
+def outputs_source(source: MicroSource) -> bytes:
+    """Return ``anyecg_outputs.c``: what each output means, with its calibration."""
     rows = ",\n".join(_head(head, source.calibration[head.key]) for head in source.manifest.outputs)
     return (
-        _head_comment(source, "Outputs")
+        head_comment(source, "Outputs")
         + '#include "anyecg_outputs.h"\n\n'
         + "const struct anyecg_head anyecg_heads[ANYECG_HEADS] = {\n"
         + rows

@@ -81,7 +81,7 @@ COMMANDS: dict[str, Command] = {
         "calibration.cli.evaluate:main", "convert", "evaluate a teacher on prepared segments, head by head"
     ),
     "lint": Command("convert.cli.lint:main", "convert", "show which targets a model does not fit, and why"),
-    "micro-package": Command("convert.cli.micro_package:main", "convert", "write a bundle as C for TFLite Micro"),
+    "micro-package": Command("convert.cli.micro_package:main", "convert", "write a bundle as C for a microcontroller"),
 }
 
 ON_DEVICE = ("run", "demo")

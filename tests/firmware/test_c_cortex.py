@@ -202,7 +202,7 @@ def test_a_sanitizer_detects_a_fault(tmp_path):
 def test_the_example_links_with_a_model(tmp_path):
     """Link with a stand-in for TFLite Micro's headers: the image is complete and contains the call."""
     package = tmp_path / "micro"
-    assert package_main(["demo", "--out", str(package)]) == 0
+    assert package_main(["demo", "--runtime", "tflm", "--out", str(package)]) == 0
     include = [f"-I{C_SIDE / 'src'}", f"-I{EXAMPLE}", f"-I{package}", f"-isystem{MOCK}"]
     flags = [*M4, "-Os", "-ffunction-sections", "-fdata-sections", *include]
     mine = [*SOURCES, EXAMPLE / "main.c", EXAMPLE / "mps2" / "hal_mps2.c", CORTEX / "startup.c"]

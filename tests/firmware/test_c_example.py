@@ -131,7 +131,7 @@ def test_option_c_takes_only_known_options():
 def test_the_example_compiles_without_a_warning(tmp_path):
     """Also with the model linked, against a stand-in for TFLite Micro's headers."""
     package = tmp_path / "micro"
-    assert package_main(["demo", "--out", str(package)]) == 0
+    assert package_main(["demo", "--runtime", "tflm", "--out", str(package)]) == 0
     include = [f"-I{C_SIDE / 'src'}", f"-I{EXAMPLE}", f"-I{package}", f"-isystem{MOCK}"]
     objects = []
     sources = [

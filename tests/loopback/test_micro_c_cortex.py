@@ -29,7 +29,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     out = tmp_path_factory.mktemp("cortex") / "micro"
-    assert package_main(["demo", "--out", str(out)]) == 0
+    assert package_main(["demo", "--runtime", "tflm", "--out", str(out)]) == 0
     return out
 
 

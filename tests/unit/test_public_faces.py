@@ -48,6 +48,7 @@ FACES: dict[str, list[str]] = {
     "convert.foundation": ["FoundationConfig", "convert_foundation"],
     "convert.labels": ["LabelPlan", "VisitResults", "label_visit", "read_plan"],
     "convert.micro": ["LintReport", "MicroPackage"],
+    "convert.micro.c99": ["C99Package", "Network"],
     "convert.own_model": ["OwnModelConfig", "make_bundle"],
     "convert.pages": ["names_of", "render"],
     "convert.parity": ["ParityReport", "compare"],

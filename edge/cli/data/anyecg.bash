@@ -51,7 +51,7 @@ _shtab_anyecg_train_demo_option_strings=(-h --help --out --name --version --work
 _shtab_anyecg_validate_option_strings=(-h --help --data --fs --lsb-mv --lead --out --split --reference --outputs --label-plan --margin --gate --seed --hop --resamples --robustness --jobs --limit --one-recording-a-patient --write-evidence --quiet --json)
 _shtab_anyecg_evaluate_option_strings=(-h --help --data --out --split --outputs --stride --bn --key --reference --margin --no-baselines --baseline-segments --seed --resamples --jobs --scheduler --quiet --json)
 _shtab_anyecg_lint_option_strings=(-h --help --target --json)
-_shtab_anyecg_micro_package_option_strings=(-h --help --out)
+_shtab_anyecg_micro_package_option_strings=(-h --help --runtime --out)
 _shtab_anyecg_option_strings=(-h --help)
 
 _shtab_anyecg_run___source_COMPGEN=''
@@ -189,6 +189,7 @@ _shtab_anyecg_validate___split_choices=(test val chrono-test all)
 _shtab_anyecg_evaluate___split_choices=(test val)
 _shtab_anyecg_evaluate___bn_choices=(on off)
 _shtab_anyecg_lint___target_choices=(tflm cmsis-nn esp-nn nano micro small)
+_shtab_anyecg_micro_package___runtime_choices=(c99 tflm)
 _shtab_anyecg_pos_0_choices=(run demo bundle estimates sessions report export collect bench doctor devices scan service completion version virtual-patch firmware simulate prepare finetune convert calibrate train-demo validate evaluate lint micro-package)
 
 _shtab_anyecg_run__h_nargs=0

@@ -25,7 +25,7 @@ _shtab_anyecg_commands() {
     finetune:'train a teacher on a prepared data set'
     firmware:'copy the C library for your own patch into a folder'
     lint:'show which targets a model does not fit, and why'
-    micro-package:'write a bundle as C for TFLite Micro'
+    micro-package:'write a bundle as C for a microcontroller'
     prepare:'cut and label ten-second segments of a data set'
     report:'write a session as one page, with the ECG at any moment'
     run:'read a patch or recording and emit lab estimates'
@@ -525,6 +525,7 @@ _shtab_anyecg_lint_defaults_added=0
 
 _shtab_anyecg_micro_package_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--runtime[c99\: the network as plain C, without a library\; tflm\: the model for TFLite Micro\; default\: c99]:runtime:(c99 tflm)"
   "--out[new folder, or an older package]:DIR:_files -/"
   ":folder, zip, or \'demo\':_files"
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -227,15 +226,12 @@ def test_progress_shows_rate_and_time_left():
     Progress("x", 10, "things", None).step(10)
 
 
-def test_the_c_package_matches_the_output_of_the_command(tmp_path):
-    """The shipped folder must match the templates."""
+def test_the_c_package_holds_the_arrays_of_the_command(tmp_path):
+    """The shipped folder is covered by the hash in every estimate, so it keeps the sources of its release."""
     pytest.importorskip("tflite_micro", reason="the micro extra is not installed")
     from edge.cli.main import main
 
     out = tmp_path / "micro"
-    assert main(["micro-package", "demo", "--out", str(out)]) == 0
-
-    def files(folder: Path) -> dict[str, bytes]:
-        return {str(p.relative_to(folder)): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
-
-    assert files(out) == files(FOLDER / "micro")
+    assert main(["micro-package", "demo", "--runtime", "tflm", "--out", str(out)]) == 0
+    for name in ("anyecg_model.c", "anyecg_golden.c", "anyecg_frontend.c", "anyecg_outputs.c"):
+        assert (out / name).read_bytes() == (FOLDER / "micro" / name).read_bytes()

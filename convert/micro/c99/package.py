@@ -1,0 +1,144 @@
+"""The plain C99 package of a bundle: the student, its golden windows, its heads, and a self-test.
+
+The same bundle gives the same bytes. Before anything is written, the golden windows run in the real TensorFlow Lite
+Micro interpreter and in the arithmetic of the package, and all outputs must be equal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from convert.micro import c_source as c
+from convert.micro.c99.network import Network
+from convert.micro.c99.reading import read_network
+from convert.micro.c99.tables import layers, sizes
+from convert.micro.c99.twin import run
+from convert.micro.graph import read_graph
+from convert.micro.package import (
+    TEMPLATES as SHARED,
+)
+from convert.micro.package import (
+    MicroSource,
+    check_ends,
+    check_golden,
+    golden_source,
+    head_comment,
+    outputs_source,
+)
+from firmware_bridge.errors import CheckFailedError
+
+TEMPLATES = Path(__file__).parents[2] / "templates" / "c99"
+VERBATIM = (
+    "anyecg_kernels.c",
+    "anyecg_kernels.h",
+    "anyecg_layers.h",
+    "anyecg_network.c",
+    "anyecg_network.h",
+    "check/main.c",
+)
+VERBATIM_SHARED = ("anyecg_golden.h", "anyecg_outputs.h")
+"""Files that the package for TensorFlow Lite Micro has too."""
+
+
+@dataclass(frozen=True, slots=True)
+class C99Package:
+    """A plain C99 package.
+
+    Attributes:
+        files: Contents by path relative to the folder of the package.
+        network: The layers of the student.
+        windows: Number of golden windows with equal outputs.
+    """
+
+    files: Mapping[str, bytes]
+    network: Network
+    windows: int
+
+
+def build(source: MicroSource) -> C99Package:
+    """Build the package.
+
+    Args:
+        source: Model, heads, calibration and golden windows.
+
+    Raises:
+        BundleError: The bundle is not of the micro tier.
+        InputError: The model is not a TFLite model.
+        NotCoveredError: The model has an operation that the runtime does not cover.
+        CheckFailedError: TensorFlow Lite Micro or the package would give different outputs.
+        MissingExtraError: TensorFlow Lite Micro is not installed.
+    """
+    check_ends(source.manifest)
+    network = read_network(read_graph(source.model, "model.tflite"))
+    check_golden(source)
+    _check_arithmetic(source, network)
+    files = {name: (TEMPLATES / name).read_bytes() for name in VERBATIM}
+    files |= {name: (SHARED / name).read_bytes() for name in VERBATIM_SHARED}
+    files["anyecg_config.h"] = _config(source, network)
+    files["anyecg_layers.c"] = (head_comment(source, "Layers") + layers(network)).encode()
+    files["anyecg_golden.c"] = golden_source(source)
+    files["anyecg_outputs.c"] = outputs_source(source)
+    files["README.md"] = _readme(source, network)
+    return C99Package(dict(sorted(files.items())), network, len(source.golden_inputs))
+
+
+def _check_arithmetic(source: MicroSource, network: Network) -> None:
+    found = np.stack([run(network, window.reshape(-1)) for window in source.golden_inputs])
+    different = int(np.count_nonzero(found != source.golden_outputs.reshape(found.shape)))
+    if different:
+        raise CheckFailedError(
+            f"the C99 runtime would differ in {different} of {found.size} golden outputs",
+            "use --runtime tflm, and report this model",
+        )
+
+
+def _config(source: MicroSource, network: Network) -> bytes:
+    m = source.manifest
+    facts = [
+        ("ANYECG_NAME", c.text(m.name)),
+        ("ANYECG_VERSION", c.text(m.version)),
+        ("ANYECG_MODEL_SHA256", c.text(hashlib.sha256(source.model).hexdigest())),
+        ("ANYECG_INPUT_VALUES", f"{network.window}u"),
+        ("ANYECG_INPUT_SCALE", c.float32(m.input.scale)),
+        ("ANYECG_INPUT_ZERO_POINT", f"({m.input.zero_point})"),
+        ("ANYECG_OUTPUT_VALUES", f"{network.outputs}u"),
+        ("ANYECG_OUTPUT_SCALE", c.float32(m.output.scale)),
+        ("ANYECG_OUTPUT_ZERO_POINT", f"({m.output.zero_point})"),
+        ("ANYECG_HEADS", f"{len(m.outputs)}u"),
+        ("ANYECG_AGGREGATION_MINUTES", c.float32(m.aggregation_minutes)),
+        ("ANYECG_GOLDEN_WINDOWS", f"{len(source.golden_inputs)}u"),
+    ]
+    return (
+        head_comment(source, "Sizes and scales")
+        + "#ifndef ANYECG_CONFIG_H\n#define ANYECG_CONFIG_H\n\n"
+        + c.defines(facts)
+        + "\n/* Of the network. */\n"
+        + c.defines(sizes(network))
+        + "\n#endif\n"
+    ).encode()
+
+
+def _readme(source: MicroSource, network: Network) -> bytes:
+    m = source.manifest
+    values: dict[str, object] = {
+        "NAME": c.comment(m.name),
+        "VERSION": c.comment(m.version),
+        "NOTICE": c.comment(m.notice),
+        "MODEL_SHA256": hashlib.sha256(source.model).hexdigest(),
+        "GOLDEN_BYTES": source.golden_inputs.size + source.golden_outputs.size,
+        "INPUT_VALUES": network.window,
+        "INPUT_SCALE": f"{m.input.scale:g}",
+        "INPUT_ZERO_POINT": m.input.zero_point,
+        "OUTPUT_VALUES": network.outputs,
+        "OUTPUT_SCALE": f"{m.output.scale:g}",
+        "OUTPUT_ZERO_POINT": m.output.zero_point,
+    }
+    page = (TEMPLATES / "README.md").read_text(encoding="utf-8")
+    for name, value in values.items():
+        page = page.replace(f"@{name}@", str(value))
+    return page.encode()

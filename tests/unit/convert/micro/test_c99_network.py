@@ -1,0 +1,133 @@
+"""The plain C99 network gives the bits of TensorFlow Lite Micro; a graph that it does not cover is refused by name."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("tensorflow", reason="the convert extra is not installed")
+pytest.importorskip("tflite_micro", reason="the micro extra is not installed")
+
+from convert.bundle.writer import BundleContents, write_bundle
+from convert.compute.inference import run_int8
+from convert.micro.c99.package import build
+from convert.micro.c99.reading import read_network
+from convert.micro.c99.scaling import Scale, mean_scale, output_range, quantized, sum_scales
+from convert.micro.c99.twin import run as run_twin
+from convert.micro.graph import read_graph
+from convert.micro.in_bundle import with_micro
+from convert.micro.package import from_bundle
+from edge.bundle.reader import demo_bundle_path, load_bundle
+from edge.cli.main import main as anyecg
+from firmware_bridge.errors import CheckFailedError
+from helpers.c99_students import RUNNER, outputs_of, student, windows, write_sources
+from helpers.firmware_build import STRICT_C, compiled, run, tool
+
+
+@pytest.fixture(scope="module")
+def bundle():
+    return load_bundle("demo")
+
+
+@pytest.fixture(scope="module")
+def package(bundle):
+    return build(from_bundle(bundle))
+
+
+@pytest.mark.parametrize(("name", "heads"), [("demo", 12), ("nano", 7), ("small", 108)])
+def test_outputs_equal_tflm(tmp_path, name, heads):
+    model = student(name, heads)
+    folder = write_sources(model, tmp_path)
+    compiled(
+        [
+            tool("gcc"),
+            "-std=c99",
+            "-O1",
+            *STRICT_C,
+            f"-I{folder}",
+            *folder.glob("anyecg_*.c"),
+            RUNNER,
+            "-o",
+            tmp_path / "run",
+        ]
+    )
+    found = windows(120)
+    wanted = run_int8(model, found.reshape(-1, 1, 1, 1250, 1), "tflm")
+    assert len(np.unique(wanted)) > 20
+    assert np.array_equal(outputs_of(tmp_path / "run", found, heads), wanted)
+    twin = read_network(read_graph(model))
+    assert np.array_equal(np.stack([run_twin(twin, w) for w in found[::10]]), wanted[::10])
+
+
+def test_package_checks_itself(package, tmp_path):
+    for name, data in package.files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(data)
+    program = tmp_path / "check_network"
+    command = [tool("gcc"), "-std=c99", *STRICT_C, f"-I{tmp_path}", tmp_path / "check" / "main.c"]
+    compiled([*command, *tmp_path.glob("anyecg_*.c"), "-o", program])
+    assert run([program]).stdout == "anyecg self-test: ok: 0 of 96 outputs differ\n"
+    layers = tmp_path / "anyecg_layers.c"
+    layers.write_text(layers.read_text().replace("  13, 21, 66,", "  13, 21, 67,", 1))
+    compiled([*command, *tmp_path.glob("anyecg_*.c"), "-o", program])
+    done = run([program])
+    assert done.returncode == 1
+    assert "FAILED" in done.stdout
+
+
+def test_same_bundle_same_bytes(bundle, package):
+    assert build(from_bundle(bundle)).files == package.files
+
+
+def test_a_new_bundle_contains_its_package(bundle, package, tmp_path):
+    raw = json.loads((demo_bundle_path() / "manifest.json").read_text())
+    heads = json.loads((demo_bundle_path() / "calibration.json").read_text())["heads"]
+    contents = BundleContents(
+        manifest={k: v for k, v in raw.items() if k not in {"schema", "notice", "files"}},
+        model=bundle.model,
+        heads=heads,
+        golden_inputs=bundle.golden_inputs,
+        golden_outputs=bundle.golden_outputs,
+        model_card="card",
+    )
+    write_bundle(tmp_path / "b", with_micro(contents))
+    assert "micro/anyecg_layers.c" in load_bundle(tmp_path / "b").manifest.files
+    for name, data in package.files.items():
+        assert (tmp_path / "b" / "micro" / name).read_bytes() == data
+
+
+def test_the_command_replaces_the_other_package(tmp_path, capsys, package):
+    out = tmp_path / "micro"
+    assert anyecg(["micro-package", "demo", "--runtime", "tflm", "--out", str(out)]) == 0
+    assert anyecg(["micro-package", "demo", "--out", str(out)]) == 0
+    assert "8 golden windows equal" in capsys.readouterr().out
+    assert {str(p.relative_to(out)) for p in out.rglob("*") if p.is_file()} == set(package.files)
+
+
+def test_wrong_weights_are_found_before_anything_is_written(bundle):
+    """The arithmetic of the package is checked, not only the interpreter."""
+    from convert.micro.c99 import package as module
+
+    network = read_network(read_graph(bundle.model))
+    network.stem.dense.biases[0] += 40_000
+    with pytest.raises(CheckFailedError, match="the C99 runtime would differ in"):
+        module._check_arithmetic(from_bundle(bundle), network)
+
+
+@pytest.mark.parametrize("factor", [0.25, 0.3, 0.4999, 1e-3, 1e-9, 2.0**-31, 3e-10])
+def test_scales_are_exact_to_31_bits(factor):
+    scale = quantized(factor)
+    assert scale.covered
+    assert scale.multiplier / 2**31 / 2.0**scale.shift == pytest.approx(factor, rel=2**-30)
+
+
+def test_scales_at_their_ends():
+    assert quantized(0.0) == quantized(2.0**-40) == Scale(0, 0)
+    assert not quantized(0.75).covered
+    assert quantized(1 - 2.0**-40) == Scale(1 << 30, -1)  # rounds up to one
+    assert sum_scales(0.5, 0.5, 1.0)[:2] == (1 << 21, Scale(1 << 30, 1))
+    assert mean_scale(1.0, 1.0, 20) == Scale(int((1 << 30) * 16 / 20), 3)
+    assert (output_range("RELU6", 6 / 255, -128).high, output_range("RELU6", 0.1, 3).high) == (127, 63)
+    assert output_range("RELU", 0.1, 3).low == 3
