@@ -201,6 +201,16 @@ class Network:
         return sum(block.ring_bytes for block in self.blocks)
 
     @property
+    def ranges(self) -> tuple[Range, ...]:
+        """Returns the limits of all layers."""
+        found = [self.stem.dense.range, self.mean.range, *(layer.range for layer in self.heads)]
+        for block in self.blocks:
+            found += [block.depth.range, block.point.range]
+            if block.add is not None:
+                found.append(block.add.range)
+        return tuple(found)
+
+    @property
     def channels_max(self) -> int:
         """Returns the largest number of channels of a vector between layers."""
         inside = [*(block.depth.channels for block in self.blocks), self.mean.channels]

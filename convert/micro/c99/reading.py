@@ -15,7 +15,7 @@ ACTIVATIONS = ("NONE", "RELU", "RELU6")
 BIAS_LIMIT = 1 << 26
 """A bias shares its 32 bits with the five bits of a shift."""
 
-SUM_LIMIT = 1 << 31
+SUM_LIMIT = 1 << 30
 TAPS_MAX = 255
 CHANNELS_MAX = 4096
 STAGES_MAX = 255

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from convert.micro import c_source as c
 from convert.micro.c99.network import GROUP, Block, Dense, Depthwise, Network, Sum
-from convert.micro.c99.scaling import Range, Scale
+from convert.micro.c99.scaling import INT8_MAX, INT8_MIN, Range, Scale
 
 ALIGNED = "ANYECG_ALIGN4"
 
@@ -22,6 +22,7 @@ def sizes(network: Network) -> list[tuple[str, str]]:
         ("ANYECG_CHANNELS_MAX", f"{network.channels_max}u"),
         ("ANYECG_STEM_INPUTS", f"{network.stem.dense.inputs}u"),
         ("ANYECG_HEAD_LAYERS", f"{len(network.heads)}u"),
+        ("ANYECG_FULL_RANGE", str(int(all((r.low, r.high) == (INT8_MIN, INT8_MAX) for r in network.ranges)))),
     ]
 
 
@@ -45,7 +46,7 @@ def _stem(network: Network) -> str:
         f"of {stem.dense.outputs} channels; {_name(stem.dense.name)}"
     )
     return (
-        f"/* {what} */\n{_weights('stem', stem.dense.weights)}{_scales('stem', stem.dense)}"
+        f"/* {what} */\n{_weights('stem', _tiled(stem.dense))}{_scales('stem', stem.dense)}"
         f"const struct anyecg_stem anyecg_stem = {{\n  {_dense('stem', stem.dense)},\n"
         f"  {time.steps}u, {time.stride}u, {time.left}u, {time.zero}\n}};\n"
     )
@@ -60,7 +61,7 @@ def _block_tables(i: int, block: Block) -> str:
     text = (
         f"/* {what} */\n{_weights(f'depth{i}', _grouped(depth))}{_scales(f'depth{i}', depth)}\n"
         f"/* block {i}: 1x1 convolution, {point.inputs} -> {point.outputs} channels; {_name(point.name)} */\n"
-        f"{_weights(f'point{i}', point.weights)}{_scales(f'point{i}', point)}"
+        f"{_weights(f'point{i}', _tiled(point))}{_scales(f'point{i}', point)}"
     )
     if block.add is None:
         return text
@@ -100,7 +101,7 @@ def _heads(network: Network) -> str:
         last = " (the heads)" if i + 1 == len(network.heads) else ""
         text += (
             f"\n/* 1x1 convolution, {layer.inputs} -> {layer.outputs}{last}; {_name(layer.name)} */\n"
-            f"{_weights(f'head{i}', layer.weights)}{_scales(f'head{i}', layer)}"
+            f"{_weights(f'head{i}', _tiled(layer))}{_scales(f'head{i}', layer)}"
         )
     rows = ",\n".join(f"  {_dense(f'head{i}', layer)}" for i, layer in enumerate(network.heads))
     return text + f"\nconst struct anyecg_dense anyecg_heads_layers[ANYECG_HEAD_LAYERS] = {{\n{rows}\n}};\n"
@@ -110,6 +111,16 @@ def _grouped(depth: Depthwise) -> NDArray[np.int8]:
     """Returns the weights in the order in which the kernel reads them: ``(channels / 4, taps * 4)``."""
     groups = depth.channels // GROUP
     return depth.weights.reshape(depth.taps, groups, GROUP).transpose(1, 0, 2).reshape(groups, -1)
+
+
+def _tiled(layer: Dense) -> NDArray[np.int8]:
+    """Returns the weights in the order in which the kernel reads them, with rows of zeros up to a group.
+
+    One row for four outputs: ``(outputs / 4, inputs / 4 * 4 outputs * 4 inputs)``.
+    """
+    rows = np.pad(layer.weights, ((0, -layer.outputs % GROUP), (0, 0)))
+    groups = len(rows) // GROUP
+    return rows.reshape(groups, GROUP, -1, GROUP).transpose(0, 2, 1, 3).reshape(groups, -1)
 
 
 def _weights(name: str, rows: NDArray[np.int8]) -> str:
@@ -122,6 +133,7 @@ def _weights(name: str, rows: NDArray[np.int8]) -> str:
 
 def _scales(name: str, layer: Dense | Depthwise) -> str:
     cells = [_scale(int(b), s) for b, s in zip(layer.biases, layer.scales, strict=True)]
+    cells += [_scale(0, Scale(0, 0))] * (-len(cells) % GROUP)
     return f"static const struct anyecg_scale {name}_scales[{len(cells)}] = {{\n{c.number_rows(cells, 4)}\n}};\n"
 
 

@@ -9,16 +9,36 @@ typedef char anyecg_needs_arithmetic_shift[(-3 >> 1) == -2 ? 1 : -1];
 #define SHIFT_MASK 31
 #define LARGE_FACTOR ((int32_t)1 << 19)
 
-/* round(value * multiplier / 2**31), halves up; then round(that / 2**(shift + 1)), halves away from zero. */
+/* round(value * multiplier / 2**31), halves up. */
+static inline int32_t multiplied(int32_t value, int32_t multiplier) {
+#if ANYECG_DSP
+  int32_t product;
+
+  /* round(2 * value * multiplier / 2**32); the generator checks that 2 * value does not overflow. */
+  __asm("smmulr %0, %1, %2" : "=r"(product) : "r"(value * 2), "r"(multiplier));
+  return product;
+#else
+  return (int32_t)(((int64_t)value * multiplier + ((int32_t)1 << 30)) >> 31);
+#endif
+}
+
+/* The product, divided by 2**(shift + 1) and rounded, halves away from zero. */
 static inline int32_t rescale(int32_t value, int32_t multiplier, int shift) {
-  const int32_t product = (int32_t)(((int64_t)value * multiplier + ((int32_t)1 << 30)) >> 31);
+  const int32_t product = multiplied(value, multiplier);
 
   return (((product + (product >> 31)) >> shift) + 1) >> 1;
 }
 
 static inline int32_t limited(int32_t value, const struct anyecg_range *range) {
   value += range->zero;
+#if ANYECG_FULL_RANGE && ANYECG_DSP
+  __asm("ssat %0, #8, %0" : "+r"(value));
+  return value;
+#elif ANYECG_FULL_RANGE
+  return value < INT8_MIN ? INT8_MIN : (value > INT8_MAX ? INT8_MAX : value);
+#else
   return value < range->low ? range->low : (value > range->high ? range->high : value);
+#endif
 }
 
 static inline int32_t scaled(int32_t sum, const struct anyecg_scale *scale, const struct anyecg_range *range) {
@@ -71,60 +91,75 @@ static inline int32_t high(uint32_t a, uint32_t b, int32_t sum) {
 #endif
 
 void anyecg_dense(const struct anyecg_dense *layer, const int16_t *x, int8_t *y) {
-  const unsigned n = layer->inputs;
+  const struct anyecg_range range = layer->range;
   const struct anyecg_scale *scale = layer->scales;
-  const int8_t *w0 = layer->weights;
-  unsigned o, i;
+  const int16_t *end = x + layer->inputs;
+  const int8_t *w = layer->weights;
+  unsigned left;
 
-  /* Two outputs at a time, because they share their inputs. */
-  for (o = 0u; o < layer->outputs; o += 2u) {
-    const unsigned second = o + 1u < layer->outputs ? 1u : 0u;
-    const int8_t *w1 = w0 + second * n;
-    int32_t sum0 = bias(scale), sum1 = bias(scale + second);
+  for (left = layer->outputs; left != 0u;) {
+    int32_t s0 = bias(scale), s1 = bias(scale + 1), s2 = bias(scale + 2), s3 = bias(scale + 3);
+    const int16_t *v = x;
 
+    do {
 #if ANYECG_DSP
-    for (i = 0u; i < n; i += 4u) {
-      const uint32_t x02 = word(x + i), x13 = word(x + i + 2u);
-      const uint32_t four0 = word(w0 + i), four1 = word(w1 + i);
-      sum0 = both(even(four0), x02, sum0);
-      sum1 = both(even(four1), x02, sum1);
-      sum0 = both(odd(four0), x13, sum0);
-      sum1 = both(odd(four1), x13, sum1);
-    }
+      const uint32_t v02 = word(v), v13 = word(v + 2);
+      const uint32_t w0 = word(w), w1 = word(w + 4), w2 = word(w + 8), w3 = word(w + 12);
+      s0 = both(odd(w0), v13, both(even(w0), v02, s0));
+      s1 = both(odd(w1), v13, both(even(w1), v02, s1));
+      s2 = both(odd(w2), v13, both(even(w2), v02, s2));
+      s3 = both(odd(w3), v13, both(even(w3), v02, s3));
 #else
-    for (i = 0u; i < n; i++) {
-      sum0 += w0[i] * x[i];
-      sum1 += w1[i] * x[i];
-    }
+      unsigned i;
+      for (i = 0u; i < 4u; i++) {
+        s0 += w[i] * v[i];
+        s1 += w[i + 4u] * v[i];
+        s2 += w[i + 8u] * v[i];
+        s3 += w[i + 12u] * v[i];
+      }
 #endif
-    y[o] = (int8_t)scaled(sum0, scale, &layer->range);
-    if (second != 0u) {
-      y[o + 1u] = (int8_t)scaled(sum1, scale + 1, &layer->range);
+      w += 16;
+      v += 4;
+    } while (v != end);
+    y[0] = (int8_t)scaled(s0, scale, &range);
+    if (left < ANYECG_GROUP) {
+      if (left > 1u) {
+        y[1] = (int8_t)scaled(s1, scale + 1, &range);
+      }
+      if (left > 2u) {
+        y[2] = (int8_t)scaled(s2, scale + 2, &range);
+      }
+      return;
     }
-    scale += 2;
-    w0 += 2u * n;
+    y[1] = (int8_t)scaled(s1, scale + 1, &range);
+    y[2] = (int8_t)scaled(s2, scale + 2, &range);
+    y[3] = (int8_t)scaled(s3, scale + 3, &range);
+    scale += ANYECG_GROUP;
+    y += ANYECG_GROUP;
+    left -= ANYECG_GROUP;
   }
 }
 
 void anyecg_depthwise(const struct anyecg_depthwise *layer, const int8_t *ring, unsigned oldest, int16_t *x) {
-  const unsigned channels = layer->channels, taps = layer->taps;
+  const unsigned channels = layer->channels, size = layer->taps * channels;
+  const struct anyecg_range range = layer->range;
   const struct anyecg_scale *scale = layer->scales;
   const int8_t *w = layer->weights;
   unsigned c;
 
-  for (c = 0u; c < channels; c += 4u) {
-    const int8_t *v = ring + oldest * channels + c;
-    const int8_t *end = ring + taps * channels;
+  for (c = 0u; c < channels; c += ANYECG_GROUP) {
+    const int8_t *first = ring + oldest * channels + c; /* of the oldest vector */
+    const int8_t *v = first;
+    const int8_t *end = ring + size;
     int32_t s0 = bias(scale), s1 = bias(scale + 1), s2 = bias(scale + 2), s3 = bias(scale + 3);
-    unsigned t;
 
-    for (t = 0u; t < taps; t++) {
+    do {
 #if ANYECG_DSP
       const uint32_t fourw = word(w), fourv = word(v);
       const uint32_t w02 = even(fourw), v02 = even(fourv), w13 = odd(fourw), v13 = odd(fourv);
       s0 = low(w02, v02, s0);
-      s2 = high(w02, v02, s2);
       s1 = low(w13, v13, s1);
+      s2 = high(w02, v02, s2);
       s3 = high(w13, v13, s3);
 #else
       s0 += w[0] * v[0];
@@ -132,17 +167,18 @@ void anyecg_depthwise(const struct anyecg_depthwise *layer, const int8_t *ring, 
       s2 += w[2] * v[2];
       s3 += w[3] * v[3];
 #endif
-      w += 4;
+      w += ANYECG_GROUP;
       v += channels;
       if (v >= end) {
-        v -= taps * channels;
+        v -= size;
       }
-    }
-    x[ANYECG_LANE(c)] = (int16_t)scaled(s0, scale, &layer->range);
-    x[ANYECG_LANE(c + 1u)] = (int16_t)scaled(s1, scale + 1, &layer->range);
-    x[ANYECG_LANE(c + 2u)] = (int16_t)scaled(s2, scale + 2, &layer->range);
-    x[ANYECG_LANE(c + 3u)] = (int16_t)scaled(s3, scale + 3, &layer->range);
-    scale += 4;
+    } while (v != first);
+    x[ANYECG_LANE(0u)] = (int16_t)scaled(s0, scale, &range);
+    x[ANYECG_LANE(1u)] = (int16_t)scaled(s1, scale + 1, &range);
+    x[ANYECG_LANE(2u)] = (int16_t)scaled(s2, scale + 2, &range);
+    x[ANYECG_LANE(3u)] = (int16_t)scaled(s3, scale + 3, &range);
+    scale += ANYECG_GROUP;
+    x += ANYECG_GROUP;
   }
 }
 

@@ -10,6 +10,8 @@
 
 #include <stdint.h>
 
+#include "anyecg_config.h" /* ANYECG_FULL_RANGE: whether no layer limits its outputs more than int8 does */
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -35,6 +37,9 @@ extern "C" {
 #define ANYECG_LANE(i) (i)
 #endif
 
+/* Channels that a kernel computes together; tables have zeros up to a multiple of it. */
+#define ANYECG_GROUP 4u
+
 /* Scale and bias of one output channel, 8 bytes. */
 struct anyecg_scale {
   int32_t bias_shift; /* bias * 32 + (division by 2 to the power of shift) - 1 */
@@ -50,7 +55,7 @@ struct anyecg_range {
 
 /* Every output from every input: a convolution with a kernel of one, or one that sees its inputs side by side. */
 struct anyecg_dense {
-  const int8_t *weights; /* [outputs][inputs] */
+  const int8_t *weights; /* [outputs / 4][inputs / 4][4 outputs][4 inputs] */
   const struct anyecg_scale *scales;
   uint16_t inputs; /* a multiple of 4 */
   uint16_t outputs;
@@ -59,7 +64,7 @@ struct anyecg_dense {
 
 /* A convolution along time, separately for every channel. */
 struct anyecg_depthwise {
-  const int8_t *weights; /* [channels / 4][taps][4] */
+  const int8_t *weights; /* [channels / 4][taps][4 channels] */
   const struct anyecg_scale *scales;
   uint16_t channels; /* a multiple of 4 */
   uint8_t taps;
