@@ -23,6 +23,13 @@ extern "C" {
 #define ANYECG_DSP 0
 #endif
 
+/* Processors that do not multiply 32 bits by 32 to 64: the ESP8266 has the only Xtensa with this calling convention. */
+#if defined(__ARM_ARCH_6M__) || defined(__ARM_ARCH_8M_BASE__) || defined(__XTENSA_CALL0_ABI__)
+#define ANYECG_NARROW 1
+#elif !defined(ANYECG_NARROW)
+#define ANYECG_NARROW 0
+#endif
+
 /* Kernels with DSP instructions read four weights at once. */
 #if defined(__GNUC__)
 #define ANYECG_ALIGN4 __attribute__((aligned(4)))

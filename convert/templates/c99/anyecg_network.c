@@ -21,7 +21,7 @@ static void pad(struct anyecg_network *network, unsigned stage) {
 
 static void run_stem(const struct anyecg_network *network, unsigned step, int8_t *y) {
   const int32_t first = (int32_t)(step * anyecg_stem.stride) - anyecg_stem.left;
-  int16_t x[ANYECG_STEM_INPUTS];
+  ANYECG_ALIGN4 int16_t x[ANYECG_STEM_INPUTS];
   unsigned i;
 
   for (i = 0u; i < ANYECG_STEM_INPUTS; i++) {
@@ -35,7 +35,7 @@ static void run_block(const struct anyecg_network *network, unsigned stage, int8
   const struct anyecg_block *block = &anyecg_blocks[stage - 1u];
   const int8_t *ring = network->rings.bytes + block->ring;
   const unsigned oldest = network->stages[stage].slot; /* a full ring begins where the next vector would go */
-  int16_t x[ANYECG_CHANNELS_MAX];
+  ANYECG_ALIGN4 int16_t x[ANYECG_CHANNELS_MAX];
 
   anyecg_depthwise(&block->depth, ring, oldest, x);
   anyecg_dense(&block->point, x, y);
@@ -78,7 +78,7 @@ static void run(struct anyecg_network *network, unsigned stage) {
 
 /* The mean over time, and the layers after it. */
 static void finish(const struct anyecg_network *network) {
-  int16_t x[ANYECG_CHANNELS_MAX];
+  ANYECG_ALIGN4 int16_t x[ANYECG_CHANNELS_MAX];
   int8_t y[ANYECG_CHANNELS_MAX];
   unsigned i, layer;
 
