@@ -90,6 +90,7 @@ def table(report: LintReport, asked: Sequence[str]) -> str:
         f"{report.name}: {report.model_bytes} bytes; {counts}",
         f"arena: {needs}{reserve}",
         "",
+        *_runtimes(report),
         f"{'target':<9} {'verdict':<8} why",
     ]
     for target in asked or TARGETS:
@@ -98,3 +99,16 @@ def table(report: LintReport, asked: Sequence[str]) -> str:
         lines.append(f"{target:<9} {'ok' if report.fits(target) else 'FAIL':<8} {first}".rstrip())
         lines += [f"{'':<18} {row}" for row in rest]
     return "\n".join(lines) + "\n"
+
+
+def _runtimes(report: LintReport) -> list[str]:
+    """Return what the whole runtime costs, one row for each processor or set of kernels."""
+    if not report.runtimes:
+        return []
+    names = {"c99": "plain C99", "tflm": "TFLite Micro"}
+    rows = [
+        f"{names[r.runtime]:<13} {r.title:<35} {r.flash_bytes:>8} {r.ram_bytes:>8} {r.stack_bytes:>6} "
+        f"{r.instructions / 1e6:>8.2f} M"
+        for r in report.runtimes
+    ]
+    return [f"{'runtime':<13} {'':<35} {'flash':>8} {'RAM':>8} {'stack':>6} {'instructions':>12}".rstrip(), *rows, ""]

@@ -34,9 +34,8 @@ def metadata(files: Iterable[str], version: str, *, tflm: bool = True) -> dict[s
         tflm: Whether the package runs on TensorFlow Lite Micro.
     """
     sources = sorted(name for name in files if re.fullmatch(r"anyecg_\w+\.c", name))
-    headers = sorted(name for name in files if re.fullmatch(r"anyecg_\w+\.h", name))
     number = found[0] if (found := _VERSION.match(version)) else "0.0.0"
-    first = "anyecg_model.h" if "anyecg_model.h" in headers else headers[0]
+    first = "anyecg_model.h" if tflm else "anyecg_network.h"
     texts = {
         "library.properties": _arduino(number, first),
         "library.json": _platformio(number, first, sources),

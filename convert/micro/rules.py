@@ -1,25 +1,31 @@
 """Check whether targets can run a model, and give the reasons, before it is tried on a board.
 
-Targets are the kernel libraries (``tflm``: TFLite Micro's reference kernels; ``cmsis-nn``; ``esp-nn``) and the student
-presets, which add limits for flash and arena. The rules come from measurements of these kernels: see ``docs/micro.md``.
+Targets are plain C99 (``c99``), the kernel libraries of TFLite Micro (``tflm``: its reference kernels; ``cmsis-nn``;
+``esp-nn``) and the student presets, which add limits for flash and arena. The rules come from measurements of these
+kernels: see ``docs/micro.md``.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Literal
 
 from convert.compute.students import ALLOWED_OPS, PRESETS
 from convert.micro.arena import Arena, measure
+from convert.micro.c99.network import Network
+from convert.micro.c99.reading import NotCoveredError, read_network
 from convert.micro.graph import Graph, Operation, Tensor, read_graph
 from convert.micro.ops import CMSIS_NN_OPS, ESP_NN_OPS, adder
+from convert.micro.runtimes import RuntimeCost, runtime_costs
 from convert.parity.layers import short_name
 from firmware_bridge.errors import CheckFailedError
 
 KERNELS = ("tflm", "cmsis-nn", "esp-nn")
-TARGETS = (*KERNELS, *PRESETS)
+TARGETS = ("c99", *KERNELS, *PRESETS)
+TFLM_TARGETS = (*KERNELS, *PRESETS)
+"""Targets on which TFLite Micro runs the model."""
 SCHEMA = "anyecg.lint/1"
 
 _NAMED = 3
@@ -58,6 +64,7 @@ class LintReport:
         model_bytes: Size in flash, bytes.
         operations: Number of uses of each operation.
         arena: Arena sizes; ``None`` where TFLite Micro cannot run the model.
+        runtimes: What the whole runtime costs, both ways.
         findings: Findings in the order of the rules.
     """
 
@@ -65,6 +72,7 @@ class LintReport:
     model_bytes: int
     operations: dict[str, int]
     arena: Arena | None
+    runtimes: tuple[RuntimeCost, ...]
     findings: tuple[Finding, ...]
 
     def of(self, target: str) -> tuple[Finding, ...]:
@@ -101,6 +109,7 @@ class LintReport:
                 "helium": arena.helium,
                 "esp-nn": arena.esp_nn,
             },
+            "runtimes": [asdict(cost) for cost in self.runtimes],
             "targets": {
                 target: {
                     "fits": self.fits(target),
@@ -131,10 +140,16 @@ def lint(model: bytes, name: str = "the model") -> LintReport:
         try:
             arena = measure(model, graph)
         except CheckFailedError as e:
-            found.append(Finding("interpreter", "fail", "model", e.what, TARGETS))
+            found.append(Finding("interpreter", "fail", "model", e.what, TFLM_TARGETS))
     found += _budgets(len(model), arena)
+    network: Network | None = None
+    try:
+        network = read_network(graph)
+    except NotCoveredError as e:
+        found.append(Finding("not-covered", "fail", e.where, e.why, ("c99",)))
+    costs = runtime_costs(graph, len(model), network, arena)
     counts = dict(sorted(Counter(op.name for op in graph.operations).items()))
-    return LintReport(name, len(model), counts, arena, tuple(found))
+    return LintReport(name, len(model), counts, arena, costs, tuple(found))
 
 
 def check_targets(report: LintReport, targets: Sequence[str]) -> None:
@@ -182,7 +197,7 @@ def _named(tensors: Iterable[Tensor]) -> str:
 def _operation_rules(graph: Graph) -> Iterator[Finding]:
     missing = [op for op in graph.operations if adder(op.name) is None]
     if missing:
-        yield Finding("operation", "fail", _at(missing), "TFLite Micro has no such operation", TARGETS)
+        yield Finding("operation", "fail", _at(missing), "TFLite Micro has no such operation", TFLM_TARGETS)
     known = [op for op in graph.operations if adder(op.name) is not None]
     for target, fast in (("cmsis-nn", CMSIS_NN_OPS), ("esp-nn", ESP_NN_OPS)):
         slow = [op for op in known if op.name not in fast]
@@ -220,19 +235,19 @@ def _dense_rules(graph: Graph) -> Iterator[Finding]:
     per_channel = [op for op in dense if len(op.inputs) > 1 and op.inputs[1] is not None and op.inputs[1].scales > 1]
     if per_channel:
         why = "quantized per channel: TFLite Micro is 1 LSB off LiteRT; a 1x1 CONV_2D is exact"
-        yield Finding("per-channel-dense", "fail", _at(per_channel), why, TARGETS)
+        yield Finding("per-channel-dense", "fail", _at(per_channel), why, TFLM_TARGETS)
 
 
 def _shape_rules(graph: Graph) -> Iterator[Finding]:
     dynamic = [t for t in _tensors(graph) if t.dynamic]
     if dynamic:
-        yield Finding("shape", "fail", _named(dynamic), "a shape that is not fixed: export with batch 1", TARGETS)
+        yield Finding("shape", "fail", _named(dynamic), "a shape that is not fixed: export with batch 1", TFLM_TARGETS)
     ends = [t for t in (*graph.inputs, *graph.outputs) if t.shape and t.shape[0] not in {1, -1}]
     if ends:
-        yield Finding("batch", "fail", _named(ends), "the batch is not 1", TARGETS)
+        yield Finding("batch", "fail", _named(ends), "the batch is not 1", TFLM_TARGETS)
     if len(graph.inputs) != 1 or len(graph.outputs) != 1:
         where = f"{len(graph.inputs)} inputs, {len(graph.outputs)} outputs"
-        yield Finding("inputs", "fail", where, "the kit feeds one window and reads one row of heads", TARGETS)
+        yield Finding("inputs", "fail", where, "the kit feeds one window and reads one row of heads", TFLM_TARGETS)
 
 
 def _type_rules(graph: Graph) -> Iterator[Finding]:
@@ -240,17 +255,17 @@ def _type_rules(graph: Graph) -> Iterator[Finding]:
     real = [t for t in tensors if t.type not in _INTEGERS]
     if real:
         kinds = "/".join(sorted({t.type for t in real}))
-        yield Finding("type", "fail", _named(real), f"{kinds}: the micro tier is int8 throughout", TARGETS)
+        yield Finding("type", "fail", _named(real), f"{kinds}: the micro tier is int8 throughout", TFLM_TARGETS)
     ends = [t for t in (*graph.inputs, *graph.outputs) if t.type != "int8" and t.type in _INTEGERS]
     if ends:
-        yield Finding("type", "fail", _named(ends), "input and output must be int8", TARGETS)
+        yield Finding("type", "fail", _named(ends), "input and output must be int8", TFLM_TARGETS)
     wide = [t for t in tensors if t.type == "int16"]
     if wide:
         why = "int16 activations: ESP-NN has no kernels for them, students are int8"
         yield Finding("int16", "fail", _named(wide), why, ("esp-nn", *PRESETS))
     bare = [t for t in tensors if t.type == "int8" and t.scales == 0]
     if bare:
-        yield Finding("scale", "fail", _named(bare), "int8 without a quantization scale", TARGETS)
+        yield Finding("scale", "fail", _named(bare), "int8 without a quantization scale", TFLM_TARGETS)
 
 
 _RULES: tuple[Callable[[Graph], Iterator[Finding]], ...] = (

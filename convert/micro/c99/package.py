@@ -19,6 +19,7 @@ from convert.micro.c99.reading import read_network
 from convert.micro.c99.tables import layers, sizes
 from convert.micro.c99.twin import run
 from convert.micro.graph import read_graph
+from convert.micro.layouts import metadata
 from convert.micro.package import (
     TEMPLATES as SHARED,
 )
@@ -84,6 +85,7 @@ def build(source: MicroSource) -> C99Package:
     files["anyecg_golden.c"] = golden_source(source)
     files["anyecg_outputs.c"] = outputs_source(source)
     files["README.md"] = _readme(source, network)
+    files |= metadata(files, source.manifest.version, tflm=False)
     return C99Package(dict(sorted(files.items())), network, len(source.golden_inputs))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -117,7 +119,12 @@ class _Reader:
         return op
 
     def _check_activations(self, op: Operation, tensor: Tensor) -> None:
-        if tensor.type != "int8" or len(tensor.scale) != 1 or len(tensor.zero_point) != 1 or not tensor.scale[0] > 0:
+        if (
+            tensor.type != "int8"
+            or len(tensor.scale) != 1
+            or len(tensor.zero_point) != 1
+            or not 0 < tensor.scale[0] < math.inf
+        ):
             raise NotCoveredError(place(op), f"activations of type {tensor.type} with {tensor.scales} scales")
         if not INT8_MIN <= tensor.zero_point[0] <= INT8_MAX:
             raise NotCoveredError(place(op), f"a zero point of {tensor.zero_point[0]}")
@@ -182,7 +189,8 @@ class _Reader:
         before = self._at
         op = self._take("MEAN")
         axes = op.inputs[1] if len(op.inputs) > 1 else None
-        names = set() if axes is None else {int(i) % 4 for i in np.frombuffer(axes.data, "<i4")}
+        usable = axes is not None and axes.type == "int32" and len(axes.data) % 4 == 0
+        names = {int(i) % 4 for i in np.frombuffer(axes.data, "<i4")} if axes is not None and usable else set()
         if names not in ({1, 2}, {2}):
             raise NotCoveredError(place(op), f"a mean over the axes {sorted(names)}, not over time")
         steps, channels = before.shape[2:]
@@ -227,12 +235,14 @@ def _parameters(
     kernel = op.inputs[1] if len(op.inputs) > 1 else None
     if op.inputs[0] != before or kernel is None or kernel.type != "int8" or len(kernel.shape) != 4:
         raise NotCoveredError(place(op), "weights that are not int8 with four dimensions")
-    if len(kernel.data) != kernel.elements or set(kernel.zero_point) != {0}:
+    if min(kernel.shape) < 1 or len(kernel.data) != kernel.elements or set(kernel.zero_point) != {0}:
         raise NotCoveredError(place(op), "weights that are not constant, or with a zero point")
     weights = np.frombuffer(kernel.data, np.int8).reshape(kernel.shape)
     channels = kernel.shape[axis]
     if op.outputs[0].shape[3] != channels or len(kernel.scale) not in {1, channels}:
         raise NotCoveredError(place(op), f"{len(kernel.scale)} scales for {channels} channels")
+    if not all(0 < scale < math.inf for scale in kernel.scale):
+        raise NotCoveredError(place(op), "a scale that is not positive")
     per_channel = weights.sum(axis=tuple(i for i in range(4) if i != axis), dtype=np.int64)
     magnitude = np.abs(weights.astype(np.int64)).sum(axis=tuple(i for i in range(4) if i != axis))
     biases = _bias(op, channels) - before.zero_point[0] * per_channel

@@ -73,7 +73,8 @@ def output_range(activation: str, scale: float, zero: int) -> Range:
     if activation in {"RELU", "RELU6"}:
         low = max(low, zero)
     if activation == "RELU6":
-        high = min(high, zero + _rounded(np.float32(6.0) / np.float32(scale)))
+        steps = np.float32(6.0) / np.float32(scale)
+        high = min(high, zero + (_rounded(steps) if steps < 1024 else 1024))
     return Range(zero, low, high)
 
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 pytest.importorskip("tensorflow", reason="the convert extra is not installed")
 pytest.importorskip("tflite_micro", reason="the micro extra is not installed")
 
 from convert.bundle.writer import BundleContents, write_bundle
 from convert.compute.inference import run_int8
+from convert.micro.c99.cost import ram_bytes, table_bytes
 from convert.micro.c99.package import build
-from convert.micro.c99.reading import read_network
+from convert.micro.c99.reading import NotCoveredError, read_network
 from convert.micro.c99.scaling import Scale, mean_scale, output_range, quantized, sum_scales
 from convert.micro.c99.twin import run as run_twin
 from convert.micro.graph import read_graph
@@ -21,7 +25,7 @@ from convert.micro.in_bundle import with_micro
 from convert.micro.package import from_bundle
 from edge.bundle.reader import demo_bundle_path, load_bundle
 from edge.cli.main import main as anyecg
-from firmware_bridge.errors import CheckFailedError
+from firmware_bridge.errors import CheckFailedError, InputError
 from helpers.c99_students import RUNNER, outputs_of, student, windows, write_sources
 from helpers.firmware_build import STRICT_C, compiled, run, tool
 
@@ -114,6 +118,43 @@ def test_wrong_weights_are_found_before_anything_is_written(bundle):
     network.stem.dense.biases[0] += 40_000
     with pytest.raises(CheckFailedError, match="the C99 runtime would differ in"):
         module._check_arithmetic(from_bundle(bundle), network)
+
+
+@settings(max_examples=120, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 1 << 20), st.integers(0, 255)), min_size=1, max_size=4))
+def test_a_damaged_model_is_refused_with_one_error(bundle, changes):
+    damaged = bytearray(bundle.model)
+    for place, value in changes:
+        damaged[place % len(damaged)] = value
+    with contextlib.suppress(InputError, NotCoveredError):
+        read_network(read_graph(bytes(damaged)))
+
+
+@pytest.mark.parametrize("name", ["demo", "nano", "small"])
+def test_the_tables_have_the_size_that_the_lint_states(tmp_path, name):
+    network = read_network(read_graph(student(name)))
+    folder = write_sources(student(name), tmp_path)
+    compiler = tool("arm-none-eabi-gcc")
+    compiled(
+        [
+            compiler,
+            "-mcpu=cortex-m4",
+            "-mthumb",
+            f"-I{folder}",
+            "-c",
+            folder / "anyecg_layers.c",
+            "-o",
+            tmp_path / "l.o",
+        ]
+    )
+    sizes = run([compiler.removesuffix("gcc") + "size", tmp_path / "l.o"]).stdout.splitlines()[1].split()
+    assert int(sizes[0]) == table_bytes(network)
+    program = tmp_path / "size.c"
+    program.write_text(
+        '#include "anyecg_network.h"\n'
+        f"typedef char same[sizeof(struct anyecg_network) == {ram_bytes(network)} ? 1 : -1];\n"
+    )
+    compiled([compiler, "-mcpu=cortex-m4", "-mthumb", f"-I{folder}", "-c", program, "-o", tmp_path / "s.o"])
 
 
 @pytest.mark.parametrize("factor", [0.25, 0.3, 0.4999, 1e-3, 1e-9, 2.0**-31, 3e-10])

@@ -91,16 +91,40 @@ def test_the_plan_of_any_model_is_that_of_the_interpreter(kind):
 def test_the_demonstration_passes():
     report = lint(demo(), "demo")
     assert report.passed()
-    assert [t for t in TARGETS if report.fits(t)] == ["tflm", "cmsis-nn", "esp-nn", "micro", "small"]
+    assert [t for t in TARGETS if report.fits(t)] == ["c99", "tflm", "cmsis-nn", "esp-nn", "micro", "small"]
     assert failures(report, "nano") == {"flash", "arena"}
     assert report.operations == {"ADD": 4, "CONV_2D": 12, "DEPTHWISE_CONV_2D": 9, "MEAN": 1}
     assert not report.passed(["nano"])
     assert report.passed(["micro", "esp-nn"])
+    costs = {(c.runtime, c.key): c for c in report.runtimes}
+    assert costs["c99", "cortex-m4-dsp"].ram_bytes == 3868
+    assert costs["c99", "cortex-m4-dsp"].flash_bytes < 50_500
+    assert costs["tflm", "cmsis-nn"].flash_bytes == 120_191
+    assert costs["c99", "cortex-m4-dsp"].instructions < costs["tflm", "cmsis-nn"].instructions
 
 
-def test_a_plain_convolution_fits_everywhere():
+def test_a_plain_convolution_fits_all_but_plain_c99():
     report = lint(model("conv"))
-    assert all(report.fits(t) for t in TARGETS), report.findings
+    assert [t for t in TARGETS if not report.fits(t)] == ["c99"], report.findings
+    assert {c.runtime for c in report.runtimes} == {"tflm"}
+
+
+NOT_COVERED = {
+    "conv": "CONV_2D of PartitionedCall:0: a kernel of shape [8, 1, 3, 8], not (outputs, 1, taps, 1)",
+    "dense": "RESHAPE|FULLY_CONNECTED",
+    "dilated": "a dilation of 2",
+    "swish": "CONV_2D of Conv2D2: a kernel",
+    "batch": "activations of shape [2, 1, 64, 8]",
+    "float": "activations of type float32",
+}
+
+
+@pytest.mark.parametrize("kind", NOT_COVERED)
+def test_plain_c99_names_what_it_does_not_cover(kind):
+    (found,) = [f for f in lint(model(kind)).of("c99") if f.level == "fail"]
+    assert found.rule == "not-covered"
+    said = f"{found.where}: {found.why}"
+    assert any(text in said for text in NOT_COVERED[kind].split("|")), said
 
 
 FAULTS = {
@@ -175,7 +199,8 @@ def test_registration_methods(op, method):
 def test_command(tmp_path, capsys):
     assert anyecg(["lint", "demo"]) == 0
     out = capsys.readouterr().out
-    rows = dict(line.split()[:2] for line in out.splitlines()[4:] if not line.startswith(" "))
+    verdicts = out.partition("verdict  why\n")[2]
+    rows = dict(line.split()[:2] for line in verdicts.splitlines() if not line.startswith(" "))
     assert rows == {t: "FAIL" if t == "nano" else "ok" for t in TARGETS}
     path = tmp_path / "swish.tflite"
     path.write_bytes(model("swish"))
