@@ -36,6 +36,19 @@ SETTLE_S = 4.0
 """Mirrored signal before and after the recording from which the R-peak detector learns, s: with it the detector also
 reports the first and the last beat."""
 
+IMAGE_HEIGHT = 0.8
+"""Height of a wave in this mirrored signal, relative to the recorded one."""
+
+ORPHAN_S = 0.5
+"""Distance from an end within which a wave may belong to a beat outside of the recording, s."""
+SHAPE_S, UNLIKE = 0.06, 0.5
+"""Time on either side of an R peak that is its shape, s, and the correlation with the usual shape of a wave that is no
+QRS complex of the dominant form."""
+EARLY = 0.8
+"""Distance to the next beat, relative to the median, below which a beat is early."""
+LEAST_BEATS = 5
+"""Beats of which one may be dropped."""
+
 PADDED = "padded_ends"
 """Flag of a window whose ends were continued."""
 
@@ -223,7 +236,47 @@ def _beats(samples: F64, grid_hz: int, first: int) -> NDArray[np.int64]:
     zero = round(GROUP_DELAY_S * grid_hz)
     # The first output belongs to grid sample ``zero`` of the mirrored signal; it must fall on the window's own grid.
     pad -= (pad + first - zero) % step
-    stream = StreamFilter(grid_hz).push(np.pad(samples, pad, mode="reflect"))
+    stream = StreamFilter(grid_hz).push(_mirrored(samples, pad))
     offset = (pad + first - zero) // step
-    found = np.array(RPeakDetector(FS_HZ).push(stream), dtype=np.int64) - offset
-    return found[(found >= 0) & (found < WINDOW_SAMPLES)]
+    found = np.array(RPeakDetector(FS_HZ).push(stream), dtype=np.int64)
+    found = found[(found >= offset) & (found < offset + WINDOW_SAMPLES)]
+    return _without_orphans(stream, found, offset) - offset
+
+
+def _without_orphans(stream: F64, beats: NDArray[np.int64], start: int) -> NDArray[np.int64]:
+    """Drop a first or last beat that may be the T or P wave of a beat outside of the recording.
+
+    Args:
+        stream: The filtered signal, ``(n,)``.
+        beats: R peaks in the ten seconds, as increasing indices into ``stream``.
+        start: Index of the first sample of the ten seconds.
+
+    Returns:
+        The beats, without those at an end that differ in shape from all others and stand closer than the others.
+    """
+    if len(beats) < LEAST_BEATS:
+        return beats
+    half = round(SHAPE_S * FS_HZ)
+    shapes = stream[beats[:, None] + np.arange(-half, half + 1)]
+    shapes = shapes - shapes.mean(axis=1, keepdims=True)
+    usual = np.median(shapes[1:-1], axis=0)
+    size = np.sqrt(np.einsum("ij,ij->i", shapes, shapes) * float(np.einsum("i,i->", usual, usual)))
+    alike = np.einsum("ij,j->i", shapes, usual) / np.maximum(size, np.finfo(np.float64).tiny)
+    gaps = np.diff(beats)
+    early = gaps < EARLY * np.median(gaps)
+    reach = round(ORPHAN_S * FS_HZ)
+    first = int(beats[0] - start < reach and early[0] and alike[0] < UNLIKE)
+    last = int(start + WINDOW_SAMPLES - 1 - beats[-1] < reach and early[-1] and alike[-1] < UNLIKE)
+    return beats[first : len(beats) - last]
+
+
+def _mirrored(samples: F64, pad: int) -> F64:
+    """Return the samples with mirror images before and after them, in which every wave is a little lower.
+
+    A wave and an equal image would tie, and which of them the detector takes would depend on the last bit of a sum, and
+    so on the processor.
+    """
+    out = np.pad(samples, pad, mode="reflect")
+    out[:pad] += (IMAGE_HEIGHT - 1.0) * (out[:pad] - samples[0])
+    out[-pad:] += (IMAGE_HEIGHT - 1.0) * (out[-pad:] - samples[-1])
+    return out

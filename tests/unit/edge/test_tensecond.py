@@ -11,6 +11,7 @@ from edge.bundle.reader import load_bundle
 from edge.engine import Engine, SessionInfo
 from edge.model import load_model
 from edge.records import Estimate
+from edge.tensecond import whole_window
 from firmware_bridge.samples import LinkEvent, LinkEventKind, SampleBlock
 from helpers.ecg_shapes import ecg
 
@@ -132,3 +133,37 @@ def test_the_foundation_tier_reads_the_ten_seconds_as_they_are(seconds: float, f
     raw = np.pad(x.astype(np.float64), missing // 2, mode="edge")
     wanted = ecgfounder.quantized(ecgfounder.EcgFounderFrontEnd()(raw), 0.125, 0, 16.0)
     assert np.array_equal(model.inputs[0].reshape(-1), wanted)
+
+
+@pytest.mark.parametrize("from_end_s", [0.06, 0.1, 0.15, 0.2])
+@pytest.mark.parametrize("end", ["first", "last"])
+def test_a_beat_near_an_end_is_found(end: str, from_end_s: float) -> None:
+    """Its mirror image is as near to it as a T wave, and must not take its place."""
+    rng = np.random.default_rng(4)
+    x, peaks_s = ecg(rng.uniform(0.7, 0.9, 40), fs=250.0, noise=0.01)[:2]
+    found, tried = 0, 0
+    for peak_s in peaks_s[2:28]:
+        first = round((peak_s - from_end_s) * 250) if end == "first" else round((peak_s + from_end_s) * 250) - 2500
+        if first < 0:
+            continue
+        tried += 1
+        window = whole_window(x[first : first + 2500], 250, 0.0, scale_known=True)
+        assert not isinstance(window, str)
+        at = round(peak_s * 125) - first // 2
+        found += int(np.abs(window.window.beats - at).min() <= 4)
+    assert tried >= 12
+    assert found >= (0.9 if from_end_s >= 0.1 else 0.6) * tried
+
+
+def test_a_t_wave_whose_beat_is_not_recorded_is_no_beat() -> None:
+    x, peaks_s = ecg(np.full(40, 1.0), fs=250.0, noise=0.01)[:2]
+    first = round((peaks_s[3] + 0.06) * 250)
+    x = x[first : first + 2500].copy()
+    t = np.arange(2500) / 250.0
+    x += 0.9 * np.exp(-(((t - 0.25) / 0.07) ** 2))  # a high T wave
+    window = whole_window(x, 250, 0.0, scale_known=True)
+    assert not isinstance(window, str)
+    expected = np.round((peaks_s - first / 250.0) * 125.0)
+    expected = expected[(expected >= 0) & (expected < 1250)]
+    assert len(window.window.beats) == len(expected)
+    assert np.abs(window.window.beats - expected).max() <= 4
