@@ -14,12 +14,11 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.evaluate.heads import Draws, both_sides, compare_errors, compare_rankings
+from calibration.evaluate.heads import Draws, compare_errors, compare_rankings, enough
 from calibration.evaluate.records import AggregateHeadRecord, AggregateRecord, SummaryRecord
 from calibration.evaluate.rows import Rows
 from calibration.validate.judge import rounded, score_json
 from calibration.validate.records import MeasureRecord
-from convert.stats.noninferiority import MIN_EVENTS
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -154,8 +153,7 @@ def _areas(mean: F64, single: F64, y: Bools, patient: Ints, draws: Draws) -> _Co
     if not len(y) or not y.any() or y.all():
         return _uncompared(int(y.sum()))
     a, b, difference, method = compare_rankings(mean, single, y, patient, draws)
-    sides = both_sides(y, patient)
-    few = min(int(sides.sum()), int((~sides).sum())) < MIN_EVENTS
+    few = not enough(y, patient, draws.least)
     return {
         "positives": int(y.sum()),
         "aggregate": rounded(a.auroc.value),
@@ -171,7 +169,7 @@ def _errors(mean: F64, single: F64, truth: F64, patient: Ints, draws: Draws) -> 
         return _uncompared(None)
     resampler = draws.of(patient)
     difference = compare_errors(mean, single, truth, resampler)
-    few = resampler.patients < MIN_EVENTS
+    few = resampler.patients < draws.least.both
     return {
         "positives": None,
         "aggregate": rounded(float(np.abs(mean - truth).mean())),

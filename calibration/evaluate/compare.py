@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.evaluate.aggregate import summary_of, which_better
-from calibration.evaluate.heads import Draws, both_sides, compare_errors, compare_rankings
+from calibration.evaluate.heads import Draws, compare_errors, compare_rankings, enough
 from calibration.evaluate.records import BaselineHeadRecord, DifferenceRecord, ReferenceHeadRecord, SummaryRecord
 from calibration.evaluate.rows import Rows
 from calibration.validate.judge import ends, rounded, score_json
+from convert.stats.evidence import LeastPatients
 from convert.stats.metrics import Score
-from convert.stats.noninferiority import MIN_EVENTS, PAIRED, verdict
+from convert.stats.noninferiority import PAIRED, verdict
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -59,8 +60,7 @@ def _areas(ours: F64, theirs: F64, y: Bools, patient: Ints, draws: Draws) -> Dif
     if not len(y) or not y.any() or y.all():
         return _nothing()
     a, b, difference, method = compare_rankings(ours, theirs, y, patient, draws)
-    sides = both_sides(y, patient)
-    few = min(int(sides.sum()), int((~sides).sum())) < MIN_EVENTS
+    few = not enough(y, patient, draws.least)
     return {
         "network": rounded(a.auroc.value),
         "other": rounded(b.auroc.value),
@@ -78,7 +78,7 @@ def _errors(ours: F64, theirs: F64, truth: F64, patient: Ints, draws: Draws) -> 
         return _nothing()
     resampler = draws.of(patient)
     difference = compare_errors(ours, theirs, truth, resampler)
-    few = resampler.patients < MIN_EVENTS
+    few = resampler.patients < draws.least.both
     return {
         "network": rounded(float(np.abs(ours - truth).mean())),
         "other": rounded(float(np.abs(theirs - truth).mean())),
@@ -123,7 +123,7 @@ def with_reference(rows: Rows, shown: F32, reference: F32, margin: float, draws:
         decision = found["verdict"]
         if row["kind"] == "probability" and found["difference"] is not None:
             low, high = found["difference"]["ci"] or (None, None)
-            decision = "INCONCLUSIVE" if _few(rows, j) else verdict(Score(None, low, high), margin)
+            decision = "INCONCLUSIVE" if _few(rows, j, draws.least) else verdict(Score(None, low, high), margin)
         out.append(
             {
                 "key": row["key"], "kind": row["kind"], "n": row["n"], "network": found["network"],
@@ -151,7 +151,6 @@ def _alike(ours: F64, theirs: F64) -> _Alike:
     }
 
 
-def _few(rows: Rows, j: int) -> bool:
+def _few(rows: Rows, j: int, least: LeastPatients) -> bool:
     known = np.isfinite(rows.truth[:, j])
-    sides = both_sides(rows.truth[known, j] > 0.5, rows.patient[known])
-    return min(int(sides.sum()), int((~sides).sum())) < MIN_EVENTS
+    return not enough(rows.truth[known, j] > 0.5, rows.patient[known], least)

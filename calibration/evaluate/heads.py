@@ -11,16 +11,27 @@ from numpy.typing import NDArray
 
 from calibration.evaluate.records import HeadRecord
 from calibration.evaluate.rows import Rows
-from calibration.validate.judge import conclusion, ends, rounded, score_json
-from calibration.validate.records import ReliabilityRecord
+from calibration.validate.judge import (
+    EXTREMES,
+    area_of,
+    conclude,
+    ends,
+    few_extremes,
+    note_of,
+    rounded,
+    score_json,
+    verdict_of,
+)
+from calibration.validate.records import ReliabilityRecord, VerdictRecord
 from convert.datasets.prepared import PreparedHead
+from convert.stats.bounds import se_interval
 from convert.stats.delong import delong_difference, delong_interval
 from convert.stats.discrimination import Ranking, ranking
-from convert.stats.evidence import evidence_level
+from convert.stats.evidence import LeastPatients
 from convert.stats.metrics import Score, quotient
-from convert.stats.noninferiority import MIN_EVENTS, PAIRED, auroc_difference
-from convert.stats.reliability import Reliability, reliability, value_agreement
-from convert.stats.resampling import Resampler, interval
+from convert.stats.noninferiority import PAIRED, auroc_difference
+from convert.stats.reliability import Reliability, mean_interval, reliability, value_agreement
+from convert.stats.resampling import Resampler
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -39,15 +50,16 @@ class Draws:
     Args:
         seed: Seed of the draws.
         resamples: Number of replicates.
+        least: Minimum number of patients of each class for a verdict.
     """
 
-    def __init__(self, seed: int, resamples: int) -> None:
-        self.seed, self.resamples = seed, resamples
+    def __init__(self, seed: int, resamples: int, least: LeastPatients | None = None) -> None:
+        self.seed, self.resamples, self.least = seed, resamples, least or LeastPatients()
         self._last: tuple[bytes, Resampler] | None = None
         self._ranked: dict[bytes, Ranking] = {}
 
     def of(self, patient: Ints) -> Resampler:
-        """Return the replicates for rows sides patients are given, ``(n,)``."""
+        """Return the replicates for rows whose patients are given, ``(n,)``."""
         key = _digest(patient)
         if self._last is None or self._last[0] != key:
             self._last = key, Resampler(patient, self.seed, self.resamples)
@@ -84,6 +96,8 @@ def _ranked(scores: F64, labels: Bools, resampler: Resampler) -> Ranking:
         Score(exact.auroc.value, found.auroc.low, found.auroc.high),
         Score(exact.auprc.value, found.auprc.low, found.auprc.high),
         found.auroc_replicates,
+        found.positives,
+        found.negatives,
     )
 
 
@@ -114,34 +128,35 @@ def judge_heads(rows: Rows, shown: F32, probability: Callable[[int, F64], F64], 
             out.append(_value(head, truth, said, patient, draws))
         else:
             out.append(_probability(head, truth > 0.5, said, probability(j, said), patient, draws))
+    conclude(out)
     return out
 
 
-def _unjudged(head: PreparedHead, patient: Ints) -> HeadRecord:
+def _unjudged(head: PreparedHead, patient: Ints, verdict: VerdictRecord) -> HeadRecord:
     return {
+        **verdict,
         "key": head.key, "lab": head.lab, "loinc": head.loinc, "unit": head.unit, "kind": head.kind,
-        "direction": head.direction, "horizon_min": head.horizon_min, "n": len(patient),
-        "patients": len(np.unique(patient)), "positives": None, "positive_patients": None, "prevalence": None,
-        "auroc": None, "auroc_ci": None, "auroc_ci_delong": None, "auprc": None, "auprc_ci": None, "tier": None,
-        "conclusion": "NOT JUDGED", "calibration": None, "values": None, "note": "",
+        "direction": head.direction, "horizon_min": head.horizon_min,
+        "patients": len(np.unique(patient)), "positives": None, "prevalence": None,
+        "auroc": None, "auroc_ci": None, "auroc_ci_delong": None, "auprc": None, "auprc_ci": None,
+        "calibration": None, "values": None,
     }  # fmt: skip
 
 
 def _probability(head: PreparedHead, y: Bools, logits: F64, p: F64, patient: Ints, draws: Draws) -> HeadRecord:
-    sides = both_sides(y, patient)
-    found = _unjudged(head, patient)
-    found["positives"], found["positive_patients"] = int(y.sum()), int(sides.sum())
-    found["prevalence"] = rounded(int(y.sum()) / len(y)) if len(y) else None
-    found["note"] = _note(y, sides, logits)
-    if not len(y) or not y.any() or y.all():
+    if not len(y):
+        return _unjudged(head, patient, verdict_of(None, draws.least, 0, "no label in this part"))
+    ranked = draws.ranked(logits, y, patient)
+    note = note_of(y, logits, ranked, draws.least)
+    found = _unjudged(head, patient, verdict_of(ranked, draws.least, len(y), note))
+    found["positives"], found["prevalence"] = int(y.sum()), rounded(int(y.sum()) / len(y))
+    if not y.any() or y.all():
         return found
     resampler = draws.of(patient)
-    ranked = draws.ranked(logits, y, patient)
-    found["auroc"], found["auroc_ci"] = rounded(ranked.auroc.value), ends(ranked.auroc)
+    area = area_of(ranked)
+    found["auroc"], found["auroc_ci"] = area["auroc"], area["auroc_ci"]
+    found["auprc"], found["auprc_ci"] = area["auprc"], area["auprc_ci"]
     found["auroc_ci_delong"] = ends(delong_interval(logits, y)) if resampler.distinct else None
-    found["auprc"], found["auprc_ci"] = rounded(ranked.auprc.value), ends(ranked.auprc)
-    found["tier"] = evidence_level(ranked.auroc.value)
-    found["conclusion"] = conclusion(ranked.auroc, sides)
     found["calibration"] = _calibration(reliability(p, y, resampler, draws.seed))
     return found
 
@@ -159,41 +174,33 @@ def _calibration(r: Reliability) -> ReliabilityRecord:
     }
 
 
-def both_sides(y: Bools, patient: Ints) -> Bools:
-    """Return a true value for each patient with a positive row and a false value for each with a negative row.
+def enough(labels: Bools, patient: Ints, least: LeastPatients) -> bool:
+    """Return whether there are enough patients with a positive and with a negative row.
 
-    A patient may count on both sides. Counts of patients, not of segments, decide whether there are enough events.
+    A patient may count on both sides. Counts of patients, not of segments, decide.
     """
-    with_positive, with_negative = len(np.unique(patient[y])), len(np.unique(patient[~y]))
-    return np.repeat([True, False], [with_positive, with_negative])
-
-
-def _note(y: Bools, sides: Bools, logits: F64) -> str:
-    if not len(y):
-        return "no label in this part"
-    if not y.any() or y.all():
-        missing = "positive" if not y.any() else "negative"
-        return f"no {missing} label in this part: discrimination cannot be judged"
-    if np.ptp(logits) == 0.0:
-        return "its output is constant"
-    few = min(int(sides.sum()), int((~sides).sum()))
-    return (
-        f"too few patients with the rarer outcome: {few}; at least {MIN_EVENTS} are needed" if few < MIN_EVENTS else ""
-    )
+    return least.reached(len(np.unique(patient[labels])), len(np.unique(patient[~labels])))
 
 
 def _value(head: PreparedHead, truth: F64, value: F64, patient: Ints, draws: Draws) -> HeadRecord:
-    found = _unjudged(head, patient)
     if not len(truth):
-        found["note"] = "no measured value in this part"
-        return found
+        return _unjudged(head, patient, verdict_of(None, draws.least, 0, "no measured value in this part"))
     resampler = draws.of(patient)
+    edges = np.quantile(truth, EXTREMES)
+    ranked = [
+        draws.ranked(score, side, patient) for score, side in ((-value, truth < edges[0]), (value, truth > edges[1]))
+    ]
+    worst = min(ranked, key=lambda r: -1.0 if r.auroc.low is None else r.auroc.low)
+    verdict = verdict_of(worst, draws.least, len(truth), few_extremes(ranked, draws.least))
+    found = _unjudged(head, patient, verdict)
     nothing = np.full(len(truth), np.nan)
     agreement = value_agreement(value, truth, nothing, nothing, 0.0, resampler)
     error, of_median = np.abs(value - truth), np.abs(truth - head.median)
     base = float(of_median.mean())
     spread = float(((truth - truth.mean()) ** 2).mean())
-    relative = interval(float(error.mean()) / base if base > 0 else None, resampler.ratio(error, of_median))
+    share = float(error.mean()) / base if base > 0 else None
+    relative = se_interval(share, resampler.ratio(error, of_median), resampler.patients, "log")
+    found["no_gain"] = agreement.gain.low is None or agreement.gain.low <= 0.0
     found["values"] = {
         "mae": score_json(agreement.mae),
         "mae_of_the_median": rounded(base),
@@ -202,8 +209,11 @@ def _value(head: PreparedHead, truth: F64, value: F64, patient: Ints, draws: Dra
         "iqr": rounded(head.iqr),
         "r2": rounded(1.0 - float((error**2).mean()) / spread) if spread > 0 else None,
         "correlation": score_json(correlation(value, truth, resampler)),
+        "gain": score_json(agreement.gain),
         "bias": score_json(agreement.bias),
         "limits": [rounded(x) for x in agreement.limits],
+        "slope": score_json(agreement.slope),
+        "proportional_bias": agreement.proportional_bias,
     }
     return found
 
@@ -221,7 +231,7 @@ def correlation(a: F64, b: F64, resampler: Resampler) -> Score:
     if not len(x) or np.ptp(a) == 0.0 or np.ptp(b) == 0.0:
         return Score(None, None, None)
     value = float(of(*(np.array([p.sum()]) for p in products))[0])
-    return interval(value, of(*(resampler.totals(p) for p in products)))
+    return se_interval(value, of(*(resampler.totals(p) for p in products)), resampler.patients, "atanh")
 
 
 def compare_rankings(
@@ -236,5 +246,4 @@ def compare_rankings(
 
 def compare_errors(ours: F64, theirs: F64, truth: F64, resampler: Resampler) -> Score:
     """Compute the difference of two mean absolute errors of the same rows, ours minus theirs, paired."""
-    less = np.abs(ours - truth) - np.abs(theirs - truth)
-    return interval(float(less.mean()), resampler.ratio(less, np.ones_like(less)))
+    return mean_interval(np.abs(ours - truth) - np.abs(theirs - truth), resampler)

@@ -25,7 +25,7 @@ def coloured_forest(heads: Sequence[Head], names: Names, when: str) -> str:
         when: Horizon of the heads for the title, such as ``now``.
     """
     title = f"AUROC {when}, with 95 % intervals (bootstrap over patients)"
-    return auroc_forest(heads, names, title, colours=COLOURS, level_if_unclear=False)
+    return auroc_forest(heads, names, title, colours=COLOURS)
 
 
 def now_and_ahead(rows: Sequence[Mapping[str, Any]], column: str) -> str:

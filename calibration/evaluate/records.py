@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NotRequired, TypedDict
 
-from calibration.validate.records import Interval, MeasureRecord, ReliabilityRecord
+from calibration.validate.records import Interval, MeasureRecord, ReliabilityRecord, VerdictRecord
 
 __all__ = [
     "AggregateHeadRecord",
@@ -22,7 +22,7 @@ __all__ = [
 
 
 class ValuesRecord(TypedDict):
-    """Agreement of a value head with the measurements, in its unit."""
+    """Agreement of a value head with the measurements, in its unit; keys as in the report of a validation."""
 
     mae: MeasureRecord
     mae_of_the_median: float | None
@@ -31,8 +31,11 @@ class ValuesRecord(TypedDict):
     iqr: float | None
     r2: float | None
     correlation: MeasureRecord
+    gain: MeasureRecord
     bias: MeasureRecord
     limits: list[float | None]
+    slope: MeasureRecord
+    proportional_bias: bool | None
 
 
 class CountsRecord(TypedDict):
@@ -56,8 +59,8 @@ class LevelsRecord(TypedDict):
     paper: dict[str, Any]
 
 
-class HeadRecord(TypedDict):
-    """A judged head; ``tier`` is its evidence level. Results that do not apply to its kind are ``None``."""
+class HeadRecord(VerdictRecord):
+    """A judged head. Results that do not apply to its kind are ``None``."""
 
     key: str
     lab: str
@@ -66,21 +69,16 @@ class HeadRecord(TypedDict):
     kind: str
     direction: str | None
     horizon_min: int | None
-    n: int
     patients: int
     positives: int | None
-    positive_patients: int | None
     prevalence: float | None
     auroc: float | None
     auroc_ci: Interval
     auroc_ci_delong: Interval
     auprc: float | None
     auprc_ci: Interval
-    tier: str | None
-    conclusion: str
     calibration: ReliabilityRecord | None
     values: ValuesRecord | None
-    note: str
 
 
 class MonitoringRecord(TypedDict):

@@ -24,7 +24,7 @@ from calibration.evaluate.rows import Matched, Rows, match_heads, probabilities,
 from calibration.evaluate.score import Workers, score_part
 from calibration.evaluate.summary import side_by_side, summary_lines, tiers
 from calibration.evaluate.teacher import OpenTeacher, TeacherOptions, open_teacher
-from calibration.validate.gate import load_limits
+from calibration.validate.gate import least_patients, load_limits
 from convert.datasets.mcmed import Part
 from convert.datasets.prepared import PreparedDataset
 from convert.stats.metrics import RESAMPLES
@@ -103,7 +103,7 @@ def evaluate(options: EvaluateOptions, progress: TextIO | None) -> dict[str, Any
     columns = [j for _, j in ours.matched.pairs]
     rows = read_rows(data, options.split, columns)
     logits = _scored(options, data, ours, rows, progress)
-    draws = Draws(options.seed, options.resamples)
+    draws = Draws(options.seed, options.resamples, least_patients(load_limits()))
     heads = _heads(ours, rows, logits, draws)
     levels = tiers(heads)
     remarks = [*ours.remarks, *(theirs.remarks if theirs else ())]

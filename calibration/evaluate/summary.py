@@ -9,6 +9,7 @@ import numpy as np
 
 from calibration.evaluate.records import CountsRecord, HeadRecord, LevelsRecord, MonitoringRecord
 from calibration.validate.judge import rounded
+from convert.stats.evidence import evidence_level
 
 PAPER = {"source": "arXiv 2510.22301", "heads": 108, "strong": 33, "moderate": 59, "limited": 16}
 """Counts of AnyECG-Lab on MC-MED: AUROC above 0.65, 0.55 to 0.65, and below. Its table by head is not published."""
@@ -28,21 +29,29 @@ def tiers(heads: Sequence[HeadRecord]) -> LevelsRecord:
     groups += [count(f"now, {d}", [h for h in now if h["direction"] == d]) for d in DIRECTIONS]
     groups += [count(f"monitoring, {m} min", [h for h in found if h["horizon_min"] == m]) for m in horizons(found)]
     groups.append(count("labs, best direction, now", best_directions(now)))
+    groups.append(count("all heads, by the estimate, as the paper counts", found, by_estimate=True))
     return {"groups": [g for g in groups if g["heads"]], "paper": PAPER}
 
 
-def count(name: str, heads: Sequence[HeadRecord]) -> CountsRecord:
-    """Count the heads of a group at each evidence level."""
+def count(name: str, heads: Sequence[HeadRecord], *, by_estimate: bool = False) -> CountsRecord:
+    """Count the heads of a group at each evidence level.
+
+    Args:
+        name: Name of the group.
+        heads: Its heads.
+        by_estimate: Count by the AUROC itself, as the paper does, and not by the level that the interval shows.
+    """
     judged = [h for h in heads if h["auroc"] is not None]
     areas = [h["auroc"] for h in judged if h["auroc"] is not None]
+    levels = [evidence_level(h["auroc"]) if by_estimate else h["tier"] for h in judged]
     return {
         "group": name,
         "heads": len(heads),
         "judged": len(judged),
-        "strong": sum(h["tier"] == "strong" for h in judged),
-        "moderate": sum(h["tier"] == "moderate" for h in judged),
-        "limited": sum(h["tier"] == "limited" for h in judged),
-        "inconclusive": sum(h["conclusion"] == "INCONCLUSIVE" for h in judged),
+        "strong": levels.count("strong"),
+        "moderate": levels.count("moderate"),
+        "limited": levels.count("limited"),
+        "inconclusive": 0 if by_estimate else sum(h["conclusion"] == "INCONCLUSIVE" for h in judged),
         "auroc_mean": rounded(float(np.mean(areas))) if areas else None,
         "auroc_median": rounded(float(np.median(areas))) if areas else None,
     }
@@ -101,7 +110,7 @@ def summary_lines(levels: LevelsRecord) -> list[str]:
     """Return the summary of the evaluation, one sentence per line."""
     groups = {g["group"]: g for g in levels["groups"]}
     lines = []
-    for name in ("all heads", "labs, best direction, now"):
+    for name in ("all heads", "labs, best direction, now", "all heads, by the estimate, as the paper counts"):
         g = groups.get(name)
         if g:
             lines.append(

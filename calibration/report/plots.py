@@ -24,7 +24,6 @@ def auroc_forest(
     title: str = "AUROC with 95 % intervals (bootstrap over patients)",
     *,
     colours: Mapping[str, str] = COLOURS,
-    level_if_unclear: bool = True,
 ) -> str:
     """Draw the AUROC of every head with its interval, best first.
 
@@ -33,7 +32,6 @@ def auroc_forest(
         names: Names of the heads.
         title: Title of the plot.
         colours: Colour by evidence level; inconclusive heads are grey.
-        level_if_unclear: Name the evidence level of an inconclusive head, too.
     """
     judged = sorted((h for h in heads if h["auroc"] is not None), key=lambda h: -h["auroc"])
     if not judged:
@@ -41,8 +39,7 @@ def auroc_forest(
     rows = []
     for h in judged:
         unclear = h["conclusion"] == "INCONCLUSIVE"
-        words = [h["tier"]] if level_if_unclear or not unclear else []
-        label = ", ".join([*words, "inconclusive"] if unclear else words)
+        label = "inconclusive" if unclear else h["tier"]
         colour = GREY if unclear else colours[h["tier"]]
         rows.append((sentence(names[h["key"]]), h["auroc"], h["auroc_ci"], colour, f"{h['auroc']:.3f}  {label}"))
     low = min([0.4, *(r[2][0] for r in rows if r[2])])

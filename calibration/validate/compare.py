@@ -34,12 +34,12 @@ def comparisons(j: Judged, reference: Reference, margins: Mapping[str, float]) -
         y = j.est_truth[rows, i] > 0.5
         ours, theirs = j.seen.est_value[rows, i], reference.shown[rows, i]
         resampler = j.resampler(rows, windows=False)
-        found = [compare_auroc(ours, theirs, y, resampler, margins["auroc_margin"])]
+        found = [compare_auroc(ours, theirs, y, resampler, margins["auroc_margin"], j.least)]
         mine, other = j.bundle.calibration[head.key].threshold, reference.thresholds[i]
         if mine is not None and other is not None:
             a, b, margin = ours >= mine, theirs >= other, margins["decision_margin"]
-            found.append(compare_rate("sensitivity", a, b, y, resampler, margin))
-            found.append(compare_rate("specificity", ~a, ~b, ~y, resampler, margin))
+            found.append(compare_rate("sensitivity", a, b, y, resampler, margin, j.least))
+            found.append(compare_rate("specificity", ~a, ~b, ~y, resampler, margin, j.least))
         out += [_json(head.key, len(y), c) for c in found]
     return out
 

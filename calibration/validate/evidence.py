@@ -68,6 +68,11 @@ def write_evidence(report: Mapping[str, Any], bundle: str) -> str:
         raise OutputError(f"cannot read {folder}: {error.strerror}") from error
     heads = {h["key"]: h for h in report["heads"]}
     data = report["header"]["data"]
+    if not any(head["enough_patients"] for head in report["heads"]):
+        raise CheckFailedError(
+            "no output has enough patients of both classes, so no evidence is written",
+            "the bundle is unchanged; 'anyecg validate BUNDLE --plan-size' prints how many are needed",
+        )
     for output in manifest["outputs"]:
         found = evidence_of(heads[output["key"]], f"{data['name']} ({data['split']}), sha256 {data['sha256'][:16]}")
         if found is not None:
@@ -86,9 +91,11 @@ def write_evidence(report: Mapping[str, Any], bundle: str) -> str:
 def evidence_of(head: HeadRecord, data: str) -> EvidenceRecord | None:
     """Return the evidence of a head for the manifest; ``None`` if it could not be judged, so that the old one stays.
 
-    A head that cannot be distinguished from chance gets limited evidence, whatever its point estimate. The device then
-    raises no flag.
+    A head with too few patients is not judged. A head that cannot be distinguished from chance gets limited evidence,
+    whatever its point estimate. The device then raises no flag.
     """
+    if not head["enough_patients"]:
+        return None
     if head["kind"] == "value":
         values = head["values"]
         if values is None:
@@ -99,7 +106,7 @@ def evidence_of(head: HeadRecord, data: str) -> EvidenceRecord | None:
         }  # fmt: skip
     if head["auroc"] is None:
         return None
-    tier = "limited" if head["conclusion"] == "INCONCLUSIVE" else head["tier"] or "limited"
+    tier = head["tier"] or "limited"
     return {
         "auroc": head["auroc"], "ci": head["auroc_ci"], "n": head["n"], "positives": head["positives"],
         "tier": tier, "mae": None, "data": data,

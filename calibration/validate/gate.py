@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from calibration.validate.records import CheckRecord, ComparisonRecord, HeadRecord, LinkRecord
-from convert.stats.noninferiority import MIN_EVENTS
+from convert.stats.evidence import LeastPatients
 from firmware_bridge.errors import InputError
 from firmware_bridge.reading import parse_toml, read_limited
 
@@ -76,6 +76,7 @@ def judge(
     return [
         *_links(links),
         *_claims(heads, limits["claims"]["auroc_slack"]),
+        *_errors(heads, limits["claims"]["mae_slack"]),
         *_calibration(heads, limits["calibration"]),
         *_comparisons(comparisons),
     ]
@@ -84,6 +85,11 @@ def judge(
 def _links(links: Sequence[LinkRecord]) -> list[Check]:
     judged = [link for link in links if link["status"] in ("ok", "FAILED")]
     return [Check(link["name"], link["status"] == "ok", link["found"]) for link in judged]
+
+
+def least_patients(limits: Mapping[str, Mapping[str, float]]) -> LeastPatients:
+    """Return the minimum number of patients of each class from the limits."""
+    return LeastPatients(int(limits["patients"]["positives_min"]), int(limits["patients"]["negatives_min"]))
 
 
 def _rarer(head: HeadRecord) -> int:
@@ -96,7 +102,7 @@ def _claims(heads: Sequence[HeadRecord], slack: float) -> list[Check]:
     contradicted, checked = [], 0
     for head in heads:
         claimed, found = head["claimed"]["auroc"], head["auroc_ci"]
-        if claimed is None or found is None or _rarer(head) < MIN_EVENTS:
+        if claimed is None or found is None or not head["enough_patients"]:
             continue
         checked += 1
         low = head["claimed"]["ci"][0] if head["claimed"]["ci"] else claimed
@@ -106,6 +112,27 @@ def _claims(heads: Sequence[HeadRecord], slack: float) -> list[Check]:
         return []
     what = "; ".join(contradicted) if contradicted else f"the claims of {checked} heads are not contradicted"
     return [Check("AUROCs of the manifest", not contradicted, what)]
+
+
+def _errors(heads: Sequence[HeadRecord], slack: float) -> list[Check]:
+    """Check that the errors of values do not contradict the mean absolute errors claimed in the manifest.
+
+    An error that is much larger than the claim needs few patients to show, so there is no minimum but the interval.
+    """
+    contradicted, checked = [], 0
+    for head in heads:
+        claimed, values = head["claimed"]["mae"], head.get("values")
+        found = values["mae"]["ci"] if values else None
+        if claimed is None or values is None or found is None or found[0] is None:
+            continue
+        checked += 1
+        high = head["claimed"]["ci"][1] if head["claimed"]["ci"] else claimed
+        if found[0] > high * (1.0 + slack):
+            contradicted.append(f"{head['key']} {values['mae']['value']:.3g} (claimed {claimed:.3g} {head['unit']})")
+    if not checked:
+        return []
+    what = "; ".join(contradicted) if contradicted else f"the claims of {checked} values are not contradicted"
+    return [Check("MAEs of the manifest", not contradicted, what)]
 
 
 def _calibration(heads: Sequence[HeadRecord], limits: Mapping[str, float]) -> list[Check]:

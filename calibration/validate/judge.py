@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +19,15 @@ from calibration.validate.records import (
     MeasureRecord,
     ReliabilityRecord,
     ValuesRecord,
+    VerdictRecord,
     WindowsRecord,
 )
+from convert.stats.bounds import p_value
 from convert.stats.delong import delong_interval
 from convert.stats.discrimination import Ranking, ranking, roc_points
-from convert.stats.evidence import evidence_level
-from convert.stats.metrics import Score, auroc
-from convert.stats.noninferiority import MIN_EVENTS
+from convert.stats.evidence import CHANCE, LeastPatients, shown_level
+from convert.stats.metrics import Score
+from convert.stats.multiplicity import ALPHA, adjusted
 from convert.stats.reliability import Decisions, Reliability, ValueAgreement, decisions, reliability, value_agreement
 from convert.stats.resampling import Resampler
 from edge.bundle.calibration import HeadCalibration
@@ -55,6 +57,7 @@ class Judged:
         est_truth: Label of each estimate, ``(estimates, heads)``; NaN if unknown.
         seed: Seed of all random draws.
         resamples: Number of bootstrap replicates.
+        least: Minimum number of patients of each class for a verdict.
     """
 
     bundle: Bundle
@@ -64,6 +67,7 @@ class Judged:
     est_truth: F64
     seed: int
     resamples: int
+    least: LeastPatients = field(default_factory=LeastPatients)
 
     def window_logits(self, j: int) -> F64:
         """Return the calibrated output of head ``j`` for each single window, before the sigmoid, ``(windows,)``."""
@@ -91,24 +95,46 @@ def shown_logits(bundle: Bundle, calibration: HeadCalibration, outputs: Steps) -
     return np.asarray(calibration.slope * tensor.scale * steps + calibration.offset)
 
 
-def conclusion(found: Score, labels: NDArray[np.bool_]) -> str:
-    """Return the evidence level, or INCONCLUSIVE if the interval includes chance or there are too few events."""
-    if found.value is None:
-        return "NOT JUDGED"
-    if found.low is None or found.low <= 0.5 or _rarer(labels) < MIN_EVENTS:
-        return "INCONCLUSIVE"
-    return str(evidence_level(found.value))
+NO_VERDICT = "INCONCLUSIVE"
 
 
-def _rarer(labels: NDArray[np.bool_]) -> int:
-    return min(int(labels.sum()), int((~labels).sum()))
+def conclude(heads: Sequence[VerdictRecord]) -> None:
+    """Set level and conclusion of each head from its interval, its patients and the tests of the whole table.
+
+    The p-values of chance are corrected for the number of tested heads by Holm's method.
+    """
+    tests = [h["p_chance"] if h["enough_patients"] else None for h in heads]
+    for head, p in zip(heads, adjusted(tests, "holm"), strict=True):
+        head["p_adjusted"] = p
+        if not (head["n"] and head["positive_patients"] and head["negative_patients"]):
+            head["tier"], head["conclusion"] = None, "NOT JUDGED"
+            continue
+        level = shown_level(head["judged_low"], p, ALPHA) if head["enough_patients"] else None
+        if level is not None and head.get("no_gain"):
+            level = None
+        head["tier"], head["conclusion"] = level, level or NO_VERDICT
+        if level is None and not head["note"]:
+            head["note"] = _why_unclear(head)
+
+
+def _why_unclear(head: VerdictRecord) -> str:
+    low, p = head["judged_low"], head["p_adjusted"]
+    if low is not None and low > CHANCE and p is not None and p > ALPHA:
+        return f"not distinguishable from chance after the correction for all outputs (adjusted p = {p:.2g})"
+    if low is not None and low > CHANCE and head.get("no_gain"):
+        return "its error is not shown to be smaller than that of a constant"
+    return ""
 
 
 def judge_heads(j: Judged) -> list[HeadRecord]:
     """Judge every head of the bundle, in its order, as JSON-able values."""
     out: list[HeadRecord] = []
-    for i, head in enumerate(j.bundle.manifest.outputs):
-        found = _value(j, i, head) if head.kind == "value" else _probability(j, i, head)
+    results = [
+        _value(j, i, head) if head.kind == "value" else _probability(j, i, head)
+        for i, head in enumerate(j.bundle.manifest.outputs)
+    ]
+    conclude(results)
+    for head, found in zip(j.bundle.manifest.outputs, results, strict=True):
         e = head.evidence
         out.append(
             {
@@ -129,7 +155,7 @@ def _probability(j: Judged, i: int, head: OutputHead) -> HeadResultRecord:
     known = np.isfinite(j.est_truth[:, i])
     y, p = j.est_truth[known, i] > 0.5, j.seen.est_value[known, i]
     if not len(y):
-        found = _result(0, 0, 0, _note(y, p), _no_area())
+        found = _result(verdict_of(None, j.least, 0, "no label in these data"), 0, 0, area_of(None))
         found["calibration"], found["decision"], found["windows"], found["roc"] = None, None, None, []
         return found
     resampler = j.resampler(known, windows=False)
@@ -139,7 +165,8 @@ def _probability(j: Judged, i: int, head: OutputHead) -> HeadResultRecord:
     if c.threshold is not None:
         unsure = np.zeros(len(p), dtype=bool) if c.abstain is None else (p >= c.abstain[0]) & (p < c.abstain[1])
         decided = _decisions(decisions(p >= c.threshold, y, unsure, resampler, c.threshold))
-    found = _result(len(y), int(y.sum()), resampler.patients, _note(y, p), _area(ranked, y))
+    verdict = verdict_of(ranked, j.least, len(y), note_of(y, p, ranked, j.least))
+    found = _result(verdict, int(y.sum()), resampler.patients, area_of(ranked))
     found["auroc_ci_delong"] = ends(delong_interval(p, y)) if resampler.distinct else None
     found["calibration"] = _reliability(reliability(p, y, resampler, j.seed))
     found["decision"] = decided
@@ -148,18 +175,24 @@ def _probability(j: Judged, i: int, head: OutputHead) -> HeadResultRecord:
     return found
 
 
-def _result(n: int, positives: int | None, patients: int, note: str, area: AreaRecord) -> HeadResultRecord:
+def _result(verdict: VerdictRecord, positives: int | None, patients: int, area: AreaRecord) -> HeadResultRecord:
     return {
-        "n": n,
+        "n": verdict["n"],
+        "note": verdict["note"],
+        "positive_patients": verdict["positive_patients"],
+        "negative_patients": verdict["negative_patients"],
+        "enough_patients": verdict["enough_patients"],
+        "judged_low": verdict["judged_low"],
+        "p_chance": verdict["p_chance"],
+        "p_adjusted": verdict["p_adjusted"],
+        "tier": verdict["tier"],
+        "conclusion": verdict["conclusion"],
         "positives": positives,
         "patients": patients,
-        "note": note,
         "auroc": area["auroc"],
         "auroc_ci": area["auroc_ci"],
         "auprc": area["auprc"],
         "auprc_ci": area["auprc_ci"],
-        "tier": area["tier"],
-        "conclusion": area["conclusion"],
     }
 
 
@@ -181,8 +214,8 @@ def _decisions(d: Decisions) -> DecisionRecord:
         "threshold": d.threshold,
         "sensitivity": score_json(d.sensitivity),
         "specificity": score_json(d.specificity),
-        "ppv": d.ppv,
-        "npv": d.npv,
+        "ppv": score_json(d.ppv),
+        "npv": score_json(d.npv),
         "flagged": d.flagged,
         "undecided": d.undecided,
     }
@@ -207,9 +240,8 @@ def _windows(j: Judged, i: int) -> WindowsRecord | None:
 def _value(j: Judged, i: int, head: OutputHead) -> HeadResultRecord:
     known = np.isfinite(j.est_truth[:, i])
     truth, value = j.est_truth[known, i], j.seen.est_value[known, i]
-    area = _no_area()
     if not len(truth):
-        found = _result(0, None, 0, "no measured value in these data", area)
+        found = _result(verdict_of(None, j.least, 0, "no measured value in these data"), None, 0, area_of(None))
         found["values"], found["windows"] = None, None
         return found
     resampler = j.resampler(known, windows=False)
@@ -220,11 +252,13 @@ def _value(j: Judged, i: int, head: OutputHead) -> HeadResultRecord:
     by_window = np.isfinite(j.truth[:, i])
     errors = j.window_values(i)[by_window] - j.truth[by_window, i]
     edges = np.quantile(truth, EXTREMES)
-    areas = [auroc(-value, truth < edges[0]), auroc(value, truth > edges[1])]
-    worst = None if None in areas else min(a for a in areas if a is not None)
-    area["tier"], area["conclusion"] = evidence_level(worst), evidence_level(worst) or "NOT JUDGED"
-    found = _result(len(truth), None, resampler.patients, "", area)
-    found["auroc_extremes"] = [rounded(a) for a in areas]
+    ends_of = ((-value, truth < edges[0]), (value, truth > edges[1]))
+    ranked = [ranking(score, extreme, resampler) for score, extreme in ends_of]
+    worst = min(ranked, key=lambda r: -1.0 if r.auroc.low is None else r.auroc.low)
+    verdict = verdict_of(worst, j.least, len(truth), few_extremes(ranked, j.least))
+    found = _result(verdict, None, resampler.patients, area_of(None))
+    found["no_gain"] = agreement.gain.low is None or agreement.gain.low <= 0.0
+    found["auroc_extremes"] = [rounded(r.auroc.value) for r in ranked]
     found["values"] = _agreement(agreement, [[rounded(a, 3), rounded(b, 3)] for a, b in points])
     mae = rounded(float(np.abs(errors).mean())) if len(errors) else None
     found["windows"] = {"n": int(by_window.sum()), "mae": mae}
@@ -235,55 +269,86 @@ def _agreement(found: ValueAgreement, points: list[list[float | None]]) -> Value
     return {
         "mae": score_json(found.mae),
         "mae_of_the_mean": found.mae_of_the_mean,
+        "gain": score_json(found.gain),
         "bias": score_json(found.bias),
         "limits": [rounded(x) for x in found.limits],
+        "slope": score_json(found.slope),
+        "proportional_bias": found.proportional_bias,
         "coverage": score_json(found.coverage),
         "level": found.level,
         "points": points,
     }
 
 
-def _note(y: NDArray[np.bool_], p: F64) -> str:
-    if not len(y):
-        return "no label in these data"
+def few_extremes(ranked: Sequence[Ranking], least: LeastPatients) -> str:
+    """Return why the extremes of a value have too few patients; empty if they have enough."""
+    for found, side in zip(ranked, ("lowest", "highest"), strict=True):
+        if not least.reached(found.positives, found.negatives):
+            return (
+                f"too few patients: {found.positives} in the {side} {EXTREMES[0]:.0%} of the values and "
+                f"{found.negatives} elsewhere; at least {least.positives} and {least.negatives} are needed"
+            )
+    return ""
+
+
+def note_of(y: NDArray[np.bool_], p: F64, ranked: Ranking, least: LeastPatients) -> str:
+    """Return why the labels or outputs of a probability limit the judgement; empty if they do not."""
     if not y.any():
         return "no positive label in these data: discrimination cannot be judged"
     if y.all():
         return "no negative label in these data: discrimination cannot be judged"
     if np.ptp(p) == 0.0:
         return "its output is constant"
-    few = _rarer(y)
-    return f"too few of the rarer outcome: {few}; at least {MIN_EVENTS} are needed" if few < MIN_EVENTS else ""
+    return least.missing(ranked.positives, ranked.negatives)
 
 
-def _area(ranked: Ranking, labels: NDArray[np.bool_]) -> AreaRecord:
+def area_of(ranked: Ranking | None) -> AreaRecord:
+    """Return the discrimination of a head; without a ranking all entries are ``None``."""
+    if ranked is None:
+        return {"auroc": None, "auroc_ci": None, "auprc": None, "auprc_ci": None}
     return {
         "auroc": rounded(ranked.auroc.value),
         "auroc_ci": ends(ranked.auroc),
         "auprc": rounded(ranked.auprc.value),
         "auprc_ci": ends(ranked.auprc),
-        "tier": evidence_level(ranked.auroc.value),
-        "conclusion": conclusion(ranked.auroc, labels),
     }
 
 
-def _no_area() -> AreaRecord:
+def verdict_of(ranked: Ranking | None, least: LeastPatients, n: int, note: str) -> VerdictRecord:
+    """Return on what a verdict rests; :func:`conclude` completes it, because the level depends on the other heads.
+
+    Args:
+        ranked: Discrimination of the head; ``None`` where there is none.
+        least: Minimum number of patients of each class.
+        n: Number of rows.
+        note: Note for the reader.
+    """
+    found = None if ranked is None else ranked.auroc
     return {
-        "auroc": None, "auroc_ci": None, "auprc": None, "auprc_ci": None, "tier": None, "conclusion": "NOT JUDGED",
-    }  # fmt: skip
+        "n": n,
+        "note": note,
+        "positive_patients": 0 if ranked is None else ranked.positives,
+        "negative_patients": 0 if ranked is None else ranked.negatives,
+        "enough_patients": ranked is not None and least.reached(ranked.positives, ranked.negatives),
+        "judged_low": None if found is None else rounded(found.low),
+        "p_chance": None if ranked is None or found is None else p_value(found, CHANCE, ranked.fewer, "logit"),
+        "p_adjusted": None,
+        "tier": None,
+        "conclusion": "NOT JUDGED",
+    }
 
 
 def summary_line(heads: Sequence[HeadRecord]) -> str:
-    """Return a sentence with the number of heads at each evidence level, as in the paper."""
+    """Return a sentence with the number of heads at each evidence level, with the limits of the paper."""
     judged = [h for h in heads if h["auroc"] is not None]
     counts = {name: sum(h["tier"] == name for h in judged) for name in ("strong", "moderate", "limited")}
     rest = sum(h["kind"] == "probability" for h in heads) - len(judged)
-    unclear = sum(h["conclusion"] == "INCONCLUSIVE" for h in judged)
+    unclear = sum(h["conclusion"] == NO_VERDICT for h in judged)
     line = (
-        f"AUROC > 0.65 (strong) for {counts['strong']}, 0.55-0.65 (moderate) for {counts['moderate']}, "
-        f"< 0.55 (limited) for {counts['limited']} of {len(judged)} heads"
+        f"lower end of the AUROC > 0.65 (strong) for {counts['strong']}, 0.55-0.65 (moderate) for "
+        f"{counts['moderate']}, < 0.55 (limited) for {counts['limited']} of {len(judged)} heads"
     )
-    line += f"; {unclear} INCONCLUSIVE (the interval includes chance, or too few events)" if unclear else ""
+    line += f"; {unclear} INCONCLUSIVE (not distinguishable from chance, or too few patients)" if unclear else ""
     return line + (f"; {rest} could not be judged" if rest else "")
 
 

@@ -20,7 +20,7 @@ from calibration.validate.teacher_line import in_logits, teacher_lines, to_model
 from convert.bundle.writer import BundleContents, to_json
 from convert.labels.plan import LabelPlan
 from convert.stats.decide import Rule, abstention, inside
-from convert.stats.evidence import evidence_level
+from convert.stats.evidence import LeastPatients, evidence_level
 from convert.stats.intervals import auroc_interval, mae_interval
 from convert.stats.methods import FOLDS, METHODS, Curve, Method, choose, folds
 from convert.stats.metrics import calibration_error
@@ -206,11 +206,11 @@ def _probability(
         }  # fmt: skip
     if threshold is not None:
         _add_error_rates(said, found.held_out, y, threshold, band)
-    if head.evidence.auroc is None:
+    if head.evidence.auroc is None and LeastPatients().reached(ill, well):
         area = auroc_interval(one.raw, y, one.patient, seed=wanted.seed)
         said["evidence"] = {
             "auroc": _round(area.value), "ci": [_round(area.low), _round(area.high)], "n": len(y),
-            "positives": int(y.sum()), "tier": evidence_level(area.value) or "limited",
+            "positives": int(y.sum()), "tier": evidence_level(area.low) or "limited",
             "mae": None, "data": "calibration patients",
         }  # fmt: skip
     return new, said

@@ -25,6 +25,7 @@ __all__ = [
     "SubgroupRecord",
     "SubgroupsRecord",
     "ValuesRecord",
+    "VerdictRecord",
     "WindowsRecord",
 ]
 
@@ -39,15 +40,34 @@ class MeasureRecord(TypedDict):
     ci: Interval
 
 
+class VerdictRecord(TypedDict):
+    """On what the verdict of a head rests; ``tier`` is its evidence level.
+
+    ``judged_low`` is the lower end of the interval that sets the level, ``p_chance`` the p-value of chance, and
+    ``p_adjusted`` the same after the correction for all heads of the table. ``no_gain`` exists only for values: the
+    error is not shown to be smaller than that of a constant.
+    """
+
+    n: int
+    note: str
+    positive_patients: int
+    negative_patients: int
+    enough_patients: bool
+    judged_low: float | None
+    p_chance: float | None
+    p_adjusted: float | None
+    tier: str | None
+    conclusion: str
+    no_gain: NotRequired[bool]
+
+
 class AreaRecord(TypedDict):
-    """Discrimination of a head; ``tier`` is its evidence level."""
+    """Discrimination of a head."""
 
     auroc: float | None
     auroc_ci: Interval
     auprc: float | None
     auprc_ci: Interval
-    tier: str | None
-    conclusion: str
 
 
 class ReliabilityRecord(TypedDict):
@@ -72,8 +92,8 @@ class DecisionRecord(TypedDict):
     threshold: float
     sensitivity: MeasureRecord
     specificity: MeasureRecord
-    ppv: float | None
-    npv: float | None
+    ppv: MeasureRecord
+    npv: MeasureRecord
     flagged: int
     undecided: int
 
@@ -91,27 +111,36 @@ class WindowsRecord(TypedDict):
 
 
 class ValuesRecord(TypedDict):
-    """Agreement of a value head with the measurements, in its unit; ``points`` are those of the Bland-Altman plot."""
+    """Agreement of a value head with the measurements, in its unit.
+
+    ``gain`` is by how much the error is smaller than that of a constant, ``slope`` that of the differences on the
+    means, and ``points`` are those of the Bland-Altman plot.
+    """
 
     mae: MeasureRecord
     mae_of_the_mean: float
+    gain: MeasureRecord
     bias: MeasureRecord
     limits: list[float | None]
+    slope: MeasureRecord
+    proportional_bias: bool | None
     coverage: MeasureRecord
     level: float
     points: list[list[float | None]]
 
 
-class HeadResultRecord(AreaRecord):
+class HeadResultRecord(VerdictRecord):
     """Results of a head: counts (``positives`` is ``None`` for a value), discrimination, and a note for the reader.
 
     Some of the other keys exist only for probabilities, some only for values.
     """
 
-    n: int
     positives: int | None
     patients: int
-    note: str
+    auroc: float | None
+    auroc_ci: Interval
+    auprc: float | None
+    auprc_ci: Interval
     auroc_ci_delong: NotRequired[Interval]
     auroc_extremes: NotRequired[list[float | None]]
     calibration: NotRequired[ReliabilityRecord | None]
@@ -232,6 +261,8 @@ class SubgroupRecord(TypedDict):
     auroc_ci: Interval
     difference: float
     probability_shift: float | None
+    p_worse: float | None
+    p_adjusted: float | None
     clearly_worse: bool
 
 

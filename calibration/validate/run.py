@@ -14,7 +14,7 @@ import numpy as np
 
 from calibration.validate.compare import agreement, comparisons
 from calibration.validate.float_form import read_float_form
-from calibration.validate.gate import checks_json, judge, load_limits
+from calibration.validate.gate import checks_json, judge, least_patients, load_limits
 from calibration.validate.judge import Judged, judge_heads, summary_line
 from calibration.validate.labelled import Labelled, SplitName, heads_of, labels_for, labels_header, open_labelled
 from calibration.validate.links import float_link, model_links
@@ -118,7 +118,7 @@ def validate(options: ValidateOptions, progress: TextIO | None) -> dict[str, Any
     seen = run_all(plan, list(enumerate(data.recordings)), work, f"run-{key}", progress)
     if not len(seen.recording):
         raise InputError(f"the quality gate accepted no window of {options.data}", _why_nothing(seen))
-    judged = judged_of(bundle, data, seen, options, chosen)
+    judged = replace(judged_of(bundle, data, seen, options, chosen), least=least_patients(limits))
     heads = judge_heads(judged)
     links = [
         *model_links(bundle, seen.sample_inputs, limits["links"], micro=bundle.manifest.tier == "micro"),

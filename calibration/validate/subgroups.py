@@ -9,8 +9,11 @@ from numpy.typing import NDArray
 
 from calibration.validate.judge import Judged, rounded
 from calibration.validate.records import SubgroupRecord, SubgroupsRecord
+from convert.stats.bounds import p_value
 from convert.stats.discrimination import ranking
-from convert.stats.metrics import Score, auroc
+from convert.stats.evidence import CHANCE
+from convert.stats.metrics import auroc
+from convert.stats.multiplicity import ALPHA, adjusted
 
 Bools = NDArray[np.bool_]
 
@@ -22,8 +25,6 @@ RATES_BPM = ((0, 60), (60, 100), (100, 400))
 
 QUALITIES = ((0.0, 0.8), (0.8, 0.95), (0.95, 1.01))
 """Bands of the mean quality score of the windows of an estimate; the quality gate accepts 0.5 and more."""
-
-CHANCE = 0.5
 
 
 def groups(j: Judged) -> Iterator[tuple[str, str, Bools]]:
@@ -55,6 +56,9 @@ def groups(j: Judged) -> Iterator[tuple[str, str, Bools]]:
 def subgroups(j: Judged, limits: Mapping[str, float]) -> SubgroupsRecord:
     """Compute AUROC and shift of the probabilities of every head in every group, worst first.
 
+    A group is clearly worse if its AUROC differs from that of all patients with a false discovery rate of 5 % over the
+    whole table.
+
     Args:
         j: Results and labels.
         limits: Table ``subgroups`` of the limits; smaller groups are suppressed and counted.
@@ -73,6 +77,9 @@ def subgroups(j: Judged, limits: Mapping[str, float]) -> SubgroupsRecord:
                 suppressed += 1
             else:
                 rows.append(found)
+    for row, p in zip(rows, adjusted([r["p_worse"] for r in rows], "fdr"), strict=True):
+        row["p_adjusted"] = p
+        row["clearly_worse"] = p is not None and p <= ALPHA and row["difference"] < 0.0
     rows.sort(key=lambda r: (r["difference"], r["key"], r["by"], r["group"]))
     return {
         "rows": rows,
@@ -90,10 +97,10 @@ def _one(
     if resampler.patients < limits["patients_min"] or min(int(y.sum()), int((~y).sum())) < limits["events_min"]:
         return None
     whole = auroc(j.seen.est_value[known, i], j.est_truth[known, i] > 0.5)
-    found: Score = ranking(p, y, resampler).auroc
+    ranked = ranking(p, y, resampler)
+    found, fewer = ranked.auroc, ranked.fewer
     if found.value is None or whole is None:
         return None
-    worse = found.high is not None and found.high < whole and whole > CHANCE
     return {
         "by": group[0],
         "group": group[1],
@@ -105,5 +112,7 @@ def _one(
         "auroc_ci": None if found.low is None or found.high is None else [rounded(found.low), rounded(found.high)],
         "difference": round(found.value - whole, 4),
         "probability_shift": rounded(float(p.mean() - y.mean())),
-        "clearly_worse": worse,
+        "p_worse": p_value(found, whole, fewer, "logit") if CHANCE < whole < 1.0 else None,
+        "p_adjusted": None,
+        "clearly_worse": False,
     }

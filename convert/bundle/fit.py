@@ -29,9 +29,9 @@ from convert.bundle.records import (
 from convert.bundle.scaling import Scaling
 from convert.datasets.heads import TeacherHead
 from convert.stats.decide import inside
-from convert.stats.evidence import evidence_level
+from convert.stats.evidence import EvidenceLevel, LeastPatients, evidence_level
 from convert.stats.intervals import auroc_interval, mae_interval
-from convert.stats.metrics import auroc, calibration_error
+from convert.stats.metrics import Score, auroc, calibration_error
 from convert.stats.probability import (
     Linear,
     Platt,
@@ -230,7 +230,7 @@ def _judge_probability(
         evidence["auroc"] = _opt(area.value)
         evidence["ci"] = None if area.low is None or area.high is None else [_opt(area.low), _opt(area.high)]
         evidence["positives"] = int(y.sum())
-        evidence["tier"] = evidence_level(area.value) or "limited"
+        evidence["tier"] = _level([area], y, part.patient[known])
         for form, key in AUROCS.items():
             found[key] = _opt(auroc(scores[form][known], y))
     return found
@@ -260,14 +260,21 @@ def _judge_value(scores: Mapping[str, F64], truth: F64, part: Part, entry: Value
         error = value[known] - truth[known]
         evidence["mae"] = _opt(mae_interval(error, part.patient[known], seed=seed).value)
         low, high = np.quantile(truth[known], [0.15, 0.85])
-        areas = [auroc(-value[known], truth[known] < low), auroc(value[known], truth[known] > high)]
-        evidence["tier"] = (
-            evidence_level(None if None in areas else min(a for a in areas if a is not None)) or "limited"
-        )
+        sides = ((-value[known], truth[known] < low), (value[known], truth[known] > high))
+        areas = [auroc_interval(score, side, part.patient[known], seed=seed) for score, side in sides]
+        evidence["tier"] = _level(areas, truth[known] < low, part.patient[known])
         found["mae_teacher"] = _opt(float(np.mean(np.abs(scores["teacher"][known] - truth[known]))))
         found["mae_of_the_mean"] = _opt(float(np.mean(np.abs(truth[known] - truth[known].mean()))))
         found["coverage"] = _opt(float(np.mean(np.abs(error) <= entry["interval"]["half_width"])))
     return found
+
+
+def _level(areas: Sequence[Score], labels: NDArray[np.bool_], patient: NDArray[np.int64]) -> EvidenceLevel:
+    """Return the evidence level that the lower ends of the intervals show; the lowest with too few patients."""
+    ends = [area.low for area in areas]
+    enough = LeastPatients().reached(len(np.unique(patient[labels])), len(np.unique(patient[~labels])))
+    known = [low for low in ends if low is not None]
+    return (evidence_level(min(known)) or "limited") if enough and len(known) == len(ends) else "limited"
 
 
 def _no_evidence(part: Part, n: int) -> Evidence:

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm, rankdata
+from scipy.stats import rankdata
 
+from convert.stats.bounds import quantile_t
 from convert.stats.metrics import UNDEFINED, Score
 from edge.stats import sigmoid
 
@@ -51,18 +52,21 @@ def delong(scores: F64, labels: Bools) -> DeLong:
 def delong_interval(scores: F64, labels: Bools, level: float = 0.95) -> Score:
     """Return the AUROC with DeLong's interval on the logit scale, which stays between 0 and 1.
 
+    Student's t distribution with the patients of the rarer class replaces the normal one, which is too narrow for few.
+
     Args:
         scores: Scores, ``(n,)``, one for each patient.
         labels: Labels, ``(n,)``.
         level: Nominal coverage.
     """
-    if min(int(labels.sum()), int((~labels).sum())) < 2:
+    fewer = min(int(labels.sum()), int((~labels).sum()))
+    if fewer < 2:
         return UNDEFINED
     found = delong(scores[None], labels)
     area, sd = float(found.areas[0]), float(np.sqrt(max(found.covariance[0, 0], 0.0)))
     if not 0.0 < area < 1.0:
         return Score(area, None, None)
-    half = norm.ppf(0.5 + level / 2) * sd / (area * (1.0 - area))
+    half = quantile_t(fewer - 1, level) * sd / (area * (1.0 - area))
     centre = np.log(area / (1.0 - area))
     low, high = sigmoid(centre + np.array([-half, half]))
     return Score(area, float(low), float(high))
@@ -77,10 +81,11 @@ def delong_difference(ours: F64, theirs: F64, labels: Bools, level: float = 0.95
         labels: Labels, ``(n,)``.
         level: Nominal coverage.
     """
-    if min(int(labels.sum()), int((~labels).sum())) < 2:
+    fewer = min(int(labels.sum()), int((~labels).sum()))
+    if fewer < 2:
         return UNDEFINED
     found = delong(np.stack((ours, theirs)), labels)
     c = found.covariance
     difference = float(found.areas[0] - found.areas[1])
-    half = norm.ppf(0.5 + level / 2) * float(np.sqrt(max(c[0, 0] + c[1, 1] - 2.0 * c[0, 1], 0.0)))
+    half = quantile_t(fewer - 1, level) * float(np.sqrt(max(c[0, 0] + c[1, 1] - 2.0 * c[0, 1], 0.0)))
     return Score(difference, difference - half, difference + half)

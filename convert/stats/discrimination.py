@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.stats.bounds import area_interval, se_interval
 from convert.stats.metrics import UNDEFINED, Score, areas, quotient
-from convert.stats.resampling import Resampler, interval
+from convert.stats.resampling import Resampler
 
 F64 = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -22,11 +23,20 @@ class Ranking:
         auroc: Area under the ROC curve, ties counted half.
         auprc: Average precision (the step function, not its trapezoids).
         auroc_replicates: AUROC of each replicate, ``(resamples,)``, NaN where not defined.
+        positives: Number of patients with a positive row.
+        negatives: Number of patients with a negative row.
     """
 
     auroc: Score
     auprc: Score
     auroc_replicates: F64
+    positives: int = 0
+    negatives: int = 0
+
+    @property
+    def fewer(self) -> int:
+        """Number of patients of the rarer class."""
+        return min(self.positives, self.negatives)
 
 
 def ranking(scores: F64, labels: Bools, resampler: Resampler) -> Ranking:
@@ -38,8 +48,10 @@ def ranking(scores: F64, labels: Bools, resampler: Resampler) -> Ranking:
         resampler: Replicates of these rows.
     """
     nothing = np.full(resampler.resamples, np.nan)
+    labels = np.asarray(labels, dtype=np.bool_)
+    ill, well = resampler.patients_of(labels), resampler.patients_of(~labels)
     if not labels.any() or labels.all():
-        return Ranking(UNDEFINED, UNDEFINED, nothing)
+        return Ranking(UNDEFINED, UNDEFINED, nothing, ill, well)
     levels, level = np.unique(scores, return_inverse=True)
     y = labels.astype(np.float64)
     positive = np.asarray(np.bincount(level, y, len(levels))[:, None], dtype=np.float64)
@@ -50,9 +62,11 @@ def ranking(scores: F64, labels: Bools, resampler: Resampler) -> Ranking:
         area[chunk] = areas(drawn_positive, drawn_negative)
         precision[chunk] = average_precisions(drawn_positive, drawn_negative)
     return Ranking(
-        interval(float(areas(positive, negative)[0]), area),
-        interval(float(average_precisions(positive, negative)[0]), precision),
+        area_interval(float(areas(positive, negative)[0]), area, ill, well),
+        se_interval(float(average_precisions(positive, negative)[0]), precision, ill, "logit"),
         area,
+        ill,
+        well,
     )
 
 

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from convert.stats.discrimination import ranking
 from convert.stats.metrics import RESAMPLES, UNDEFINED, Score
-from convert.stats.resampling import Resampler, interval
+from convert.stats.reliability import mean_interval
+from convert.stats.resampling import Resampler
 
 STREAM = 7
 """Random stream of these intervals. It keeps the evidence of bundles independent of the replicates that
@@ -53,8 +54,7 @@ def mae_interval(
     size = np.abs(np.asarray(errors, dtype=np.float64))
     if not len(size):
         return UNDEFINED
-    drawn = _resampler(len(size), patients, seed, resamples).ratio(size, np.ones_like(size))
-    return interval(float(size.mean()), drawn)
+    return mean_interval(size, _resampler(len(size), patients, seed, resamples))
 
 
 def _resampler(n: int, patients: NDArray[np.integer] | None, seed: int, resamples: int) -> Resampler:

@@ -13,17 +13,15 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.stats.bounds import se_interval
 from convert.stats.delong import delong_difference
 from convert.stats.discrimination import Ranking, ranking
+from convert.stats.evidence import LeastPatients
 from convert.stats.metrics import Score
-from convert.stats.resampling import Resampler, interval
+from convert.stats.resampling import Resampler
 
 F64 = NDArray[np.float64]
 Bools = NDArray[np.bool_]
-MIN_EVENTS = 10
-"""Smallest number of positives and of negatives for a conclusion; with fewer the interval is not reliable. CardioLab
-drops such heads."""
-
 NO_FLIP = -math.log(0.025)
 """Where no decision differs, the bootstrap has no spread. Of n patients, a share of up to this number over n may still
 differ (rule of three, Hanley & Lippman-Hand, JAMA 1983;249:1743, at 97.5 %)."""
@@ -65,7 +63,9 @@ def verdict(difference: Score, margin: float) -> Verdict:
     return "FAIL" if difference.high < -margin else "INCONCLUSIVE"
 
 
-def compare_auroc(ours: F64, theirs: F64, labels: Bools, resampler: Resampler, margin: float) -> Comparison:
+def compare_auroc(
+    ours: F64, theirs: F64, labels: Bools, resampler: Resampler, margin: float, least: LeastPatients | None = None
+) -> Comparison:
     """Compare two AUROCs: by DeLong's method where each patient has a single row, else by the bootstrap over patients.
 
     Args:
@@ -74,6 +74,7 @@ def compare_auroc(ours: F64, theirs: F64, labels: Bools, resampler: Resampler, m
         labels: Labels, ``(n,)``.
         resampler: Replicates of these rows.
         margin: Non-inferiority margin.
+        least: Minimum number of patients of each class for a verdict.
     """
     a, b = ranking(ours, labels, resampler), ranking(theirs, labels, resampler)
     if resampler.distinct:
@@ -81,7 +82,7 @@ def compare_auroc(ours: F64, theirs: F64, labels: Bools, resampler: Resampler, m
     else:
         difference, method = auroc_difference(a, b), PAIRED
     decided: Verdict = verdict(difference, margin)
-    if min(int(labels.sum()), int((~labels).sum())) < MIN_EVENTS:
+    if not (least or LeastPatients()).reached(a.positives, a.negatives):
         decided = "INCONCLUSIVE"
     return Comparison("auroc", a.auroc.value, b.auroc.value, difference, margin, decided, method)
 
@@ -89,12 +90,14 @@ def compare_auroc(ours: F64, theirs: F64, labels: Bools, resampler: Resampler, m
 def auroc_difference(ours: Ranking, theirs: Ranking) -> Score:
     """Return the difference of two AUROCs, ours minus theirs, from the same replicates of the same rows."""
     a, b = ours.auroc.value, theirs.auroc.value
-    return interval(None if a is None or b is None else a - b, ours.auroc_replicates - theirs.auroc_replicates)
+    apart = ours.auroc_replicates - theirs.auroc_replicates
+    return se_interval(None if a is None or b is None else a - b, apart, ours.fewer)
 
 
 def compare_rate(
-    measure: str, ours: Bools, theirs: Bools, among: Bools, resampler: Resampler, margin: float
-) -> Comparison:
+    measure: str, ours: Bools, theirs: Bools, among: Bools, resampler: Resampler, margin: float,
+    least: LeastPatients | None = None,
+) -> Comparison:  # fmt: skip
     """Compare two shares, such as sensitivities, by the paired bootstrap over patients.
 
     Args:
@@ -104,6 +107,8 @@ def compare_rate(
         among: Rows that count, ``(n,)``: the positives for a sensitivity.
         resampler: Replicates of these rows.
         margin: Non-inferiority margin.
+        least: Minimum number of patients of each class; that of the positives holds for a sensitivity, that of the
+            negatives for every other measure.
     """
     method = PAIRED
     if not among.any():
@@ -112,9 +117,12 @@ def compare_rate(
     weight = among.astype(np.float64)
     a, b = float(ours[among].mean()), float(theirs[among].mean())
     drawn = resampler.ratio(weight * (ours.astype(np.float64) - theirs.astype(np.float64)), weight)
-    difference = interval(a - b, drawn)
+    patients = resampler.patients_of(among)
+    difference = se_interval(a - b, drawn, patients)
     if not (ours != theirs)[among].any():
-        unseen = min(1.0, NO_FLIP / resampler.patients_of(among))
+        unseen = min(1.0, NO_FLIP / patients)
         difference, method = Score(0.0, -unseen, unseen), "rule of three: no decision differs"
-    decided: Verdict = verdict(difference, margin) if int(among.sum()) >= MIN_EVENTS else "INCONCLUSIVE"
+    limits = least or LeastPatients()
+    needed = limits.positives if measure == "sensitivity" else limits.negatives
+    decided: Verdict = verdict(difference, margin) if patients >= needed else "INCONCLUSIVE"
     return Comparison(measure, a, b, difference, margin, decided, method)

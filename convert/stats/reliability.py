@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.stats.metrics import CALIBRATION_BINS, Score, calibration_error
-from convert.stats.resampling import Resampler, interval
+from convert.stats.bounds import se_interval, share_interval
+from convert.stats.metrics import CALIBRATION_BINS, Score, calibration_error, quotient
+from convert.stats.resampling import Resampler
 
 F64 = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -61,7 +62,7 @@ def reliability(p: F64, labels: Bools, resampler: Resampler, seed: int) -> Relia
     """
     y = labels.astype(np.float64)
     squares = (p - y) ** 2
-    brier = interval(float(squares.mean()), resampler.ratio(squares, np.ones_like(squares)))
+    brier = se_interval(float(squares.mean()), resampler.ratio(squares, np.ones_like(squares)), resampler.patients)
     order = np.argsort(p, kind="stable")
     parts = [part for part in np.array_split(order, min(CALIBRATION_BINS, len(p))) if len(part)]
     rng = np.random.default_rng([seed, 13])
@@ -83,18 +84,10 @@ def reliability(p: F64, labels: Bools, resampler: Resampler, seed: int) -> Relia
 
 
 def _share(labels: Bools, part: NDArray[np.intp], resampler: Resampler) -> Score:
-    """Return the share of positives in a bin with its interval over patients.
-
-    Where all outcomes of a bin are equal, every replicate is equal, too. Its open end is then the rule of three for the
-    patients of the bin (Hanley & Lippman-Hand, JAMA 1983;249:1743).
-    """
+    """Return the share of positives in a bin with its interval over patients."""
     within = np.zeros(len(labels), dtype=np.bool_)
     within[part] = True
-    share = float(labels[part].mean())
-    if share in (0.0, 1.0):
-        margin = min(1.0, 3.0 / resampler.patients_of(within))
-        return Score(0.0, 0.0, margin) if share == 0.0 else Score(1.0, 1.0 - margin, 1.0)
-    return interval(share, resampler.ratio((labels & within).astype(np.float64), within.astype(np.float64)))
+    return share_interval(labels, within, resampler)
 
 
 def slope_and_intercept(p: F64, labels: Bools) -> tuple[float | None, float | None]:
@@ -131,8 +124,8 @@ class Decisions:
     threshold: float
     sensitivity: Score
     specificity: Score
-    ppv: float | None
-    npv: float | None
+    ppv: Score
+    npv: Score
     flagged: int
     undecided: int
 
@@ -147,21 +140,14 @@ def decisions(flagged: Bools, labels: Bools, undecided: Bools, resampler: Resamp
         resampler: Replicates of these rows.
         threshold: The threshold, which is only stored in the result.
     """
-
-    def share(hit: Bools, among: Bools) -> float | None:
-        return float(hit[among].mean()) if among.any() else None
-
-    def with_interval(hit: Bools, among: Bools) -> Score:
-        drawn = resampler.ratio((hit & among).astype(np.float64), among.astype(np.float64))
-        return interval(share(hit, among), drawn)
-
+    sure = ~undecided
     return Decisions(
         threshold,
-        with_interval(flagged, labels & ~undecided),
-        with_interval(~flagged, ~labels & ~undecided),
-        share(labels, flagged & ~undecided),
-        share(~labels, ~flagged & ~undecided),
-        int((flagged & ~undecided).sum()),
+        share_interval(flagged, labels & sure, resampler),
+        share_interval(~flagged, ~labels & sure, resampler),
+        share_interval(labels, flagged & sure, resampler),
+        share_interval(~labels, ~flagged & sure, resampler),
+        int((flagged & sure).sum()),
         int(undecided.sum()),
     )
 
@@ -183,18 +169,30 @@ class ValueAgreement:
     Attributes:
         mae: Mean absolute error.
         mae_of_the_mean: Mean absolute error of a constant estimate equal to the mean of these labels.
+        gain: By how much the mean absolute error is smaller than that of this constant.
         bias: Mean of estimate minus truth.
         limits: Bland-Altman limits of agreement.
+        slope: Slope of estimate minus truth on the mean of both (Bland & Altman, Stat Methods Med Res 1999;8:135), per
+            unit; 0 without proportional bias. An estimate that is shrunk to the mean has a negative one.
         coverage: Share of true values inside the device's interval; ``None`` where the device gives no interval.
         level: Nominal coverage of that interval.
     """
 
     mae: Score
     mae_of_the_mean: float
+    gain: Score
     bias: Score
     limits: tuple[float, float]
+    slope: Score
     coverage: Score
     level: float
+
+    @property
+    def proportional_bias(self) -> bool | None:
+        """Whether the bias is shown to depend on the value; ``None`` where that could not be tested."""
+        if self.slope.low is None or self.slope.high is None:
+            return None
+        return not self.slope.low <= 0.0 <= self.slope.high
 
 
 def value_agreement(value: F64, truth: F64, low: F64, high: F64, level: float, resampler: Resampler) -> ValueAgreement:
@@ -208,16 +206,37 @@ def value_agreement(value: F64, truth: F64, low: F64, high: F64, level: float, r
         level: Nominal coverage of the intervals.
         resampler: Replicates of these rows.
     """
-    error, ones = value - truth, np.ones_like(value)
-    within = (truth >= low) & (truth <= high)
+    error = value - truth
+    constant = np.abs(truth - truth.mean())
     given = np.isfinite(low) & np.isfinite(high)
-    covered = float(within[given].mean()) if given.any() else None
     sd = float(error.std(ddof=1)) if len(error) > 1 else 0.0
     return ValueAgreement(
-        interval(float(np.abs(error).mean()), resampler.ratio(np.abs(error), ones)),
-        float(np.abs(truth - truth.mean()).mean()),
-        interval(float(error.mean()), resampler.ratio(error, ones)),
+        mean_interval(np.abs(error), resampler),
+        float(constant.mean()),
+        mean_interval(constant - np.abs(error), resampler),
+        mean_interval(error, resampler),
         (float(error.mean()) - AGREEMENT_Z * sd, float(error.mean()) + AGREEMENT_Z * sd),
-        interval(covered, resampler.ratio((within & given).astype(np.float64), given.astype(np.float64))),
+        difference_slope(value, truth, resampler),
+        share_interval((truth >= low) & (truth <= high), given, resampler),
         level,
     )
+
+
+def mean_interval(values: F64, resampler: Resampler) -> Score:
+    """Return the mean of one value for each row, ``(n,)``, with its interval over patients."""
+    return se_interval(float(values.mean()), resampler.ratio(values, np.ones_like(values)), resampler.patients)
+
+
+def difference_slope(value: F64, truth: F64, resampler: Resampler) -> Score:
+    """Return the slope of the differences on the means of a Bland-Altman plot, with its interval over patients."""
+    mean, difference = 0.5 * (value + truth), value - truth
+    if len(mean) < 3 or np.ptp(mean) == 0.0:
+        return Score(None, None, None)
+    x, y = mean - mean.mean(), difference - difference.mean()
+    parts = (np.ones_like(x), x, y, x * x, x * y)
+
+    def slope(n: F64, sx: F64, sy: F64, sxx: F64, sxy: F64) -> F64:
+        return quotient(n * sxy - sx * sy, n * sxx - sx * sx)
+
+    found = float(slope(*(np.array([part.sum()]) for part in parts))[0])
+    return se_interval(found, slope(*(resampler.totals(part) for part in parts)), resampler.patients)

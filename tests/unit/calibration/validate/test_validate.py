@@ -57,6 +57,14 @@ def plain(cohort, tmp_path_factory):
     return options, validate(options, None)
 
 
+@pytest.fixture(scope="module")
+def few(tmp_path_factory) -> Path:
+    """Limits for a verdict on a few patients, because the cohort is small."""
+    path = tmp_path_factory.mktemp("limits") / "few.toml"
+    path.write_text("[patients]\npositives_min = 3\nnegatives_min = 3\n")
+    return path
+
+
 def options_for(cohort: Path, out: Path, **more) -> ValidateOptions:
     given = {"split": "all", "hop_s": HOP_S, "resamples": 200, "robustness": 0, **more}
     return ValidateOptions("demo", cohort, out, **given)
@@ -201,9 +209,9 @@ def test_a_broken_int8_model_fails_the_gate_and_the_sound_one_passes(broken, pla
     assert any("non-inferior" in name for name in failed), failed
 
 
-def test_a_model_is_non_inferior_to_itself(plain):
+def test_a_model_is_non_inferior_to_itself(plain, few):
     options, _ = plain
-    again = validate(replace(options, reference="demo"), None)
+    again = validate(replace(options, reference="demo", gate=few), None)
     assert again["gate"]["ok"]
     assert {c["verdict"] for c in again["comparisons"]} <= {"PASS", "INCONCLUSIVE"}
     assert {c["verdict"] for c in again["comparisons"] if c["measure"] == "auroc" and c["n"] > 60} >= {"PASS"}
@@ -211,11 +219,17 @@ def test_a_model_is_non_inferior_to_itself(plain):
     assert {h["flips"] for h in again["reference"]["heads"]} == {0, None}
 
 
-def test_the_command_its_files_and_its_exit_code(cohort, tmp_path, capsys):
+def test_the_command_its_files_and_its_exit_code(cohort, tmp_path, capsys, few):
     bundle = tmp_path / "bundle"
     shutil.copytree(demo_bundle_path(), bundle)
     given = ["--data", str(cohort), "--split", "all", "--hop", "4", "--resamples", "100", "--limit", "48", "--quiet"]
-    assert main([str(bundle), *given, "--out", str(tmp_path / "a"), "--robustness", "2", "--write-evidence"]) == 0
+    with pytest.raises(CheckFailedError, match="no output has enough patients") as raised:
+        main([str(bundle), *given, "--out", str(tmp_path / "a"), "--robustness", "0", "--write-evidence"])
+    assert raised.value.exit_code == 1
+    assert load_bundle(bundle).sha256 == load_bundle("demo").sha256
+    capsys.readouterr()
+    more = ["--robustness", "2", "--write-evidence", "--gate", str(few)]
+    assert main([str(bundle), *given, "--out", str(tmp_path / "a"), *more]) == 0
     said = capsys.readouterr().out
     assert "the gate holds" in said
     assert "AUROC > 0.65" in said
@@ -226,22 +240,24 @@ def test_the_command_its_files_and_its_exit_code(cohort, tmp_path, capsys):
     now = load_bundle(bundle)  # checks its hashes
     claimed = {h.key: h.evidence for h in now.manifest.outputs}
     for head in report["heads"]:
-        if head["auroc"] is not None:
+        if head["kind"] == "probability" and head["enough_patients"]:
             assert claimed[head["key"]].auroc == head["auroc"]
             assert claimed[head["key"]].n == head["n"]
-        if head["conclusion"] == "INCONCLUSIVE":
-            assert claimed[head["key"]].tier == "limited"
+            assert claimed[head["key"]].tier == (head["tier"] or "limited")
+        if not head["enough_patients"]:
+            assert claimed[head["key"]].n == 3492  # the evidence of the demonstration bundle
     card = (bundle / "MODEL_CARD.md").read_text()
     assert card.count("## Validation after conversion") == 1
     # The second run uses the logits of the first as reference, and its evidence as claims.
     logits = str(tmp_path / "a" / "logits.npz")
     more = ["--robustness", "0", "--reference", logits, "--out", str(tmp_path / "b"), "--write-evidence"]
+    more += ["--gate", str(few)]
     assert main([str(bundle), *given, *more]) == 0
     assert (bundle / "MODEL_CARD.md").read_text().count("## Validation after conversion") == 1
     second = json.loads((tmp_path / "b" / "validation.json").read_text())
     assert {c["verdict"] for c in second["comparisons"] if c["measure"] == "auroc"} <= {"PASS", "INCONCLUSIVE"}
     strict = tmp_path / "strict.toml"
-    strict.write_text("[calibration]\nece_excess_max = 0.0\nevents_min = 1\n")
+    strict.write_text(f"{few.read_text()}[calibration]\nece_excess_max = 0.0\nevents_min = 1\n")
     was = load_bundle(bundle).sha256
     with pytest.raises(CheckFailedError, match="gate fails") as raised:
         main([str(bundle), *given, *more, "--gate", str(strict)])
@@ -301,9 +317,9 @@ def test_a_constant_head_is_judged_as_chance(plain, cohort):
     for head in heads:
         if head["kind"] == "probability":
             assert (head["auroc"], head["note"]) == (0.5, "its output is constant")
-            assert (head["conclusion"], head["tier"]) == ("INCONCLUSIVE", "limited")
+            assert (head["conclusion"], head["tier"]) == ("INCONCLUSIVE", None)
             assert head["calibration"]["slope"] is None
-    assert "includes chance" in summary_line(heads)
+    assert "not distinguishable from chance" in summary_line(heads)
 
 
 def fails(argv) -> AnyEcgError:
@@ -387,7 +403,8 @@ def test_invalid_labels_are_refused_and_missing_ones_are_not_counted(tmp_path):
     heads = {h["key"]: h for h in report["heads"]}
     assert (heads["potassium_high"]["n"], heads["potassium_high"]["positives"]) == (2, 1)
     assert (heads["potassium"]["n"], heads["potassium"]["patients"]) == (2, 2)
-    assert heads["potassium"]["note"] == ""
+    assert heads["potassium"]["note"].startswith("too few patients")
+    assert (heads["potassium"]["conclusion"], heads["potassium"]["tier"]) == ("INCONCLUSIVE", None)
 
 
 def test_disturbances_change_packets_and_clocks():
@@ -406,7 +423,7 @@ def test_disturbances_change_packets_and_clocks():
 
 def test_limits_of_the_kit_are_complete():
     limits = load_limits()
-    assert set(limits) == {"noninferiority", "claims", "calibration", "links", "subgroups"}
+    assert set(limits) == {"noninferiority", "patients", "claims", "calibration", "links", "subgroups"}
     assert len(fields(ValidateOptions)) > 10
 
 

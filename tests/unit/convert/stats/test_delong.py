@@ -12,8 +12,12 @@ RNG = np.random.default_rng(0)
 LABELS = np.arange(40) < 15
 OURS = RNG.standard_normal(40) + LABELS
 THEIRS = OURS + 0.5 * RNG.standard_normal(40)
-Z = {0.95: 1.959963984540054, 0.8: 1.2815515655446004}
-"""Quantiles of the normal distribution, from a table."""
+T = {0.95: 2.144786688, 0.8: 1.345030374}
+"""Quantiles of Student's t distribution with 14 degrees of freedom, from a table: 15 patients of the rarer class."""
+
+
+def t_of(level: float) -> float:
+    return T[level]
 
 
 @pytest.mark.parametrize("level", [0.95, 0.8])
@@ -22,7 +26,7 @@ def test_the_interval_is_even_on_the_logit_scale(level: float) -> None:
     area, sd = found.areas[0], np.sqrt(found.covariance[0, 0])
     score = delong_interval(OURS, LABELS, level)
     assert score.value == pytest.approx(area)
-    half = Z[level] * sd / (area * (1 - area))
+    half = t_of(level) * sd / (area * (1 - area))
     logits = np.log(np.array([score.low, score.high]) / (1 - np.array([score.low, score.high])))
     assert logits == pytest.approx(np.log(area / (1 - area)) + np.array([-half, half]))
 
@@ -31,7 +35,7 @@ def test_the_interval_is_even_on_the_logit_scale(level: float) -> None:
 def test_the_interval_of_a_difference_is_even_about_it(level: float) -> None:
     found = delong(np.stack((OURS, THEIRS)), LABELS)
     c = found.covariance
-    gap, half = found.areas[0] - found.areas[1], Z[level] * np.sqrt(c[0, 0] + c[1, 1] - 2 * c[0, 1])
+    gap, half = found.areas[0] - found.areas[1], t_of(level) * np.sqrt(c[0, 0] + c[1, 1] - 2 * c[0, 1])
     score = delong_difference(OURS, THEIRS, LABELS, level)
     assert (score.value, score.low, score.high) == pytest.approx((gap, gap - half, gap + half))
     assert half > 0.01

@@ -9,9 +9,11 @@ import pytest
 
 from convert.stats.delong import delong_difference
 from convert.stats.discrimination import ranking
+from convert.stats.evidence import LeastPatients
 from convert.stats.metrics import Score, auroc
 from convert.stats.noninferiority import PAIRED, auroc_difference, compare_auroc, compare_rate, verdict
 from convert.stats.resampling import Resampler
+from helpers.slow_intervals import ends_of
 
 
 @pytest.mark.parametrize(
@@ -51,17 +53,17 @@ def test_windows_are_compared_by_the_replicates_of_their_patients() -> None:
     r = Resampler(np.arange(50) // 2, 0, 200)
     found = compare_auroc(ours, theirs, labels, r, 0.4)
     a, b = ranking(ours, labels, r), ranking(theirs, labels, r)
-    low, high = np.quantile(a.auroc_replicates - b.auroc_replicates, (0.025, 0.975))
     assert found.method == PAIRED == "bootstrap over patients, paired"
     gap = auroc(ours, labels) - auroc(theirs, labels)
+    low, high = ends_of(gap, a.auroc_replicates - b.auroc_replicates, 10)
     assert (found.difference.value, found.difference.low, found.difference.high) == pytest.approx((gap, low, high))
 
 
 @pytest.mark.parametrize(
     ("positives", "negatives", "said"),
-    [(10, 30, "PASS"), (9, 30, "INCONCLUSIVE"), (30, 10, "PASS"), (30, 9, "INCONCLUSIVE")],
+    [(20, 30, "PASS"), (19, 30, "INCONCLUSIVE"), (30, 20, "PASS"), (30, 19, "INCONCLUSIVE")],
 )
-def test_fewer_than_ten_of_a_class_prove_nothing(positives: int, negatives: int, said: str) -> None:
+def test_fewer_than_twenty_patients_of_a_class_prove_nothing(positives: int, negatives: int, said: str) -> None:
     ours, theirs, labels = scores(positives, negatives)
     r = Resampler(np.arange(len(labels)), 0, 50)
     assert compare_auroc(ours, theirs, labels, r, 0.9).verdict == said
@@ -88,7 +90,7 @@ class TestRates:
         found = compare_rate("sensitivity", self.RIGHT, theirs, self.AMONG, Resampler(self.PATIENT, 0, 300), 0.3)
         assert (found.measure, found.margin, found.method) == ("sensitivity", 0.3, PAIRED)
         assert (found.ours, found.theirs) == pytest.approx((0.75, 2 / 3))
-        expected = (0.75 - 2 / 3, *np.quantile(slow, (0.025, 0.975)))
+        expected = (0.75 - 2 / 3, *ends_of(0.75 - 2 / 3, slow, 12))
         assert (found.difference.value, found.difference.low, found.difference.high) == pytest.approx(expected)
 
     def test_where_no_decision_differs_the_rule_of_three_counts_patients(self) -> None:
@@ -97,18 +99,25 @@ class TestRates:
         unseen = -math.log(0.025) / 12
         assert found.difference == Score(0.0, pytest.approx(-unseen), pytest.approx(unseen))
         assert found.method == "rule of three: no decision differs"
-        assert found.verdict == "PASS"
+        assert found.verdict == "INCONCLUSIVE"  # twelve patients
 
     def test_the_rule_of_three_never_exceeds_everybody(self) -> None:
         one = np.ones(12, bool)
         found = compare_rate("sensitivity", one, one, one, Resampler(np.zeros(12, dtype=int), 0, 20), 0.4)
         assert (found.difference, found.verdict) == (Score(0.0, -1.0, 1.0), "INCONCLUSIVE")
 
-    @pytest.mark.parametrize(("events", "said"), [(9, "INCONCLUSIVE"), (10, "PASS")])
-    def test_fewer_than_ten_rows_prove_nothing(self, events: int, said: str) -> None:
-        one = np.ones(20, bool)
-        found = compare_rate("sensitivity", one, one, np.arange(20) < events, Resampler(np.arange(20), 0, 20), 0.9)
+    @pytest.mark.parametrize(("events", "said"), [(19, "INCONCLUSIVE"), (20, "PASS")])
+    @pytest.mark.parametrize("measure", ["sensitivity", "specificity"])
+    def test_fewer_than_twenty_patients_prove_nothing(self, measure: str, events: int, said: str) -> None:
+        one = np.ones(40, bool)
+        found = compare_rate(measure, one, one, np.arange(40) < events, Resampler(np.arange(40), 0, 20), 0.9)
         assert found.verdict == said
+
+    def test_each_class_has_its_own_minimum(self) -> None:
+        one, r = np.ones(40, bool), Resampler(np.arange(40), 0, 20)
+        least = LeastPatients(10, 30)
+        for measure, said in (("sensitivity", "PASS"), ("specificity", "INCONCLUSIVE")):
+            assert compare_rate(measure, one, one, np.arange(40) < 20, r, 0.9, least).verdict == said
 
     def test_nobody_among_them_is_no_comparison(self) -> None:
         found = compare_rate("sensitivity", self.RIGHT, self.RIGHT, self.AMONG & False, Resampler(self.PATIENT, 0), 0.3)

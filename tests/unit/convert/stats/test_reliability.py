@@ -4,19 +4,33 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 
 from convert.stats.metrics import Score
 from convert.stats.reliability import _share, decisions, kappa, reliability, slope_and_intercept, value_agreement
 from convert.stats.resampling import Resampler
+from helpers.slow_intervals import ends_of, share_ends
 
 NONE = Score(None, None, None)
 
 
-def replicated(numerator: np.ndarray, denominator: np.ndarray, patient: np.ndarray, resamples: int) -> np.ndarray:
-    """Ends of the interval of a ratio of sums, from seed 0 of the resampler."""
+def drawn(patient: np.ndarray, resamples: int) -> np.ndarray:
+    """How often each row is drawn, from seed 0 of the resampler."""
     n = int(patient.max()) + 1
-    drawn = np.random.default_rng([0, 11]).multinomial(n, np.full(n, 1 / n), size=resamples)[:, patient]
-    return np.quantile((drawn @ numerator) / (drawn @ denominator), (0.025, 0.975))
+    return np.random.default_rng([0, 11]).multinomial(n, np.full(n, 1 / n), size=resamples)[:, patient]
+
+
+def replicated(of: np.ndarray, patient: np.ndarray, resamples: int) -> tuple[float, float]:
+    """Ends of the interval of a mean."""
+    return ends_of(of.mean(), drawn(patient, resamples) @ of / drawn(patient, resamples).sum(axis=1), patient.max() + 1)
+
+
+def replicated_share(hit: np.ndarray, among: np.ndarray, patient: np.ndarray, resamples: int) -> tuple[float, float]:
+    """Ends of the interval of a share."""
+    times = drawn(patient, resamples)
+    with np.errstate(invalid="ignore"):
+        shares = (times @ (hit & among)) / (times @ among)
+    return share_ends(hit[among].mean(), shares, len(np.unique(patient[among])), among.sum())
 
 
 def test_probabilities_are_judged_by_bins_of_equal_mass() -> None:
@@ -25,7 +39,7 @@ def test_probabilities_are_judged_by_bins_of_equal_mass() -> None:
     p = np.round(rng.beta(1, 2, 90), 2)
     y = rng.random(90) < p
     found = reliability(p, y, Resampler(patient, 0, 100), 5)
-    low, high = replicated((p - y) ** 2, np.ones(90), patient, 100)
+    low, high = replicated((p - y) ** 2, patient, 100)
     assert (found.brier.value, found.brier.low, found.brier.high) == pytest.approx((np.mean((p - y) ** 2), low, high))
     assert found.brier_of_the_prevalence == pytest.approx(y.mean() * (1 - y.mean()))
     order = np.argsort(p, kind="stable").reshape(15, 6)
@@ -41,21 +55,22 @@ def test_probabilities_are_judged_by_bins_of_equal_mass() -> None:
 
 
 def test_the_share_of_a_bin_has_an_interval_over_patients() -> None:
-    """By resampling one by one, and by the rule of three where all outcomes of a bin are equal."""
+    """By resampling one by one; where all outcomes of a bin are equal, its patients count."""
     patient = np.arange(40) // 2
     p = np.repeat([0.1, 0.5], 20)
     y = np.concatenate([np.zeros(20, bool), np.arange(20) % 4 < 2])
     found = reliability(p, y, Resampler(patient, 0, 100), 5).curve
-    assert found[0][1] == Score(0.0, 0.0, 1.0)  # a bin has at most three rows here, of two patients
+    z2 = norm.ppf(0.975) ** 2
+    assert (found[0][1].low, found[0][1].high) == pytest.approx((0.0, z2 / (2 + z2)))  # three rows of two patients
     rare, even = (_share(y, np.arange(n, n + 20), Resampler(patient, 0, 100)) for n in (0, 20))
-    assert (rare.value, rare.low, rare.high) == (0.0, 0.0, 0.3)  # 3 in 10 patients
-    low, high = replicated(np.where(p == 0.5, y, 0.0), (p == 0.5).astype(float), patient, 100)
+    assert (rare.value, rare.low, rare.high) == pytest.approx((0.0, 0.0, z2 / (10 + z2)))  # ten patients
+    low, high = replicated_share(y, p == 0.5, patient, 100)
     assert (even.value, even.low, even.high) == pytest.approx((0.5, low, high))
 
 
 def test_fewer_rows_than_bins_make_a_bin_each() -> None:
     found = reliability(np.array([0.75, 0.25]), np.array([True, True]), Resampler(np.arange(2), 0, 20), 0)
-    always = Score(1.0, 0.0, 1.0)
+    always = Score(1.0, pytest.approx(1 / (1 + norm.ppf(0.975) ** 2)), 1.0)
     assert (found.bins, found.curve) == (2, [(0.25, always, 1), (0.75, always, 1)])
     assert (found.ece, found.brier_of_the_prevalence) == (0.5, 0.0)
     assert (found.slope, found.intercept) == (None, None)
@@ -109,17 +124,18 @@ class TestDecisions:
         ill, well = self.Y & ~self.UNSURE, ~self.Y & ~self.UNSURE
         sure, cleared = self.FLAGGED & ~self.UNSURE, ~self.FLAGGED & ~self.UNSURE
         for score, hit, among in ((found.sensitivity, self.FLAGGED, ill), (found.specificity, ~self.FLAGGED, well)):
-            low, high = replicated((hit & among).astype(float), among.astype(float), self.PATIENT, 100)
+            low, high = replicated_share(hit, among, self.PATIENT, 100)
             assert (score.value, score.low, score.high) == pytest.approx((hit[among].mean(), low, high))
-        assert (found.ppv, found.npv) == (pytest.approx(self.Y[sure].mean()), pytest.approx((~self.Y)[cleared].mean()))
+        values = found.ppv.value, found.npv.value
+        assert values == (pytest.approx(self.Y[sure].mean()), pytest.approx((~self.Y)[cleared].mean()))
         assert (found.threshold, found.flagged, found.undecided) == (0.3, sure.sum(), 12)
 
     def test_a_share_of_nobody_is_not_a_number(self) -> None:
         everybody = np.ones(4, bool)
         found = decisions(~everybody, everybody, ~everybody, Resampler(np.arange(4), 0, 20), 0.5)
-        assert (found.sensitivity.value, found.specificity, found.ppv, found.npv) == (0.0, NONE, None, 0.0)
+        assert (found.sensitivity.value, found.specificity, found.ppv, found.npv.value) == (0.0, NONE, NONE, 0.0)
         unsure = decisions(everybody, everybody, everybody, Resampler(np.arange(4), 0, 20), 0.5)
-        assert (unsure.sensitivity, unsure.specificity, unsure.ppv, unsure.npv) == (NONE, NONE, None, None)
+        assert (unsure.sensitivity, unsure.specificity, unsure.ppv, unsure.npv) == (NONE, NONE, NONE, NONE)
         assert (unsure.flagged, unsure.undecided) == (0, 4)
 
 
@@ -143,9 +159,8 @@ class TestValues:
     def test_errors_and_their_intervals(self) -> None:
         value = self.TRUTH + self.ERROR
         found = value_agreement(value, self.TRUTH, value - 0.5, value + 0.5, 0.9, Resampler(self.PATIENT, 0, 200))
-        ones = np.ones(6)
         for score, of, point in ((found.mae, np.abs(self.ERROR), 2.75 / 6), (found.bias, self.ERROR, 0.125)):
-            low, high = replicated(of, ones, self.PATIENT, 200)
+            low, high = replicated(of, self.PATIENT, 200)
             assert (score.value, score.low, score.high) == pytest.approx((point, low, high))
         assert found.mae_of_the_mean == pytest.approx(np.mean(np.abs(self.TRUTH - 26 / 6)))
         sd = np.std(self.ERROR, ddof=1)
@@ -158,10 +173,23 @@ class TestValues:
         r = Resampler(self.PATIENT, 0, 200)
         found = value_agreement(self.TRUTH, self.TRUTH, low, high, 0.9, r)
         assert found.coverage.value == pytest.approx(2 / 3)  # the first and the third of three
-        drawn = np.random.default_rng([0, 11]).multinomial(4, np.full(4, 1 / 4), size=200)[:, self.PATIENT]
-        given = drawn @ np.array([1, 1, 1, 0, 0, 0])
-        known = (drawn @ np.array([1, 0, 1, 0, 0, 0]))[given > 0] / given[given > 0]
-        assert (found.coverage.low, found.coverage.high) == pytest.approx(np.quantile(known, (0.025, 0.975)))
+        given, covered = np.arange(6) < 3, np.array([1, 0, 1, 0, 0, 0], dtype=bool)
+        ends = replicated_share(covered, given, self.PATIENT, 200)
+        assert (found.coverage.low, found.coverage.high) == pytest.approx(ends)
+
+    def test_a_bias_that_grows_with_the_value_has_a_slope(self) -> None:
+        """Estimates that are shrunk to one half: the slope on the means is (0.5 - 1) / 0.75."""
+        truth = np.linspace(3.0, 6.0, 40)
+        nothing = np.full(40, np.nan)
+        halved = 4.5 + 0.5 * (truth - 4.5) + 0.01 * np.resize([1.0, -1.0], 40)
+        found = value_agreement(halved, truth, nothing, nothing, 0.9, Resampler(np.arange(40), 0, 200))
+        assert found.slope.value == pytest.approx(-0.5 / 0.75, abs=0.01)
+        assert found.proportional_bias is True
+        even = truth + np.resize([0.2, -0.2], 40)
+        plain = value_agreement(even, truth, nothing, nothing, 0.9, Resampler(np.arange(40), 0, 200))
+        assert (plain.proportional_bias, plain.gain.low > 0.0) == (False, True)
+        few = value_agreement(even[:2], truth[:2], nothing[:2], nothing[:2], 0.9, Resampler(np.arange(2), 0, 50))
+        assert (few.slope, few.proportional_bias) == (NONE, None)
 
     def test_without_intervals_there_is_no_coverage(self) -> None:
         nothing = np.full(6, np.nan)
