@@ -7,11 +7,10 @@ import math
 import os
 import sys
 import time
-import tomllib
 from collections.abc import Iterator, Sequence
-from importlib import resources
 from pathlib import Path
 
+from calibration.checks.plausible import plausible_range
 from edge.bundle.reader import Bundle, load_bundle
 from edge.bundle.schema import OutputHead
 from edge.cli.parser import Parser
@@ -30,8 +29,6 @@ WITHIN_MIN = 60.0
 """Default largest time between estimate and blood draw, minutes, as in CardioLab (Sci Rep 2025)."""
 OWN_SHARE = 0.5
 """Share of the error variance between persons if the bundle does not state it; an arbitrary choice."""
-WIDEST = 1000.0
-"""Highest accepted result without an entry in ``plausible.toml``, times the upper limit of the reference range."""
 MINUTE_NS = 60_000_000_000
 
 
@@ -131,25 +128,13 @@ def _lab(text: str, bundle: Bundle) -> tuple[OutputHead, float]:
         raise UsageError(f"--lab {text!r} has no valid number", f"write {key}=4.3")
     if unit.strip() not in {"", heads[key].unit}:
         raise UsageError(f"{key} is in {heads[key].unit}, not in {unit.strip()}", "convert the result first")
-    low, high = _plausible(heads[key])
+    low, high = plausible_range(heads[key])
     if not low <= value <= high:
         raise UsageError(
             f"{key}={value:g} {heads[key].unit} is not plausible ({low:g} to {high:g} {heads[key].unit})",
             "check the number and its unit",
         )
     return heads[key], value
-
-
-def _plausible(head: OutputHead) -> tuple[float, float]:
-    """Return the lowest and highest result that is not a typing error or in another unit."""
-    table = tomllib.loads((resources.files("calibration") / "data" / "plausible.toml").read_text(encoding="utf-8"))
-    unit, low, high = table.get(head.loinc or "", ("", 0.0, math.inf))
-    if unit == head.unit:
-        return float(low), float(high)
-    from convert.datasets.labcatalogue import catalogue  # only here: other outputs need no host libraries
-
-    lab = next((lab for lab in catalogue().values() if (lab.loinc, lab.unit) == (head.loinc, head.unit)), None)
-    return (0.0, math.inf) if lab is None or lab.ref_high is None else (0.0, WIDEST * lab.ref_high)
 
 
 def _moment(text: str, now_ns: int, max_age_days: float) -> int:

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-from calibration.validate.labelled import SPLITS, Labelled, labels_header, open_labelled
+from calibration.checks.labels import check_labelled
+from calibration.validate.labelled import SPLITS, Labelled, heads_of, labels_header, open_labelled
 from calibration.validate.observe import Observed
 from calibration.validate.recalibrate import Wanted, calibrate_heads, check_overlap, rewritten, scores_of, table
 from calibration.validate.shards import RunPlan, key_of, run_all
@@ -82,6 +83,8 @@ def main(argv: Sequence[str]) -> int:
     overlap = check_overlap(folder, data)
     if overlap != "none":
         sys.stderr.write(f"note: overlap with the training patients: {overlap}\n")
+    for remark in check_labelled(data, heads_of(bundle), None if args.quiet else sys.stderr):
+        sys.stderr.write(f"note: {remark}\n")
     seen = _observed(folder, bundle, data, args)
     scores = scores_of(bundle, data, seen, chosen.plan)
     entries = json.loads((folder / "calibration.json").read_bytes())["heads"]

@@ -10,9 +10,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from calibration.checks.plan_size import WIDTH
 from calibration.cli.report_output import write_report_text
 from calibration.validate.labelled import SPLITS
-from edge.cli.parser import add_json
+from edge.cli.parser import add_json, write_json
 from firmware_bridge.cliargs import OneLineParser
 from firmware_bridge.errors import CheckFailedError, UsageError
 
@@ -32,9 +33,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("bundle", metavar="BUNDLE", help="bundle folder, zip, or 'demo'")
-    add("--data", type=Path, required=True, metavar="DIR", help="data folder: MC-MED layout, or with labels.csv")
+    add("--data", type=Path, metavar="DIR", help="data folder: MC-MED layout, or with labels.csv")
     add_recording_options(parser)
-    add("--out", type=Path, required=True, metavar="DIR", help="folder of report and intermediate files")
+    add("--out", type=Path, metavar="DIR", help="folder of report and intermediate files")
+    add(
+        "--plan-size", nargs="?", type=float, const=WIDTH, metavar="WIDTH",
+        help="only print how many patients the claims need for intervals of this width; default %(const)s",
+    )  # fmt: skip
+    add("--prevalence", type=float, metavar="P", help="share of abnormal results for --plan-size")
     add("--split", choices=SPLITS, default=default.split, help="part of the data (default test)")
     add(
         "--reference", metavar="WHAT", help="bundle, checkpoint, folder of 'anyecg finetune', logits (.npz), or 'float'"
@@ -77,6 +83,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = build_parser().parse_args(argv)
     _check(args)
+    if args.plan_size is not None:
+        return _plan(args)
+    if args.data is None or args.out is None:
+        raise UsageError(f"no {'--data' if args.data is None else '--out'}", "give --data DIR and --out DIR")
     from calibration.report.files import write_report
     from calibration.report.text import text_report
     from calibration.validate.evidence import check_writable, write_evidence
@@ -119,11 +129,33 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _plan(args: argparse.Namespace) -> int:
+    """Print the sizes of data that the claims of the bundle need."""
+    from calibration.checks.plan_size import plan_sizes, plan_text, prevalences
+    from calibration.validate.gate import least_patients, load_limits
+    from edge.bundle.reader import load_bundle
+
+    least = least_patients(load_limits(args.gate))
+    bundle = load_bundle(args.bundle)
+    heads = bundle.manifest.outputs
+    shares = prevalences(bundle) if args.prevalence is None else {head.key: args.prevalence for head in heads}
+    rows = plan_sizes(heads, args.plan_size, shares, least)
+    if args.json:
+        write_json({"width": args.plan_size, "outputs": rows})
+    else:
+        sys.stdout.write(plan_text(rows, args.plan_size, least))
+    return 0
+
+
 def _check(args: argparse.Namespace) -> None:
     if args.margin is not None and not 0.0 <= args.margin < 0.5:
         raise UsageError(f"--margin {args.margin:g} is out of range", "give at least 0 and less than 0.5")
     if not (math.isfinite(args.hop) and 0.1 <= args.hop <= 3600.0):
         raise UsageError(f"--hop {args.hop:g} is out of range", "give 0.1 to 3600 seconds")
+    if args.plan_size is not None and not 0.005 <= args.plan_size <= 1.0:
+        raise UsageError(f"--plan-size {args.plan_size:g} is out of range", "give a width of 0.005 to 1")
+    if args.prevalence is not None and not 0.0 < args.prevalence < 1.0:
+        raise UsageError(f"--prevalence {args.prevalence:g} is out of range", "give more than 0 and less than 1")
     minimum = {"seed": (args.seed, 0), "jobs": (args.jobs, 1), "robustness": (args.robustness, 0),
                "resamples": (args.resamples, 100), "limit": (args.limit, 1)}  # fmt: skip
     for name, (value, low) in minimum.items():

@@ -63,7 +63,7 @@ def values(report: Report) -> str:
         return ""
     best = min(judged, key=lambda h: h["values"]["relative_mae"]["value"])
     name, share = value_words(best), best["values"]["relative_mae"]["value"]
-    return sentence(f"{name} is estimated best: its error is {number(share, 2)} of that of a constant")
+    return sentence(f"{name} is estimated best: its MAE is {number(share, 2)} of that of a constant")
 
 
 def reference(verdicts: Sequence[str]) -> str:

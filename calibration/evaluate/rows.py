@@ -97,6 +97,7 @@ class Rows:
         patient: Number of the patient of each segment, ``(n,)``.
         visit: Visit of each segment, ``(n,)``.
         start_s: Start of each segment, seconds since 1970, ``(n,)``.
+        recordings: Number of recordings of the segments.
     """
 
     heads: tuple[PreparedHead, ...]
@@ -104,6 +105,7 @@ class Rows:
     patient: Ints
     visit: Ints
     start_s: F64
+    recordings: int = 0
 
 
 def read_rows(data: PreparedDataset, part: Part, columns: Sequence[int]) -> Rows:
@@ -119,6 +121,7 @@ def read_rows(data: PreparedDataset, part: Part, columns: Sequence[int]) -> Rows
     """
     sha256: Mapping[str, str] = {s["name"]: s["sha256"][".npz"] for s in data.manifest["shards"]}
     truth, patients, visits, starts = [], [], [], []
+    recordings: set[str] = set()
     for shard in data.shards(part):
         path = data.folder / SHARDS / f"{shard.name}.npz"
         if sha256_of(path) != sha256[shard.name]:
@@ -127,9 +130,10 @@ def read_rows(data: PreparedDataset, part: Part, columns: Sequence[int]) -> Rows
         patients.append(shard.patient)
         visits.append(shard.visit)
         starts.append(shard.start_s)
+        recordings.update(np.unique(shard.recording).tolist())
     _, patient = np.unique(np.concatenate(patients), return_inverse=True)
     heads = tuple(data.heads[j] for j in columns)
-    return Rows(heads, np.concatenate(truth), patient, np.concatenate(visits), np.concatenate(starts))
+    return Rows(heads, np.concatenate(truth), patient, np.concatenate(visits), np.concatenate(starts), len(recordings))
 
 
 def _truth(targets: F32, values: F32, heads: Sequence[PreparedHead]) -> F32:

@@ -212,6 +212,7 @@ def header(
         "counts": {
             "patients": len(np.unique(rows.patient)),
             "visits": len(np.unique(rows.visit)),
+            "recordings": rows.recordings,
             "segments": len(rows.patient),
             "heads": len(rows.heads),
         },

@@ -70,7 +70,7 @@ def _cell(cell: Mapping[str, Any] | None) -> str:
 def tally_sentences(report: Mapping[str, Any]) -> list[str]:
     """Return sentences on the network against the baselines, and on ten minutes against ten seconds."""
     lines = []
-    for kind, measure in (("probability", "AUROC"), ("value", "error")):
+    for kind, measure in (("probability", "AUROC"), ("value", "MAE")):
         for name, found in ((report["baselines"] or {}).get("summary") or {}).items():
             s = found[kind]
             if s["compared"]:
@@ -98,7 +98,7 @@ def text_report(report: Mapping[str, Any]) -> str:
     c = h["counts"]
     lines = [
         title(report),
-        f"{c['patients']} patients, {c['visits']} visits, {c['segments']} segments, {c['heads']} heads",
+        ", ".join(f"{c[what]} {what}" for what in ("patients", "visits", "recordings", "segments", "heads")),
         "",
         *aligned([HEADINGS, *[head_cells(head) for head in report["heads"]]]),
         "",

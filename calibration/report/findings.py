@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from calibration.report.text import number
+from calibration.report.text import gate_words, number
 from convert.pages.words import value_words
 from edge.bundle.words import sentence, unit_words
 
@@ -31,7 +31,7 @@ def of(count: int, total: int, what: str, one: str, many: str) -> str:
 
 def main_finding(report: Report) -> str:
     """Return the finding of the whole report: outputs better than chance, and the gate."""
-    gate = "the gate holds" if report["gate"]["ok"] else "the gate FAILS"
+    gate = gate_words(report).partition(":")[0].replace("THE GATE", "the gate")
     return f"{performance(report['heads'])}; {gate}"
 
 
@@ -65,7 +65,8 @@ def values(heads: Sequence[Mapping[str, Any]]) -> str:
     if head is None:
         return ""
     error = f"{number(head['values']['mae']['value'], 2)} {unit_words(head['unit'])}"
-    return sentence(f"{value_words(head)} is off by {error} on average")
+    bias = "; the bias changes with the value" if head["values"]["proportional_bias"] else ""
+    return sentence(f"{value_words(head)} has an MAE of {error}{bias}")
 
 
 def comparison(verdicts: Sequence[str]) -> str:
@@ -77,7 +78,10 @@ def gate(report: Report) -> str:
     """Return how many checks of the gate hold."""
     checks = report["gate"]["checks"]
     failed = [check["name"] for check in checks if not check["ok"]]
-    return f"The gate FAILS: {', '.join(failed)}" if failed else f"The gate holds: all {len(checks)} checks pass"
+    if failed:
+        return f"The gate FAILS: {', '.join(failed)}"
+    words = sentence(gate_words(report))
+    return f"{words}: all {len(checks)} checks pass" if words.endswith("holds") else words
 
 
 def interpreters(report: Report) -> str:

@@ -16,7 +16,7 @@ from calibration.report.plots import (
     roc,
     shift_bars,
 )
-from calibration.report.text import PAGE_HEADINGS, head_cells, number, signed, span, title
+from calibration.report.text import PAGE_HEADINGS, bland_altman_words, head_cells, number, signed, span, title
 from convert.pages.render import picture, render
 from convert.pages.words import CUT_OFFS, names_of, value_words
 from convert.teacher.hard_labels import TABLE
@@ -79,8 +79,9 @@ def _value(head: Mapping[str, Any], names: Names) -> dict[str, Any]:
     return {
         "plot": picture(bland_altman(head, names)),
         "name": sentence(value_words(head)),
-        "error": f"{number(v['mae']['value'])} {unit_words(head['unit'])} ({span(v['mae']['ci'])})",
+        "mae": f"{number(v['mae']['value'])} {unit_words(head['unit'])} ({span(v['mae']['ci'])})",
         "of_the_mean": number(v["mae_of_the_mean"]),
+        "bias": bland_altman_words(head),
         "level": f"{v['level']:.0%}",
         "covered": None if covered is None else f"{covered:.1%} of the measurements ({span(v['coverage']['ci'])})",
     }
@@ -144,7 +145,7 @@ def _facts(report: Report) -> list[tuple[str, object]]:
         ("bundle", f"{h['bundle']['name']} {h['bundle']['version']}, tier {h['bundle']['tier']}"),
         ("manifest, SHA-256", h["bundle"]["manifest_sha256"]),
         ("model, SHA-256", h["bundle"]["model_sha256"]),
-        ("data", f"{h['data']['name']}, part '{h['data']['split']}', {h['counts']['recordings']} recordings"),
+        ("data", f"{h['data']['name']}, part '{h['data']['split']}', {_recordings(h['counts'])}"),
         ("data split, SHA-256", h["data"]["sha256"]),
         ("labels", f"{h['labels']['rule']} (plan: {h['labels']['said_by']})"),
         ("seed, replicates of the bootstrap", f"{h['seed']}, {h['resamples']}"),
@@ -156,6 +157,10 @@ def _facts(report: Report) -> list[tuple[str, object]]:
     if report["reference"] is not None:
         facts.insert(3, ("reference, SHA-256", report["reference"]["sha256"]))
     return facts
+
+
+def _recordings(counts: Mapping[str, int]) -> str:
+    return f"{counts['recordings']} of {counts['recordings_in_data']} recordings"
 
 
 def _percent(share: float | None) -> str:

@@ -45,6 +45,23 @@ def result_cells(head: Mapping[str, Any]) -> list[str]:
     return [number(head["auroc"]), span(head["auroc_ci"])]
 
 
+def bland_altman_words(head: Mapping[str, Any]) -> str:
+    """Return bias, limits of agreement and slope of a value head, and whether the bias is proportional."""
+    v, unit = head["values"], head["unit"]
+    words = (
+        f"Bias {signed(v['bias']['value'])} {unit} ({span(v['bias']['ci'])}), limits of agreement "
+        f"{signed(v['limits'][0])} to {signed(v['limits'][1])} {unit}."
+    )
+    slope = v["slope"]
+    if v["proportional_bias"] is None:
+        return words
+    change = f"{signed(slope['value'], 2)} {unit} per {unit} ({span(slope['ci'], 2)})"
+    if v["proportional_bias"]:
+        way = "too low for high values and too high for low ones" if slope["value"] < 0 else "spread too widely"
+        return f"{words} Proportional bias: the difference changes by {change}; the estimates are {way}."
+    return f"{words} No proportional bias is shown: the difference changes by {change}."
+
+
 HEADINGS = ("head", "result", "95 % interval", "n", "pos", "evidence", "verdict", "ECE", "slope", "sens", "spec")
 
 
@@ -68,10 +85,9 @@ def head_cells(head: Mapping[str, Any]) -> list[str]:
 def text_report(report: Mapping[str, Any]) -> str:
     """Return the report for a terminal: heads, outcomes of the hops, links and the gate."""
     h, a = report["header"], report["abstention"]
-    c = h["counts"]
     lines = [
         title(report),
-        f"{c['patients']} patients, {c['estimates']} estimates, {c['windows']} windows, {c['events']} events",
+        _counts(report),
         f"hops answered: {a['accepted']} of {a['hops']}" + "".join(f", {name} {n}" for name, n in a["reasons"].items()),
         f"labels: {h['labels']['rule']} (plan: {h['labels']['said_by']})",
         "",
@@ -83,8 +99,24 @@ def text_report(report: Mapping[str, Any]) -> str:
     lines += [f"note: {remark}" for remark in h["data"]["remarks"]]
     lines += [f"{link['name']}: not run, {link['found']}" for link in report["links"] if link["status"] == "not run"]
     lines += ["", *aligned([("gate", "", ""), *[_check(check) for check in report["gate"]["checks"]]])]
-    lines.append("the gate holds" if report["gate"]["ok"] else "THE GATE FAILS")
+    lines.append(gate_words(report))
     return "\n".join(lines) + "\n"
+
+
+def _counts(report: Mapping[str, Any]) -> str:
+    c = report["header"]["counts"]
+    words = [f"{c['patients']} patients", f"{c['visits']} visits"][: 2 if c["visits"] else 1]
+    words.append(f"{c['recordings']} of {c['recordings_in_data']} recordings")
+    return ", ".join([*words, *[f"{c[what]} {what}" for what in ("estimates", "windows", "events")]])
+
+
+def gate_words(report: Mapping[str, Any]) -> str:
+    """Return the result of the gate; it is inconclusive where no output has enough patients."""
+    if not report["gate"]["ok"]:
+        return "THE GATE FAILS"
+    if any(head["enough_patients"] for head in report["heads"]):
+        return "the gate holds"
+    return "the gate is INCONCLUSIVE: no output has enough patients of both classes"
 
 
 def _check(check: Mapping[str, Any]) -> tuple[str, str, str]:

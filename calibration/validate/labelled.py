@@ -17,7 +17,7 @@ from typing import Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.datasets.csvrows import rows_of
+from convert.datasets.csvrows import Row, rows_of
 from convert.datasets.described import RecordingOptions
 from convert.datasets.heads import TeacherHead
 from convert.datasets.mcmed import McMedDataset, Part, Split
@@ -141,7 +141,14 @@ def _refuse_overlap(data: McMedDataset, mrn: dict[int, int], chosen: set[int], k
     for other in parts:
         if other == part:
             continue
-        theirs = {mrn[c] for c in data.split(other, kind) if c in mrn}
+        listed = data.split(other, kind)
+        twice = chosen.intersection(listed)
+        if twice:
+            raise InputError(
+                f"{len(twice)} visits are in both '{part}' and '{other}' of split_{kind}, such as {min(twice)}",
+                "remove each visit from one part",
+            )
+        theirs = {mrn[c] for c in listed if c in mrn}
         both = ours & theirs
         if both:
             raise InputError(
@@ -167,10 +174,12 @@ def _with_patients(table: Path, found: list[Recording], *, one_recording_a_patie
     rows = list(rows_of(table, ()))
     columns = rows[0].columns if rows else {}
     if "record" in columns and "patient" in columns:
-        owner = {row.text("record"): row.text("patient") for row in rows}
+        owner = _owners(rows)
         unassigned = next((r.name for r in found if not owner.get(r.name)), None)
         if unassigned is not None:
-            raise InputError(f"{table} names no patient for recording {unassigned!r}", "fill in the column 'patient'")
+            dotted = next((name for name in owner if Path(name).with_suffix("").as_posix() == unassigned), None)
+            fix = "fill in the column 'patient'" if dotted is None else f"write {unassigned}, not {dotted}"
+            raise InputError(f"{table} names no patient for recording {unassigned!r}", fix)
         other = next((r for r in found if r.patient not in {r.name, owner[r.name]}), None)
         if other is not None:
             raise InputError(
@@ -184,6 +193,33 @@ def _with_patients(table: Path, found: list[Recording], *, one_recording_a_patie
         f"{table} has no column 'patient', which intervals need",
         "add it or patient in recordings.toml, or use --one-recording-a-patient to treat each as a separate patient",
     )
+
+
+def _owners(rows: Sequence[Row]) -> dict[str, str]:
+    """Return the patient of each recording in a table of labels.
+
+    Raises:
+        InputError: A recording has two patients, or the name of a patient is written in two ways.
+    """
+    owner: dict[str, tuple[str, int]] = {}
+    spelling: dict[str, tuple[str, int]] = {}
+    for row in rows:
+        record, patient = row.text("record"), row.text("patient")
+        said, line = owner.setdefault(record, (patient, row.line))
+        if said != patient:
+            raise InputError(
+                f"{row.path} lines {line} and {row.line} give the recording {record[:60]!r} to two patients, "
+                f"{said[:40]!r} and {patient[:40]!r}",
+                "correct the column 'patient'",
+            )
+        first, line = spelling.setdefault(patient.casefold(), (patient, row.line))
+        if first != patient:
+            raise InputError(
+                f"{row.path} lines {line} and {row.line} write a patient in two ways, {first[:40]!r} and "
+                f"{patient[:40]!r}",
+                "write one patient in one way, and two patients differently",
+            )
+    return {record: patient for record, (patient, _) in owner.items()}
 
 
 def heads_of(bundle: Bundle) -> tuple[TeacherHead, ...]:

@@ -12,6 +12,7 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from calibration.checks.labels import check_labelled
 from calibration.validate.compare import agreement, comparisons
 from calibration.validate.float_form import read_float_form
 from calibration.validate.gate import checks_json, judge, least_patients, load_limits
@@ -107,7 +108,8 @@ def validate(options: ValidateOptions, progress: TextIO | None) -> dict[str, Any
         options.data, options.split, one_recording_a_patient=options.one_recording_a_patient, limit=options.limit,
         options=options.recordings,
     )  # fmt: skip
-    data = replace(data, remarks=(*data.remarks, *known_patients(path, data)))
+    said = [*known_patients(path, data), *check_labelled(data, heads_of(bundle), progress)]
+    data = replace(data, remarks=(*data.remarks, *said))
     form = read_float_form(path, bundle)
     if options.reference is not None:
         check_reference(options.reference, bundle, form)
@@ -199,6 +201,7 @@ def header(j: Judged, options: ValidateOptions, limits: Mapping[str, Mapping[str
     """Return the header of the report: bundle and data with hashes, versions and counts."""
     m = j.bundle.manifest
     probability = np.array([h.kind == "probability" for h in m.outputs])
+    judged = np.unique(j.seen.est_recording).tolist()
     return {
         "bundle": {
             "name": m.name,
@@ -216,7 +219,9 @@ def header(j: Judged, options: ValidateOptions, limits: Mapping[str, Mapping[str
         },
         "counts": {
             "patients": len(np.unique(j.data.patient[j.seen.est_recording])),
-            "recordings": len(j.data.recordings),
+            "visits": len({j.data.recordings[i].visit for i in judged} - {None}),
+            "recordings": len(judged),
+            "recordings_in_data": len(j.data.recordings),
             "estimates": len(j.seen.est_recording),
             "windows": len(j.seen.recording),
             "events": int(np.nansum(j.est_truth[:, probability] > 0.5)),

@@ -30,7 +30,8 @@ def main(argv: list[str]) -> int:
     progress = Progress("simulate", plan.patients, "patients", None if args.quiet else sys.stderr)
     summary = write_cohort(plan, out, progress.step)
     sys.stdout.write(
-        f"{out}: {summary.patients} simulated patients, {summary.visits} visits, {summary.recordings} recordings "
+        f"{out}: {summary.patients} simulated patients, {summary.visits} visits, {summary.with_ecg} "
+        f"with an ECG in {summary.recordings} recordings "
         f"({summary.signal_s / 3600.0:.1f} h of lead II at 500 Hz), {summary.lab_rows} laboratory rows\n{NOTICE}\n"
     )
     return 0

@@ -85,6 +85,10 @@ def rows_of(path: Path, needed: tuple[str, ...]) -> Iterator[Row]:
         if header is None:
             raise InputError(f"{path} is empty", "expected a header line")
         columns = {name.strip().lstrip("\ufeff"): i for i, name in enumerate(header)}
+        other = next((mark for mark in ";\t|" if len(columns) == 1 and mark in header[0]), None)
+        if other is not None:
+            named = {";": "semicolons", "\t": "tabs", "|": "vertical bars"}[other]
+            raise InputError(f"{path} is separated by {named}", "separate the columns by commas")
         missing = [name for name in needed if name not in columns]
         if missing:
             raise InputError(f"{path} lacks the column {', '.join(missing)}", f"it has {', '.join(columns)[:200]}")

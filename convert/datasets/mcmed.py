@@ -169,12 +169,21 @@ class McMedDataset:
         """Yield the visits in file order.
 
         Raises:
-            InputError: The file cannot be read, lacks a column, or holds a CSN or MRN that is not a number.
+            InputError: The file cannot be read, lacks a column, holds a CSN or MRN that is not a number, or gives a
+                visit to two patients.
         """
+        owner: dict[int, tuple[int, int]] = {}
         for row in rows_of(self.root / "visits.csv", ("CSN", "MRN", "Age", "Gender", "Arrival_time")):
+            csn, mrn = row.integer("CSN"), row.integer("MRN")
+            said, line = owner.setdefault(csn, (mrn, row.line))
+            if said != mrn:
+                raise InputError(
+                    f"{row.path} lines {line} and {row.line} give the visit {csn} to two patients, {said} and {mrn}",
+                    "correct the column MRN",
+                )
             yield VisitRow(
-                csn=row.integer("CSN"),
-                mrn=row.integer("MRN"),
+                csn=csn,
+                mrn=mrn,
                 age=row.number("Age"),
                 sex=row.text("Gender"),
                 arrival=row.time("Arrival_time"),

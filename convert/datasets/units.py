@@ -48,3 +48,8 @@ def factor_to_catalogue(lab: Lab, unit: str, added: Mapping[str, float]) -> floa
     if name in spellings.get(lab.unit, frozenset()) or name == plain_unit(lab.unit):
         return 1.0
     return factors.get(lab.key, {}).get(name)
+
+
+def factors_of(lab: Lab) -> dict[str, float]:
+    """Return the factors to the catalogue's unit of a lab from all other units that are known for it."""
+    return dict(_table()[1].get(lab.key, {}))

@@ -23,6 +23,8 @@ class ShardSummary(TypedDict):
         segments: Number of segments.
         patients: Number of patients, including those without a segment.
         patients_with_segments: Number of patients with at least one segment.
+        visits: Number of visits with at least one segment.
+        recordings: Number of recordings with at least one segment.
         excluded: Number of left-out segments by reason.
         repeated_rows: Number of laboratory rows that repeat another row.
         broken: One line for each recording that cannot be read.
@@ -36,6 +38,8 @@ class ShardSummary(TypedDict):
     segments: int
     patients: int
     patients_with_segments: int
+    visits: int
+    recordings: int
     excluded: dict[str, int]
     repeated_rows: int
     broken: list[str]
@@ -138,6 +142,8 @@ class Manifest(TypedDict):
         heads: The candidate heads.
         segments: Number of segments by part.
         patients: Number of patients with segments by part.
+        visits: Number of visits with segments by part.
+        recordings: Number of recordings with segments by part.
         excluded_segments: Number of left-out segments by reason.
         excluded_visits: Number of left-out visits by reason.
         lab_rows: Counts of used and excluded laboratory rows.
@@ -155,6 +161,8 @@ class Manifest(TypedDict):
     heads: list[ManifestHead]
     segments: PartCounts
     patients: PartCounts
+    visits: PartCounts
+    recordings: PartCounts
     excluded_segments: dict[str, int]
     excluded_visits: dict[str, int]
     lab_rows: LabRows
@@ -186,6 +194,8 @@ class Summary(TypedDict):
     simulated: bool
     segments: PartCounts
     patients: PartCounts
+    visits: PartCounts
+    recordings: PartCounts
     excluded_segments: dict[str, int]
     excluded_visits: dict[str, int]
     lab_rows: LabRows

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TextIO
+from typing import Literal, TextIO
 
 import numpy as np
 
@@ -23,7 +23,15 @@ from convert.datasets.mcmed import Part
 from convert.datasets.prepared import MANIFEST, SCHEMA, SHARDS
 from convert.labels.labs import LabCounts, LabSorter, limits_for
 from convert.labels.plan import CandidateHead, LabelPlan, candidate_heads
-from convert.prepare.records import HeadCounts, Manifest, ManifestHead, ShardEntry, ShardSummary, json_text
+from convert.prepare.records import (
+    HeadCounts,
+    Manifest,
+    ManifestHead,
+    PartCounts,
+    ShardEntry,
+    ShardSummary,
+    json_text,
+)
 from convert.prepare.shard import STATS, ShardJob, ShardReport, head_counts, make_shard
 from convert.prepare.sources import PARTS, Patient, Source
 from edge.process.files import write_atomically
@@ -227,8 +235,10 @@ def _manifest(
         "front_end": {"name": FRONT_END, "fs_hz": 500, "samples": 5000},
         "plan": asdict(options.plan),
         "heads": heads,
-        "segments": {part: sum(r["segments"] for r in reports if r["part"] == part) for part in PARTS},
-        "patients": {part: sum(r["patients_with_segments"] for r in reports if r["part"] == part) for part in PARTS},
+        "segments": _by_part(reports, "segments"),
+        "patients": _by_part(reports, "patients_with_segments"),
+        "visits": _by_part(reports, "visits"),
+        "recordings": _by_part(reports, "recordings"),
         "excluded_segments": _total(r["excluded"] for r in reports),
         "excluded_visits": _counted(source.elsewhere.values()),
         "lab_rows": {
@@ -241,6 +251,12 @@ def _manifest(
         "broken": [line for r in reports for line in r["broken"]],
         "shards": [_entry(r) for r in reports],
     }
+
+
+def _by_part(
+    reports: list[ShardSummary], count: Literal["segments", "patients_with_segments", "visits", "recordings"]
+) -> PartCounts:
+    return {part: sum(r[count] for r in reports if r["part"] == part) for part in PARTS}
 
 
 def _entry(report: ShardSummary) -> ShardEntry:

@@ -341,6 +341,8 @@ def _write_shard(job: ShardJob) -> ShardSummary:
         "segments": builder.n,
         "patients": len(job.patients),
         "patients_with_segments": int(np.unique(arrays["patient"]).size),
+        "visits": int(np.unique(arrays["visit"]).size),
+        "recordings": len(set(arrays["recordings"][np.unique(arrays["recording"])].tolist())),
         "excluded": dict(sorted((k, v) for k, v in builder.excluded.items() if v)),
         "repeated_rows": builder.repeated,
         "broken": builder.broken,

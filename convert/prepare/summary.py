@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from convert.datasets.mcmed import Part
-from convert.prepare.records import HeadSummary, Manifest, ManifestHead, PartSummary, Summary, json_text
+from convert.prepare.records import (
+    HeadSummary,
+    Manifest,
+    ManifestHead,
+    PartCounts,
+    PartSummary,
+    Summary,
+    json_text,
+)
 from convert.prepare.sources import PARTS
 from edge.process.files import output_error, write_atomically
 
@@ -28,6 +36,8 @@ def summary_of(manifest: Manifest) -> Summary:
         "simulated": manifest["simulated"],
         "segments": manifest["segments"],
         "patients": manifest["patients"],
+        "visits": manifest["visits"],
+        "recordings": manifest["recordings"],
         "excluded_segments": manifest["excluded_segments"],
         "excluded_visits": manifest["excluded_visits"],
         "lab_rows": manifest["lab_rows"],
@@ -61,9 +71,12 @@ def _share(head: ManifestHead, part: Part) -> float | None:
 def as_text(manifest: Manifest, out: Path) -> str:
     """Return the table for the terminal."""
     lines = [f"{out}: {manifest['source']}{', simulated' if manifest['simulated'] else ''}"]
-    for what in ("segments", "patients"):
-        total = manifest[what]
-        lines.append(f"{what:9} {sum(total.values()):>9}   " + ", ".join(f"{part} {total[part]}" for part in PARTS))
+    counts_of: dict[str, PartCounts] = {
+        "segments": manifest["segments"], "recordings": manifest["recordings"], "visits": manifest["visits"],
+        "patients": manifest["patients"],
+    }  # fmt: skip
+    for what, total in counts_of.items():
+        lines.append(f"{what:10} {sum(total.values()):>9}   " + ", ".join(f"{part} {total[part]}" for part in PARTS))
     kept = [h for h in manifest["heads"] if h["kept"]]
     lines += ["", f"{'head':32} {'segments':>9} {'patients':>9} {'results':>8} {'positive':>9}"]
     for head in kept:

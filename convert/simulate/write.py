@@ -87,13 +87,15 @@ class CohortSummary:
     Attributes:
         patients: Number of patients.
         visits: Number of visits.
-        recordings: Number of visits with an ECG.
+        with_ecg: Number of visits with an ECG.
+        recordings: Number of recordings; an ECG that was interrupted has two.
         lab_rows: Number of rows in ``labs.csv``.
         signal_s: Total length of the ECGs, seconds.
     """
 
     patients: int
     visits: int
+    with_ecg: int
     recordings: int
     lab_rows: int
     signal_s: float
@@ -168,7 +170,7 @@ def _check_space(plan: CohortPlan, parent: Path) -> None:
 def _write(plan: CohortPlan, work: Path, progress: Progress | None) -> CohortSummary:
     arrivals: dict[int, datetime] = {}
     csns: dict[int, list[int]] = {}
-    signal_s = 0.0
+    signal_s, recordings = 0.0, 0
     with (
         _Table(work / "visits.csv", VISIT_COLUMNS) as visits,
         _Table(work / "labs.csv", LAB_COLUMNS) as labs,
@@ -187,6 +189,7 @@ def _write(plan: CohortPlan, work: Path, progress: Progress | None) -> CohortSum
                 if segments:
                     waves.add((csn, LEAD, segments, f"{plan.seconds:.3f}"))
                     signal_s += plan.seconds
+                    recordings += segments
                 arrival += timedelta(days=float(rng.uniform(3.0, 300.0)))
             if progress is not None:
                 progress(index + 1)
@@ -195,7 +198,7 @@ def _write(plan: CohortPlan, work: Path, progress: Progress | None) -> CohortSum
         plant_dirt(work, plan.seed)
     note = f"{NOTICE}\n\npatients {plan.patients}, seed {plan.seed}, seconds {plan.seconds:g}\n"
     (work / "NOTICE").write_text(note, encoding="utf-8")
-    return CohortSummary(plan.patients, visits.rows, waves.rows, labs.rows, signal_s)
+    return CohortSummary(plan.patients, visits.rows, waves.rows, recordings, labs.rows, signal_s)
 
 
 def _first_arrival(seed: int, index: int) -> datetime:

@@ -100,6 +100,7 @@ def _from_table(
     for i, r in enumerate(recordings):
         known[r.name if by == "record" else r.patient].append(i)
     table = np.full((len(recordings), len(heads)), np.nan, np.float32)
+    line = np.zeros((len(recordings), len(heads)), np.int64)
     for row in rows:
         name = row.text(by)
         if name not in known:
@@ -108,8 +109,24 @@ def _from_table(
             )
         values = _row_values(row, heads, columns)
         for i in known[name]:
+            _refuse_contradiction(path, heads, name, (table[i], line[i]), (values, row.line))
+            line[i] = np.where(np.isnan(values), line[i], row.line)
             table[i] = np.where(np.isnan(values), table[i], values)
     return np.asarray(table[recording], dtype=np.float32)
+
+
+def _refuse_contradiction(
+    path: Path, heads: Sequence[TeacherHead], name: str, old: tuple[F32, NDArray[np.int64]], new: tuple[F32, int]
+) -> None:
+    """Refuse two rows that give one recording or patient different labels; the last one must not win silently."""
+    differ = np.flatnonzero(~np.isnan(old[0]) & ~np.isnan(new[0]) & (old[0] != new[0]))
+    if len(differ):
+        j = int(differ[0])
+        raise InputError(
+            f"{path} lines {int(old[1][j])} and {new[1]} contradict each other: {heads[j].key} of {name[:60]!r} is "
+            f"{old[0][j]:g} and {new[0][j]:g}",
+            "keep one of the two rows",
+        )
 
 
 def _row_values(row: Row, heads: Sequence[TeacherHead], columns: Sequence[str]) -> F32:

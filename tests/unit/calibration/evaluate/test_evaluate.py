@@ -67,9 +67,13 @@ def test_the_report_names_teacher_and_data(root, done):
     assert h["counts"] == {
         "patients": len({p for s in data.shards("test") for p in s.patient.tolist()}),
         "visits": len({v for s in data.shards("test") for v in s.visit.tolist()}),
+        "recordings": len({r for s in data.shards("test") for r in s.recording.tolist()}),
         "segments": data.size("test"),
         "heads": len(data.heads),
     }
+    # The same patients, visits and recordings as 'anyecg prepare' counts.
+    for what in ("patients", "visits", "recordings", "segments"):
+        assert h["counts"][what] == data.manifest[what]["test"]
     assert h["teacher"]["kind"] == "checkpoint"
     assert h["remarks"] == []
     assert [x["key"] for x in report["heads"]] == [x.key for x in data.heads]
