@@ -75,7 +75,7 @@ def main(argv: Sequence[str]) -> int:
     out = args.out or folder
     bundle = load_bundle(args.bundle)
     check_place(out)
-    chosen = chosen_plan(args.label_plan, read_bundle_plan(folder), "bundle")
+    chosen = chosen_plan(args.label_plan, read_bundle_plan(folder), "bundle", args.data)
     data = open_labelled(
         args.data, args.split, one_recording_a_patient=args.one_recording_a_patient, limit=args.limit,
         options=recording_options(args),

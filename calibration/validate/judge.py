@@ -331,7 +331,7 @@ def verdict_of(ranked: Ranking | None, least: LeastPatients, n: int, note: str) 
         "negative_patients": 0 if ranked is None else ranked.negatives,
         "enough_patients": ranked is not None and least.reached(ranked.positives, ranked.negatives),
         "judged_low": None if found is None else rounded(found.low),
-        "p_chance": None if ranked is None or found is None else p_value(found, CHANCE, ranked.fewer, "logit"),
+        "p_chance": None if ranked is None or found is None else p_value(found, CHANCE, ranked.df, "logit"),
         "p_adjusted": None,
         "tier": None,
         "conclusion": "NOT JUDGED",

@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from convert.datasets.csvrows import Row, rows_of
 from convert.datasets.described import RecordingOptions
 from convert.datasets.heads import TeacherHead
-from convert.datasets.mcmed import McMedDataset, Part, Split
+from convert.datasets.mcmed import Part, Split
 from convert.datasets.outputs_file import Direction
 from convert.datasets.pairs import Recording, find_recordings
+from convert.datasets.visit_data import VisitData, open_visits
 from convert.labels.plan import LabelPlan
 from convert.labels.travelling_plan import ChosenPlan
 from convert.teacher.hard_labels import TABLE, by_table, labels_at
@@ -94,10 +95,10 @@ def open_labelled(
     remarks: list[str] = []
     simulated = False
     if found[0].visit is not None:
-        data = McMedDataset(folder)
+        data = open_visits(folder)
         simulated = data.simulated
-        found, persons = _mcmed(data, found, split)
-        table = data.root / "labs.csv"
+        found, persons = _of_visits(data, found, split)
+        table = data.lab_table
     else:
         table = _table_of(folder, split)
         found = _with_patients(table, found, one_recording_a_patient=one_recording_a_patient)
@@ -121,7 +122,7 @@ def open_labelled(
     )
 
 
-def _mcmed(data: McMedDataset, found: Sequence[Recording], split: SplitName) -> tuple[list[Recording], list[Person]]:
+def _of_visits(data: VisitData, found: Sequence[Recording], split: SplitName) -> tuple[list[Recording], list[Person]]:
     visits = {v.csn: v for v in data.visits()}
     if split == "all":
         chosen = set(visits)
@@ -135,7 +136,7 @@ def _mcmed(data: McMedDataset, found: Sequence[Recording], split: SplitName) -> 
     return kept, persons
 
 
-def _refuse_overlap(data: McMedDataset, mrn: dict[int, int], chosen: set[int], kind: Split, part: Part) -> None:
+def _refuse_overlap(data: VisitData, mrn: dict[int, int], chosen: set[int], kind: Split, part: Part) -> None:
     ours = {mrn[c] for c in chosen if c in mrn}
     parts: tuple[Part, ...] = ("train", "val", "test")
     for other in parts:

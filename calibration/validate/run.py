@@ -104,16 +104,11 @@ def validate(options: ValidateOptions, progress: TextIO | None) -> dict[str, Any
         limits["noninferiority"]["auroc_margin"] = options.margin
     path = resolve(options.bundle)
     bundle, _ = open_bundle(path)
-    data = open_labelled(
-        options.data, options.split, one_recording_a_patient=options.one_recording_a_patient, limit=options.limit,
-        options=options.recordings,
-    )  # fmt: skip
-    said = [*known_patients(path, data), *check_labelled(data, heads_of(bundle), progress)]
-    data = replace(data, remarks=(*data.remarks, *said))
+    data = _checked_data(options, path, bundle, progress)
     form = read_float_form(path, bundle)
     if options.reference is not None:
         check_reference(options.reference, bundle, form)
-    chosen = chosen_plan(options.label_plan, read_bundle_plan(path), "bundle")
+    chosen = chosen_plan(options.label_plan, read_bundle_plan(path), "bundle", options.data)
     work = options.out / "work"
     key = key_of(bundle.sha256, data.sha256, options.hop_s, len(data.recordings))
     plan = RunPlan(path, options.hop_s, options.jobs, sha256=bundle.sha256)
@@ -151,6 +146,16 @@ def validate(options: ValidateOptions, progress: TextIO | None) -> dict[str, Any
     report["gate"] = {"ok": all(c.ok for c in checks), "limits": limits, "checks": checks_json(checks)}
     report["summary"] = summary_line(heads)
     return report
+
+
+def _checked_data(options: ValidateOptions, path: Path, bundle: Bundle, progress: TextIO | None) -> Labelled:
+    """Open the data and refuse those that could not be trusted."""
+    data = open_labelled(
+        options.data, options.split, one_recording_a_patient=options.one_recording_a_patient, limit=options.limit,
+        options=options.recordings,
+    )  # fmt: skip
+    said = [*known_patients(path, data), *check_labelled(data, heads_of(bundle), progress)]
+    return replace(data, remarks=(*data.remarks, *said))
 
 
 def known_patients(bundle: Path, data: Labelled) -> list[str]:

@@ -98,7 +98,7 @@ def _one(
         return None
     whole = auroc(j.seen.est_value[known, i], j.est_truth[known, i] > 0.5)
     ranked = ranking(p, y, resampler)
-    found, fewer = ranked.auroc, ranked.fewer
+    found = ranked.auroc
     if found.value is None or whole is None:
         return None
     return {
@@ -112,7 +112,7 @@ def _one(
         "auroc_ci": None if found.low is None or found.high is None else [rounded(found.low), rounded(found.high)],
         "difference": round(found.value - whole, 4),
         "probability_shift": rounded(float(p.mean() - y.mean())),
-        "p_worse": p_value(found, whole, fewer, "logit") if CHANCE < whole < 1.0 else None,
+        "p_worse": p_value(found, whole, ranked.df, "logit") if CHANCE < whole < 1.0 else None,
         "p_adjusted": None,
         "clearly_worse": False,
     }

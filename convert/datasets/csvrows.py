@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import math
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +14,9 @@ from pathlib import Path
 
 from firmware_bridge.errors import InputError
 from firmware_bridge.reading import open_regular
+
+MAX_LINE = 1 << 20
+"""Longest line of a compressed file, characters: a small file could hold one that does not fit into memory."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +105,29 @@ def rows_of(path: Path, needed: tuple[str, ...]) -> Iterator[Row]:
 
 
 def lines_of(path: Path) -> Iterator[str]:
-    """Yield the lines of a text file.
+    """Yield the lines of a text file, which may be compressed (``.gz``).
 
     Raises:
         InputError: The file is missing or unreadable.
     """
     try:
+        if path.suffix == ".gz":
+            yield from _unpacked(path)
+            return
         with io.TextIOWrapper(open_regular(path), encoding="utf-8", errors="replace", newline="") as file:
             yield from file
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+        raise InputError(f"{path} is damaged: {error}", "download it again") from None
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}", "check that the data set is complete") from error
+
+
+def _unpacked(path: Path) -> Iterator[str]:
+    with (
+        open_regular(path) as packed,
+        gzip.open(packed, "rt", encoding="utf-8", errors="replace", newline="") as file,
+    ):
+        while line := file.readline(MAX_LINE):
+            if len(line) == MAX_LINE and not line.endswith("\n"):
+                raise InputError(f"{path} has a line of more than {MAX_LINE >> 20} MiB", "check that it is a CSV file")
+            yield line

@@ -80,6 +80,11 @@ class LabCatalogue(Mapping[str, Lab]):
         return None if key is None else self._labs[key]
 
 
+def spelling(lab: Lab) -> str:
+    """Return the ``Component_name`` of a lab: a name from MC-MED if one is known, else an assumed name."""
+    return (lab.mcmed_names or lab.assumed_names or (lab.name.upper(),))[0]
+
+
 def normalised(name: str) -> str:
     """Return ``name`` in the form in which spellings are compared: lower case words, with ``%`` kept."""
     return " ".join(re.findall(r"[a-z0-9]+|%", name.lower()))

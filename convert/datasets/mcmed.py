@@ -38,6 +38,9 @@ ECG = "II"
 MAX_NOTICE_BYTES = 1 << 20
 """The only ECG lead of the data set and the name of its folders."""
 
+_PRIME, _FACTOR = 999_983, 6007
+"""Constants of :func:`mrn_of`; its inverse gives the number of a simulated patient."""
+
 _SEED = re.compile(r"^patients \d+, seed (\d{1,18}),", re.MULTILINE)
 """The seed in a NOTICE that :mod:`convert.simulate.write` wrote."""
 
@@ -72,6 +75,7 @@ class LabRow:
         units: ``Component_units`` as written.
         low: Lower limit of the range in the row; ``None`` where empty.
         high: Upper limit of that range; ``None`` where empty.
+        left_out: Why the row belongs to no visit or has no usable result; empty where it does.
     """
 
     csn: int
@@ -84,6 +88,7 @@ class LabRow:
     units: str
     low: float | None
     high: float | None
+    left_out: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,26 +112,30 @@ class VisitRow:
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """One uninterrupted run of lead II.
+    """One uninterrupted run of a lead.
 
     Attributes:
         csn: CSN of the visit.
-        number: Number of the segment in the visit, from 1.
+        number: Number of the segment in the visit, from 1; in MIMIC-IV the identifier of the ECG.
         header: Header with sampling rate, length and start.
+        lead: Lead to read.
+        began: Start where a table of the data set states it; ``None`` for that of the header.
     """
 
     csn: int
     number: int
     header: Header
+    lead: str = ECG
+    began: datetime | None = None
 
     @property
     def start(self) -> datetime | None:
         """Time of the first sample, UTC; ``None`` where the header does not give it."""
-        return self.header.start
+        return self.header.start if self.began is None else self.began
 
     def read(self, start: int = 0, stop: int | None = None) -> NDArray[np.float32]:
         """Return samples in millivolts, NaN where the record has none; see `convert.datasets.wfdb16.read_samples`."""
-        return read_samples(self.header, ECG, start, stop)
+        return read_samples(self.header, self.lead, start, stop)
 
 
 class McMedDataset:
@@ -164,6 +173,15 @@ class McMedDataset:
         except OSError:
             return None
         return None if found is None else int(found.group(1))
+
+    @property
+    def lab_table(self) -> Path:
+        """Table of the results."""
+        return self.root / "labs.csv"
+
+    def token(self, patient: str) -> str:
+        """Return the identifier of a patient that is hashed; see :mod:`convert.teacher.patients`."""
+        return token_of_mrn(patient, self.seed)
 
     def visits(self) -> Iterator[VisitRow]:
         """Yield the visits in file order.
@@ -282,6 +300,24 @@ class McMedDataset:
             raise InputError(f"cannot list {folder}: {error.strerror}") from error
         numbers = sorted(int(match.group(1)) for match in names if match)
         return [(number, folder / f"{csn}_{number}.hea") for number in numbers]
+
+
+def mrn_of(index: int) -> int:
+    """Return the MRN of a simulated patient, scattered so that it carries no information."""
+    return 99_000_000 + index * _FACTOR % _PRIME
+
+
+def token_of_mrn(mrn: str, seed: int | None) -> str:
+    """Return the identifier that is hashed for a patient in the MC-MED layout.
+
+    Args:
+        mrn: Medical record number, as in ``visits.csv``.
+        seed: Seed of a simulated cohort; ``None`` for real data.
+    """
+    if seed is None:
+        return f"mcmed {mrn}"
+    index = (int(mrn) - mrn_of(0)) * pow(_FACTOR, -1, _PRIME) % _PRIME
+    return f"simulated patient {seed} {index}"
 
 
 def parse_value(text: str) -> LabValue | None:

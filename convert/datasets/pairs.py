@@ -25,6 +25,9 @@ from convert.datasets.described import (
     stated_files,
 )
 from convert.datasets.mcmed import McMedDataset, Segment
+from convert.datasets.mimic.dataset import LEADS, MimicDataset
+from convert.datasets.mimic.layout import header_of, is_mimic, place_of
+from convert.datasets.visit_data import is_mcmed
 from convert.datasets.wfdb16 import read_header
 from edge.chain import SignalChain
 from edge.frontend.stream import FS_HZ, GROUP_DELAY_S, WINDOW_SAMPLES, StreamFilter
@@ -104,7 +107,8 @@ def find_recordings(root: Path, options: RecordingOptions | None = None) -> list
     """Return all recordings under a folder, in an order that depends only on their names.
 
     Args:
-        root: A folder in the MC-MED layout, or any folder with WFDB, EDF, CSV or MATLAB recordings.
+        root: A folder in the MC-MED layout, one with MIMIC-IV-ECG (and MIMIC-IV) in it, or any folder with WFDB, EDF,
+            CSV or MATLAB recordings.
         options: Options of the command about all recordings.
 
     Raises:
@@ -115,8 +119,10 @@ def find_recordings(root: Path, options: RecordingOptions | None = None) -> list
         raise InputError(f"no data folder at {root}", "give a folder with recordings, or one in the MC-MED layout")
     # A worker of a cluster has another working directory.
     place = root.absolute()
-    if (root / "visits.csv").is_file() or (root / "data" / "visits.csv").is_file():
+    if is_mcmed(root):
         found = _mcmed(McMedDataset(place), options or RecordingOptions())
+    elif is_mimic(root):
+        found = _mimic(place, options or RecordingOptions())
     else:
         found = _folder(place, options or RecordingOptions())
     if not found:
@@ -145,6 +151,29 @@ def _mcmed(data: McMedDataset, options: RecordingOptions) -> list[Recording]:
     return out
 
 
+def _mimic(root: Path, options: RecordingOptions) -> list[Recording]:
+    if options.lsb_mv is not None:
+        raise UsageError(f"{root} holds MIMIC-IV-ECG, which states its scale", "leave --lsb-mv out")
+    data = MimicDataset(place_of(root), leads_of(options.lead))
+    out = []
+    for visit in data.visits():
+        for ecg in data.ecgs(visit.csn):
+            for lead in data.leads:
+                items = _EcgItems(str(data.root), ecg.path, lead, visit.csn, ecg.study, ecg.time)
+                stated = "" if options.lead is None else f"lead {lead}"
+                out.append(
+                    Recording(
+                        f"{ecg.path} {lead}", str(ecg.subject), visit.csn, ecg.study, str(root), items, stated=stated
+                    )
+                )
+    return out
+
+
+def leads_of(text: str | None) -> tuple[str, ...]:
+    """Return the leads of a list such as ``I,II``; the default leads for ``None``."""
+    return LEADS if text is None else tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+
+
 def _folder(root: Path, options: RecordingOptions) -> list[Recording]:
     try:
         files = sorted(p for p in root.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
@@ -167,8 +196,10 @@ def _folder(root: Path, options: RecordingOptions) -> list[Recording]:
 
 
 def start_of(recording: Recording) -> datetime | None:
-    """Return the time of the first sample of a recording in the MC-MED layout, UTC; ``None`` where unknown."""
+    """Return the time of the first sample of a recording of a visit, UTC; ``None`` where unknown."""
     items = recording.items
+    if isinstance(items, _EcgItems):
+        return items.time
     return items.segment.start if isinstance(items, _SegmentItems) else None
 
 
@@ -186,6 +217,20 @@ class _SegmentItems:
                 samples=part, unit="mV", lsb_mv=None, fs_hz=fs_hz, device_time_ns=None,
                 arrival_ns=round((i + len(part)) / fs_hz * 1e9),
             )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _EcgItems:
+    root: str
+    path: str
+    lead: str
+    visit: int
+    study: int
+    time: datetime
+
+    def __call__(self) -> Iterator[LinkItem]:
+        header = read_header(header_of(Path(self.root), self.path))
+        yield from _SegmentItems(Segment(self.visit, self.study, header, self.lead, self.time))()
 
 
 @dataclass(frozen=True, slots=True)

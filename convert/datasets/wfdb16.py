@@ -8,6 +8,7 @@ The format is defined in https://physionet.org/physiotools/wag/header-5.htm and 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -220,14 +221,33 @@ def write_record(
     Raises:
         OSError: A file cannot be written.
     """
-    counts = np.clip(np.rint(signal_mv.astype(np.float64) * gain), _INVALID + 1, 32767)
+    write_leads(folder, name, {lead: signal_mv}, fs_hz, gain, start)
+
+
+def write_leads(
+    folder: Path, name: str, leads: Mapping[str, NDArray[np.float32]], fs_hz: float, gain: float, start: datetime
+) -> None:
+    """Write several leads as one record; see :func:`write_record`.
+
+    Args:
+        folder: Existing folder.
+        name: Name of the record.
+        leads: Samples of each lead by its description, ``(n,)``, mV.
+        fs_hz: Sampling rate, Hz.
+        gain: Counts per millivolt.
+        start: Base date and time.
+
+    Raises:
+        OSError: A file cannot be written.
+    """
+    signals = np.stack([np.asarray(x, dtype=np.float64) for x in leads.values()], axis=1)
+    counts = np.clip(np.rint(signals * gain), _INVALID + 1, 32767)
     digital = np.where(np.isnan(counts), _INVALID, counts).astype("<i2")
-    total = int(digital.astype(np.int64).sum())
-    checksum = ((total + 32768) % 65536) - 32768
     stamp = f"{start:%H:%M:%S}.{start.microsecond // 1000:03d} {start:%d/%m/%Y}"
-    header = (
-        f"{name} 1 {fs_hz:g} {digital.shape[0]} {stamp}\n"
-        f"{name}.dat 16 {gain:g}(0)/mV 16 0 {int(digital[0]) if digital.size else 0} {checksum} 0 {lead}\n"
-    )
+    lines = [f"{name} {len(leads)} {fs_hz:g} {len(digital)} {stamp}"]
+    for k, lead in enumerate(leads):
+        checksum = ((int(digital[:, k].astype(np.int64).sum()) + 32768) % 65536) - 32768
+        first = int(digital[0, k]) if len(digital) else 0
+        lines.append(f"{name}.dat 16 {gain:g}(0)/mV 16 0 {first} {checksum} 0 {lead}")
     (folder / f"{name}.dat").write_bytes(digital.tobytes())
-    (folder / f"{name}.hea").write_text(header, encoding="ascii")
+    (folder / f"{name}.hea").write_text("\n".join(lines) + "\n", encoding="ascii")

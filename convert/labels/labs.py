@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.datasets.labcatalogue import Lab, catalogue, normalised
-from convert.datasets.mcmed import LabValue
+from convert.datasets.mcmed import LabRow, LabValue
 from convert.datasets.units import factor_to_catalogue, plain_unit
 from convert.labels.plan import LabelPlan
 from firmware_bridge.errors import InputError
@@ -58,6 +58,7 @@ class RawLab:
         order: Time of the order.
         result: Time of the result.
         timeless: Whether the source has no times, so that the result holds for the whole recording.
+        left_out: Why the source leaves the row out; empty if it does not.
     """
 
     visit: int
@@ -69,6 +70,15 @@ class RawLab:
     order: datetime | None
     result: datetime | None
     timeless: bool = False
+    left_out: str = ""
+
+
+def raw_lab(row: LabRow) -> RawLab:
+    """Return a row of a data set of visits as a source gives it."""
+    return RawLab(
+        row.csn, row.component, row.value, row.units, row.low, row.high, row.order_time, row.result_time,
+        left_out=row.left_out,
+    )  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -132,6 +142,8 @@ class LabSorter:
 
     def _take(self, row: RawLab) -> str:
         """Use a row and return an empty text, or return the reason why it is left out."""
+        if row.left_out:
+            return row.left_out
         lab = self._lab_of(row.component)
         if lab is None:
             self.counts.unknown[row.component] += 1
@@ -197,7 +209,7 @@ class LabSorter:
         self._held = 0
 
     def _refuse_unknown_units(self) -> None:
-        if not self._unknown_units:
+        if not self._unknown_units or self._plan.heads.unknown_units == "exclude":
             return
         listed = [f"{key} in {unit!r} ({n})" for (key, unit), n in sorted(self._unknown_units.items())]
         more = f" and {len(listed) - SHOWN_UNITS} more" if len(listed) > SHOWN_UNITS else ""
@@ -209,18 +221,22 @@ class LabSorter:
 
 def limits_for(plan: LabelPlan, counts: LabCounts) -> tuple[tuple[float, float], ...]:
     """Return low and high limit of each lab for rows without limits; NaN where the plan does not use such limits."""
-    if plan.heads.missing_range == "exclude":
+    used = plan.heads.missing_range if plan.heads.ranges == "row" else plan.heads.ranges
+    if used == "exclude":
         return tuple((math.nan, math.nan) for _ in plan.labs)
-    if plan.heads.missing_range == "median":
+    if used == "median":
         seen = counts.limits
         return tuple((_median(seen.get((i, "low"))), _median(seen.get((i, "high")))) for i in range(len(plan.labs)))
     labs = [catalogue()[lab.key] for lab in plan.labs]
     return tuple((_or_nan(lab.ref_low), _or_nan(lab.ref_high)) for lab in labs)
 
 
-def with_limits(rows: NDArray[np.void], limits: tuple[tuple[float, float], ...]) -> NDArray[np.void]:
-    """Set the limits of `limits_for`, in place, in the rows that have no limit; return the rows."""
-    bare = np.isnan(rows["low"]) & np.isnan(rows["high"])
+def with_limits(rows: NDArray[np.void], limits: tuple[tuple[float, float], ...], plan: LabelPlan) -> NDArray[np.void]:
+    """Set the limits of `limits_for`, in place; return the rows.
+
+    They hold for rows that have no limit, or for all rows where the plan does not use the rows' own ranges.
+    """
+    bare = np.isnan(rows["low"]) & np.isnan(rows["high"]) | (plan.heads.ranges != "row")
     table = np.array(limits, dtype=np.float64).reshape(-1, 2)
     rows["low"][bare] = table[rows["lab"][bare], 0]
     rows["high"][bare] = table[rows["lab"][bare], 1]

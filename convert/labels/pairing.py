@@ -27,12 +27,12 @@ class VisitLabels:
     Attributes:
         binary: Labels of the probability heads, ``(n, probability heads)`` uint8: 0, 1 or `UNKNOWN`.
         values: Labels of the value heads, ``(n, value heads)`` float32, NaN where unknown.
-        draws: Row of the visit that a label comes from, ``(n, candidate heads)`` int16, -1 for none.
+        draws: Row of the visit that a label comes from, ``(n, candidate heads)`` int32, -1 for none.
     """
 
     binary: NDArray[np.uint8]
     values: NDArray[np.float32]
-    draws: NDArray[np.int16]
+    draws: NDArray[np.int32]
 
     @property
     def labelled(self) -> NDArray[np.bool_]:
@@ -110,7 +110,7 @@ def label_visit(start_s: F64, rows: NDArray[np.void], plan: LabelPlan, heads: tu
         heads: All candidate heads, in the order of the labels.
     """
     n = len(start_s)
-    draws = np.full((n, len(heads)), -1, dtype=np.int16)
+    draws = np.full((n, len(heads)), -1, dtype=np.int32)
     columns = {j: k for k, j in enumerate(j for j, head in enumerate(heads) if head.direction is not None)}
     value_columns = {j: k for k, j in enumerate(j for j, head in enumerate(heads) if head.direction is None)}
     binary = np.full((n, len(columns)), UNKNOWN, dtype=np.uint8)

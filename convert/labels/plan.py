@@ -15,13 +15,18 @@ from firmware_bridge.errors import InputError
 from firmware_bridge.reading import parse_toml, read_limited
 
 DEFAULT_FILE = "labels.toml"
-"""Default label file in ``convert/data``."""
+"""Default label file in ``convert/data``, for MC-MED and plain recordings."""
+
+PLANS = {"mcmed": DEFAULT_FILE, "mimic": "mimic.toml", "cardiolab": "cardiolab.toml"}
+"""Label files of the package by the name of their plan."""
 
 SCHEMA = "anyecg.labels/1"
 MAX_BYTES = 1 << 20
 
 Direction = Literal["low", "high", "abnormal"]
 MissingRange = Literal["exclude", "catalogue", "median"]
+Ranges = Literal["row", "catalogue", "median"]
+UnknownUnits = Literal["refuse", "exclude"]
 PairingMode = Literal["order_to_result", "nearest"]
 TimeOf = Literal["order", "result"]
 
@@ -61,6 +66,9 @@ class HeadPlan:
         horizon_time: Time that counts for the monitoring outputs: order or result.
         missing_range: Use of a row without reference limits: it is left out, or gets the catalogue's limits, or the
             median of the lab's limits in the data set (as in CardioLab).
+        ranges: Limits that decide: those of the row, of the catalogue, or the median of the lab's limits in the data
+            set for every row (CardioLab).
+        unknown_units: Refuse results in an unknown unit, or leave them out and count them.
         min_values: Smallest number of distinct results in the training part; with fewer the head is dropped (CardioLab:
             200).
         min_positives: Smallest number of distinct abnormal results there (CardioLab: 10).
@@ -72,6 +80,8 @@ class HeadPlan:
     horizon_directions: tuple[Direction, ...] = ("low", "high")
     horizon_time: TimeOf = "result"
     missing_range: MissingRange = "exclude"
+    ranges: Ranges = "row"
+    unknown_units: UnknownUnits = "refuse"
     min_values: int = 200
     min_positives: int = 10
 
@@ -170,14 +180,28 @@ def read_plan(path: Path | None) -> LabelPlan:
         InputError: The file cannot be read, or an entry is unknown or wrong; the message names the entry.
     """
     if path is None:
-        text = (resources.files("convert") / "data" / DEFAULT_FILE).read_text(encoding="utf-8")
-        return parse_plan(text, DEFAULT_FILE)
+        return named_plan("mcmed")
     try:
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"{path} is larger than any label file", "check the path")
         return parse_plan(read_limited(path, MAX_BYTES), str(path))
     except OSError as error:
         raise InputError(f"cannot read the label file {path}: {error.strerror or error}") from error
+
+
+def named_plan(name: str) -> LabelPlan:
+    """Return a plan of the package.
+
+    Args:
+        name: A key of :data:`PLANS`.
+
+    Raises:
+        InputError: There is no such plan.
+    """
+    if name not in PLANS:
+        raise InputError(f"no label plan {name!r}", f"choose one of {', '.join(PLANS)}, or give a file with --labels")
+    text = (resources.files("convert") / "data" / PLANS[name]).read_text(encoding="utf-8")
+    return parse_plan(text, PLANS[name])
 
 
 def parse_plan(text: str | bytes, where: str) -> LabelPlan:
@@ -210,6 +234,8 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "time": ("order", "result"),
     "horizon_time": ("order", "result"),
     "missing_range": ("exclude", "catalogue", "median"),
+    "ranges": ("row", "catalogue", "median"),
+    "unknown_units": ("refuse", "exclude"),
     "directions": DIRECTIONS,
     "horizon_directions": DIRECTIONS,
 }

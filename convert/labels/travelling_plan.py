@@ -9,11 +9,22 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from convert.labels.plan import MAX_BYTES, HeadPlan, LabelPlan, Pairing, SegmentPlan, checked_plan, read_plan
+from convert.datasets.mimic.layout import is_mimic
+from convert.datasets.visit_data import is_mcmed
+from convert.labels.plan import (
+    MAX_BYTES,
+    HeadPlan,
+    LabelPlan,
+    Pairing,
+    SegmentPlan,
+    checked_plan,
+    named_plan,
+    read_plan,
+)
 from edge.bundle.reader import read_extra
 from firmware_bridge.errors import BundleError, InputError
 from firmware_bridge.reading import parse_json, read_limited
@@ -64,20 +75,26 @@ def default_plan() -> LabelPlan:
     )
 
 
-def chosen_plan(given: Path | None, kept: LabelPlan | None, keeper: str) -> ChosenPlan:
+def chosen_plan(given: Path | None, kept: LabelPlan | None, keeper: str, data: Path | None = None) -> ChosenPlan:
     """Return the plan of the command line, else the plan stored with the model or teacher, else the default.
 
     Args:
         given: File that the command line names.
         kept: Plan that is stored with the model or teacher.
         keeper: Origin of ``kept``: ``bundle`` or ``teacher``.
+        data: Folder of the labelled data. MIMIC-IV has a default plan of its own, and rare assays in unknown units,
+            which are left out.
 
     Raises:
         InputError: The file is not a label plan.
     """
     if given is not None:
         return ChosenPlan(read_label_plan(given), given.name)
-    return ChosenPlan(default_plan(), DEFAULT) if kept is None else ChosenPlan(kept, keeper)
+    if data is None or is_mcmed(data) or not is_mimic(data):
+        return ChosenPlan(default_plan(), DEFAULT) if kept is None else ChosenPlan(kept, keeper)
+    if kept is None:
+        return ChosenPlan(named_plan("mimic"), "mimic")
+    return ChosenPlan(replace(kept, heads=replace(kept.heads, unknown_units="exclude")), keeper)
 
 
 def read_label_plan(path: Path) -> LabelPlan:
@@ -150,8 +167,9 @@ def rule_of(plan: LabelPlan) -> str:
         now = f"the result nearest in time, {p.minutes:g} minutes from its {p.time} at most"
     else:
         now = f"from {p.before_min:g} minutes before the order to the result"
+    ahead = f"{now}; horizons by the time of the {plan.heads.horizon_time}"
+    if plan.heads.ranges != "row":
+        whose = "the median limits of the lab" if plan.heads.ranges == "median" else "the catalogue's range"
+        return f"{ahead}; every row is judged by {whose}"
     without = {"exclude": "left out", "catalogue": "judged by the catalogue's", "median": "judged by the lab's median"}
-    return (
-        f"{now}; horizons by the time of the {plan.heads.horizon_time}; "
-        f"rows without a range are {without[plan.heads.missing_range]}"
-    )
+    return f"{ahead}; rows without a range are {without[plan.heads.missing_range]}"

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from convert.datasets.heads import TeacherHead
 from convert.datasets.labcatalogue import catalogue
-from convert.datasets.mcmed import McMedDataset
 from convert.datasets.units import factor_to_catalogue
-from convert.labels.labs import ROW, LabSorter, RawLab, limits_for, read_rows, with_limits
+from convert.datasets.visit_data import VisitData
+from convert.labels.labs import ROW, LabSorter, RawLab, limits_for, raw_lab, read_rows, with_limits
 from convert.labels.pairing import UNKNOWN, label_visit
 from convert.labels.plan import CandidateHead, LabelPlan
 from firmware_bridge.errors import InputError, OutputError
@@ -44,9 +44,7 @@ class VisitResults:
         OutputError: The intermediate files cannot be written.
     """
 
-    def __init__(
-        self, data: McMedDataset, heads: Sequence[TeacherHead], visits: Collection[int], plan: LabelPlan
-    ) -> None:
+    def __init__(self, data: VisitData, heads: Sequence[TeacherHead], visits: Collection[int], plan: LabelPlan) -> None:
         asked = {h.lab for h in heads}
         # An unknown unit matters only for a requested lab.
         self._plan = replace(plan, labs=tuple(lab for lab in plan.labs if lab.key in asked))
@@ -100,10 +98,10 @@ def _factor(head: TeacherHead, plan: LabelPlan) -> float:
     return factor
 
 
-def _rows(data: McMedDataset, visits: set[int], plan: LabelPlan) -> NDArray[np.void]:
+def _rows(data: VisitData, visits: set[int], plan: LabelPlan) -> NDArray[np.void]:
     """Return the rows of the visits with their limits, sorted by visit."""
     # The median is over the limits of all visits, as in the prepared data set.
-    every_visit = set(data.waveform_summary()) if plan.heads.missing_range == "median" else visits
+    every_visit = set(data.waveform_summary()) if "median" in (plan.heads.missing_range, plan.heads.ranges) else visits
     rows = _raw(data, every_visit | visits)
     first = next(rows, None)
     if first is None:
@@ -115,9 +113,9 @@ def _rows(data: McMedDataset, visits: set[int], plan: LabelPlan) -> NDArray[np.v
             counts = LabSorter(plan, files, {}).run(chain((first,), rows))
         except OSError as error:
             raise OutputError(f"cannot write {folder}: {error.strerror or error}", "free some space") from error
-        return with_limits(read_rows(mine)[0], limits_for(plan, counts))
+        return with_limits(read_rows(mine)[0], limits_for(plan, counts), plan)
 
 
-def _raw(data: McMedDataset, visits: set[int]) -> Iterator[RawLab]:
+def _raw(data: VisitData, visits: set[int]) -> Iterator[RawLab]:
     for row in data.labs(None, visits):
-        yield RawLab(row.csn, row.component, row.value, row.units, row.low, row.high, row.order_time, row.result_time)
+        yield raw_lab(row)

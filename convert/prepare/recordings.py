@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from convert.datasets.csvrows import Row, rows_of
 from convert.datasets.described import RecordingOptions, Stated, items_of, open_recording, stated_files
 from convert.datasets.mcmed import Part, parse_value
+from convert.datasets.patient_split import part_of
 from convert.labels.labs import RawLab
 from convert.prepare.sources import PARTS, SECONDS, Batch, LeftOut, Opener, Patient, Visit
 from edge.grid.timeline import Gap, Timeline, Uniform
@@ -146,12 +147,6 @@ class RecordsSource:
 def _bytes_of(path: Path) -> int:
     """Return the size of all files of a recording, as :func:`convert.datasets.pairs.find_records` counts them."""
     return sum(p.stat().st_size for p in path.parent.glob(f"{path.stem}.*"))
-
-
-def part_of(patient: str) -> Part:
-    """Return the part of a patient without one in the table: 80, 10 or 10 %, by a hash of the identifier."""
-    share = int.from_bytes(hashlib.sha256(patient.encode()).digest()[:8], "big") / 2**64
-    return "train" if share < 0.8 else "val" if share < 0.9 else "test"
 
 
 def _part(row: Row, patient: str) -> Part:

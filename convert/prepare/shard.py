@@ -127,7 +127,7 @@ class _Builder:
         self._heads = candidate_heads(job.plan)
         self._front_end = EcgFounderFrontEnd()
         rows, self.repeated = read_rows(job.rows)
-        self._rows = with_limits(rows, job.limits)
+        self._rows = with_limits(rows, job.limits, job.plan)
         self._columns = _Columns()
         self._patients: list[str] = []
         self._recordings: list[str] = []

@@ -13,8 +13,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.datasets.mcmed import ECG, McMedDataset, Part, Segment, Split
-from convert.labels.labs import RawLab
+from convert.datasets.mcmed import McMedDataset, Part, Segment, Split
+from convert.labels.labs import RawLab, raw_lab
 from edge.frontend.ecgfounder import FS_HZ, WINDOW_SAMPLES
 from firmware_bridge.errors import InputError
 
@@ -113,7 +113,7 @@ class Source(Protocol):
         elsewhere: Visits that are not prepared, with the reason.
         listing: Text that identifies the recordings, where the tables do not.
         origin: Where the recordings come from, for the manifest: ``kind`` is ``mcmed``, ``simulated`` (with its
-            ``seed``) or ``records`` (with the ``sizes`` of the recordings' files).
+            ``seed``), ``mimic`` or ``records`` (with the ``sizes`` of the recordings' files).
         files: Tables that determine the result.
         opener: Opener of the recordings.
     """
@@ -168,9 +168,7 @@ class McMedSource:
     def rows(self) -> Iterator[RawLab]:
         """Yield the rows of ``labs.csv`` in file order."""
         for row in self._data.labs():
-            yield RawLab(
-                row.csn, row.component, row.value, row.units, row.low, row.high, row.order_time, row.result_time
-            )
+            yield raw_lab(row)
 
     def _read_parts(self, split: Split) -> dict[int, Part]:
         parts: dict[int, Part] = {}
@@ -225,22 +223,30 @@ class _McMedOpener:
         if not records:
             yield LeftOut(str(visit), "no_record")
         for record in records:
-            yield _of_record(record, hop_s)
+            start = record.start
+            start_s = None if start is None else start.timestamp()
+            yield of_record(record, hop_s, f"{record.csn}_{record.number}", start_s)
 
 
-def _of_record(record: Segment, hop_s: float) -> Batch | LeftOut:
+def of_record(record: Segment, hop_s: float, name: str, start_s: float | None) -> Batch | LeftOut:
+    """Return the segments of one record.
+
+    Args:
+        record: The record and its lead.
+        hop_s: Time between the starts of two segments, seconds.
+        name: Name of the recording.
+        start_s: Time of its first sample, seconds since 1970; ``None`` where it is not known.
+    """
     header = record.header
-    name = f"{record.csn}_{record.number}"
-    if ECG.lower() not in {signal.lead.lower() for signal in header.signals}:
+    if record.lead.lower() not in {signal.lead.lower() for signal in header.signals}:
         return LeftOut(name, "no_lead")
     length = _length(header.n, record)
     count = int((length / header.fs_hz - SECONDS + 1e-9) // hop_s) + 1
     if count < 1:
         return LeftOut(name, "short")
-    start = record.start
-    if start is None:
+    if start_s is None:
         return LeftOut(name, "no_start_time", count)
-    return Batch(name, start.timestamp() + hop_s * np.arange(count, dtype=np.float64), _RecordReader(record, hop_s))
+    return Batch(name, start_s + hop_s * np.arange(count, dtype=np.float64), _RecordReader(record, hop_s))
 
 
 def _length(announced: int, record: Segment) -> int:

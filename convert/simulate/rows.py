@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 
-from convert.datasets.labcatalogue import Lab, catalogue
+from convert.datasets.labcatalogue import catalogue, spelling
 from convert.simulate.cohort import Visit
 
 VISIT_COLUMNS = (
@@ -124,11 +124,6 @@ def _panel(
             _UNITS.get(lab.unit, lab.unit), flag, "" if low is None else low, "" if high is None else high,
         ))  # fmt: skip
     return rows
-
-
-def spelling(lab: Lab) -> str:
-    """Return the ``Component_name`` of a lab: a name from MC-MED if one is known, else an assumed name."""
-    return (lab.mcmed_names or lab.assumed_names or (lab.name.upper(),))[0]
 
 
 def _reported(key: str, number: float) -> str:

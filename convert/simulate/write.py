@@ -19,6 +19,7 @@ from typing import Self
 
 import numpy as np
 
+from convert.datasets.mcmed import mrn_of
 from convert.datasets.wfdb16 import write_record
 from convert.simulate.cohort import SECOND_VISIT, Visit, draw_visit, visits_of
 from convert.simulate.dirt import plant_dirt
@@ -99,11 +100,6 @@ class CohortSummary:
     recordings: int
     lab_rows: int
     signal_s: float
-
-
-def mrn_of(index: int) -> int:
-    """Return the patient number, scattered so that it carries no information."""
-    return 99_000_000 + index * 6007 % 999_983
 
 
 def csn_of(index: int, visit: int) -> int:

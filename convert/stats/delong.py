@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from convert.stats.bounds import quantile_t
+from convert.stats.bounds import degrees, quantile_t
 from convert.stats.metrics import UNDEFINED, Score
 from edge.stats import sigmoid
 
@@ -52,21 +52,21 @@ def delong(scores: F64, labels: Bools) -> DeLong:
 def delong_interval(scores: F64, labels: Bools, level: float = 0.95) -> Score:
     """Return the AUROC with DeLong's interval on the logit scale, which stays between 0 and 1.
 
-    Student's t distribution with the patients of the rarer class replaces the normal one, which is too narrow for few.
+    Student's t distribution replaces the normal one, which is too narrow for few.
 
     Args:
         scores: Scores, ``(n,)``, one for each patient.
         labels: Labels, ``(n,)``.
         level: Nominal coverage.
     """
-    fewer = min(int(labels.sum()), int((~labels).sum()))
-    if fewer < 2:
+    positives, negatives = int(labels.sum()), int((~labels).sum())
+    if min(positives, negatives) < 2:
         return UNDEFINED
     found = delong(scores[None], labels)
     area, sd = float(found.areas[0]), float(np.sqrt(max(found.covariance[0, 0], 0.0)))
     if not 0.0 < area < 1.0:
         return Score(area, None, None)
-    half = quantile_t(fewer - 1, level) * sd / (area * (1.0 - area))
+    half = quantile_t(degrees(positives, negatives), level) * sd / (area * (1.0 - area))
     centre = np.log(area / (1.0 - area))
     low, high = sigmoid(centre + np.array([-half, half]))
     return Score(area, float(low), float(high))
@@ -81,11 +81,13 @@ def delong_difference(ours: F64, theirs: F64, labels: Bools, level: float = 0.95
         labels: Labels, ``(n,)``.
         level: Nominal coverage.
     """
-    fewer = min(int(labels.sum()), int((~labels).sum()))
-    if fewer < 2:
+    positives, negatives = int(labels.sum()), int((~labels).sum())
+    if min(positives, negatives) < 2:
         return UNDEFINED
     found = delong(np.stack((ours, theirs)), labels)
     c = found.covariance
     difference = float(found.areas[0] - found.areas[1])
-    half = quantile_t(fewer - 1, level) * float(np.sqrt(max(c[0, 0] + c[1, 1] - 2.0 * c[0, 1], 0.0)))
+    half = quantile_t(degrees(positives, negatives), level) * float(
+        np.sqrt(max(c[0, 0] + c[1, 1] - 2.0 * c[0, 1], 0.0))
+    )
     return Score(difference, difference - half, difference + half)

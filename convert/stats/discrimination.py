@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.stats.bounds import area_interval, se_interval
+from convert.stats.bounds import area_interval, degrees, se_interval
 from convert.stats.metrics import UNDEFINED, Score, areas, quotient
 from convert.stats.resampling import Resampler
 
@@ -32,6 +32,11 @@ class Ranking:
     auroc_replicates: F64
     positives: int = 0
     negatives: int = 0
+
+    @property
+    def df(self) -> float:
+        """Degrees of freedom of the interval of the AUROC."""
+        return degrees(self.positives, self.negatives)
 
     @property
     def fewer(self) -> int:

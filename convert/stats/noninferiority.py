@@ -91,7 +91,7 @@ def auroc_difference(ours: Ranking, theirs: Ranking) -> Score:
     """Return the difference of two AUROCs, ours minus theirs, from the same replicates of the same rows."""
     a, b = ours.auroc.value, theirs.auroc.value
     apart = ours.auroc_replicates - theirs.auroc_replicates
-    return se_interval(None if a is None or b is None else a - b, apart, ours.fewer)
+    return se_interval(None if a is None or b is None else a - b, apart, ours.fewer, df=ours.df)
 
 
 def compare_rate(

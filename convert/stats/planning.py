@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import ndtri
 from scipy.stats import multivariate_normal, norm
 
-from convert.stats.bounds import LEVEL, quantile_t
+from convert.stats.bounds import LEVEL, degrees, quantile_t
 from convert.stats.evidence import LeastPatients
 
 MAX_PATIENTS = 100_000_000
@@ -73,7 +73,7 @@ def plan_auroc(
         positives = max(floor.positives, round(patients * prevalence))
         negatives = max(floor.negatives, patients - positives)
         se = math.sqrt(auroc_variance(auroc, positives, negatives))
-        half = quantile_t(min(positives, negatives) - 1, level) * se / (auroc * (1.0 - auroc))
+        half = quantile_t(degrees(positives, negatives), level) * se / (auroc * (1.0 - auroc))
         centre = math.log(auroc / (1.0 - auroc))
         low, high = (1.0 / (1.0 + math.exp(-centre - side)) for side in (-half, half))
         return positives, negatives, low, high
@@ -129,4 +129,4 @@ def power_of_tier(auroc: float, positives: int, negatives: int, above: float, le
     """
     se = math.sqrt(auroc_variance(auroc, positives, negatives)) / (auroc * (1.0 - auroc))
     gap = math.log(auroc / (1.0 - auroc)) - math.log(above / (1.0 - above))
-    return float(norm.cdf(gap / se - quantile_t(min(positives, negatives) - 1, level)))
+    return float(norm.cdf(gap / se - quantile_t(degrees(positives, negatives), level)))

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from convert.datasets.csvrows import Row, rows_of
 from convert.datasets.heads import TeacherHead
-from convert.datasets.mcmed import McMedDataset
 from convert.datasets.pairs import Recording, start_of
+from convert.datasets.visit_data import VisitData, has_visits, open_visits
 from convert.labels.plan import LabelPlan
 from convert.labels.travelling_plan import default_plan
 from convert.labels.visits import VisitResults
@@ -68,10 +68,11 @@ def labels_at(
     """
     if by_table(folder):
         found = _from_table(folder / TABLE, heads, recordings, recording)
-    elif (folder / "labs.csv").is_file() or (folder / "data" / "labs.csv").is_file():
-        found = _from_mcmed(McMedDataset(folder), heads, recordings, recording, start_s, plan or default_plan())
+    elif has_visits(folder):
+        found = _from_visits(open_visits(folder), heads, recordings, recording, start_s, plan or default_plan())
     else:
-        raise InputError(f"no labels in {folder}", f"expected {TABLE}, or labs.csv and visits.csv of MC-MED")
+        expected = f"expected {TABLE}, labs.csv and visits.csv of MC-MED, or MIMIC-IV-ECG and MIMIC-IV"
+        raise InputError(f"no labels in {folder}", expected)
     if np.all(np.isnan(found)):
         raise InputError(
             f"{folder} has no label for any window and output", "check that its labels belong to these recordings"
@@ -143,8 +144,8 @@ def _row_values(row: Row, heads: Sequence[TeacherHead], columns: Sequence[str]) 
     return values
 
 
-def _from_mcmed(
-    data: McMedDataset,
+def _from_visits(
+    data: VisitData,
     heads: Sequence[TeacherHead],
     recordings: Sequence[Recording],
     recording: NDArray[np.int32],

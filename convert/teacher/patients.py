@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from convert.bundle.writer import to_json
-from convert.datasets.mcmed import McMedDataset
 from convert.datasets.pairs import Recording
+from convert.datasets.visit_data import VisitData, open_visits
 from convert.simulate.recordings import SimulatedItems
-from convert.simulate.write import mrn_of
 from edge.bundle.reader import read_extra
 from firmware_bridge.errors import BundleError
 from firmware_bridge.reading import read_limited
@@ -29,9 +28,6 @@ FILE = "validation/patients.json"
 HASH_BYTES = 6
 """Length of a hash: between two sets of ten thousand patients, a collision has a chance of one in three million."""
 MAX_BYTES = 16 << 20
-
-_PRIME, _FACTOR = 999_983, 6007
-"""Constants of :func:`convert.simulate.write.mrn_of`; its inverse gives the number of a simulated patient."""
 
 
 def hashes(recordings: Iterable[Recording]) -> frozenset[bytes]:
@@ -46,8 +42,8 @@ def hash_of_each(recordings: Iterable[Recording]) -> list[bytes]:
 
 def tokens(recordings: Iterable[Recording]) -> list[str]:
     """Return the identifier of each recording's patient that is hashed, in the order of the recordings."""
-    seeds: dict[str, int | None] = {}
-    return [_token(r, seeds) for r in recordings]
+    opened: dict[str, VisitData] = {}
+    return [_token(r, opened) for r in recordings]
 
 
 def names_training(parts: Iterable[str]) -> bool:
@@ -112,7 +108,7 @@ def hash_of(token: str) -> bytes:
     return hashlib.sha256(f"{SCHEMA}\n{token}".encode()).digest()[:HASH_BYTES]
 
 
-def _token(recording: Recording, seeds: dict[str, int | None]) -> str:
+def _token(recording: Recording, opened: dict[str, VisitData]) -> str:
     items = recording.items
     if recording.identity:
         return recording.identity
@@ -120,22 +116,9 @@ def _token(recording: Recording, seeds: dict[str, int | None]) -> str:
         return f"simulated {items.kind} {items.seed} {items.index}"
     if recording.visit is None:
         return token_of_recording(recording.name, recording.size)
-    if recording.place not in seeds:
-        seeds[recording.place] = McMedDataset(recording.place).seed
-    return token_of_mrn(recording.patient, seeds[recording.place])
-
-
-def token_of_mrn(mrn: str, seed: int | None) -> str:
-    """Return the identifier that is hashed for a patient in the MC-MED layout.
-
-    Args:
-        mrn: Medical record number, as in ``visits.csv``.
-        seed: Seed of a simulated cohort; ``None`` for real data.
-    """
-    if seed is None:
-        return f"mcmed {mrn}"
-    index = (int(mrn) - mrn_of(0)) * pow(_FACTOR, -1, _PRIME) % _PRIME
-    return f"simulated patient {seed} {index}"
+    if recording.place not in opened:
+        opened[recording.place] = open_visits(Path(recording.place))
+    return opened[recording.place].token(recording.patient)
 
 
 def token_of_recording(name: str, size: int) -> str:

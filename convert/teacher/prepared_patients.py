@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from convert.datasets.mcmed import Part
+from convert.datasets.mcmed import Part, token_of_mrn
+from convert.datasets.mimic.dataset import token_of_subject
 from convert.datasets.prepared import MANIFEST, PreparedDataset
-from convert.teacher.patients import hash_of, token_of_mrn, token_of_recording
+from convert.teacher.patients import hash_of, token_of_recording
 from firmware_bridge.errors import InputError
+
+_TOKENS = {"mcmed": token_of_mrn, "simulated": token_of_mrn, "mimic": token_of_subject}
 
 
 def prepared_hashes(dataset: PreparedDataset, part: Part) -> frozenset[bytes]:
@@ -39,9 +42,9 @@ def _tokens(dataset: PreparedDataset, part: Part) -> Iterator[str]:
             for shard in dataset.shards(part):
                 yield from (token_of_recording(name, sizes[name]) for name in set(shard.recording.tolist()))
             return
-        seed = {"mcmed": None, "simulated": origin.get("seed")}[kind]
+        token, seed = _TOKENS[kind], origin.get("seed")
         for shard in dataset.shards(part):
-            yield from (token_of_mrn(mrn, seed) for mrn in set(shard.patient.tolist()))
+            yield from (token(patient, seed) for patient in set(shard.patient.tolist()))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"{dataset.folder / MANIFEST} does not say where the recordings come from",

@@ -13,13 +13,19 @@ SCALES = {
 }
 
 
-def ends_of(value: float, replicates, patients: int, scale: str = "plain") -> tuple[float, float]:
+def welch(positives: int, negatives: int) -> float:
+    """Degrees of freedom of two classes with equal spreads."""
+    a, b = 1 / positives, 1 / negatives
+    return (a + b) ** 2 / (a**2 / (positives - 1) + b**2 / (negatives - 1))
+
+
+def ends_of(value: float, replicates, patients: int, scale: str = "plain", df=None) -> tuple[float, float]:
     """Ends around a value: Student's t on the scale, with the standard error of the replicates."""
     known = np.asarray(replicates, dtype=float)
     known = known[np.isfinite(known)]
     error = np.std(known, ddof=1) * np.sqrt(patients / (patients - 1))
     forward, back, slope = SCALES[scale]
-    half = t.ppf(0.975, patients - 1) * error * slope(value)
+    half = t.ppf(0.975, patients - 1 if df is None else df) * error * slope(value)
     return float(back(forward(value) - half)), float(back(forward(value) + half))
 
 

@@ -13,6 +13,7 @@ from helpers.import_graph import sources
 FACES: dict[str, list[str]] = {
     "calibration": ["BaselinePlan", "EvaluateOptions", "ValidateOptions", "fit_baselines"],
     "calibration.baselines": ["BaselinePlan", "fit_baselines"],
+    "calibration.checks": ["check_labelled", "plan_sizes"],
     "calibration.cli": [],
     "calibration.device": ["measure"],
     "calibration.evaluate": ["EvaluateOptions", "evaluate"],
@@ -42,6 +43,7 @@ FACES: dict[str, list[str]] = {
     "convert.cli": [],
     "convert.compute": ["Progress", "Replicas", "StudentSpec", "Trainer", "load_tensorflow", "run_int8"],
     "convert.datasets": ["McMedDataset", "PreparedDataset", "Recording", "TeacherHead", "catalogue"],
+    "convert.datasets.mimic": ["MimicDataset"],
     "convert.demo": ["DemoConfig", "train_demo"],
     "convert.distil": ["DistilConfig", "convert_micro"],
     "convert.finetune": ["FinetuneOptions", "finetune"],

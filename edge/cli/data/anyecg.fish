@@ -51,7 +51,7 @@ function _shtab_anyecg_using
 end
 
 set -g _shtab_anyecg_commands run demo bundle 'bundle show' 'bundle verify' 'bundle diff' 'bundle install' 'bundle keygen' 'bundle make' 'bundle pack' 'bundle sign' estimates sessions report export collect bench doctor devices scan service completion version virtual-patch firmware simulate prepare finetune convert 'convert inspect' 'convert foundation' 'convert micro' 'convert parity' calibrate 'calibrate device' 'calibrate probability' 'calibrate person' train-demo validate evaluate lint micro-package
-set -g _shtab_anyecg_opts_with_value --abstain --adapter --add-to --amplitude-mv --at --average --backend --baseline-segments --batch --between-sd --bits --bn --board-gain --board-highpass-hz --board-lowpass-hz --board-noise-mv --board-offset-mv --bundle --calcium --calibration-windows --checkpoint --choice --clip --column --compare --config --data --decay --device-profile --disturbed --epochs --estimates --evaluation-windows --every --faults --float-epochs --form --frame-s --from --front-end --fs --gate --gates --hop --hours --hr --http --http-token-file --hz --init --jobs --keep --key --lab --label-plan --labels --labs --lead --licence --limit --link --lsb-mv --lsl --margin --max-age --mcmed --methods --mode --mqtt --name --need --noise --nv --original --out --output --outputs --passes --patch --patience --patients --patients-per-shard --per-visit --person --picture --positive-weight --potassium --precision --preset --progress --quant-epochs --rate --record --recording --records --reference --report --resamples --reshape --reshape-size --ring-s --robustness --root --runtime --save-minutes --scheduler --seconds --seed --session-dir --set --shape --signal --sink --source --speed --split --stride --subject --target --teacher --teacher-epochs --test-share --threshold --to --trusted --tune --val-segments --value-weight --varied --version --view --visits --windows --within --within-sd --work --workdir
+set -g _shtab_anyecg_opts_with_value --abstain --adapter --add-to --amplitude-mv --at --average --backend --baseline-segments --batch --between-sd --bits --bn --board-gain --board-highpass-hz --board-lowpass-hz --board-noise-mv --board-offset-mv --bundle --calcium --calibration-windows --checkpoint --choice --clip --column --compare --config --data --decay --device-profile --disturbed --ecgs --epochs --estimates --evaluation-windows --every --faults --float-epochs --form --frame-s --from --front-end --fs --gate --gates --hop --hours --hr --http --http-token-file --hz --init --jobs --keep --key --lab --label-plan --labels --labs --layout --lead --licence --limit --link --lsb-mv --lsl --margin --max-age --mcmed --methods --mimic-iv --mimic-iv-ecg --min-positives --min-values --mode --mqtt --name --need --noise --nv --original --out --output --outputs --passes --patch --patience --patients --patients-per-shard --per-visit --person --picture --plan --plan-size --positive-weight --potassium --precision --preset --prevalence --progress --quant-epochs --rate --record --recording --records --reference --report --resamples --reshape --reshape-size --ring-s --robustness --root --runtime --save-minutes --scheduler --seconds --seed --session-dir --set --shape --signal --sink --source --speed --split --stride --subject --target --teacher --teacher-epochs --test-share --threshold --to --trusted --tune --val-segments --value-weight --varied --version --view --visits --windows --within --within-sd --work --workdir
 
 complete -c anyecg -e
 complete -c anyecg -f
@@ -256,6 +256,7 @@ complete -c anyecg -n '_shtab_anyecg_using firmware' -s h -l help -d 'show this 
 complete -c anyecg -n '_shtab_anyecg_using firmware; and test $_shtab_anyecg_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'folder to create, such as ~/Arduino/libraries/AnyECG'
 complete -c anyecg -n '_shtab_anyecg_using; and test $_shtab_anyecg_npos -eq 0' -a simulate -d 'write a cohort of simulated patients (MC-MED layout)'
 complete -c anyecg -n '_shtab_anyecg_using simulate' -s h -l help -d 'show this help message and exit'
+complete -c anyecg -n '_shtab_anyecg_using simulate' -l layout -xka "mcmed mimic-iv" -d 'default mcmed'
 complete -c anyecg -n '_shtab_anyecg_using simulate' -l patients -x -d 'number of patients'
 complete -c anyecg -n '_shtab_anyecg_using simulate' -l seed -x -d 'the same seed gives the same bytes (default 0)'
 complete -c anyecg -n '_shtab_anyecg_using simulate' -l out -xka "(__fish_complete_directories)" -d 'output folder; must be new or empty'
@@ -263,10 +264,14 @@ complete -c anyecg -n '_shtab_anyecg_using simulate' -l seconds -x -d 'length of
 complete -c anyecg -n '_shtab_anyecg_using simulate' -l dirt -d 'plant faults of real data, and count them in DIRT.json'
 complete -c anyecg -n '_shtab_anyecg_using simulate' -l test-share -x -d 'share of the patients in the part test (default 0.1)'
 complete -c anyecg -n '_shtab_anyecg_using simulate' -l visits -x -d 'mean number of visits of a patient, 1 to 4; MC-MED has 1.68 (default: 12 % of the patients have two)'
+complete -c anyecg -n '_shtab_anyecg_using simulate' -l ecgs -x -d 'ECGs in the MIMIC-IV layout'
+complete -c anyecg -n '_shtab_anyecg_using simulate' -l full -d 'folders as in the full MIMIC-IV-ECG, not as in its demo'
 complete -c anyecg -n '_shtab_anyecg_using simulate' -l quiet -d 'show no progress'
 complete -c anyecg -n '_shtab_anyecg_using; and test $_shtab_anyecg_npos -eq 0' -a prepare -d 'cut and label ten-second segments of a data set'
 complete -c anyecg -n '_shtab_anyecg_using prepare' -s h -l help -d 'show this help message and exit'
 complete -c anyecg -n '_shtab_anyecg_using prepare' -l mcmed -xka "(__fish_complete_directories)" -d 'folder in the MC-MED layout, real or simulated'
+complete -c anyecg -n '_shtab_anyecg_using prepare' -l mimic-iv-ecg -xka "(__fish_complete_directories)" -d 'folder of MIMIC-IV-ECG or its demo; --lead default: I,II'
+complete -c anyecg -n '_shtab_anyecg_using prepare' -l mimic-iv -xka "(__fish_complete_directories)" -d 'folder of MIMIC-IV or its demo, with the results'
 complete -c anyecg -n '_shtab_anyecg_using prepare' -l records -xka "(__fish_complete_directories)" -d 'folder of WFDB or EDF recordings; needs --labs'
 complete -c anyecg -n '_shtab_anyecg_using prepare' -l fs -x -d 'sampling rate of recordings that do not state it'
 complete -c anyecg -n '_shtab_anyecg_using prepare' -l lsb-mv -x -d 'millivolts per count of recordings that do not state their scale'
@@ -274,6 +279,9 @@ complete -c anyecg -n '_shtab_anyecg_using prepare' -l lead -x -d 'lead to read 
 complete -c anyecg -n '_shtab_anyecg_using prepare' -l labs -xka "(__fish_complete_path (commandline -ct))" -d 'laboratory results for --records'
 complete -c anyecg -n '_shtab_anyecg_using prepare' -l out -xka "(__fish_complete_directories)" -d 'output folder'
 complete -c anyecg -n '_shtab_anyecg_using prepare' -l labels -xka "(__fish_complete_path (commandline -ct))" -d 'label file (TOML); default: that of the package'
+complete -c anyecg -n '_shtab_anyecg_using prepare' -l plan -xka "mcmed mimic cardiolab" -d 'label plan of the package; default: that of the data set'
+complete -c anyecg -n '_shtab_anyecg_using prepare' -l min-values -x -d 'results that an output needs, instead of the plan'"'"'s'
+complete -c anyecg -n '_shtab_anyecg_using prepare' -l min-positives -x -d 'abnormal results that an output needs'
 complete -c anyecg -n '_shtab_anyecg_using prepare' -l split -xka "random chrono" -d 'split of MC-MED (default random)'
 complete -c anyecg -n '_shtab_anyecg_using prepare' -l scheduler -x -d 'workers: none (this process), threads:N, processes:N, or tcp://HOST:PORT of a Dask cluster'
 complete -c anyecg -n '_shtab_anyecg_using prepare' -l patients-per-shard -x -d 'patients in a shard, the unit of work (default 8)'
@@ -456,6 +464,8 @@ complete -c anyecg -n '_shtab_anyecg_using validate' -l fs -x -d 'sampling rate 
 complete -c anyecg -n '_shtab_anyecg_using validate' -l lsb-mv -x -d 'millivolts per count of recordings that do not state their scale'
 complete -c anyecg -n '_shtab_anyecg_using validate' -l lead -x -d 'lead to read of each recording; default: II, MLII or I'
 complete -c anyecg -n '_shtab_anyecg_using validate' -l out -xka "(__fish_complete_directories)" -d 'folder of report and intermediate files'
+complete -c anyecg -n '_shtab_anyecg_using validate' -l plan-size -x -d 'only print how many patients the claims need for intervals of this width; default 0.1'
+complete -c anyecg -n '_shtab_anyecg_using validate' -l prevalence -x -d 'share of abnormal results for --plan-size'
 complete -c anyecg -n '_shtab_anyecg_using validate' -l split -xka "test val chrono-test all" -d 'part of the data (default test)'
 complete -c anyecg -n '_shtab_anyecg_using validate' -l reference -x -d 'bundle, checkpoint, folder of '"'"'anyecg finetune'"'"', logits (.npz), or '"'"'float'"'"''
 complete -c anyecg -n '_shtab_anyecg_using validate' -l outputs -xka "(__fish_complete_path (commandline -ct))" -d 'description of a checkpoint'"'"'s outputs (JSON)'
@@ -495,7 +505,7 @@ complete -c anyecg -n '_shtab_anyecg_using evaluate' -l json -d 'write JSON to s
 complete -c anyecg -n '_shtab_anyecg_using evaluate; and test $_shtab_anyecg_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'folder of '"'"'anyecg finetune'"'"', .pth, .keras, or foundation bundle'
 complete -c anyecg -n '_shtab_anyecg_using; and test $_shtab_anyecg_npos -eq 0' -a lint -d 'show which targets a model does not fit, and why'
 complete -c anyecg -n '_shtab_anyecg_using lint' -s h -l help -d 'show this help message and exit'
-complete -c anyecg -n '_shtab_anyecg_using lint' -l target -xka "tflm cmsis-nn esp-nn nano micro small" -d 'check this target; may be repeated; default: every kernel library and at least one preset'
+complete -c anyecg -n '_shtab_anyecg_using lint' -l target -xka "c99 tflm cmsis-nn esp-nn nano micro small" -d 'check this target; may be repeated; default: every kernel library and at least one preset'
 complete -c anyecg -n '_shtab_anyecg_using lint' -l json -d 'write JSON to standard output instead of text'
 complete -c anyecg -n '_shtab_anyecg_using lint; and test $_shtab_anyecg_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d '.tflite file, or a bundle (folder, zip, '"'"'demo'"'"')'
 complete -c anyecg -n '_shtab_anyecg_using; and test $_shtab_anyecg_npos -eq 0' -a micro-package -d 'write a bundle as C for a microcontroller'

@@ -515,7 +515,7 @@ _shtab_anyecg_firmware_defaults_added=0
 
 _shtab_anyecg_lint_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
-  "*--target[check this target\; may be repeated\; default\: every kernel library and at least one preset]:target:(tflm cmsis-nn esp-nn nano micro small)"
+  "*--target[check this target\; may be repeated\; default\: every kernel library and at least one preset]:target:(c99 tflm cmsis-nn esp-nn nano micro small)"
   "--json[write JSON to standard output instead of text]"
   ":.tflite file, or a bundle (folder, zip, \'demo\'):_files"
 )
@@ -536,6 +536,8 @@ _shtab_anyecg_micro_package_defaults_added=0
 _shtab_anyecg_prepare_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--mcmed[folder in the MC-MED layout, real or simulated]:DIR:_files -/"
+  "--mimic-iv-ecg[folder of MIMIC-IV-ECG or its demo\; --lead default\: I,II]:DIR:_files -/"
+  "--mimic-iv[folder of MIMIC-IV or its demo, with the results]:DIR:_files -/"
   "--records[folder of WFDB or EDF recordings\; needs --labs]:DIR:_files -/"
   "--fs[sampling rate of recordings that do not state it]:HZ:"
   "--lsb-mv[millivolts per count of recordings that do not state their scale]:MV:"
@@ -543,6 +545,9 @@ _shtab_anyecg_prepare_options=(
   "--labs[laboratory results for --records]:CSV:_files"
   "--out[output folder]:DIR:_files -/"
   "--labels[label file (TOML)\; default\: that of the package]:FILE:_files"
+  "--plan[label plan of the package\; default\: that of the data set]:plan:(mcmed mimic cardiolab)"
+  "--min-values[results that an output needs, instead of the plan\'s]:N:"
+  "--min-positives[abnormal results that an output needs]:N:"
   "--split[split of MC-MED (default random)]:split:(random chrono)"
   "--scheduler[workers\: none (this process), threads\:N, processes\:N, or tcp\:\/\/HOST\:PORT of a Dask cluster]:WHO:"
   "--patients-per-shard[patients in a shard, the unit of work (default 8)]:N:"
@@ -634,6 +639,7 @@ _shtab_anyecg_sessions_defaults_added=0
 
 _shtab_anyecg_simulate_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--layout[default mcmed]:layout:(mcmed mimic-iv)"
   "--patients[number of patients]:N:"
   "--seed[the same seed gives the same bytes (default 0)]:S:"
   "--out[output folder\; must be new or empty]:DIR:_files -/"
@@ -641,6 +647,8 @@ _shtab_anyecg_simulate_options=(
   "--dirt[plant faults of real data, and count them in DIRT.json]"
   "--test-share[share of the patients in the part test (default 0.1)]:S:"
   "--visits[mean number of visits of a patient, 1 to 4\; MC-MED has 1.68 (default\: 12 \% of the patients have two)]:V:"
+  "--ecgs[ECGs in the MIMIC-IV layout]:N:"
+  "--full[folders as in the full MIMIC-IV-ECG, not as in its demo]"
   "--quiet[show no progress]"
 )
 
@@ -680,6 +688,8 @@ _shtab_anyecg_validate_options=(
   "--lsb-mv[millivolts per count of recordings that do not state their scale]:MV:"
   "--lead[lead to read of each recording\; default\: II, MLII or I]:NAME:"
   "--out[folder of report and intermediate files]:DIR:_files -/"
+  "--plan-size[only print how many patients the claims need for intervals of this width\; default 0.1]:WIDTH:"
+  "--prevalence[share of abnormal results for --plan-size]:P:"
   "--split[part of the data (default test)]:split:(test val chrono-test all)"
   "--reference[bundle, checkpoint, folder of \'anyecg finetune\', logits (.npz), or \'float\']:WHAT:"
   "--outputs[description of a checkpoint\'s outputs (JSON)]:FILE:_files"

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from convert.datasets.patient_split import part_of
 from convert.datasets.prepared import PreparedDataset
 from convert.datasets.wfdb16 import write_record
-from convert.prepare.recordings import part_of
 from edge.cli.main import main
 from edge.frontend.ecgfounder import EcgFounderFrontEnd
 from firmware_bridge.synth.ecgsyn import EcgParams, EcgSynth

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from convert.stats.bounds import area_interval, p_value, se_interval, share_interval, standard_error, wilson
+from convert.stats.bounds import area_interval, degrees, p_value, se_interval, share_interval, standard_error, wilson
 from convert.stats.discrimination import ranking
 from convert.stats.metrics import Score
 from convert.stats.reliability import mean_interval
@@ -60,10 +60,10 @@ def test_repeated_patients_widen_the_interval_of_a_share() -> None:
 def test_a_p_value_is_five_percent_at_the_end_of_the_interval(scale: str) -> None:
     low, high = ends_of(0.4, np.linspace(0.2, 0.6, 40), 25, scale)
     found = Score(0.4, low, high)
-    assert p_value(found, low, 25, scale) == pytest.approx(0.05)
-    assert p_value(found, high, 25, scale) == pytest.approx(0.05)
-    assert p_value(found, 0.4, 25, scale) == pytest.approx(1.0)
-    assert p_value(found, low - 0.01, 25, scale) < 0.05
+    assert p_value(found, low, 24, scale) == pytest.approx(0.05)
+    assert p_value(found, high, 24, scale) == pytest.approx(0.05)
+    assert p_value(found, 0.4, 24, scale) == pytest.approx(1.0)
+    assert p_value(found, low - 0.01, 24, scale) < 0.05
 
 
 def test_p_values_at_the_ends() -> None:
@@ -72,7 +72,9 @@ def test_p_values_at_the_ends() -> None:
     assert p_value(Score(1.0, 0.9, 1.0), 0.5, 9, "logit") < 1e-5
     assert p_value(Score(1.0, 0.4, 1.0), 0.5, 9, "logit") == 1.0
     assert p_value(Score(0.4, None, None), 0.5, 9) is None
-    assert p_value(Score(0.4, 0.3, 0.5), 0.5, 1) is None
+    assert degrees(20, 20) == pytest.approx(38.0)
+    assert degrees(20, 10_000) == pytest.approx(19.0, rel=0.01)
+    assert degrees(1, 30) == 1.0
 
 
 def clustered(rng: np.random.Generator, patients: int, rows: int, between: float) -> np.ndarray:

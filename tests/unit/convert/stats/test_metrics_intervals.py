@@ -7,7 +7,7 @@ import pytest
 
 from convert.stats.intervals import auroc_interval, mae_interval
 from convert.stats.metrics import RESAMPLES, UNDEFINED, Score, auroc, calibration_error
-from helpers.slow_intervals import ends_of
+from helpers.slow_intervals import ends_of, welch
 
 
 def drawn_patients(patients: int, seed: int, resamples: int) -> np.ndarray:
@@ -28,8 +28,8 @@ def test_an_interval_of_an_auroc_resamples_patients() -> None:
     counts = drawn_patients(25, 4, 300)[:, patient]
     slow = [auroc(np.repeat(s, c), np.repeat(y, c)) for c in counts]
     found = auroc_interval(s, y, 100 + patient, seed=4, resamples=300)
-    fewer = min(len(np.unique(patient[y])), len(np.unique(patient[~y])))
-    ends = ends_of(auroc(s, y), slow, fewer, "logit")
+    ill, well = len(np.unique(patient[y])), len(np.unique(patient[~y]))
+    ends = ends_of(auroc(s, y), slow, min(ill, well), "logit", welch(ill, well))
     assert (found.value, found.low, found.high) == pytest.approx((auroc(s, y), *ends))
 
 
@@ -60,7 +60,7 @@ def test_resamples_without_a_class_are_left_out() -> None:
     known = [a for a in slow if a is not None]
     assert 0 < len(known) < 200
     found = auroc_interval(s, y, resamples=200)
-    assert (found.low, found.high) == pytest.approx(ends_of(found.value, known, 2, "logit"))
+    assert (found.low, found.high) == pytest.approx(ends_of(found.value, known, 2, "logit", 2))
 
 
 def test_labels_may_be_zeros_and_ones() -> None:

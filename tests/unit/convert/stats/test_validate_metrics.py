@@ -16,7 +16,7 @@ from convert.stats.metrics import Score
 from convert.stats.noninferiority import compare_auroc, compare_rate, verdict
 from convert.stats.reliability import decisions, kappa, reliability, slope_and_intercept, value_agreement
 from convert.stats.resampling import Resampler, interval
-from helpers.slow_intervals import ends_of
+from helpers.slow_intervals import ends_of, welch
 
 
 def simulated(rng, patients=120, windows=6, gap=1.0, ties=True):
@@ -45,7 +45,7 @@ def test_each_replicate_is_the_measure_of_the_drawn_patients():
     drawn = np.random.default_rng([5, 11]).multinomial(30, np.full(30, 1 / 30), size=100)
     slow = [roc_auc_score(np.repeat(y, c[patient]), np.repeat(s, c[patient])) for c in drawn]
     assert found.auroc_replicates == pytest.approx(np.array(slow), abs=1e-12)
-    low, high = ends_of(found.auroc.value, slow, found.fewer, "logit")
+    low, high = ends_of(found.auroc.value, slow, found.fewer, "logit", welch(found.positives, found.negatives))
     assert (found.auroc.low, found.auroc.high) == (pytest.approx(low), pytest.approx(high))
 
 
@@ -100,7 +100,7 @@ def test_delong_equals_its_definition(seed):
     assert found.areas == pytest.approx(area, abs=1e-12)
     assert found.covariance == pytest.approx(cov, abs=1e-12)
     gap = delong_difference(scores[0], scores[1], y)
-    half = t.ppf(0.975, min(y.sum(), (~y).sum()) - 1) * np.sqrt(max(cov[0, 0] + cov[1, 1] - 2 * cov[0, 1], 0))
+    half = t.ppf(0.975, welch(y.sum(), (~y).sum())) * np.sqrt(max(cov[0, 0] + cov[1, 1] - 2 * cov[0, 1], 0))
     assert gap.value == pytest.approx(area[0] - area[1], abs=1e-12)
     assert gap.high - gap.value == pytest.approx(half, abs=1e-6)
 
