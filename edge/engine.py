@@ -40,6 +40,8 @@ from edge.records import (
     utc_text,
 )
 from edge.tensecond import PADDED, ShortRecording, WholeWindow
+from edge.waves.measure import WaveMeter, band_of, st_reason
+from edge.waves.record import WaveReason, WaveRecord
 from edge.window import NoWindow, Window
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem, SampleBlock
 
@@ -64,6 +66,8 @@ class SessionInfo:
         applied: Files applied besides the bundle, by kind.
         anchored: Function that anchors values to the person's results: takes labs and Unix time, ns, returns labs.
         patch: Name of the patch, if the run reads several; ``None`` otherwise.
+        st_reason: Reason why ST is not measured; ``None`` if the pass band of the source allows it, as far as known
+            before the first sample.
     """
 
     session: str
@@ -74,6 +78,7 @@ class SessionInfo:
     applied: Mapping[str, Applied] = field(default_factory=lambda: NOTHING_APPLIED)
     anchored: Callable[[tuple[LabEstimate, ...], int], tuple[LabEstimate, ...]] | None = None
     patch: str | None = None
+    st_reason: WaveReason | None = None
 
 
 @dataclass(slots=True)
@@ -114,6 +119,8 @@ class Engine:
         self.session = session
         self._chain = SignalChain(front_end.grid_hz, hop_s)
         self._heart_rate = HeartRate()
+        self._wave_meter = WaveMeter(front_end.grid_hz)
+        self._wave_meter.st_reason = session.st_reason
         self._short = ShortRecording(front_end.grid_hz)
         self._pads = front_end.name == "stream/1"
         self._prepare = make_front_end(bundle)
@@ -141,6 +148,8 @@ class Engine:
             self._last_data_ns, self._stalled = item.arrival_ns, False
         if isinstance(item, LinkEvent) and item.kind is LinkEventKind.END:
             self._finish(out)
+        if isinstance(item, LinkEvent) and item.kind is LinkEventKind.HELLO and "band_hz" in item.data:
+            self._wave_meter.st_reason = st_reason(band_of(item.data["band_hz"]), is_device=True)
         return out
 
     def idle(self, now_ns: int) -> Output:
@@ -252,9 +261,11 @@ class Engine:
         span, record = WindowSpan(window.start_s, window.end_s), QualityRecord(quality.score, quality.flags)
         if quality.reason is not None:
             return self._estimate(span, record, rate_bpm, (), quality.reason, times)
-        if self._reads_amplitude and not window.scale_known:
-            return self._estimate(span, record, rate_bpm, (), "scale_unknown", times)
         mark = time.perf_counter()
+        waves = self._wave_meter.measure(window.raw, window.beats, scale_known=window.scale_known)
+        mark = _lap(times, "waves", mark)
+        if self._reads_amplitude and not window.scale_known:
+            return self._estimate(span, record, rate_bpm, (), "scale_unknown", times, waves)
         steps = self._prepare(window)
         mark = _lap(times, "prepare", mark)
         outputs = self._model.run(steps)
@@ -264,7 +275,7 @@ class Engine:
         if self.session.anchored is not None:
             labs = self.session.anchored(labs, self.session.wall_ns(self.timeline.host_time_ns(span.end_s)))
         _lap(times, "estimate", mark)
-        return self._estimate(span, record, rate_bpm, labs, None, times)
+        return self._estimate(span, record, rate_bpm, labs, None, times, waves)
 
     def _estimate(
         self,
@@ -274,6 +285,7 @@ class Engine:
         labs: tuple[LabEstimate, ...],
         abstained: AbstainReason | None,
         times: dict[str, float],
+        waves: WaveRecord | None = None,
     ) -> Estimate:
         if times:
             times["total"] = sum(times.values())
@@ -293,6 +305,7 @@ class Engine:
             notice=self._notice,
             applied=self.session.applied,
             patch=self.session.patch,
+            waves=waves,
         )
 
 

@@ -14,10 +14,14 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, cast, get_args
 
+from edge.rounding import fixed, significant
+from edge.waves.record import WaveRecord, waves_dict, waves_from
 from firmware_bridge.errors import InputError
 
-SCHEMA = "anyecg.estimate/1"
-"""Name of the schema; a reader refuses any other."""
+SCHEMA = "anyecg.estimate/2"
+"""Name of the schema that is written."""
+SCHEMA_WITHOUT_WAVES = "anyecg.estimate/1"
+"""Name of the schema before it; a reader takes both and refuses any other."""
 
 NOTICE = "Research software, no medical device. An ECG estimate is no laboratory result."
 """Notice in every estimate and on every screen."""
@@ -149,6 +153,7 @@ class Estimate:
         notice: The statement that this is not a medical device.
         applied: Files applied besides the bundle, by kind: ``device_profile``, ``person``.
         patch: Name of the patch, if the run reads several; ``None`` otherwise.
+        waves: Waves of the newest window; ``None`` without an accepted one, and in files of schema 1.
     """
 
     time: str
@@ -166,6 +171,7 @@ class Estimate:
     notice: str = NOTICE
     applied: Mapping[str, Applied] = field(default_factory=lambda: NOTHING_APPLIED)
     patch: str | None = None
+    waves: WaveRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,37 +239,23 @@ def utc_text(unix_ns: int) -> str:
     return f"{datetime.fromtimestamp(ms // 1000, UTC).isoformat()[:19]}.{ms % 1000:03d}Z"
 
 
-def _fixed(x: float | None, digits: int) -> float | None:
-    """Return ``x`` rounded to ``digits`` decimals; ``None`` if JSON cannot represent it."""
-    if x is None or not math.isfinite(x):
-        return None
-    return round(float(x), digits) + 0.0  # + 0.0 turns -0.0 into 0.0
-
-
-def _significant(x: float | None) -> float | None:
-    """Return ``x`` rounded to 6 significant digits; ``None`` if JSON cannot represent it."""
-    if x is None or not math.isfinite(x):
-        return None
-    return float(f"{x:.6g}") + 0.0
-
-
 def _lab_dict(lab: LabEstimate) -> dict[str, object]:
     interval = None
     if lab.interval is not None and all(math.isfinite(bound) for bound in lab.interval):
-        interval = [_significant(bound) for bound in lab.interval]
+        interval = [significant(bound) for bound in lab.interval]
     out: dict[str, object] = {
         "key": lab.key,
         "loinc": lab.loinc,
         "unit": lab.unit,
-        "value": _significant(lab.value),
+        "value": significant(lab.value),
         "interval": interval,
-        "threshold": _significant(lab.threshold),
+        "threshold": significant(lab.threshold),
         "flag": None if lab.flag is None else bool(lab.flag),
         "windows": int(lab.windows),
         "tier": lab.tier,
     }
     if lab.anchor is not None:
-        out["anchor"] = {**lab.anchor._asdict(), "offset": _significant(lab.anchor.offset)}
+        out["anchor"] = {**lab.anchor._asdict(), "offset": significant(lab.anchor.offset)}
     return out
 
 
@@ -279,14 +271,15 @@ def to_dict(e: Estimate) -> dict[str, object]:
         "clock_synced": bool(e.clock_synced),
         "session": e.session,
         "device": e.device,
-        "window": {"start_s": _fixed(e.window.start_s, 6), "end_s": _fixed(e.window.end_s, 6)},
+        "window": {"start_s": fixed(e.window.start_s, 6), "end_s": fixed(e.window.end_s, 6)},
         "bundle": {"name": e.bundle.name, "sha256": e.bundle.sha256},
-        "quality": {"score": _fixed(e.quality.score, 3), "flags": list(e.quality.flags)},
-        "heart_rate_bpm": _fixed(e.heart_rate_bpm, 1),
+        "quality": {"score": fixed(e.quality.score, 3), "flags": list(e.quality.flags)},
+        "heart_rate_bpm": fixed(e.heart_rate_bpm, 1),
+        "waves": None if e.waves is None else waves_dict(e.waves),
         "labs": [_lab_dict(lab) for lab in e.labs],
         "abstained": None if e.abstained is None else {"reason": e.abstained},
         "lost_samples": int(e.lost_samples),
-        "latency_ms": {stage: _fixed(ms, 3) for stage, ms in e.latency_ms.items()},
+        "latency_ms": {stage: fixed(ms, 3) for stage, ms in e.latency_ms.items()},
         "notice": e.notice,
     }
     if e.applied:
@@ -347,6 +340,7 @@ def _estimate_from(d: Mapping[str, object]) -> Estimate:
         notice=cast("str", d["notice"]),
         applied=_applied_from(cast("Mapping[str, Mapping[str, str]] | None", d.get("applied"))),
         patch=cast("str | None", d.get("patch")),
+        waves=waves_from(cast("Mapping[str, object] | None", d.get("waves"))),
     )
 
 
@@ -363,7 +357,7 @@ def from_json(line: str) -> Estimate:
     except (ValueError, RecursionError) as error:
         raise InputError(f"a line is not JSON: {error}", "remove the line; a power failure may leave one") from None
     schema = d.get("schema") if isinstance(d, dict) else None
-    if schema != SCHEMA:
+    if schema not in (SCHEMA, SCHEMA_WITHOUT_WAVES):
         raise InputError(f"a line has schema {schema!r}, not {SCHEMA!r}", "use the version that wrote it")
     try:
         return _estimate_from(d)
@@ -379,18 +373,18 @@ def summary_dict(s: RunSummary) -> dict[str, object]:
         "estimates": s.estimates,
         "abstentions": dict(sorted(s.abstentions.items())),
         "latency_ms": {
-            stage: {name: _fixed(getattr(stats, name), 3) for name in ("p50", "p95", "p99", "max")}
+            stage: {name: fixed(getattr(stats, name), 3) for name in ("p50", "p95", "p99", "max")}
             for stage, stats in s.latency_ms.items()
         },
-        "peak_rss_mib": _fixed(s.peak_rss_mib, 1),
+        "peak_rss_mib": fixed(s.peak_rss_mib, 1),
         "lost_samples": s.lost_samples,
         "frames_corrupt": s.frames_corrupt,
         "reconnects": s.reconnects,
         "thrown_away": dict(s.thrown_away),
-        "signal_s": _fixed(s.signal_s, 3),
-        "wall_s": _fixed(s.wall_s, 3),
+        "signal_s": fixed(s.signal_s, 3),
+        "wall_s": fixed(s.wall_s, 3),
         "budgets": [
-            {"name": b.name, "value": _significant(b.value), "limit": _significant(b.limit), "ok": bool(b.ok)}
+            {"name": b.name, "value": significant(b.value), "limit": significant(b.limit), "ok": bool(b.ok)}
             for b in s.budgets
         ],
         "ended_by": s.ended_by,

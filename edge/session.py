@@ -25,6 +25,7 @@ from edge.records import RunSummary
 from edge.self_test import self_test
 from edge.sinks import Interactive, Sink
 from edge.sources import Source, session_name
+from edge.waves.measure import st_reason
 from firmware_bridge.errors import EXIT_OK
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def session_info(source: Source) -> SessionInfo:
         wall_ns=wall,
         clock_synced=ClockSync(),
         stalls=info.live or info.arrival_timed,
+        st_reason=st_reason(info.band_hz, is_device=info.of_device),
     )
 
 

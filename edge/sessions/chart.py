@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from html import escape
 
-from edge.sessions.trends import Curve, Trends
+from edge.sessions.curve import Curve
+from edge.sessions.trends import Trends
 
 WIDTH, HEIGHT = 720, 160
 LEFT, RIGHT, TOP, BOTTOM = 56, 8, 8, 26

@@ -16,6 +16,7 @@ from edge.sessions.chart import Chart
 from edge.sessions.ecg_view import EcgView
 from edge.sessions.folder import SessionFolder
 from edge.sessions.trends import HeadTrend, Trends
+from edge.sessions.waves_view import waves_chapter
 from edge.sessions.words import length_text
 from edge.sinks.live.layout import number, with_unit
 from edge.sinks.live.state import REASON_TEXT
@@ -29,6 +30,7 @@ _CHAPTERS = (
     ("found", "What was found"),
     ("course", "Course of each output"),
     ("rate", "Heart rate and quality"),
+    ("waves", "Waves"),
     ("ecg-part", "ECG"),
     ("gaps", "Time without an estimate"),
     ("events", "Events of the link"),
@@ -55,6 +57,7 @@ def session_page(session: SessionFolder, trends: Trends, view: EcgView | None) -
         _chapter("found", _found(trends), _flags(trends)),
         _chapter("course", _courses(trends, chart)),
         _chapter("rate", _rate(trends, chart)),
+        _chapter("waves", waves_chapter(trends.waves, chart)),
         _chapter("ecg-part", _ecg(trends, view)),
         _chapter("gaps", _gaps(session, trends, view), _missing(trends)),
         _chapter("events", _events(events), _happened(len(events))),

@@ -2,54 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from edge.records import Estimate, LabEstimate
+from edge.sessions.curve import STEPS, Curve
 from edge.sessions.folder import MAX_RUN_S, SessionFolder
 from edge.sessions.spans import Abstention, abstentions
-
-STEPS = 300
-"""Most steps of a curve; more would not be seen."""
-
-
-@dataclass(slots=True)
-class Curve:
-    """Means of a quantity over the steps of a session.
-
-    Attributes:
-        total: Sum of the values of each step.
-        low: Sum of the lower bounds.
-        high: Sum of the upper bounds.
-        count: Number of values of each step.
-    """
-
-    total: list[float] = field(default_factory=lambda: [0.0] * STEPS)
-    low: list[float] = field(default_factory=lambda: [0.0] * STEPS)
-    high: list[float] = field(default_factory=lambda: [0.0] * STEPS)
-    count: list[int] = field(default_factory=lambda: [0] * STEPS)
-
-    def add(self, step: int, value: float | None, bounds: tuple[float, float] | None = None) -> None:
-        """Add a value."""
-        if value is None or not math.isfinite(value):
-            return
-        low, high = bounds if bounds is not None and all(map(math.isfinite, bounds)) else (value, value)
-        self.total[step] += value
-        self.low[step] += low
-        self.high[step] += high
-        self.count[step] += 1
-
-    def runs(self) -> list[list[tuple[int, float, float, float]]]:
-        """Return step, mean, and mean bounds, in pieces without an empty step between them."""
-        out: list[list[tuple[int, float, float, float]]] = [[]]
-        for step, n in enumerate(self.count):
-            if n:
-                out[-1].append((step, self.total[step] / n, self.low[step] / n, self.high[step] / n))
-            elif out[-1]:
-                out.append([])
-        return [piece for piece in out if piece]
+from edge.sessions.waves_view import WaveTrends
 
 
 @dataclass(slots=True)
@@ -83,6 +44,7 @@ class Trends:
         heads: The outputs, by key, in the order of the bundle.
         rate: Heart rate, beats per minute.
         quality: Quality score.
+        waves: Waves of the ECG.
         hops: Number of records.
         estimates: Number of estimates.
         abstained: Spans without an estimate.
@@ -95,7 +57,7 @@ class Trends:
         self.start_unix_s = min(starts.values())
         self.end_unix_s = self._end(session, starts)
         self.heads: dict[str, HeadTrend] = {}
-        self.rate, self.quality = Curve(), Curve()
+        self.rate, self.quality, self.waves = Curve(), Curve(), WaveTrends()
         self.hops = self.estimates = 0
         self.last: Estimate | None = None
         self.flags: Counter[str] = Counter()
@@ -133,6 +95,7 @@ class Trends:
         self.hops += 1
         self.rate.add(step, e.heart_rate_bpm)
         self.quality.add(step, e.quality.score)
+        self.waves.add(step, e.waves)
         self.flags.update(e.quality.flags)
         self.applied |= {kind: f"{one.file}: {one.what}" for kind, one in e.applied.items()}
         if e.abstained is not None:

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import pairwise
 
-import numpy as np
-
 from edge.chain import SignalChain
-from edge.frontend.ecgfounder import FS_HZ, EcgFounderFrontEnd
 from edge.grid.timeline import Gap, Timeline
 from edge.sessions.ecg import room_of, run_sources
 from edge.sessions.folder import SessionFolder
 from edge.sessions.marks import Mark, MarkKind
 from edge.sources.replay.raw import RawReplaySource
-from edge.waves.delineate import find_complex, find_p, find_t
-from edge.waves.mean_beat import mean_beat, r_peaks
+from edge.waves.mean_beat import BEFORE
+from edge.waves.measure import WaveMeter
+from edge.waves.path import FS_HZ
 from edge.window import NoWindow, Window
 
 STEP_S = 4.0
@@ -30,17 +28,16 @@ def measure_waves(session: SessionFolder) -> Iterator[Mark]:
     """Yield the waves of the beats in accepted windows of ten seconds, in order.
 
     Raises:
-        MissingExtraError: scipy is not installed (extra ``foundation``).
         InputError: A recording cannot be read.
     """
-    front_end = EcgFounderFrontEnd()
+    meter = WaveMeter(round(FS_HZ))
     for run, source in run_sources(session):
         chain = SignalChain(round(FS_HZ), 1.0)
         done_s = 0.0
         for window in _windows(source, chain):
             soon = window.end_s - EDGE_S < done_s + STEP_S
             if not (soon and window.start_s < done_s) and chain.assess(window).reason is None:
-                yield from _waves(front_end, window, run, done_s)
+                yield from _waves(meter, window, run, done_s)
                 done_s = window.end_s - EDGE_S
 
 
@@ -57,27 +54,22 @@ def _windows(source: RawReplaySource, chain: SignalChain) -> Iterator[Window]:
                     yield answer
 
 
-def _waves(front_end: EcgFounderFrontEnd, window: Window, run: int, done_s: float) -> Iterator[Mark]:
-    x = np.asarray(front_end.filter(window.raw), dtype=np.float64)
-    x = (x - x.mean()) / (x.std() + 1e-9)
-    peaks = r_peaks(x)
-    beat, _ectopic = mean_beat(x, peaks)
-    qrs = None if beat is None else find_complex(beat)
-    if beat is None or qrs is None or qrs.height <= 0.0:
+def _waves(meter: WaveMeter, window: Window, run: int, done_s: float) -> Iterator[Mark]:
+    meter.measure(window.raw, window.beats, scale_known=window.scale_known)
+    beat, waves = meter.beat, meter.found
+    if beat is None or waves is None:
         return
-    t = find_t(beat, qrs)
-    p = find_p(beat, qrs, t)
-    found: list[tuple[MarkKind, float, float, float]] = [("QRS", qrs.onset, beat.r, qrs.offset)]
-    if p is not None and p.clear and np.isfinite(p.begin) and np.isfinite(p.end):
+    qrs, p, t = waves.qrs, waves.p, waves.t
+    found: list[tuple[MarkKind, float, float, float]] = [("QRS", qrs.onset, BEFORE, qrs.offset)]
+    if p.clear:
         found.insert(0, ("P", p.begin, p.peak, p.end))
-    if t is not None and t.clear and np.isfinite(t.end):
-        begin = t.begin if np.isfinite(t.begin) and t.begin > qrs.offset else t.peak
-        found.append(("T", begin, t.peak, t.end))
-    for peak, following in pairwise([*peaks.tolist(), len(x)]):
+    if t.clear:
+        found.append(("T", t.begin, t.peak, t.end))
+    for peak, following in pairwise([*beat.peaks.tolist(), len(window.raw)]):
         if not done_s <= window.start_s + peak / FS_HZ < window.end_s - EDGE_S:
             continue
         for kind, *at in found:
-            onset, top, end = (window.start_s + (peak + place - beat.r) / FS_HZ for place in at)
+            onset, top, end = (window.start_s + (peak + place - BEFORE) / FS_HZ for place in at)
             # A wave that would reach into the next beat is that of a slower rhythm.
             if onset >= window.start_s and end < window.start_s + following / FS_HZ:
                 yield Mark(run, onset, top, end, kind)

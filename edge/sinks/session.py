@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import time
+from collections import deque
 from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from edge.bundle.reader import Bundle
     from edge.records import Estimate, RunSummary
     from edge.sources import SourceInfo
+    from edge.waves.record import WaveRecord
     from firmware_bridge.samples import LinkEvent
 
 MAX_RR_S = 3.0
@@ -39,9 +41,14 @@ KEEP_EVERY_S = 600.0
 
 _NEW_FOLDER = "name a new folder"
 
-_BEATS_HEADER = "run,time_s,rr_s"
-_BEFORE_RESULTS = {"estimates.jsonl": 0, "events.jsonl": 0, "beats.csv": len(_BEATS_HEADER) + 1}
-"""Files that exist before ``session.json``, with their largest size until then, bytes."""
+_BEATS_HEADER = "run,time_s,rr_s,pr_ms,qrs_ms,qt_ms"
+SETTLED_S = 1.0
+"""Time between a beat and the end of the window whose average beat includes it, s."""
+MAX_WAITING = 64
+"""Most beats that wait for the waves of their window: more than a window holds."""
+_BEATS_HEADERS = (f"{_BEATS_HEADER}\n", "run,time_s,rr_s\n")
+_BEFORE_RESULTS = {"estimates.jsonl": ("",), "events.jsonl": ("",), "beats.csv": _BEATS_HEADERS}
+"""Files that exist before ``session.json``, with what they hold until then, or the begin of it."""
 
 
 def next_raw_path(folder: Path | str) -> Path:
@@ -115,6 +122,8 @@ class SessionSink(BaseSink):
         self._beats = self._lines("beats.csv", b"run,", _BEATS_HEADER)
         self._events = EventLog(self._lines("events.jsonl", b'{"time":"'), session)
         self._last_beat_s: float | None = None
+        self._waiting: deque[tuple[float, str]] = deque()
+        """Beats that are not written yet: signal time, s, and the begin of their line."""
         self._found: dict[str, object] = {}
         self._opened = False
 
@@ -136,12 +145,13 @@ class SessionSink(BaseSink):
         self._remove_old()
 
     def estimate(self, e: Estimate) -> None:
-        """Append to the compact file of estimates.
+        """Append to the compact file of estimates, and the beats that waited for this record to ``beats.csv``.
 
         Raises:
             OutputError: The disk failed.
         """
         self._estimates.write_line(to_json(e))
+        self._write_beats(e)
         if self._storage.take_part_ended() or time.monotonic() >= self._keep_at_s:
             self._remove_old()
 
@@ -157,7 +167,7 @@ class SessionSink(BaseSink):
         self._events.event(ev)
 
     def beat(self, t_s: float) -> None:
-        """Append to ``beats.csv``.
+        """Take a beat for ``beats.csv``. It is written with the next record, which has the waves of its window.
 
         Raises:
             OutputError: The disk failed.
@@ -165,7 +175,20 @@ class SessionSink(BaseSink):
         rr = None if self._last_beat_s is None else t_s - self._last_beat_s
         self._last_beat_s = t_s
         rr_text = f"{rr:.3f}" if rr is not None and 0 < rr <= MAX_RR_S else ""
-        self._beats.write_line(f"{len(self._runs) + 1},{t_s:.3f},{rr_text}")
+        self._waiting.append((t_s, f"{len(self._runs) + 1},{t_s:.3f},{rr_text}"))
+        if len(self._waiting) > MAX_WAITING:
+            self._write_beat(None)
+
+    def _write_beats(self, e: Estimate) -> None:
+        """Write the beats for which a record is the one with their waves."""
+        while self._waiting and self._waiting[0][0] <= e.window.end_s - SETTLED_S:
+            self._write_beat(e.waves if self._waiting[0][0] >= e.window.start_s else None)
+
+    def _write_beat(self, waves: WaveRecord | None) -> None:
+        _t_s, line = self._waiting.popleft()
+        found = () if waves is None else (waves.pr_ms, waves.qrs_ms, waves.qt_ms)
+        cells = ["" if value is None else f"{value:.0f}" for value in found] or [""] * 3
+        self._beats.write_line(",".join((line, *cells)))
 
     def close(self, summary: RunSummary | None) -> None:
         """Close the files and, with a summary, finish the session.
@@ -174,6 +197,11 @@ class SessionSink(BaseSink):
             OutputError: The disk is full or failed.
         """
         failed: OutputError | None = None
+        try:
+            while self._waiting and self._opened:
+                self._write_beat(None)
+        except OutputError as error:
+            failed = error
         for file in (self._estimates, self._beats, self._events):
             try:
                 file.close()
@@ -226,11 +254,14 @@ class SessionSink(BaseSink):
         """Return whether a run that was killed before its first result has left a file."""
         if name == ".session.json.part":
             return True
+        allowed = _BEFORE_RESULTS.get(name, ())
+        most = max(map(len, allowed), default=0)
         try:
-            size = (self._path / name).stat().st_size
+            with (self._path / name).open("rb") as file:
+                begun = file.read(most + 1).decode("ascii", "replace")
         except OSError:
             return False
-        return name in _BEFORE_RESULTS and size <= _BEFORE_RESULTS[name]
+        return any(text.startswith(begun) for text in allowed)
 
     def _continue(self) -> None:
         try:

@@ -58,6 +58,8 @@ class SourceInfo:
         lead: Name of the lead that is read.
         notes: Warnings to show once.
         decided: What the reader of a recording decided, and why; ``None`` for a device or simulation.
+        of_device: Whether a decoder of the kit reads what a device sent, now or when it was recorded.
+        band_hz: Pass band of the device, Hz; ``None`` if it is unknown or the device itself reports it.
     """
 
     url: str
@@ -73,6 +75,8 @@ class SourceInfo:
     lead: str | None = None
     notes: tuple[str, ...] = ()
     decided: Decided | None = None
+    of_device: bool = False
+    band_hz: tuple[float, float] | None = None
 
 
 class Source(Protocol):

@@ -77,7 +77,8 @@ class WireSource:
         self._recorder: RawLogWriter | None = None
         self._closed = self._busy = False
         self._taken = self._seen = 0
-        self.info = replace(info, session=session_name(info))
+        named = replace(info, session=session_name(info))
+        self.info = replace(named, of_device=True, band_hz=device.profile.band_hz)
 
     def record(self, path: Path) -> None:
         """Copy everything that arrives into a raw recording, before decoding.

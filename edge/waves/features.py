@@ -15,12 +15,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.waves.delineate import MS, Complex, Wave, find_complex, find_p, find_t, u_height
-from edge.waves.mean_beat import FS_HZ, MeanBeat, mean_beat, r_peaks
+from edge.waves.delineate import MS, Delineation, delineate, u_height
+from edge.waves.mean_beat import SEGMENT_HZ, MeanBeat, mean_beat, place, r_peaks
+from edge.waves.path import FS_HZ
 
 F64 = NDArray[np.float64]
 
-FEATURE_VERSION = 1
+FEATURE_VERSION = 2
 """Increased whenever the same segment gives different numbers; part of the key of every cache."""
 
 MIN_INTERVALS = 2
@@ -111,25 +112,25 @@ def _features(x: F64, sd_mv: float) -> dict[str, float]:
         return {}
     peaks = r_peaks(x)
     found = _rhythm(peaks)
-    beat, found["ectopic_share"] = mean_beat(x, peaks)
+    step = round(SEGMENT_HZ / FS_HZ)
+    thin = x[::step]
+    beat = mean_beat(thin, place(thin, peaks // step))
     if beat is None:
         return found
-    found["beats_used"] = float(beat.used)
-    qrs = find_complex(beat)
-    if qrs is None or qrs.height <= 0.0:
+    found |= {"ectopic_share": beat.ectopic_share, "beats_used": float(beat.used)}
+    waves = delineate(beat)
+    if waves is None:
         return found
-    t = find_t(beat, qrs)
-    p = find_p(beat, qrs, t)
-    found |= _intervals(beat, qrs, t, p)
-    heights = _heights(beat, qrs, t, p)
-    found |= {f"{name}_r": value / qrs.height for name, value in heights.items()}
+    found |= _intervals(beat, waves)
+    heights = _heights(beat, waves)
+    found |= {f"{name}_r": value / waves.qrs.height for name, value in heights.items()}
     found |= {f"{name}_mv": value * sd_mv for name, value in heights.items()}
-    return found | _areas(beat, qrs, t, sd_mv)
+    return found | _areas(beat, waves, sd_mv)
 
 
 def _rhythm(peaks: NDArray[np.int64]) -> dict[str, float]:
     found = {"beats": float(len(peaks))}
-    rr_ms = np.diff(peaks) / MS
+    rr_ms = np.diff(peaks) * (1000.0 / SEGMENT_HZ)
     if len(rr_ms) < MIN_INTERVALS:
         return found
     mean = float(rr_ms.mean())
@@ -138,9 +139,10 @@ def _rhythm(peaks: NDArray[np.int64]) -> dict[str, float]:
     return found
 
 
-def _intervals(beat: MeanBeat, qrs: Complex, t: Wave | None, p: Wave | None) -> dict[str, float]:
+def _intervals(beat: MeanBeat, waves: Delineation) -> dict[str, float]:
+    qrs, p, t = waves.qrs, waves.p, waves.t
     found = {"qrs_ms": (qrs.offset - qrs.onset) / MS, "r_width_ms": qrs.width / MS}
-    if t is not None and t.clear:
+    if t.clear:
         qt = (t.end - qrs.onset) / MS
         found |= {
             "qt_ms": qt,
@@ -153,37 +155,39 @@ def _intervals(beat: MeanBeat, qrs: Complex, t: Wave | None, p: Wave | None) -> 
             "t_asymmetry": t.rise / t.fall,
             "t_steepness": t.height / qrs.height / ((t.rise + t.fall) / FS_HZ),
         }
-    if p is not None and p.clear:
+    if p.clear:
         found |= {"pr_ms": (qrs.onset - p.begin) / MS, "p_ms": (p.end - p.begin) / MS}
     return found
 
 
-def _heights(beat: MeanBeat, qrs: Complex, t: Wave | None, p: Wave | None) -> dict[str, float]:
-    at = qrs.offset + round(60 * MS)
-    st = float(np.median(beat.wave[at - 2 : at + 3])) - qrs.level
+def _heights(beat: MeanBeat, waves: Delineation) -> dict[str, float]:
+    qrs, p, t = waves.qrs, waves.p, waves.t
+    at = round(qrs.offset) + round(60 * MS)
     return {
-        "p": p.height if p is not None and p.clear else 0.0,
+        "p": p.height if p.clear else 0.0,
         "q": qrs.q,
         "r": qrs.r,
         "s": qrs.s,
-        "st": st,
-        "t": t.height if t is not None else NAN,
-        "u": u_height(beat, qrs, t, p) if t is not None and t.clear else NAN,
+        "st": float(np.median(beat.wave[at - 1 : at + 2])) - qrs.level,
+        "t": NAN if t.missing == "unclear" else t.height,
+        "u": u_height(beat, waves) if t.clear else NAN,
     }
 
 
-def _areas(beat: MeanBeat, qrs: Complex, t: Wave | None, sd_mv: float) -> dict[str, float]:
+def _areas(beat: MeanBeat, waves: Delineation, sd_mv: float) -> dict[str, float]:
+    qrs, t = waves.qrs, waves.t
+    onset, offset = round(qrs.onset), round(qrs.offset)
     spread = float(np.median(beat.spread))
     y = beat.wave - qrs.level
-    qrs_area = float(np.abs(y[qrs.onset : qrs.offset + 1]).sum()) / MS
-    quiet = beat.spread[max(0, qrs.onset - round(200 * MS)) : qrs.onset - round(20 * MS)]
+    qrs_area = float(np.abs(y[onset : offset + 1]).sum()) / MS
+    quiet = beat.spread[max(0, onset - round(200 * MS)) : onset - round(20 * MS)]
     found = {
         "noise_ratio": spread / qrs.height,
         "noise_mv": spread * sd_mv,
         "qrs_area_mv_ms": qrs_area * sd_mv,
         "p_noise_ratio": float(np.median(quiet)) / qrs.height,
     }
-    if t is not None and t.clear and np.isfinite(t.end):
-        t_area = float(y[qrs.offset + 1 : int(t.end) + 1].sum()) / MS
+    if t.clear:
+        t_area = float(y[offset + 1 : int(t.end) + 1].sum()) / MS
         found |= {"t_area_r": t_area / qrs_area, "t_area_mv_ms": t_area * sd_mv}
     return found

@@ -13,6 +13,7 @@ from edge.sinks.live.state import REASON_TEXT, LiveState
 
 if TYPE_CHECKING:
     from edge.records import LabEstimate
+    from edge.waves.record import WaveRecord
 
 MIN_WIDTH = 40
 """Smallest full layout, columns; a narrower terminal shows what fits."""
@@ -24,6 +25,8 @@ PAGE_S = 5
 
 _ROWS_ABOVE = 4
 """Rows for title, beats, vital signs and table head."""
+WAVES_HEIGHT = 16
+"""Smallest terminal with a row for the intervals, rows."""
 
 
 def layout(state: LiveState, width: int, height: int, seconds: float = 0.0) -> Frame:
@@ -39,12 +42,13 @@ def layout(state: LiveState, width: int, height: int, seconds: float = 0.0) -> F
     page: list[Row] = [(Span(f" page {clean(state.page)}"),)] if state.page else []
     below = [*page, _status(state, width), *_notice(state.notice, width)]
     labs = () if state.outputs is None else state.outputs.labs
-    spare = max(0, height - _ROWS_ABOVE - len(below))
+    measured = [_measured(state, width)] if height >= WAVES_HEIGHT else []
+    spare = max(0, height - _ROWS_ABOVE - len(measured) - len(below))
     table_rows = min(len(labs) or 1, max(0, spare - WAVE_ROWS_MIN))
     wave_rows = max(min(spare - table_rows, WAVE_ROWS_MAX), min(spare, WAVE_ROWS_MIN))
     rows: list[Row] = [_title(state, width)]
     rows += _wave(state, width, wave_rows)
-    rows.append(_vitals(state, width))
+    rows += [_vitals(state, width), *measured]
     rows.append(_head(state, labs, table_rows, width))
     rows += _table(state, labs, table_rows, seconds)
     room = max(0, height - len(below))
@@ -105,6 +109,28 @@ def _vitals(state: LiveState, width: int) -> Row:
         return fit((*row, Span(clean(state.lost), "bad")), width)
     flags = ", ".join(clean(flag).replace("_", " ") for flag in e.quality.flags)
     return fit((*row, Span(flags or ("clean" if e.abstained is None else ""), "warn" if flags else "dim")), width)
+
+
+def _measured(state: LiveState, width: int) -> Row:
+    """Return the intervals and amplitudes of the newest window; a blank row without them."""
+    waves = None if state.latest is None else state.latest.waves
+    if waves is None:
+        return ()
+    parts = [f"{name} {value}" for name, value in measured_text(waves)]
+    why = ", ".join(
+        f"{clean(part.upper())} {clean(reason).replace('_', ' ')}" for part, reason in waves.missing.items()
+    )
+    return fit((Span(" " + "  ".join(parts)), Span(f"  {why}" if why else "", "dim")), width)
+
+
+def measured_text(waves: WaveRecord) -> list[tuple[str, str]]:
+    """Return the main measurements of a window, each as a name and a value with its unit; ``-`` without a value."""
+    times = (("PR", waves.pr_ms), ("QRS", waves.qrs_ms), ("QT", waves.qt_ms), ("QTc", waves.qtc_fridericia_ms))
+    heights = (("ST", waves.st_mv), ("T", waves.t_mv))
+    return [
+        *((name, "-" if value is None else f"{value:.0f} ms") for name, value in times),
+        *((name, "-" if value is None else f"{value:+.2f} mV") for name, value in heights),
+    ]
 
 
 _COLUMNS = (

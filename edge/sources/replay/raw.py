@@ -93,6 +93,8 @@ class RawReplaySource:
             start_unix_ns=header.start_unix_ns,
             start_host_ns=header.start_monotonic_ns,
             notes=self._device.profile.notes,
+            of_device=True,
+            band_hz=self._device.profile.band_hz,
         )
 
     async def items(self) -> AsyncIterator[LinkItem]:

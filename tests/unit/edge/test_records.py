@@ -54,12 +54,12 @@ ESTIMATE = Estimate(
 
 def test_the_text_is_the_documented_one():
     assert to_json(ESTIMATE) == (
-        '{"schema":"anyecg.estimate/1","time":"2026-11-22T16:00:00.123Z","clock_synced":true,"session":"s1",'
+        '{"schema":"anyecg.estimate/2","time":"2026-11-22T16:00:00.123Z","clock_synced":true,"session":"s1",'
         '"device":"patch","window":{"start_s":0.0,"end_s":10.0},"bundle":{"name":"demo 1","sha256":"'
         + "ab"
         * 32
         + '"},'
-        '"quality":{"score":0.988,"flags":["motion"]},"heart_rate_bpm":72.0,'
+        '"quality":{"score":0.988,"flags":["motion"]},"heart_rate_bpm":72.0,"waves":null,'
         '"labs":[{"key":"potassium_high","loinc":"2823-3","unit":"1","value":0.123457,"interval":[0.1,0.2],'
         '"threshold":0.5,"flag":false,"windows":12,"tier":"strong"}],"abstained":null,"lost_samples":0,'
         '"latency_ms":{"model":0.512},'

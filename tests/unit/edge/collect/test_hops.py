@@ -63,7 +63,7 @@ HOSTILE: dict[str, tuple[str, bytes]] = {
     "too large": ("size", b" " * (MAX_PAYLOAD_BYTES + 1)),
     "an array": ("schema", b"[]"),
     "a number of many digits": ("json", b"1" * 5000),
-    "another schema": ("schema", payload(0, schema="anyecg.estimate/2")),
+    "another schema": ("schema", payload(0, schema="anyecg.estimate/3")),
     "schema of another kind": ("schema", payload(0, schema=["anyecg.estimate/1"])),
     "a missing key": ("value", payload(0, window=None)),
     "no number": ("value", payload(0, lost_samples="3")),

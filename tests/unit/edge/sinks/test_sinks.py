@@ -26,6 +26,7 @@ from edge.sources import SourceInfo
 from edge.sources.decided import Decided
 from edge.store import synced as synced_module
 from edge.store.reader import EstimateReader
+from edge.waves.record import WaveRecord
 from firmware_bridge.errors import OutputError, UsageError
 from firmware_bridge.samples import LinkEvent, LinkEventKind
 
@@ -240,7 +241,9 @@ def test_a_session_folder(tmp_path):
     sink.close(RunSummary(hops=1))
     files = sorted(p.name for p in (tmp_path / "s").iterdir())
     assert files == ["beats.csv", "estimates.aee", "events.jsonl", "session.json", "summary.json"]
-    assert (tmp_path / "s" / "beats.csv").read_text() == "run,time_s,rr_s\n1,1.000,\n1,1.800,0.800\n1,9.000,\n"
+    assert (tmp_path / "s" / "beats.csv").read_text() == (
+        "run,time_s,rr_s,pr_ms,qrs_ms,qt_ms\n1,1.000,,,,\n1,1.800,0.800,,,\n1,9.000,,,,\n"
+    )
     about = json.loads((tmp_path / "s" / "session.json").read_text())
     assert about["device_url"] == "serial:/dev/ttyACM0"
     means = {"k": "potassium above 5.0 mmol/L"}
@@ -287,7 +290,21 @@ def test_an_interrupted_session_is_continued(tmp_path):
     runs = json.loads((tmp_path / "session.json").read_text())["runs"]
     assert [run["session"] for run in runs] == ["a", "b"]
     assert list(EstimateReader(tmp_path).estimates()) == [ESTIMATE]
-    assert (tmp_path / "beats.csv").read_text().splitlines()[-1] == "2,2.000,"
+    assert (tmp_path / "beats.csv").read_text().splitlines()[-1] == "2,2.000,,,,"
+
+
+def test_a_beat_gets_the_waves_of_the_window_that_includes_it(tmp_path):
+    sink = session(tmp_path)
+    waves = WaveRecord(8, 800.0, pr_ms=160.4, qrs_ms=92.0, missing={"t": "flat"})
+    for t in (0.5, 4.0, 8.9, 9.1):
+        sink.beat(t)
+    sink.estimate(replace(ESTIMATE, window=WindowSpan(1.0, 10.0), waves=waves))
+    sink.beat(10.2)
+    sink.estimate(replace(ESTIMATE, window=WindowSpan(2.0, 11.0), abstained="poor_signal", labs=()))
+    lines = (tmp_path / "beats.csv").read_text().splitlines()[1:]
+    assert lines == ["1,0.500,,,,", "1,4.000,,160,92,", "1,8.900,,160,92,", "1,9.100,0.200,,,"]
+    sink.close(RunSummary())
+    assert (tmp_path / "beats.csv").read_text().splitlines()[-1] == "1,10.200,1.100,,,"
 
 
 def test_a_start_that_was_killed_is_no_obstacle(tmp_path):
@@ -299,7 +316,14 @@ def test_a_start_that_was_killed_is_no_obstacle(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "text"), [("beats.csv", "run,time_s,rr_s\n1,2.000,\n"), ("estimates.jsonl", "{}\n"), ("events.csv", "")]
+    ("name", "text"),
+    [
+        ("beats.csv", "run,time_s,rr_s\n1,2.000,\n"),
+        ("beats.csv", "run,time_s,rr_s,pr_ms,qrs_ms,qt_ms\n1\n"),
+        ("beats.csv", "mine\n"),
+        ("estimates.jsonl", "{}\n"),
+        ("events.csv", ""),
+    ],
 )
 def test_results_without_their_session_are_not_touched(tmp_path, name, text):
     (tmp_path / name).write_text(text)

@@ -146,7 +146,7 @@ def test_places_without_estimates(tmp_path):
     for path in (tmp_path, tmp_path / "no", tmp_path / "estimates.aee", Path("/dev/zero"), Path("a\0b")):
         with pytest.raises(InputError):
             EstimateReader(path)
-    (tmp_path / "x").write_text(LINES[0].replace("estimate/1", "estimate/9") + "\n")
+    (tmp_path / "x").write_text(LINES[0].replace("estimate/2", "estimate/9") + "\n")
     with pytest.raises(InputError, match="schema"):
         list(EstimateReader(tmp_path / "x").estimates())
 

@@ -1,0 +1,19 @@
+"""How numbers are rounded in JSON."""
+
+from __future__ import annotations
+
+import math
+
+
+def fixed(x: float | None, digits: int) -> float | None:
+    """Return ``x`` rounded to ``digits`` decimals; ``None`` if JSON cannot represent it."""
+    if x is None or not math.isfinite(x):
+        return None
+    return round(float(x), digits) + 0.0  # + 0.0 turns -0.0 into 0.0
+
+
+def significant(x: float | None) -> float | None:
+    """Return ``x`` rounded to 6 significant digits; ``None`` if JSON cannot represent it."""
+    if x is None or not math.isfinite(x):
+        return None
+    return float(f"{x:.6g}") + 0.0

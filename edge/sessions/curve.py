@@ -1,0 +1,46 @@
+"""Means of a quantity over a bounded number of steps of a session."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+STEPS = 300
+"""Most steps of a curve; more would not be seen."""
+
+
+@dataclass(slots=True)
+class Curve:
+    """Means of a quantity over the steps of a session.
+
+    Attributes:
+        total: Sum of the values of each step.
+        low: Sum of the lower bounds.
+        high: Sum of the upper bounds.
+        count: Number of values of each step.
+    """
+
+    total: list[float] = field(default_factory=lambda: [0.0] * STEPS)
+    low: list[float] = field(default_factory=lambda: [0.0] * STEPS)
+    high: list[float] = field(default_factory=lambda: [0.0] * STEPS)
+    count: list[int] = field(default_factory=lambda: [0] * STEPS)
+
+    def add(self, step: int, value: float | None, bounds: tuple[float, float] | None = None) -> None:
+        """Add a value."""
+        if value is None or not math.isfinite(value):
+            return
+        low, high = bounds if bounds is not None and all(map(math.isfinite, bounds)) else (value, value)
+        self.total[step] += value
+        self.low[step] += low
+        self.high[step] += high
+        self.count[step] += 1
+
+    def runs(self) -> list[list[tuple[int, float, float, float]]]:
+        """Return step, mean, and mean bounds, in pieces without an empty step between them."""
+        out: list[list[tuple[int, float, float, float]]] = [[]]
+        for step, n in enumerate(self.count):
+            if n:
+                out[-1].append((step, self.total[step] / n, self.low[step] / n, self.high[step] / n))
+            elif out[-1]:
+                out.append([])
+        return [piece for piece in out if piece]

@@ -1,0 +1,110 @@
+"""The chapter of a session's page about the waves: typical values, their course, and why some are missing."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from html import escape
+from statistics import median
+from typing import TYPE_CHECKING
+
+from edge.sessions.curve import Curve
+
+if TYPE_CHECKING:
+    from edge.sessions.chart import Chart
+    from edge.waves.record import WaveRecord
+
+SHOWN = {
+    "pr_ms": ("PR", "ms"),
+    "p_ms": ("P", "ms"),
+    "qrs_ms": ("QRS", "ms"),
+    "qt_ms": ("QT", "ms"),
+    "qtc_fridericia_ms": ("QTc (Fridericia)", "ms"),
+    "qtc_bazett_ms": ("QTc (Bazett)", "ms"),
+    "jt_ms": ("JT", "ms"),
+    "st_mv": ("ST, 60 ms after QRS", "mV"),
+    "st_slope_mv_s": ("Slope of ST", "mV/s"),
+    "t_mv": ("T amplitude", "mV"),
+    "t_width_ms": ("T width at half height", "ms"),
+    "t_symmetry": ("T rise over fall", ""),
+}
+"""Names and units of the rows of the table."""
+DRAWN = ("pr_ms", "qrs_ms", "qtc_fridericia_ms", "st_mv", "t_mv")
+"""Measurements with a chart."""
+WHY = {
+    "few_beats": "fewer than three beats that look alike",
+    "unclear": "its beginning or end cannot be told",
+    "absent": "no P wave that repeats from beat to beat",
+    "flat": "not higher than the noise",
+    "band": "the device filters the slow part of the ECG",
+    "band_unknown": "the pass band of the device is unknown",
+    "scale_unknown": "the scale of the device is unknown",
+}
+"""Reasons in words."""
+PARTS = {"beat": "everything", "p": "P and PR", "qrs": "QRS", "t": "T and QT", "st": "ST", "mv": "amplitudes"}
+
+
+@dataclass(slots=True)
+class WaveTrends:
+    """The course of the measurements of a session.
+
+    Attributes:
+        curves: Means over the steps of the session, by name.
+        windows: Number of windows that were measured.
+        missing: Number of windows by part and reason.
+    """
+
+    curves: dict[str, Curve] = field(default_factory=lambda: {name: Curve() for name in SHOWN})
+    windows: int = 0
+    missing: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def add(self, step: int, waves: WaveRecord | None) -> None:
+        """Add the waves of a window, at a step of the session."""
+        if waves is None:
+            return
+        self.windows += 1
+        self.missing.update((str(part), str(reason)) for part, reason in waves.missing.items())
+        for name, curve in self.curves.items():
+            curve.add(step, getattr(waves, name))
+
+
+def waves_chapter(trends: WaveTrends, chart: Chart) -> str:
+    """Return the chapter as HTML."""
+    if not trends.windows:
+        return "<p>There are no measurements in this session.</p>"
+    rows = "".join(_row(name, curve) for name, curve in trends.curves.items())
+    figures = "".join(_figure(name, trends.curves[name], chart) for name in DRAWN)
+    missing = "".join(
+        f"<li>{PARTS.get(part, escape(part))}: {WHY.get(reason, escape(reason))} "
+        f"({_share(count, trends.windows)} of the windows)</li>"
+        for (part, reason), count in trends.missing.most_common()
+    )
+    return (
+        '<p class="soft">Measured on the average beat of each window of ten seconds. The table has the median of the '
+        "session and its lowest and highest mean over a step of the charts.</p>"
+        '<div class="scroll"><table><thead><tr><th scope="col">Measurement</th><th scope="col" class="num">Median</th>'
+        '<th scope="col" class="num">Lowest</th><th scope="col" class="num">Highest</th></tr></thead>'
+        f"<tbody>{rows}</tbody></table></div>"
+        + (f"<p>Not measured:</p><ul>{missing}</ul>" if missing else "")
+        + figures
+    )
+
+
+def _row(name: str, curve: Curve) -> str:
+    title, unit = SHOWN[name]
+    means = [mean for run in curve.runs() for _step, mean, _low, _high in run]
+    values = (median(means), min(means), max(means)) if means else ()
+    cells = [f"{value:.{0 if unit == 'ms' else 2}f} {unit}".rstrip() for value in values] or ["-"] * 3
+    return f'<tr><th scope="row">{title}</th>' + "".join(f'<td class="num">{cell}</td>' for cell in cells) + "</tr>"
+
+
+def _figure(name: str, curve: Curve, chart: Chart) -> str:
+    title, unit = SHOWN[name]
+    if not any(curve.count):
+        return ""
+    svg = chart.draw(curve, f"{title}, {unit}", ends=None)
+    return f'<figure><h3>{title} <span class="soft">{unit}</span></h3>{svg}</figure>'
+
+
+def _share(count: int, whole: int) -> str:
+    return "all" if count == whole else f"{max(100 * count / whole, 1):.0f} %"

@@ -1,0 +1,116 @@
+"""What an estimate says of the waves of its newest window, and its JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal, cast, get_args
+
+from edge.rounding import fixed
+
+WaveReason = Literal["few_beats", "unclear", "absent", "flat", "band", "band_unknown", "scale_unknown"]
+"""Reason of a missing measurement: docs/waves.md explains each."""
+WAVE_REASONS: tuple[WaveReason, ...] = get_args(WaveReason)
+
+WavePart = Literal["beat", "p", "qrs", "t", "st", "mv"]
+"""What a reason refers to; ``beat`` is everything and ``mv`` all amplitudes."""
+WAVE_PARTS: tuple[WavePart, ...] = get_args(WavePart)
+
+NOTHING_MISSING: Mapping[WavePart, WaveReason] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class WaveRecord:
+    """Intervals and amplitudes of the average beat of a window; ``None`` where not measured.
+
+    Attributes:
+        beats: Number of averaged beats; 0 without an average beat.
+        rr_ms: Median RR interval, ms.
+        pr_ms: P onset to QRS onset, ms.
+        p_ms: P duration, ms.
+        qrs_ms: QRS duration, ms.
+        qt_ms: QRS onset to T end, ms.
+        qtc_fridericia_ms: QT over the cube root of RR, ms (Fridericia, Acta Med Scand 1920;53:469).
+        qtc_bazett_ms: QT over the square root of RR, ms (Bazett, Heart 1920;7:353).
+        jt_ms: QRS end to T end, ms.
+        st_mv: Level 60 ms after the end of QRS, above the level before QRS, mV.
+        st_slope_mv_s: Slope of the first 80 ms after QRS, mV/s.
+        p_mv: P amplitude, mV.
+        r_mv: R amplitude, mV.
+        t_mv: T amplitude, mV, negative if inverted.
+        t_width_ms: Width of T at half its height, ms.
+        t_symmetry: Time from half height to the peak of T over that from the peak to half height.
+        missing: Reason for each part that was not measured.
+    """
+
+    beats: int = 0
+    rr_ms: float | None = None
+    pr_ms: float | None = None
+    p_ms: float | None = None
+    qrs_ms: float | None = None
+    qt_ms: float | None = None
+    qtc_fridericia_ms: float | None = None
+    qtc_bazett_ms: float | None = None
+    jt_ms: float | None = None
+    st_mv: float | None = None
+    st_slope_mv_s: float | None = None
+    p_mv: float | None = None
+    r_mv: float | None = None
+    t_mv: float | None = None
+    t_width_ms: float | None = None
+    t_symmetry: float | None = None
+    missing: Mapping[WavePart, WaveReason] = field(default_factory=lambda: NOTHING_MISSING)
+
+
+DIGITS: Mapping[str, int] = MappingProxyType(
+    {
+        "rr_ms": 0, "pr_ms": 0, "p_ms": 0, "qrs_ms": 0, "qt_ms": 0, "qtc_fridericia_ms": 0, "qtc_bazett_ms": 0,
+        "jt_ms": 0, "st_mv": 3, "st_slope_mv_s": 2, "p_mv": 3, "r_mv": 3, "t_mv": 3, "t_width_ms": 0, "t_symmetry": 2,
+    }
+)  # fmt: skip
+"""Names of the measurements in order, with the decimals that are written."""
+
+
+def waves_dict(waves: WaveRecord) -> dict[str, object]:
+    """Return the JSON object of ``waves``: fixed keys, rounded numbers."""
+    out: dict[str, object] = {"beats": int(waves.beats)}
+    for name, digits in DIGITS.items():
+        out[name] = _rounded(getattr(waves, name), digits)
+    out["missing"] = dict(waves.missing)
+    return out
+
+
+def waves_from(d: Mapping[str, object] | None) -> WaveRecord | None:
+    """Read the JSON object of ``waves``; ``None`` for ``None``.
+
+    Raises:
+        KeyError: A key is missing.
+        TypeError: A value has the wrong type.
+        ValueError: A reason or part is unknown.
+    """
+    if d is None:
+        return None
+    numbers = {name: _number(d[name]) for name in DIGITS}
+    missing = cast("Mapping[WavePart, WaveReason]", d["missing"])
+    for part, reason in missing.items():
+        if part not in WAVE_PARTS or reason not in WAVE_REASONS:
+            raise ValueError(f"unknown reason {reason!r:.60} of {part!r:.60}")
+    beats = d["beats"]
+    if not isinstance(beats, int) or isinstance(beats, bool):
+        raise TypeError("beats is no integer")
+    return WaveRecord(beats, **numbers, missing=dict(missing))
+
+
+def _rounded(x: float | None, digits: int) -> float | None:
+    """Return a number as it is written: whole milliseconds without a decimal point."""
+    shown = fixed(x, digits)
+    return int(shown) if shown is not None and digits == 0 else shown
+
+
+def _number(x: object) -> float | None:
+    if x is None:
+        return None
+    if not isinstance(x, int | float) or isinstance(x, bool):
+        raise TypeError("a measurement is no number")
+    return x
