@@ -24,9 +24,9 @@ MS = FS_HZ / 1000.0
 
 MIN_SURE = 0.75
 """Smallest certainty of a boundary of QRS with which the beat counts."""
-MIN_SURE_T, MIN_SURE_P = 0.6, 0.6
+MIN_SURE_T, MIN_SURE_P = 0.6, 0.55
 """Smallest certainty of the end of T, and of both ends of P."""
-P_EVIDENCE, P_BIAS = (0.99, 3.01, 3.45, -2.94), -13.04
+P_EVIDENCE, P_BIAS = (0.82, 2.23, 3.31, -2.42), -11.45
 """Weights of the network's score, its certainty, how well P repeats and how irregular RR is; above 0 there is a P. A
 logistic regression on the marked beats of LUDB (``benchmarks/fit_waves.py``)."""
 P_OVERLAP = 3
