@@ -1,9 +1,12 @@
-"""Means of a quantity over a bounded number of steps of a session."""
+"""Means of quantities over a bounded number of steps of a session."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass, field
+
+from edge.waves.record import DIGITS, WaveRecord
 
 STEPS = 300
 """Most steps of a curve; more would not be seen."""
@@ -44,3 +47,27 @@ class Curve:
             elif out[-1]:
                 out.append([])
         return [piece for piece in out if piece]
+
+
+@dataclass(slots=True)
+class WaveTrends:
+    """The course of the measurements of a session.
+
+    Attributes:
+        curves: Means over the steps of the session, by name.
+        windows: Number of windows that were measured.
+        missing: Number of windows by part and reason.
+    """
+
+    curves: dict[str, Curve] = field(default_factory=lambda: {name: Curve() for name in DIGITS})
+    windows: int = 0
+    missing: Counter[tuple[str, str]] = field(default_factory=Counter)
+
+    def add(self, step: int, waves: WaveRecord | None) -> None:
+        """Add the waves of a window, at a step of the session."""
+        if waves is None:
+            return
+        self.windows += 1
+        self.missing.update((str(part), str(reason)) for part, reason in waves.missing.items())
+        for name, curve in self.curves.items():
+            curve.add(step, getattr(waves, name))

@@ -23,7 +23,7 @@ from edge.sessions.formats.fhir_files import EVERY_MIN, FhirFiles, patient_refer
 from edge.sessions.formats.tables import Columns, Writer
 from edge.sessions.marks import Mark, Marks
 from edge.sessions.words import length_text
-from firmware_bridge.errors import EXIT_OK, InputError, MissingExtraError, UsageError
+from firmware_bridge.errors import EXIT_OK, InputError, UsageError
 from firmware_bridge.reading import resolved
 from firmware_bridge.text import printable
 
@@ -181,10 +181,7 @@ def _profile_note(session: SessionFolder) -> list[str]:
 def _measure(export: Export) -> None:
     from edge.sessions.waves import measure_waves
 
-    try:
-        export.waves = list(measure_waves(export.session))
-    except MissingExtraError as error:
-        export.notes.append(f"no waves: {error}")
+    export.waves = list(measure_waves(export.session))
 
 
 def _describe(export: Export, to: str) -> None:

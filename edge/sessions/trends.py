@@ -7,10 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from edge.records import Estimate, LabEstimate
-from edge.sessions.curve import STEPS, Curve
+from edge.sessions.curve import STEPS, Curve, WaveTrends
 from edge.sessions.folder import MAX_RUN_S, SessionFolder
 from edge.sessions.spans import Abstention, abstentions
-from edge.sessions.waves_view import WaveTrends
 
 
 @dataclass(slots=True)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field
 from html import escape
 from statistics import median
 from typing import TYPE_CHECKING
 
-from edge.sessions.curve import Curve
-
 if TYPE_CHECKING:
     from edge.sessions.chart import Chart
-    from edge.waves.record import WaveRecord
+    from edge.sessions.curve import Curve, WaveTrends
 
 SHOWN = {
     "pr_ms": ("PR", "ms"),
@@ -44,35 +40,11 @@ WHY = {
 PARTS = {"beat": "everything", "p": "P and PR", "qrs": "QRS", "t": "T and QT", "st": "ST", "mv": "amplitudes"}
 
 
-@dataclass(slots=True)
-class WaveTrends:
-    """The course of the measurements of a session.
-
-    Attributes:
-        curves: Means over the steps of the session, by name.
-        windows: Number of windows that were measured.
-        missing: Number of windows by part and reason.
-    """
-
-    curves: dict[str, Curve] = field(default_factory=lambda: {name: Curve() for name in SHOWN})
-    windows: int = 0
-    missing: Counter[tuple[str, str]] = field(default_factory=Counter)
-
-    def add(self, step: int, waves: WaveRecord | None) -> None:
-        """Add the waves of a window, at a step of the session."""
-        if waves is None:
-            return
-        self.windows += 1
-        self.missing.update((str(part), str(reason)) for part, reason in waves.missing.items())
-        for name, curve in self.curves.items():
-            curve.add(step, getattr(waves, name))
-
-
 def waves_chapter(trends: WaveTrends, chart: Chart) -> str:
     """Return the chapter as HTML."""
     if not trends.windows:
         return "<p>There are no measurements in this session.</p>"
-    rows = "".join(_row(name, curve) for name, curve in trends.curves.items())
+    rows = "".join(_row(name, curve) for name, curve in trends.curves.items() if name in SHOWN)
     figures = "".join(_figure(name, trends.curves[name], chart) for name in DRAWN)
     missing = "".join(
         f"<li>{PARTS.get(part, escape(part))}: {WHY.get(reason, escape(reason))} "
