@@ -36,6 +36,8 @@ MIN_COVERAGE = 0.95
 MIN_NO_P = 0.95
 """Smallest share of leads in atrial fibrillation without a claimed P."""
 MAX_MS = 1.0
+REPEATS = 5
+"""Measurements of a window, of which the shortest time counts: other processes only make it longer."""
 HALVES = Path(__file__).parent / "ludb_halves.npz"
 TRAINED = 100
 """Last record that trained the network of the package."""
@@ -54,9 +56,11 @@ def kit() -> Callable[[int, np.ndarray], Row]:
         if window is None:
             return {}
         meter = meters["all" if record > TRAINED else "even" if record % 2 else "odd"]
-        started = time.process_time()
-        found = meter.measure(window.raw, window.beats, scale_known=True)
-        spent_ms = 1e3 * (time.process_time() - started)
+        spent_ms = np.inf
+        for _ in range(REPEATS):
+            started = time.process_time()
+            found = meter.measure(window.raw, window.beats, scale_known=True)
+            spent_ms = min(spent_ms, 1e3 * (time.process_time() - started))
         row = {name: getattr(found, name) for name in LIMITS_MS}
         return {name: value for name, value in row.items() if value is not None} | {"spent_ms": spent_ms}
 

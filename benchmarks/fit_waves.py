@@ -117,7 +117,8 @@ def add_simulated(out: Examples, index: int, rng: np.random.Generator) -> None:
             p, pvc_per_beat=0.0, af=False, qrs_ms=rng.uniform(70, 160), pr_ms=rng.uniform(120, 260),
             p_ms=rng.uniform(70, 130), p_mv=rng.uniform(0.04, 0.25), q_mv=-rng.uniform(0, 0.4),
             s_mv=-rng.uniform(0, 0.8), st_mv=rng.normal(0, 0.08),
-            t_mv=rng.choice([-1, 1, 1, 1]) * rng.uniform(0.08, 0.7), t_ms=rng.uniform(130, 230), qtc_ms=rng.uniform(360, 500),
+            t_mv=rng.choice([-1, 1, 1, 1]) * rng.uniform(0.08, 0.7), t_ms=rng.uniform(130, 230),
+            qtc_ms=rng.uniform(360, 500),
         )  # fmt: skip
         synth = EcgSynth(p, 5000 + index)
         ecg = synth.generate(5000, FS_HZ) + rng.normal(0, np.exp(rng.normal(-4, 0.7)), 5000)

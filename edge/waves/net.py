@@ -26,6 +26,8 @@ CHANNELS = 20
 FIRST, LATER = 7, 5
 """Lengths of the first convolution and of the five that follow."""
 DILATIONS = (1, 2, 4, 8, 16)
+MARGIN = max(DILATIONS) * (LATER // 2)
+"""Zeros before and after the beat."""
 MARKS = ("p_begin", "p_end", "qrs_begin", "qrs_end", "t_peak", "t_end")
 """What the outputs mean."""
 SLOPE_GAIN = 4.0
@@ -113,28 +115,40 @@ class BoundaryNet:
 
     def _run(self, x: F64) -> tuple[F64, float]:
         """Return the scores of the marks, ``(160, 6)``, and of P: means over the beat and its mirror image."""
-        w = self._weights
-        h = np.maximum(_convolved(x, w[0], FIRST, 1) + w[1], 0.0)
+        w, room = self._weights, _Room()
+        room.input[:, MARGIN : MARGIN + SAMPLES, :2] = x
+        h = np.maximum(room.convolved(w[0], w[1], FIRST, 1), 0.0)
         for i, dilation in enumerate(DILATIONS):
-            h += np.maximum(_convolved(h, w[2 + 2 * i], LATER, dilation) + w[3 + 2 * i], 0.0)
+            room.input[:, MARGIN : MARGIN + SAMPLES] = h
+            found = room.convolved(w[2 + 2 * i], w[3 + 2 * i], LATER, dilation)
+            h += np.maximum(found, 0.0, out=found)
         scores = h.reshape(-1, CHANNELS) @ w[-4] + w[-3]
         p_scores = h.max(axis=1) @ w[-2] + w[-1]
         return scores.reshape(2, SAMPLES, -1).mean(axis=0), float(p_scores.mean())
+
+
+class _Room:
+    """Memory of one run: blocks of this size go back to the system when they are freed (edge/process/allocator.py)."""
+
+    def __init__(self) -> None:
+        self.input = np.zeros((2, SAMPLES + 2 * MARGIN, CHANNELS))
+        self._sum, self._product = np.empty((2, 2, SAMPLES, CHANNELS))
+
+    def convolved(self, weights: F64, bias: F64, length: int, dilation: int) -> F64:
+        """Return a convolution of the input, ``(2, 160, CHANNELS)``; the next one overwrites it."""
+        channels = len(weights) // length
+        first = MARGIN - dilation * (length // 2)
+        for k in range(length):
+            at = first + k * dilation
+            part = self.input[:, at : at + SAMPLES, :channels]
+            np.matmul(part, weights[k * channels : (k + 1) * channels], out=self._product if k else self._sum)
+            if k:
+                self._sum += self._product
+        self._sum += bias
+        return self._sum
 
 
 def scaled(beat: F64) -> F64:
     """Return a beat whose largest deflection near R is 1, ``(160,)``; zeros as they are."""
     largest = float(np.abs(beat[QRS_RANGE]).max())
     return beat / (largest if largest > 0.0 else 1.0)
-
-
-def _convolved(x: F64, weights: F64, length: int, dilation: int) -> F64:
-    """Return a convolution of each row of ``x``, ``(2, n, c)``, that keeps its length."""
-    rows, n, channels = x.shape
-    reach = dilation * (length // 2)
-    padded = np.zeros((rows, n + 2 * reach, channels))
-    padded[:, reach : reach + n] = x
-    taken = np.empty((rows, n, length, channels))
-    for k in range(length):
-        taken[:, :, k] = padded[:, k * dilation : k * dilation + n]
-    return (taken.reshape(rows * n, length * channels) @ weights).reshape(rows, n, -1)
