@@ -12,7 +12,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.waves.mean_beat import BEFORE, MeanBeat
+from edge.waves.mean_beat import BEFORE, MeanBeat, median_of_rows
 from edge.waves.net import BoundaryNet, Marked
 from edge.waves.path import FS_HZ
 from edge.waves.record import WaveReason
@@ -156,7 +156,7 @@ def p_evidence(beat: MeanBeat, net: BoundaryNet) -> tuple[float, float, float, f
 
 def _complex(y: F64, onset: float, offset: float, sure: float) -> Complex:
     begin, end = round(onset), round(offset)
-    level = float(np.median(y[begin - round(LEVEL_MS[0] * MS) : begin - round(LEVEL_MS[1] * MS) + 1]))
+    level = float(median_of_rows(y[begin - round(LEVEL_MS[0] * MS) : begin - round(LEVEL_MS[1] * MS) + 1]))
     inside = y[begin : end + 1] - level
     top = int(inside.argmax())
     r, low_before, low_after = max(float(inside[top]), 0.0), float(inside[: top + 1].min()), float(inside[top:].min())
@@ -237,7 +237,7 @@ def _repetition(beat: MeanBeat, p: Wave) -> float:
 def _irregularity(beat: MeanBeat) -> float:
     """Return the median change from one RR interval to the next, over the median RR interval."""
     changes = np.abs(np.diff(beat.peaks, n=2))
-    return float(np.median(changes)) / FS_HZ / beat.rr_s if len(changes) else 0.0
+    return float(median_of_rows(changes)) / FS_HZ / beat.rr_s if len(changes) else 0.0
 
 
 def u_height(beat: MeanBeat, found: Delineation) -> float:
@@ -250,7 +250,7 @@ def u_height(beat: MeanBeat, found: Delineation) -> float:
     if p.clear:
         begin = p.begin
         before = beat.wave[max(0, int(begin) - round(40 * MS)) : int(begin) - round(4 * MS)]
-        level = float(np.median(before)) if len(before) else level
+        level = float(median_of_rows(before)) if len(before) else level
     first, last = int(t.end + U_MS[0] * MS), int(t.end + U_MS[1] * MS)
     last = min(last, len(beat.wave), int(begin + beat.rr_s * FS_HZ) - round(10 * MS))
     if last - first < round(20 * MS):

@@ -131,7 +131,7 @@ def place(x: F64, rough: Ints, fs_hz: float = FS_HZ) -> Ints:
     local = np.arange(-round(LOCAL_S * fs_hz), round(LOCAL_S * fs_hz) + 1, 4)
     level = median_of_rows(x[np.clip(local[:, None] + rough, 0, last)])
     # One polarity for the whole segment, so that beats are aligned on the same deflection.
-    up, down = np.median(near.max(axis=1) - level), np.median(level - near.min(axis=1))
+    up, down = (float(median_of_rows(d)) for d in (near.max(axis=1) - level, level - near.min(axis=1)))
     moved = near.argmax(axis=1) if up >= down else near.argmin(axis=1)
     return np.unique(np.clip(rough + moved - reach, 0, last))
 
@@ -152,8 +152,8 @@ def likeness(windows: F64, template: F64) -> F64:
     return np.asarray(np.divide((a * b).sum(axis=1), scale, out=np.zeros(len(a)), where=scale > 0.0))
 
 
-def median_of_rows(rows: F64) -> F64:
-    """Return the median of each column: that of numpy, which is slower for a few rows."""
+def median_of_rows(rows: F64 | Ints) -> F64:
+    """Return the median of each column, or of a vector: as numpy does, which is slower for a few and loads more."""
     ordered, middle = np.sort(rows, axis=0), len(rows) // 2
     if len(rows) % 2:
         return np.asarray(ordered[middle])
@@ -169,7 +169,7 @@ def mean_beat(x: F64, peaks: Ints) -> MeanBeat | None:
     """
     if len(peaks) < MIN_BEATS:
         return None
-    rr_s = float(np.median(np.diff(peaks))) / FS_HZ
+    rr_s = float(median_of_rows(np.diff(peaks))) / FS_HZ
     complete = np.flatnonzero((peaks >= BEFORE + ALIGN) & (peaks + AFTER + ALIGN < len(x)))
     if len(complete) < MIN_BEATS:
         return None

@@ -17,6 +17,9 @@ WavePart = Literal["beat", "p", "qrs", "t", "st", "mv"]
 """What a reason refers to; ``beat`` is everything and ``mv`` all amplitudes."""
 WAVE_PARTS: tuple[WavePart, ...] = get_args(WavePart)
 
+MAX_VALUE = 1e6
+"""Largest measurement that a reader accepts, in any unit."""
+
 NOTHING_MISSING: Mapping[WavePart, WaveReason] = MappingProxyType({})
 
 
@@ -99,6 +102,8 @@ def waves_from(d: Mapping[str, object] | None) -> WaveRecord | None:
     beats = d["beats"]
     if not isinstance(beats, int) or isinstance(beats, bool):
         raise TypeError("beats is no integer")
+    if not 0 <= beats <= MAX_VALUE:
+        raise ValueError("the number of beats is impossible")
     return WaveRecord(beats, **numbers, missing=dict(missing))
 
 
@@ -113,4 +118,6 @@ def _number(x: object) -> float | None:
         return None
     if not isinstance(x, int | float) or isinstance(x, bool):
         raise TypeError("a measurement is no number")
+    if not -MAX_VALUE <= x <= MAX_VALUE:  # also refuses NaN
+        raise ValueError("a measurement is impossible")
     return x

@@ -122,7 +122,17 @@ def test_waves_are_read_as_they_are_written():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"pr_ms": "1"}, {"pr_ms": True}, {"beats": 1.5}, {"missing": {"p": "lost"}}, {"missing": {"x": "flat"}}]
+    "wrong",
+    [
+        {"pr_ms": "1"},
+        {"pr_ms": True},
+        {"beats": 1.5},
+        {"missing": {"p": "lost"}},
+        {"missing": {"x": "flat"}},
+        {"qt_ms": 10**400},
+        {"t_mv": math.nan},
+        {"beats": -1},
+    ],
 )
 def test_a_wrong_kind_is_refused(wrong):
     with pytest.raises((TypeError, ValueError)):
