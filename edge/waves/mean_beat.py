@@ -133,7 +133,8 @@ def place(x: F64, rough: Ints, fs_hz: float = FS_HZ) -> Ints:
     # One polarity for the whole segment, so that beats are aligned on the same deflection.
     up, down = (float(median_of_rows(d)) for d in (near.max(axis=1) - level, level - near.min(axis=1)))
     moved = near.argmax(axis=1) if up >= down else near.argmin(axis=1)
-    return np.unique(np.clip(rough + moved - reach, 0, last))
+    placed = np.sort(np.clip(rough + moved - reach, 0, last))
+    return placed[np.diff(placed, prepend=-1) > 0]  # unlike numpy.unique, without loading masked arrays
 
 
 def likeness(windows: F64, template: F64) -> F64:
