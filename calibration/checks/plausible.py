@@ -7,11 +7,12 @@ import tomllib
 from collections.abc import Sequence
 from functools import lru_cache
 from importlib import resources
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from convert.datasets.labcatalogue import Lab, catalogue
-from convert.datasets.units import factors_of
 from firmware_bridge.errors import InputError
+
+if TYPE_CHECKING:
+    from convert.datasets.labcatalogue import Lab
 
 WIDEST = 1000.0
 """Highest accepted result without an entry in ``plausible.toml``, times the upper limit of the reference range."""
@@ -44,6 +45,8 @@ def _table() -> dict[str, Any]:
 
 
 def _lab_of(head: Measured) -> Lab | None:
+    from convert.datasets.labcatalogue import catalogue  # only here: 'calibrate person' runs without host libraries
+
     return next((lab for lab in catalogue().values() if (lab.loinc, lab.unit) == (head.loinc, head.unit)), None)
 
 
@@ -94,6 +97,8 @@ def _other_unit(head: Measured, middle: float) -> str:
     lab = _lab_of(head)
     if lab is None or lab.ref_low is None or lab.ref_high is None or lab.ref_low <= 0.0:
         return ""
+    from convert.datasets.units import factors_of
+
     low, high = lab.ref_low / AROUND, lab.ref_high * AROUND
     if low <= middle <= high:
         return ""
