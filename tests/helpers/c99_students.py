@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.compute.students import PRESETS, StudentSpec
-from convert.micro.c99.package import TEMPLATES
+from convert.micro.c99.package import TEMPLATES, front_end
 from convert.micro.c99.reading import read_network
 from convert.micro.c99.tables import layers, sizes
 from convert.micro.graph import read_graph
@@ -73,6 +73,8 @@ def write_sources(model: bytes, folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for path in TEMPLATES.glob("anyecg_*.[ch]"):
         (folder / path.name).write_bytes(path.read_bytes())
+    for name, data in front_end().items():
+        (folder / name).write_bytes(data)
     ends = [("ANYECG_INPUT_VALUES", f"{network.window}u"), ("ANYECG_OUTPUT_VALUES", f"{network.outputs}u")]
     rows = "".join(f"#define {name} {value}\n" for name, value in [*ends, *sizes(network)])
     (folder / "anyecg_config.h").write_text(f"#ifndef ANYECG_CONFIG_H\n#define ANYECG_CONFIG_H\n{rows}#endif\n")

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 SOURCES = Path(__file__).resolve().parents[1] / "firmware" / "c99"
 SPIN_INSTRUCTIONS = 400_000
 RUNTIME = ("anyecg_network", "anyecg_kernels", "anyecg_layers")
+PUSH_RUNTIME = (*RUNTIME, "anyecg_push", "anyecg_stream")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,25 @@ class Run:
     ram: int
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class PushRun:
+    """A run of ``anyecg_push()`` on an emulated processor.
+
+    Attributes:
+        outputs: int8 ``(windows, outputs)``.
+        longest: Largest number of instructions of a call.
+        hop: Instructions of all calls of one hop.
+        flash: Bytes of code and tables, front end included.
+        ram: Bytes of `struct anyecg_pusher`.
+    """
+
+    outputs: NDArray[np.int8]
+    longest: int
+    hop: int
+    flash: int
+    ram: int
+
+
 def run_emulated(
     machine: Machine, package: Path, windows: NDArray[np.int8], folder: Path, *, level: str = "-O2"
 ) -> Run:
@@ -120,22 +140,54 @@ def run_emulated(
         folder: Empty folder for what is made.
         level: Level of optimization.
     """
-    objects = [_object(machine, package, package / f"{name}.c", folder, level) for name in RUNTIME]
-    mine = [_object(machine, package, SOURCES / name, folder, level) for name in ("emulated.c", "board.c", "start.c")]
+    _write(folder / "windows.bin", windows)
+    spin, ticks, stack = _run(machine, package, folder, "emulated", RUNTIME, level)
+    outputs = np.frombuffer((folder / "outputs.bin").read_bytes(), np.int8).reshape(len(windows), -1)
+    flash, code = _flash(machine, folder, RUNTIME)
+    instructions = round(ticks * SPIN_INSTRUCTIONS / spin)
+    return Run(outputs, instructions, stack, flash, code, _object_bytes(machine, folder, "network"))
+
+
+def push_emulated(machine: Machine, package: Path, samples: NDArray[np.int16], heads: int, folder: Path) -> PushRun:
+    """Push samples of 250 Hz on a processor, with a hop of one second.
+
+    Args:
+        machine: The processor.
+        package: Folder with the network's C files.
+        samples: Counts of 16 bits.
+        heads: Number of outputs.
+        folder: Empty folder for what is made.
+    """
+    _write(folder / "samples.bin", samples)
+    spin, longest, hop = _run(machine, package, folder, "emulated_push", PUSH_RUNTIME, "-O2")
+    outputs = np.frombuffer((folder / "outputs.bin").read_bytes(), np.int8).reshape(-1, heads)
+    longest, hop = (round(n * SPIN_INSTRUCTIONS / spin) for n in (longest, hop))
+    flash, _code = _flash(machine, folder, PUSH_RUNTIME)
+    return PushRun(outputs, longest, hop, flash, _object_bytes(machine, folder, "pusher"))
+
+
+def _write(path: Path, values: NDArray[np.generic]) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_bytes(values.astype(values.dtype.newbyteorder("<")).tobytes())
+
+
+def _run(
+    machine: Machine, package: Path, folder: Path, program: str, runtime: tuple[str, ...], level: str
+) -> tuple[int, int, int]:
+    """Build and run a program; return its three figures."""
+    objects = [_object(machine, package, package / f"{name}.c", folder, level) for name in runtime]
+    own = (f"{program}.c", "board.c", "start.c")
+    objects += [_object(machine, package, SOURCES / name, folder, level) for name in own]
     image = folder / "image.elf"
     (folder / "link.ld").write_text(_linker_script(machine))
-    _call([machine.compiler, *machine.flags, "-nostdlib", "-nostartfiles", *objects, *mine, "-lgcc",
+    _call([machine.compiler, *machine.flags, "-nostdlib", "-nostartfiles", *objects, "-lgcc",
            f"-T{folder / 'link.ld'}", "-Wl,--build-id=none", "-o", image], folder)  # fmt: skip
-    (folder / "windows.bin").write_bytes(windows.tobytes())
-    semihosting = (
-        ["-semihosting"] if "xtensa" in machine.emulator else ["-semihosting-config", "enable=on,target=native"]
-    )
+    xtensa = "xtensa" in machine.emulator
+    semihosting = ["-semihosting"] if xtensa else ["-semihosting-config", "enable=on,target=native"]
     _call([machine.emulator, *machine.board, "-icount", "shift=0", "-display", "none", "-monitor", "none",
            "-serial", "none", *semihosting, "-kernel", image], folder)  # fmt: skip
-    spin, ticks, stack = struct.unpack("<3I", (folder / "figures.bin").read_bytes())
-    outputs = np.frombuffer((folder / "outputs.bin").read_bytes(), np.int8).reshape(len(windows), -1)
-    flash, code = _flash(machine, objects)
-    return Run(outputs, round(ticks * SPIN_INSTRUCTIONS / spin), stack, flash, code, _ram(machine, image))
+    first, second, third = struct.unpack("<3I", (folder / "figures.bin").read_bytes())
+    return first, second, third
 
 
 def _object(machine: Machine, package: Path, source: Path, folder: Path, level: str) -> Path:
@@ -153,15 +205,16 @@ def _call(command: list[object], folder: Path) -> str:
     return done.stdout
 
 
-def _flash(machine: Machine, objects: list[Path]) -> tuple[int, int]:
-    rows = [line.split() for line in _call([machine.size, *objects], objects[0].parent).splitlines()[1:]]
+def _flash(machine: Machine, folder: Path, runtime: tuple[str, ...]) -> tuple[int, int]:
+    objects = [folder / f"{name}.o" for name in runtime]
+    rows = [line.split() for line in _call([machine.size, *objects], folder).splitlines()[1:]]
     texts = {Path(row[-1]).stem: int(row[0]) + int(row[1]) for row in rows}
     return sum(texts.values()), sum(n for name, n in texts.items() if name != "anyecg_layers")
 
 
-def _ram(machine: Machine, image: Path) -> int:
-    listing = _call([machine.compiler.removesuffix("gcc") + "nm", "-S", image], image.parent)
-    return int(next(line.split()[1] for line in listing.splitlines() if line.endswith(" network")), 16)
+def _object_bytes(machine: Machine, folder: Path, name: str) -> int:
+    listing = _call([machine.compiler.removesuffix("gcc") + "nm", "-S", folder / "image.elf"], folder)
+    return int(next(line.split()[1] for line in listing.splitlines() if line.endswith(f" {name}")), 16)
 
 
 def _linker_script(machine: Machine) -> str:

@@ -46,6 +46,11 @@ class Dense:
         """Returns the number of outputs."""
         return int(self.weights.shape[0])
 
+    @property
+    def work(self) -> int:
+        """Returns how long it takes for one vector, as ``work_of()`` of ``anyecg_network.c``."""
+        return self.outputs * (self.inputs + 16)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Depthwise:
@@ -194,6 +199,15 @@ class Network:
     def outputs(self) -> int:
         """Returns the number of outputs."""
         return self.heads[-1].outputs
+
+    @property
+    def work(self) -> int:
+        """Returns the sum of what ``anyecg_network_step()`` notes as its work, without the layers after the mean."""
+        total = self.stem.time.steps * self.stem.dense.work
+        for block in self.blocks:
+            depth = block.depth
+            total += block.time.steps * (block.point.work + depth.channels * (2 * depth.taps + 16))
+        return total
 
     @property
     def ring_bytes(self) -> int:

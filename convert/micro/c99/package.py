@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+import firmware_bridge
 from convert.micro import c_source as c
 from convert.micro.c99.network import Network
 from convert.micro.c99.reading import read_network
@@ -40,8 +41,13 @@ VERBATIM = (
     "anyecg_layers.h",
     "anyecg_network.c",
     "anyecg_network.h",
+    "anyecg_push.c",
+    "anyecg_push.h",
     "check/main.c",
 )
+FRONT_END = Path(firmware_bridge.__file__).parent / "c" / "src"
+"""Folder of ``ecg_frontend``, which is also part of the patch's C library."""
+
 VERBATIM_SHARED = ("anyecg_golden.h", "anyecg_outputs.h")
 """Files that the package for TensorFlow Lite Micro has too."""
 
@@ -80,6 +86,7 @@ def build(source: MicroSource) -> C99Package:
     _check_arithmetic(source, network)
     files = {name: (TEMPLATES / name).read_bytes() for name in VERBATIM}
     files |= {name: (SHARED / name).read_bytes() for name in VERBATIM_SHARED}
+    files |= front_end()
     files["anyecg_config.h"] = _config(source, network)
     files["anyecg_layers.c"] = (head_comment(source, "Layers") + layers(network)).encode()
     files["anyecg_golden.c"] = golden_source(source)
@@ -87,6 +94,21 @@ def build(source: MicroSource) -> C99Package:
     files["README.md"] = _readme(source, network)
     files |= metadata(files, source.manifest.version, tflm=False)
     return C99Package(dict(sorted(files.items())), network, len(source.golden_inputs))
+
+
+def front_end() -> dict[str, bytes]:
+    """Return front end ``stream/1`` as ``anyecg_stream.{h,c}``, which is that of the patch's C library."""
+    header, code = ((FRONT_END / f"ecg_frontend.{end}").read_text(encoding="utf-8") for end in "hc")
+    first = '#include "ecg_frontend.h"\n'
+    licence, own, rest = code.partition(first)
+    if not own:
+        raise RuntimeError("ecg_frontend.c does not include its header")
+    guarded = (
+        f'{licence}#include "anyecg_stream.h"\n\n'
+        "/* Define ANYECG_EXTERNAL_FRONTEND if ecg_frontend.c of the patch's C library is in the same program. */\n"
+        f"#ifndef ANYECG_EXTERNAL_FRONTEND\n{rest}\n#endif\n"
+    )
+    return {"anyecg_stream.h": header.encode(), "anyecg_stream.c": guarded.encode()}
 
 
 def _check_arithmetic(source: MicroSource, network: Network) -> None:

@@ -22,6 +22,7 @@ def sizes(network: Network) -> list[tuple[str, str]]:
         ("ANYECG_CHANNELS_MAX", f"{network.channels_max}u"),
         ("ANYECG_STEM_INPUTS", f"{network.stem.dense.inputs}u"),
         ("ANYECG_HEAD_LAYERS", f"{len(network.heads)}u"),
+        ("ANYECG_WORK", f"{network.work}u"),
         ("ANYECG_FULL_RANGE", str(int(all((r.low, r.high) == (INT8_MIN, INT8_MAX) for r in network.ranges)))),
     ]
 

@@ -9,15 +9,26 @@
 
 #include "anyecg_layers.h"
 
-/* Puts a vector of zeros (what stands before and after a signal) into the ring of a block. */
-static void pad(struct anyecg_network *network, unsigned stage) {
+/* Returns where the next vector of a block's input goes, and notes that it is there. */
+static int8_t *next_vector(struct anyecg_network *network, unsigned stage) {
   const struct anyecg_block *block = &anyecg_blocks[stage - 1u];
   struct anyecg_ring_state *ring = &network->stages[stage];
+  int8_t *vector = network->rings.bytes + block->ring + ring->slot * block->depth.channels;
 
-  memset(network->rings.bytes + block->ring + ring->slot * block->depth.channels, block->zero, block->depth.channels);
   ring->slot = (uint8_t)(ring->slot + 1u < block->depth.taps ? ring->slot + 1u : 0u);
   ring->missing--;
+  return vector;
 }
+
+/* Puts what stands before and after a signal into the ring of a block. */
+static void pad(struct anyecg_network *network, unsigned stage) {
+  const struct anyecg_block *block = &anyecg_blocks[stage - 1u];
+
+  memset(next_vector(network, stage), block->zero, block->depth.channels);
+}
+
+/* How long a layer takes for one vector, in parts of ANYECG_WORK; only the proportions matter. */
+static uint32_t work_of(const struct anyecg_dense *layer) { return layer->outputs * (layer->inputs + 16u); }
 
 static void run_stem(const struct anyecg_network *network, unsigned step, int8_t *y) {
   const int32_t first = (int32_t)(step * anyecg_stem.stride) - anyecg_stem.left;
@@ -55,17 +66,16 @@ static void run(struct anyecg_network *network, unsigned stage) {
   int8_t *y = last;
 
   if (stage + 1u < ANYECG_STAGES) {
-    const struct anyecg_block *next = &anyecg_blocks[stage];
-    struct anyecg_ring_state *ring = &network->stages[stage + 1u];
-    y = network->rings.bytes + next->ring + ring->slot * next->depth.channels;
-    ring->slot = (uint8_t)(ring->slot + 1u < next->depth.taps ? ring->slot + 1u : 0u);
-    ring->missing--;
+    y = next_vector(network, stage + 1u);
   }
   if (stage == 0u) {
     run_stem(network, own->made, y);
+    network->work = work_of(&anyecg_stem.dense);
   } else {
+    const struct anyecg_block *block = &anyecg_blocks[stage - 1u];
     run_block(network, stage, y);
-    own->missing = anyecg_blocks[stage - 1u].stride;
+    own->missing = block->stride;
+    network->work = work_of(&block->point) + block->depth.channels * (2u * block->depth.taps + 16u);
   }
   own->made++;
   if (y == last) {

@@ -36,7 +36,8 @@ struct anyecg_network {
   struct anyecg_ring_state stages[ANYECG_STAGES];
   const int8_t *window;
   int8_t *outputs;
-  uint8_t next; /* stage after the one that ran last */
+  uint32_t work; /* of the last step, in parts of ANYECG_WORK */
+  uint8_t next;  /* stage after the one that ran last */
 };
 
 /* Runs the network on one window.

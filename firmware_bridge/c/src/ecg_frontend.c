@@ -103,13 +103,13 @@ bool anyecg_stream_push(struct anyecg_stream *s, int32_t sample) {
     return false;
   }
   s->window[s->next] = out;
-  s->next = (uint16_t)(s->next + 1u < ANYECG_STREAM_WINDOW ? s->next + 1u : 0u);
+  s->next = (uint16_t)(s->next + 1u < ANYECG_STREAM_RING ? s->next + 1u : 0u);
   s->filled = (uint16_t)(s->filled < ANYECG_STREAM_WINDOW ? s->filled + 1u : ANYECG_STREAM_WINDOW);
   return true;
 }
 
 int32_t anyecg_stream_latest(const struct anyecg_stream *s) {
-  return s->window[s->next > 0u ? s->next - 1u : ANYECG_STREAM_WINDOW - 1u];
+  return s->window[s->next > 0u ? s->next - 1u : ANYECG_STREAM_RING - 1u];
 }
 
 static uint32_t square_root(uint64_t value) {
@@ -148,39 +148,65 @@ static int32_t scaled(int64_t value, int right) {
   return (int32_t)(right > 0 ? shifted(value, (unsigned)right) : value * ((int64_t)1 << -right));
 }
 
-bool anyecg_stream_window(const struct anyecg_stream *s, int8_t *out) {
-  const int64_t count = ANYECG_STREAM_WINDOW;
-  int64_t sum = 0, top = 0;
-  uint64_t squares = 0u;
-  int32_t sd;
-  int right;
-  unsigned i, at = s->next;
+/* What is done with the values of a window, each time with all of them. */
+enum { PASS_SUM, PASS_TOP, PASS_SQUARES, PASS_STEPS };
 
-  if (s->filled < ANYECG_STREAM_WINDOW) {
+bool anyecg_score_begin(struct anyecg_score *score, const struct anyecg_stream *s) {
+  memset(score, 0, sizeof(*score));
+  score->first = (uint16_t)(s->next + ANYECG_STREAM_SPARE < ANYECG_STREAM_RING ? s->next + ANYECG_STREAM_SPARE
+                                                                               : s->next - ANYECG_STREAM_WINDOW);
+  return s->filled == ANYECG_STREAM_WINDOW;
+}
+
+/* Ends a pass. Returns whether another one follows. */
+static bool next_pass(struct anyecg_score *score, int8_t *out) {
+  score->done = 0u;
+  if (score->pass == PASS_TOP) {
+    if (score->top == 0) {
+      memset(out, 0, ANYECG_STREAM_WINDOW);
+      return false;
+    }
+    score->right = (int8_t)scale_of(score->top);
+  } else if (score->pass == PASS_SQUARES) {
+    score->sd = (int32_t)square_root(score->squares / ANYECG_STREAM_WINDOW);
+  }
+  return score->pass++ != PASS_STEPS;
+}
+
+bool anyecg_score_step(struct anyecg_score *score, const struct anyecg_stream *s, unsigned values, int8_t *out) {
+  const int64_t count = ANYECG_STREAM_WINDOW;
+
+  for (; values != 0u; values--) {
+    const unsigned at = score->first + score->done;
+    const int32_t value = s->window[at < ANYECG_STREAM_RING ? at : at - ANYECG_STREAM_RING];
+    const int64_t centred = count * value - score->sum;
+
+    if (score->pass == PASS_SUM) {
+      score->sum += value;
+    } else if (score->pass == PASS_TOP) {
+      score->top = centred > score->top ? centred : (-centred > score->top ? -centred : score->top);
+    } else if (score->pass == PASS_SQUARES) {
+      const int64_t small = scaled(centred, score->right);
+      score->squares += (uint64_t)(small * small);
+    } else {
+      const int32_t steps = STEPS_PER_SD * scaled(centred, score->right);
+      const int32_t q = (steps >= 0 ? steps + score->sd / 2 : steps - score->sd / 2) / score->sd;
+      out[score->done] = (int8_t)(q > 127 ? 127 : (q < -128 ? -128 : q));
+    }
+    if (++score->done == ANYECG_STREAM_WINDOW && !next_pass(score, out)) {
+      return false;
+    }
+  }
+  return true;
+}
+
+bool anyecg_stream_window(const struct anyecg_stream *s, int8_t *out) {
+  struct anyecg_score score;
+
+  if (!anyecg_score_begin(&score, s)) {
     return false;
   }
-  for (i = 0u; i < ANYECG_STREAM_WINDOW; i++) {
-    sum += s->window[i];
-  }
-  for (i = 0u; i < ANYECG_STREAM_WINDOW; i++) {
-    const int64_t centred = count * s->window[i] - sum;
-    top = centred > top ? centred : (-centred > top ? -centred : top);
-  }
-  memset(out, 0, ANYECG_STREAM_WINDOW);
-  if (top == 0) {
-    return true;
-  }
-  right = scale_of(top);
-  for (i = 0u; i < ANYECG_STREAM_WINDOW; i++) {
-    const int64_t value = scaled(count * s->window[i] - sum, right);
-    squares += (uint64_t)(value * value);
-  }
-  sd = (int32_t)square_root(squares / ANYECG_STREAM_WINDOW);
-  for (i = 0u; i < ANYECG_STREAM_WINDOW; i++) {
-    const int32_t value = STEPS_PER_SD * scaled(count * s->window[at] - sum, right);
-    const int32_t q = (value >= 0 ? value + sd / 2 : value - sd / 2) / sd;
-    out[i] = (int8_t)(q > 127 ? 127 : (q < -128 ? -128 : q));
-    at = at + 1u < ANYECG_STREAM_WINDOW ? at + 1u : 0u;
+  while (anyecg_score_step(&score, s, ANYECG_STREAM_WINDOW, out)) {
   }
   return true;
 }

@@ -20,13 +20,15 @@ extern "C" {
 #define ANYECG_STREAM_WINDOW 1250u /* ten seconds */
 #define ANYECG_STREAM_LOWPASS_MAX 97u
 #define ANYECG_STREAM_BOXCAR 128u
+#define ANYECG_STREAM_SPARE 8u /* samples that may come while a window is scaled in pieces */
+#define ANYECG_STREAM_RING (ANYECG_STREAM_WINDOW + ANYECG_STREAM_SPARE)
 #define ANYECG_STREAM_BITS_MIN 8u
 #define ANYECG_STREAM_BITS_MAX 24u
 
 struct anyecg_stream {
   int32_t input[ANYECG_STREAM_LOWPASS_MAX];
   int32_t low[2u * ANYECG_STREAM_BOXCAR];
-  int32_t window[ANYECG_STREAM_WINDOW];
+  int32_t window[ANYECG_STREAM_RING];
   int64_t once, lagging, twice; /* running sums of the two boxcars; see push */
   const int32_t *taps;
   uint16_t lows;   /* low-pass outputs so far, up to two boxcars and then cyclic */
@@ -54,6 +56,25 @@ int32_t anyecg_stream_latest(const struct anyecg_stream *stream);
 /* Writes the last ten seconds as the model's input: z-score, limited to +-8, step 1/16. Returns false if there are
  * fewer. out has ANYECG_STREAM_WINDOW values. All zeros for a window without variation. */
 bool anyecg_stream_window(const struct anyecg_stream *stream, int8_t *out);
+
+/* A window whose z-score is computed in pieces. */
+struct anyecg_score {
+  int64_t sum, top;
+  uint64_t squares;
+  int32_t sd;
+  uint16_t first; /* position of its oldest value in the ring */
+  uint16_t done;  /* values of this pass */
+  int8_t right;
+  uint8_t pass;
+};
+
+/* Begins the window that anyecg_stream_window() would write now. Returns false if there are fewer than ten seconds. */
+bool anyecg_score_begin(struct anyecg_score *score, const struct anyecg_stream *stream);
+
+/* Processes up to |values| of the ANYECG_SCORE_VALUES values. Returns whether there is more to do; out is complete when
+ * not, and equals that of anyecg_stream_window(). Up to ANYECG_STREAM_SPARE 125 Hz samples may come in between. */
+#define ANYECG_SCORE_VALUES (4u * ANYECG_STREAM_WINDOW)
+bool anyecg_score_step(struct anyecg_score *score, const struct anyecg_stream *stream, unsigned values, int8_t *out);
 
 #ifdef __cplusplus
 }

@@ -1,4 +1,4 @@
-/* Start-up of the emulated program: memory, stack, main. There is no C library besides memcpy() and memset(). */
+/* Start-up of the emulated program: memory, stack, main. Of the C library there is only what copies and fills memory. */
 #include <stddef.h>
 #include <stdint.h>
 
@@ -11,6 +11,7 @@ int main(void);
 void start(void) __attribute__((noreturn));
 void *memcpy(void *to, const void *from, size_t bytes);
 void *memset(void *to, int value, size_t bytes);
+void *memmove(void *to, const void *from, size_t bytes);
 
 /* Compilers turn loops like these into calls of the same functions, unless told not to. */
 __attribute__((optimize("no-tree-loop-distribute-patterns"))) void *memcpy(void *to, const void *from, size_t bytes) {
@@ -31,6 +32,9 @@ __attribute__((optimize("no-tree-loop-distribute-patterns"))) void *memset(void 
   }
   return to;
 }
+
+/* Copies towards lower addresses only, which is what the front end does. */
+void *memmove(void *to, const void *from, size_t bytes) { return memcpy(to, from, bytes); }
 
 void start(void) {
   const uint32_t *from = image_data_load;
