@@ -9,8 +9,10 @@ row compares 200 windows with the TensorFlow Lite Micro interpreter.
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +20,8 @@ import numpy as np
 sys.path.append(str(Path(__file__).resolve().parents[1] / "tests"))
 
 from convert.compute.inference import run_int8
-from helpers.c99_students import student, windows, write_sources
-from helpers.micro_machines import MACHINES, run_emulated
+from helpers.c99_students import RUNNER, counts, outputs_of, student, windows, write_sources
+from helpers.micro_machines import MACHINES, Machine, push_emulated, run_emulated
 
 STUDENTS = {"demo": "demonstration", "nano": "`nano`", "small": "`small`"}
 HEADS = 12
@@ -28,9 +30,19 @@ HEADS = 12
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--windows", type=int, default=200, help="windows for each row; default: 200")
-    count = parser.parse_args().windows
-    print("| student | processor | flash, bytes | RAM, bytes | stack, bytes | instructions | outputs that differ |")
-    print("|---|---|---|---|---|---|---|")
+    parser.add_argument(
+        "--host", type=int, metavar="N", help="compare N windows of every preset on this machine instead"
+    )
+    arguments = parser.parse_args()
+    if arguments.host:
+        compare_here(arguments.host)
+        return
+    count = arguments.windows
+    print(
+        "| student | processor | flash, bytes | RAM, bytes | stack, bytes | instructions | longest push | "
+        "outputs that differ |"
+    )
+    print("|---|---|---|---|---|---|---|---|")
     for name, shown in STUDENTS.items():
         model, rows = student(name, HEADS), windows(count)
         wanted = run_int8(model, rows.reshape(count, 1, 1, -1, 1), "tflm")
@@ -43,9 +55,44 @@ def main() -> None:
             different = int(np.count_nonzero(run.outputs != wanted))
             print(
                 f"| {shown} | {machine.name} | {run.flash:,} | {run.ram:,} | {run.stack} | "
-                f"{run.instructions / 1e6:.2f} M | {different} of {wanted.size:,} |",
+                f"{run.instructions / 1e6:.2f} M | {longest_push(machine, model)} | {different} of {wanted.size:,} |",
                 flush=True,
             )
+
+
+NO_ROOM = 16_384
+"""RAM of the smallest emulated board, the Cortex-M0."""
+
+
+def longest_push(machine: Machine, model: bytes) -> str:
+    """Return the largest number of instructions of a call of ``anyecg_push()``; empty where it cannot be linked."""
+    if not machine.name.startswith("Cortex-M"):
+        return ""  # no library for the compiler's 64-bit divisions
+    with tempfile.TemporaryDirectory() as folder:
+        sources = write_sources(model, Path(folder) / "c")
+        if machine.data[1] * 1024 <= NO_ROOM and len(model) > 200_000:
+            return "no room"
+        run = push_emulated(machine, sources, counts(18.0, 250, 16), HEADS, Path(folder))
+    return f"{run.longest:,}"
+
+
+def compare_here(count: int) -> None:
+    """Compare many windows (ECG, random, constant, saturated) with the interpreter, and time the compiler."""
+    print("| student | heads | windows | outputs that differ | compile time |")
+    print("|---|---|---|---|---|")
+    for name, heads in {"demo": 12, "nano": 12, "micro": 12, "small": 108}.items():
+        model, rows = student(name, heads), windows(count, seed=7)
+        with tempfile.TemporaryDirectory() as folder:
+            sources = write_sources(model, Path(folder) / "c")
+            program = Path(folder) / "run"
+            started = time.perf_counter()
+            command = ["gcc", "-std=c99", "-O2", f"-I{sources}", *sources.glob("anyecg_*.c"), RUNNER, "-o", program]
+            subprocess.run(command, check=True)
+            seconds = time.perf_counter() - started
+            found = outputs_of(program, rows, heads)
+        different = int(np.count_nonzero(found != run_int8(model, rows.reshape(count, 1, 1, -1, 1), "tflm")))
+        shown = STUDENTS.get(name, f"`{name}`")
+        print(f"| {shown} | {heads} | {count:,} | {different} of {found.size:,} | {seconds:.1f} s |", flush=True)
 
 
 if __name__ == "__main__":

@@ -54,11 +54,18 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _write_c99(source: MicroSource, out: Path) -> str:
+    from convert.micro.c99.cost import PROCESSORS, cost
     from convert.micro.c99.package import build
 
     package = build(source)
     write_folder(out, package.files, "the package")
-    return f"{out}: {len(package.files)} files\nself-test   {package.windows} golden windows equal in TFLite Micro\n"
+    c = cost(package.network, PROCESSORS["cortex-m4-dsp"])
+    return (
+        f"{out}: {len(package.files)} files\n"
+        f"cortex-m4   {c.flash_bytes} bytes of flash, {c.ram_bytes} of RAM, {c.stack_bytes} of stack, "
+        f"{c.instructions / 1e6:.1f} million instructions a window\n"
+        f"self-test   {package.windows} golden windows equal in TFLite Micro\n"
+    )
 
 
 def _write_tflm(source: MicroSource, out: Path) -> str:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from firmware_bridge.synth.ecgsyn import EcgParams, EcgSynth
-from helpers.c99_students import student, write_sources
+from helpers.c99_students import counts, student, write_sources
 from helpers.firmware_build import HERE, STRICT_C, compiled, run, tool
+from helpers.micro_machines import MACHINES, push_emulated
 
 GAP = -32_768
+LONGEST = {"Cortex-M0": 170_000, "Cortex-M3": 85_000, "Cortex-M4, DSP": 50_000}
 
 
 @pytest.fixture(scope="module")
@@ -22,12 +23,6 @@ def program(tmp_path_factory):
         ]
     )
     return folder / "pusher"
-
-
-def counts(seconds: float, rate: int, bits: int) -> np.ndarray:
-    t = np.arange(round(seconds * rate)) / rate
-    mv = np.asarray(EcgSynth(EcgParams(), 4).generate(len(t), float(rate))) + 0.3 * np.sin(2 * np.pi * 0.2 * t)
-    return np.rint(mv * 2 ** (bits - 3)).astype("<i2")
 
 
 def pushed(program, samples: np.ndarray, *arguments: int):
@@ -49,6 +44,19 @@ def test_a_gap_begins_a_new_segment_and_loses_no_window(program):
         done = pushed(program, np.concatenate((samples[:at], [GAP], samples[at:])), 250, 16, 500)
         assert (done.returncode, done.stdout.split()[1:]) == (0, ["windows"]), done.stdout
         assert int(done.stdout.split()[0]) >= 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("machine", [m for m in MACHINES if m.name in LONGEST], ids=lambda m: m.name)
+def test_no_call_is_long_on_a_microcontroller(tmp_path, program, machine):
+    """At 64 MHz and 250 Hz there are 256,000 cycles for a sample."""
+    if machine.missing() is not None:
+        pytest.skip(f"{machine.missing()} is not installed (.ci/install-slow installs it)")
+    samples = counts(17.0, 250, 16)
+    done = push_emulated(machine, program.parent, samples, 12, tmp_path)
+    assert pushed(program, samples, 250, 16, 125).stdout == f"{len(done.outputs)} windows\n"
+    assert done.longest <= LONGEST[machine.name]
+    assert done.ram <= 12_288
 
 
 def test_values_that_the_front_end_does_not_take_are_refused(program):

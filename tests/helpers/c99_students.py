@@ -57,6 +57,13 @@ def ecg_windows(count: int, seed: int) -> NDArray[np.int8]:
     )
 
 
+def counts(seconds: float, rate: int, bits: int) -> NDArray[np.int16]:
+    """Return synthetic ECG with baseline wander as counts of a converter, int16."""
+    t = np.arange(round(seconds * rate)) / rate
+    mv = np.asarray(EcgSynth(EcgParams(), 4).generate(len(t), float(rate))) + 0.3 * np.sin(2 * np.pi * 0.2 * t)
+    return np.rint(mv * 2 ** (bits - 3)).astype("<i2")
+
+
 def windows(count: int, seed: int = 5) -> NDArray[np.int8]:
     """Return ECG, random, constant and saturated windows, a quarter each, int8 ``(count, 1250)``."""
     rng = np.random.default_rng(seed)

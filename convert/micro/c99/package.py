@@ -15,6 +15,7 @@ import numpy as np
 
 import firmware_bridge
 from convert.micro import c_source as c
+from convert.micro.c99.cost import PROCESSORS, Processor, cost, macs
 from convert.micro.c99.network import Network
 from convert.micro.c99.reading import read_network
 from convert.micro.c99.tables import layers, sizes
@@ -154,6 +155,8 @@ def _readme(source: MicroSource, network: Network) -> bytes:
         "VERSION": c.comment(m.version),
         "NOTICE": c.comment(m.notice),
         "MODEL_SHA256": hashlib.sha256(source.model).hexdigest(),
+        "MACS": f"{macs(network):,}",
+        "COST_ROWS": "\n".join(_cost_row(network, processor) for processor in PROCESSORS.values()),
         "GOLDEN_BYTES": source.golden_inputs.size + source.golden_outputs.size,
         "INPUT_VALUES": network.window,
         "INPUT_SCALE": f"{m.input.scale:g}",
@@ -166,3 +169,9 @@ def _readme(source: MicroSource, network: Network) -> bytes:
     for name, value in values.items():
         page = page.replace(f"@{name}@", str(value))
     return page.encode()
+
+
+def _cost_row(network: Network, processor: Processor) -> str:
+    c = cost(network, processor)
+    numbers = f"{c.flash_bytes:,} | {c.ram_bytes:,} | {c.stack_bytes} | {c.instructions / 1e6:.1f} M"
+    return f"| {processor.title} | {numbers} |"

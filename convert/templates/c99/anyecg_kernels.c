@@ -3,13 +3,6 @@
 /* Right shifts of negative numbers vary by compiler; this code needs the arithmetic one, which all common ones have. */
 typedef char anyecg_needs_arithmetic_shift[(-3 >> 1) == -2 ? 1 : -1];
 
-/* Called from many places, so it would be long when inlined. */
-#if defined(__GNUC__)
-#define ANYECG_OUTLINE __attribute__((noinline))
-#else
-#define ANYECG_OUTLINE
-#endif
-
 #define SHIFT_BITS 5u
 #define SHIFT_MASK 31
 #define LARGE_FACTOR ((int32_t)1 << 19)
@@ -26,6 +19,13 @@ static inline int32_t multiplied(int32_t value, int32_t multiplier) {
 }
 
 #elif ANYECG_NARROW
+
+/* Called from many places, so it would be long when inlined. */
+#if defined(__GNUC__)
+#define ANYECG_OUTLINE __attribute__((noinline))
+#else
+#define ANYECG_OUTLINE
+#endif
 
 /* From four products of 16 bits. */
 ANYECG_OUTLINE static int32_t multiplied(int32_t value, int32_t multiplier) {

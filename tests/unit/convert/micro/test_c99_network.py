@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ pytest.importorskip("tflite_micro", reason="the micro extra is not installed")
 
 from convert.bundle.writer import BundleContents, write_bundle
 from convert.compute.inference import run_int8
-from convert.micro.c99.cost import ram_bytes, table_bytes
+from convert.micro.c99.cost import PROCESSORS, ram_bytes, table_bytes
 from convert.micro.c99.package import build
 from convert.micro.c99.reading import NotCoveredError, read_network
 from convert.micro.c99.scaling import Scale, mean_scale, output_range, quantized, sum_scales
@@ -79,6 +80,19 @@ def test_package_checks_itself(package, tmp_path):
     done = run([program])
     assert done.returncode == 1
     assert "FAILED" in done.stdout
+
+
+def test_the_readme_states_the_figures_and_every_file(package):
+    page = package.files["README.md"].decode()
+    assert not re.search(r"@[A-Z_]+@", page)
+    assert 80 <= len(page.splitlines()) <= 130
+    assert (
+        f"{table_bytes(package.network) + PROCESSORS['cortex-m0'].code_bytes:,} | {ram_bytes(package.network):,}"
+        in page
+    )
+    for name in set(package.files) - {"README.md"}:
+        stem = re.sub(r"\.[ch]$", "", name)
+        assert name in page or f"{stem}.{{h,c}}" in page or name.startswith("zephyr/"), name
 
 
 def test_same_bundle_same_bytes(bundle, package):
