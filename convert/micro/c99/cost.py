@@ -53,11 +53,11 @@ class Processor:
 
 
 PROCESSORS: Mapping[str, Processor] = {
-    "cortex-m4-dsp": Processor("Cortex-M4, M7, M33 with DSP", 1_888, 148, 151.4, 105.3, 22.9, 51.3, 14.8, 30.6, 13.2),
-    "cortex-m3": Processor("Cortex-M3, M4 without DSP", 2_036, 152, 162.3, 129.4, 51.9, 87.8, 18.7, 41.9, 1.2),
-    "cortex-m0": Processor("Cortex-M0", 2_204, 164, 249.1, 312.1, 102.0, 240.6, 36.3, 113.9, 1.0),
-    "rv32imc": Processor("RISC-V rv32imc", 2_568, 152, 230.0, 129.8, 69.9, 71.3, 18.6, 50.2, 0.0),
-    "lx106": Processor("Xtensa LX106", 2_582, 176, 227.7, 240.2, 100.6, 181.4, 36.9, 100.2, 0.0),
+    "cortex-m4-dsp": Processor("Cortex-M4, M7, M33 with DSP", 1_900, 152, 151.4, 105.3, 22.9, 51.3, 14.8, 30.6, 13.2),
+    "cortex-m3": Processor("Cortex-M3, M4 without DSP", 2_056, 152, 162.3, 129.4, 51.9, 87.8, 18.7, 41.9, 1.2),
+    "cortex-m0": Processor("Cortex-M0", 2_216, 164, 249.1, 312.1, 102.0, 240.6, 36.3, 113.9, 1.0),
+    "rv32imc": Processor("RISC-V rv32imc", 2_578, 152, 230.0, 129.8, 69.9, 71.3, 18.6, 50.2, 0.0),
+    "lx106": Processor("Xtensa LX106", 2_586, 176, 227.7, 240.2, 100.6, 181.4, 36.9, 100.2, 0.0),
 }
 """By name in the JSON of ``anyecg lint``."""
 

@@ -21,6 +21,8 @@ SUM_LIMIT = 1 << 30
 TAPS_MAX = 255
 CHANNELS_MAX = 4096
 STAGES_MAX = 255
+RINGS_MAX = 0xFFFF
+WORK_MAX = (1 << 31) - 1
 """Limits of the fields that the tables have in C."""
 
 
@@ -88,7 +90,10 @@ class _Reader:
             raise NotCoveredError("the model", "its output is not that of its last operation")
         if len(blocks) + 1 > STAGES_MAX:
             raise NotCoveredError("the model", f"more than {STAGES_MAX - 1} blocks")
-        return Network(start.elements, stem, tuple(blocks), mean, tuple(heads))
+        network = Network(start.elements, stem, tuple(blocks), mean, tuple(heads))
+        if network.ring_bytes > RINGS_MAX or network.work > WORK_MAX:
+            raise NotCoveredError("the model", f"{network.ring_bytes} bytes of rings; the limit is {RINGS_MAX}")
+        return network
 
     def _skip_reshape(self) -> None:
         while self._left and self._left[0].name == "RESHAPE" and self._left[0].inputs[:1] == (self._at,):

@@ -174,7 +174,7 @@ void anyecg_depthwise(const struct anyecg_depthwise *layer, const int8_t *ring, 
   for (c = 0u; c < channels; c += ANYECG_GROUP) {
     const int8_t *first = ring + oldest * channels + c; /* of the oldest vector */
     const int8_t *v = first;
-    const int8_t *end = ring + size;
+    const int8_t *last = ring + size - channels; /* where the vector with the highest address begins */
     int32_t s0 = bias(scale), s1 = bias(scale + 1), s2 = bias(scale + 2), s3 = bias(scale + 3);
 
     do {
@@ -192,9 +192,10 @@ void anyecg_depthwise(const struct anyecg_depthwise *layer, const int8_t *ring, 
       s3 += w[3] * v[3];
 #endif
       w += ANYECG_GROUP;
-      v += channels;
-      if (v >= end) {
-        v -= size;
+      if (v >= last) {
+        v -= size - channels;
+      } else {
+        v += channels;
       }
     } while (v != first);
     x[ANYECG_LANE(0u)] = (int16_t)scaled(s0, scale, &range);
