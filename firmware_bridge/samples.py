@@ -81,6 +81,8 @@ class LinkEventKind(StrEnum):
     """The device answered a command with an error; ``detail`` explains it."""
     INFO = "info"
     """Information for the user, without effect on the data (battery, firmware text)."""
+    ESTIMATE = "estimate"
+    """The device made an estimate itself; ``data`` holds it (``firmware_bridge/decoding/patch_estimates.py``)."""
     END = "end"
     """A finite source (a recording) has no more data."""
 

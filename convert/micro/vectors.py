@@ -23,13 +23,17 @@ from firmware_bridge.wire.messages import (
     Ack,
     AckCode,
     Data,
+    EstimateReason,
     Flags,
     Header,
+    HeadState,
     Hello,
     HelloRequest,
     HelloTag,
     Message,
     MessageType,
+    PatchEstimate,
+    PatchModel,
     Resend,
     SampleFormat,
     Start,
@@ -46,6 +50,10 @@ BITS = 16
 COMMAND = "python -m convert.micro.vectors --out firmware_bridge/c/vectors"
 TEXTS = {HelloTag.KIND: "patch", HelloTag.DEVICE_ID: "0001", HelloTag.FIRMWARE: "1.0", HelloTag.LEAD: "II"}
 
+SCORES = ((-150_000, HeadState.DECIDED), (98_304, HeadState.DECIDED | HeadState.FLAG), (65_536, HeadState.NONE))
+"""Scores of -2.3, 1.5 and 1, the second of which raises a flag."""
+ENDS = ((-(1 << 31), HeadState(0xFF)), ((1 << 31) - 1, HeadState.NONE))
+
 
 def messages() -> dict[str, tuple[Header, Message]]:
     """Return messages of every type and both directions, with the extreme values of their fields."""
@@ -58,6 +66,7 @@ def messages() -> dict[str, tuple[Header, Message]]:
         "hello_small": (plain, Hello(1, 32_768, 250)),
         "hello_texts": (Header(seq=1, tick=5), Hello(0x12345678, 32_768, 250, nv_num=1000, texts=TEXTS)),
         "hello_ring": (full, replace(big, ring_samples=15_000)),
+        "hello_model": (plain, replace(big, model=PatchModel(bytes(range(248, 256)), 12, 10, samples=False))),
         "data_int16": (Header(seq=2, tick=3277), Data(0, 0x78, ramp)),
         "data_int16_ends": (full, Data(0xFFFFFFFF, 0xFF, ends16)),
         "data_int16_longest": (plain, Data(7, 0, np.zeros(117, np.int32))),
@@ -69,8 +78,12 @@ def messages() -> dict[str, tuple[Header, Message]]:
         "ack_ok": (plain, Ack(MessageType.START, AckCode.OK)),
         "ack_refused": (plain, Ack(MessageType.RESEND, AckCode.UNSUPPORTED, 0xFFFF)),
         "ack_resend": (plain, Ack(MessageType.RESEND, AckCode.OK, index=0x01000000)),
+        "estimate": (Header(seq=4, tick=5), PatchEstimate(2500, 0x78, windows=30, heads=SCORES)),
+        "estimate_ends": (full, PatchEstimate(0xFFFFFFFF, 0xFF, windows=0xFFFF, first=46, heads=ENDS)),
+        "estimate_abstained": (plain, PatchEstimate(250, 1, EstimateReason.POOR_SIGNAL)),
         "hello_request": (plain, HelloRequest()),
         "start": (plain, Start()),
+        "start_estimates": (plain, Start(2)),
         "stop": (plain, Stop()),
         "resend": (plain, Resend(0xFFFFFF00, 512)),
     }
@@ -120,6 +133,11 @@ def in_words(message: Message) -> str:
         value = getattr(message, f.name)
         if isinstance(value, np.ndarray):
             words.append(f"{f.name}={','.join(map(str, value.tolist()))}")
+        elif isinstance(value, PatchModel):
+            silent = 0 if value.samples else 1
+            words.append(f"model={value.identity.hex()},{value.heads},{value.hop_s},{silent}")
+        elif f.name == "heads":
+            words.append(f"heads={' '.join(f'{score},{int(state)}' for score, state in value)}".replace(" ", ";"))
         elif f.name == "texts":
             words += [f"{tag.name.lower()}={text}" for tag, text in value.items()]
         elif value is not None:

@@ -1,4 +1,4 @@
-"""The kit's own patch: decoder of the protocol in ``docs/wire-protocol.md``, version 1. Sans-IO.
+"""The kit's own patch: decoder of the protocol in ``docs/wire-protocol.md``. Sans-IO.
 
 Samples that arrive before the patch has described itself (HELLO) are **held back**, up to a limit, while the decoder
 requests a HELLO: a wrong rate or scale would spoil the results, a late sample would not. They are released in order as
@@ -16,6 +16,8 @@ from dataclasses import replace
 
 from firmware_bridge.decoding.backfill import Backfill, Frame, without_first
 from firmware_bridge.decoding.options import usable_rate
+from firmware_bridge.decoding.patch_clock import NS, WRAP, Line, signed, unwrapped
+from firmware_bridge.decoding.patch_estimates import announcement, estimate_event, wanted_version
 from firmware_bridge.decoding.patch_events import discarded, hello_event, rate_refusal, refusal, unplaced
 from firmware_bridge.decoding.patch_profile import PROFILE
 from firmware_bridge.devices import Device, Write
@@ -34,6 +36,7 @@ from firmware_bridge.wire.messages import (
     Malformed,
     Message,
     MessageType,
+    PatchEstimate,
     Start,
     Status,
     UnknownType,
@@ -50,13 +53,10 @@ OLD_WINDOW = 4096
 """A frame at most this many samples behind is late or a duplicate and is dropped; further behind: a restart."""
 OLD_RUN_MAX = 8
 """Consecutive frames behind the stream after which they are not late: the patch restarted."""
-RATE_TOLERANCE = 50
-"""Relative difference allowed between true and nominal rate, as 1/N (Polar's own specification: 2 %)."""
 RATES_MAX = 4
 """Impossible sampling rates that are reported on one connection, at most."""
 WRITES_MAX = 16
 """Commands that wait to be sent, at most: a patch could cause any number of them."""
-_HALF, _WRAP, _NS = 1 << 31, 1 << 32, 1_000_000_000
 
 
 class PatchDecoder:
@@ -70,7 +70,7 @@ class PatchDecoder:
         self._since_ask = 0
         self._expected: int | None = None
         self._ahead = Backfill()
-        self._line: tuple[int, int, int] | None = None
+        self._line: Line | None = None
         self._seq: int | None = None
         self._old_run = (0, -1)
         self._versions: set[int] = set()
@@ -176,6 +176,9 @@ class PatchDecoder:
             }
             level = "unknown" if message.battery_percent is None else f"{message.battery_percent} %"
             return [LinkEvent(LinkEventKind.INFO, arrival_ns, f"battery {level}", data)]
+        if isinstance(message, PatchEstimate):
+            self._sequence(header)
+            return self._estimated(message, arrival_ns)
         if isinstance(message, Ack):
             self._sequence(header)
             return [*refusal(message, arrival_ns), *self._answered(message, arrival_ns)]
@@ -207,13 +210,25 @@ class PatchDecoder:
             first = next((data.index for _h, data, _a in self._held if _of(data, hello)), hello.index)
             self._expected = first
         if not self._announced or out:
-            out.append(hello_event(hello, arrival_ns))
+            out += [hello_event(hello, arrival_ns), *announcement(hello, arrival_ns)]
             self._announced = True
         out += self._release()
         if not self._streaming:
             # Also the retry after a lost START: an idle patch sends HELLO once a second.
-            self._writes.append(Write(encode(Start())))
+            self._writes.append(Write(encode(Start(wanted_version(hello, SUPPORTED[1])))))
         return out
+
+    def _estimated(self, message: PatchEstimate, arrival_ns: int) -> list[LinkItem]:
+        """Return an estimate of the patch; without its description nobody knows of which model it is."""
+        hello = self._hello
+        if hello is None or hello.model is None or message.boot != hello.boot_id & 0xFF:
+            self._count["unplaced_estimates"] += 1
+            return []
+        self._streaming = self._streaming or not hello.model.samples
+        self._count["estimates"] += 1
+        silent = self._expected is None or not hello.model.samples
+        behind = None if silent else max(signed((self._expected or 0) - message.index), 0)
+        return [estimate_event(message, hello, behind, arrival_ns)]
 
     def _release(self) -> list[LinkItem]:
         out: list[LinkItem] = []
@@ -244,7 +259,7 @@ class PatchDecoder:
         out: list[LinkItem] = []
         expected = data.index if self._expected is None else self._expected
         resent = Flags.RESENT in header.flags and hello.ring_samples > 0
-        lost = _signed(data.index - expected)
+        lost = signed(data.index - expected)
         if lost < 0 and resent and lost + len(data.samples) > 0:
             header, data = without_first(header, data, -lost, hello)
             lost = 0
@@ -300,7 +315,7 @@ class PatchDecoder:
         if ack.command != MessageType.RESEND or self._hello is None or self._expected is None:
             return []
         if ack.code == AckCode.OK and ack.index is not None:
-            self._ahead.gone_before(self._expected + _signed(ack.index - self._expected))
+            self._ahead.gone_before(self._expected + signed(ack.index - self._expected))
         elif ack.code != AckCode.BUSY:
             self._ahead.give_up()
         return self._proceed(arrival_ns, self._hello)
@@ -318,7 +333,7 @@ class PatchDecoder:
         out: list[LinkItem] = []
         expected = index if self._expected is None else self._expected
         header, data, lost = frame.header, frame.data, index - expected
-        tick = self._unwrap(index, header.tick, frame.arrival_ns, hello)
+        tick = unwrapped(self._line, index, header.tick, frame.arrival_ns, hello)
         if tick is None:
             out.append(self._restart(frame.arrival_ns, "the clock of the patch jumped", expected=expected))
             self._streaming = True
@@ -339,7 +354,7 @@ class PatchDecoder:
                 unit="counts",
                 lsb_mv=hello.lsb_mv,
                 fs_hz=hello.fs_hz,
-                device_time_ns=tick * _NS // hello.tick_hz + (count - 1) * _NS * hello.fs_den // hello.fs_num,
+                device_time_ns=tick * NS // hello.tick_hz + (count - 1) * NS * hello.fs_den // hello.fs_num,
                 arrival_ns=frame.arrival_ns,
                 seq=frame.seq,
                 lost=lost,
@@ -352,22 +367,8 @@ class PatchDecoder:
     def _is_old(self, data: Data, behind: int) -> bool:
         run, follows = self._old_run
         run = run + 1 if data.index == follows else 1
-        self._old_run = (run, (data.index + len(data.samples)) % _WRAP)
+        self._old_run = (run, (data.index + len(data.samples)) % WRAP)
         return behind <= OLD_WINDOW and run < OLD_RUN_MAX
-
-    def _unwrap(self, index: int, tick: int, arrival_ns: int, hello: Hello) -> int | None:
-        """Unwrap the tick; return ``None`` if it does not fit the ticks before it."""
-        if self._line is None:
-            return tick
-        last_index, last_tick, last_arrival_ns = self._line
-        gone = (index - last_index) * hello.tick_hz * hello.fs_den // hello.fs_num
-        tolerance = gone // RATE_TOLERANCE + hello.tick_hz // 2
-        if tolerance >= _HALF:
-            # After a pause of many wraps the nominal rate is too coarse; two crystals agree within 0.1 %.
-            gone = (arrival_ns - last_arrival_ns) * hello.tick_hz // _NS
-            tolerance = min(gone // 1000 + 10 * hello.tick_hz, _HALF - 1)
-        error = _signed(tick - last_tick - gone)
-        return last_tick + gone + error if abs(error) <= tolerance else None
 
     def _sequence(self, header: Header) -> int:
         step = 1 if self._seq is None else (header.seq - self._seq) % (1 << 16)
@@ -382,10 +383,6 @@ class PatchDecoder:
         self._count["restarts"] += 1
         self._expected, self._line, self._old_run, self._streaming = expected, None, (0, -1), False
         return LinkEvent(LinkEventKind.RESTARTED, arrival_ns, detail)
-
-
-def _signed(difference: int) -> int:
-    return (difference + _HALF) % _WRAP - _HALF
 
 
 def _of(data: Data, hello: Hello) -> bool:

@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 
 PROTOCOL = 1
 """Version written by this code: the first byte of every message. Raised only for what an old receiver would misread."""
-SUPPORTED = (1, 1)
-"""Lowest and highest version read by this code."""
+SUPPORTED = (1, 2)
+"""Lowest and highest version that this code speaks. Version 2 adds ESTIMATE, whose layout an old receiver skips; so its
+messages, too, begin with 1, and the version in START says which of them the host wants."""
+WITH_ESTIMATES = 2
+"""Lowest version in which a patch sends ESTIMATE."""
 
 
 class MessageType(IntEnum):
@@ -23,6 +26,8 @@ class MessageType(IntEnum):
     DATA = 0x02
     STATUS = 0x03
     ACK = 0x04
+    ESTIMATE = 0x05
+    """Estimates that the patch made itself; since version 2."""
     HELLO_REQUEST = 0x81
     START = 0x82
     STOP = 0x83
@@ -73,6 +78,28 @@ class HelloTag(IntEnum):
     LEAD = 4
 
 
+class EstimateReason(IntEnum):
+    """Why a patch abstains; 0 if it does not."""
+
+    NONE = 0
+    WARMING_UP = 1
+    GAP = 2
+    POOR_SIGNAL = 3
+    FLAT = 4
+    SATURATED = 5
+    LEAD_OFF = 6
+
+
+class HeadState(IntFlag):
+    """State of one output in ESTIMATE."""
+
+    NONE = 0
+    FLAG = 0x01
+    """The value reaches its threshold."""
+    DECIDED = 0x02
+    """There is a threshold, and the evidence allows a flag."""
+
+
 @dataclass(frozen=True, slots=True)
 class Header:
     """The nine bytes at the start of every message (the class of the message gives the type)."""
@@ -85,6 +112,23 @@ class Header:
 
 DEFAULT_HEADER = Header()
 """Header of the host's messages: no flags, seq and tick 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class PatchModel:
+    """The model with which a patch makes its own estimates.
+
+    Attributes:
+        identity: First eight bytes of the SHA-256 over model and calibration (``edge.onpatch.identity``).
+        heads: Number of its outputs.
+        hop_s: Seconds between two estimates; 0 if unknown.
+        samples: Whether the patch also sends its samples.
+    """
+
+    identity: bytes
+    heads: int
+    hop_s: int = 0
+    samples: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +151,7 @@ class Hello:
         proto_max: Highest protocol version that the patch supports.
         texts: Texts by tag, see ``HelloTag``; unknown tags are left out.
         ring_samples: Number of newest samples that the patch keeps for RESEND; 0 if it keeps none.
+        model: The model of a patch that makes estimates itself; ``None`` for other patches.
     """
 
     boot_id: int
@@ -123,6 +168,7 @@ class Hello:
     proto_max: int = PROTOCOL
     texts: Mapping[HelloTag, str] = field(default_factory=lambda: MappingProxyType({}))
     ring_samples: int = 0
+    model: PatchModel | None = None
 
     @property
     def fs_hz(self) -> float:
@@ -166,6 +212,27 @@ class Ack:
 
 
 @dataclass(frozen=True, slots=True)
+class PatchEstimate:
+    """Estimates that the patch made itself, or its reason for making none. More outputs than fit follow in another.
+
+    Attributes:
+        index: Index of the sample after the last one that the window depends on.
+        boot: Low byte of the boot id.
+        reason: Why the patch abstains.
+        windows: Number of accepted windows in the values.
+        first: Number of the first of ``heads`` among the outputs of the model.
+        heads: Per output the calibrated logit or value, in steps of ``SCORE_STEP``, and its state.
+    """
+
+    index: int
+    boot: int
+    reason: EstimateReason = EstimateReason.NONE
+    windows: int = 0
+    first: int = 0
+    heads: tuple[tuple[int, HeadState], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class HelloRequest:
     """Request of the host for HELLO, with the versions that it reads."""
 
@@ -193,7 +260,7 @@ class Resend:
     count: int
 
 
-Message = Hello | Data | Status | Ack | HelloRequest | Start | Stop | Resend
+Message = Hello | Data | Status | Ack | PatchEstimate | HelloRequest | Start | Stop | Resend
 
 
 @dataclass(frozen=True, slots=True)

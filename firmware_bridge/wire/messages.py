@@ -1,4 +1,4 @@
-"""The messages of the kit's own patch protocol, version 1: the content of a frame. Sans-IO, little-endian.
+"""The messages of the kit's own patch protocol, versions 1 and 2: the content of a frame. Sans-IO, little-endian.
 
 Every message starts with the same nine bytes, and every layout is fixed, so that the C99 counterpart is a struct with
 offsets and without allocation. Only HELLO ends with tag-length-value entries, for strings and later additions; a
@@ -22,17 +22,22 @@ from firmware_bridge.wire.message_types import (
     DEFAULT_HEADER,
     PROTOCOL,
     SUPPORTED,
+    WITH_ESTIMATES,
     Ack,
     AckCode,
     Data,
+    EstimateReason,
     Flags,
     Header,
+    HeadState,
     Hello,
     HelloRequest,
     HelloTag,
     Malformed,
     Message,
     MessageType,
+    PatchEstimate,
+    PatchModel,
     Resend,
     SampleFormat,
     Start,
@@ -46,21 +51,30 @@ __all__ = [
     "ACK_HEAD",
     "DATA_HEAD",
     "DEFAULT_HEADER",
+    "ESTIMATE_HEAD",
     "HEADER",
+    "HEADS_MAX",
+    "HEAD_ENTRY",
     "HELLO_HEAD",
     "INDEX",
     "INT24_MIN",
+    "MODEL_HEAD",
+    "MODEL_TAG",
     "PROTOCOL",
     "RANGE_HEAD",
     "RING_TAG",
+    "SCORE_STEP",
     "STATUS_HEAD",
     "SUPPORTED",
     "TEXT_MAX",
     "UNKNOWN_PERCENT",
+    "WITH_ESTIMATES",
     "Ack",
     "AckCode",
     "Data",
+    "EstimateReason",
     "Flags",
+    "HeadState",
     "Header",
     "Hello",
     "HelloRequest",
@@ -68,6 +82,8 @@ __all__ = [
     "Malformed",
     "Message",
     "MessageType",
+    "PatchEstimate",
+    "PatchModel",
     "Resend",
     "SampleFormat",
     "Start",
@@ -92,6 +108,14 @@ STATUS_HEAD = struct.Struct("<BBHII")
 """battery percent u8, 0 u8, battery mV u16, frames dropped by the firmware u32, index of the next sample u32."""
 ACK_HEAD = struct.Struct("<BBH")
 """type of the command u8, code u8, detail u16."""
+ESTIMATE_HEAD = struct.Struct("<IBBBHBB")
+"""index u32 (after the last sample of the window), boot u8, reason u8, 0 u8, windows u16, first u8, n u8."""
+HEAD_ENTRY = struct.Struct("<iB")
+"""score i32 in ``SCORE_STEP``, state u8."""
+SCORE_STEP = 2.0**-16
+"""Step of a score: of a calibrated logit, or of a value in its unit."""
+HEADS_MAX = (BODY_MAX - HEADER.size - ESTIMATE_HEAD.size) // HEAD_ENTRY.size
+"""Outputs that one ESTIMATE can hold."""
 INDEX = struct.Struct("<I")
 """index u32: after ACK_HEAD in the answer to RESEND."""
 RANGE_HEAD = struct.Struct("<II")
@@ -101,10 +125,15 @@ UNKNOWN_PERCENT = 255
 INT24_MIN, INT24_MAX = -(1 << 23), (1 << 23) - 1
 RING_TAG = 5
 """Tag at the end of HELLO, a u32: number of newest samples that the patch keeps to resend."""
+MODEL_TAG = 6
+"""Tag at the end of HELLO, ``MODEL_HEAD``: the model with which the patch makes estimates."""
+MODEL_HEAD = struct.Struct("<8sBBB")
+"""identity 8 bytes, number of outputs u8, seconds between estimates u8, 1 u8 if no samples are sent."""
 TEXT_MAX = 64
 """Bytes read of a text at the end of HELLO; a longer one is truncated."""
 _TAGS = frozenset(int(tag) for tag in HelloTag)
 _FORMATS = frozenset(int(code) for code in SampleFormat)
+_REASONS = frozenset(int(reason) for reason in EstimateReason)
 
 
 def samples_max(sample_format: SampleFormat) -> int:
@@ -166,7 +195,7 @@ def decode(body: bytes) -> tuple[Header, Message] | WrongVersion | UnknownType |
 
 
 def _readable(version: int) -> bool:
-    return SUPPORTED[0] <= version <= SUPPORTED[1]
+    return version == PROTOCOL
 
 
 def _pack_hello(m: Hello) -> bytes:
@@ -176,6 +205,10 @@ def _pack_hello(m: Hello) -> bytes:
         tail += bytes((tag, len(raw))) + raw
     if m.ring_samples:
         tail += bytes((RING_TAG, INDEX.size)) + INDEX.pack(m.ring_samples)
+    if m.model is not None and m.model.heads:
+        model = m.model
+        packed = MODEL_HEAD.pack(model.identity, model.heads, model.hop_s, 0 if model.samples else 1)
+        tail += bytes((MODEL_TAG, MODEL_HEAD.size)) + packed
     return (
         HELLO_HEAD.pack(
             m.boot_id, m.tick_hz, m.fs_num, m.fs_den, m.nv_num, m.nv_den, m.band_low_mhz, m.band_high_mhz,
@@ -188,7 +221,7 @@ def _pack_hello(m: Hello) -> bytes:
 def _unpack_hello(payload: bytes) -> Hello | str:
     *fixed, _reserved = HELLO_HEAD.unpack_from(payload)
     texts: dict[HelloTag, str] = {}
-    ring_samples = 0
+    ring_samples, model = 0, None
     at = HELLO_HEAD.size
     while at < len(payload):
         end = at + 2 + (payload[at + 1] if at + 1 < len(payload) else len(payload))
@@ -196,6 +229,9 @@ def _unpack_hello(payload: bytes) -> Hello | str:
             return "has a tail that runs past its end"
         if payload[at] == RING_TAG and end - at == 2 + INDEX.size:
             (ring_samples,) = INDEX.unpack_from(payload, at + 2)
+        elif payload[at] == MODEL_TAG and end - at == 2 + MODEL_HEAD.size:
+            identity, heads, hop_s, silent = MODEL_HEAD.unpack_from(payload, at + 2)
+            model = PatchModel(identity, heads, hop_s, samples=silent & 1 == 0) if heads else None
         elif payload[at] in _TAGS:
             text = payload[at + 2 : end][:TEXT_MAX].decode("utf-8", "replace")
             texts[HelloTag(payload[at])] = "".join(c if c.isprintable() else "�" for c in text)
@@ -205,7 +241,8 @@ def _unpack_hello(payload: bytes) -> Hello | str:
         return "gives no usable sampling or tick rate"
     frozen = MappingProxyType(texts)
     return Hello(
-        boot_id, tick_hz, fs_num, fs_den, nv_num, nv_den, low, high, index, bits, lowest, highest, frozen, ring_samples
+        boot_id, tick_hz, fs_num, fs_den, nv_num, nv_den, low, high, index, bits, lowest, highest, frozen, ring_samples,
+        model,
     )  # fmt: skip
 
 
@@ -251,12 +288,33 @@ def _unpack_ack(payload: bytes) -> Ack:
     return Ack(command, code, detail, INDEX.unpack_from(payload, ACK_HEAD.size)[0] if has_index else None)
 
 
+def _pack_estimate(m: PatchEstimate) -> bytes:
+    if len(m.heads) > HEADS_MAX:
+        raise LocalProtocolError(f"ESTIMATE holds {len(m.heads)} outputs: at most {HEADS_MAX} are allowed")
+    head = ESTIMATE_HEAD.pack(m.index & 0xFFFFFFFF, m.boot & 0xFF, m.reason, 0, m.windows, m.first, len(m.heads))
+    return head + b"".join(HEAD_ENTRY.pack(score, state) for score, state in m.heads)
+
+
+def _unpack_estimate(payload: bytes) -> PatchEstimate | str:
+    index, boot, reason, _reserved, windows, first, count = ESTIMATE_HEAD.unpack_from(payload)
+    if reason not in _REASONS:
+        return f"gives reason {reason}, which version 2 does not have"
+    if len(payload) - ESTIMATE_HEAD.size < count * HEAD_ENTRY.size:
+        return "is shorter than its number of outputs"
+    if count and reason:
+        return "abstains and holds outputs"
+    end = ESTIMATE_HEAD.size + count * HEAD_ENTRY.size
+    heads = tuple((s, HeadState(state)) for s, state in HEAD_ENTRY.iter_unpack(payload[ESTIMATE_HEAD.size : end]))
+    return PatchEstimate(index, boot, EstimateReason(reason), windows, first, heads)
+
+
 # Keyed by type: adding a message takes a class, a layout and one line in each table.
 _PACKERS: dict[type, Callable[[Any], tuple[int, bytes]]] = {
     Hello: lambda m: (MessageType.HELLO, _pack_hello(m)),
     Data: lambda m: (MessageType.DATA, _pack_data(m)),
     Status: lambda m: (MessageType.STATUS, _pack_status(m)),
     Ack: lambda m: (MessageType.ACK, _pack_ack(m)),
+    PatchEstimate: lambda m: (MessageType.ESTIMATE, _pack_estimate(m)),
     HelloRequest: lambda m: (MessageType.HELLO_REQUEST, bytes((m.proto_min, m.proto_max))),
     Start: lambda m: (MessageType.START, bytes((m.version,))),
     Stop: lambda _m: (MessageType.STOP, b""),
@@ -267,6 +325,7 @@ _UNPACKERS: dict[int, Callable[[bytes], Message | str]] = {
     MessageType.DATA: _unpack_data,
     MessageType.STATUS: _unpack_status,
     MessageType.ACK: _unpack_ack,
+    MessageType.ESTIMATE: _unpack_estimate,
     MessageType.HELLO_REQUEST: lambda p: HelloRequest(*struct.unpack_from("<BB", p)),
     MessageType.START: lambda p: Start(*struct.unpack_from("<B", p)),
     MessageType.STOP: lambda _p: Stop(),

@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "anyecg_estimate.h"
 #include "anyecg_frame.h"
+#include "anyecg_gate.h"
 #include "anyecg_messages.h"
 #include "anyecg_patch.h"
 #include "ecg_frontend.h"
@@ -19,6 +21,11 @@ static uint8_t bytes[LINE_MAX_BYTES / 2u];
 static struct anyecg_decoder decoder;
 static struct anyecg_patch patch;
 static struct anyecg_stream stream;
+static struct anyecg_gate gate;
+static struct anyecg_estimator estimator;
+static int32_t heads_q[255][ANYECG_Q_FIELDS];
+static struct anyecg_score scores[255];
+static uint32_t *window_memory;
 static uint8_t *ring_memory;
 
 static void put_hex(const uint8_t *data, size_t size) {
@@ -79,6 +86,11 @@ static void put_message(const struct anyecg_message *m) {
              h->fs_den, h->nv_num, h->nv_den);
       printf(" %" PRIu32 " %" PRIu32 " %" PRIu32 " %u %u %u %" PRIu32, h->band_low_mhz, h->band_high_mhz, h->index,
              (unsigned)h->bits, (unsigned)h->proto_min, (unsigned)h->proto_max, h->ring_samples);
+      if (h->model_heads != 0u) {
+        printf(" ");
+        put_hex(h->model_id, sizeof(h->model_id));
+        printf(" %u %u %d", (unsigned)h->model_heads, (unsigned)h->model_hop_s, h->model_silent ? 1 : 0);
+      }
       for (i = 0u; i < ANYECG_TEXTS; i++) {
         printf(" %u=", i + 1u);
         put_hex((const uint8_t *)h->texts[i].bytes, h->texts[i].size);
@@ -103,6 +115,16 @@ static void put_message(const struct anyecg_message *m) {
         printf(" %" PRIu32, m->as.ack.index);
       }
       break;
+    case ANYECG_ESTIMATE: {
+      const struct anyecg_estimate *e = &m->as.estimate;
+      printf(" %" PRIu32 " %u %u %u %u", e->index, (unsigned)e->boot, (unsigned)e->reason, (unsigned)e->windows,
+             (unsigned)e->first);
+      for (i = 0u; i < e->count; i++) {
+        const struct anyecg_score score = anyecg_unpack_score(e->packed + i * ANYECG_SCORE_BYTES);
+        printf(" %" PRId32 " %u", score.score, (unsigned)score.state);
+      }
+      break;
+    }
     case ANYECG_HELLO_REQUEST:
       printf(" %u %u", (unsigned)m->as.hello_request.lowest, (unsigned)m->as.hello_request.highest);
       break;
@@ -149,6 +171,8 @@ static size_t written(uint8_t *out, const struct anyecg_message *m) {
       return anyecg_write_status(out, &m->header, &m->as.status);
     case ANYECG_ACK:
       return anyecg_write_ack(out, &m->header, &m->as.ack);
+    case ANYECG_ESTIMATE:
+      return anyecg_write_estimate(out, &m->header, &m->as.estimate);
     case ANYECG_HELLO_REQUEST:
       return anyecg_write_hello_request(out, m->as.hello_request.lowest, m->as.hello_request.highest);
     case ANYECG_START:
@@ -177,13 +201,16 @@ static void rewrite(const char *text) {
 
 static void patch_init(char *text) {
   struct anyecg_patch_config config;
-  unsigned long v[6];
+  unsigned long v[8];
   unsigned i;
 
-  for (i = 0u; i < 6u; i++) {
+  for (i = 0u; i < 8u; i++) {
     v[i] = strtoul(text, &text, 10);
   }
   memset(&config, 0, sizeof(config));
+  config.hello.model_heads = (uint8_t)v[6];
+  config.hello.model_hop_s = 10u;
+  config.hello.model_silent = v[7] != 0u;
   config.hello.boot_id = (uint32_t)v[0];
   config.hello.tick_hz = (uint32_t)v[1];
   config.hello.fs_num = (uint32_t)v[2];
@@ -221,6 +248,69 @@ static void patch_poll(const char *text) {
   while ((size = anyecg_patch_poll(&patch, tick, wire)) > 0u) {
     put_hex(wire, size);
   }
+}
+
+static void patch_estimate(char *text) {
+  const uint8_t reason = (uint8_t)strtoul(text, &text, 10);
+  const uint16_t windows = (uint16_t)strtoul(text, &text, 10);
+  uint8_t n = 0u;
+
+  for (; *text == ' ' && n < 255u; n++) {
+    scores[n].score = (int32_t)strtol(text, &text, 10);
+    scores[n].state = (uint8_t)strtoul(text, &text, 10);
+  }
+  anyecg_patch_estimate(&patch, reason, windows, scores, n);
+}
+
+/* span_s windows zero_point, then four numbers per head. */
+static void estimator_init(char *text) {
+  struct anyecg_estimator_config config;
+  unsigned n = 0u;
+
+  memset(&config, 0, sizeof(config));
+  config.span_s = (uint32_t)strtoul(text, &text, 10);
+  config.windows = (uint16_t)strtoul(text, &text, 10);
+  config.zero_point = (int8_t)strtol(text, &text, 10);
+  for (; *text == ' ' && n < 255u * ANYECG_Q_FIELDS; n++) {
+    heads_q[n / ANYECG_Q_FIELDS][n % ANYECG_Q_FIELDS] = (int32_t)strtol(text, &text, 10);
+  }
+  config.count = (uint8_t)(n / ANYECG_Q_FIELDS);
+  config.heads = (const int32_t(*)[ANYECG_Q_FIELDS])heads_q;
+  config.scores = scores;
+  free(window_memory);
+  config.memory = window_memory = malloc(ANYECG_ESTIMATOR_BYTES(config.windows, config.count) + 1u);
+  printf("%d", anyecg_estimator_init(&estimator, &config) ? 1 : 0);
+}
+
+static void estimator_add(char *text) {
+  const uint32_t end_s = (uint32_t)strtoul(text, &text, 10);
+  int8_t outputs[255];
+  unsigned n = 0u, h;
+
+  while (*text == ' ' && n < 255u) {
+    outputs[n++] = (int8_t)strtol(text, &text, 10);
+  }
+  printf("%u", (unsigned)anyecg_estimator_add(&estimator, outputs, end_s));
+  for (h = 0u; h < estimator.count; h++) {
+    printf(" %" PRId32 " %u", scores[h].score, (unsigned)scores[h].state);
+  }
+}
+
+static void gate_samples(char *text) {
+  const uint8_t flags = (uint8_t)strtoul(text, &text, 10);
+
+  while (*text == ' ') {
+    const int32_t sample = (int32_t)strtol(text, &text, 10);
+    anyecg_gate_sample(&gate, sample, flags);
+    anyecg_stream_push(&stream, sample);
+  }
+}
+
+static void gate_judge(void) {
+  int8_t window[ANYECG_STREAM_WINDOW];
+  const bool complete = anyecg_stream_window(&stream, window);
+
+  printf("%u", (unsigned)anyecg_gate_judge(&gate, complete, window));
 }
 
 static void stream_push(char *text) {
@@ -272,6 +362,13 @@ static void obey(char command, char *rest) {
     }
     case 'p': stream_push(rest); break;
     case 'q': stream_window(); break;
+    case 'E': patch_estimate(rest); break;
+    case 'a': estimator_init(rest); break;
+    case 'b': estimator_add(rest); break;
+    case 'g': anyecg_gate_init(&gate, 250u, (unsigned)strtoul(rest, NULL, 10)); break;
+    case 'h': gate_samples(rest); break;
+    case 'j': gate_judge(); break;
+    case 'k': anyecg_gate_reset(&gate, (uint8_t)strtoul(rest, NULL, 10)); anyecg_stream_reset(&stream); break;
     case 'z':
       printf("%zu %zu %zu %zu", sizeof(struct anyecg_decoder), sizeof(struct anyecg_patch), sizeof(struct anyecg_stream),
              sizeof(struct anyecg_message));
@@ -288,5 +385,6 @@ int main(void) {
     fflush(stdout);
   }
   free(ring_memory);
+  free(window_memory);
   return 0;
 }

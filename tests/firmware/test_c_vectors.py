@@ -7,7 +7,18 @@ from pathlib import Path
 import pytest
 
 from convert.micro.vectors import files, main, messages
-from firmware_bridge.wire.messages import Ack, Data, Hello, HelloRequest, MessageType, Resend, Start, Status, Stop
+from firmware_bridge.wire.messages import (
+    Ack,
+    Data,
+    Hello,
+    HelloRequest,
+    MessageType,
+    PatchEstimate,
+    Resend,
+    Start,
+    Status,
+    Stop,
+)
 from helpers.c_side import C_SIDE, SOURCES, CSide
 from helpers.c_vectors import SELFTEST, rows
 from helpers.firmware_build import STRICT_C, compiled, run, tool
@@ -22,7 +33,7 @@ def test_the_command_writes_the_same_files(tmp_path):
 
 def test_every_message_has_a_vector():
     kinds = {type(message) for _header, message in messages().values()}
-    assert kinds == {Hello, Data, Status, Ack, HelloRequest, Start, Stop, Resend}
+    assert kinds == {Hello, Data, Status, Ack, PatchEstimate, HelloRequest, Start, Stop, Resend}
     assert len(MessageType) == len(kinds)
 
 

@@ -9,16 +9,21 @@ from hypothesis import strategies as st
 
 from firmware_bridge.wire.framing import BODY_MAX, FrameDecoder, encode_frame
 from firmware_bridge.wire.messages import (
+    HEADS_MAX,
     PROTOCOL,
     Ack,
     Data,
+    EstimateReason,
     Flags,
     Header,
+    HeadState,
     Hello,
     HelloRequest,
     HelloTag,
     Malformed,
     MessageType,
+    PatchEstimate,
+    PatchModel,
     Resend,
     SampleFormat,
     Start,
@@ -54,7 +59,7 @@ def in_words(result) -> str:
             return f"unknown {kind}"
     header, m = result
     kind = {
-        Hello: 0x01, Data: 0x02, Status: 0x03, Ack: 0x04,
+        Hello: 0x01, Data: 0x02, Status: 0x03, Ack: 0x04, PatchEstimate: 0x05,
         HelloRequest: 0x81, Start: 0x82, Stop: 0x83, Resend: 0x84,
     }[type(m)]  # fmt: skip
     words = [kind, int(header.flags), header.seq, header.tick]
@@ -62,12 +67,17 @@ def in_words(result) -> str:
         case Hello():
             words += [m.boot_id, m.tick_hz, m.fs_num, m.fs_den, m.nv_num, m.nv_den, m.band_low_mhz, m.band_high_mhz]
             words += [m.index, m.sample_bits, m.proto_min, m.proto_max, m.ring_samples]
+            if m.model is not None:
+                words += [m.model.identity.hex(), m.model.heads, m.model.hop_s, 0 if m.model.samples else 1]
         case Data():
             words += [m.index, m.boot, int(m.sample_format), *m.samples.tolist()]
         case Status():
             words += [255 if m.battery_percent is None else m.battery_percent, m.battery_mv, m.dropped, m.index]
         case Ack():
             words += [m.command, m.code, m.detail, *([] if m.index is None else [m.index])]
+        case PatchEstimate():
+            words += [m.index, m.boot, int(m.reason), m.windows, m.first]
+            words += [int(number) for head in m.heads for number in head]
         case HelloRequest():
             words += [m.proto_min, m.proto_max]
         case Start():
@@ -147,7 +157,7 @@ def test_any_bytes_cut_anywhere_give_the_same_events(c, data):
 
 @st.composite
 def messages(draw):
-    kind = draw(st.sampled_from([Hello, Data, Data, Status, Ack, HelloRequest, Start, Stop, Resend]))
+    kind = draw(st.sampled_from([Hello, Data, Data, Status, Ack, PatchEstimate, HelloRequest, Start, Stop, Resend]))
     if kind is Hello:
         tags = draw(st.lists(st.sampled_from(list(HelloTag)), unique=True, max_size=3))
         numbers = [draw(U32) for _ in range(9)]
@@ -156,7 +166,14 @@ def messages(draw):
             {tag: draw(st.text(st.characters(min_codepoint=32, max_codepoint=0x2FF, exclude_categories=["C", "Z"]),
                                min_size=1, max_size=20)) for tag in tags},
             draw(U32),
+            draw(st.none() | st.builds(PatchModel, st.binary(min_size=8, max_size=8), st.integers(1, 255), U8,
+                                       samples=st.booleans())),
         )  # fmt: skip
+    if kind is PatchEstimate:
+        reason = draw(st.sampled_from(EstimateReason))
+        scores = st.tuples(st.integers(-(2**31), 2**31 - 1), U8.map(HeadState))
+        heads = draw(st.lists(scores, max_size=0 if reason else HEADS_MAX))
+        return PatchEstimate(draw(U32), draw(U8), reason, draw(U16), draw(U8), tuple(heads))
     if kind is Data:
         sample_format = draw(st.sampled_from(list(SampleFormat)))
         count = draw(st.integers(1, samples_max(sample_format)))
@@ -202,6 +219,10 @@ def test_every_message_is_decoded_and_encoded_alike(c, message, header):
 @example(bytes((PROTOCOL, 2)) + bytes(7) + bytes((0, 0, 0, 0, 0, 1, 117)) + bytes(234))
 @example(bytes((PROTOCOL, 4)) + bytes(7) + bytes((0x84, 0, 0, 0, 1, 2, 3)))
 @example(bytes((PROTOCOL, 3)) + bytes(7) + bytes((101,)) + bytes(11))
+@example(bytes((PROTOCOL, 5)) + bytes(7) + bytes((1, 2, 3, 4, 5, 0, 0, 1, 0, 0, 1)) + bytes(5))
+@example(bytes((PROTOCOL, 5)) + bytes(7) + bytes((1, 2, 3, 4, 5, 0, 0, 1, 0, 0, 1)) + bytes(4))
+@example(bytes((PROTOCOL, 5)) + bytes(7) + bytes((1, 2, 3, 4, 5, 7, 0, 1, 0, 0, 0)))
+@example(bytes((PROTOCOL, 5)) + bytes(7) + bytes((1, 2, 3, 4, 5, 2, 0, 1, 0, 0, 1)) + bytes(5))
 def test_any_body_gets_the_same_result(c, body):
     assert without_texts(c.read(body)) == in_words(decode(body))
 
@@ -217,6 +238,9 @@ def test_any_body_gets_the_same_result(c, body):
 @example(250, 1, 32_768, b"\x01\x03ab")
 @example(250, 1, 32_768, b"\x05\x04abc")
 @example(250, 1, 32_768, b"\x04" + bytes((90,)) + b"z" * 90)
+@example(250, 1, 32_768, b"\x06\x0babcdefgh\x0c\x0a\x03")
+@example(250, 1, 32_768, b"\x06\x0babcdefgh\x00\x0a\x01")
+@example(250, 1, 32_768, b"\x06\x0aabcdefgh\x0c\x0a")
 def test_any_hello_gets_the_same_result(c, num, den, tick_hz, tail):
     head = b"".join(v.to_bytes(4, "little") for v in (7, tick_hz, num, den, 1, 1, 0, 0, 5))
     body = bytes((PROTOCOL, 1)) + bytes(7) + head + bytes((16, 1, 1, 0)) + tail

@@ -6,15 +6,20 @@ from hypothesis import strategies as st
 
 from firmware_bridge.wire.framing import FrameDecoder
 from firmware_bridge.wire.messages import (
+    HEADS_MAX,
     INT24_MAX,
     INT24_MIN,
     PROTOCOL,
     Ack,
     Data,
+    EstimateReason,
     Flags,
     Header,
+    HeadState,
     Hello,
     HelloTag,
+    PatchEstimate,
+    PatchModel,
     SampleFormat,
     Status,
     Stop,
@@ -27,6 +32,12 @@ U8, U16, U32 = st.integers(0, 0xFF), st.integers(0, 0xFFFF), st.integers(0, 0xFF
 HEADERS = st.builds(Header, st.just(PROTOCOL), st.sampled_from(Flags), U16, U32)
 TEXTS = st.dictionaries(st.sampled_from(HelloTag), st.text("abcXYZ019 -_ä", max_size=20))
 
+MODELS = st.builds(PatchModel, st.binary(min_size=8, max_size=8), st.integers(1, 255), U8, samples=st.booleans())
+SCORES = st.tuples(st.integers(-(2**31), 2**31 - 1), st.sampled_from(HeadState))
+ESTIMATES = st.builds(
+    PatchEstimate, U32, U8, st.just(EstimateReason.NONE), U16, U8, st.lists(SCORES, max_size=HEADS_MAX).map(tuple)
+) | st.builds(PatchEstimate, U32, U8, st.sampled_from(EstimateReason), U16, U8)
+
 
 def over_the_wire(message, header):
     (body,) = FrameDecoder().feed(encode(message, header))
@@ -37,7 +48,7 @@ def over_the_wire(message, header):
     HEADERS,
     st.builds(
         Hello, U32, st.integers(1, 2**32 - 1), st.integers(1, 10**6), st.integers(1, 10), U32, U32, U32, U32, U32, U8,
-        U8, U8, TEXTS,
+        U8, U8, TEXTS, U32, st.none() | MODELS,
     ),
 )  # fmt: skip
 def test_hello(header, hello):
@@ -56,12 +67,17 @@ def test_int24(values):
     assert over_the_wire(message, Header())[1].samples.tolist() == values
 
 
+@given(HEADERS, ESTIMATES)
+def test_estimate(header, estimate):
+    assert over_the_wire(estimate, header) == (header, estimate)
+
+
 @given(st.binary(max_size=251))
 def test_no_body_raises(body):
     decode(body)
 
 
-@given(st.sampled_from([1, 2, 3, 4, 0x81, 0x82, 0x83, 0x84]), st.binary(max_size=100))
+@given(st.sampled_from([1, 2, 3, 4, 5, 0x81, 0x82, 0x83, 0x84]), st.binary(max_size=100))
 def test_no_body_of_a_known_type_raises(kind, rest):
     decode(bytes((PROTOCOL, kind)) + rest)
 
@@ -74,6 +90,7 @@ def test_no_body_of_a_known_type_raises(kind, rest):
         st.builds(lambda i, v: Data(i, 0, np.array(v, np.int32)), U32, FEW),
         st.builds(Status, st.none() | st.integers(0, 100), U16, U32, U32),
         st.builds(Ack, U8, U8, U16),
+        st.builds(PatchEstimate, U32, U8, heads=st.lists(SCORES, max_size=8).map(tuple)),
     ),
 )  # fmt: skip
 def test_every_single_bit_flipped_on_the_wire_never_makes_a_wrong_message(header, message):

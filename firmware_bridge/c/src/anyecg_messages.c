@@ -8,6 +8,7 @@
 #define ACK_BYTES 4u
 #define RANGE_BYTES 8u
 #define RING_BYTES 4u
+#define MODEL_BYTES (ANYECG_IDENTITY_BYTES + 3u)
 
 static uint8_t *put16(uint8_t *out, uint16_t value) {
   out[0] = (uint8_t)(value & 0xFFu);
@@ -75,6 +76,7 @@ size_t anyecg_write_hello(uint8_t *out, const struct anyecg_header *header, cons
     size += length > 0u ? 2u + (length < ANYECG_TEXT_MAX ? length : ANYECG_TEXT_MAX) : 0u;
   }
   size += hello->ring_samples != 0u ? 2u + RING_BYTES : 0u;
+  size += hello->model_heads != 0u ? 2u + MODEL_BYTES : 0u;
   if (size > ANYECG_BODY_MAX) {
     return 0u;
   }
@@ -98,7 +100,16 @@ size_t anyecg_write_hello(uint8_t *out, const struct anyecg_header *header, cons
   if (hello->ring_samples != 0u) {
     *at++ = ANYECG_TAG_RING;
     *at++ = RING_BYTES;
-    put32(at, hello->ring_samples);
+    at = put32(at, hello->ring_samples);
+  }
+  if (hello->model_heads != 0u) {
+    *at++ = ANYECG_TAG_MODEL;
+    *at++ = MODEL_BYTES;
+    memcpy(at, hello->model_id, ANYECG_IDENTITY_BYTES);
+    at += ANYECG_IDENTITY_BYTES;
+    *at++ = hello->model_heads;
+    *at++ = hello->model_hop_s;
+    *at = hello->model_silent ? 1u : 0u;
   }
   return size;
 }
@@ -140,6 +151,39 @@ size_t anyecg_write_ack(uint8_t *out, const struct anyecg_header *header, const 
   return ANYECG_HEADER_BYTES + ACK_BYTES + RING_BYTES;
 }
 
+void anyecg_pack_score(uint8_t *out, const struct anyecg_score *score) {
+  *put32(out, (uint32_t)score->score) = score->state;
+}
+
+struct anyecg_score anyecg_unpack_score(const uint8_t *in) {
+  const uint32_t bits = get32(in);
+  struct anyecg_score out;
+
+  out.score = bits <= 0x7FFFFFFFu ? (int32_t)bits : -(int32_t)(0xFFFFFFFFu - bits) - 1;
+  out.state = in[4];
+  return out;
+}
+
+size_t anyecg_write_estimate(uint8_t *out, const struct anyecg_header *header, const struct anyecg_estimate *estimate) {
+  const size_t bytes = (size_t)estimate->count * ANYECG_SCORE_BYTES;
+  uint8_t *at;
+
+  if (estimate->count > ANYECG_SCORES_MAX || (estimate->count != 0u && estimate->reason != ANYECG_NO_REASON)) {
+    return 0u;
+  }
+  at = put32(put_header(out, header, ANYECG_ESTIMATE), estimate->index);
+  *at++ = estimate->boot;
+  *at++ = estimate->reason;
+  *at++ = 0u;
+  at = put16(at, estimate->windows);
+  *at++ = estimate->first;
+  *at++ = estimate->count;
+  if (bytes > 0u) {
+    memcpy(at, estimate->packed, bytes);
+  }
+  return ANYECG_HEADER_BYTES + ANYECG_ESTIMATE_HEAD_BYTES + bytes;
+}
+
 size_t anyecg_write_hello_request(uint8_t *out, uint8_t lowest, uint8_t highest) {
   uint8_t *at = put_host_header(out, ANYECG_HELLO_REQUEST);
 
@@ -176,6 +220,11 @@ static bool read_tail(const uint8_t *tail, size_t size, struct anyecg_hello *hel
     at += 2u;
     if (tag == ANYECG_TAG_RING && length == RING_BYTES) {
       hello->ring_samples = get32(tail + at);
+    } else if (tag == ANYECG_TAG_MODEL && length == MODEL_BYTES) {
+      memcpy(hello->model_id, tail + at, ANYECG_IDENTITY_BYTES);
+      hello->model_heads = tail[at + ANYECG_IDENTITY_BYTES];
+      hello->model_hop_s = tail[at + ANYECG_IDENTITY_BYTES + 1u];
+      hello->model_silent = (tail[at + ANYECG_IDENTITY_BYTES + 2u] & 1u) != 0u;
     } else if (tag >= ANYECG_KIND && tag <= ANYECG_LEAD) {
       /* A string is a sequence of bytes, signed or not. */
       hello->texts[tag - 1u].bytes = (const char *)(tail + at);
@@ -245,6 +294,22 @@ static bool read_ack(const uint8_t *in, size_t size, struct anyecg_ack *ack) {
   return true;
 }
 
+static bool read_estimate(const uint8_t *in, size_t size, struct anyecg_estimate *estimate) {
+  if (size < ANYECG_ESTIMATE_HEAD_BYTES) {
+    return false;
+  }
+  estimate->index = get32(in);
+  estimate->boot = in[4];
+  estimate->reason = in[5];
+  estimate->windows = get16(in + 7);
+  estimate->first = in[9];
+  estimate->count = in[10];
+  estimate->packed = in + ANYECG_ESTIMATE_HEAD_BYTES;
+  return estimate->reason <= ANYECG_LEAD_OFF_WINDOW &&
+         size - ANYECG_ESTIMATE_HEAD_BYTES >= (size_t)estimate->count * ANYECG_SCORE_BYTES &&
+         (estimate->count == 0u || estimate->reason == ANYECG_NO_REASON);
+}
+
 static bool read_command(uint8_t type, const uint8_t *in, size_t size, struct anyecg_message *message) {
   if (type == ANYECG_STOP) {
     return true;
@@ -302,6 +367,9 @@ enum anyecg_verdict anyecg_read(const uint8_t *body, size_t size, struct anyecg_
       break;
     case ANYECG_ACK:
       sound = read_ack(payload, size, &message->as.ack);
+      break;
+    case ANYECG_ESTIMATE:
+      sound = read_estimate(payload, size, &message->as.estimate);
       break;
     case ANYECG_HELLO_REQUEST:
     case ANYECG_START:

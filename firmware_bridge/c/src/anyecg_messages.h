@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The messages of the patch protocol, version 1: the body of a frame. docs/wire-protocol.md is the specification;
- * the Python counterpart is firmware_bridge/wire/messages.py. A patch writes HELLO, DATA, STATUS and ACK and reads
- * the host's four; the other direction is here for tests and for hosts written in C.
+ * The messages of the patch protocol, versions 1 and 2: the body of a frame. docs/wire-protocol.md is the specification;
+ * the Python counterpart is firmware_bridge/wire/messages.py. A patch writes HELLO, DATA, STATUS, ACK and perhaps
+ * ESTIMATE and reads the host's four; the other direction is here for tests and for hosts written in C.
  *
  * Writers return the size of the body, or 0 if a value does not fit. out has ANYECG_BODY_MAX bytes.
  */
@@ -19,19 +19,27 @@
 extern "C" {
 #endif
 
-#define ANYECG_PROTOCOL 1u
+#define ANYECG_PROTOCOL 1u /* the first byte of every message */
+/* Version in START with which the host asks for ESTIMATE. */
+#define ANYECG_WITH_ESTIMATES 2u
 #define ANYECG_HEADER_BYTES 9u
 #define ANYECG_DATA_HEAD_BYTES 7u
 #define ANYECG_SAMPLE_BYTES_MAX (ANYECG_BODY_MAX - ANYECG_HEADER_BYTES - ANYECG_DATA_HEAD_BYTES)
 #define ANYECG_TEXT_MAX 64u
 #define ANYECG_TEXTS 4u
 #define ANYECG_PERCENT_UNKNOWN 255u
+#define ANYECG_ESTIMATE_HEAD_BYTES 11u
+#define ANYECG_SCORE_BYTES 5u
+/* Outputs that one ESTIMATE can hold. */
+#define ANYECG_SCORES_MAX ((ANYECG_BODY_MAX - ANYECG_HEADER_BYTES - ANYECG_ESTIMATE_HEAD_BYTES) / ANYECG_SCORE_BYTES)
+#define ANYECG_IDENTITY_BYTES 8u
 
 enum anyecg_type {
   ANYECG_HELLO = 0x01,
   ANYECG_DATA = 0x02,
   ANYECG_STATUS = 0x03,
   ANYECG_ACK = 0x04,
+  ANYECG_ESTIMATE = 0x05,
   ANYECG_HELLO_REQUEST = 0x81,
   ANYECG_START = 0x82,
   ANYECG_STOP = 0x83,
@@ -54,8 +62,30 @@ enum anyecg_code {
   ANYECG_BAD_ARGUMENT = 4
 };
 
-/* Tags of the texts in HELLO, and of the ring's size. */
-enum anyecg_tag { ANYECG_KIND = 1, ANYECG_DEVICE_ID = 2, ANYECG_FIRMWARE = 3, ANYECG_LEAD = 4, ANYECG_TAG_RING = 5 };
+/* Tags of the texts in HELLO, of the ring's size and of the model. */
+enum anyecg_tag {
+  ANYECG_KIND = 1,
+  ANYECG_DEVICE_ID = 2,
+  ANYECG_FIRMWARE = 3,
+  ANYECG_LEAD = 4,
+  ANYECG_TAG_RING = 5,
+  ANYECG_TAG_MODEL = 6
+};
+
+/* Why a patch makes no estimate. */
+enum anyecg_reason {
+  ANYECG_NO_REASON = 0,
+  ANYECG_WARMING_UP = 1,
+  ANYECG_GAP = 2,
+  ANYECG_POOR_SIGNAL = 3,
+  ANYECG_FLAT = 4,
+  ANYECG_SATURATED_WINDOW = 5,
+  ANYECG_LEAD_OFF_WINDOW = 6
+};
+
+/* State of an output in ESTIMATE. */
+#define ANYECG_FLAG 0x01u    /* the value reaches its threshold */
+#define ANYECG_DECIDED 0x02u /* there is a threshold, and the evidence allows a flag */
 
 struct anyecg_header {
   uint8_t version;
@@ -82,6 +112,26 @@ struct anyecg_hello {
   uint8_t proto_min, proto_max;
   struct anyecg_text texts[ANYECG_TEXTS]; /* [ANYECG_KIND - 1] and so on */
   uint32_t ring_samples;
+  uint8_t model_id[ANYECG_IDENTITY_BYTES]; /* ANYECG_IDENTITY of a package; model_heads 0 for a patch without a model */
+  uint8_t model_heads;
+  uint8_t model_hop_s; /* seconds between two estimates */
+  bool model_silent;   /* sends estimates and no samples, if the host knows ESTIMATE */
+};
+
+/* One output: calibrated logit, or value in its unit, times 2**16; and its state. */
+struct anyecg_score {
+  int32_t score;
+  uint8_t state;
+};
+
+struct anyecg_estimate {
+  uint32_t index; /* of the sample after the last one that the window depends on */
+  uint8_t boot;
+  uint8_t reason;   /* enum anyecg_reason; no scores unless 0 */
+  uint16_t windows; /* in the values */
+  uint8_t first;    /* number of the first output in this message */
+  uint8_t count;
+  const uint8_t *packed; /* count times ANYECG_SCORE_BYTES */
 };
 
 struct anyecg_data {
@@ -122,6 +172,7 @@ struct anyecg_message {
     struct anyecg_data data;
     struct anyecg_status status;
     struct anyecg_ack ack;
+    struct anyecg_estimate estimate;
     struct anyecg_versions hello_request;
     uint8_t start_version;
     struct anyecg_range resend;
@@ -147,6 +198,10 @@ size_t anyecg_write_hello(uint8_t *out, const struct anyecg_header *header, cons
 size_t anyecg_write_data(uint8_t *out, const struct anyecg_header *header, const struct anyecg_data *data);
 size_t anyecg_write_status(uint8_t *out, const struct anyecg_header *header, const struct anyecg_status *status);
 size_t anyecg_write_ack(uint8_t *out, const struct anyecg_header *header, const struct anyecg_ack *ack);
+size_t anyecg_write_estimate(uint8_t *out, const struct anyecg_header *header, const struct anyecg_estimate *estimate);
+/* Writes and reads one of an estimate's scores, ANYECG_SCORE_BYTES. */
+void anyecg_pack_score(uint8_t *out, const struct anyecg_score *score);
+struct anyecg_score anyecg_unpack_score(const uint8_t *in);
 
 /* Messages of the host. */
 size_t anyecg_write_hello_request(uint8_t *out, uint8_t lowest, uint8_t highest);

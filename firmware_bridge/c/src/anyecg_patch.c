@@ -18,7 +18,8 @@ bool anyecg_patch_init(struct anyecg_patch *p, const struct anyecg_patch_config 
     return false;
   }
   p->hello = config->hello;
-  p->hello.proto_min = p->hello.proto_max = (uint8_t)ANYECG_PROTOCOL;
+  p->hello.proto_min = (uint8_t)ANYECG_PROTOCOL;
+  p->hello.proto_max = (uint8_t)(p->hello.model_heads != 0u ? ANYECG_WITH_ESTIMATES : ANYECG_PROTOCOL);
   p->format = config->format;
   p->frame_samples = config->frame_samples;
   p->percent = (uint8_t)ANYECG_PERCENT_UNKNOWN;
@@ -35,7 +36,7 @@ void anyecg_patch_link(struct anyecg_patch *p, bool up) {
   p->ready_count = p->ack_count = p->burst = 0u;
   /* The delimiter closes anything left on the line. */
   p->say_delimiter = p->say_hello = up;
-  p->say_status = false;
+  p->say_status = p->estimating = p->say_estimate = false;
   anyecg_ring_stop(&p->ring);
   anyecg_decoder_reset(&p->decoder);
 }
@@ -54,10 +55,11 @@ static void answer(struct anyecg_patch *p, uint8_t command, uint8_t code) {
 }
 
 static void start(struct anyecg_patch *p, uint8_t version) {
-  if (version != ANYECG_PROTOCOL) {
+  if (version < p->hello.proto_min || version > p->hello.proto_max) {
     answer(p, ANYECG_START, ANYECG_BAD_VERSION);
     return;
   }
+  p->estimating = version >= ANYECG_WITH_ESTIMATES;
   p->say_status = p->say_status || !p->streaming;
   p->streaming = p->sampling = true;
   answer(p, ANYECG_START, ANYECG_OK);
@@ -86,7 +88,7 @@ void anyecg_patch_receive(struct anyecg_patch *p, uint8_t byte) {
       start(p, message.as.start_version);
       break;
     case ANYECG_STOP:
-      p->streaming = false;
+      p->streaming = p->say_estimate = false;
       anyecg_ring_stop(&p->ring);
       answer(p, ANYECG_STOP, ANYECG_OK);
       break;
@@ -110,7 +112,7 @@ static void complete(struct anyecg_patch *p) {
   data.count = p->filling_count;
   data.packed = p->filling;
   anyecg_ring_put(&p->ring, p->filling_tick, p->filling_flags, &data);
-  if (p->streaming) {
+  if (p->streaming && !(p->estimating && p->hello.model_silent)) {
     p->dropped += p->ready_count > 0u ? 1u : 0u;
     memcpy(p->ready, p->filling, sizeof(p->ready));
     p->ready_count = p->filling_count;
@@ -149,6 +151,17 @@ void anyecg_patch_overrun(struct anyecg_patch *p, uint32_t samples) {
   }
 }
 
+void anyecg_patch_estimate(struct anyecg_patch *p, uint8_t reason, uint16_t windows, const struct anyecg_score *scores,
+                           uint8_t count) {
+  p->reason = reason;
+  p->windows = windows;
+  p->scores = scores;
+  p->score_count = (uint8_t)(reason == ANYECG_NO_REASON ? count : 0u);
+  p->scores_sent = 0u;
+  p->estimate_index = p->index;
+  p->say_estimate = p->streaming && p->estimating;
+}
+
 static struct anyecg_header header_of(struct anyecg_patch *p, uint8_t flags, uint32_t tick) {
   const struct anyecg_header header = {(uint8_t)ANYECG_PROTOCOL, 0u, flags, p->seq, tick};
   return header;
@@ -179,6 +192,29 @@ static size_t write_status(struct anyecg_patch *p, uint32_t tick, uint8_t *body)
   p->say_status = false;
   p->status_tick = tick;
   return anyecg_write_status(body, &header, &status);
+}
+
+/* As many outputs as fit; the rest follows in another message. */
+static size_t write_estimate(struct anyecg_patch *p, uint32_t tick, uint8_t *body) {
+  const struct anyecg_header header = header_of(p, 0u, tick);
+  const uint8_t left = (uint8_t)(p->score_count - p->scores_sent);
+  uint8_t packed[ANYECG_SCORES_MAX * ANYECG_SCORE_BYTES];
+  struct anyecg_estimate estimate;
+  uint8_t i;
+
+  estimate.index = p->estimate_index;
+  estimate.boot = (uint8_t)(p->hello.boot_id & 0xFFu);
+  estimate.reason = p->reason;
+  estimate.windows = p->windows;
+  estimate.first = p->scores_sent;
+  estimate.count = (uint8_t)(left < ANYECG_SCORES_MAX ? left : ANYECG_SCORES_MAX);
+  estimate.packed = packed;
+  for (i = 0u; i < estimate.count; i++) {
+    anyecg_pack_score(packed + (size_t)i * ANYECG_SCORE_BYTES, &p->scores[p->scores_sent + i]);
+  }
+  p->scores_sent = (uint8_t)(p->scores_sent + estimate.count);
+  p->say_estimate = p->scores_sent < p->score_count;
+  return anyecg_write_estimate(body, &header, &estimate);
 }
 
 static size_t write_new(struct anyecg_patch *p, uint8_t *body) {
@@ -232,6 +268,8 @@ size_t anyecg_patch_poll(struct anyecg_patch *p, uint32_t tick, uint8_t *out) {
     size = write_ack(p, tick, body);
   } else if (p->streaming && p->ready_count > 0u) {
     size = write_new(p, body);
+  } else if (p->say_estimate) {
+    size = write_estimate(p, tick, body);
   } else if (p->streaming && p->say_status) {
     size = write_status(p, tick, body);
   } else {

@@ -5,6 +5,7 @@
  *   anyecg_patch_init()      once, with the patch's properties
  *   anyecg_patch_receive()   every byte from the host
  *   anyecg_patch_sample()    every sample; ignored until the host sent START, then taken whether or not the link is up
+ *   anyecg_patch_estimate()  if the patch runs a model: its results, for a host that asked for them
  *   anyecg_patch_poll()      returns the next frame to send, until there is none
  *   anyecg_patch_link()      if the hardware knows it: the link is down or up (DTR of a USB port, Bluetooth)
  *
@@ -29,7 +30,8 @@ extern "C" {
 #define ANYECG_RESEND_BURST 4u
 
 struct anyecg_patch_config {
-  struct anyecg_hello hello; /* boot_id random at each boot; index, proto_* and ring_samples are filled in */
+  struct anyecg_hello hello; /* boot_id random at each boot; index, proto_* and ring_samples are filled in;
+                                 model_* only for a patch that estimates */
   uint8_t frame_samples;     /* samples in DATA, about 0.1 s; at most anyecg_samples_max(format) */
   uint8_t format;            /* enum anyecg_format */
   uint8_t *ring_memory;      /* NULL for none */
@@ -53,7 +55,12 @@ struct anyecg_patch {
   uint8_t burst; /* frames that may still be resent before the next new one */
   uint8_t ack_count;
   struct anyecg_ack acks[4];
+  const struct anyecg_score *scores; /* of the estimate being sent */
+  uint32_t estimate_index;
+  uint16_t windows;
+  uint8_t score_count, scores_sent, reason;
   bool linked, streaming, sampling;
+  bool estimating, say_estimate; /* the host asked for ESTIMATE; one waits */
   bool say_hello, say_status, say_delimiter;
 };
 
@@ -67,6 +74,11 @@ void anyecg_patch_sample(struct anyecg_patch *patch, int32_t sample, uint32_t ti
 
 /* Reports samples that the converter lost just now: they count as missing. */
 void anyecg_patch_overrun(struct anyecg_patch *patch, uint32_t samples);
+
+/* Reports an estimate, or the reason for making none (enum anyecg_reason, count 0), of the samples so far. It is sent if
+ * the host asked for estimates. scores must stay valid until the next call; an estimate not yet sent is replaced. */
+void anyecg_patch_estimate(struct anyecg_patch *patch, uint8_t reason, uint16_t windows,
+                           const struct anyecg_score *scores, uint8_t count);
 
 /* Writes the next frame to send, delimiter included. Returns its size; 0 if there is none now.
  * out has ANYECG_WIRE_MAX bytes. */

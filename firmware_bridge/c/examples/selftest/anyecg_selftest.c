@@ -18,6 +18,8 @@ static size_t written(uint8_t *out, const struct anyecg_message *m) {
       return anyecg_write_status(out, &m->header, &m->as.status);
     case ANYECG_ACK:
       return anyecg_write_ack(out, &m->header, &m->as.ack);
+    case ANYECG_ESTIMATE:
+      return anyecg_write_estimate(out, &m->header, &m->as.estimate);
     case ANYECG_HELLO_REQUEST:
       return anyecg_write_hello_request(out, m->as.hello_request.lowest, m->as.hello_request.highest);
     case ANYECG_START:

@@ -207,7 +207,8 @@ def test_optional_fields_have_defaults():
     assert (hello.fs_den, hello.nv_num, hello.nv_den, hello.band_low_mhz, hello.band_high_mhz) == (1, 0, 1, 0, 0)
     assert (hello.index, hello.sample_bits, hello.proto_min, hello.proto_max, hello.ring_samples) == (0, 16, 1, 1, 0)
     assert hello.texts == {}
-    assert (HelloRequest(), Start(), SUPPORTED) == (HelloRequest(1, 1), Start(1), (1, 1))
+    assert hello.model is None
+    assert (HelloRequest(), Start(), SUPPORTED) == (HelloRequest(1, 2), Start(1), (1, 2))
     assert (Ack(1, 2).detail, Ack(1, 2).index) == (0, None)
     assert Header() == Header(1, Flags.NONE, 0, 0)
 

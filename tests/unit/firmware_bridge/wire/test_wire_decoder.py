@@ -242,7 +242,7 @@ def test_a_newer_protocol_is_refused_once(decoder):
 
 
 def test_hello_of_a_patch_that_supports_only_newer_versions(decoder):
-    items = decoder.feed(hello(proto_min=2, proto_max=3), 0)
+    items = decoder.feed(hello(proto_min=3, proto_max=4), 0)
     assert kinds(items) == ["refused"]
     assert commands(decoder) == []
 

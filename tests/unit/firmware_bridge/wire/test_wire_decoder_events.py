@@ -143,15 +143,15 @@ def test_a_sound_frame_that_holds_no_message_is_damage(decoder: PatchDecoder) ->
 
 def test_another_version_is_refused_once_a_connection() -> None:
     decoder = PatchDecoder()
-    frame = encode(Stop(), Header(version=2))
+    frame = encode(Stop(), Header(version=3))
     said_once = said(decoder.feed(frame + frame, 3))
-    detail = "the patch speaks protocol version 2, this program 1 to 1: update anyecg-edge or the firmware"
-    assert said_once == [("refused", 3, detail, {"version": 2})]
+    detail = "the patch speaks protocol version 3, this program 1 to 2: update anyecg-edge or the firmware"
+    assert said_once == [("refused", 3, detail, {"version": 3})]
     decoder.link(LinkEvent(LinkEventKind.CONNECTED, 4))
     assert len(said(decoder.feed(frame, 5))) == 1
     assert decoder.counters()["other_version"] == 3
-    only_newer = PatchDecoder().feed(hello(proto_min=2, proto_max=3), 6)
-    assert said(only_newer) == [("refused", 6, detail, {"version": 2})]
+    only_newer = PatchDecoder().feed(hello(proto_min=3, proto_max=4), 6)
+    assert said(only_newer) == [("refused", 6, detail, {"version": 3})]
 
 
 def test_battery_and_refusals(decoder: PatchDecoder) -> None:
