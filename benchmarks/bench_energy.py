@@ -86,7 +86,7 @@ EVENT_CPU_S = 0.5e-3
 """ASSUMPTION: processor time of the Bluetooth stack per connection event."""
 FRAME_BYTES = 2 + 2 + 9 + 7 + 50
 """A DATA frame of 0.1 s at 250 Hz, as sent."""
-ESTIMATE_BYTES = 2 + 2 + 9 + 18 + 12 * 4
+ESTIMATE_BYTES = 2 + 2 + 9 + 11 + 12 * 5
 """An ESTIMATE frame of the demonstration student, as sent."""
 AFE_UA = 170.0
 """AD8232 data sheet: typical supply current."""

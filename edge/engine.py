@@ -90,12 +90,14 @@ class Output:
         signal: Pairs of signal time of the first sample, s, and filtered samples, for display.
         beats_s: Signal times of R peaks, s.
         parts: What the timeline gave, with the samples of the source before resampling.
+        events: What a stage found that a user should know, for the sinks.
     """
 
     estimates: list[Estimate] = field(default_factory=list)
     signal: list[tuple[float, NDArray[np.float64]]] = field(default_factory=list)
     beats_s: list[float] = field(default_factory=list)
     parts: list[Uniform] = field(default_factory=list)
+    events: list[LinkEvent] = field(default_factory=list)
 
 
 class Engine:

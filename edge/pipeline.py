@@ -205,6 +205,9 @@ class Pipeline:
             self._arrived.set()
 
     async def _receive(self, event: LinkEvent, now_ns: int) -> None:
+        if event.kind is LinkEventKind.ESTIMATE:
+            await self._put(Entry(event, now_ns, to_sinks=False))
+            return
         self._count(event)
         admitted = self._gate.admit(event)
         if admitted is not None:
@@ -310,6 +313,8 @@ class Pipeline:
                 for native in part.native:
                     at_ns = self._engine.timeline.host_time_ns(native.end_s)
                     native_sink.native(native, "mV" if part.scale_known else "counts", at_ns)
+        for event in out.events:
+            self._tell(event)
         for sink in self._sinks:
             for start_s, samples in out.signal:
                 sink.signal(samples, FS_HZ, start_s)

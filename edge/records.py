@@ -154,6 +154,7 @@ class Estimate:
         applied: Files applied besides the bundle, by kind: ``device_profile``, ``person``.
         patch: Name of the patch, if the run reads several; ``None`` otherwise.
         waves: Waves of the newest window; ``None`` without an accepted one, and in files of schema 1.
+        estimated_by: ``host`` or ``patch``, whose outputs these are, in a run with ``--trust-patch``; else ``None``.
     """
 
     time: str
@@ -172,10 +173,10 @@ class Estimate:
     applied: Mapping[str, Applied] = field(default_factory=lambda: NOTHING_APPLIED)
     patch: str | None = None
     waves: WaveRecord | None = None
+    estimated_by: Literal["host", "patch"] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LatencyStats:
+class LatencyStats(NamedTuple):
     """Latency of one stage over a run, in milliseconds."""
 
     p50: float
@@ -260,7 +261,7 @@ def _lab_dict(lab: LabEstimate) -> dict[str, object]:
 
 
 def to_dict(e: Estimate) -> dict[str, object]:
-    """Return an estimate as a JSON object with the keys in the order of the schema and rounded numbers.
+    """Return an estimate as a JSON object with the keys in the order of the schema.
 
     Seconds keep 6 decimals, the quality score 3, the heart rate 1, milliseconds 3; values, intervals and thresholds 6
     significant digits. NaN and infinities become ``None``.
@@ -286,6 +287,8 @@ def to_dict(e: Estimate) -> dict[str, object]:
         out["applied"] = {name: asdict(one) for name, one in e.applied.items()}
     if e.patch is not None:
         out["patch"] = e.patch
+    if e.estimated_by is not None:
+        out["estimated_by"] = e.estimated_by
     return out
 
 
@@ -296,6 +299,7 @@ def to_json(e: Estimate) -> str:
 
 def _lab_from(d: Mapping[str, object]) -> LabEstimate:
     bounds = cast("list[float] | None", d["interval"])
+    anchor = cast("Mapping[str, Any] | None", d.get("anchor"))
     return LabEstimate(
         key=cast("str", d["key"]),
         loinc=cast("str | None", d["loinc"]),
@@ -306,12 +310,8 @@ def _lab_from(d: Mapping[str, object]) -> LabEstimate:
         flag=cast("bool | None", d["flag"]),
         windows=cast("int", d["windows"]),
         tier=cast("Tier", d["tier"]),
-        anchor=_anchor_from(cast("Mapping[str, Any] | None", d.get("anchor"))),
+        anchor=None if anchor is None else Anchor(*(anchor[k] for k in Anchor._fields)),
     )
-
-
-def _anchor_from(d: Mapping[str, Any] | None) -> Anchor | None:
-    return None if d is None else Anchor(d["offset"], d["results"], d["newest"], d["expires"])
 
 
 def _applied_from(d: Mapping[str, Mapping[str, str]] | None) -> Mapping[str, Applied]:
@@ -341,6 +341,7 @@ def _estimate_from(d: Mapping[str, object]) -> Estimate:
         applied=_applied_from(cast("Mapping[str, Mapping[str, str]] | None", d.get("applied"))),
         patch=cast("str | None", d.get("patch")),
         waves=waves_from(cast("Mapping[str, object] | None", d.get("waves"))),
+        estimated_by=cast('Literal["host", "patch"] | None', d.get("estimated_by")),
     )
 
 

@@ -96,8 +96,18 @@ def run(
     seconds: float | None,
     hop_s: float,
     session: SessionInfo | None = None,
+    trust_patch: bool = False,
 ) -> tuple[RunSummary, int]:
     """Run until the source ends; Ctrl-C and SIGTERM end it in an orderly way.
+
+    Args:
+        source: The source of samples.
+        loaded: The bundle and its model.
+        sinks: Destinations of the results.
+        seconds: Signal to process, s; ``None`` for no limit.
+        hop_s: Seconds between estimates.
+        session: Values that every estimate carries; by default those of the source.
+        trust_patch: Whether to take the estimates that a patch makes itself.
 
     Returns:
         The summary and the exit code.
@@ -105,18 +115,25 @@ def run(
     Raises:
         AnyEcgError: A source or sink failed; everything received before is written.
     """
-    return asyncio.run(_run(source, loaded, sinks, seconds, hop_s, session or session_info(source)))
+    make = _trusting() if trust_patch else Engine
+    engine = make(loaded.bundle, loaded.model, session or session_info(source), hop_s)
+    return asyncio.run(_run(source, loaded, sinks, engine, seconds, hop_s))
+
+
+def _trusting() -> type[Engine]:
+    from edge.onpatch.engine import TrustingEngine
+
+    return TrustingEngine
 
 
 async def _run(
     source: Source,
     loaded: Loaded,
     sinks: Sequence[Sink],
+    engine: Engine,
     seconds: float | None,
     hop_s: float,
-    session: SessionInfo,
 ) -> tuple[RunSummary, int]:
-    engine = Engine(loaded.bundle, loaded.model, session, hop_s)
     tier, notifier = loaded.bundle.manifest.tier, Notifier()
     if notifier.listening:
         from edge.sinks.link import StatusSink

@@ -82,7 +82,7 @@ class LinkEventKind(StrEnum):
     INFO = "info"
     """Information for the user, without effect on the data (battery, firmware text)."""
     ESTIMATE = "estimate"
-    """The device made an estimate itself; ``data`` holds it (``firmware_bridge/decoding/patch_estimates.py``)."""
+    """The device made an estimate itself; ``data`` holds it (``firmware_bridge/decoding/patch_events.py``)."""
     END = "end"
     """A finite source (a recording) has no more data."""
 

@@ -1,9 +1,8 @@
 """The kit's own patch: decoder of the protocol in ``docs/wire-protocol.md``. Sans-IO.
 
 Samples that arrive before the patch has described itself (HELLO) are **held back**, up to a limit, while the decoder
-requests a HELLO: a wrong rate or scale would spoil the results, a late sample would not. They are released in order as
-soon as the description arrives, and counted if it never does. The index in every DATA frame makes the loss exact; its
-boot byte distinguishes a late frame from a restarted patch.
+requests a HELLO: a wrong rate or scale would spoil the results, a late sample would not. The description releases
+them. The index in every DATA frame makes the loss exact; its boot byte tells a late frame from a restarted patch.
 
 A patch that keeps its newest samples (``Hello.ring_samples``) is asked to resend what is missing, and later samples
 wait until the hole is closed or given up (``decoding/backfill.py``); for every other patch nothing waits.
@@ -17,8 +16,17 @@ from dataclasses import replace
 from firmware_bridge.decoding.backfill import Backfill, Frame, without_first
 from firmware_bridge.decoding.options import usable_rate
 from firmware_bridge.decoding.patch_clock import NS, WRAP, Line, signed, unwrapped
-from firmware_bridge.decoding.patch_estimates import announcement, estimate_event, wanted_version
-from firmware_bridge.decoding.patch_events import discarded, hello_event, rate_refusal, refusal, unplaced
+from firmware_bridge.decoding.patch_events import (
+    announcement,
+    discarded,
+    estimate_event,
+    hello_event,
+    rate_refusal,
+    refusal,
+    unplaced,
+    version_refusal,
+    wanted_version,
+)
 from firmware_bridge.decoding.patch_profile import PROFILE
 from firmware_bridge.devices import Device, Write
 from firmware_bridge.items import DATA_CHANNEL, hole_bytes
@@ -46,7 +54,7 @@ from firmware_bridge.wire.messages import (
 )
 
 HELD_MAX = 512
-"""DATA frames held while HELLO is missing: half a minute at 250 Hz in short frames, at most 130 KB."""
+"""DATA frames held while HELLO is missing: at most 130 KB."""
 ASK_EVERY = 64
 """Held frames between two requests for HELLO (a request may be lost)."""
 OLD_WINDOW = 4096
@@ -148,11 +156,7 @@ class PatchDecoder:
         if wrong.version in self._versions:
             return []
         self._versions.add(wrong.version)
-        detail = (
-            f"the patch speaks protocol version {wrong.version}, this program {SUPPORTED[0]} to {SUPPORTED[1]}: "
-            "update anyecg-edge or the firmware"
-        )
-        return [LinkEvent(LinkEventKind.REFUSED, arrival_ns, detail, {"version": wrong.version})]
+        return [version_refusal(wrong, arrival_ns)]
 
     def _refuse_rate(self, hello: Hello, arrival_ns: int) -> list[LinkItem]:
         """Refuse a description; the one before stays valid, and samples wait for a better one."""
@@ -182,8 +186,7 @@ class PatchDecoder:
         if isinstance(message, Ack):
             self._sequence(header)
             return [*refusal(message, arrival_ns), *self._answered(message, arrival_ns)]
-        # A host's message received back: the line echoes.
-        self._count["echoed"] += 1
+        self._count["echoed"] += 1  # a host's message received back: the line echoes
         return []
 
     def _described(self, header: Header, hello: Hello, arrival_ns: int) -> list[LinkItem]:
@@ -226,8 +229,8 @@ class PatchDecoder:
             return []
         self._streaming = self._streaming or not hello.model.samples
         self._count["estimates"] += 1
-        silent = self._expected is None or not hello.model.samples
-        behind = None if silent else max(signed((self._expected or 0) - message.index), 0)
+        expected = self._expected if hello.model.samples else None
+        behind = None if expected is None else max(signed(expected - message.index), 0)
         return [estimate_event(message, hello, behind, arrival_ns)]
 
     def _release(self) -> list[LinkItem]:

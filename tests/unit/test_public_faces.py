@@ -115,6 +115,7 @@ FACES: dict[str, list[str]] = {
     "edge.http": ["HttpAddress", "PageServer", "open_page"],
     "edge.grid": ["Gap", "HostClock", "Resampler", "SampleClock", "Segment", "Timeline", "Uniform"],
     "edge.intake": ["Entry", "EventGate", "LinkQueue"],
+    "edge.onpatch": ["FixedHead", "TrustingEngine", "fixed_heads", "identity"],
     "edge.process": ["BudgetMeter", "LatencyMeter", "Notifier", "keep_small", "load_asyncio"],
     "edge.quality": ["Quality", "QualityGate"],
     "edge.service": ["Place", "install", "remove", "render", "status"],

@@ -10,7 +10,7 @@ _shtab_anyecg_convert_subparsers=(inspect foundation micro parity)
 _shtab_anyecg_calibrate_subparsers=(device probability person)
 _shtab_anyecg_subparsers=(run demo bundle estimates sessions report export collect bench doctor devices scan service completion version virtual-patch firmware simulate prepare finetune convert calibrate train-demo validate evaluate lint micro-package)
 
-_shtab_anyecg_run_option_strings=(-h --help --source --bundle --trusted --out --mqtt --http --http-token-file --lsl --sink --seconds --speed --hop --session-dir --keep --record --device-profile --person --view --picture --force --backend --wait --config)
+_shtab_anyecg_run_option_strings=(-h --help --source --bundle --trusted --out --mqtt --http --http-token-file --lsl --sink --seconds --speed --hop --session-dir --keep --record --device-profile --person --trust-patch --view --picture --force --backend --wait --config)
 _shtab_anyecg_demo_option_strings=(-h --help --seconds --hop --bundle --potassium --hr --faults --seed --http --out --view --picture --force)
 _shtab_anyecg_bundle_show_option_strings=(-h --help --backend --trusted --json)
 _shtab_anyecg_bundle_verify_option_strings=(-h --help --backend --trusted --json)
@@ -201,6 +201,7 @@ _shtab_anyecg_run___help_nargs=0
 _shtab_anyecg_run___source_nargs=+
 _shtab_anyecg_run___lsl_nargs='?'
 _shtab_anyecg_run___record_nargs='?'
+_shtab_anyecg_run___trust_patch_nargs=0
 _shtab_anyecg_run___force_nargs=0
 _shtab_anyecg_run___wait_nargs=0
 _shtab_anyecg_demo__h_nargs=0

@@ -76,6 +76,7 @@ complete -c anyecg -n '_shtab_anyecg_using run' -l keep -x -d 'size or age of wh
 complete -c anyecg -n '_shtab_anyecg_using run' -l record -xka "(__fish_complete_path (commandline -ct))" -d 'also record the raw frames with their arrival times, in FILE.aer or in the session folder'
 complete -c anyecg -n '_shtab_anyecg_using run' -l device-profile -xka "(__fish_complete_path (commandline -ct))" -d 'scale, polarity and rate of the board; see docs/calibrate.md'
 complete -c anyecg -n '_shtab_anyecg_using run' -l person -xka "(__fish_complete_path (commandline -ct))" -d 'TOML file with this person'"'"'s own laboratory results, which anchor the values'
+complete -c anyecg -n '_shtab_anyecg_using run' -l trust-patch -d 'take the estimates that a patch makes itself, and check them'
 complete -c anyecg -n '_shtab_anyecg_using run' -l view -xka "auto live plain none" -d 'display: live screen, plain lines, or none'
 complete -c anyecg -n '_shtab_anyecg_using run' -l picture -xka "(__fish_complete_path (commandline -ct))" -d 'write the last screen as a picture'
 complete -c anyecg -n '_shtab_anyecg_using run' -l force -d 'replace an existing picture'

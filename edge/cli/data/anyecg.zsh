@@ -590,6 +590,7 @@ _shtab_anyecg_run_options=(
   "--record[also record the raw frames with their arrival times, in FILE.aer or in the session folder]:FILE:_files"
   "--device-profile[scale, polarity and rate of the board\; see docs\/calibrate.md]:FILE:_files"
   "--person[TOML file with this person\'s own laboratory results, which anchor the values]:FILE:_files"
+  "--trust-patch[take the estimates that a patch makes itself, and check them]"
   "--view[display\: live screen, plain lines, or none]:view:(auto live plain none)"
   "--picture[write the last screen as a picture]:FILE.svg:_files"
   "--force[replace an existing picture]"

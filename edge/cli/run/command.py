@@ -163,6 +163,8 @@ def main(argv: Sequence[str]) -> int:
     args = parse_with_config(p, argv)
     if not args.source and not args.patches:
         raise UsageError("no source given", "--source replay:FILE, serial:/dev/ttyACM0, sim: ...")
+    if args.trust_patch and (several_patches(args) or len(args.source) > 1):
+        raise UsageError("--trust-patch takes one patch", "run one process for each patch")
     if several_patches(args):
         from edge.cli.run.station import run_station
 
@@ -198,7 +200,9 @@ def _run_one(args: argparse.Namespace, page: PageServer | None) -> int:
     mqtt = _mqtt_sinks(args, source, loaded.bundle, sinks)
     sinks += mqtt
     write_notes(source)
-    summary, code = run(source, loaded, sinks, seconds=args.seconds, hop_s=args.hop, session=session)
+    summary, code = run(
+        source, loaded, sinks, seconds=args.seconds, hop_s=args.hop, session=session, trust_patch=args.trust_patch
+    )
     stream = sys.stderr if args.out == "-" else sys.stdout
     found = answer_text(answer, loaded.bundle.manifest.outputs) + next_text(
         args.session_dir, recorded=args.record == ""

@@ -38,6 +38,9 @@ def parser() -> Parser:
     p.add_argument(
         "--person", metavar="FILE", help="TOML file with this person's own laboratory results, which anchor the values"
     )
+    p.add_argument(
+        "--trust-patch", action="store_true", help="take the estimates that a patch makes itself, and check them"
+    )
     add_view(p)
     p.add_argument(
         "--backend",
