@@ -115,15 +115,16 @@ def run(
     Raises:
         AnyEcgError: A source or sink failed; everything received before is written.
     """
-    make = _trusting() if trust_patch else Engine
-    engine = make(loaded.bundle, loaded.model, session or session_info(source), hop_s)
-    return asyncio.run(_run(source, loaded, sinks, engine, seconds, hop_s))
-
-
-def _trusting() -> type[Engine]:
+    carried = session or session_info(source)
+    if not trust_patch:
+        plain = Engine(loaded.bundle, loaded.model, carried, hop_s)
+        return asyncio.run(_run(source, loaded, sinks, plain, seconds, hop_s))
     from edge.onpatch.engine import TrustingEngine
 
-    return TrustingEngine
+    engine = TrustingEngine(loaded.bundle, loaded.model, carried, hop_s)
+    result = asyncio.run(_run(source, loaded, sinks, engine, seconds, hop_s))
+    sys.stderr.write(f"note: {engine.closing()}\n")
+    return result
 
 
 async def _run(

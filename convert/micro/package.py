@@ -26,6 +26,7 @@ from edge.bundle.calibration import HeadCalibration
 from edge.bundle.reader import Bundle
 from edge.bundle.schema import Manifest, OutputHead
 from edge.frontend import stream
+from edge.onpatch.fixed import fixed_heads, identity
 from firmware_bridge.errors import BundleError, CheckFailedError
 
 TEMPLATES = Path(__file__).parents[1] / "templates" / "micro"
@@ -283,12 +284,18 @@ def _frontend(source: MicroSource) -> bytes:
 
 def outputs_source(source: MicroSource) -> bytes:
     """Return ``anyecg_outputs.c``: what each output means, with its calibration."""
-    rows = ",\n".join(_head(head, source.calibration[head.key]) for head in source.manifest.outputs)
+    m = source.manifest
+    rows = ",\n".join(_head(head, source.calibration[head.key]) for head in m.outputs)
+    fixed = fixed_heads(m.outputs, source.calibration, m.output.scale)
     return (
         head_comment(source, "Outputs")
         + '#include "anyecg_outputs.h"\n\n'
         + "const struct anyecg_head anyecg_heads[ANYECG_HEADS] = {\n"
         + rows
+        + "\n};\n\nconst int32_t anyecg_heads_q[ANYECG_HEADS][4] = {\n"
+        + ",\n".join(f"  {{{', '.join(map(str, head.row()))}}}" for head in fixed)
+        + "\n};\n\nconst uint8_t anyecg_identity[8] = {\n"
+        + c.byte_rows(identity(source.model, fixed))
         + "\n};\n"
     ).encode()
 

@@ -24,7 +24,7 @@ static struct anyecg_stream stream;
 static struct anyecg_gate gate;
 static struct anyecg_estimator estimator;
 static int32_t heads_q[255][ANYECG_Q_FIELDS];
-static struct anyecg_score scores[255];
+static struct anyecg_head_score scores[255];
 static uint32_t *window_memory;
 static uint8_t *ring_memory;
 
@@ -120,7 +120,7 @@ static void put_message(const struct anyecg_message *m) {
       printf(" %" PRIu32 " %u %u %u %u", e->index, (unsigned)e->boot, (unsigned)e->reason, (unsigned)e->windows,
              (unsigned)e->first);
       for (i = 0u; i < e->count; i++) {
-        const struct anyecg_score score = anyecg_unpack_score(e->packed + i * ANYECG_SCORE_BYTES);
+        const struct anyecg_head_score score = anyecg_unpack_score(e->packed + i * ANYECG_SCORE_BYTES);
         printf(" %" PRId32 " %u", score.score, (unsigned)score.state);
       }
       break;
@@ -259,7 +259,7 @@ static void patch_estimate(char *text) {
     scores[n].score = (int32_t)strtol(text, &text, 10);
     scores[n].state = (uint8_t)strtoul(text, &text, 10);
   }
-  anyecg_patch_estimate(&patch, reason, windows, scores, n);
+  anyecg_patch_estimate(&patch, patch.index, reason, windows, scores, n);
 }
 
 /* span_s windows zero_point, then four numbers per head. */

@@ -32,7 +32,7 @@ struct anyecg_estimator {
   const int32_t (*heads)[ANYECG_Q_FIELDS];
   uint32_t *ends_s;            /* time of each held window, seconds */
   int8_t *values;              /* its outputs, by head */
-  struct anyecg_score *scores; /* one per head: the newest estimate */
+  struct anyecg_head_score *scores; /* one per head: the newest estimate */
   uint32_t span_s;
   uint16_t capacity, oldest, held;
   uint8_t count;
@@ -46,7 +46,7 @@ struct anyecg_estimator_config {
   uint32_t span_s;   /* seconds over which windows are aggregated */
   uint32_t *memory;  /* ANYECG_ESTIMATOR_BYTES(windows, count) */
   uint16_t windows;  /* accepted windows that fit: span divided by the time between them */
-  struct anyecg_score *scores; /* count of them */
+  struct anyecg_head_score *scores; /* count of them */
 };
 
 /* Returns false if the configuration is not valid. */

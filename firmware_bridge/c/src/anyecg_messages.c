@@ -151,13 +151,13 @@ size_t anyecg_write_ack(uint8_t *out, const struct anyecg_header *header, const 
   return ANYECG_HEADER_BYTES + ACK_BYTES + RING_BYTES;
 }
 
-void anyecg_pack_score(uint8_t *out, const struct anyecg_score *score) {
+void anyecg_pack_score(uint8_t *out, const struct anyecg_head_score *score) {
   *put32(out, (uint32_t)score->score) = score->state;
 }
 
-struct anyecg_score anyecg_unpack_score(const uint8_t *in) {
+struct anyecg_head_score anyecg_unpack_score(const uint8_t *in) {
   const uint32_t bits = get32(in);
-  struct anyecg_score out;
+  struct anyecg_head_score out;
 
   out.score = bits <= 0x7FFFFFFFu ? (int32_t)bits : -(int32_t)(0xFFFFFFFFu - bits) - 1;
   out.state = in[4];

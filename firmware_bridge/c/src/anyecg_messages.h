@@ -119,7 +119,7 @@ struct anyecg_hello {
 };
 
 /* One output: calibrated logit, or value in its unit, times 2**16; and its state. */
-struct anyecg_score {
+struct anyecg_head_score {
   int32_t score;
   uint8_t state;
 };
@@ -200,8 +200,8 @@ size_t anyecg_write_status(uint8_t *out, const struct anyecg_header *header, con
 size_t anyecg_write_ack(uint8_t *out, const struct anyecg_header *header, const struct anyecg_ack *ack);
 size_t anyecg_write_estimate(uint8_t *out, const struct anyecg_header *header, const struct anyecg_estimate *estimate);
 /* Writes and reads one of an estimate's scores, ANYECG_SCORE_BYTES. */
-void anyecg_pack_score(uint8_t *out, const struct anyecg_score *score);
-struct anyecg_score anyecg_unpack_score(const uint8_t *in);
+void anyecg_pack_score(uint8_t *out, const struct anyecg_head_score *score);
+struct anyecg_head_score anyecg_unpack_score(const uint8_t *in);
 
 /* Messages of the host. */
 size_t anyecg_write_hello_request(uint8_t *out, uint8_t lowest, uint8_t highest);

@@ -151,14 +151,14 @@ void anyecg_patch_overrun(struct anyecg_patch *p, uint32_t samples) {
   }
 }
 
-void anyecg_patch_estimate(struct anyecg_patch *p, uint8_t reason, uint16_t windows, const struct anyecg_score *scores,
-                           uint8_t count) {
+void anyecg_patch_estimate(struct anyecg_patch *p, uint32_t index, uint8_t reason, uint16_t windows,
+                           const struct anyecg_head_score *scores, uint8_t count) {
   p->reason = reason;
   p->windows = windows;
   p->scores = scores;
   p->score_count = (uint8_t)(reason == ANYECG_NO_REASON ? count : 0u);
   p->scores_sent = 0u;
-  p->estimate_index = p->index;
+  p->estimate_index = index;
   p->say_estimate = p->streaming && p->estimating;
 }
 

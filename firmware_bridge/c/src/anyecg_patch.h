@@ -55,7 +55,7 @@ struct anyecg_patch {
   uint8_t burst; /* frames that may still be resent before the next new one */
   uint8_t ack_count;
   struct anyecg_ack acks[4];
-  const struct anyecg_score *scores; /* of the estimate being sent */
+  const struct anyecg_head_score *scores; /* of the estimate being sent */
   uint32_t estimate_index;
   uint16_t windows;
   uint8_t score_count, scores_sent, reason;
@@ -75,10 +75,11 @@ void anyecg_patch_sample(struct anyecg_patch *patch, int32_t sample, uint32_t ti
 /* Reports samples that the converter lost just now: they count as missing. */
 void anyecg_patch_overrun(struct anyecg_patch *patch, uint32_t samples);
 
-/* Reports an estimate, or the reason for making none (enum anyecg_reason, count 0), of the samples so far. It is sent if
- * the host asked for estimates. scores must stay valid until the next call; an estimate not yet sent is replaced. */
-void anyecg_patch_estimate(struct anyecg_patch *patch, uint8_t reason, uint16_t windows,
-                           const struct anyecg_score *scores, uint8_t count);
+/* Reports an estimate, or the reason for making none (enum anyecg_reason, count 0). It is sent if the host asked for
+ * estimates. index is patch->index when the window was complete. scores must stay valid until the next call; an
+ * estimate not yet sent is replaced. */
+void anyecg_patch_estimate(struct anyecg_patch *patch, uint32_t index, uint8_t reason, uint16_t windows,
+                           const struct anyecg_head_score *scores, uint8_t count);
 
 /* Writes the next frame to send, delimiter included. Returns its size; 0 if there is none now.
  * out has ANYECG_WIRE_MAX bytes. */

@@ -37,10 +37,11 @@ size_t anyecg_hal_write(const uint8_t *data, size_t size);
 /* Whether a host is there, as far as the hardware knows (DTR, a Bluetooth connection); true if it does not. */
 bool anyecg_hal_connected(void);
 
-/* Sleeps until there may be something to do. Returns whether to continue: always true on a board. */
-bool anyecg_hal_wait(void);
+/* Sleeps until there may be something to do, and not at all if the patch is busy. Returns whether to continue: always
+ * true on a board. */
+bool anyecg_hal_wait(bool busy);
 
-/* The model's outputs for the last ten seconds, once a second. */
+/* The model's outputs, whenever it ran. */
 void anyecg_hal_outputs(const int8_t *outputs, unsigned count);
 
 #endif

@@ -108,10 +108,10 @@ size_t anyecg_hal_write(const uint8_t *data, size_t size) {
 
 bool anyecg_hal_connected(void) { return link_up != 0; }
 
-bool anyecg_hal_wait(void) {
+bool anyecg_hal_wait(bool busy) {
   struct pollfd input = {STDIN_FILENO, POLLIN, 0};
 
-  poll(&input, 1u, WAIT_MS);
+  poll(&input, 1u, busy ? 0 : WAIT_MS);
   return !input_ended && (double)taken / FS_HZ < seconds;
 }
 

@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: MIT
  *
- * A whole patch: converter -> frames on a serial line, with a ring against disconnections; and, if a model is linked
- * (-DANYECG_WITH_MODEL=1), converter -> front end -> int8 window -> TFLite Micro, once a second.
+ * A whole patch: converter -> frames on a serial line, with a ring against disconnections. With a model linked
+ * (-DANYECG_WITH_MODEL=1, patch_estimate.c and the package of a bundle) it also makes estimates itself.
  */
 #include <string.h>
 
 #include "anyecg_hal.h"
 #include "anyecg_patch.h"
-#include "ecg_frontend.h"
 
 #ifndef ANYECG_WITH_MODEL
 #define ANYECG_WITH_MODEL 0
 #endif
 #if ANYECG_WITH_MODEL
-#include "anyecg_model_invoke.h"
+#include "patch_estimate.h"
 #endif
 
 #define FS_HZ 250u
@@ -23,7 +22,6 @@
 #endif
 
 static struct anyecg_patch patch;
-static struct anyecg_stream stream;
 static uint8_t ring_memory[ANYECG_RING_BYTES(RING_FRAMES, FRAME_SAMPLES, 2u)];
 static uint8_t wire[ANYECG_WIRE_MAX];
 static size_t wire_size, wire_sent;
@@ -57,7 +55,12 @@ static bool set_up(void) {
   config.format = ANYECG_INT16;
   config.ring_memory = ring_memory;
   config.ring_bytes = sizeof(ring_memory);
-  return anyecg_patch_init(&patch, &config) && anyecg_stream_init(&stream, FS_HZ, info.bits);
+#if ANYECG_WITH_MODEL
+  if (!patch_estimate_init(&config.hello, info.bits)) {
+    return false;
+  }
+#endif
+  return anyecg_patch_init(&patch, &config);
 }
 
 static void send(void) {
@@ -76,42 +79,16 @@ static void send(void) {
   }
 }
 
-/* Runs the model on the last ten seconds, once a second of good signal. */
-static void estimate(int32_t sample, uint8_t flags) {
-  static unsigned fresh;
-
-  if ((flags & ANYECG_LEAD_OFF) != 0u) {
-    anyecg_stream_reset(&stream);
-    return;
-  }
-  if (!anyecg_stream_push(&stream, sample) || ++fresh < ANYECG_STREAM_HZ) {
-    return;
-  }
-  fresh = 0u;
-#if ANYECG_WITH_MODEL
-  {
-    static int8_t window[ANYECG_STREAM_WINDOW];
-    const int8_t *outputs = NULL;
-    if (anyecg_stream_window(&stream, window)) {
-      outputs = anyecg_model_invoke(window);
-    }
-    if (outputs != NULL) {
-      anyecg_hal_outputs(outputs, anyecg_model_outputs);
-    }
-  }
-#endif
-}
-
 int main(void) {
   uint32_t tick;
   int32_t sample;
   uint8_t byte, flags;
-  bool connected = true;
+  bool connected = true, busy = false;
 
   if (!set_up()) {
     return 1;
   }
-  while (anyecg_hal_wait()) {
+  while (anyecg_hal_wait(busy)) {
     if (anyecg_hal_connected() != connected) {
       connected = !connected;
       wire_size = wire_sent = 0u;
@@ -122,9 +99,14 @@ int main(void) {
     }
     while (anyecg_hal_sample(&sample, &tick, &flags)) {
       anyecg_patch_sample(&patch, sample, tick, flags);
-      estimate(sample, flags);
+#if ANYECG_WITH_MODEL
+      patch_estimate_sample(sample, flags, patch.index);
+#endif
       send();
     }
+#if ANYECG_WITH_MODEL
+    busy = patch_estimate_work(&patch);
+#endif
     send();
   }
   return 0;
