@@ -17,7 +17,7 @@ from convert.micro.vectors import messages
 from edge.sources import open_source
 from firmware_bridge.samples import LinkEvent, LinkEventKind, SampleBlock
 from firmware_bridge.wire.messages import encode
-from helpers.c_example import EXAMPLE, listen
+from helpers.c_example import EXAMPLE, listen, model_flags, with_model
 from helpers.c_side import C_SIDE, SANITIZE, SOURCES, CSide
 from helpers.c_vectors import SELFTEST, rows
 from helpers.firmware_build import CORTEX, HERE, M4, MOCK, STRICT_C, STRICT_CXX, compiled, emulate, run, tool
@@ -25,9 +25,11 @@ from helpers.firmware_build import CORTEX, HERE, M4, MOCK, STRICT_C, STRICT_CXX,
 pytestmark = pytest.mark.slow
 
 FLASH_MAX = {
+    "anyecg_estimate": 640,
     "anyecg_frame": 768,
-    "anyecg_messages": 1536,
-    "anyecg_patch": 1536,
+    "anyecg_gate": 512,
+    "anyecg_messages": 1792,
+    "anyecg_patch": 1792,
     "anyecg_ring": 640,
     "ecg_frontend": 2048,
 }
@@ -204,13 +206,12 @@ def test_the_example_links_with_a_model(tmp_path):
     package = tmp_path / "micro"
     assert package_main(["demo", "--runtime", "tflm", "--out", str(package)]) == 0
     include = [f"-I{C_SIDE / 'src'}", f"-I{EXAMPLE}", f"-I{package}", f"-isystem{MOCK}"]
-    flags = [*M4, "-Os", "-ffunction-sections", "-fdata-sections", *include]
-    mine = [*SOURCES, EXAMPLE / "main.c", EXAMPLE / "mps2" / "hal_mps2.c", CORTEX / "startup.c"]
-    theirs = [package / "anyecg_model.c", package / "anyecg_golden.c"]
+    flags = [*M4, "-Os", "-ffunction-sections", "-fdata-sections", "-DANYECG_REFERENCE_KERNELS", *include]
+    board = [EXAMPLE / "mps2" / "hal_mps2.c", CORTEX / "startup.c"]
     objects = []
-    for source in (*mine, *theirs):
+    for source in (*SOURCES, *with_model(package, "tflm"), *board):
         objects.append(tmp_path / f"{source.stem}.o")
-        strict = ["-std=c99", *STRICT_C, "-DANYECG_WITH_MODEL=1"]
+        strict = ["-std=c99", *STRICT_C, *model_flags("tflm")]
         compiled([tool("arm-none-eabi-gcc"), *flags, *strict, "-c", source, "-o", objects[-1]])
     image = tmp_path / "patch.elf"
     compiled(

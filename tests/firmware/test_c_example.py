@@ -17,7 +17,7 @@ from edge.sources import open_source
 from firmware_bridge.errors import LinkError, UsageError
 from firmware_bridge.samples import LinkEvent, LinkEventKind, SampleBlock
 from firmware_bridge.virtual import c_patch
-from helpers.c_example import EXAMPLE, listen
+from helpers.c_example import EXAMPLE, listen, model_flags, with_model
 from helpers.c_side import C_SIDE, SOURCES
 from helpers.firmware_build import MOCK, STRICT_C, STRICT_CXX, compiled, run, tool
 
@@ -128,26 +128,21 @@ def test_option_c_takes_only_known_options():
         c_patch.run(["--link", "/nonexistent/t", "--faults", "late=0.1"])
 
 
-def test_the_example_compiles_without_a_warning(tmp_path):
-    """Also with the model linked, against a stand-in for TFLite Micro's headers."""
+@pytest.mark.parametrize("runtime", ["tflm", "c99"])
+def test_the_example_compiles_without_a_warning(tmp_path, runtime):
+    """With the model linked: through a stand-in for TFLite Micro's headers, and in plain C."""
     package = tmp_path / "micro"
-    assert package_main(["demo", "--runtime", "tflm", "--out", str(package)]) == 0
+    assert package_main(["demo", "--runtime", runtime, "--out", str(package)]) == 0
     include = [f"-I{C_SIDE / 'src'}", f"-I{EXAMPLE}", f"-I{package}", f"-isystem{MOCK}"]
     objects = []
-    sources = [
-        *SOURCES,
-        EXAMPLE / "main.c",
-        EXAMPLE / "hal_host.c",
-        package / "anyecg_model.c",
-        package / "anyecg_golden.c",
-    ]
-    for source in sources:
+    for source in (*SOURCES, *with_model(package, runtime), EXAMPLE / "hal_host.c"):
         objects.append(tmp_path / f"{source.stem}.o")
-        flags = ["-std=c99", "-O1", *STRICT_C, *include, "-DANYECG_WITH_MODEL=1"]
+        flags = ["-std=c99", "-O1", *STRICT_C, *include, *model_flags(runtime)]
         compiled([tool("gcc"), *flags, "-c", source, "-o", objects[-1]])
     program = tmp_path / "patch"
     flags = ["-std=c++17", "-fno-exceptions", "-fno-rtti", *STRICT_CXX, *include]
-    compiled([tool("g++"), *flags, EXAMPLE / "anyecg_model_invoke.cc", *objects, "-o", program])
+    invoke = [EXAMPLE / "anyecg_model_invoke.cc"] if runtime == "tflm" else []
+    compiled([tool("g++"), *flags, *invoke, *objects, "-o", program])
     counts = np.round(np.sin(np.arange(5000) / 40.0) * 900).astype(np.int32)
     (tmp_path / "samples").write_bytes(counts.tobytes())
     done = subprocess.run(

@@ -3,12 +3,11 @@
 
 #include <cstring>
 
+// Before anything of TFLite Micro: it includes that library's headers, and sets what they must be built with.
+#include "anyecg_ops.h"
+
 #include "anyecg_config.h"
 #include "anyecg_model.h"
-#include "anyecg_ops.h"
-#include "tensorflow/lite/micro/micro_interpreter.h"
-#include "tensorflow/lite/micro/micro_mutable_op_resolver.h"
-#include "tensorflow/lite/schema/schema_generated.h"
 
 namespace {
 

@@ -22,6 +22,7 @@ from convert.micro.package import build, from_bundle
 from edge.bundle.reader import load_bundle
 from edge.cli.main import main as anyecg
 from edge.frontend.stream import lowpass_taps
+from edge.onpatch.fixed import fixed_heads, identity
 from firmware_bridge.errors import BundleError, CheckFailedError
 from helpers.firmware_build import HERE, MOCK, STRICT_C, STRICT_CXX, compiled, run, sources, tool, write_frontend_case
 
@@ -66,7 +67,7 @@ def test_the_arrays_hold_the_bundle(bundle, package):
 
 def test_every_head_has_its_calibration(bundle, package):
     text = package.files["anyecg_outputs.c"].decode()
-    rows = re.findall(r"^  \{(.*)\},?$", text, re.MULTILINE)
+    rows = re.findall(r'^  \{(".*)\},?$', text, re.MULTILINE)
     assert len(rows) == len(bundle.manifest.outputs)
     for row, head in zip(rows, bundle.manifest.outputs, strict=True):
         cells = row.split(", ")
@@ -76,6 +77,14 @@ def test_every_head_has_its_calibration(bundle, package):
         found = [np.float32(float(n.rstrip("f"))) for n in cells[10:]]
         wanted = (cal.slope, cal.offset, cal.threshold or 0.0, cal.interval_width, cal.level)
         assert found == [np.float32(n) for n in wanted]
+
+
+def test_the_package_has_the_fixed_point_and_the_identity_of_the_python_side(bundle, package):
+    fixed = fixed_heads(bundle.manifest.outputs, bundle.calibration, bundle.manifest.output.scale)
+    table = c_numbers(package.files["anyecg_outputs.c"], "anyecg_heads_q")
+    assert table == [number for head in fixed for number in head.row()]
+    stated = bytes(c_numbers(package.files["anyecg_outputs.c"], "anyecg_identity"))
+    assert stated == identity(bundle.model, fixed)
 
 
 def test_arena_is_what_the_interpreter_needs(bundle, package):
