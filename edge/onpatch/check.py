@@ -59,6 +59,8 @@ class Check:
 
     def words(self) -> str:
         """Return the account as one line."""
+        if not self.compared:
+            return "no estimate of the patch was compared with the host's own"
         noun = "estimate" if self.compared == 1 else "estimates"
         return (
             f"{self.compared} {noun} of the patch compared with the host's own: {self.disagreed} disagreed, "

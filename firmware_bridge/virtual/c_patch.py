@@ -38,27 +38,37 @@ SIGNAL_S = 300.0
 COMPILE_S = 120.0
 """Time that a compiler may take, in seconds."""
 PIPE_BYTES = 4096
+MODEL_PARTS = ("kernels", "layers", "network", "outputs")
+"""Parts of a package of ``anyecg micro-package`` that the patch estimates with."""
 
 
-def build(folder: Path) -> Path:
+def build(folder: Path, model: Path | None = None) -> Path:
     """Compile the example patch for this machine.
 
     Args:
         folder: Folder for the program.
+        model: Folder that ``anyecg micro-package`` wrote, for a patch that estimates.
 
     Returns:
         Path of the program.
 
     Raises:
         LinkError: There is no C compiler, or it fails; the message has its last line.
+        UsageError: The folder holds no model in plain C.
     """
+    parts = [] if model is None else [model / f"anyecg_{part}.c" for part in MODEL_PARTS]
+    if not all(part.is_file() for part in parts):
+        raise UsageError(f"{model} holds no model in plain C", f"anyecg micro-package demo --out {model}")
     compiler = os.environ.get("CC") or shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
     if not compiler:
         raise LinkError("the patch in C needs a C compiler, but none is installed", "sudo apt-get install gcc")
     program = folder / "patch"
     example = C_SIDE / "examples" / "patch"
     command = [compiler, "-std=c99", "-O2", f"-I{C_SIDE / 'src'}", f"-I{example}"]
-    sources = [*sorted((C_SIDE / "src").glob("*.c")), example / "main.c", example / "hal_host.c"]
+    sources = [*sorted((C_SIDE / "src").glob("*.c")), example / "main.c", example / "hal_host.c", *parts]
+    if model is not None:
+        command += ["-DANYECG_WITH_MODEL=1", f"-I{model}"]
+        sources += [example / "patch_estimate.c", example / "patch_model.c"]
     try:
         done = subprocess.run(  # noqa: S603 - the user's own compiler on our own sources
             [*command, *map(str, sources), "-o", str(program)],
@@ -172,6 +182,7 @@ def _pump(patch: CPatchProcess, port: PtyPort, *, plugged: bool) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = OneLineParser("anyecg virtual-patch --c", __doc__.partition("\n")[0] if __doc__ else "")
     add_patient(parser)
+    parser.add_argument("--model", type=Path, metavar="FOLDER", help="estimate with a package of anyecg micro-package")
     parser.add_argument("--faults", default="", help="fault schedule, such as 'unplug@30:5'")
     parser.add_argument("--speed", type=float, default=1.0, help="factor of real time")
     parser.add_argument("--seconds", type=float, default=float("inf"))
@@ -200,7 +211,7 @@ def run(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="anyecg-c-patch-") as folder:
         samples = Path(folder) / "samples"
         samples.write_bytes(microvolts(source, options.seconds).tobytes())
-        patch = CPatchProcess(build(Path(folder)), samples, options.speed, options.seconds)
+        patch = CPatchProcess(build(Path(folder), options.model), samples, options.speed, options.seconds)
         serve(patch, options.link, faults, options.speed)
     return 0
 
