@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from convert.cli.micro_package import main as package_main
 from firmware_bridge.virtual import c_library
 from helpers.c_side import ROOT
 from helpers.firmware_build import run, tool
 
 PAGE = (ROOT / "docs" / "firmware.md").read_text(encoding="utf-8")
-CROSS = ("cortex-m4", "sizes")
 
 
 def make_lines() -> list[str]:
@@ -21,9 +21,14 @@ def make_lines() -> list[str]:
     return [line for line in "".join(blocks).splitlines() if line.startswith("make ")]
 
 
+def with_model(line: str) -> bool:
+    return "MODEL=" in line
+
+
 @pytest.fixture
 def folder(tmp_path):
     assert c_library.run([str(tmp_path / "AnyECG")]) == 0
+    assert package_main(["demo", "--out", str(tmp_path / "AnyECGModel")]) == 0
     return tmp_path
 
 
@@ -36,21 +41,24 @@ def obey(line: str, folder: Path) -> str:
 
 def test_the_lines_for_this_computer(folder):
     tool("gcc")
-    lines = [line for line in make_lines() if not line.endswith(CROSS)]
-    assert len(lines) == 2
+    lines = [line for line in make_lines() if "cortex-m4" not in line]
+    assert len(lines) == 3
     said = "".join(obey(line, folder) for line in lines)
     assert "anyecg self-test: ok" in said
     assert (folder / "AnyECG" / "build" / "patch").exists()
+    assert (folder / "AnyECG" / "build-model" / "patch").exists()
 
 
 @pytest.mark.slow
 def test_the_lines_for_a_cortex_and_the_table(folder):
     tool("arm-none-eabi-gcc")
-    (line,) = [line for line in make_lines() if line.endswith(CROSS)]
-    text, data, bss = map(int, obey(line + " -s --no-print-directory", folder).splitlines()[-1].split()[:3])
-    row = re.search(r"\*\*the whole example\*\*.*\*\*(\d+)\*\* \| \*\*(\d+) (\d+)\*\*", PAGE)
-    assert text + data == pytest.approx(int(row[1]), rel=0.1)  # another compiler, another size
-    assert data + bss == pytest.approx(int(row[2] + row[3]), rel=0.02)
+    lines = [line for line in make_lines() if "cortex-m4" in line]
+    assert list(map(with_model, lines)) == [False, True]
+    stated = re.findall(r"^\| \*\*the .*\| \*\*(\d+ ?\d+)\*\* \| \*\*(\d+ \d+)\*\*", PAGE, re.MULTILINE)
+    for line, (flash, ram) in zip(lines, stated, strict=True):
+        text, data, bss = map(int, obey(line + " -s --no-print-directory", folder).splitlines()[-1].split()[:3])
+        assert text + data == pytest.approx(int(flash.replace(" ", "")), rel=0.1)  # another compiler, another size
+        assert data + bss == pytest.approx(int(ram.replace(" ", "")), rel=0.02)
     table = run([tool("make"), "-s", "--no-print-directory", "-C", folder / "AnyECG", "sizes"]).stdout
     for size in map(str.split, table.splitlines()[1:]):
         stated = int(re.search(rf"\| `{Path(size[-1]).stem}` \| (\d+)", PAGE)[1])
