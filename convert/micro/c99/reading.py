@@ -39,6 +39,10 @@ class NotCoveredError(CheckFailedError):
         self.where = where
         self.why = why
 
+    def __reduce__(self) -> tuple[type[NotCoveredError], tuple[str, str]]:
+        """Pickle the error by its own arguments, from which its message is built."""
+        return type(self), (self.where, self.why)
+
 
 def place(op: Operation) -> str:
     """Returns the name of an operation with its layer, or with its position where the model has no names."""

@@ -32,15 +32,7 @@ def parser() -> Parser:
     p.add_argument("--speed", metavar="X|max", help="replay at X times real time, or as fast as possible")
     p.add_argument("--hop", metavar="S", type=hop, default=1.0, help="seconds between estimates (default 1)")
     _add_session_options(p)
-    p.add_argument(
-        "--device-profile", metavar="FILE", help="scale, polarity and rate of the board; see docs/calibrate.md"
-    )
-    p.add_argument(
-        "--person", metavar="FILE", help="TOML file with this person's own laboratory results, which anchor the values"
-    )
-    p.add_argument(
-        "--trust-patch", action="store_true", help="take the estimates that a patch makes itself, and check them"
-    )
+    _add_wearer_options(p)
     add_view(p)
     p.add_argument(
         "--backend",
@@ -86,6 +78,18 @@ def _add_session_options(p: Parser) -> None:
         nargs="?",
         const="",
         help="also record the raw frames with their arrival times, in FILE.aer or in the session folder",
+    )
+
+
+def _add_wearer_options(p: Parser) -> None:
+    p.add_argument(
+        "--device-profile", metavar="FILE", help="scale, polarity and rate of the board; see docs/calibrate.md"
+    )
+    p.add_argument(
+        "--person", metavar="FILE", help="TOML file with this person's own laboratory results, which anchor the values"
+    )
+    p.add_argument(
+        "--trust-patch", action="store_true", help="take the estimates that a patch makes itself, and check them"
     )
 
 
