@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,6 +40,8 @@ from edge.records import (
     WindowSpan,
     utc_text,
 )
+from edge.rhythm.minutes import RhythmMeter
+from edge.rhythm.record import RhythmRecord
 from edge.tensecond import PADDED, ShortRecording, WholeWindow
 from edge.waves.measure import WaveMeter, band_of, st_reason
 from edge.waves.record import WaveReason, WaveRecord
@@ -79,6 +82,16 @@ class SessionInfo:
     anchored: Callable[[tuple[LabEstimate, ...], int], tuple[LabEstimate, ...]] | None = None
     patch: str | None = None
     st_reason: WaveReason | None = None
+
+
+class Seen(NamedTuple):
+    """What the ECG itself shows in a window."""
+
+    waves: WaveRecord | None
+    rhythm: RhythmRecord | None
+
+
+NOTHING_SEEN = Seen(None, None)
 
 
 @dataclass(slots=True)
@@ -123,6 +136,7 @@ class Engine:
         self._heart_rate = HeartRate()
         self._wave_meter = WaveMeter(front_end.grid_hz)
         self._wave_meter.st_reason = session.st_reason
+        self._rhythm = RhythmMeter()
         self._short = ShortRecording(front_end.grid_hz)
         self._pads = front_end.name == "stream/1"
         self._prepare = make_front_end(bundle)
@@ -262,12 +276,15 @@ class Engine:
         """Run the model on a window that the gate accepts, and return the estimate or the abstention."""
         span, record = WindowSpan(window.start_s, window.end_s), QualityRecord(quality.score, quality.flags)
         if quality.reason is not None:
-            return self._estimate(span, record, rate_bpm, (), quality.reason, times)
+            seen = Seen(None, self._rhythm.refused(window.end_s))
+            return self._estimate(span, record, rate_bpm, (), quality.reason, times, seen)
         mark = time.perf_counter()
         waves = self._wave_meter.measure(window.raw, window.beats, scale_known=window.scale_known)
         mark = _lap(times, "waves", mark)
+        seen = Seen(waves, self._rhythm.judge(window.start_s, window.end_s, self._wave_meter, window.beats))
+        mark = _lap(times, "rhythm", mark)
         if self._reads_amplitude and not window.scale_known:
-            return self._estimate(span, record, rate_bpm, (), "scale_unknown", times, waves)
+            return self._estimate(span, record, rate_bpm, (), "scale_unknown", times, seen)
         steps = self._prepare(window)
         mark = _lap(times, "prepare", mark)
         outputs = self._model.run(steps)
@@ -277,7 +294,7 @@ class Engine:
         if self.session.anchored is not None:
             labs = self.session.anchored(labs, self.session.wall_ns(self.timeline.host_time_ns(span.end_s)))
         _lap(times, "estimate", mark)
-        return self._estimate(span, record, rate_bpm, labs, None, times, waves)
+        return self._estimate(span, record, rate_bpm, labs, None, times, seen)
 
     def _estimate(
         self,
@@ -287,7 +304,7 @@ class Engine:
         labs: tuple[LabEstimate, ...],
         abstained: AbstainReason | None,
         times: dict[str, float],
-        waves: WaveRecord | None = None,
+        seen: Seen = NOTHING_SEEN,
     ) -> Estimate:
         if times:
             times["total"] = sum(times.values())
@@ -307,7 +324,8 @@ class Engine:
             notice=self._notice,
             applied=self.session.applied,
             patch=self.session.patch,
-            waves=waves,
+            waves=seen.waves,
+            rhythm=seen.rhythm,
         )
 
 

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, cast, get_args
 
+from edge.rhythm.record import RhythmRecord, rhythm_dict, rhythm_from
 from edge.rounding import fixed, significant
 from edge.waves.record import WaveRecord, waves_dict, waves_from
 from firmware_bridge.errors import InputError
@@ -154,6 +155,7 @@ class Estimate:
         applied: Files applied besides the bundle, by kind: ``device_profile``, ``person``.
         patch: Name of the patch, if the run reads several; ``None`` otherwise.
         waves: Waves of the newest window; ``None`` without an accepted one, and in files of schema 1.
+        rhythm: Rhythm of the newest window and of the last minutes; ``None`` without a window, and in schema 1.
         estimated_by: ``host`` or ``patch``, whose outputs these are, in a run with ``--trust-patch``; else ``None``.
     """
 
@@ -173,6 +175,7 @@ class Estimate:
     applied: Mapping[str, Applied] = field(default_factory=lambda: NOTHING_APPLIED)
     patch: str | None = None
     waves: WaveRecord | None = None
+    rhythm: RhythmRecord | None = None
     estimated_by: Literal["host", "patch"] | None = None
 
 
@@ -277,6 +280,7 @@ def to_dict(e: Estimate) -> dict[str, object]:
         "quality": {"score": fixed(e.quality.score, 3), "flags": list(e.quality.flags)},
         "heart_rate_bpm": fixed(e.heart_rate_bpm, 1),
         "waves": None if e.waves is None else waves_dict(e.waves),
+        "rhythm": None if e.rhythm is None else rhythm_dict(e.rhythm),
         "labs": [_lab_dict(lab) for lab in e.labs],
         "abstained": None if e.abstained is None else {"reason": e.abstained},
         "lost_samples": int(e.lost_samples),
@@ -341,6 +345,7 @@ def _estimate_from(d: Mapping[str, object]) -> Estimate:
         applied=_applied_from(cast("Mapping[str, Mapping[str, str]] | None", d.get("applied"))),
         patch=cast("str | None", d.get("patch")),
         waves=waves_from(cast("Mapping[str, object] | None", d.get("waves"))),
+        rhythm=rhythm_from(cast("Mapping[str, object] | None", d.get("rhythm"))),
         estimated_by=cast('Literal["host", "patch"] | None', d.get("estimated_by")),
     )
 

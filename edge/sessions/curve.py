@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field
 
+from edge.rhythm.record import RhythmRecord
 from edge.waves.record import DIGITS, WaveRecord
 
 STEPS = 300
@@ -57,11 +58,26 @@ class WaveTrends:
         curves: Means over the steps of the session, by name.
         windows: Number of windows that were measured.
         missing: Number of windows by part and reason.
+        rhythms: Number of records by rhythm.
+        ectopic: Sum of the ectopic shares of the windows with a share, and their number.
+        pauses: Number of windows with an RR interval of 2 s or more.
     """
 
     curves: dict[str, Curve] = field(default_factory=lambda: {name: Curve() for name in DIGITS})
     windows: int = 0
     missing: Counter[tuple[str, str]] = field(default_factory=Counter)
+    rhythms: Counter[str] = field(default_factory=Counter)
+    ectopic: tuple[float, int] = (0.0, 0)
+    pauses: int = 0
+
+    def add_rhythm(self, rhythm: RhythmRecord | None) -> None:
+        """Add the rhythm of a window."""
+        if rhythm is None:
+            return
+        self.rhythms[rhythm.name] += 1
+        self.pauses += rhythm.pauses > 0
+        if rhythm.ectopic_share is not None:
+            self.ectopic = (self.ectopic[0] + rhythm.ectopic_share, self.ectopic[1] + 1)
 
     def add(self, step: int, waves: WaveRecord | None) -> None:
         """Add the waves of a window, at a step of the session."""

@@ -30,7 +30,7 @@ _CHAPTERS = (
     ("found", "What was found"),
     ("course", "Course of each output"),
     ("rate", "Heart rate and quality"),
-    ("waves", "Waves"),
+    ("waves", "Rhythm and waves"),
     ("ecg-part", "ECG"),
     ("gaps", "Time without an estimate"),
     ("events", "Events of the link"),

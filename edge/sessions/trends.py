@@ -95,6 +95,7 @@ class Trends:
         self.rate.add(step, e.heart_rate_bpm)
         self.quality.add(step, e.quality.score)
         self.waves.add(step, e.waves)
+        self.waves.add_rhythm(e.rhythm)
         self.flags.update(e.quality.flags)
         self.applied |= {kind: f"{one.file}: {one.what}" for kind, one in e.applied.items()}
         if e.abstained is not None:

@@ -6,6 +6,8 @@ from html import escape
 from statistics import median
 from typing import TYPE_CHECKING
 
+from edge.sinks.live.state import RHYTHM_TEXT
+
 if TYPE_CHECKING:
     from edge.sessions.chart import Chart
     from edge.sessions.curve import Curve, WaveTrends
@@ -37,6 +39,7 @@ WHY = {
     "scale_unknown": "the scale of the device is unknown",
 }
 """Reasons in words."""
+_RHYTHMS: dict[str, str] = {str(name): text for name, text in RHYTHM_TEXT.items()}
 PARTS = {"beat": "everything", "p": "P and PR", "qrs": "QRS", "t": "T and QT", "st": "ST", "mv": "amplitudes"}
 
 
@@ -44,6 +47,7 @@ def waves_chapter(trends: WaveTrends, chart: Chart) -> str:
     """Return the chapter as HTML."""
     if not trends.windows:
         return "<p>There are no measurements in this session.</p>"
+    rhythm = _rhythm(trends)
     rows = "".join(_row(name, curve) for name, curve in trends.curves.items() if name in SHOWN)
     figures = "".join(_figure(name, trends.curves[name], chart) for name in DRAWN)
     missing = "".join(
@@ -52,7 +56,8 @@ def waves_chapter(trends: WaveTrends, chart: Chart) -> str:
         for (part, reason), count in trends.missing.most_common()
     )
     return (
-        '<p class="soft">Measured on the average beat of each window of ten seconds. The table has the median of the '
+        rhythm
+        + '<p class="soft">Measured on the average beat of each window of ten seconds. The table has the median of the '
         "session and its lowest and highest mean over a step of the charts.</p>"
         '<div class="scroll"><table><thead><tr><th scope="col">Measurement</th><th scope="col" class="num">Median</th>'
         '<th scope="col" class="num">Lowest</th><th scope="col" class="num">Highest</th></tr></thead>'
@@ -60,6 +65,21 @@ def waves_chapter(trends: WaveTrends, chart: Chart) -> str:
         + (f"<p>Not measured:</p><ul>{missing}</ul>" if missing else "")
         + figures
     )
+
+
+def _rhythm(trends: WaveTrends) -> str:
+    """Return what the session says of the rhythm, in hops."""
+    whole = trends.rhythms.total()
+    if not whole:
+        return ""
+    names = ", ".join(
+        f"{_RHYTHMS.get(name, escape(name))} in {_share(count, whole)}" for name, count in trends.rhythms.most_common()
+    )
+    ectopic = ""
+    if trends.ectopic[1]:
+        ectopic = f" Ectopic beats: {100 * trends.ectopic[0] / trends.ectopic[1]:.1f} %."
+    pauses = f" RR intervals of 2 s or more in {trends.pauses} hops." if trends.pauses else ""
+    return f"<p>Of {whole} hops: {names}.{ectopic}{pauses}</p>"
 
 
 def _row(name: str, curve: Curve) -> str:

@@ -29,6 +29,10 @@ MIN_SURE_T, MIN_SURE_P = 0.6, 0.55
 P_EVIDENCE, P_BIAS = (0.82, 2.23, 3.31, -2.42), -11.45
 """Weights of the network's score, its certainty, how well P repeats and how irregular RR is; above 0 there is a P. A
 logistic regression on the marked beats of LUDB (``benchmarks/fit_waves.py``)."""
+NO_P = -9.0
+"""Evidence where no P can be between the begin of the beat and QRS."""
+MIN_P = 0.005
+"""Smallest P as a share of the height of QRS, against the line between its ends; 999 of 1000 in LUDB have more."""
 P_OVERLAP = 3
 """Largest overlap of P and QRS, samples."""
 NOISE_TIMES = 3.0
@@ -112,11 +116,19 @@ class Complex:
 
 @dataclass(frozen=True, slots=True)
 class Delineation:
-    """The waves of an average beat; ``p`` and ``t`` may not be clear."""
+    """The waves of an average beat; ``p`` and ``t`` may not be clear.
+
+    Attributes:
+        qrs: The QRS complex.
+        p: The P wave.
+        t: The T wave.
+        p_evidence: Evidence that there is a P, a logit; above 0 there is one.
+    """
 
     qrs: Complex
     p: Wave
     t: Wave
+    p_evidence: float
 
 
 @cache
@@ -144,7 +156,8 @@ def delineate(beat: MeanBeat, net: BoundaryNet | None = None) -> Delineation | N
     t = _wave(y, (offset, t_peak, t_end), float(sure[5]))
     if np.isfinite(t.rise):
         t = replace(t, begin=max(offset, t.peak - RISES * t.rise))
-    return Delineation(qrs, _checked_p(beat, qrs, _p_wave(y, marked), marked.p_score), _checked_t(beat, qrs, t))
+    p, evidence = _checked_p(beat, qrs, _p_wave(y, marked), marked.p_score)
+    return Delineation(qrs, p, _checked_t(beat, qrs, t), evidence)
 
 
 def p_evidence(beat: MeanBeat, net: BoundaryNet) -> tuple[float, float, float, float] | None:
@@ -200,13 +213,26 @@ def _checked_t(beat: MeanBeat, qrs: Complex, t: Wave) -> Wave:
     return t if t.sure >= MIN_SURE_T and t.begin < t.end else replace(t, missing="unclear")
 
 
-def _checked_p(beat: MeanBeat, qrs: Complex, p: Wave, score: float) -> Wave:
+def _checked_p(beat: MeanBeat, qrs: Complex, p: Wave, score: float) -> tuple[Wave, float]:
+    """Return the P wave, with a reason if it does not count, and the evidence for it."""
     if p.missing is not None or p.end > qrs.onset + P_OVERLAP:
-        return replace(p, missing="unclear")
+        return replace(p, missing="unclear"), NO_P
+    if _hump(beat.wave, p) < MIN_P * qrs.height:
+        return replace(p, missing="absent"), NO_P
     seen = _seen(beat, p, score)
-    if sum(weight * value for weight, value in zip(P_EVIDENCE, seen, strict=True)) + P_BIAS <= 0.0:
-        return replace(p, missing="absent")
-    return p if p.sure >= MIN_SURE_P else replace(p, missing="unclear")
+    evidence = sum(weight * value for weight, value in zip(P_EVIDENCE, seen, strict=True)) + P_BIAS
+    if evidence <= 0.0:
+        return replace(p, missing="absent"), evidence
+    return (p if p.sure >= MIN_SURE_P else replace(p, missing="unclear")), evidence
+
+
+def _hump(y: F64, p: Wave) -> float:
+    """Return the largest distance of a wave from the line between its begin and its end."""
+    first, last = max(round(p.begin), 0), round(p.end)
+    if last - first < 4:
+        return 0.0
+    line = y[first] + (y[last] - y[first]) * np.arange(last - first + 1) / (last - first)
+    return float(np.abs(y[first : last + 1] - line).max())
 
 
 def _seen(beat: MeanBeat, p: Wave, score: float) -> tuple[float, float, float, float]:

@@ -37,6 +37,7 @@ class WaveMeter:
 
     Attributes:
         st_reason: Reason why ST is not measured on this device; ``None`` if its pass band allows it.
+        above_40_hz: The last window at 250 Hz less its wave path, where pacing spikes are.
         beat: The average beat of the last window, or ``None``.
         found: Its waves, or ``None``.
     """
@@ -44,6 +45,7 @@ class WaveMeter:
     def __init__(self, grid_hz: int, net: BoundaryNet | None = None) -> None:
         self._grid_hz, self._net = grid_hz, net
         self.st_reason: WaveReason | None = None
+        self.above_40_hz: F64 = np.zeros(0)
         self.beat: MeanBeat | None = None
         self.found: Delineation | None = None
 
@@ -56,6 +58,7 @@ class WaveMeter:
             scale_known: Whether the samples are in millivolts.
         """
         path = wave_path(raw, self._grid_hz)
+        self.above_40_hz = raw[:: self._grid_hz // round(FS_HZ)] - path
         self.beat = mean_beat(path, place(path, beats * STREAM_STEP))
         self.found = None if self.beat is None else delineate(self.beat, self._net)
         if self.beat is None:

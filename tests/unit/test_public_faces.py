@@ -118,6 +118,7 @@ FACES: dict[str, list[str]] = {
     "edge.onpatch": ["FixedHead", "TrustingEngine", "fixed_heads", "identity"],
     "edge.process": ["BudgetMeter", "LatencyMeter", "Notifier", "keep_small", "load_asyncio"],
     "edge.quality": ["Quality", "QualityGate"],
+    "edge.rhythm": ["RhythmMeter", "RhythmRecord"],
     "edge.service": ["Place", "install", "remove", "render", "status"],
     "edge.sinks": ["BaseSink", "Interactive", "NativeSink", "Sink", "SinkClosedError"],
     "edge.sinks.live": ["LiveSink", "LiveState", "SvgSink", "open_view"],

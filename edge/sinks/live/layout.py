@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 
 from edge.bundle.words import label, shown_unit
 from edge.sinks.live.frame import Frame, Row, Span, Style, clean, cut, ends, fit
-from edge.sinks.live.state import REASON_TEXT, LiveState
+from edge.sinks.live.state import REASON_TEXT, RHYTHM_TEXT, LiveState
 
 if TYPE_CHECKING:
     from edge.records import LabEstimate
+    from edge.rhythm.record import RhythmRecord
     from edge.waves.record import WaveRecord
 
 MIN_WIDTH = 40
@@ -116,11 +117,12 @@ def _measured(state: LiveState, width: int) -> Row:
     waves = None if state.latest is None else state.latest.waves
     if waves is None:
         return ()
-    parts = [f"{name} {value}" for name, value in measured_text(waves)]
+    rhythm = "" if state.latest is None or state.latest.rhythm is None else rhythm_text(state.latest.rhythm)
+    parts = [rhythm, *(f"{name} {value}" for name, value in measured_text(waves))]
     why = ", ".join(
         f"{clean(part.upper())} {clean(reason).replace('_', ' ')}" for part, reason in waves.missing.items()
     )
-    return fit((Span(" " + "  ".join(parts)), Span(f"  {why}" if why else "", "dim")), width)
+    return fit((Span(" " + "  ".join(filter(None, parts))), Span(f"  {why}" if why else "", "dim")), width)
 
 
 def measured_text(waves: WaveRecord) -> list[tuple[str, str]]:
@@ -131,6 +133,18 @@ def measured_text(waves: WaveRecord) -> list[tuple[str, str]]:
         *((name, "-" if value is None else f"{value:.0f} ms") for name, value in times),
         *((name, "-" if value is None else f"{value:+.2f} mV") for name, value in heights),
     ]
+
+
+def rhythm_text(rhythm: RhythmRecord) -> str:
+    """Return the rhythm of a window in words, with ectopic beats and pauses if there are any."""
+    parts = [RHYTHM_TEXT[rhythm.name]]
+    if rhythm.bigeminy:
+        parts.append("bigeminy")
+    elif rhythm.ectopic_share:
+        parts.append(f"{100 * rhythm.ectopic_share:.0f} % ectopic")
+    if rhythm.pauses:
+        parts.append(f"{rhythm.pauses} pause" + ("s" if rhythm.pauses > 1 else ""))
+    return ", ".join(parts)
 
 
 _COLUMNS = (

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from edge.records import AbstainReason, Estimate
+    from edge.rhythm.record import RhythmName
     from firmware_bridge.samples import LinkEvent
 
 REASON_TEXT: dict[AbstainReason, str] = {
@@ -29,6 +30,15 @@ REASON_TEXT: dict[AbstainReason, str] = {
     "stalled": "no data is coming from the device",
 }
 """Text for each reason of abstention."""
+
+RHYTHM_TEXT: dict[RhythmName, str] = {
+    "sinus": "sinus rhythm",
+    "af_or_flutter": "atrial fibrillation or flutter",
+    "paced": "paced",
+    "undetermined": "rhythm undetermined",
+    "unreadable": "rhythm unreadable",
+}
+"""Text for each rhythm."""
 
 LinkStyle = Literal["ok", "warn", "bad"]
 

@@ -22,7 +22,7 @@ from firmware_bridge.synth.ecgsyn import EcgParams, EcgSynth
 S = 1_000_000_000
 BUNDLE = load_bundle("demo")
 ECG = EcgSynth(EcgParams(), 7).generate(6000, 250.0).astype(np.float32)
-STAGES = ["front_end", "quality", "heart_rate", "waves", "prepare", "inference", "estimate", "total"]
+STAGES = ["front_end", "quality", "heart_rate", "waves", "rhythm", "prepare", "inference", "estimate", "total"]
 
 
 class ZeroModel:
@@ -132,9 +132,9 @@ def test_every_stage_has_its_time_and_the_total_is_their_sum(monkeypatch: pytest
     found = last(engine(), ECG[:3500])
     assert list(found.latency_ms) == STAGES
     spent = dict(found.latency_ms)
-    assert [spent[name] for name in STAGES[1:7]] == pytest.approx([1.0] * 6)
+    assert [spent[name] for name in STAGES[1:8]] == pytest.approx([1.0] * 7)
     assert spent["front_end"] > 0.0
-    assert spent["total"] == pytest.approx(spent["front_end"] + 6.0)
+    assert spent["total"] == pytest.approx(spent["front_end"] + 7.0)
 
 
 def test_every_part_of_a_push_shows_its_signal_and_its_beats() -> None:

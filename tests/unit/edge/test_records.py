@@ -59,7 +59,7 @@ def test_the_text_is_the_documented_one():
         + "ab"
         * 32
         + '"},'
-        '"quality":{"score":0.988,"flags":["motion"]},"heart_rate_bpm":72.0,"waves":null,'
+        '"quality":{"score":0.988,"flags":["motion"]},"heart_rate_bpm":72.0,"waves":null,"rhythm":null,'
         '"labs":[{"key":"potassium_high","loinc":"2823-3","unit":"1","value":0.123457,"interval":[0.1,0.2],'
         '"threshold":0.5,"flag":false,"windows":12,"tier":"strong"}],"abstained":null,"lost_samples":0,'
         '"latency_ms":{"model":0.512},'
