@@ -14,7 +14,7 @@ from edge.http.history import quality_of
 from edge.http.patch import ESTIMATE, MAX_TEXT_CHARS, Piece
 from edge.process.budget import FOUNDATION_RSS_MIB, MICRO_RSS_MIB, rss_mib
 from edge.records import NOTICE
-from edge.sinks.live.layout import number, with_unit
+from edge.sinks.live.layout import measured_text, number, rhythm_text, with_unit
 from edge.sinks.live.state import REASON_TEXT
 from firmware_bridge.text import printable, shortened
 
@@ -93,6 +93,8 @@ def _newest(patch: PatchSink, e: Estimate) -> dict[str, object]:
         "age_s": _finite(max(0.0, time.monotonic() - patch.estimated_s), 1),
         "rate": _finite(e.heart_rate_bpm, 0),
         "quality": _finite(100 * quality, 0),
+        "rhythm": "" if e.rhythm is None else sentence(rhythm_text(e.rhythm)),
+        "waves": "" if e.waves is None else " · ".join(f"{name} {value}" for name, value in measured_text(e.waves)),
         "flags": [printable(flag).replace("_", " ") for flag in e.quality.flags],
         "reason": "" if e.abstained is None else _reason(e.abstained),
         "lost": e.lost_samples,

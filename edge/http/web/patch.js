@@ -104,6 +104,10 @@ export class Patch {
     this.link = kind;
     set(this.find(".rate .big"), state.rate == null ? "–" : String(state.rate));
     set(this.find(".quality .big"), state.quality == null ? "–" : String(state.quality));
+    for (const name of ["rhythm", "waves"]) {
+      set(this.find(`.${name} .mid`), state[name] || "–");
+      this.find(`.${name}`).hidden = !state[name];
+    }
     set(this.find(".lost .mid"), (state.lost ?? 0).toLocaleString("en"));
     this.find(".lost").hidden = !state.lost;
     const canvas = this.find("canvas");

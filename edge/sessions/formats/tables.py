@@ -13,6 +13,7 @@ from edge.sessions.folder import SessionFolder, utc_of
 from edge.sessions.formats.digits import CHUNK
 from edge.sessions.marks import Mark
 from edge.sessions.spans import abstentions
+from edge.waves.record import DIGITS
 
 Cell = int | float | str | bool | None
 Row = tuple[Cell, ...]
@@ -51,7 +52,8 @@ WAVES = Columns(("run", "wave", "onset_s", "peak_s", "end_s"), (int, str, float,
 SPANS = Columns(("run", "start_s", "end_s", "reason"), (int, float, float, str))
 _ESTIMATES = (
     ("run", int), ("time", str), ("start_s", float), ("end_s", float), ("quality", float), ("flags", str),
-    ("heart_rate_bpm", float), ("abstained", str), ("lost_samples", int),
+    ("heart_rate_bpm", float), ("abstained", str), ("lost_samples", int), ("rhythm", str),
+    *((name, float) for name in DIGITS),
 )  # fmt: skip
 _HEAD = (("", float), (".low", float), (".high", float), (".threshold", float), (".flag", bool))
 
@@ -120,7 +122,8 @@ def _estimate_row(e: Estimate, run: int, keys: tuple[str, ...]) -> Row:
     labs = {lab.key: lab for lab in e.labs}
     cells: list[Cell] = [
         run, e.time, e.window.start_s, e.window.end_s, e.quality.score, " ".join(e.quality.flags), e.heart_rate_bpm,
-        e.abstained, e.lost_samples,
+        e.abstained, e.lost_samples, None if e.rhythm is None else e.rhythm.name,
+        *(None if e.waves is None else getattr(e.waves, name) for name in DIGITS),
     ]  # fmt: skip
     for key in keys:
         lab = labs.get(key)
