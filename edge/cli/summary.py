@@ -33,7 +33,18 @@ _HELP: dict[AbstainReason, str] = {
     "stalled": "look at the patch: is it on, near, and charged?",
 }
 
-_STAGES = ("front_end", "quality", "heart_rate", "prepare", "inference", "estimate", "total", "written")
+_STAGES = (
+    "front_end",
+    "quality",
+    "heart_rate",
+    "waves",
+    "rhythm",
+    "prepare",
+    "inference",
+    "estimate",
+    "total",
+    "written",
+)
 
 MANY_EVENTS = 20
 """Joined events from which a summary mentions them; a few are in every run, and nothing of them is missing."""
