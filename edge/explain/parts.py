@@ -21,8 +21,8 @@ PARTS: tuple[Part, ...] = get_args(Part)
 
 TRAIN_S = 13.0
 """Length of the train of beats, s: ten seconds of window, and what the filter needs around them."""
-TAIL = round(0.08 * FS_HZ)
-"""Samples after T in which its last level falls to zero."""
+TAIL = round(0.14 * FS_HZ)
+"""Samples after T in which its last level falls to zero, and which may hold a U wave."""
 REFERENCE_SECONDS = 20
 
 
@@ -37,6 +37,7 @@ class Parts:
         r: Index of R in ``qrs``.
         st: Level from the end of QRS to the onset of T, ``(c,)``.
         t: T above the line between its ends, ``(d,)``.
+        u: What follows T, where a U wave is, above the line between its ends, ``(f,)``; it goes with T.
         qtc_s: QT at RR = 1 s (Fridericia), s.
         rr_s: RR intervals, s, ``(e,)``.
     """
@@ -47,6 +48,7 @@ class Parts:
     r: int
     st: F64
     t: F64
+    u: F64
     qtc_s: float
     rr_s: F64
 
@@ -70,7 +72,7 @@ class Parts:
             case "QT":
                 return replace(self, qtc_s=other.qtc_s)
             case "T":
-                return replace(self, t=other.t * gain)
+                return replace(self, t=other.t * gain, u=other.u * gain)
             case "rate":
                 return replace(self, rr_s=self.rr_s * float(np.mean(other.rr_s) / np.mean(self.rr_s)))
 
@@ -85,7 +87,7 @@ class Parts:
         st = np.interp(np.linspace(0.0, 1.0, long), np.linspace(0.0, 1.0, len(self.st)), self.st)
         pq = np.zeros(max(round(self.pr_s * FS_HZ) - len(self.p), 0))
         t = self.t + np.linspace(st[-1], 0.5 * st[-1], len(self.t))
-        tail = np.linspace(t[-1], 0.0, TAIL)
+        tail = self.u + np.linspace(t[-1], 0.0, TAIL)
         wave = np.concatenate((self.p, pq, self.qrs, st, t, tail))
         return _smooth(wave), len(self.p) + len(pq) + self.r
 
@@ -124,7 +126,11 @@ def take_apart(beat: MeanBeat, found: Delineation, reference: Parts | None = Non
     if p.clear:
         hump, pr_s = _hump(y[max(round(p.begin), 0) : round(p.end) + 1]), (qrs.onset - p.begin) / FS_HZ
     qtc_s = (t.end - qrs.onset) / FS_HZ / beat.rr_s ** (1.0 / 3.0)
-    return Parts(hump, pr_s, y[on:off], BEFORE - on, y[off:begin], _hump(y[begin:end]), qtc_s, rr_s)
+    u = np.zeros(TAIL)
+    first_p = on + round((beat.rr_s - pr_s) * FS_HZ)
+    if end + TAIL < min(first_p, len(y)):  # otherwise the next P or the end of the beat is in the way
+        u = _hump(y[end : end + TAIL])
+    return Parts(hump, pr_s, y[on:off], BEFORE - on, y[off:begin], _hump(y[begin:end]), u, qtc_s, rr_s)
 
 
 def reference_parts() -> Parts:

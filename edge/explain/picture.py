@@ -7,7 +7,7 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.explain.parts import PARTS, Part, Parts
+from edge.explain.parts import PARTS, TAIL, Part, Parts
 from edge.explain.reasons import Reasons, looks
 from edge.waves.path import FS_HZ
 
@@ -61,7 +61,7 @@ def _beat(
     x = left + (np.arange(len(wave)) - r) / FS_HZ * _PANEL / (_SPAN_S[1] - _SPAN_S[0]) - _SPAN_S[0] * _PANEL
     y = _BOTTOM - (gain * wave - low) / (high - low) * (_BOTTOM - _TOP)
     q0 = r - parts.r
-    q1, end = q0 + len(parts.qrs), len(wave) - 20
+    q1, end = q0 + len(parts.qrs), len(wave) - TAIL
     t0 = end - len(parts.t)
     spans: list[tuple[Part, int, int]] = [
         ("P", 0, len(parts.p)), ("PR", len(parts.p), q0), ("QRS", q0, q1), ("ST", q1, t0), ("T", t0, end),

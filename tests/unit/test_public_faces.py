@@ -111,6 +111,7 @@ FACES: dict[str, list[str]] = {
     "edge.cli.run": ["add_view", "hop", "main", "parser", "positive", "several_patches", "source_url"],
     "edge.collect": ["Collector", "Hop", "Store", "open_store"],
     "edge.doctor": ["Report", "examine"],
+    "edge.explain": ["Explainer", "Reasons"],
     "edge.frontend": ["EcgFounderFrontEnd", "StreamFilter", "normalise_window", "window_input_int8"],
     "edge.http": ["HttpAddress", "PageServer", "open_page"],
     "edge.grid": ["Gap", "HostClock", "Resampler", "SampleClock", "Segment", "Timeline", "Uniform"],

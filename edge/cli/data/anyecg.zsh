@@ -21,6 +21,7 @@ _shtab_anyecg_commands() {
     doctor:'check this machine and show how to fix problems'
     estimates:'write the estimates of a session or file as JSON Lines'
     evaluate:'evaluate a teacher on prepared segments, head by head'
+    explain:'show what the estimates of a recording rest on'
     export:'write a session as CSV, WFDB, EDF, Parquet or FHIR'
     finetune:'train a teacher on a prepared data set'
     firmware:'copy the C library for your own patch into a folder'
@@ -456,6 +457,18 @@ _shtab_anyecg_evaluate_options=(
 # guard to ensure default positional specs are added only once per session
 _shtab_anyecg_evaluate_defaults_added=0
 
+_shtab_anyecg_explain_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--head[only this output, such as potassium_high]:KEY:"
+  "--picture[draw the beat, coloured by the reasons of an output]:FILE.svg:_files"
+  "--json[write JSON to standard output instead of text]"
+  ":folder, zip, or \'demo\':_files"
+  ":file, session folder with a raw recording, or source URL:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_anyecg_explain_defaults_added=0
+
 _shtab_anyecg_export_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--to[format]:to:(csv wfdb edf parquet fhir)"
@@ -785,6 +798,7 @@ _shtab_anyecg() {
         doctor) _arguments -C -s $_shtab_anyecg_doctor_options ;;
         estimates) _arguments -C -s $_shtab_anyecg_estimates_options ;;
         evaluate) _arguments -C -s $_shtab_anyecg_evaluate_options ;;
+        explain) _arguments -C -s $_shtab_anyecg_explain_options ;;
         export) _arguments -C -s $_shtab_anyecg_export_options ;;
         finetune) _arguments -C -s $_shtab_anyecg_finetune_options ;;
         firmware) _arguments -C -s $_shtab_anyecg_firmware_options ;;
