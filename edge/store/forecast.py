@@ -12,13 +12,13 @@ from edge.store.keep import Keep
 from firmware_bridge.text import printable
 
 DAY_S = 86400.0
-COMPACT_BYTES, COMPACT_BYTES_A_HEAD = 25.0, 5.2
+COMPACT_BYTES, COMPACT_BYTES_A_HEAD = 42.0, 5.2
 """An estimate in the compact form, bytes, and what each output adds."""
-JSON_BYTES, JSON_BYTES_A_HEAD = 700.0, 168.0
+JSON_BYTES, JSON_BYTES_A_HEAD = 1200.0, 168.0
 """The same as a line of JSON."""
 RAW_BYTES_A_SAMPLE = 4.0
 """A sample of one lead in a raw recording, with its share of frame and record, bytes."""
-OTHER_BYTES_A_DAY = 2.5e6
+OTHER_BYTES_A_DAY = 3.5e6
 """Beats and events, bytes a day."""
 
 
