@@ -13,9 +13,6 @@ from edge.bundle.files import MANIFEST
 from edge.bundle.reader import MAX_MANIFEST_BYTES, Bundle, read_extra
 from edge.bundle.schema import OutputHead
 
-WIDTH = 0.1
-"""Default width of a planned interval: of the AUROC, or as a share of a claimed mean absolute error."""
-
 
 class SizeRecord(TypedDict):
     """Planned size for one output; ``power`` is the chance that the lower end shows strong evidence."""

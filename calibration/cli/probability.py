@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
+from calibration.checks import defaults
 from calibration.checks.labels import check_labelled
-from calibration.validate.labelled import SPLITS, Labelled, heads_of, labels_header, open_labelled
+from calibration.validate.labelled import Labelled, heads_of, labels_header, open_labelled
 from calibration.validate.observe import Observed
 from calibration.validate.recalibrate import Wanted, calibrate_heads, check_overlap, rewritten, scores_of, table
 from calibration.validate.shards import RunPlan, key_of, run_all
@@ -38,7 +39,7 @@ def parser() -> Parser:
         "--data", type=Path, required=True, metavar="DIR", help="data folder: MC-MED layout, or with labels.csv"
     )
     add_recording_options(p)
-    p.add_argument("--split", choices=SPLITS, default="val", help="part of the data; default %(default)s")
+    p.add_argument("--split", choices=defaults.SPLITS, default="val", help="part of the data; default %(default)s")
     p.add_argument("--out", type=Path, metavar="BUNDLE2", help="folder of the new bundle; default: replace the bundle")
     p.add_argument(
         "--label-plan", type=Path, metavar="FILE", help="rules from results to labels; default: those of the bundle"

@@ -10,9 +10,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from calibration.checks.plan_size import WIDTH
+from calibration.checks import defaults
 from calibration.cli.report_output import write_report_text
-from calibration.validate.labelled import SPLITS
+from convert.cli.recording_options import add_recording_options, recording_options
 from edge.cli.parser import add_json, write_json
 from firmware_bridge.cliargs import OneLineParser
 from firmware_bridge.errors import CheckFailedError, UsageError
@@ -22,10 +22,6 @@ PROG = "anyecg validate"
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of ``anyecg validate``."""
-    from calibration.validate.run import ValidateOptions
-    from convert.cli.recording_options import add_recording_options
-
-    default = ValidateOptions("", Path(), Path())
     parser = OneLineParser(
         PROG,
         "Run a bundle over labelled recordings as the device does and report the performance of each head.",
@@ -37,11 +33,11 @@ def build_parser() -> argparse.ArgumentParser:
     add_recording_options(parser)
     add("--out", type=Path, metavar="DIR", help="folder of report and intermediate files")
     add(
-        "--plan-size", nargs="?", type=float, const=WIDTH, metavar="WIDTH",
+        "--plan-size", nargs="?", type=float, const=defaults.WIDTH, metavar="WIDTH",
         help="only print how many patients the claims need for intervals of this width; default %(const)s",
     )  # fmt: skip
     add("--prevalence", type=float, metavar="P", help="share of abnormal results for --plan-size")
-    add("--split", choices=SPLITS, default=default.split, help="part of the data (default test)")
+    add("--split", choices=defaults.SPLITS, default=defaults.SPLIT, help="part of the data (default test)")
     add(
         "--reference", metavar="WHAT", help="bundle, checkpoint, folder of 'anyecg finetune', logits (.npz), or 'float'"
     )
@@ -49,13 +45,13 @@ def build_parser() -> argparse.ArgumentParser:
     add("--label-plan", type=Path, metavar="FILE", help="label file of 'anyecg prepare' (default: that of the bundle)")
     add("--margin", type=float, metavar="M", help="non-inferiority margin, AUROC (default 0.01)")
     add("--gate", type=Path, metavar="FILE", help="limits of the gate, in the format of calibration/data/validate.toml")
-    add("--seed", type=int, default=default.seed, metavar="S", help="seed; default %(default)s")
-    add("--hop", type=float, default=default.hop_s, metavar="S", help="seconds between windows; default %(default)s")
-    add("--resamples", type=int, default=default.resamples, metavar="N", help="bootstrap draws; default %(default)s")
+    add("--seed", type=int, default=defaults.SEED, metavar="S", help="seed; default %(default)s")
+    add("--hop", type=float, default=defaults.HOP_S, metavar="S", help="seconds between windows; default %(default)s")
+    add("--resamples", type=int, default=defaults.RESAMPLES, metavar="N", help="bootstrap draws; default %(default)s")
     add(
         "--robustness",
         type=int,
-        default=default.robustness,
+        default=defaults.ROBUSTNESS,
         metavar="N",
         help="number of recordings to disturb; default %(default)s, 0 for none",
     )
@@ -91,7 +87,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     from calibration.report.text import text_report
     from calibration.validate.evidence import check_writable, write_evidence
     from calibration.validate.run import ValidateOptions, validate
-    from convert.cli.recording_options import recording_options
 
     if args.write_evidence:
         check_writable(args.bundle)

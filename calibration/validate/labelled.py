@@ -12,11 +12,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.checks.defaults import SplitName
 from convert.datasets.csvrows import Row, rows_of
 from convert.datasets.described import RecordingOptions
 from convert.datasets.heads import TeacherHead
@@ -30,9 +31,6 @@ from convert.teacher.hard_labels import TABLE, by_table, labels_at
 from edge.bundle.reader import Bundle
 from firmware_bridge.errors import InputError
 from firmware_bridge.reading import open_regular
-
-SplitName = Literal["test", "val", "chrono-test", "all"]
-SPLITS: tuple[SplitName, ...] = ("test", "val", "chrono-test", "all")
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,14 @@ from typing import Any, TextIO
 
 import numpy as np
 
+from calibration.checks import defaults
+from calibration.checks.defaults import SplitName
 from calibration.checks.labels import check_labelled
 from calibration.validate.compare import agreement, comparisons
 from calibration.validate.float_form import read_float_form
 from calibration.validate.gate import checks_json, judge, least_patients, load_limits
 from calibration.validate.judge import Judged, judge_heads, summary_line
-from calibration.validate.labelled import Labelled, SplitName, heads_of, labels_for, labels_header, open_labelled
+from calibration.validate.labelled import Labelled, heads_of, labels_for, labels_header, open_labelled
 from calibration.validate.links import float_link, model_links
 from calibration.validate.observe import OUTCOMES, Observed
 from calibration.validate.records import AbstentionRecord, ComparisonRecord
@@ -27,7 +29,6 @@ from calibration.validate.shards import RunPlan, key_of, open_bundle, run_all
 from calibration.validate.subgroups import subgroups
 from convert.datasets.described import RecordingOptions
 from convert.labels.travelling_plan import ChosenPlan, chosen_plan, read_bundle_plan
-from convert.stats.metrics import RESAMPLES
 from convert.teacher.patients import hashes, names_training, read_patients
 from edge.bundle.reader import Bundle, resolve
 from edge.records import NOTICE
@@ -67,15 +68,15 @@ class ValidateOptions:
     bundle: str
     data: Path
     out: Path
-    split: SplitName = "test"
+    split: SplitName = defaults.SPLIT
     reference: str | None = None
     outputs: Path | None = None
     margin: float | None = None
     gate: Path | None = None
-    seed: int = 1
-    hop_s: float = 1.0
-    resamples: int = RESAMPLES
-    robustness: int = 40
+    seed: int = defaults.SEED
+    hop_s: float = defaults.HOP_S
+    resamples: int = defaults.RESAMPLES
+    robustness: int = defaults.ROBUSTNESS
     jobs: int = 1
     limit: int | None = None
     one_recording_a_patient: bool = False

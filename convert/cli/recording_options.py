@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import math
+from typing import TYPE_CHECKING
 
-from convert.datasets.described import RecordingOptions
-from convert.datasets.rectable import MAX_TEXT
-from edge.sources.replay.base import MAX_LSB_MV, MIN_LSB_MV
-from firmware_bridge.samples import MAX_FS_HZ, MIN_FS_HZ
+if TYPE_CHECKING:
+    from convert.datasets.described import RecordingOptions
 
 
 def add_recording_options(parser: argparse.ArgumentParser) -> None:
@@ -21,14 +20,21 @@ def add_recording_options(parser: argparse.ArgumentParser) -> None:
 
 def recording_options(args: argparse.Namespace) -> RecordingOptions:
     """Return the parsed options."""
+    from convert.datasets.described import RecordingOptions
+
     return RecordingOptions(args.fs, args.lsb_mv, args.lead)
 
 
 def _rate(text: str) -> float:
+    # Imported on use, here and below, because numpy alone would make the help three times as slow.
+    from firmware_bridge.samples import MAX_FS_HZ, MIN_FS_HZ
+
     return _between(text, MIN_FS_HZ, MAX_FS_HZ, "sampling rate", "Hz")
 
 
 def _scale(text: str) -> float:
+    from edge.sources.replay.base import MAX_LSB_MV, MIN_LSB_MV
+
     return _between(text, MIN_LSB_MV, MAX_LSB_MV, "scale", "mV")
 
 
@@ -43,6 +49,8 @@ def _between(text: str, low: float, high: float, what: str, unit: str) -> float:
 
 
 def _lead(text: str) -> str:
+    from convert.datasets.rectable import MAX_TEXT
+
     if not 0 < len(text.strip()) <= MAX_TEXT or not text.isprintable():
         raise argparse.ArgumentTypeError(f"{text!r} is not the name of a lead, such as II")
     return text.strip()
