@@ -49,7 +49,7 @@ def parser() -> Parser:
         "--threshold",
         default="youden",
         metavar="RULE",
-        help="rule for the threshold: youden, sensitivity=0.9 or ppv=0.5",
+        help="rule for the threshold: youden, sensitivity=0.9, ppv=0.5 or npv=0.99",
     )
     p.add_argument(
         "--abstain", type=_coverage, metavar="C", help="add a band of abstention with coverage C, such as 0.9"

@@ -58,6 +58,8 @@ def build_parser() -> argparse.ArgumentParser:
     add("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="number of processes")
     add("--limit", type=int, metavar="N", help="use only the first N recordings")
     add("--one-recording-a-patient", action="store_true", help="treat each recording as a separate patient")
+    add("--external", type=Path, metavar="DIR", help="data folder of another source, to compare every output")
+    add("--external-split", choices=defaults.SPLITS, default="all", help="part of the other source (default all)")
     add("--write-evidence", action="store_true", help="write the evidence into the bundle if the gate holds")
     add("--quiet", action="store_true", help="show no progress")
     add_json(parser)
@@ -108,6 +110,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         limit=args.limit,
         one_recording_a_patient=args.one_recording_a_patient,
         label_plan=args.label_plan,
+        external=args.external,
+        external_split=args.external_split,
         recordings=recording_options(args),
         command=shlex.join([*PROG.split(), *given]),
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from calibration.clinical.page import clinical_page
 from calibration.report import findings
 from calibration.report.plots import (
     auroc_forest,
@@ -52,6 +53,7 @@ def html_page(report: Report) -> str:
         curves=[picture(roc(h, names)) for h in heads if h.get("roc")],
         reliabilities=[picture(reliability(h, names)) for h in heads if h.get("calibration")],
         values=[_value(h, names) for h in heads if h["kind"] == "value" and h.get("values")],
+        clinical=clinical_page(report, names),
         reference=_reference(report, names),
         checks=[[c["name"], "ok" if c["ok"] else "FAILED", c["found"]] for c in checks],
         failed_checks=[i for i, c in enumerate(checks) if not c["ok"]],

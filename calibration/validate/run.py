@@ -15,6 +15,9 @@ import numpy as np
 from calibration.checks import defaults
 from calibration.checks.defaults import SplitName
 from calibration.checks.labels import check_labelled
+from calibration.clinical.chapter import clinical_chapter
+from calibration.clinical.checklists import checklists
+from calibration.clinical.external import check_external, external
 from calibration.validate.compare import agreement, comparisons
 from calibration.validate.float_form import read_float_form
 from calibration.validate.gate import checks_json, judge, least_patients, load_limits
@@ -61,6 +64,8 @@ class ValidateOptions:
         limit: Maximum number of recordings; ``None`` for all.
         one_recording_a_patient: Treat each recording of a folder without patient identifiers as a separate patient.
         label_plan: File with the rules from results to labels; ``None`` for those of the bundle, or else of the kit.
+        external: Data folder of another source to judge as well; ``None`` for none.
+        external_split: Part of the other source.
         command: Command line for the report.
         recordings: Options about recordings that do not state their rate, scale or lead.
     """
@@ -81,6 +86,8 @@ class ValidateOptions:
     limit: int | None = None
     one_recording_a_patient: bool = False
     label_plan: Path | None = None
+    external: Path | None = None
+    external_split: SplitName = "all"
     command: str = ""
     recordings: RecordingOptions = field(default_factory=RecordingOptions)
 
@@ -100,9 +107,7 @@ def validate(options: ValidateOptions, progress: TextIO | None) -> dict[str, Any
         BundleError: The bundle cannot be used.
         OutputError: The intermediate files cannot be written.
     """
-    limits = load_limits(options.gate)
-    if options.margin is not None:
-        limits["noninferiority"]["auroc_margin"] = options.margin
+    limits = _limits(options)
     path = resolve(options.bundle)
     bundle, _ = open_bundle(path)
     data = _checked_data(options, path, bundle, progress)
@@ -139,6 +144,11 @@ def validate(options: ValidateOptions, progress: TextIO | None) -> dict[str, Any
         report["reference"] = agreement(judged, reference)
         report["comparisons"] = compared = comparisons(judged, reference, limits["noninferiority"])
     save_logits(options.out / "logits.npz", judged)
+    report["clinical"] = clinical_chapter(judged, heads, chosen.plan, options.hop_s)
+    report["external"] = (
+        external(judged, options.external, options.external_split, plan, chosen, work, progress, heads)
+        if options.external is not None else None
+    )  # fmt: skip
     report["subgroups"] = subgroups(judged, limits["subgroups"])
     report["robustness"] = (
         robustness(judged, path, options.robustness, options.jobs, work, progress) if options.robustness else []
@@ -146,7 +156,15 @@ def validate(options: ValidateOptions, progress: TextIO | None) -> dict[str, Any
     checks = judge(heads, links, compared, limits)
     report["gate"] = {"ok": all(c.ok for c in checks), "limits": limits, "checks": checks_json(checks)}
     report["summary"] = summary_line(heads)
+    report["checklists"] = checklists(report)
     return report
+
+
+def _limits(options: ValidateOptions) -> dict[str, dict[str, float]]:
+    limits = load_limits(options.gate)
+    if options.margin is not None:
+        limits["noninferiority"]["auroc_margin"] = options.margin
+    return limits
 
 
 def _checked_data(options: ValidateOptions, path: Path, bundle: Bundle, progress: TextIO | None) -> Labelled:
@@ -155,6 +173,8 @@ def _checked_data(options: ValidateOptions, path: Path, bundle: Bundle, progress
         options.data, options.split, one_recording_a_patient=options.one_recording_a_patient, limit=options.limit,
         options=options.recordings,
     )  # fmt: skip
+    if options.external is not None:
+        check_external(data, options.external, options.external_split)
     said = [*known_patients(path, data), *check_labelled(data, heads_of(bundle), progress)]
     return replace(data, remarks=(*data.remarks, *said))
 

@@ -31,8 +31,8 @@ class Rule:
     """A rule that sets a threshold.
 
     Attributes:
-        name: ``youden``, ``sensitivity`` or ``ppv``.
-        target: Sensitivity or positive predictive value to reach, 0 to 1; unused by ``youden``.
+        name: ``youden``, ``sensitivity``, ``ppv`` or ``npv``.
+        target: Sensitivity, positive or negative predictive value to reach, 0 to 1; unused by ``youden``.
     """
 
     name: str = "youden"
@@ -40,7 +40,7 @@ class Rule:
 
     @classmethod
     def parse(cls, text: str) -> Rule:
-        """Parse ``youden``, ``sensitivity=0.9`` or ``ppv=0.5``.
+        """Parse ``youden``, ``sensitivity=0.9``, ``ppv=0.5`` or ``npv=0.99``.
 
         Raises:
             UsageError: The text is not a rule.
@@ -52,8 +52,10 @@ class Rule:
             target = float(number)
         except ValueError:
             target = math.nan
-        if name not in {"sensitivity", "ppv"} or not 0.0 < target < 1.0:
-            raise UsageError(f"unknown threshold rule {text!r}", "use youden, sensitivity=0.9 or ppv=0.5, for example")
+        if name not in {"sensitivity", "ppv", "npv"} or not 0.0 < target < 1.0:
+            raise UsageError(
+                f"unknown threshold rule {text!r}", "use youden, sensitivity=0.9, ppv=0.5 or npv=0.99, for example"
+            )
         return cls(name, target)
 
     def threshold(self, p: F64, labels: NDArray[np.bool_]) -> float | None:
@@ -69,6 +71,8 @@ class Rule:
             positive = np.sort(p[labels])
             # The highest threshold with this sensitivity is the probability of one of the positives.
             return float(positive[len(positive) - math.ceil(self.target * len(positive))])
+        if self.name == "npv":
+            return _cleared(p, labels, self.target)
         order = np.argsort(-p, kind="stable")
         right = np.cumsum(labels[order]) / np.arange(1, len(p) + 1)
         cuts = np.append(p[order][1:] != p[order][:-1], True)
@@ -76,6 +80,17 @@ class Rule:
         good = np.flatnonzero((right >= self.target) & cuts & enough)
         # Of the thresholds with this predictive value, the lowest finds the most patients.
         return float(p[order][good[-1]]) if len(good) else None
+
+
+def _cleared(p: F64, labels: NDArray[np.bool_], target: float) -> float | None:
+    """Return the highest threshold below which the negative predictive value reaches a target."""
+    order = np.argsort(p, kind="stable")
+    count = np.arange(1, len(p) + 1)
+    right = np.cumsum(~labels[order]) / count
+    cuts = np.append(p[order][1:] != p[order][:-1], True)
+    good = np.flatnonzero((right >= target) & cuts & (count >= MIN_FLAGGED))
+    # Everybody may be cleared; then the threshold is just above the highest probability.
+    return None if not len(good) else math.nextafter(float(p[order][good[-1]]), 2.0)
 
 
 def abstention(p: F64, labels: NDArray[np.bool_], coverage: float, threshold: float | None) -> tuple[float, float]:

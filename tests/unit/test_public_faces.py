@@ -14,6 +14,7 @@ FACES: dict[str, list[str]] = {
     "calibration": ["BaselinePlan", "EvaluateOptions", "ValidateOptions", "fit_baselines"],
     "calibration.baselines": ["BaselinePlan", "fit_baselines"],
     "calibration.checks": ["check_labelled", "plan_sizes"],
+    "calibration.clinical": ["clinical_chapter"],
     "calibration.cli": [],
     "calibration.device": ["measure"],
     "calibration.evaluate": ["EvaluateOptions", "evaluate"],

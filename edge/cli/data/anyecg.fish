@@ -50,8 +50,8 @@ function _shtab_anyecg_using
   test "$_shtab_anyecg_cmdpath" = "$argv"
 end
 
-set -g _shtab_anyecg_commands run demo bundle 'bundle show' 'bundle verify' 'bundle diff' 'bundle install' 'bundle keygen' 'bundle make' 'bundle pack' 'bundle sign' estimates sessions report explain export collect bench doctor devices scan service completion version virtual-patch firmware simulate prepare finetune convert 'convert inspect' 'convert foundation' 'convert micro' 'convert parity' calibrate 'calibrate device' 'calibrate probability' 'calibrate person' train-demo validate evaluate lint micro-package
-set -g _shtab_anyecg_opts_with_value --abstain --adapter --add-to --amplitude-mv --at --average --backend --baseline-segments --batch --between-sd --bits --bn --board-gain --board-highpass-hz --board-lowpass-hz --board-noise-mv --board-offset-mv --bundle --calcium --calibration-windows --checkpoint --choice --clip --column --compare --config --data --decay --device-profile --disturbed --ecgs --epochs --estimates --evaluation-windows --every --faults --float-epochs --form --frame-s --from --front-end --fs --gate --gates --head --hop --hours --hr --http --http-token-file --hz --init --jobs --keep --key --lab --label-plan --labels --labs --layout --lead --licence --limit --link --lsb-mv --lsl --margin --max-age --mcmed --methods --mimic-iv --mimic-iv-ecg --min-positives --min-values --mode --mqtt --name --need --noise --nv --original --out --output --outputs --passes --patch --patience --patients --patients-per-shard --per-visit --person --picture --plan --plan-size --positive-weight --potassium --precision --preset --prevalence --progress --quant-epochs --rate --record --recording --records --reference --report --resamples --reshape --reshape-size --ring-s --robustness --root --runtime --save-minutes --scheduler --seconds --seed --session-dir --set --shape --signal --sink --source --speed --split --stride --subject --target --teacher --teacher-epochs --test-share --threshold --to --trusted --tune --val-segments --value-weight --varied --version --view --visits --windows --within --within-sd --work --workdir
+set -g _shtab_anyecg_commands run demo bundle 'bundle show' 'bundle verify' 'bundle diff' 'bundle install' 'bundle keygen' 'bundle make' 'bundle pack' 'bundle sign' estimates sessions report export collect bench doctor devices scan service completion version virtual-patch firmware simulate prepare finetune convert 'convert inspect' 'convert foundation' 'convert micro' 'convert parity' calibrate 'calibrate device' 'calibrate probability' 'calibrate person' train-demo validate evaluate lint micro-package
+set -g _shtab_anyecg_opts_with_value --abstain --adapter --add-to --amplitude-mv --at --average --backend --baseline-segments --batch --between-sd --bits --bn --board-gain --board-highpass-hz --board-lowpass-hz --board-noise-mv --board-offset-mv --bundle --calcium --calibration-windows --checkpoint --choice --clip --column --compare --config --data --decay --device-profile --disturbed --ecgs --epochs --estimates --evaluation-windows --every --external --external-split --faults --float-epochs --form --frame-s --from --front-end --fs --gate --gates --hop --hours --hr --http --http-token-file --hz --init --jobs --keep --key --lab --label-plan --labels --labs --layout --lead --licence --limit --link --lsb-mv --lsl --margin --max-age --mcmed --methods --mimic-iv --mimic-iv-ecg --min-positives --min-values --mode --mqtt --name --need --noise --nv --original --out --output --outputs --passes --patch --patience --patients --patients-per-shard --per-visit --person --picture --plan --plan-size --positive-weight --potassium --precision --preset --prevalence --progress --quant-epochs --rate --record --recording --records --reference --report --resamples --reshape --reshape-size --ring-s --robustness --root --runtime --save-minutes --scheduler --seconds --seed --session-dir --set --shape --signal --sink --source --speed --split --stride --subject --target --teacher --teacher-epochs --test-share --threshold --to --trusted --tune --val-segments --value-weight --varied --version --view --visits --windows --within --within-sd --work --workdir
 
 complete -c anyecg -e
 complete -c anyecg -f
@@ -76,7 +76,6 @@ complete -c anyecg -n '_shtab_anyecg_using run' -l keep -x -d 'size or age of wh
 complete -c anyecg -n '_shtab_anyecg_using run' -l record -xka "(__fish_complete_path (commandline -ct))" -d 'also record the raw frames with their arrival times, in FILE.aer or in the session folder'
 complete -c anyecg -n '_shtab_anyecg_using run' -l device-profile -xka "(__fish_complete_path (commandline -ct))" -d 'scale, polarity and rate of the board; see docs/calibrate.md'
 complete -c anyecg -n '_shtab_anyecg_using run' -l person -xka "(__fish_complete_path (commandline -ct))" -d 'TOML file with this person'"'"'s own laboratory results, which anchor the values'
-complete -c anyecg -n '_shtab_anyecg_using run' -l trust-patch -d 'take the estimates that a patch makes itself, and check them'
 complete -c anyecg -n '_shtab_anyecg_using run' -l view -xka "auto live plain none" -d 'display: live screen, plain lines, or none'
 complete -c anyecg -n '_shtab_anyecg_using run' -l picture -xka "(__fish_complete_path (commandline -ct))" -d 'write the last screen as a picture'
 complete -c anyecg -n '_shtab_anyecg_using run' -l force -d 'replace an existing picture'
@@ -169,12 +168,6 @@ complete -c anyecg -n '_shtab_anyecg_using report' -l out -xka "(__fish_complete
 complete -c anyecg -n '_shtab_anyecg_using report' -l no-ecg -d 'leave out the ECG, which takes about 13 MB a day'
 complete -c anyecg -n '_shtab_anyecg_using report' -l force -d 'replace an existing page'
 complete -c anyecg -n '_shtab_anyecg_using report; and test $_shtab_anyecg_npos -eq 0' -ka "(__fish_complete_directories)" -d 'folder of '"'"'anyecg run --session-dir'"'"''
-complete -c anyecg -n '_shtab_anyecg_using; and test $_shtab_anyecg_npos -eq 0' -a explain -d 'show what the estimates of a recording rest on'
-complete -c anyecg -n '_shtab_anyecg_using explain' -s h -l help -d 'show this help message and exit'
-complete -c anyecg -n '_shtab_anyecg_using explain' -l head -x -d 'only this output, such as potassium_high'
-complete -c anyecg -n '_shtab_anyecg_using explain' -l picture -xka "(__fish_complete_path (commandline -ct))" -d 'draw the beat, coloured by the reasons of an output'
-complete -c anyecg -n '_shtab_anyecg_using explain' -l json -d 'write JSON to standard output instead of text'
-complete -c anyecg -n '_shtab_anyecg_using explain; and test $_shtab_anyecg_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'folder, zip, or '"'"'demo'"'"''
 complete -c anyecg -n '_shtab_anyecg_using; and test $_shtab_anyecg_npos -eq 0' -a export -d 'write a session as CSV, WFDB, EDF, Parquet or FHIR'
 complete -c anyecg -n '_shtab_anyecg_using export' -s h -l help -d 'show this help message and exit'
 complete -c anyecg -n '_shtab_anyecg_using export' -l to -xka "csv wfdb edf parquet fhir" -d format
@@ -420,7 +413,7 @@ complete -c anyecg -n '_shtab_anyecg_using calibrate probability' -l split -xka 
 complete -c anyecg -n '_shtab_anyecg_using calibrate probability' -l out -xka "(__fish_complete_path (commandline -ct))" -d 'folder of the new bundle; default: replace the bundle'
 complete -c anyecg -n '_shtab_anyecg_using calibrate probability' -l label-plan -xka "(__fish_complete_path (commandline -ct))" -d 'rules from results to labels; default: those of the bundle'
 complete -c anyecg -n '_shtab_anyecg_using calibrate probability' -l methods -x -d 'methods to choose from; default none,temperature,platt,isotonic'
-complete -c anyecg -n '_shtab_anyecg_using calibrate probability' -l threshold -x -d 'rule for the threshold: youden, sensitivity=0.9 or ppv=0.5'
+complete -c anyecg -n '_shtab_anyecg_using calibrate probability' -l threshold -x -d 'rule for the threshold: youden, sensitivity=0.9, ppv=0.5 or npv=0.99'
 complete -c anyecg -n '_shtab_anyecg_using calibrate probability' -l abstain -x -d 'add a band of abstention with coverage C, such as 0.9'
 complete -c anyecg -n '_shtab_anyecg_using calibrate probability' -l seed -x -d 'seed of folds and bootstrap; default 1'
 complete -c anyecg -n '_shtab_anyecg_using calibrate probability' -l hop -x -d 'seconds between windows; default 5.0'
@@ -486,6 +479,8 @@ complete -c anyecg -n '_shtab_anyecg_using validate' -l robustness -x -d 'number
 complete -c anyecg -n '_shtab_anyecg_using validate' -l jobs -x -d 'number of processes'
 complete -c anyecg -n '_shtab_anyecg_using validate' -l limit -x -d 'use only the first N recordings'
 complete -c anyecg -n '_shtab_anyecg_using validate' -l one-recording-a-patient -d 'treat each recording as a separate patient'
+complete -c anyecg -n '_shtab_anyecg_using validate' -l external -xka "(__fish_complete_directories)" -d 'data folder of another source, to compare every output'
+complete -c anyecg -n '_shtab_anyecg_using validate' -l external-split -xka "test val chrono-test all" -d 'part of the other source (default all)'
 complete -c anyecg -n '_shtab_anyecg_using validate' -l write-evidence -d 'write the evidence into the bundle if the gate holds'
 complete -c anyecg -n '_shtab_anyecg_using validate' -l quiet -d 'show no progress'
 complete -c anyecg -n '_shtab_anyecg_using validate' -l json -d 'write JSON to standard output instead of text'

@@ -13,7 +13,20 @@ def test_rules_are_parsed_and_other_texts_are_refused() -> None:
     assert Rule.parse("youden") == Rule() == Rule("youden", 0.0)
     assert Rule.parse("sensitivity=0.9") == Rule("sensitivity", 0.9)
     assert Rule.parse("ppv=0.5") == Rule("ppv", 0.5)
-    for text in ("", "youden=0.5", "npv=0.5", "ppv", "ppv=", "ppv=x", "ppv=0", "ppv=1", "sensitivity=-0.1", "ppv=nan"):
+    assert Rule.parse("npv=0.99") == Rule("npv", 0.99)
+    for text in (
+        "",
+        "youden=0.5",
+        "npv=1.5",
+        "f1=0.5",
+        "ppv",
+        "ppv=",
+        "ppv=x",
+        "ppv=0",
+        "ppv=1",
+        "sensitivity=-0.1",
+        "ppv=nan",
+    ):
         with pytest.raises(UsageError, match="unknown threshold rule"):
             Rule.parse(text)
 
