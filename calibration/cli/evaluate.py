@@ -34,10 +34,11 @@ def build_parser() -> argparse.ArgumentParser:
         "--out", type=Path, required=True, metavar="DIR", help="folder of report and intermediate files"
     )
     parser.add_argument("--split", choices=("test", "val"), default="test", help="part of the data (default test)")
-    parser.add_argument("--outputs", type=Path, metavar="FILE", help="description of a checkpoint's outputs (JSON)")
-    parser.add_argument("--stride", type=int, metavar="N", help="stride of the stages, if the file does not state it")
-    parser.add_argument("--bn", choices=("on", "off"), help="batch normalisation, if the checkpoint does not state it")
-    parser.add_argument("--key", metavar="NAME", help="name of the network in a checkpoint with several")
+    _add_network_options(parser)
+    parser.add_argument(
+        "--protocol", choices=("segments", "signalmcmed"), default="segments",
+        help="signalmcmed: linear models on ten-minute means of the teacher's features; default %(default)s",
+    )  # fmt: skip
     parser.add_argument("--reference", type=Path, metavar="TEACHER", help="another teacher to compare with")
     parser.add_argument("--margin", type=float, metavar="M", help="non-inferiority margin, AUROC (default 0.01)")
     parser.add_argument("--no-baselines", action="store_true", help="do not train the models of age, sex and intervals")
@@ -61,6 +62,13 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_network_options(parser: OneLineParser) -> None:
+    parser.add_argument("--outputs", type=Path, metavar="FILE", help="description of a checkpoint's outputs (JSON)")
+    parser.add_argument("--stride", type=int, metavar="N", help="stride of the stages, if the file does not state it")
+    parser.add_argument("--bn", choices=("on", "off"), help="batch normalisation, if the checkpoint does not state it")
+    parser.add_argument("--key", metavar="NAME", help="name of the network in a checkpoint with several")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
@@ -75,6 +83,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     args = build_parser().parse_args(argv)
     _check(args)
+    if args.protocol == "signalmcmed":
+        return _signalmcmed(args)
     from calibration.evaluate.page_html import report_files
     from calibration.evaluate.run import EvaluateOptions, evaluate
     from calibration.evaluate.score import Workers
@@ -100,6 +110,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     report = evaluate(options, None if args.quiet else sys.stderr)
     files = write_files(args.out, report_files(report), advice="choose another --out")
     write_report_text(report, text_report, files, as_json=args.json)
+    return 0
+
+
+def _signalmcmed(args: argparse.Namespace) -> int:
+    """Run the protocol of SignalMC-MED and write ``signalmcmed.json``."""
+    if args.reference is not None or args.split != "test":
+        raise UsageError("--reference and --split are for the protocol 'segments'", "leave them out")
+    from calibration.evaluate.run import WORK
+    from calibration.evaluate.teacher import TeacherOptions, open_teacher
+    from calibration.protocols.signalmcmed import SignalPlan, signal_text, signalmcmed
+    from convert.bundle.writer import to_json
+    from convert.datasets.prepared import PreparedDataset
+
+    how = TeacherOptions(args.outputs, args.stride, None if args.bn is None else args.bn == "on", args.key)
+    teacher, plan = open_teacher(args.teacher, how), SignalPlan(seed=args.seed, jobs=args.jobs)
+    progress = None if args.quiet else sys.stderr
+    report = signalmcmed(PreparedDataset(args.data), teacher, args.out / WORK, plan, progress)
+    files = write_files(args.out, {"signalmcmed.json": to_json(report)}, advice="choose another --out")
+    write_report_text(report, signal_text, files, as_json=args.json)
     return 0
 
 

@@ -25,6 +25,7 @@ from convert.labels.labs import LabCounts, LabSorter, limits_for
 from convert.labels.plan import CandidateHead, LabelPlan, candidate_heads
 from convert.prepare.records import (
     HeadCounts,
+    LabRows,
     Manifest,
     ManifestHead,
     PartCounts,
@@ -241,15 +242,19 @@ def _manifest(
         "recordings": _by_part(reports, "recordings"),
         "excluded_segments": _total(r["excluded"] for r in reports),
         "excluded_visits": _counted(source.elsewhere.values()),
-        "lab_rows": {
-            "read": counts.rows,
-            "used": counts.used - sum(r["repeated_rows"] for r in reports),
-            "excluded": _total([counts.excluded, {"repeated": sum(r["repeated_rows"] for r in reports)}]),
-            "notes": dict(sorted(counts.notes.items())),
-            "unknown_components": dict(counts.unknown.most_common(40)),
-        },
+        "lab_rows": _lab_rows(counts, sum(r["repeated_rows"] for r in reports)),
         "broken": [line for r in reports for line in r["broken"]],
         "shards": [_entry(r) for r in reports],
+    }
+
+
+def _lab_rows(counts: LabCounts, repeated: int) -> LabRows:
+    return {
+        "read": counts.rows,
+        "used": counts.used - repeated,
+        "excluded": _total([counts.excluded, {"repeated": repeated}]),
+        "notes": dict(sorted(counts.notes.items())),
+        "unknown_components": dict(counts.unknown.most_common(40)),
     }
 
 

@@ -441,6 +441,7 @@ _shtab_anyecg_evaluate_options=(
   "--stride[stride of the stages, if the file does not state it]:N:"
   "--bn[batch normalisation, if the checkpoint does not state it]:bn:(on off)"
   "--key[name of the network in a checkpoint with several]:NAME:"
+  "--protocol[signalmcmed\: linear models on ten-minute means of the teacher\'s features\; default segments]:protocol:(segments signalmcmed)"
   "--reference[another teacher to compare with]:TEACHER:_files"
   "--margin[non-inferiority margin, AUROC (default 0.01)]:M:"
   "--no-baselines[do not train the models of age, sex and intervals]"
