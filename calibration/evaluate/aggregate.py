@@ -8,6 +8,7 @@ values for a value head. Both are compared with the label of the newest segment.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypedDict
 
@@ -15,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.evaluate.heads import Draws, compare_errors, compare_rankings, enough
-from calibration.evaluate.records import AggregateHeadRecord, AggregateRecord, SummaryRecord
+from calibration.evaluate.records import AggregateHeadRecord, AggregateRecord, DifferenceRecord, SummaryRecord
 from calibration.evaluate.rows import Rows
 from calibration.validate.judge import rounded, score_json
 from calibration.validate.records import MeasureRecord
+from convert.stats.multiplicity import discoveries
 
 F32 = NDArray[np.float32]
 F64 = NDArray[np.float64]
@@ -108,6 +110,7 @@ def aggregate(rows: Rows, shown: F32, draws: Draws) -> AggregateRecord:
     """
     o = order(rows.visit, rows.start_s)
     heads = [_head(rows, shown, j, o, draws) for j in range(len(rows.heads))]
+    controlled(heads)
     return {"minutes": MINUTES, "heads": heads, "summary": _summary(heads)}
 
 
@@ -178,6 +181,24 @@ def _errors(mean: F64, single: F64, truth: F64, patient: Ints, draws: Draws) -> 
         "method": "bootstrap over patients, paired",
         "verdict": which_better(difference.low, difference.high, few=few, more_is_better=False),
     }
+
+
+def controlled(found: Sequence[AggregateHeadRecord | DifferenceRecord]) -> None:
+    """Withdraw verdicts of a table that do not survive a false discovery rate of 5 % over its heads.
+
+    Args:
+        found: Rows of the table; those without an interval were not tested.
+    """
+    for one, kept in zip(found, discoveries([_ends(one["difference"]) for one in found]), strict=True):
+        if one["verdict"] in {"better", "worse"} and not kept:
+            one["verdict"] = "INCONCLUSIVE"
+
+
+def _ends(difference: MeasureRecord | None) -> tuple[float, float, float] | None:
+    if difference is None or difference["value"] is None or difference["ci"] is None:
+        return None
+    low, high = difference["ci"]
+    return None if low is None or high is None else (low, difference["value"], high)
 
 
 def which_better(low: float | None, high: float | None, *, few: bool, more_is_better: bool) -> str:

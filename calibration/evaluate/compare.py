@@ -8,7 +8,7 @@ from typing import TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.evaluate.aggregate import summary_of, which_better
+from calibration.evaluate.aggregate import controlled, summary_of, which_better
 from calibration.evaluate.heads import Draws, compare_errors, compare_rankings, enough
 from calibration.evaluate.records import BaselineHeadRecord, DifferenceRecord, ReferenceHeadRecord, SummaryRecord
 from calibration.evaluate.rows import Rows
@@ -47,6 +47,8 @@ def against(rows: Rows, shown: F32, others: Mapping[str, F32], draws: Draws) -> 
             else:
                 found[name] = _areas(ours, theirs, truth > 0.5, patient, draws)
         out.append({"key": head.key, "kind": head.kind, "n": len(truth), "against": found})
+    for name in others:
+        controlled([head["against"][name] for head in out])
     return out
 
 

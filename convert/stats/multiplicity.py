@@ -12,6 +12,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
 
 F64 = NDArray[np.float64]
 
@@ -40,6 +41,23 @@ def benjamini_hochberg(p: Sequence[float]) -> F64:
     out = np.empty_like(values)
     out[order] = np.minimum(steps, 1.0)
     return out
+
+
+def discoveries(intervals: Sequence[tuple[float, float, float] | None]) -> list[bool]:
+    """Return which differences stay different from 0 with a false discovery rate of :data:`ALPHA` over the table.
+
+    Args:
+        intervals: Lower end, difference and upper end of each 95 % interval; ``None`` for what was not tested.
+    """
+    z = float(ndtri(1.0 - 0.5 * ALPHA))
+    p: list[float | None] = []
+    for found in intervals:
+        half = None if found is None else 0.5 * (found[2] - found[0])
+        if found is None or half is None:
+            p.append(None)
+        else:
+            p.append(2.0 * float(ndtr(-z * abs(found[1]) / half)) if half > 0.0 else float(found[1] == 0.0))
+    return [x is not None and x <= ALPHA for x in adjusted(p, "fdr")]
 
 
 def adjusted(p: Sequence[float | None], method: Method) -> list[float | None]:

@@ -30,6 +30,12 @@ def test_the_commands_of_the_page_run(tmp_path, monkeypatch):
     assert {h["tier"] for h in report["heads"]} == {None}
 
 
+def test_the_commands_of_the_page_on_unlabelled_recordings_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run_blocks((PAGE.parent / "open-ecg.md").read_text(encoding="utf-8"))
+    assert (tmp_path / "parity" / "parity.html").is_file()
+
+
 def test_the_options_of_the_download_exist(capsys):
     """The commands for the real demo differ from those for the simulated one in folders and numbers only."""
     text = PAGE.read_text(encoding="utf-8").replace("\\\n", " ")

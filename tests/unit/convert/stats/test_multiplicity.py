@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convert.stats.multiplicity import adjusted, benjamini_hochberg, holm
+from convert.stats.multiplicity import adjusted, benjamini_hochberg, discoveries, holm
 
 
 def test_holm_by_hand() -> None:
@@ -29,6 +29,14 @@ def test_no_correction_makes_a_test_easier(p: list[float]) -> None:
         assert (found >= np.array(p) - 1e-12).all()
         assert (found <= 1.0).all()
     assert (holm(p) >= benjamini_hochberg(p) - 1e-12).all()
+
+
+def test_differences_survive_a_false_discovery_rate() -> None:
+    """One clear difference of twenty survives; one at the border does not, unless it is the only test."""
+    nothing = [(-0.1, 0.0, 0.1)] * 18
+    assert discoveries([(0.05, 0.1, 0.15), (0.001, 0.1, 0.199), None, *nothing])[:3] == [True, False, False]
+    assert discoveries([(0.001, 0.1, 0.199)]) == [True]
+    assert discoveries([(0.2, 0.2, 0.2), (0.0, 0.0, 0.0)]) == [True, False]
 
 
 def test_what_was_not_tested_is_no_test() -> None:
