@@ -65,7 +65,7 @@ def values(heads: Sequence[Mapping[str, Any]]) -> str:
     if head is None:
         return ""
     error = f"{number(head['values']['mae']['value'], 2)} {unit_words(head['unit'])}"
-    bias = "; the bias changes with the value" if head["values"]["proportional_bias"] else ""
+    bias = "; the bias changes with the value" if head["values"].get("proportional_bias") else ""
     return sentence(f"{value_words(head)} has an MAE of {error}{bias}")
 
 

@@ -96,7 +96,7 @@ def test_the_error_of_a_value_has_its_unit_in_words() -> None:
         "unit": "mL/min/{1.73_m2}",
         "values": {"mae": {"value": 9.1}},
     }
-    assert findings.values([head]) == "eGFR (CKD-EPI 2021) is off by 9.10 mL/min/1.73 m² on average"
+    assert findings.values([head]) == "eGFR (CKD-EPI 2021) has an MAE of 9.10 mL/min/1.73 m²"
 
 
 def test_reliability_plots_have_intervals(validated: dict) -> None:
