@@ -23,6 +23,7 @@ from convert.datasets.mcmed import Part
 from convert.datasets.prepared import MANIFEST, SCHEMA, SHARDS
 from convert.labels.labs import LabCounts, LabSorter, limits_for
 from convert.labels.plan import CandidateHead, LabelPlan, candidate_heads
+from convert.prepare.copies import refuse_copies
 from convert.prepare.records import (
     HeadCounts,
     LabRows,
@@ -97,6 +98,7 @@ def prepare(source: Source, out: Path, options: PrepareOptions, progress: TextIO
         counts = _sorted_labs(source, options.plan, groups, work)
         jobs = _jobs(source, out, options, groups, counts, key)
         reports = _run_jobs(jobs, options.scheduler, progress)
+        refuse_copies(out / SHARDS, [job.name for job in jobs])
         manifest = _manifest(source, out, options, counts, reports, key)
         write_atomically(out / MANIFEST, json_text(manifest), advice=FREE_DISK)
         _tidy(out, {job.name for job in jobs})

@@ -7,6 +7,7 @@ every process and machine makes the same shard. Segments are written one by one 
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -111,6 +112,7 @@ class _Columns:
 
     scale: list[float] = field(default_factory=list)
     sd_mv: list[float] = field(default_factory=list)
+    digest: list[int] = field(default_factory=list)
     start_s: list[float] = field(default_factory=list)
     visit: list[int] = field(default_factory=list)
     patient: list[int] = field(default_factory=list)
@@ -218,7 +220,9 @@ class _Builder:
         z = y / (sd + ZSCORE_EPSILON)
         scale = np.float32(max(float(np.abs(z).max()), 1e-6) / INT16_MAX)
         numbers = np.clip(np.rint(z / float(scale)), -INT16_MAX, INT16_MAX).astype("<i2")
-        self._file.write(numbers.tobytes())
+        samples = numbers.tobytes()
+        self._file.write(samples)
+        self._columns.digest.append(int.from_bytes(hashlib.blake2b(samples, digest_size=8).digest(), "little"))
         self._columns.scale.append(float(scale))
         self._columns.sd_mv.append(sd if scale_known else float("nan"))
         return ""
@@ -265,6 +269,7 @@ class _Builder:
         return {
             "scale": np.array(c.scale, dtype="<f4"),
             "sd_mv": np.array(c.sd_mv, dtype="<f4"),
+            "digest": np.array(c.digest, dtype="<u8"),
             "start_s": np.array(c.start_s, dtype="<f8"),
             "visit": np.array(c.visit, dtype="<i8"),
             "patient": np.array(c.patient, dtype="<i4"),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from convert.datasets.prepared import MANIFEST
 from convert.labels.plan import candidate_heads, parse_plan, read_plan
 from convert.simulate.write import CohortPlan, write_cohort
 from edge.cli.main import main
@@ -102,6 +103,24 @@ def test_a_patient_in_two_parts_is_refused(cohort, tmp_path, capsys):
     test = (cohort / "split_random_test.csv").read_text().replace(f"{csn}\n", "97000001\n")
     (cohort / "split_random_test.csv").write_text(test)
     assert f"patient {mrn} is in both" in refused(capsys, 3, *argv)
+
+
+def test_two_patients_with_the_same_signal_are_refused(cohort, tmp_path, capsys):
+    """A copy under a second name would be in training and in the test at once."""
+    import shutil
+
+    signals = {path.parents[1].name: path for path in sorted((cohort / "waveforms").rglob("*.dat"))}
+    by_size: dict[int, list[Path]] = {}
+    for path in signals.values():
+        by_size.setdefault(path.stat().st_size, []).append(path)
+    first, *_, second = max(by_size.values(), key=len)
+    assert main(["prepare", "--mcmed", str(cohort), "--out", str(tmp_path / "good"), "--quiet"]) == 0
+    capsys.readouterr()
+    shutil.copyfile(first, second)
+    err = refused(capsys, 3, "--mcmed", str(cohort), "--out", str(tmp_path / "out"))
+    assert "hold the same ten seconds" in err
+    assert "of patient" in err
+    assert not (tmp_path / "out" / MANIFEST).exists()
 
 
 def test_a_folder_with_other_files_is_not_touched(cohort, tmp_path, capsys):
