@@ -61,7 +61,12 @@ def test_a_stopped_recipe_resumes_with_the_same_bytes(tmp_path, monkeypatch):
     assert self_test(bundle, load_model(bundle, "litert-reference")).worst == 0
     assert [h.key for h in bundle.manifest.outputs] == [h.key for h in demo_heads()]
     files = files_of(tmp_path / "whole")
-    assert {"validation/parity.html", "validation/parity.json", "validation/report.json", "micro/main.cc"} <= set(files)
+    assert {
+        "validation/parity.html",
+        "validation/parity.json",
+        "validation/report.json",
+        "micro/anyecg_network.c",
+    } <= set(files)
     parity = json.loads(files["validation/parity.json"])
     assert parity["ok"]
     assert parity["title"] == "anyecg-demo 0.2.0: parity"

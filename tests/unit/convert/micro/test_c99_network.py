@@ -99,10 +99,10 @@ def test_same_bundle_same_bytes(bundle, package):
     assert build(from_bundle(bundle)).files == package.files
 
 
-def test_a_new_bundle_contains_its_package(bundle, package, tmp_path):
+def contents_of(bundle) -> BundleContents:
     raw = json.loads((demo_bundle_path() / "manifest.json").read_text())
     heads = json.loads((demo_bundle_path() / "calibration.json").read_text())["heads"]
-    contents = BundleContents(
+    return BundleContents(
         manifest={k: v for k, v in raw.items() if k not in {"schema", "notice", "files"}},
         model=bundle.model,
         heads=heads,
@@ -110,10 +110,23 @@ def test_a_new_bundle_contains_its_package(bundle, package, tmp_path):
         golden_outputs=bundle.golden_outputs,
         model_card="card",
     )
-    write_bundle(tmp_path / "b", with_micro(contents))
+
+
+def test_a_new_bundle_contains_its_package(bundle, package, tmp_path):
+    write_bundle(tmp_path / "b", with_micro(contents_of(bundle)))
     assert "micro/anyecg_layers.c" in load_bundle(tmp_path / "b").manifest.files
     for name, data in package.files.items():
         assert (tmp_path / "b" / "micro" / name).read_bytes() == data
+
+
+def test_a_student_that_is_not_covered_gets_the_other_package(bundle, monkeypatch):
+    def refuse(_graph):
+        raise NotCoveredError("CONV_2D of head", "a test")
+
+    monkeypatch.setattr("convert.micro.c99.package.read_network", refuse)
+    files = with_micro(contents_of(bundle)).extra
+    assert "micro/main.cc" in files
+    assert "micro/anyecg_layers.c" not in files
 
 
 def test_the_command_replaces_the_other_package(tmp_path, capsys, package):
