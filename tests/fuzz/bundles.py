@@ -21,7 +21,7 @@ from edge.bundle.reader import Bundle, _json, demo_bundle_path, load_bundle
 from edge.bundle.signature import parse_signature
 from edge.cli.bundle.show import describe
 from edge.estimate import Estimator
-from edge.records import _significant
+from edge.rounding import significant
 from fuzz.target import MAX_BYTES, Target, check_texts, scratch
 
 HEADS = 3
@@ -90,7 +90,7 @@ def check_calibration(data: bytes) -> None:
         for lab in estimator.labs():
             shown = [lab.value, *(lab.interval or ())]
             assert all(v is None or np.isfinite(v) for v in shown), lab
-            assert all(v is None or _significant(v) is not None for v in shown)
+            assert all(v is None or significant(v) is not None for v in shown)
             assert lab.unit != "1" or lab.value is None or 0.0 <= lab.value <= 1.0, lab
 
 
