@@ -55,6 +55,7 @@ def _arduino(version: str, header: str) -> str:
         "maintainer": "The anyecg-edge authors",
         "sentence": SENTENCE,
         "paragraph": PARAGRAPH,
+        "dot_a_linkage": "true",
         "category": "Data Processing",
         "url": URL,
         "architectures": "*",

@@ -17,8 +17,9 @@ from convert.cli.micro_package import main as package_main
 from convert.simulate.patient import simulate_patient
 from firmware_bridge.errors import UsageError
 from firmware_bridge.virtual import c_patch
-from helpers.c_side import C_SIDE
-from helpers.firmware_build import run, tool
+from helpers.c_example import EXAMPLE
+from helpers.c_side import C_SIDE, SOURCES
+from helpers.firmware_build import compiled, run, tool
 
 ROOT = Path(__file__).resolve().parents[2]
 SEED = 16
@@ -105,6 +106,20 @@ def test_a_host_that_does_not_trust_it_is_alone(tmp_path, package):
 def test_a_folder_without_a_model_is_refused(tmp_path):
     with pytest.raises(UsageError, match="holds no model in plain C"):
         c_patch.build(tmp_path, tmp_path)
+
+
+def test_both_libraries_link_as_arduino_and_platformio_do(tmp_path, package):
+    """Both have the front end; the linker takes from an archive only what is missing."""
+    assert "dot_a_linkage=true" in (package / "library.properties").read_text().splitlines()
+    flags = ["-std=c99", "-DANYECG_WITH_MODEL=1", f"-I{C_SIDE / 'src'}", f"-I{EXAMPLE}", f"-I{package}"]
+    members, objects = [], []
+    names = ("main", "patch_estimate", "patch_model", "hal_host")
+    for source in (*package.glob("anyecg_*.c"), *SOURCES, *(EXAMPLE / f"{name}.c" for name in names)):
+        target = tmp_path / f"{source.stem}.o"
+        (members if source.parent == package else objects).append(target)
+        compiled([tool("gcc"), *flags, "-c", source, "-o", target])
+    compiled([tool("ar"), "rcs", tmp_path / "libAnyECGModel.a", *members])
+    compiled([tool("gcc"), *objects, tmp_path / "libAnyECGModel.a", "-o", tmp_path / "patch"])
 
 
 def make(folder: Path, *arguments: object) -> list[int]:
