@@ -68,7 +68,7 @@ def test_an_int8_bundle_agrees_with_its_teacher(tmp_path, capsys):
 
 def test_the_baselines_find_a_simulated_coupling_and_are_kept(tmp_path, capsys):
     """With random weights, the teacher loses to the intervals, because hemoglobin changes the simulated heart rate."""
-    write_cohort(CohortPlan(patients=260, seed=11, seconds=40.0), tmp_path / "cohort")
+    write_cohort(CohortPlan(patients=520, seed=11, seconds=40.0), tmp_path / "cohort")
     labels = "[heads]\nmin_values = 20\nmin_positives = 5\nhorizons_min = []\n[labs.hemoglobin]\n"
     (tmp_path / "labels.toml").write_text(labels)
     where = ["--mcmed", str(tmp_path / "cohort"), "--labels", str(tmp_path / "labels.toml")]
