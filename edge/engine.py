@@ -289,7 +289,7 @@ class Engine:
         mark = _lap(times, "prepare", mark)
         outputs = self._model.run(steps)
         mark = _lap(times, "inference", mark)
-        self._estimator.add(window.end_s, outputs, quality.score)
+        self._estimator.add(window.end_s, outputs, quality.score, waves)
         labs = self._estimator.labs()
         if self.session.anchored is not None:
             labs = self.session.anchored(labs, self.session.wall_ns(self.timeline.host_time_ns(span.end_s)))

@@ -19,6 +19,8 @@ from edge.bundle.tensors import Steps
 from edge.frontend.stream import WINDOW_S
 from edge.records import LabEstimate
 from edge.stats import normal_quantile, sigmoid
+from edge.waves.fuse import Fuser, wave_row
+from edge.waves.record import WaveRecord
 
 T = TypeVar("T")
 
@@ -123,18 +125,25 @@ class Estimator:
         self._threshold = [c.threshold for c in calibration]
         self._tiers = [head.evidence.tier for head in m.outputs]
         self._held = _Held(len(m.outputs))
+        fusions = {i: c.fusion for i, c in enumerate(calibration) if c.fusion is not None}
+        self._fuser = Fuser(fusions, [c.level for c in calibration]) if fusions else None
 
-    def add(self, end_s: float, outputs: Steps, score: float) -> None:
+    def add(self, end_s: float, outputs: Steps, score: float, waves: WaveRecord | None = None) -> None:
         """Take the outputs of an accepted window.
 
         Args:
             end_s: Signal time of the end of the window, s; increasing.
             outputs: Outputs of the model in steps, shape ``(outputs,)``.
             score: Quality of the window, 0 to 1.
+            waves: Waves of the window; ``None`` if nobody looked, and heads are then not fused.
         """
         weight = max(round(score * WEIGHT_STEPS), 1) if self._by_quality else 1
         self._held.append(end_s, weight, outputs[self._index].astype(np.int32) - np.int32(self._zero_point))
         self._held.drop_until(end_s - self._span_s)
+        if self._fuser is not None:
+            if waves is not None:
+                self._fuser.waves.add(end_s, wave_row(waves))
+            self._fuser.waves.drop_until(end_s - self._span_s)
 
     def labs(self) -> tuple[LabEstimate, ...]:
         """Return the estimate of every head over the held windows, in the order of the bundle."""
@@ -146,12 +155,13 @@ class Estimator:
         # Both quotients are exact if all windows agree, so that their difference is then exactly zero.
         variance = np.maximum(held.squares / held.weight - mean * mean, 0.0)
         error = np.sqrt(variance * ((n / (n - 1) if n > 1 else 0.0) / _independent_windows(held.ends_s)))
-        return self._shown(mean, error, n)
-
-    def _shown(self, mean: NDArray[np.float64], error: NDArray[np.float64], n: int) -> tuple[LabEstimate, ...]:
-        """Calibrate the aggregated outputs of all heads at once, because a teacher has over a hundred."""
         centre = self._slope * mean + self._offset
         half = self._half_width(self._steepness * error)
+        labs = self._shown(centre, half, n)
+        return labs if self._fuser is None else self._fuser.fused(labs, centre, half)
+
+    def _shown(self, centre: NDArray[np.float64], half: NDArray[np.float64], n: int) -> tuple[LabEstimate, ...]:
+        """Calibrate the aggregated outputs of all heads at once, because a teacher has over a hundred."""
         raw = np.array((centre, centre - half, centre + half))
         shown = np.where(self._is_probability, sigmoid(raw), raw)
         if self._curves is not None:

@@ -15,7 +15,8 @@ from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, cast, get_args
 
 from edge.rhythm.record import RhythmRecord, rhythm_dict, rhythm_from
-from edge.rounding import fixed, significant
+from edge.rounding import fixed, significant, significant_pair
+from edge.waves.network_answer import NetworkAnswer, network_dict, network_from
 from edge.waves.record import WaveRecord, waves_dict, waves_from
 from firmware_bridge.errors import InputError
 
@@ -120,6 +121,7 @@ class LabEstimate(NamedTuple):
         windows: Number of accepted windows in the value.
         tier: Evidence level of the output in the bundle.
         anchor: The person's own results that moved the value; ``None`` without.
+        network: The network's own answer, where the value is fused with the waves; ``None`` elsewhere.
     """
 
     key: str
@@ -132,6 +134,7 @@ class LabEstimate(NamedTuple):
     windows: int
     tier: Tier
     anchor: Anchor | None = None
+    network: NetworkAnswer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,15 +247,12 @@ def utc_text(unix_ns: int) -> str:
 
 
 def _lab_dict(lab: LabEstimate) -> dict[str, object]:
-    interval = None
-    if lab.interval is not None and all(math.isfinite(bound) for bound in lab.interval):
-        interval = [significant(bound) for bound in lab.interval]
     out: dict[str, object] = {
         "key": lab.key,
         "loinc": lab.loinc,
         "unit": lab.unit,
         "value": significant(lab.value),
-        "interval": interval,
+        "interval": significant_pair(lab.interval),
         "threshold": significant(lab.threshold),
         "flag": None if lab.flag is None else bool(lab.flag),
         "windows": int(lab.windows),
@@ -260,7 +260,7 @@ def _lab_dict(lab: LabEstimate) -> dict[str, object]:
     }
     if lab.anchor is not None:
         out["anchor"] = {**lab.anchor._asdict(), "offset": significant(lab.anchor.offset)}
-    return out
+    return out | network_dict(lab.network)
 
 
 def to_dict(e: Estimate) -> dict[str, object]:
@@ -315,6 +315,7 @@ def _lab_from(d: Mapping[str, object]) -> LabEstimate:
         windows=cast("int", d["windows"]),
         tier=cast("Tier", d["tier"]),
         anchor=None if anchor is None else Anchor(*(anchor[k] for k in Anchor._fields)),
+        network=network_from(d.get("network")),
     )
 
 

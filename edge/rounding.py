@@ -12,6 +12,13 @@ def fixed(x: float | None, digits: int) -> float | None:
     return round(float(x), digits) + 0.0  # + 0.0 turns -0.0 into 0.0
 
 
+def significant_pair(pair: tuple[float, float] | None) -> list[float | None] | None:
+    """Return both bounds of an interval like :func:`significant`; ``None`` if JSON cannot represent one."""
+    if pair is None or not all(math.isfinite(bound) for bound in pair):
+        return None
+    return [significant(bound) for bound in pair]
+
+
 def significant(x: float | None) -> float | None:
     """Return ``x`` rounded to 6 significant digits; ``None`` if JSON cannot represent it."""
     if x is None or not math.isfinite(x):

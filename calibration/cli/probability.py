@@ -8,7 +8,7 @@ import math
 import os
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -16,7 +16,8 @@ from calibration.checks import defaults
 from calibration.checks.labels import check_labelled
 from calibration.validate.labelled import Labelled, heads_of, labels_header, open_labelled
 from calibration.validate.observe import Observed
-from calibration.validate.recalibrate import Wanted, calibrate_heads, check_overlap, rewritten, scores_of, table
+from calibration.validate.recalibrate import Wanted, calibrate_heads, check_overlap, rewritten, scores_of
+from calibration.validate.records import CalibratedRecord
 from calibration.validate.shards import RunPlan, key_of, run_all
 from convert.bundle.writer import check_place, write_bundle
 from convert.cli.recording_options import add_recording_options, recording_options
@@ -86,12 +87,12 @@ def main(argv: Sequence[str]) -> int:
         sys.stderr.write(f"note: overlap with the training patients: {overlap}\n")
     for remark in check_labelled(data, heads_of(bundle), None if args.quiet else sys.stderr):
         sys.stderr.write(f"note: {remark}\n")
-    seen = _observed(folder, bundle, data, args)
+    seen = observed(folder, bundle, data, args)
     scores = scores_of(bundle, data, seen, chosen.plan)
     entries = json.loads((folder / "calibration.json").read_bytes())["heads"]
     made, said = calibrate_heads(bundle, entries, scores, wanted)
     if not args.json:
-        sys.stdout.write(table(said, [head.key for head in bundle.manifest.outputs]))
+        sys.stdout.write(_table(said, [head.key for head in bundle.manifest.outputs]))
     if all("left" in one for one in said.values()):
         raise InputError(f"no output of {args.bundle} could be calibrated on {args.data}", "see the table above")
     write_bundle(out, rewritten(folder, bundle, data, made, said, overlap, labels_header(data, chosen)))
@@ -103,7 +104,12 @@ def main(argv: Sequence[str]) -> int:
     return EXIT_OK
 
 
-def _observed(folder: Path, bundle: Bundle, data: Labelled, args: argparse.Namespace) -> Observed:
+def observed(folder: Path, bundle: Bundle, data: Labelled, args: argparse.Namespace) -> Observed:
+    """Run the engine of the device on the recordings, as the options of a command say.
+
+    Raises:
+        InputError: The quality gate accepted no window.
+    """
     plan = RunPlan(folder, args.hop, args.jobs, sha256=bundle.sha256)
     with tempfile.TemporaryDirectory(prefix="anyecg-") as work:
         key = key_of(bundle.sha256, data.sha256, args.hop)
@@ -113,6 +119,25 @@ def _observed(folder: Path, bundle: Bundle, data: Labelled, args: argparse.Names
         fix = str(seen.broken_why[0]) if len(seen.broken_why) else "use recordings with 20 clean seconds of ECG"
         raise InputError(f"the quality gate accepted no window of {args.data}", fix)
     return seen
+
+
+def _table(said: Mapping[str, CalibratedRecord], keys: Sequence[str]) -> str:
+    head = f"{'output':<20} {'patients':>8} {'positive':>8}  {'method':<15} {'ECE before':>10} {'after':>6}  threshold"
+    lines = [head]
+    for key in keys:
+        one = said[key]
+        start = f"{key:<20} {one['patients']:>8} {one.get('positives', '-'):>8}  "
+        if "left" in one:
+            lines.append(f"{start}unchanged: {one['left']}")
+        elif "mae" in one:
+            lines.append(f"{start}{one['method']:<15} MAE {one['mae_before']} -> {one['mae']}")
+        else:
+            cut = "target not reachable" if one["threshold"] is None else f"{one['threshold']:.4f}"
+            share = one.get("undecided")
+            undecided = "" if share is None else f", {100 * share:.0f} % undecided"
+            errors = f"{one['calibration_error_before']:>10.4f} {one['calibration_error']:>6.4f}"
+            lines.append(f"{start}{one['method']:<15} {errors}  {cut}{undecided}")
+    return "\n".join(lines) + "\n"
 
 
 def _methods(text: str) -> tuple[Method, ...]:

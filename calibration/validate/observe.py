@@ -20,6 +20,7 @@ from edge.bundle.tensors import Steps
 from edge.engine import Engine, SessionInfo
 from edge.model import Model
 from edge.records import ABSTAIN_REASONS, Estimate
+from edge.waves.fuse import MEASUREMENTS, wave_row
 from firmware_bridge.errors import InputError
 from firmware_bridge.samples import LinkItem
 
@@ -46,6 +47,7 @@ class Observed:
         score: Quality score of each window, ``(n,)``.
         rate_bpm: Heart rate of each window, beats per minute, ``(n,)``; NaN if unknown.
         outputs: outputs of the model in steps, ``(n, width)``.
+        waves: Waves of each window, ``(n, len(MEASUREMENTS))``; NaN where missing.
         est_recording: Index of the recording of each estimate, ``(m,)``.
         est_start_s: Start of the newest window of each estimate, seconds of signal time, ``(m,)``.
         est_score: Mean quality score of the windows of each estimate, ``(m,)``.
@@ -67,6 +69,7 @@ class Observed:
     score: NDArray[np.float32]
     rate_bpm: NDArray[np.float32]
     outputs: Steps
+    waves: F64
     est_recording: NDArray[np.int32]
     est_start_s: F64
     est_score: NDArray[np.float32]
@@ -169,6 +172,7 @@ class _Rows:
         self._samples = math.prod(bundle.manifest.input.shape)
         self._windows: list[tuple[int, int, float, float, float]] = []
         self._outputs: list[Steps] = []
+        self._waves: list[F64] = []
         self._estimates: list[tuple[int, float, float, float, int]] = []
         self._shown: list[list[tuple[float, float, float]]] = []
         self._outcomes: list[NDArray[np.int64]] = []
@@ -191,6 +195,7 @@ class _Rows:
             hop = math.floor(e.window.end_s / self._hop_s + HOP_EPSILON_S)
             self._windows.append((index, hop, e.window.start_s, e.quality.score, _rate(e)))
         self._outputs += model.outputs
+        self._waves += [wave_row(e.waves) for e in accepted]
         spans: dict[int, list[Estimate]] = {}
         for e in accepted:
             spans.setdefault(int(e.window.start_s // self._span_s), []).append(e)
@@ -216,6 +221,7 @@ class _Rows:
             score=windows[:, 3].astype(np.float32),
             rate_bpm=windows[:, 4].astype(np.float32),
             outputs=_array(self._outputs, self._types[1], self._width),
+            waves=np.array(self._waves, dtype=np.float64).reshape(-1, len(MEASUREMENTS)),
             est_recording=estimates[:, 0].astype(np.int32),
             est_start_s=estimates[:, 1],
             est_score=estimates[:, 2].astype(np.float32),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import datetime as dt
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -45,6 +45,33 @@ MIN_PATIENTS = 10
 LEVEL = 0.9
 BOOTSTRAPS = 200
 CORE = frozenset({"manifest.json", "model.tflite", "calibration.json", "golden.npz", "MODEL_CARD.md"})
+
+
+@dataclass(frozen=True, slots=True)
+class Rewriting:
+    """What a command writes into a bundle besides ``calibration.json``.
+
+    Attributes:
+        report: Relative path of its report.
+        schema: Schema of the report.
+        key: Key of the facts in the manifest.
+        heading: Heading in the model card; the text from there on is replaced.
+        done: What happened to the heads, one word.
+        voids: What other commands wrote, and this one makes void.
+    """
+
+    report: str
+    schema: str
+    key: str
+    heading: str
+    done: str
+    voids: tuple[Rewriting, ...] = ()
+
+
+FUSION = Rewriting(
+    "validation/fusion.json", "anyecg.fusion-report/1", "fused", "\n## Fusion with the waves of the ECG\n", "fused"
+)
+RECALIBRATION = Rewriting(REPORT, SCHEMA, "calibrated", CARD_HEAD, "calibrated", (FUSION,))
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +186,9 @@ def calibrate_heads(
     for j, head in enumerate(bundle.manifest.outputs):
         known = ~np.isnan(scores.truth[:, j])
         one = Scores(scores.raw[known, j], scores.truth[known, j], scores.patient[known])
-        old, entry, line = bundle.calibration[head.key], entries[head.key], lines[head.key]
+        # A fused head reads the calibrated logit, so its model is void once the calibration changes.
+        entry = {key: value for key, value in entries[head.key].items() if key != "fusion"}
+        old, line = bundle.calibration[head.key], lines[head.key]
         if head.kind == "value":
             made[head.key], said[head.key] = _value(head, old, entry, one, wanted)
             continue
@@ -311,9 +340,10 @@ def rewritten(
     bundle: Bundle,
     data: Labelled,
     entries: Mapping[str, Mapping[str, Any]],
-    said: Mapping[str, CalibratedRecord],
+    said: Mapping[str, Mapping[str, Any]],
     overlap: str,
     labels: Mapping[str, str] | None = None,
+    how: Rewriting = RECALIBRATION,
 ) -> BundleContents:
     """Return the bundle with the new calibration; model, golden vectors and all other files stay unchanged.
 
@@ -323,7 +353,7 @@ def rewritten(
     try:
         manifest = json.loads((folder / "manifest.json").read_bytes())
         extra = {name: (folder / name).read_bytes() for name in bundle.manifest.files if name not in CORE}
-        card = (folder / "MODEL_CARD.md").read_text(encoding="utf-8").partition(CARD_HEAD)[0]
+        card = (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise BundleError(f"cannot read {folder}: {error}") from None
     patients = hashes(data.recordings)
@@ -337,17 +367,21 @@ def rewritten(
         "split": data.split, "simulated": data.simulated, "patients": len(patients), "heads": len(done),
         "overlap": overlap, **({} if labels is None else {"labels": dict(labels)}),
     }  # fmt: skip
-    manifest["calibrated"] = facts
+    for old in (how, *how.voids):
+        card = card.partition(old.heading)[0]
+        manifest.pop(old.key, None)
+        extra.pop(old.report, None)
+    manifest[how.key] = facts
     known = read_patients(folder)
     parts = {**(known or {}), "calibration": patients | (known or {}).get("calibration", frozenset())}
     # A list without training patients would claim that the model has none.
     extra |= {PATIENTS_FILE: patients_file(parts)} if known is not None else {}
-    extra[REPORT] = to_json({"schema": SCHEMA, **facts, "heads": said})
+    extra[how.report] = to_json({"schema": how.schema, **facts, "heads": said})
     noun = "simulated patients" if data.simulated else "patients"
     card += (
-        f"{CARD_HEAD}\n{len(done)} of {len(said)} outputs, on {facts['patients']} {noun} of the part '{data.split}' of "
-        f"{data.folder.name}, {facts['date']}. Overlap with the training patients: {overlap}. "
-        f"Numbers: `{REPORT}`.\n"
+        f"{how.heading}\n{len(done)} of {len(said)} outputs {how.done}, on {len(patients)} {noun} of the part "
+        f"'{data.split}' of {data.folder.name}, {facts['date']}. Overlap with the training patients: {overlap}. "
+        f"Numbers: `{how.report}`.\n"
     )
     kept = {key: value for key, value in manifest.items() if key not in {"schema", "notice", "files", "golden"}}
     return BundleContents(
@@ -358,23 +392,3 @@ def rewritten(
 
 def _round(value: float | None) -> float | None:
     return None if value is None or not np.isfinite(value) else round(value, 4)
-
-
-def table(said: Mapping[str, CalibratedRecord], keys: Sequence[str]) -> str:
-    """Return a table for a terminal with the calibration of each head."""
-    head = f"{'output':<20} {'patients':>8} {'positive':>8}  {'method':<15} {'ECE before':>10} {'after':>6}  threshold"
-    lines = [head]
-    for key in keys:
-        one = said[key]
-        start = f"{key:<20} {one['patients']:>8} {one.get('positives', '-'):>8}  "
-        if "left" in one:
-            lines.append(f"{start}unchanged: {one['left']}")
-        elif "mae" in one:
-            lines.append(f"{start}{one['method']:<15} MAE {one['mae_before']} -> {one['mae']}")
-        else:
-            cut = "target not reachable" if one["threshold"] is None else f"{one['threshold']:.4f}"
-            share = one.get("undecided")
-            undecided = "" if share is None else f", {100 * share:.0f} % undecided"
-            errors = f"{one['calibration_error_before']:>10.4f} {one['calibration_error']:>6.4f}"
-            lines.append(f"{start}{one['method']:<15} {errors}  {cut}{undecided}")
-    return "\n".join(lines) + "\n"

@@ -42,14 +42,17 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="new folder, or an older package")
     args = parser.parse_args(argv)
-    from convert.micro.package import from_bundle
+    from convert.micro.package import from_bundle, fused_keys
     from edge.bundle.reader import load_bundle
 
     out = resolved(args.out)
     if out.exists() and not (out.is_dir() and ((out / MARK).is_file() or not any(out.iterdir()))):
         raise OutputError(f"{out} exists and is not a package of micro-package", "name a new folder")
     write = _write_c99 if args.runtime == "c99" else _write_tflm
-    sys.stdout.write(write(from_bundle(load_bundle(args.bundle)), out))
+    source = from_bundle(load_bundle(args.bundle))
+    sys.stdout.write(write(source, out))
+    if keys := fused_keys(source):
+        sys.stdout.write(f"not fused   {', '.join(keys)}: the C code shows the network alone, without waves\n")
     return EXIT_OK
 
 

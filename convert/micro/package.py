@@ -128,6 +128,23 @@ def build(source: MicroSource) -> MicroPackage:
     return MicroPackage(dict(sorted(files.items())), arena, ops, len(source.golden_inputs))
 
 
+def fused_keys(source: MicroSource) -> list[str]:
+    """Return the keys of the outputs that the host fuses with waves; the C code does not."""
+    return [head.key for head in source.manifest.outputs if source.calibration[head.key].fusion is not None]
+
+
+def fusion_section(source: MicroSource) -> str:
+    """Return the section of the README about fused outputs; empty without any."""
+    keys = fused_keys(source)
+    if not keys:
+        return ""
+    return (
+        "\n## Not in this package: fusion with waves\n\n"
+        f"The bundle fuses {', '.join(f'`{c.comment(key)}`' for key in keys)} with the waves of the ECG on a host.\n"
+        "This C code does not measure waves: it shows the network's own answer with its own threshold.\n"
+    )
+
+
 def check_ends(manifest: Manifest) -> None:
     """Check that the bundle is of the micro tier, with int8 ends and an input that the front end in C makes.
 
@@ -335,7 +352,7 @@ def _readme(source: MicroSource, arena: Arena, ops: tuple[str, ...], macs: int) 
         "OUTPUT_SCALE": f"{m.output.scale:g}",
         "OUTPUT_ZERO_POINT": m.output.zero_point,
     }
-    page = (TEMPLATES / "README.md").read_text(encoding="utf-8")
+    page = (TEMPLATES / "README.md").read_text(encoding="utf-8") + fusion_section(source)
     for name, value in values.items():
         page = page.replace(f"@{name}@", str(value))
     return page.encode()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from edge.bundle.fusion import Fusion, parse_fusion
 from edge.bundle.schema import Kind, OutputHead
 from edge.bundle.typed_json import Reader
 
@@ -36,6 +37,7 @@ class HeadCalibration:
         abstain: Band of abstention, low and high probability; ``None`` for none.
         persons: For a value, standard deviations of the mean errors of persons and of a person's errors around their
             mean, in the unit of the head; ``None`` if not measured.
+        fusion: Additive model of the network and of the waves, for a probability; ``None`` for the network alone.
     """
 
     method: str
@@ -48,6 +50,7 @@ class HeadCalibration:
     knots: tuple[tuple[float, ...], tuple[float, ...]] | None = None
     abstain: tuple[float, float] | None = None
     persons: tuple[float, float] | None = None
+    fusion: Fusion | None = None
 
 
 def parse_calibration(raw: Any, heads: Sequence[OutputHead]) -> dict[str, HeadCalibration]:
@@ -89,7 +92,14 @@ def _head_calibration(r: Reader, kind: Kind) -> HeadCalibration:
     return HeadCalibration(
         method, slope, offset, _threshold(r.opt("threshold"), kind), how, width, level,
         _knots(r) if method == "isotonic" else None, _abstain(r, kind), _persons(r),
+        _fusion(r.opt("fusion"), kind),
     )  # fmt: skip
+
+
+def _fusion(r: Reader, kind: Kind) -> Fusion | None:
+    if kind == "value" and r.value is not None:
+        raise r.fail("no fusion, because the head is a value")
+    return parse_fusion(r)
 
 
 def _threshold(r: Reader, kind: Kind) -> float | None:

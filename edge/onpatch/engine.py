@@ -116,7 +116,7 @@ class TrustingEngine(Engine):
     def _choose(self, own: Estimate) -> Estimate:
         """Return the host's estimate, or the patch's in its place, with the name of the side that made it."""
         if own.abstained is None:
-            self._own = (own.window.end_s, own.labs)
+            self._own = (own.window.end_s, _of_network(own.labs))
             return replace(own, estimated_by="host")
         patch = self._newest
         if patch is None or patch.behind_s is None or not patch.labs or own.abstained not in _WITHOUT_SAMPLES:
@@ -152,6 +152,11 @@ class TrustingEngine(Engine):
         if self.session.anchored is None or not labs:
             return labs
         return self.session.anchored(labs, self.session.wall_ns(arrival_ns))
+
+
+def _of_network(labs: tuple[LabEstimate, ...]) -> tuple[LabEstimate, ...]:
+    """Return the network's own answers: a patch does not fuse them with the waves."""
+    return tuple(lab if lab.network is None else lab._replace(**lab.network._asdict(), network=None) for lab in labs)
 
 
 def _info(arrival_ns: int, detail: str) -> LinkEvent:

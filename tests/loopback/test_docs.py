@@ -20,7 +20,7 @@ AS_BLOCKS = ("prepare", "prepare-slurm", "cluster", "reproduce-anyecg-lab", "man
 ``test_cluster_page.py``, ``test_many_patches_page.py`` and ``test_site.py`` run each block as a whole."""
 SLOW = (
     "anyecg train-demo", "anyecg bench", "anyecg convert", "anyecg finetune", "anyecg evaluate", "anyecg validate",
-    "anyecg calibrate probability", "anyecg bundle install",
+    "anyecg calibrate probability", "anyecg calibrate fuse", "anyecg bundle install",
 )  # fmt: skip
 ELSEWHERE = ("pip install", "make ", "python benchmarks/")
 

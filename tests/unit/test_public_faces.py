@@ -18,6 +18,7 @@ FACES: dict[str, list[str]] = {
     "calibration.cli": [],
     "calibration.device": ["measure"],
     "calibration.evaluate": ["EvaluateOptions", "evaluate"],
+    "calibration.fusion": ["fuse_heads"],
     "calibration.protocols": ["SignalPlan", "signalmcmed"],
     "calibration.report": ["html_page", "write_report"],
     "calibration.validate": ["ValidateOptions", "validate"],

@@ -29,6 +29,7 @@ from convert.micro.package import (
     MicroSource,
     check_ends,
     check_golden,
+    fusion_section,
     golden_source,
     head_comment,
     outputs_source,
@@ -165,7 +166,7 @@ def _readme(source: MicroSource, network: Network) -> bytes:
         "OUTPUT_SCALE": f"{m.output.scale:g}",
         "OUTPUT_ZERO_POINT": m.output.zero_point,
     }
-    page = (TEMPLATES / "README.md").read_text(encoding="utf-8")
+    page = (TEMPLATES / "README.md").read_text(encoding="utf-8") + fusion_section(source)
     for name, value in values.items():
         page = page.replace(f"@{name}@", str(value))
     return page.encode()

@@ -50,7 +50,7 @@ function _shtab_anyecg_using
   test "$_shtab_anyecg_cmdpath" = "$argv"
 end
 
-set -g _shtab_anyecg_commands run demo bundle 'bundle show' 'bundle verify' 'bundle diff' 'bundle install' 'bundle keygen' 'bundle make' 'bundle pack' 'bundle sign' estimates sessions report explain export collect bench doctor devices scan service completion version virtual-patch firmware simulate prepare finetune convert 'convert inspect' 'convert foundation' 'convert micro' 'convert parity' calibrate 'calibrate device' 'calibrate probability' 'calibrate person' train-demo validate evaluate lint micro-package
+set -g _shtab_anyecg_commands run demo bundle 'bundle show' 'bundle verify' 'bundle diff' 'bundle install' 'bundle keygen' 'bundle make' 'bundle pack' 'bundle sign' estimates sessions report explain export collect bench doctor devices scan service completion version virtual-patch firmware simulate prepare finetune convert 'convert inspect' 'convert foundation' 'convert micro' 'convert parity' calibrate 'calibrate device' 'calibrate probability' 'calibrate fuse' 'calibrate person' train-demo validate evaluate lint micro-package
 set -g _shtab_anyecg_opts_with_value --abstain --adapter --add-to --amplitude-mv --at --average --backend --baseline-segments --batch --between-sd --bits --bn --board-gain --board-highpass-hz --board-lowpass-hz --board-noise-mv --board-offset-mv --bundle --calcium --calibration-windows --checkpoint --choice --clip --column --compare --config --data --decay --device-profile --disturbed --ecgs --epochs --estimates --evaluation-windows --every --external --external-split --faults --float-epochs --form --frame-s --from --front-end --fs --gate --gates --head --hop --hours --hr --http --http-token-file --hz --init --jobs --keep --key --lab --label-plan --labels --labs --layout --lead --licence --limit --link --lsb-mv --lsl --margin --max-age --mcmed --methods --mimic-iv --mimic-iv-ecg --min-positives --min-values --mode --mqtt --name --need --noise --nv --original --out --output --outputs --passes --patch --patience --patients --patients-per-shard --per-visit --person --picture --plan --plan-size --positive-weight --potassium --precision --preset --prevalence --progress --protocol --quant-epochs --rate --record --recording --records --reference --report --resamples --reshape --reshape-size --ring-s --robustness --root --runtime --save-minutes --scheduler --seconds --seed --session-dir --set --shape --signal --sink --source --speed --split --stride --subject --target --teacher --teacher-epochs --test-share --threshold --to --trusted --tune --val-segments --value-weight --varied --version --view --visits --windows --within --within-sd --work --workdir
 
 complete -c anyecg -e
@@ -430,6 +430,24 @@ complete -c anyecg -n '_shtab_anyecg_using calibrate probability' -l one-recordi
 complete -c anyecg -n '_shtab_anyecg_using calibrate probability' -l quiet -d 'show no progress'
 complete -c anyecg -n '_shtab_anyecg_using calibrate probability' -l json -d 'write JSON to standard output instead of text'
 complete -c anyecg -n '_shtab_anyecg_using calibrate probability; and test $_shtab_anyecg_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'bundle folder, or '"'"'demo'"'"''
+complete -c anyecg -n '_shtab_anyecg_using calibrate; and test $_shtab_anyecg_npos -eq 0' -a fuse -d 'a bundle: estimates that also read the waves of the ECG'
+complete -c anyecg -n '_shtab_anyecg_using calibrate fuse' -s h -l help -d 'show this help message and exit'
+complete -c anyecg -n '_shtab_anyecg_using calibrate fuse' -l data -xka "(__fish_complete_directories)" -d 'data folder: MC-MED layout, or with labels.csv'
+complete -c anyecg -n '_shtab_anyecg_using calibrate fuse' -l fs -x -d 'sampling rate of recordings that do not state it'
+complete -c anyecg -n '_shtab_anyecg_using calibrate fuse' -l lsb-mv -x -d 'millivolts per count of recordings that do not state their scale'
+complete -c anyecg -n '_shtab_anyecg_using calibrate fuse' -l lead -x -d 'lead to read of each recording; default: II, MLII or I'
+complete -c anyecg -n '_shtab_anyecg_using calibrate fuse' -l split -xka "test val chrono-test all" -d 'part of the data; default val'
+complete -c anyecg -n '_shtab_anyecg_using calibrate fuse' -l out -xka "(__fish_complete_path (commandline -ct))" -d 'folder of the new bundle'
+complete -c anyecg -n '_shtab_anyecg_using calibrate fuse' -l label-plan -xka "(__fish_complete_path (commandline -ct))" -d 'rules from results to labels; default: those of the bundle'
+complete -c anyecg -n '_shtab_anyecg_using calibrate fuse' -l threshold -x -d 'rule for the threshold: youden, sensitivity=0.9, ppv=0.5 or npv=0.99'
+complete -c anyecg -n '_shtab_anyecg_using calibrate fuse' -l seed -x -d 'seed of folds and bootstrap; default 1'
+complete -c anyecg -n '_shtab_anyecg_using calibrate fuse' -l hop -x -d 'seconds between windows; default 5.0'
+complete -c anyecg -n '_shtab_anyecg_using calibrate fuse' -l jobs -x -d 'number of processes'
+complete -c anyecg -n '_shtab_anyecg_using calibrate fuse' -l limit -x -d 'use only the first N recordings'
+complete -c anyecg -n '_shtab_anyecg_using calibrate fuse' -l one-recording-a-patient -d 'treat each recording as a separate patient'
+complete -c anyecg -n '_shtab_anyecg_using calibrate fuse' -l quiet -d 'show no progress'
+complete -c anyecg -n '_shtab_anyecg_using calibrate fuse' -l json -d 'write JSON to standard output instead of text'
+complete -c anyecg -n '_shtab_anyecg_using calibrate fuse; and test $_shtab_anyecg_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'bundle folder, or '"'"'demo'"'"''
 complete -c anyecg -n '_shtab_anyecg_using calibrate; and test $_shtab_anyecg_npos -eq 0' -a person -d 'a person: later values, anchored at a measured result'
 complete -c anyecg -n '_shtab_anyecg_using calibrate person' -s h -l help -d 'show this help message and exit'
 complete -c anyecg -n '_shtab_anyecg_using calibrate person' -l lab -x -d 'measured result: potassium=4.3 or '"'"'potassium=4.3 mmol/L'"'"''

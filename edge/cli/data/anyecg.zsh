@@ -59,6 +59,7 @@ _shtab_anyecg_bundle_commands() {
 _shtab_anyecg_calibrate_commands() {
   local _commands=(
     device:'a board: counts to millivolts, polarity, rate, noise, band'
+    fuse:'a bundle: estimates that also read the waves of the ECG'
     person:'a person: later values, anchored at a measured result'
     probability:'a bundle: probabilities, thresholds, abstention'
   )
@@ -220,6 +221,29 @@ _shtab_anyecg_calibrate_device_options=(
 
 # guard to ensure default positional specs are added only once per session
 _shtab_anyecg_calibrate_device_defaults_added=0
+
+_shtab_anyecg_calibrate_fuse_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--data[data folder\: MC-MED layout, or with labels.csv]:DIR:_files -/"
+  "--fs[sampling rate of recordings that do not state it]:HZ:"
+  "--lsb-mv[millivolts per count of recordings that do not state their scale]:MV:"
+  "--lead[lead to read of each recording\; default\: II, MLII or I]:NAME:"
+  "--split[part of the data\; default val]:split:(test val chrono-test all)"
+  "--out[folder of the new bundle]:BUNDLE2:_files"
+  "--label-plan[rules from results to labels\; default\: those of the bundle]:FILE:_files"
+  "--threshold[rule for the threshold\: youden, sensitivity\=0.9, ppv\=0.5 or npv\=0.99]:RULE:"
+  "--seed[seed of folds and bootstrap\; default 1]:seed:"
+  "--hop[seconds between windows\; default 5.0]:S:"
+  "--jobs[number of processes]:N:"
+  "--limit[use only the first N recordings]:N:"
+  "--one-recording-a-patient[treat each recording as a separate patient]"
+  "--quiet[show no progress]"
+  "--json[write JSON to standard output instead of text]"
+  ":bundle folder, or \'demo\':_files"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_anyecg_calibrate_fuse_defaults_added=0
 
 _shtab_anyecg_calibrate_person_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
@@ -871,6 +895,7 @@ _shtab_anyecg_calibrate() {
       curcontext="${curcontext%:*:*}:_shtab_anyecg_calibrate-$line[1]:"
       case $line[1] in
         device) _arguments -C -s $_shtab_anyecg_calibrate_device_options ;;
+        fuse) _arguments -C -s $_shtab_anyecg_calibrate_fuse_options ;;
         person) _arguments -C -s $_shtab_anyecg_calibrate_person_options ;;
         probability) _arguments -C -s $_shtab_anyecg_calibrate_probability_options ;;
       esac

@@ -16,9 +16,9 @@ from helpers.small_session import write_session
 
 ROOT = Path(__file__).resolve().parents[4]
 TABLES = {
-    "bench", "bundle", "bundle diff", "bundle make", "calibrate probability", "collect", "convert foundation",
-    "convert parity", "devices", "doctor", "evaluate", "explain", "lint", "prepare", "scan", "service", "sessions",
-    "validate", "version",
+    "bench", "bundle", "bundle diff", "bundle make", "calibrate fuse", "calibrate probability", "collect",
+    "convert foundation", "convert parity", "devices", "doctor", "evaluate", "explain", "lint", "prepare", "scan",
+    "service", "sessions", "validate", "version",
 }  # fmt: skip
 OTHERS = {
     # Write files, and a line or a few that name them.
