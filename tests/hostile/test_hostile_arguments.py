@@ -32,6 +32,7 @@ COMMAND_LINES = {
         "calibrate device --source replay:{}?fs=250 --out out.toml",
         "calibrate probability demo --data {} --out out",
         "calibrate probability {} --data data",
+        "calibrate fuse demo --data {} --out out",
         "calibrate person --lab potassium=4.1 --at 2026-05-01T08:00:00Z --estimates {}",
         "calibrate person --lab potassium=4.1 --at 2026-05-01T08:00:00Z --session-dir {}",
     ],
