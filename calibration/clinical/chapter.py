@@ -65,7 +65,7 @@ def _head(j: Judged, i: int, hop_s: float, *, shown: bool) -> ClinicalHeadRecord
     y, p = j.est_truth[known, i] > 0.5, j.seen.est_value[known, i]
     recording = j.seen.est_recording[known].astype(np.int64)
     patient, resampler = j.data.patient[recording], j.resampler(known, windows=False)
-    threshold = j.bundle.calibration[head.key].threshold
+    threshold = j.bundle.calibration[head.key].shown_threshold
     benefit = decision_curve(p, y, resampler)
     # An estimate stands for the signal of its windows, which overlap by all but a hop.
     seconds = WINDOW_S + (j.seen.est_windows[known].astype(np.float64) - 1.0) * hop_s

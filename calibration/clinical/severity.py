@@ -89,7 +89,7 @@ def severity(j: Judged, plan: LabelPlan | None) -> list[SeverityRecord]:
         known = None if truth is None else np.isfinite(truth)
         if truth is None or known is None or not known.any():
             continue
-        threshold = j.bundle.calibration[head.key].threshold
+        threshold = j.bundle.calibration[head.key].shown_threshold
         p, resampler = j.seen.est_value[known, i], j.resampler(known, windows=False)
         for limit in cut_offs()[head.lab][head.direction]:
             y = truth[known] > limit if head.direction == "high" else truth[known] < limit

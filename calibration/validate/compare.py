@@ -35,7 +35,7 @@ def comparisons(j: Judged, reference: Reference, margins: Mapping[str, float]) -
         ours, theirs = j.seen.est_value[rows, i], reference.shown[rows, i]
         resampler = j.resampler(rows, windows=False)
         found = [compare_auroc(ours, theirs, y, resampler, margins["auroc_margin"], j.least)]
-        mine, other = j.bundle.calibration[head.key].threshold, reference.thresholds[i]
+        mine, other = j.bundle.calibration[head.key].shown_threshold, reference.thresholds[i]
         if mine is not None and other is not None:
             a, b, margin = ours >= mine, theirs >= other, margins["decision_margin"]
             found.append(compare_rate("sensitivity", a, b, y, resampler, margin, j.least))
@@ -89,7 +89,7 @@ class _Decided(TypedDict):
 
 def _decided(j: Judged, reference: Reference, i: int) -> _Decided:
     head = j.bundle.manifest.outputs[i]
-    mine, other = j.bundle.calibration[head.key].threshold, reference.thresholds[i]
+    mine, other = j.bundle.calibration[head.key].shown_threshold, reference.thresholds[i]
     rows = np.isfinite(reference.shown[:, i])
     if mine is None or other is None or head.kind != "probability":
         return {"estimates": int(rows.sum()), "kappa": None, "flips": None}

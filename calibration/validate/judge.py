@@ -162,9 +162,10 @@ def _probability(j: Judged, i: int, head: OutputHead) -> HeadResultRecord:
     ranked = ranking(p, y, resampler)
     c = j.bundle.calibration[head.key]
     decided: DecisionRecord | None = None
-    if c.threshold is not None:
-        unsure = np.zeros(len(p), dtype=bool) if c.abstain is None else (p >= c.abstain[0]) & (p < c.abstain[1])
-        decided = _decisions(decisions(p >= c.threshold, y, unsure, resampler, c.threshold))
+    limit, band = c.shown_threshold, c.shown_abstain
+    if limit is not None:
+        unsure = np.zeros(len(p), dtype=bool) if band is None else (p >= band[0]) & (p < band[1])
+        decided = _decisions(decisions(p >= limit, y, unsure, resampler, limit))
     verdict = verdict_of(ranked, j.least, len(y), note_of(y, p, ranked, j.least))
     found = _result(verdict, int(y.sum()), resampler.patients, area_of(ranked))
     found["auroc_ci_delong"] = ends(delong_interval(p, y)) if resampler.distinct else None

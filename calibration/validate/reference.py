@@ -171,7 +171,7 @@ def _bundle(path: Path, plan: ReferencePlan, judged: Judged, progress: TextIO | 
     span_s = judged.bundle.manifest.aggregation_minutes * 60.0
     rows = _matched(_window_keys(seen), _window_keys(judged.seen))
     est_rows = _matched(_estimate_keys(seen, span_s), _estimate_keys(judged.seen, span_s))
-    limits = [bundle.calibration[h.key].threshold for h in m.outputs]
+    limits = [bundle.calibration[h.key].shown_threshold for h in m.outputs]
     return Reference(
         f"{m.name} {m.version}", "bundle", bundle.sha256, _taken(logits, rows, columns),
         _taken(seen.est_value, est_rows, columns),

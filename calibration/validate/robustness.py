@@ -84,7 +84,7 @@ def _against(j: Judged, clean: Observed, heads: list[int]) -> tuple[np.ndarray[A
     moved = np.abs(np.log(p / (1 - p)) - np.log(q / (1 - q))).reshape(-1)
     flips = decided = 0
     for column, i in enumerate(heads):
-        limit = j.bundle.calibration[j.bundle.manifest.outputs[i].key].threshold
+        limit = j.bundle.calibration[j.bundle.manifest.outputs[i].key].shown_threshold
         if limit is not None:
             flips += int(((p[:, column] >= limit) != (q[:, column] >= limit)).sum())
             decided += len(p)

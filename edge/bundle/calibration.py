@@ -52,6 +52,16 @@ class HeadCalibration:
     persons: tuple[float, float] | None = None
     fusion: Fusion | None = None
 
+    @property
+    def shown_threshold(self) -> float | None:
+        """Decision threshold of the value that an estimate shows: the fused one where the head is fused."""
+        return self.threshold if self.fusion is None else self.fusion.threshold
+
+    @property
+    def shown_abstain(self) -> tuple[float, float] | None:
+        """Band of abstention of the value that an estimate shows."""
+        return self.abstain if self.fusion is None else self.fusion.abstain
+
 
 def parse_calibration(raw: Any, heads: Sequence[OutputHead]) -> dict[str, HeadCalibration]:
     """Check a parsed ``calibration.json``.

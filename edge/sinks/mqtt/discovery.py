@@ -150,4 +150,4 @@ def _head(entities: _Entities, head: OutputHead, key: str, *, flagged: bool) -> 
 
 
 def _has_flag(bundle: Bundle, head: OutputHead) -> bool:
-    return bundle.calibration[head.key].threshold is not None and head.evidence.tier != "limited"
+    return bundle.calibration[head.key].shown_threshold is not None and head.evidence.tier != "limited"

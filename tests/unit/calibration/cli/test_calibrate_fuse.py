@@ -70,6 +70,20 @@ def test_a_run_shows_both_answers(fused: Path, tmp_path: Path) -> None:
     assert any(lab.network.value != lab.value for lab in labs if lab.network is not None)
 
 
+@pytest.mark.slow
+def test_a_fused_head_is_judged_at_its_own_threshold(fused: Path, tmp_path: Path) -> None:
+    fresh = tmp_path / "fresh"
+    words = ["simulate", "--patients", "60", "--seed", "617", "--seconds", "12", "--out", str(fresh), "--quiet"]
+    assert main(words) == 0
+    words = ["validate", str(fused), "--data", str(fresh), "--split", "all", "--quiet", "--jobs", "1"]
+    assert main([*words, "--out", str(tmp_path / "report"), "--resamples", "100"]) in {0, 1}
+    report = json.loads((tmp_path / "report" / "validation.json").read_text())
+    head = next(one for one in report["heads"] if one["key"] == "sodium_low")
+    shown = load_bundle(fused).calibration["sodium_low"]
+    assert head["decision"]["threshold"] == pytest.approx(shown.fusion.threshold)
+    assert shown.fusion.threshold != pytest.approx(shown.threshold)
+
+
 def test_a_new_calibration_of_the_network_drops_the_fusion(fused: Path, cohort: Path, tmp_path: Path) -> None:
     out = tmp_path / "again"
     words = ["calibrate", "probability", str(fused), "--data", str(cohort), "--split", "all", "--quiet", "--jobs", "1"]

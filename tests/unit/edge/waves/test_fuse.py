@@ -196,3 +196,11 @@ def test_host_and_device_give_the_same_logit() -> None:
     means = np.full((1, len(MEASUREMENTS)), np.nan)
     means[0, MEASUREMENTS.index("t_mv")] = 0.4
     assert fused_logits(model, np.array([1.0]), means)[0] == pytest.approx(0.9 - 0.1 + 1.25)
+
+
+def test_decisions_are_judged_at_the_threshold_of_the_shown_value(bundle: Bundle) -> None:
+    one = fused(bundle, {**ENTRY, "abstain": {"low": 0.3, "high": 0.5}}).calibration["potassium_high"]
+    assert (one.shown_threshold, one.shown_abstain) == (0.4, (0.3, 0.5))
+    alone = bundle.calibration["potassium_high"]
+    assert (alone.shown_threshold, alone.shown_abstain) == (alone.threshold, alone.abstain)
+    assert alone.threshold not in (None, 0.4)
