@@ -30,6 +30,9 @@ DEFAULT_FS_HZ = 250.0
 DEFAULT_GAIN = 200.0
 """Rate, and counts per physical unit, where the header gives none (header-5)."""
 
+MAX_INTEGER = 1 << 40
+"""Largest integer of a header: the fields have 32 bits in the WFDB library, and sums of samples must fit 64."""
+_ANY = 10**40
 _TOKEN_MAX = 256
 _FORMAT = re.compile(r"(\d{1,4})(?:x(\d{1,9}))?(?::(\d{1,12}))?(?:\+(\d{1,15}))?")
 _GAIN = re.compile(r"([^(/]*)(?:\(([^)/]*)\))?(?:/(.*))?")
@@ -191,7 +194,7 @@ def _segments(path: Path, lines: list[str]) -> tuple[tuple[str, int], ...]:
         fields = line.split()
         if len(fields) != 2 or max(map(len, fields)) > _TOKEN_MAX:
             raise _unreadable(path, f"a segment is {clean_name(line)!r}")
-        frames = _whole(path, fields[1], "number of samples in a segment")
+        frames = _whole(path, fields[1], "number of samples in a segment", _ANY)
         if not 0 <= frames <= MAX_FRAMES:
             raise _unreadable(path, f"a segment has {frames} samples")
         found.append((fields[0] if fields[0] == "~" else file_in_folder(path, fields[0], "segment"), frames))
@@ -209,10 +212,13 @@ def file_in_folder(path: Path, name: str, what: str) -> str:
     return name
 
 
-def _whole(path: Path, text: str, what: str) -> int:
+def _whole(path: Path, text: str, what: str, most: int = MAX_INTEGER) -> int:
     if re.fullmatch(r"[-+]?\d{1,40}(?:\.0*)?", text) is None or not text.isascii():
         raise _unreadable(path, f"its {what} is {clean_name(text)!r}")
-    return int(text.split(".", 1)[0])
+    found = int(text.split(".", 1)[0])
+    if abs(found) > most:
+        raise _unreadable(path, f"its {what} is {found}")
+    return found
 
 
 def _number(text: str) -> float:
