@@ -182,7 +182,7 @@ class Keeper:
 
     def _remove(self, path: str, size: int) -> bool:
         try:
-            os.unlink(path)  # noqa: PTH108  # see _File.path
+            os.unlink(path)  # noqa: PTH108  # Path would intern the name; see _File.path
         except OSError:
             return False
         self._storage.removed(path, size)

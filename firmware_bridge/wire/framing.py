@@ -3,7 +3,8 @@
 On the wire: ``COBS(body || crc16_be) 00``. A frame (body and CRC) has at most 253 bytes, so that its COBS form has
 exactly one byte more, never holds a full 254-byte group, and the whole code word stays inside the 2048 bits for which
 CRC-16 keeps its distance (Koopman's tables). A sender puts one extra ``00`` before its first frame: it closes any
-text a boot loader left on the line. Empty frames (two delimiters in a row) mean nothing.
+text a boot loader left on the line. Empty frames (two delimiters in a row) mean nothing, but thousands of them are a
+line that is stuck, and are reported.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ FRAME_MAX = ENCODED_MAX - 1
 BODY_MAX = FRAME_MAX - CRC_BYTES
 """Bytes of a body: header and payload."""
 SKIP_REPORT_BYTES = 4096
-"""Bytes without any delimiter (wrong baud rate, plain text) after which they are reported and discarded."""
+"""Bytes without any delimiter (wrong baud rate, plain text), or delimiters alone, after which they are reported and
+discarded."""
 
 
 class FrameFault(StrEnum):
@@ -35,6 +37,7 @@ class FrameFault(StrEnum):
     COBS = "cobs"
     SHORT = "short"
     CRC = "crc"
+    EMPTY = "empty"
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +117,7 @@ class FrameDecoder:
         self._skipped = 0
         self._skipping = False
         self._synced = False
+        self._empty = 0
 
     def feed(self, data: bytes) -> list[bytes | FrameError]:
         """Decode the next bytes; return the bodies of the frames they complete and an error for each broken one."""
@@ -136,6 +140,7 @@ class FrameDecoder:
             out.append(self._fail(FrameFault.SHORT, len(self._held)))
             self._held.clear()
         self._synced = False
+        self._empty = 0
         return out
 
     def _take(self, piece: bytes, out: list[bytes | FrameError]) -> None:
@@ -153,11 +158,18 @@ class FrameDecoder:
             self._skipped -= SKIP_REPORT_BYTES
 
     def _close(self, out: list[bytes | FrameError]) -> None:
+        if not self._skipping and not self._held:
+            self._empty += 1
+            if self._empty == SKIP_REPORT_BYTES:
+                self._empty = 0
+                out.append(self._fail(FrameFault.EMPTY, SKIP_REPORT_BYTES))
+            return
+        self._empty = 0
         if self._skipping:
             if self._skipped:
                 out.append(self._fail(FrameFault.TOO_LONG, self._skipped))
             self._skipping, self._skipped = False, 0
-        elif self._held:
+        else:
             out.append(self._check(bytes(self._held)))
             self._held.clear()
 

@@ -16,9 +16,9 @@ def missing(path: Path) -> None:
     """Make nothing."""
 
 
-def _text(text: str | bytes) -> Callable[[Path], None]:
+def _text(text: str | bytes) -> Callable[[Path], object]:
     data = text if isinstance(text, bytes) else text.encode()
-    return lambda path: path.write_bytes(data) and None
+    return lambda path: path.write_bytes(data)
 
 
 NAMES = (
@@ -37,7 +37,7 @@ def _folder_of(content: Callable[[Path], object]) -> Callable[[Path], None]:
     return make
 
 
-def _link(target: str) -> Callable[[Path], None]:
+def _link(target: str) -> Callable[[Path], object]:
     return lambda path: path.symlink_to(target)
 
 

@@ -94,6 +94,18 @@ def test_empty_frames_mean_nothing():
     assert FrameDecoder().feed(b"\x00\x00\x00") == []
 
 
+def test_a_line_that_is_stuck_at_zero_is_reported_in_any_split():
+    found = []
+    for size in (1, 100, 4096, 20_000):
+        decoder = FrameDecoder()
+        zeros = bytes(10_000)
+        errors = [e for at in range(0, len(zeros), size) for e in decoder.feed(zeros[at : at + size])]
+        found.append((errors, decoder.error_bytes))
+        assert decoder.feed(encode_frame(b"abc")) == [b"abc"]
+        assert decoder.feed(bytes(SKIP_REPORT_BYTES - 1)) == []
+    assert found == [([FrameError(FrameFault.EMPTY, SKIP_REPORT_BYTES, False)] * 2, 2 * SKIP_REPORT_BYTES)] * 4
+
+
 def test_counters():
     decoder = FrameDecoder()
     decoder.feed(encode_frame(b"a") + b"\x02\x02\x00" + encode_frame(b"b"))
