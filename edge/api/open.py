@@ -70,7 +70,7 @@ def _opener(source: str | Path | ArrayLike, fs_hz: float | None, speed: float | 
         params = {"speed": "max" if speed is None else str(speed)}
         if fs_hz is not None:
             params["fs"] = repr(float(fs_hz))
-        url = SourceUrl(f"replay:{text}", "replay", text, text, params)
+        url = SourceUrl.of_file(text, **params)
         return lambda: open_source(url)
     if isinstance(source, str):
         text = source

@@ -11,6 +11,7 @@ from edge.bundle.reader import Bundle, load_bundle
 from edge.bundle.words import head_words, sentence
 from edge.chain import SignalChain
 from edge.cli.parser import Parser, add_json, write_json
+from edge.cli.run.inputs import source_url
 from edge.explain.parts import Parts
 from edge.explain.picture import picture
 from edge.explain.reasons import MAX_WINDOWS, Explainer, Reasons, looks, mean_reasons, sentence_of
@@ -21,7 +22,7 @@ from edge.model import load_model
 from edge.process.files import write_atomically
 from edge.records import NOTICE
 from edge.sinks.live.layout import with_unit
-from edge.sources import Source, open_source
+from edge.sources import Source, SourceUrl, open_source
 from edge.tensecond import ShortRecording, WholeWindow
 from edge.window import NoWindow, Window
 from firmware_bridge.errors import EXIT_OK, InputError, UsageError
@@ -32,28 +33,22 @@ HOP_S = WINDOW_S
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; see ``anyecg explain --help``."""
-    p = Parser(
-        "anyecg explain",
-        "Show what the estimates of a recording rest on: parts of its average beat are replaced by those of a "
-        "reference beat, and the model runs again.",
-    )
-    p.add_argument("bundle", metavar="BUNDLE", help="folder, zip, or 'demo'")
-    p.add_argument("recording", metavar="RECORDING", help="file, session folder with a raw recording, or source URL")
-    p.add_argument("--head", metavar="KEY", help="only this output, such as potassium_high")
-    p.add_argument(
-        "--picture", metavar="FILE.svg", type=Path, help="draw the beat, coloured by the reasons of an output"
-    )
-    add_json(p)
-    args = p.parse_args(argv)
+    args = _parser().parse_args(argv)
     bundle = load_bundle(args.bundle)
     keys = [head.key for head in bundle.manifest.outputs]
     if args.head is not None and args.head not in keys:
         raise UsageError(f"the bundle has no output '{args.head}'", f"it has: {', '.join(keys)}")
     if args.picture is not None and args.picture.suffix != ".svg":
         raise UsageError(f"{args.picture} must end in .svg")
+    source = open_source(source_of(args.recording))
+    if source.info.live:
+        raise UsageError(
+            f"{args.recording} is a device, and only recordings are explained",
+            f"record it with 'anyecg run --source {args.recording} --session-dir DIR --record', then explain DIR",
+        )
     prove(bundle)
     explainer = Explainer(bundle, load_model(bundle))
-    asyncio.run(_read(open_source(source_of(args.recording)), bundle, explainer))
+    asyncio.run(_read(source, bundle, explainer))
     person = explainer.person
     if person is None:
         raise InputError(
@@ -72,12 +67,40 @@ def main(argv: Sequence[str]) -> int:
     return EXIT_OK
 
 
-def source_of(recording: str) -> str:
-    """Return the source URL of a file, a session folder or a URL."""
+def _parser() -> Parser:
+    p = Parser(
+        "anyecg explain",
+        "Show what the estimates of a recording rest on: parts of its average beat are replaced by those of a "
+        "reference beat, and the model runs again.",
+    )
+    p.add_argument("bundle", metavar="BUNDLE", help="folder, zip, or 'demo'")
+    p.add_argument("recording", metavar="RECORDING", help="file, session folder with a raw recording, or source URL")
+    p.add_argument("--head", metavar="KEY", help="only this output, such as potassium_high")
+    p.add_argument(
+        "--picture", metavar="FILE.svg", type=Path, help="draw the beat, coloured by the reasons of an output"
+    )
+    add_json(p)
+    return p
+
+
+def source_of(recording: str) -> SourceUrl:
+    """Return the source URL of a file, a session folder or a URL; it is read as fast as possible.
+
+    Raises:
+        InputError: There is no such file.
+    """
     path = Path(recording)
     if path.is_dir() and (path / "session.json").exists():
-        return f"replay:{path / 'raw.aer'}"
-    return f"replay:{path}" if path.exists() else recording
+        path /= "raw.aer"
+    if ":" in recording and not path.exists():
+        url = SourceUrl.parse(recording)
+        played = url.scheme in {"replay", "sim"} and "speed" not in url.params
+        return source_url(recording, "max" if played else None, None)
+    if not path.exists():
+        raise InputError(
+            f"there is no recording {path}", "name a file, a session with a raw recording, or a source URL"
+        )
+    return SourceUrl.of_file(str(path), speed="max")
 
 
 async def _read(source: Source, bundle: Bundle, explainer: Explainer) -> None:

@@ -169,6 +169,16 @@ class SourceUrl:
             params[key] = unquote(value) if equals else "1"
         return cls(text, scheme, rest, path, params)
 
+    @classmethod
+    def of_file(cls, path: str, **params: str) -> SourceUrl:
+        """Return the replay of a recording whose name may have any characters.
+
+        Args:
+            path: The recording.
+            params: Keys of the URL, such as ``speed``.
+        """
+        return cls(f"replay:{path}", "replay", path, path, params)
+
     def only(self, *allowed: str) -> None:
         """Refuse keys that the source does not know.
 

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from edge.bundle.reader import load_bundle
+from edge.cli.explain import source_of
 from edge.cli.main import main
 from edge.explain.parts import PARTS, reference_parts
 from edge.explain.reasons import Explainer, Reasons, looks, sentence_of
 from edge.model import load_model
+from firmware_bridge.errors import InputError
 
 REFERENCE = reference_parts()
 TALL = replace(REFERENCE, t=2.5 * REFERENCE.t)
@@ -142,3 +144,31 @@ def test_the_command(tmp_path, capsys):
     assert "potassium_high" in capsys.readouterr().err
     assert main(["explain", "demo", "sim:?speed=max&seconds=3"]) != 0
     assert "choose a longer or cleaner recording" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("recording", "code", "message"),
+    [
+        ("absent.csv", 3, "there is no recording absent.csv"),
+        ("serial:/dev/ttyABSENT", 2, "is a device, and only recordings are explained"),
+        ("tcp:localhost:9?device=anyecg_patch", 2, "--session-dir DIR --record"),
+        ("nothing:x", 2, "is not a source URL"),
+    ],
+)
+def test_what_is_no_recording_is_refused_at_once(recording, code, message, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert main(["explain", "demo", recording]) == code
+    assert message in capsys.readouterr().err
+
+
+def test_a_file_may_have_any_name_and_a_session_may_lack_its_recording(tmp_path):
+    odd = tmp_path / "a?b=c%20,&.csv"
+    odd.touch()
+    url = source_of(str(odd))
+    assert (url.path, url.params) == (str(odd), {"speed": "max"})
+    assert source_of("sim:?seconds=20").params == {"seconds": "20", "speed": "max"}
+    assert source_of("sim:?speed=2").params == {"speed": "2"}
+    (tmp_path / "session").mkdir()
+    (tmp_path / "session" / "session.json").write_text("{}")
+    with pytest.raises(InputError, match=r"no recording .*raw\.aer"):
+        source_of(str(tmp_path / "session"))
