@@ -35,14 +35,15 @@ Part = Literal["train", "val", "test"]
 Censoring = Literal["", "<", ">"]
 
 ECG = "II"
-MAX_NOTICE_BYTES = 1 << 20
 """The only ECG lead of the data set and the name of its folders."""
+
+MAX_NOTICE_BYTES = 1 << 20
 
 _PRIME, _FACTOR = 999_983, 6007
 """Constants of :func:`mrn_of`; its inverse gives the number of a simulated patient."""
 
 _SEED = re.compile(r"^patients \d+, seed (\d{1,18}),", re.MULTILINE)
-"""The seed in a NOTICE that :mod:`convert.simulate.write` wrote."""
+"""The seed in a NOTICE that the simulator wrote."""
 
 _VALUE = re.compile(r"^\s*(?P<sign><=?|>=?|≤|≥)?\s*(?P<number>[-+]?(?:\d{1,12}(?:,\d{3})*(?:\.\d*)?|\.\d+))\s*$")
 
@@ -168,11 +169,7 @@ class McMedDataset:
     @property
     def seed(self) -> int | None:
         """Seed of a simulated cohort from its NOTICE; ``None`` for real data."""
-        try:
-            found = _SEED.search(read_limited(self.root / "NOTICE", MAX_NOTICE_BYTES).decode("utf-8", "replace"))
-        except OSError:
-            return None
-        return None if found is None else int(found.group(1))
+        return seed_of(self.root)
 
     @property
     def lab_table(self) -> Path:
@@ -300,6 +297,15 @@ class McMedDataset:
             raise InputError(f"cannot list {folder}: {error.strerror}") from error
         numbers = sorted(int(match.group(1)) for match in names if match)
         return [(number, folder / f"{csn}_{number}.hea") for number in numbers]
+
+
+def seed_of(root: Path) -> int | None:
+    """Return the seed of a simulated data set from the NOTICE in its folder; ``None`` for real data."""
+    try:
+        found = _SEED.search(read_limited(root / "NOTICE", MAX_NOTICE_BYTES).decode("utf-8", "replace"))
+    except OSError:
+        return None
+    return None if found is None else int(found.group(1))
 
 
 def mrn_of(index: int) -> int:

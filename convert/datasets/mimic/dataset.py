@@ -6,7 +6,6 @@ A patient's dates are shifted together, so times are comparable within a patient
 from __future__ import annotations
 
 import bisect
-import re
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import replace
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from convert.datasets.csvrows import Row, rows_of
 from convert.datasets.labcatalogue import Lab, catalogue
-from convert.datasets.mcmed import LabRow, LabValue, Part, Segment, Split, VisitRow, parse_value
+from convert.datasets.mcmed import LabRow, LabValue, Part, Segment, Split, VisitRow, parse_value, seed_of
 from convert.datasets.mimic.items import read_items
 from convert.datasets.mimic.layout import (
     LAB_EVENTS,
@@ -44,8 +43,6 @@ HIDDEN = "___"
 NEEDED = ("subject_id", "itemid", "charttime", "storetime", "value", "valuenum", "valueuom", "ref_range_lower",
           "ref_range_upper")  # fmt: skip
 
-_SEED = re.compile(r"^patients \d+, seed (\d{1,18}),", re.MULTILINE)
-
 
 class MimicDataset:
     """MIMIC-IV-ECG and MIMIC-IV on disk: the full sets, the open demos, or simulated data in the same layout.
@@ -70,7 +67,7 @@ class MimicDataset:
         self._people = {} if self._hosp is None else _read_people(needed_table(self._hosp, PATIENTS))
         if self._hosp is not None:
             known = [ecg for ecg in ecgs if ecg.subject in self._people]
-            self.left_out += Counter({"ecg_patient_unknown": len(ecgs) - len(known)} if len(ecgs) > len(known) else {})
+            self.left_out += Counter(ecg_patient_unknown=len(ecgs) - len(known))
             ecgs = known
         self._visits = {visit.visit: visit for visit in visits_of(ecgs)}
         self._of = by_subject(list(self._visits.values()))
@@ -83,11 +80,7 @@ class MimicDataset:
     @property
     def seed(self) -> int | None:
         """Seed of simulated data from its NOTICE; ``None`` for real data."""
-        try:
-            found = _SEED.search((self.root / "NOTICE").read_text(encoding="utf-8", errors="replace"))
-        except OSError:
-            return None
-        return None if found is None else int(found.group(1))
+        return seed_of(self.root)
 
     @property
     def tables(self) -> tuple[Path, ...]:
