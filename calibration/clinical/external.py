@@ -14,6 +14,7 @@ from calibration.validate.judge import Judged, judge_heads, rounded
 from calibration.validate.labelled import Labelled, heads_of, labels_for, open_labelled
 from calibration.validate.records import HeadRecord, Interval
 from calibration.validate.shards import RunPlan, key_of, run_all
+from convert.datasets.heads import TeacherHead
 from convert.labels.travelling_plan import ChosenPlan
 from convert.teacher.patients import hashes
 from firmware_bridge.errors import InputError
@@ -45,29 +46,39 @@ class ExternalRecord(TypedDict):
     heads: list[ExternalHeadRecord]
 
 
-def check_external(data: Labelled, folder: Path, split: SplitName) -> None:
-    """Refuse another source with patients of the first one, before the run.
+def open_external(
+    data: Labelled, folder: Path, split: SplitName, heads: Sequence[TeacherHead], progress: TextIO | None
+) -> Labelled:
+    """Open another source and check it before the run.
+
+    Args:
+        data: The first source.
+        folder: Data folder of the other source.
+        split: Part of the other source.
+        heads: Outputs of the model.
+        progress: Stream for the progress line, or ``None``.
 
     Raises:
-        InputError: The other source cannot be opened, or shares patients with the first.
+        InputError: The other source cannot be opened or trusted, or shares patients with the first.
     """
-    both = hashes(open_labelled(folder, split).recordings) & hashes(data.recordings)
+    other = open_labelled(folder, split)
+    both = hashes(other.recordings) & hashes(data.recordings)
     if both:
         raise InputError(
             f"{len(both)} patients are in both {data.folder} and {folder}", "give --external another source"
         )
+    return replace(other, remarks=(*other.remarks, *check_labelled(other, heads, progress)))
 
 
 def external(
-    j: Judged, folder: Path, split: SplitName, plan: RunPlan, chosen: ChosenPlan, work: Path, progress: TextIO | None,
+    j: Judged, data: Labelled, plan: RunPlan, chosen: ChosenPlan, work: Path, progress: TextIO | None,
     internal: Sequence[HeadRecord],
 ) -> ExternalRecord:  # fmt: skip
-    """Run the bundle on another source and compare every head.
+    """Run the bundle on another source and compare each head.
 
     Args:
         j: Results on the first source.
-        folder: Data folder of the other source.
-        split: Part of the other source.
+        data: The other source; see :func:`open_external`.
         plan: Options of the run.
         chosen: Rules from results to labels.
         work: Folder of intermediate files.
@@ -77,22 +88,20 @@ def external(
     Raises:
         InputError: The other source cannot be used.
     """
-    data = open_labelled(folder, split)
-    remarks = check_labelled(data, heads_of(j.bundle), progress)
     key = key_of(j.bundle.sha256, data.sha256, plan.hop_s, len(data.recordings))
     seen = run_all(plan, list(enumerate(data.recordings)), work, f"run-{key}", progress)
     if not len(seen.est_recording):
-        raise InputError(f"the quality gate accepted no window of {folder}", "give --external another source")
+        raise InputError(f"the quality gate accepted no window of {data.folder}", "give --external another source")
     truth = labels_for(data, heads_of(j.bundle), seen.recording, seen.start_s, chosen.plan)
     est = labels_for(data, heads_of(j.bundle), seen.est_recording, seen.est_start_s, chosen.plan)
     other = replace(j, data=data, seen=seen, truth=truth, est_truth=est)
     heads = {h["key"]: h for h in judge_heads(other)}
     return {
-        "data": folder.name,
+        "data": data.folder.name,
         "sha256": data.sha256,
         "patients": len(set(data.patient[seen.est_recording].tolist())),
         "recordings": len(set(seen.est_recording.tolist())),
-        "remarks": [*data.remarks, *remarks],
+        "remarks": list(data.remarks),
         "heads": [_head(h, heads[h["key"]]) for h in internal if h["kind"] == "probability"],
     }
 

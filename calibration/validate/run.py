@@ -17,7 +17,7 @@ from calibration.checks.defaults import SplitName
 from calibration.checks.labels import check_labelled
 from calibration.clinical.chapter import clinical_chapter
 from calibration.clinical.checklists import checklists
-from calibration.clinical.external import check_external, external
+from calibration.clinical.external import external, open_external
 from calibration.validate.compare import agreement, comparisons
 from calibration.validate.float_form import read_float_form
 from calibration.validate.gate import checks_json, judge, least_patients, load_limits
@@ -110,7 +110,7 @@ def validate(options: ValidateOptions, progress: TextIO | None) -> dict[str, Any
     limits = _limits(options)
     path = resolve(options.bundle)
     bundle, _ = open_bundle(path)
-    data = _checked_data(options, path, bundle, progress)
+    data, other = _checked_data(options, path, bundle, progress)
     form = read_float_form(path, bundle)
     if options.reference is not None:
         check_reference(options.reference, bundle, form)
@@ -145,10 +145,7 @@ def validate(options: ValidateOptions, progress: TextIO | None) -> dict[str, Any
         report["comparisons"] = compared = comparisons(judged, reference, limits["noninferiority"])
     save_logits(options.out / "logits.npz", judged)
     report["clinical"] = clinical_chapter(judged, heads, chosen.plan, options.hop_s)
-    report["external"] = (
-        external(judged, options.external, options.external_split, plan, chosen, work, progress, heads)
-        if options.external is not None else None
-    )  # fmt: skip
+    report["external"] = None if other is None else external(judged, other, plan, chosen, work, progress, heads)
     report["subgroups"] = subgroups(judged, limits["subgroups"])
     report["robustness"] = (
         robustness(judged, path, options.robustness, options.jobs, work, progress) if options.robustness else []
@@ -167,16 +164,19 @@ def _limits(options: ValidateOptions) -> dict[str, dict[str, float]]:
     return limits
 
 
-def _checked_data(options: ValidateOptions, path: Path, bundle: Bundle, progress: TextIO | None) -> Labelled:
-    """Open the data and refuse those that could not be trusted."""
+def _checked_data(
+    options: ValidateOptions, path: Path, bundle: Bundle, progress: TextIO | None
+) -> tuple[Labelled, Labelled | None]:
+    """Open the data and the other source, if any, and refuse those that could not be trusted."""
+    heads, other = heads_of(bundle), None
     data = open_labelled(
         options.data, options.split, one_recording_a_patient=options.one_recording_a_patient, limit=options.limit,
         options=options.recordings,
     )  # fmt: skip
     if options.external is not None:
-        check_external(data, options.external, options.external_split)
-    said = [*known_patients(path, data), *check_labelled(data, heads_of(bundle), progress)]
-    return replace(data, remarks=(*data.remarks, *said))
+        other = open_external(data, options.external, options.external_split, heads, progress)
+    said = [*known_patients(path, data), *check_labelled(data, heads, progress)]
+    return replace(data, remarks=(*data.remarks, *said)), other
 
 
 def known_patients(bundle: Path, data: Labelled) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -20,7 +21,9 @@ from calibration.clinical.points import operating_points, predictive_values
 from calibration.clinical.severity import cut_offs
 from calibration.report.page_html import html_page
 from calibration.validate.run import ValidateOptions, validate
+from convert.datasets.wfdb16 import write_record
 from convert.pages.words import names_of
+from convert.simulate.patient import simulate_patient
 from convert.simulate.write import CohortPlan, write_cohort
 from convert.stats.decide import Rule
 from convert.stats.metrics import Score
@@ -185,6 +188,14 @@ def report(tmp_path_factory) -> dict:
     same = replace(options, out=root / "never", external=root / "here")
     with pytest.raises(InputError, match="patients are in both"):
         validate(same, None)
+    copied = root / "copied"
+    copied.mkdir()
+    ecg = simulate_patient(33, 0, 14.0, noise=True).ecg_mv
+    for name in "ab":
+        write_record(copied, name, "II", ecg, 500.0, 1000.0, datetime(2150, 1, 1, tzinfo=UTC))
+    (copied / "labels.csv").write_text("record,patient,potassium_high\na,p,1\nb,q,0\n")
+    with pytest.raises(InputError, match="hold the same samples"):
+        validate(replace(same, external=copied), None)
     assert not (root / "never").exists()  # refused before the first recording
     return validate(options, None)
 
@@ -204,6 +215,8 @@ def test_the_report_has_every_chapter(report) -> None:
     page = html_page(report)
     for words in ("Clinical use", "Another source", "TRIPOD+AI", "decision curve of"):
         assert words in page
+    noted = {**report, "external": {**report["external"], "remarks": ["3 of 30 values are implausible"]}}
+    assert "3 of 30 values are implausible" in html_page(noted)
     shown = clinical_page(report, names_of(report["heads"]))
     assert len(shown["curves"]) == len(report["clinical"]["heads"])
 
