@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from calibration.validate.judge import rounded, score_json
 from calibration.validate.records import MeasureRecord
-from convert.stats.bounds import quantile_t
+from convert.stats.bounds import NORMAL, quantile_t
 from convert.stats.decide import Rule
 from convert.stats.methods import FOLDS, folds
 from convert.stats.metrics import Score
@@ -141,7 +141,7 @@ def _posterior(odds: float, of_ill: Score, of_well: Score) -> Score:
     a, b = _log_of(of_ill), _log_of(of_well)
     if a is None or b is None:
         return Score(None, None, None)
-    half = quantile_t(1e9) * math.hypot(a[1], b[1])
+    half = quantile_t(NORMAL) * math.hypot(a[1], b[1])
     centre = math.log(odds) + a[0] - b[0]
     value, low, high = (1.0 / (1.0 + math.exp(-x)) for x in (centre, centre - half, centre + half))
     return Score(value, low, high)
@@ -156,5 +156,5 @@ def _log_of(share: Score) -> tuple[float, float] | None:
     if share.high <= 0.0:
         return None
     return math.log(value), (math.log(share.high) - math.log(low if share.value > 0.0 else 0.1 * share.high)) / (
-        2.0 * quantile_t(1e9)
+        2.0 * quantile_t(NORMAL)
     )

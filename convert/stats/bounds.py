@@ -26,6 +26,9 @@ Bools = NDArray[np.bool_]
 LEVEL = 0.95
 """Nominal coverage of the intervals of a report."""
 
+NORMAL = 1e9
+"""Degrees of freedom with which Student's t distribution is the normal one."""
+
 Scale = Literal["plain", "logit", "log", "atanh"]
 """Scale of an interval: ``plain`` for means and differences, ``logit`` for areas, ``log`` for ratios, ``atanh``
 (Fisher's z) for correlations."""
@@ -174,7 +177,7 @@ def share_interval(hit: Bools, among: Bools, resampler: Resampler, level: float 
 
 def wilson(share: float, n: float, level: float = LEVEL) -> Score:
     """Return a share of ``n`` independent rows with Wilson's interval (JASA 1927;22:209)."""
-    z = quantile_t(1e9, level)
+    z = quantile_t(NORMAL, level)
     spread = z * math.sqrt(share * (1.0 - share) / n + z * z / (4.0 * n * n))
     centre, scale = share + z * z / (2.0 * n), 1.0 + z * z / n
     low, high = (centre - spread) / scale, (centre + spread) / scale

@@ -12,7 +12,9 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
+
+from convert.stats.bounds import NORMAL, p_value
+from convert.stats.metrics import Score
 
 F64 = NDArray[np.float64]
 
@@ -49,14 +51,8 @@ def discoveries(intervals: Sequence[tuple[float, float, float] | None]) -> list[
     Args:
         intervals: Lower end, difference and upper end of each 95 % interval; ``None`` for what was not tested.
     """
-    z = float(ndtri(1.0 - 0.5 * ALPHA))
-    p: list[float | None] = []
-    for found in intervals:
-        half = None if found is None else 0.5 * (found[2] - found[0])
-        if found is None or half is None:
-            p.append(None)
-        else:
-            p.append(2.0 * float(ndtr(-z * abs(found[1]) / half)) if half > 0.0 else float(found[1] == 0.0))
+    scores = [Score(None, None, None) if x is None else Score(x[1], x[0], x[2]) for x in intervals]
+    p = [p_value(found, 0.0, NORMAL) for found in scores]
     return [x is not None and x <= ALPHA for x in adjusted(p, "fdr")]
 
 
