@@ -129,7 +129,7 @@ class ValuesRecord(TypedDict):
     points: list[list[float | None]]
 
 
-class HeadResultRecord(VerdictRecord):
+class HeadResultRecord(VerdictRecord, AreaRecord):
     """Results of a head: counts (``positives`` is ``None`` for a value), discrimination, and a note for the reader.
 
     Some of the other keys exist only for probabilities, some only for values.
@@ -137,10 +137,6 @@ class HeadResultRecord(VerdictRecord):
 
     positives: int | None
     patients: int
-    auroc: float | None
-    auroc_ci: Interval
-    auprc: float | None
-    auprc_ci: Interval
     auroc_ci_delong: NotRequired[Interval]
     auroc_extremes: NotRequired[list[float | None]]
     calibration: NotRequired[ReliabilityRecord | None]
