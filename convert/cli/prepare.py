@@ -69,8 +69,7 @@ def _pairing(source: Source, plan: LabelPlan, args: argparse.Namespace) -> None:
 
     if not isinstance(source, MimicSource):
         return
-    window = plan.pairing.minutes if plan.pairing.mode == "nearest" else plan.pairing.before_min
-    found = source.sample.report(source.times(), window)
+    found = source.sample.report(source.times(), plan.pairing.window_min)
     write_atomically(args.out / "pairing.json", json_text(found), advice="free some space and run the command again")
     if not args.json:
         sys.stdout.write(sensitivity_text(found))

@@ -52,6 +52,11 @@ class Pairing:
     minutes: float = 60.0
     time: TimeOf = "order"
 
+    @property
+    def window_min(self) -> float:
+        """``minutes`` or ``before_min``: the one that the mode uses."""
+        return self.minutes if self.mode == "nearest" else self.before_min
+
 
 @dataclass(frozen=True, slots=True)
 class HeadPlan:

@@ -49,8 +49,8 @@ class MimicSource:
         if self._data.seed is not None:
             self.origin["seed"] = self._data.seed
         self.files: tuple[Path, ...] = self._data.tables
-        numbers = iter(range(-1, -1_000_000_000, -1))
-        self.elsewhere = {next(numbers): why for why, n in sorted(self._data.left_out.items()) for _ in range(n)}
+        # These ECGs belong to no visit, so they are counted under numbers that no visit has.
+        self.elsewhere = {-k: why for k, why in enumerate(sorted(self._data.left_out.elements()), 1)}
         self.sample = PairingSample()
         self._patients = self._read_patients()
         self.opener: Opener = _MimicOpener(place, leads)
@@ -85,12 +85,9 @@ class MimicSource:
 
 
 def _check_window(plan: LabelPlan) -> None:
-    asked = [plan.pairing.minutes if plan.pairing.mode == "nearest" else plan.pairing.before_min]
-    asked += [float(m) for m in plan.heads.horizons_min]
-    if max(asked) > MAX_MINUTES:
-        raise UsageError(
-            f"the label plan asks for results {max(asked):g} minutes away", f"give at most {MAX_MINUTES:g}"
-        )
+    asked = max([plan.pairing.window_min, *plan.heads.horizons_min])
+    if asked > MAX_MINUTES:
+        raise UsageError(f"the label plan asks for results {asked:g} minutes away", f"give at most {MAX_MINUTES:g}")
 
 
 @lru_cache(maxsize=2)

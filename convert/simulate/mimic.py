@@ -131,7 +131,7 @@ def _patient(plan: MimicPlan, index: int, ecg: Path, written: _Written) -> None:
     age = min(max(first.demographics.age + anchor - begin.year, 18), 91)
     written.people.append((subject, first.demographics.sex, age, anchor, "2011 - 2013", ""))
     if not left:
-        _labs(plan, subject, first, begin, rng, written, near=False)
+        written.labs += lab_rows(first, subject, begin, rng, written.planted, near=False, oddities=plan.oddities)
         return
     arrival = begin
     for number in range(MAX_VISITS):
@@ -144,7 +144,7 @@ def _patient(plan: MimicPlan, index: int, ecg: Path, written: _Written) -> None:
         for k in range(count):
             taken = arrival + timedelta(minutes=30.0 + 180.0 * k)
             _ecg(plan, visit, k, subject, taken, ecg, rng, written)
-        _labs(plan, subject, visit, arrival, rng, written, near=True)
+        written.labs += lab_rows(visit, subject, arrival, rng, written.planted, near=True, oddities=plan.oddities)
         arrival += timedelta(days=float(rng.uniform(3.0, 300.0)))
 
 
@@ -193,14 +193,6 @@ def twelve_leads(two_mv: NDArray[np.float32], rng: np.random.Generator) -> dict[
     }  # fmt: skip
     chest = {f"V{k + 1}": np.float32(factor) * two_mv for k, factor in enumerate((-0.5, 0.2, 0.7, 1.2, 1.1, 0.9))}
     return {name: np.asarray(x, dtype=np.float32) for name, x in {**leads, **chest}.items()}
-
-
-def _labs(
-    plan: MimicPlan, subject: int, visit: Visit, arrival: datetime, rng: np.random.Generator, written: _Written, *,
-    near: bool,
-) -> None:  # fmt: skip
-    rows = lab_rows(visit, subject, arrival, rng, written.planted, near=near, oddities=plan.oddities)
-    written.labs += rows
 
 
 def _odd_records(plan: MimicPlan, written: _Written) -> None:

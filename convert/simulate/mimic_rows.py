@@ -1,4 +1,4 @@
-"""Rows of ``labevents`` as MIMIC-IV writes them, with the oddities of the real table (FACTS of its documentation)."""
+"""Rows of ``labevents`` as MIMIC-IV writes them, with the oddities of the real table."""
 
 from __future__ import annotations
 
@@ -56,7 +56,6 @@ class Planted:
         ecgs: ECGs whose segments are left out; each has as many segments as leads.
         rows: Rows of ``labevents`` that are left out.
         notes: Used rows with a note.
-        people: Patients of another kind, such as those without an ECG.
     """
 
     records: Counter[str] = field(default_factory=Counter)
@@ -198,12 +197,8 @@ def _strange(
             rows.append(tuple(cells))
             planted.rows["unknown_component" if near else "patient_without_ecg"] += 1
     if rng.random() < 0.1:
-        row = _Row(visit, subject, "creatinine", drawn, stored).cells()
-        again = (*row[:6], row[6], *row[7:])
-        rows += [again, again]
-        # Neither equals the plain row if that one is odd, so the time is unique and exactly one of them repeats.
-        early = f"{drawn - timedelta(minutes=7):%Y-%m-%d %H:%M:%S}"
-        rows[-2:] = [(*r[:5], early, *r[6:]) for r in rows[-2:]]
+        # The plain row may be odd, so both are of another time, and exactly one of them repeats the other.
+        rows += [_Row(visit, subject, "creatinine", drawn - timedelta(minutes=7), stored).cells()] * 2
         planted.rows["repeated" if near else "patient_without_ecg"] += 1
         if not near:
             planted.rows["patient_without_ecg"] += 1
