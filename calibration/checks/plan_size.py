@@ -15,7 +15,7 @@ from edge.bundle.schema import OutputHead
 
 
 class SizeRecord(TypedDict):
-    """Planned size for one output; ``power`` is the chance that the lower end shows strong evidence."""
+    """Planned size for one output; ``power_strong`` is the chance that the lower end shows strong evidence."""
 
     key: str
     claim: float | None
@@ -49,7 +49,7 @@ def prevalences(bundle: Bundle) -> dict[str, float]:
 def plan_sizes(
     heads: Sequence[OutputHead], width: float, prevalence: Mapping[str, float], least: LeastPatients
 ) -> list[SizeRecord]:
-    """Plan the size of a data set for every output.
+    """Plan the size of a data set for each output.
 
     Args:
         heads: Outputs of the bundle with their evidence.
@@ -90,7 +90,7 @@ def _one(head: OutputHead, width: float, prevalence: Mapping[str, float], least:
 
 def plan_text(rows: Sequence[SizeRecord], width: float, least: LeastPatients) -> str:
     """Return the plan as a table for a terminal."""
-    headings = ("output", "claim", "abnormal", "patients", "with", "without", "expected interval", "strong with")
+    headings = ("output", "claim", "abnormal", "patients", "with", "without", "expected interval", "P(strong)")
     table: list[Sequence[str]] = [headings]
     for r in rows:
         name = ("MAE " if r["kind"] == "value" else "AUROC ") + number(r["claim"])
@@ -106,11 +106,12 @@ def plan_text(rows: Sequence[SizeRecord], width: float, least: LeastPatients) ->
     lines = aligned(table)
     if known:
         widths = f"{width:g} (AUROC) or {width:.0%} of the claim (MAE)"
+        most = f"{max(known)} patients, each with one estimate"
         floor = f"{least.positives} patients with and {least.negatives} without the abnormal result"
         lines += [
             "",
-            f"95 % intervals no wider than {widths} for every output: {max(known)} patients, each with one estimate.",
+            f"95 % intervals with a width of at most {widths} for all outputs: {most}.",
             f"With fewer than {floor} there is no verdict.",
-            "'strong with' is the chance that the lower end exceeds 0.65 if the claim is true.",
+            f"P(strong) is the chance that the lower end exceeds {STRONG_ABOVE:g} if the claim is true.",
         ]
     return "\n".join(lines) + "\n"

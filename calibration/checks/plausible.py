@@ -18,12 +18,12 @@ WIDEST = 1000.0
 """Highest accepted result without an entry in ``plausible.toml``, times the upper limit of the reference range."""
 
 AROUND = 2.0
-"""The median of a patient group lies within the reference range, widened by this factor at both ends. Choosing 2 keeps
-every group that a hospital sees, and finds each unit of ``units.toml`` that differs by a factor of five or more."""
+"""Factor by which the reference range is widened at both ends. A median outside of it that would be inside in another
+unit of ``units.toml`` is taken for a value in that unit."""
 
 
 class Measured(Protocol):
-    """What the check needs to know of an output."""
+    """What the check needs to know about an output."""
 
     @property
     def key(self) -> str:

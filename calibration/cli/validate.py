@@ -58,7 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="number of processes")
     add("--limit", type=int, metavar="N", help="use only the first N recordings")
     add("--one-recording-a-patient", action="store_true", help="treat each recording as a separate patient")
-    add("--external", type=Path, metavar="DIR", help="data folder of another source, to compare every output")
+    add("--external", type=Path, metavar="DIR", help="data folder of another source, to compare each output")
     add("--external-split", choices=defaults.SPLITS, default="all", help="part of the other source (default all)")
     add("--write-evidence", action="store_true", help="write the evidence into the bundle if the gate holds")
     add("--quiet", action="store_true", help="show no progress")

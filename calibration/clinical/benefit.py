@@ -18,13 +18,13 @@ F64 = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 THRESHOLDS = (0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
-"""Threshold probabilities: a blood test for one true finding of 50, 20, ... 2 tests."""
+"""Threshold probabilities: from one true finding in 50 blood tests to one in two."""
 
 DAY_S = 86_400.0
 
 
 class BenefitRecord(TypedDict):
-    """Net benefit at a threshold probability, per patient; ``gain`` is over the better of testing all and nobody."""
+    """Net benefit at a threshold probability, per patient; ``gain`` is over the better of testing all and none."""
 
     threshold: float
     model: MeasureRecord

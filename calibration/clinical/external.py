@@ -1,4 +1,4 @@
-"""The same bundle on another source: ``anyecg validate --external DIR``."""
+"""Results of the same bundle on another source: ``anyecg validate --external DIR``."""
 
 from __future__ import annotations
 

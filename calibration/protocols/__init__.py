@@ -1,4 +1,4 @@
-"""Evaluation protocols of other groups, so that a number can stand beside theirs."""
+"""Evaluation protocols of other groups, for results that are comparable with theirs."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ SCHEMA = "anyecg.signalmcmed/1"
 SHARES = (1.0, 0.75, 0.5, 0.25, 0.1, 0.05)
 RUNS = 5
 MIN_TRAIN = 20
-"""Smallest number of labelled training visits, and of visits of each class, for a fit."""
+"""Smallest number of labelled training visits for a fit; each class needs a quarter of it."""
 
 Features = Literal["waves", "network", "both"]
 KINDS: tuple[Features, ...] = ("waves", "network", "both")
@@ -123,7 +123,7 @@ def signalmcmed(
 
 
 def _draws(train: Visits, plan: SignalPlan) -> dict[float, list[NDArray[np.bool_]]]:
-    """Return the training visits of each share and run; patients are drawn, never single visits."""
+    """Return the training visits of each share and run; whole patients are drawn."""
     patients = np.unique(train.patient)
     out: dict[float, list[NDArray[np.bool_]]] = {}
     for share in plan.shares:

@@ -127,7 +127,7 @@ def _why_unclear(head: VerdictRecord) -> str:
 
 
 def judge_heads(j: Judged) -> list[HeadRecord]:
-    """Judge every head of the bundle, in its order, as JSON-able values."""
+    """Judge each head of the bundle, in its order, as JSON-able values."""
     out: list[HeadRecord] = []
     results = [
         _value(j, i, head) if head.kind == "value" else _probability(j, i, head)

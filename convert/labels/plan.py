@@ -71,8 +71,8 @@ class HeadPlan:
         horizon_time: Time that counts for the monitoring outputs: order or result.
         missing_range: Use of a row without reference limits: it is left out, or gets the catalogue's limits, or the
             median of the lab's limits in the data set (as in CardioLab).
-        ranges: Limits that decide: those of the row, of the catalogue, or the median of the lab's limits in the data
-            set for every row (CardioLab).
+        ranges: Limits that decide: those of the row, those of the catalogue, or the median of the lab's limits in the
+            data set (CardioLab).
         unknown_units: Refuse results in an unknown unit, or leave them out and count them.
         min_values: Smallest number of distinct results in the training part; with fewer the head is dropped (CardioLab:
             200).

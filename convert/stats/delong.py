@@ -52,7 +52,7 @@ def delong(scores: F64, labels: Bools) -> DeLong:
 def delong_interval(scores: F64, labels: Bools, level: float = 0.95) -> Score:
     """Return the AUROC with DeLong's interval on the logit scale, which stays between 0 and 1.
 
-    Student's t distribution replaces the normal one, which is too narrow for few.
+    Student's t distribution replaces the normal one, whose intervals are too narrow with few patients.
 
     Args:
         scores: Scores, ``(n,)``, one for each patient.

@@ -107,8 +107,8 @@ def compare_rate(
         among: Rows that count, ``(n,)``: the positives for a sensitivity.
         resampler: Replicates of these rows.
         margin: Non-inferiority margin.
-        least: Minimum number of patients of each class; that of the positives holds for a sensitivity, that of the
-            negatives for every other measure.
+        least: Minimum number of patients of each class: the minimum of positives applies to ``"sensitivity"``, the
+            minimum of negatives to any other measure.
     """
     method = PAIRED
     if not among.any():

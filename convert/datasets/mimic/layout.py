@@ -70,7 +70,7 @@ def place_of(ecg: Path, hosp: Path | None = None) -> MimicPlace:
         hosp: Folder of MIMIC-IV, or one above it; ``None`` to look below ``ecg``.
 
     Raises:
-        InputError: There is no list of records, several data sets are found, or ``hosp`` has no results.
+        InputError: No list of records is found, a data set is found twice, or ``hosp`` holds no results.
     """
     records = _only(ecg, RECORD_LIST, "MIMIC-IV-ECG")
     if records is None:

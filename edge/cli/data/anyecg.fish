@@ -504,7 +504,7 @@ complete -c anyecg -n '_shtab_anyecg_using validate' -l robustness -x -d 'number
 complete -c anyecg -n '_shtab_anyecg_using validate' -l jobs -x -d 'number of processes'
 complete -c anyecg -n '_shtab_anyecg_using validate' -l limit -x -d 'use only the first N recordings'
 complete -c anyecg -n '_shtab_anyecg_using validate' -l one-recording-a-patient -d 'treat each recording as a separate patient'
-complete -c anyecg -n '_shtab_anyecg_using validate' -l external -xka "(__fish_complete_directories)" -d 'data folder of another source, to compare every output'
+complete -c anyecg -n '_shtab_anyecg_using validate' -l external -xka "(__fish_complete_directories)" -d 'data folder of another source, to compare each output'
 complete -c anyecg -n '_shtab_anyecg_using validate' -l external-split -xka "test val chrono-test all" -d 'part of the other source (default all)'
 complete -c anyecg -n '_shtab_anyecg_using validate' -l write-evidence -d 'write the evidence into the bundle if the gate holds'
 complete -c anyecg -n '_shtab_anyecg_using validate' -l quiet -d 'show no progress'

@@ -742,7 +742,7 @@ _shtab_anyecg_validate_options=(
   "--jobs[number of processes]:N:"
   "--limit[use only the first N recordings]:N:"
   "--one-recording-a-patient[treat each recording as a separate patient]"
-  "--external[data folder of another source, to compare every output]:DIR:_files -/"
+  "--external[data folder of another source, to compare each output]:DIR:_files -/"
   "--external-split[part of the other source (default all)]:external_split:(test val chrono-test all)"
   "--write-evidence[write the evidence into the bundle if the gate holds]"
   "--quiet[show no progress]"

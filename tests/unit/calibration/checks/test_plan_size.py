@@ -28,7 +28,8 @@ def test_sizes_of_the_demonstration_bundle(capsys):
     assert rows["potassium_high"]["power_strong"] > 0.99
     assert main(["demo", "--plan-size", "0.05", "--prevalence", "0.02"]) == 0
     text = capsys.readouterr().out
-    assert "no wider than 0.05 (AUROC)" in text
+    assert "a width of at most 0.05 (AUROC)" in text
+    assert "P(strong) is the chance that the lower end exceeds 0.65" in text
     assert "fewer than 20 patients with and 20 without" in text
 
 
