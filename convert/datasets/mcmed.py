@@ -18,6 +18,7 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -166,7 +167,7 @@ class McMedDataset:
         """Whether the simulator wrote the data set."""
         return (self.root / "NOTICE").exists()
 
-    @property
+    @cached_property
     def seed(self) -> int | None:
         """Seed of a simulated cohort from its NOTICE; ``None`` for real data."""
         return seed_of(self.root)

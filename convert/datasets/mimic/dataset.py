@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 
 from convert.datasets.csvrows import Row, rows_of
@@ -77,7 +78,7 @@ class MimicDataset:
         """Whether the simulator wrote the data set."""
         return (self.root / "NOTICE").exists()
 
-    @property
+    @cached_property
     def seed(self) -> int | None:
         """Seed of simulated data from its NOTICE; ``None`` for real data."""
         return seed_of(self.root)

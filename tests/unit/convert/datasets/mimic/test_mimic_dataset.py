@@ -183,6 +183,7 @@ def test_simulated_downloads_are_found_and_read(tmp_path, full, compressed):
     leads = [(s.lead, s.read().shape, s.header.fs_hz) for s in data.segments(first.csn)]
     assert leads[:2] == [("II", (5000,), 500.0), ("V5", (5000,), 500.0)]
     assert sum(not r.left_out for r in data.labs()) > 20
+    (data.root / "NOTICE").unlink()  # read once, not for each recording
     assert data.token("10") == "simulated mimic 2 10"
 
 
