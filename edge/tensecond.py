@@ -37,8 +37,8 @@ SETTLE_S = 4.0
 reports the first and the last beat."""
 
 IMAGE_HEIGHT = 0.8
-"""Height of a wave in this mirrored signal, relative to the recorded one. How many beats near the ends are then found is
-printed by ``benchmarks/bench_short_ends.py``."""
+"""Height of a wave in this mirrored signal, relative to the recorded one. ``benchmarks/bench_short_ends.py``
+prints how many beats near the ends are then found."""
 
 ORPHAN_S = 0.5
 """Distance from an end within which a wave may belong to a beat outside of the recording, s."""
