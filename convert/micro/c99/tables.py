@@ -17,7 +17,7 @@ def sizes(network: Network) -> list[tuple[str, str]]:
     return [
         ("ANYECG_BLOCKS", f"{len(network.blocks)}u"),
         ("ANYECG_STAGES", f"{len(network.blocks) + 1}u"),
-        ("ANYECG_RING_BYTES", f"{network.ring_bytes}u"),
+        ("ANYECG_RINGS_BYTES", f"{network.ring_bytes}u"),
         ("ANYECG_POOL_CHANNELS", f"{network.mean.channels}u"),
         ("ANYECG_CHANNELS_MAX", f"{network.channels_max}u"),
         ("ANYECG_STEM_INPUTS", f"{network.stem.dense.inputs}u"),

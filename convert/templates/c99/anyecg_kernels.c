@@ -54,7 +54,7 @@ static inline int32_t rescale(int32_t value, int32_t multiplier, int shift) {
   return (((product + (product >> 31)) >> shift) + 1) >> 1;
 }
 
-static inline int32_t limited(int32_t value, const struct anyecg_range *range) {
+static inline int32_t limited(int32_t value, const struct anyecg_limits *range) {
   value += range->zero;
 #if ANYECG_FULL_RANGE && ANYECG_DSP
   __asm("ssat %0, #8, %0" : "+r"(value));
@@ -66,7 +66,7 @@ static inline int32_t limited(int32_t value, const struct anyecg_range *range) {
 #endif
 }
 
-static inline int32_t scaled(int32_t sum, const struct anyecg_scale *scale, const struct anyecg_range *range) {
+static inline int32_t scaled(int32_t sum, const struct anyecg_scale *scale, const struct anyecg_limits *range) {
   return limited(rescale(sum, scale->multiplier, scale->bias_shift & SHIFT_MASK), range);
 }
 
@@ -117,7 +117,7 @@ static inline int32_t high(uint32_t a, uint32_t b, int32_t sum) {
 #endif
 
 void anyecg_dense(const struct anyecg_dense *layer, const int16_t *x, int8_t *y) {
-  const struct anyecg_range range = layer->range;
+  const struct anyecg_limits range = layer->range;
   const struct anyecg_scale *scale = layer->scales;
   const int16_t *end = x + layer->inputs;
   const int8_t *w = layer->weights;
@@ -166,7 +166,7 @@ void anyecg_dense(const struct anyecg_dense *layer, const int16_t *x, int8_t *y)
 
 void anyecg_depthwise(const struct anyecg_depthwise *layer, const int8_t *ring, unsigned oldest, int16_t *x) {
   const unsigned channels = layer->channels, size = layer->taps * channels;
-  const struct anyecg_range range = layer->range;
+  const struct anyecg_limits range = layer->range;
   const struct anyecg_scale *scale = layer->scales;
   const int8_t *w = layer->weights;
   unsigned c;

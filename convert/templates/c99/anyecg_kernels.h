@@ -54,7 +54,7 @@ struct anyecg_scale {
 };
 
 /* Offset and limits of a layer's outputs. */
-struct anyecg_range {
+struct anyecg_limits {
   int8_t zero;
   int8_t low;
   int8_t high;
@@ -66,7 +66,7 @@ struct anyecg_dense {
   const struct anyecg_scale *scales;
   uint16_t inputs; /* a multiple of 4 */
   uint16_t outputs;
-  struct anyecg_range range;
+  struct anyecg_limits range;
 };
 
 /* A convolution along time, separately for every channel. */
@@ -75,7 +75,7 @@ struct anyecg_depthwise {
   const struct anyecg_scale *scales;
   uint16_t channels; /* a multiple of 4 */
   uint8_t taps;
-  struct anyecg_range range;
+  struct anyecg_limits range;
 };
 
 /* The sum of two tensors in a finer scale: that of the input with the larger scale, divided by 2**19. */
@@ -85,14 +85,14 @@ struct anyecg_add {
   uint8_t shift, shift_sum; /* less 1 */
   uint8_t swap;             /* 1 if the first input has the smaller scale */
   int8_t zero_large, zero_small;
-  struct anyecg_range range;
+  struct anyecg_limits range;
 };
 
 /* Mean over time. */
 struct anyecg_mean {
   struct anyecg_scale scale;
   uint16_t channels;
-  struct anyecg_range range;
+  struct anyecg_limits range;
 };
 
 /* y[outputs] from x[inputs], whose values are at ANYECG_LANE(). */

@@ -29,8 +29,8 @@ struct anyecg_ring_state {
 struct anyecg_network {
   /* First, because kernels with DSP instructions read four channels at once. */
   union {
-    int8_t bytes[ANYECG_RING_BYTES];
-    uint32_t words[ANYECG_RING_BYTES / 4u];
+    int8_t bytes[ANYECG_RINGS_BYTES];
+    uint32_t words[ANYECG_RINGS_BYTES / 4u];
   } rings;
   int32_t sums[ANYECG_POOL_CHANNELS]; /* of the last block's vectors, for the mean over time */
   struct anyecg_ring_state stages[ANYECG_STAGES];

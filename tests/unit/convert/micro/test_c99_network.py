@@ -28,6 +28,7 @@ from edge.bundle.reader import demo_bundle_path, load_bundle
 from edge.cli.main import main as anyecg
 from firmware_bridge.errors import CheckFailedError, InputError
 from helpers.c99_students import RUNNER, outputs_of, student, windows, write_sources
+from helpers.c_side import C_SIDE
 from helpers.firmware_build import STRICT_C, compiled, run, tool
 
 
@@ -80,6 +81,17 @@ def test_package_checks_itself(package, tmp_path):
     done = run([program])
     assert done.returncode == 1
     assert "FAILED" in done.stdout
+
+
+def test_the_headers_go_with_those_of_the_patch_library(package, tmp_path):
+    for name, data in package.files.items():
+        if name.endswith(".h"):
+            (tmp_path / name).write_bytes(data)
+    unit = tmp_path / "both.c"
+    headers = sorted(path.name for path in tmp_path.glob("*.h"))
+    unit.write_text("".join(f'#include "{name}"\n' for name in ("AnyECG.h", *headers)))
+    flags = ["-std=c99", *STRICT_C, f"-I{C_SIDE / 'src'}", f"-I{tmp_path}"]
+    compiled([tool("gcc"), *flags, "-c", unit, "-o", tmp_path / "both.o"])
 
 
 def test_the_readme_states_the_figures_and_every_file(package):
