@@ -195,16 +195,20 @@ def head_comment(source: MicroSource, what: str) -> str:
     )
 
 
-def _config(source: MicroSource, arena: Arena, op_count: int) -> bytes:
+def model_constants(source: MicroSource) -> list[tuple[str, str]]:
+    """Return the constants of ``anyecg_config.h`` that name the model."""
     m = source.manifest
-    inputs, outputs = source.golden_inputs.tobytes(), source.golden_outputs.tobytes()
-    sizes = [
+    return [
         ("ANYECG_NAME", c.text(m.name)),
         ("ANYECG_VERSION", c.text(m.version)),
         ("ANYECG_MODEL_SHA256", c.text(hashlib.sha256(source.model).hexdigest())),
-        ("ANYECG_MODEL_BYTES", f"{len(source.model)}u"),
-        ("ANYECG_MODEL_CRC32", f"0x{zlib.crc32(source.model):08X}u"),
-        ("ANYECG_OP_COUNT", f"{op_count}u"),
+    ]
+
+
+def end_constants(source: MicroSource) -> list[tuple[str, str]]:
+    """Return the constants of ``anyecg_config.h`` about input, outputs and golden windows."""
+    m = source.manifest
+    return [
         ("ANYECG_INPUT_VALUES", f"{source.golden_inputs[0].size}u"),
         ("ANYECG_INPUT_SCALE", c.float32(m.input.scale)),
         ("ANYECG_INPUT_ZERO_POINT", f"({m.input.zero_point})"),
@@ -214,6 +218,17 @@ def _config(source: MicroSource, arena: Arena, op_count: int) -> bytes:
         ("ANYECG_HEADS", f"{len(m.outputs)}u"),
         ("ANYECG_AGGREGATION_MINUTES", c.float32(m.aggregation_minutes)),
         ("ANYECG_GOLDEN_WINDOWS", f"{len(source.golden_inputs)}u"),
+    ]
+
+
+def _config(source: MicroSource, arena: Arena, op_count: int) -> bytes:
+    inputs, outputs = source.golden_inputs.tobytes(), source.golden_outputs.tobytes()
+    sizes = [
+        *model_constants(source),
+        ("ANYECG_MODEL_BYTES", f"{len(source.model)}u"),
+        ("ANYECG_MODEL_CRC32", f"0x{zlib.crc32(source.model):08X}u"),
+        ("ANYECG_OP_COUNT", f"{op_count}u"),
+        *end_constants(source),
         ("ANYECG_GOLDEN_INPUTS_CRC32", f"0x{zlib.crc32(inputs):08X}u"),
         ("ANYECG_GOLDEN_OUTPUTS_CRC32", f"0x{zlib.crc32(outputs):08X}u"),
     ]
@@ -222,7 +237,7 @@ def _config(source: MicroSource, arena: Arena, op_count: int) -> bytes:
         + "#ifndef ANYECG_CONFIG_H\n#define ANYECG_CONFIG_H\n\n#include <stdint.h>\n\n"
         + c.defines(sizes)
         + "\n/* Front end stream/1; what to compute stands in anyecg_frontend.h. */\n"
-        + c.defines(_frontend_constants(m.front_end.grid_hz))
+        + c.defines(_frontend_constants(source.manifest.front_end.grid_hz))
         + arena_macros(arena)
         + _ALIGNMENT
     ).encode()
@@ -335,24 +350,38 @@ def _head(head: OutputHead, cal: HeadCalibration) -> str:
 
 
 def _readme(source: MicroSource, arena: Arena, ops: tuple[str, ...], macs: int) -> bytes:
+    figures = {
+        "MODEL_BYTES": len(source.model),
+        **readme_values(len(source.model), arena, macs),
+        "OPS": ", ".join(f"{op} (`{adder(op)}`)" for op in ops),
+    }
+    return readme(TEMPLATES, source, figures)
+
+
+def readme(templates: Path, source: MicroSource, figures: Mapping[str, object]) -> bytes:
+    """Return the README of a package.
+
+    Args:
+        templates: Folder of its template.
+        source: Model, heads, calibration and golden windows.
+        figures: Values of the placeholders that only this template has.
+    """
     m = source.manifest
     values: dict[str, object] = {
         "NAME": c.comment(m.name),
         "VERSION": c.comment(m.version),
         "NOTICE": c.comment(m.notice),
         "MODEL_SHA256": hashlib.sha256(source.model).hexdigest(),
-        "MODEL_BYTES": len(source.model),
         "GOLDEN_BYTES": source.golden_inputs.size + source.golden_outputs.size,
-        **readme_values(len(source.model), arena, macs),
-        "OPS": ", ".join(f"{op} (`{adder(op)}`)" for op in ops),
         "INPUT_VALUES": source.golden_inputs[0].size,
         "INPUT_SCALE": f"{m.input.scale:g}",
         "INPUT_ZERO_POINT": m.input.zero_point,
         "OUTPUT_VALUES": source.golden_outputs.shape[1],
         "OUTPUT_SCALE": f"{m.output.scale:g}",
         "OUTPUT_ZERO_POINT": m.output.zero_point,
+        **figures,
     }
-    page = (TEMPLATES / "README.md").read_text(encoding="utf-8") + fusion_section(source)
+    page = (templates / "README.md").read_text(encoding="utf-8") + fusion_section(source)
     for name, value in values.items():
         page = page.replace(f"@{name}@", str(value))
     return page.encode()

@@ -6,7 +6,6 @@ Micro interpreter and in the arithmetic of the package, and all outputs must be 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,10 +28,12 @@ from convert.micro.package import (
     MicroSource,
     check_ends,
     check_golden,
-    fusion_section,
+    end_constants,
     golden_source,
     head_comment,
+    model_constants,
     outputs_source,
+    readme,
 )
 from firmware_bridge.errors import CheckFailedError
 
@@ -124,25 +125,10 @@ def _check_arithmetic(source: MicroSource, network: Network) -> None:
 
 
 def _config(source: MicroSource, network: Network) -> bytes:
-    m = source.manifest
-    facts = [
-        ("ANYECG_NAME", c.text(m.name)),
-        ("ANYECG_VERSION", c.text(m.version)),
-        ("ANYECG_MODEL_SHA256", c.text(hashlib.sha256(source.model).hexdigest())),
-        ("ANYECG_INPUT_VALUES", f"{network.window}u"),
-        ("ANYECG_INPUT_SCALE", c.float32(m.input.scale)),
-        ("ANYECG_INPUT_ZERO_POINT", f"({m.input.zero_point})"),
-        ("ANYECG_OUTPUT_VALUES", f"{network.outputs}u"),
-        ("ANYECG_OUTPUT_SCALE", c.float32(m.output.scale)),
-        ("ANYECG_OUTPUT_ZERO_POINT", f"({m.output.zero_point})"),
-        ("ANYECG_HEADS", f"{len(m.outputs)}u"),
-        ("ANYECG_AGGREGATION_MINUTES", c.float32(m.aggregation_minutes)),
-        ("ANYECG_GOLDEN_WINDOWS", f"{len(source.golden_inputs)}u"),
-    ]
     return (
         head_comment(source, "Sizes and scales")
         + "#ifndef ANYECG_CONFIG_H\n#define ANYECG_CONFIG_H\n\n"
-        + c.defines(facts)
+        + c.defines([*model_constants(source), *end_constants(source)])
         + "\n/* Of the network. */\n"
         + c.defines(sizes(network))
         + "\n#endif\n"
@@ -150,29 +136,11 @@ def _config(source: MicroSource, network: Network) -> bytes:
 
 
 def _readme(source: MicroSource, network: Network) -> bytes:
-    m = source.manifest
-    values: dict[str, object] = {
-        "NAME": c.comment(m.name),
-        "VERSION": c.comment(m.version),
-        "NOTICE": c.comment(m.notice),
-        "MODEL_SHA256": hashlib.sha256(source.model).hexdigest(),
-        "MACS": f"{macs(network):,}",
-        "COST_ROWS": "\n".join(_cost_row(network, processor) for processor in PROCESSORS.values()),
-        "GOLDEN_BYTES": source.golden_inputs.size + source.golden_outputs.size,
-        "INPUT_VALUES": network.window,
-        "INPUT_SCALE": f"{m.input.scale:g}",
-        "INPUT_ZERO_POINT": m.input.zero_point,
-        "OUTPUT_VALUES": network.outputs,
-        "OUTPUT_SCALE": f"{m.output.scale:g}",
-        "OUTPUT_ZERO_POINT": m.output.zero_point,
-    }
-    page = (TEMPLATES / "README.md").read_text(encoding="utf-8") + fusion_section(source)
-    for name, value in values.items():
-        page = page.replace(f"@{name}@", str(value))
-    return page.encode()
+    rows = "\n".join(_cost_row(network, processor) for processor in PROCESSORS.values())
+    return readme(TEMPLATES, source, {"MACS": f"{macs(network):,}", "COST_ROWS": rows})
 
 
 def _cost_row(network: Network, processor: Processor) -> str:
-    c = cost(network, processor)
-    numbers = f"{c.flash_bytes:,} | {c.ram_bytes:,} | {c.stack_bytes} | {c.instructions / 1e6:.1f} M"
+    found = cost(network, processor)
+    numbers = f"{found.flash_bytes:,} | {found.ram_bytes:,} | {found.stack_bytes} | {found.instructions / 1e6:.1f} M"
     return f"| {processor.title} | {numbers} |"
