@@ -9,6 +9,9 @@ pytest.importorskip("tensorflow", reason="the convert extra is not installed")
 pytest.importorskip("tflite_micro", reason="the micro extra is not installed")
 
 from convert.compute.inference import run_int8
+from convert.micro.c99.cost import PROCESSORS, cost
+from convert.micro.c99.reading import read_network
+from convert.micro.graph import read_graph
 from helpers.c99_students import student, windows, write_sources
 from helpers.micro_machines import MACHINES, Machine, run_emulated
 
@@ -29,6 +32,18 @@ INSTRUCTIONS_MAX = {
     "Xtensa LX106": 25_000_000,
 }
 
+PROCESSOR_OF = {
+    "Cortex-M0": "cortex-m0",
+    "Cortex-M3": "cortex-m3",
+    "Cortex-M4, plain": "cortex-m3",
+    "Cortex-M4, DSP": "cortex-m4-dsp",
+    "Cortex-M7": "cortex-m4-dsp",
+    "Cortex-M33": "cortex-m4-dsp",
+    "RISC-V rv32imc": "rv32imc",
+    "Xtensa LX106": "lx106",
+}
+"""The processor of the cost model for each machine that it covers."""
+
 
 @pytest.fixture(scope="module")
 def wanted():
@@ -48,6 +63,12 @@ def test_the_same_bits_on_every_processor(tmp_path, wanted, machine: Machine, na
     rows, outputs = wanted[name]
     run = run_emulated(machine, write_sources(student(name, HEADS), tmp_path / "c"), rows, tmp_path)
     assert np.array_equal(run.outputs, outputs)
+    if machine.name in PROCESSOR_OF:
+        predicted = cost(read_network(read_graph(student(name, HEADS))), PROCESSORS[PROCESSOR_OF[machine.name]])
+        assert predicted.ram_bytes == run.ram
+        assert predicted.flash_bytes == pytest.approx(run.flash, rel=0.03)
+        assert predicted.stack_bytes == pytest.approx(run.stack, abs=16)
+        assert predicted.instructions == pytest.approx(run.instructions, rel=0.03)
     if name == "demo":
         assert run.flash <= FLASH_MAX
         assert run.ram <= RAM_MAX
