@@ -1,8 +1,8 @@
-"""The layers of a student as the schedule in C knows them, and the reasons why a graph is none.
+"""The layers of a student as the schedule in C knows them.
 
 The graph must be a stem convolution, blocks of a depthwise and a 1x1 convolution with an optional residual ADD, a MEAN
 over time, and 1x1 convolutions. That covers the students of every preset with any number of heads
-(``convert/compute/students.py``); a graph that differs is refused with the name of the operation.
+(``convert/compute/students.py``); ``reading.py`` refuses a graph that differs and names the operation.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ GROUP = 4
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Dense:
-    """A layer that computes every output from every input.
+class Layer:
+    """What the convolutions have in common.
 
     Attributes:
         name: Name of the layer in the model.
-        weights: int8 ``(outputs, inputs)``; the number of inputs is a multiple of `GROUP`.
-        biases: int64 ``(outputs,)``, with the zero point of the input.
-        scales: Scale of each output.
+        weights: int8; their shape is that of the kind of layer.
+        biases: int64, one per output channel, with the zero point of the input.
+        scales: Scale of each output channel.
         range: Zero point and limits of the outputs.
     """
 
@@ -35,6 +35,14 @@ class Dense:
     biases: NDArray[np.int64]
     scales: tuple[Scale, ...]
     range: Range
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dense(Layer):
+    """A layer that computes each output from all inputs.
+
+    The weights are ``(outputs, inputs)``; the number of inputs is a multiple of `GROUP`.
+    """
 
     @property
     def inputs(self) -> int:
@@ -53,22 +61,8 @@ class Dense:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Depthwise:
-    """A convolution along time, separately for every channel.
-
-    Attributes:
-        name: Name of the layer in the model.
-        weights: int8 ``(taps, channels)``.
-        biases: int64 ``(channels,)``, with the zero point of the input.
-        scales: Scale of each channel.
-        range: Zero point and limits of the outputs.
-    """
-
-    name: str
-    weights: NDArray[np.int8]
-    biases: NDArray[np.int64]
-    scales: tuple[Scale, ...]
-    range: Range
+class Depthwise(Layer):
+    """A convolution along time, separately for each channel. The weights are ``(taps, channels)``."""
 
     @property
     def taps(self) -> int:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.micro import c_source as c
-from convert.micro.c99.network import GROUP, Block, Dense, Depthwise, Network, Sum
+from convert.micro.c99.network import GROUP, Block, Dense, Depthwise, Layer, Network, Sum
 from convert.micro.c99.scaling import INT8_MAX, INT8_MIN, Range, Scale
 
 ALIGNED = "ANYECG_ALIGN4"
@@ -132,7 +132,7 @@ def _weights(name: str, rows: NDArray[np.int8]) -> str:
     return f"static {ALIGNED} const int8_t {name}_weights[{rows.size}] = {{\n" + ",\n".join(lines) + "\n};\n"
 
 
-def _scales(name: str, layer: Dense | Depthwise) -> str:
+def _scales(name: str, layer: Layer) -> str:
     cells = [_scale(int(b), s) for b, s in zip(layer.biases, layer.scales, strict=True)]
     cells += [_scale(0, Scale(0, 0))] * (-len(cells) % GROUP)
     return f"static const struct anyecg_scale {name}_scales[{len(cells)}] = {{\n{c.number_rows(cells, 4)}\n}};\n"
