@@ -13,10 +13,10 @@ from edge.onpatch.fixed import SCORE_BITS, fixed_heads, identity
 from edge.records import ABSTAIN_REASONS, AbstainReason, LabEstimate
 from edge.stats import sigmoid
 from firmware_bridge.samples import LinkEvent
+from firmware_bridge.wire.message_types import HeadState
 
 MIN_STEP_S = 0.2
 """Shortest time between two estimates of a patch, s; a patch that sends more often is not believed more often."""
-FLAG, DECIDED = 0x01, 0x02
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class Received:
             value=float(sigmoid(np.array(score))) if head.kind == "probability" else score,
             interval=None,
             threshold=self._thresholds[number],
-            flag=bool(state & FLAG) if state & DECIDED else None,
+            flag=bool(state & HeadState.FLAG) if state & HeadState.DECIDED else None,
             windows=windows,
             tier=head.evidence.tier,
         )
