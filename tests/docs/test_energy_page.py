@@ -8,10 +8,11 @@ import pytest
 
 from helpers.firmware_build import HERE
 
-ROOT = HERE.parents[1]
-sys.path.insert(0, str(ROOT / "benchmarks"))
+sys.path.insert(0, str(HERE.parents[1] / "benchmarks"))
 
-import bench_energy as energy  # noqa: E402
+import bench_energy as energy
+
+ROOT = HERE.parents[1]
 
 
 @pytest.mark.parametrize("table", ["network_table", "days_table", "esp32_table"])
