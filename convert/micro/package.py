@@ -26,7 +26,7 @@ from edge.bundle.calibration import HeadCalibration
 from edge.bundle.reader import Bundle
 from edge.bundle.schema import Manifest, OutputHead
 from edge.frontend import stream
-from edge.onpatch.fixed import fixed_heads, identity
+from edge.onpatch.fixed import USABLE_METHODS, fixed_heads, identity, unsupported
 from firmware_bridge.errors import BundleError, CheckFailedError
 
 TEMPLATES = Path(__file__).parents[1] / "templates" / "micro"
@@ -335,12 +335,9 @@ def outputs_source(source: MicroSource) -> bytes:
 def _head(head: OutputHead, cal: HeadCalibration) -> str:
     texts = ", ".join(c.text(t) for t in (head.key, head.lab, head.loinc, head.unit, head.direction))
     kind = "ANYECG_VALUE" if head.kind == "value" else "ANYECG_PROBABILITY"
-    if cal.knots is not None or cal.abstain is not None:
-        what = "an isotonic curve" if cal.knots is not None else "a band of abstention"
-        raise CheckFailedError(
-            f"the C package does not support {what} ({head.key})",
-            "run anyecg calibrate probability with --methods temperature,platt and without --abstain",
-        )
+    what = unsupported(cal)
+    if what is not None:
+        raise CheckFailedError(f"the C package does not support {what} ({head.key})", USABLE_METHODS)
     threshold = "0" if cal.threshold is None else "1"
     numbers = (cal.slope, cal.offset, cal.threshold or 0.0, cal.interval_width, cal.level)
     return (

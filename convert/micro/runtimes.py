@@ -9,7 +9,7 @@ from convert.micro.arena import Arena
 from convert.micro.c99.cost import PROCESSORS, cost
 from convert.micro.c99.network import Network
 from convert.micro.graph import Graph
-from convert.micro.tflm import KERNELS
+from convert.micro.tflm import KERNELS, reserved_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,7 @@ def runtime_costs(
             )
     if arena is not None and set(graph.op_names()) <= ALLOWED_OPS:
         for key, kernels in KERNELS.items():
-            reserve = arena.helium if key == "helium" else arena.cortex_m
             instructions = round(kernels.instructions_per_mac * graph.macs())
-            flash = model_bytes + kernels.code_bytes
+            flash, reserve = model_bytes + kernels.code_bytes, reserved_bytes(key, arena)
             rows.append(RuntimeCost("tflm", key, kernels.title, flash, reserve, kernels.stack_bytes, instructions))
     return tuple(rows)

@@ -49,6 +49,11 @@ KERNELS: Mapping[str, Kernels] = {
 }
 
 
+def reserved_bytes(kernels: str, arena: Arena) -> int:
+    """Return the arena to reserve for one of :data:`KERNELS`, bytes."""
+    return arena.helium if kernels == "helium" else arena.cortex_m
+
+
 def arena_macros(arena: Arena) -> str:
     """Return the part of ``anyecg_config.h`` that reserves the arena."""
     return (
@@ -114,7 +119,7 @@ def readme_values(model_bytes: int, arena: Arena, macs: int) -> dict[str, object
     """Return the figures of the README template: flash, RAM, stack and instructions with TensorFlow Lite Micro."""
     rows = "\n".join(
         f"| {k.title} | {model_bytes + k.code_bytes} = {model_bytes} model + {k.code_bytes} TFLite Micro | "
-        f"{arena.helium if name == 'helium' else arena.cortex_m} | {k.stack_bytes} | "
+        f"{reserved_bytes(name, arena)} | {k.stack_bytes} | "
         f"{k.instructions_per_mac * macs / 1e6:.1f} M |"
         for name, k in KERNELS.items()
     )

@@ -23,6 +23,8 @@ NO_THRESHOLD = 2**31 - 1
 LARGEST = 2**31 - 2
 """Largest number of the table that is not ``NO_THRESHOLD``."""
 IDENTITY_BYTES = 8
+USABLE_METHODS = "run anyecg calibrate probability with --methods temperature,platt and without --abstain"
+"""What to do about a calibration that a patch cannot compute."""
 MAX_ERROR = 2.0**-15
 """Largest difference between a score in fixed point and in double precision, for the same equally weighted windows."""
 
@@ -72,13 +74,17 @@ def identity(model: bytes, heads: Sequence[FixedHead]) -> bytes:
     return hashlib.sha256("\n".join(lines).encode()).digest()[:IDENTITY_BYTES]
 
 
+def unsupported(cal: HeadCalibration) -> str | None:
+    """Return the part of a calibration that a patch cannot compute, in words; ``None`` if there is none."""
+    if cal.knots is not None:
+        return "an isotonic curve"
+    return None if cal.abstain is None else "a band of abstention"
+
+
 def _fixed(head: OutputHead, cal: HeadCalibration, output_scale: float) -> FixedHead:
-    if cal.knots is not None or cal.abstain is not None:
-        what = "an isotonic curve" if cal.knots is not None else "a band of abstention"
-        raise BundleError(
-            f"a patch cannot compute {what} ({head.key})",
-            "run anyecg calibrate probability with --methods temperature,platt and without --abstain",
-        )
+    what = unsupported(cal)
+    if what is not None:
+        raise BundleError(f"a patch cannot compute {what} ({head.key})", USABLE_METHODS)
     slope = round(cal.slope * output_scale * (1 << SLOPE_BITS))
     offset = round(cal.offset * (1 << SCORE_BITS))
     threshold = NO_THRESHOLD if cal.threshold is None or head.evidence.tier == "limited" else _threshold(head, cal)
