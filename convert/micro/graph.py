@@ -51,8 +51,7 @@ class Tensor:
         dynamic: Whether a dimension is not fixed.
         type: Element type, such as ``int8``.
         constant: Whether the file holds its values.
-        scales: Number of quantization scales; 0 where it is not quantized.
-        scale: The scales, one for the tensor or one for each channel.
+        scale: Quantization scales, one for the tensor or one for each channel; empty where it is not quantized.
         zero_point: The zero point of each scale.
         data: Its values, little-endian, if it is constant.
     """
@@ -62,7 +61,6 @@ class Tensor:
     dynamic: bool
     type: str
     constant: bool
-    scales: int
     scale: tuple[float, ...] = ()
     zero_point: tuple[int, ...] = ()
     data: memoryview = field(default=memoryview(b""), compare=False, repr=False)
@@ -202,15 +200,13 @@ def _tensor(table: Table, buffers: list[Table]) -> Tensor:
     code = table.scalar(1, "b")
     number = table.scalar(2, "I")
     buffer = buffers[number] if number < len(buffers) else None
-    scale = () if quantization is None else quantization.numbers(2, "f")
     return Tensor(
         name=table.text(3),
         shape=shape,
         dynamic=any(n < 0 for n in (*shape, *table.numbers(7, "i"))),
         type=TYPES.get(code, (f"type {code}", 0))[0],
         constant=buffer is not None and (buffer.length(0) > 0 or buffer.scalar(1, "Q") > 0),
-        scales=len(scale),
-        scale=scale,
+        scale=() if quantization is None else quantization.numbers(2, "f"),
         zero_point=() if quantization is None else quantization.numbers(3, "q"),
         data=memoryview(b"") if buffer is None else buffer.view(0),
     )

@@ -232,7 +232,9 @@ def _is_grouped(op: Operation) -> bool:
 
 def _dense_rules(graph: Graph) -> Iterator[Finding]:
     dense = [op for op in graph.operations if op.name == "FULLY_CONNECTED"]
-    per_channel = [op for op in dense if len(op.inputs) > 1 and op.inputs[1] is not None and op.inputs[1].scales > 1]
+    per_channel = [
+        op for op in dense if len(op.inputs) > 1 and op.inputs[1] is not None and len(op.inputs[1].scale) > 1
+    ]
     if per_channel:
         why = "quantized per channel: TFLite Micro is 1 LSB off LiteRT; a 1x1 CONV_2D is exact"
         yield Finding("per-channel-dense", "fail", _at(per_channel), why, TFLM_TARGETS)
@@ -263,7 +265,7 @@ def _type_rules(graph: Graph) -> Iterator[Finding]:
     if wide:
         why = "int16 activations: ESP-NN has no kernels for them, students are int8"
         yield Finding("int16", "fail", _named(wide), why, ("esp-nn", *PRESETS))
-    bare = [t for t in tensors if t.type == "int8" and t.scales == 0]
+    bare = [t for t in tensors if t.type == "int8" and not t.scale]
     if bare:
         yield Finding("scale", "fail", _named(bare), "int8 without a quantization scale", TFLM_TARGETS)
 

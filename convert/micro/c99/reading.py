@@ -134,7 +134,7 @@ class _Reader:
             or len(tensor.zero_point) != 1
             or not 0 < tensor.scale[0] < math.inf
         ):
-            raise NotCoveredError(place(op), f"activations of type {tensor.type} with {tensor.scales} scales")
+            raise NotCoveredError(place(op), f"activations of type {tensor.type} with {len(tensor.scale)} scales")
         if not INT8_MIN <= tensor.zero_point[0] <= INT8_MAX:
             raise NotCoveredError(place(op), f"a zero point of {tensor.zero_point[0]}")
         if tensor.dynamic or len(tensor.shape) != 4 or tensor.shape[:2] != (1, 1) or min(tensor.shape) < 1:

@@ -269,7 +269,7 @@ def test_operations_are_named_by_their_layer() -> None:
     from convert.micro.rules import _at
 
     def op(index: int, name: str) -> Operation:
-        tensor = Tensor(name, (1,), dynamic=False, type="int8", constant=False, scales=1)
+        tensor = Tensor(name, (1,), dynamic=False, type="int8", constant=False, scale=(1.0,))
         return Operation(index, "MUL", (tensor,), (tensor,), 1, 1)
 
     names = ["core_1/stage_list__5__swish1_1/mul_1", "Relu6_1;add_1", "", "batchnorm", "a\nb/c"]
