@@ -38,7 +38,7 @@ def metadata(files: Iterable[str], version: str, *, tflm: bool = True) -> dict[s
     first = "anyecg_model.h" if tflm else "anyecg_network.h"
     texts = {
         "library.properties": _arduino(number, first),
-        "library.json": _platformio(number, first, sources),
+        "library.json": _platformio(number, first, sources, tflm=tflm),
         "CMakeLists.txt": _cmake(sources, tflm=tflm),
         "idf_component.yml": _esp_idf(number, tflm=tflm),
         "zephyr/module.yml": "name: anyecg-model\nbuild:\n  cmake: .\n  kconfig: zephyr/Kconfig\n",
@@ -64,12 +64,12 @@ def _arduino(version: str, header: str) -> str:
     return "".join(f"{key}={value}\n" for key, value in rows.items())
 
 
-def _platformio(version: str, header: str, sources: list[str]) -> str:
+def _platformio(version: str, header: str, sources: list[str], *, tflm: bool) -> str:
     manifest = {
         "name": NAME,
         "version": version,
         "description": f"{SENTENCE} {PARAGRAPH}",
-        "keywords": ["ecg", "model", "tflite-micro"],
+        "keywords": ["ecg", "model", *(["tflite-micro"] if tflm else [])],
         "authors": [{"name": "The anyecg-edge authors"}],
         "headers": [header],
         "frameworks": "*",

@@ -114,6 +114,6 @@ def test_the_two_build_systems_get_the_sources(folder, tmp_path, system):
 
 def test_without_tflm_nothing_asks_for_it():
     files = metadata(["anyecg_model.c", "anyecg_model.h", "main.c", "check/main.c"], "2026-11", tflm=False)
-    assert not [name for name, data in files.items() if b"esp-tflite" in data or b"TF_LITE" in data]
+    assert not [name for name, data in files.items() if b"tflite" in data or b"TF_LITE" in data]
     assert b"version=0.0.0\n" in files["library.properties"]
     assert json.loads(files["library.json"])["build"]["srcFilter"] == ["-<*>", "+<anyecg_model.c>"]
