@@ -52,7 +52,7 @@ def main(argv: Sequence[str]) -> int:
     source = from_bundle(load_bundle(args.bundle))
     sys.stdout.write(write(source, out))
     if keys := fused_keys(source):
-        sys.stdout.write(f"not fused   {', '.join(keys)}: the C code shows the network alone, without waves\n")
+        sys.stdout.write(f"not fused   {', '.join(keys)}: the C code shows the network's own answer, without waves\n")
     return EXIT_OK
 
 

@@ -3,7 +3,7 @@
 TFLite Micro trusts its model and may crash on a damaged one, so the measurement runs in a separate process. Its log
 splits the arena into a *head*, the plan of the activations, and a *tail* of structures. The head does not depend on the
 processor and grows with the scratch buffers of optimized kernels (``planner.py``); of the tail, the two arrays that
-consist of pointers alone are half as large on a 32-bit processor.
+consist only of pointers are half as large on a 32-bit processor.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def measure(model: bytes, graph: Graph) -> Arena:
 
 
 def usage(log: str) -> Usage | None:
-    """Returns the use of the arena from the log of the interpreter; ``None`` if the log does not tell it."""
+    """Returns the use of the arena from the log of the interpreter; ``None`` if the log does not report it."""
     found = {name: re.search(rf"Arena allocation {name} (\d+) bytes", log) for name in ("head", "tail")}
     arrays = [re.search(rf"'{name}' used (\d+) bytes", log) for name in ("TfLiteEvalTensor data", _NODES)]
     head, tail = found["head"], found["tail"]
@@ -173,7 +173,7 @@ def _measure_apart(model: bytes) -> tuple[int, Usage]:
     used = usage(done.stderr.decode("utf-8", "replace"))
     if used is None:
         raise CheckFailedError(
-            "the log of TFLite Micro does not tell its use of the arena",
+            "the log of TFLite Micro does not report its use of the arena",
             "install the tflite-micro release that constraints/locked.txt names",
         )
     return int(answer["arena"]), used

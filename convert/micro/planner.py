@@ -2,7 +2,7 @@
 
 The same rules as ``GreedyMemoryPlanner`` of TensorFlow Lite Micro: the largest buffer first, each at the lowest address
 that is free during its life; of equal sizes, the one that was added last. The result equals what the interpreter
-reports as the *head* of its arena, and also tells it for kernels that this machine cannot run.
+reports as the *head* of its arena, and is also known for kernels that this machine cannot run.
 """
 
 from __future__ import annotations

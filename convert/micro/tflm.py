@@ -18,7 +18,7 @@ MEASURED_WITH = "TensorFlow Lite Micro 90b983c2"
 """Release that the figures belong to."""
 
 INT8_KERNELS = {"ADD", "CONV_2D", "DEPTHWISE_CONV_2D"}
-"""Operations with a registration for int8 alone, which leaves the kernels of other types out of the image."""
+"""Operations with a registration for int8 only, which leaves the kernels of other types out of the image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ _MODEL_BYTES, _MACS = 78_536, 1_698_248
 KERNELS: Mapping[str, Kernels] = {
     "reference": Kernels("reference kernels, Cortex-M4", 117_279 - _MODEL_BYTES, 712, 31.7e6 / _MACS),
     "cmsis-nn-all": Kernels("CMSIS-NN, all types, Cortex-M4", 151_199 - _MODEL_BYTES, 1_244, 9.24e6 / _MACS),
-    "cmsis-nn": Kernels("CMSIS-NN, int8 alone, Cortex-M4", 120_191 - _MODEL_BYTES, 1_244, 9.24e6 / _MACS),
+    "cmsis-nn": Kernels("CMSIS-NN, int8 only, Cortex-M4", 120_191 - _MODEL_BYTES, 1_244, 9.24e6 / _MACS),
     "helium": Kernels("CMSIS-NN with Helium, Cortex-M55", 140_200 - _MODEL_BYTES, 1_336, 2.25e6 / _MACS),
 }
 

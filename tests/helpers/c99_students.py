@@ -1,4 +1,4 @@
-"""Students of every preset with random weights, windows that try their arithmetic, and their C code as a program."""
+"""Students of each preset with random weights, windows for all of their arithmetic, and their C code as a program."""
 
 from __future__ import annotations
 

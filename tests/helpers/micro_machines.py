@@ -1,4 +1,4 @@
-"""Emulated microcontrollers: a network in C is built for each, runs windows, and tells instructions and stack.
+"""Emulated microcontrollers: build a network in C for each, run windows on it, and measure instructions and stack.
 
 QEMU counts instructions, not cycles; a run always gives the same number.
 """
@@ -48,7 +48,7 @@ class Machine:
 
     @property
     def size(self) -> str:
-        """Return the program that tells sizes of sections."""
+        """Return the program that prints the sizes of sections."""
         return self.compiler.removesuffix("gcc") + "size"
 
 

@@ -112,7 +112,7 @@ struct anyecg_hello {
   uint8_t proto_min, proto_max;
   struct anyecg_text texts[ANYECG_TEXTS]; /* [ANYECG_KIND - 1] and so on */
   uint32_t ring_samples;
-  uint8_t model_id[ANYECG_IDENTITY_BYTES]; /* ANYECG_IDENTITY of a package; model_heads 0 for a patch without a model */
+  uint8_t model_id[ANYECG_IDENTITY_BYTES]; /* anyecg_identity of a package; model_heads 0 for a patch without a model */
   uint8_t model_heads;
   uint8_t model_hop_s; /* seconds between two estimates */
   bool model_silent;   /* sends estimates and no samples, if the host knows ESTIMATE */

@@ -1,4 +1,4 @@
-"""The settings of TFLite Micro: what its headers must be read with is set, or the compiler says a sentence."""
+"""The settings of TFLite Micro: its headers are read with the right ones, or compilation fails with an explanation."""
 
 from __future__ import annotations
 
