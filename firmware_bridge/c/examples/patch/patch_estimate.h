@@ -17,7 +17,7 @@ bool patch_estimate_init(struct anyecg_hello *hello, unsigned bits);
 /* Takes a sample of the converter with its flags; index is patch->index after it. */
 void patch_estimate_sample(int32_t sample, uint8_t flags, uint32_t index);
 
-/* The converter lost samples. */
+/* The converter lost samples: call it where you call anyecg_patch_overrun(). */
 void patch_estimate_gap(void);
 
 /* Does a small part of the work, and reports a result to the patch. Returns whether there is more to do now. */
