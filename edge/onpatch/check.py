@@ -1,4 +1,4 @@
-"""The check of a patch's estimates against the host's own, where both have the samples.
+"""The check of a patch's estimates against the host's own, where both have averaged over the same samples.
 
 The two need not be equal: the host estimates every second and weights windows by their quality, the patch estimates
 every few seconds and counts windows alike. Larger differences mean that one of them computes something else.

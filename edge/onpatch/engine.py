@@ -104,6 +104,9 @@ class TrustingEngine(Engine):
     def _compare(self, result: PatchResult, out: Output) -> None:
         if self._own is None or not result.labs or abs(self._own[0] - self._newest_end_s) > NEAR_S:
             return
+        # A patch that ran before the host heard it averages over signal that the host does not have.
+        if _averaged_s(result) > self._own[0] + result.hop_s:
+            return
         found = self.check.compare(self._anchored(result.labs, result.arrival_ns), self._own[1])
         if found is not None and (self._told_ns is None or result.arrival_ns - self._told_ns >= REPEAT_NS):
             self._told_ns = result.arrival_ns
@@ -152,6 +155,11 @@ class TrustingEngine(Engine):
         if self.session.anchored is None or not labs:
             return labs
         return self.session.anchored(labs, self.session.wall_ns(arrival_ns))
+
+
+def _averaged_s(result: PatchResult) -> float:
+    """Return the signal from the first to the last window of a patch's estimate, s, if it refused none between."""
+    return (result.labs[0].windows - 1) * result.hop_s + WINDOW_S
 
 
 def _of_network(labs: tuple[LabEstimate, ...]) -> tuple[LabEstimate, ...]:

@@ -8,6 +8,8 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -37,12 +39,37 @@ def package(tmp_path_factory):
     return folder
 
 
-def kit(folder: Path, port: object, *more: str) -> tuple[list[dict], str]:
-    """Run ``anyecg run`` on a port; return its estimates and what it said."""
-    command = [sys.executable, "-m", "edge.cli", "run", "--source", f"serial:{port}", "--view", "none"]
-    done = run([*command, "--out", "out.jsonl", *more], cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)})
-    assert done.returncode == 0, done.stderr
-    return [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()], done.stderr
+def kit(folder: Path, patch: Process | Emulated, *more: str) -> tuple[list[dict], str]:
+    """Run ``anyecg run`` on a patch that starts when it listens; return its estimates and what it said."""
+    command = [sys.executable, "-m", "edge.cli", "run", "--source", f"serial:{patch.port}", "--view", "none"]
+    said = folder / "said.txt"
+    with said.open("w") as errors:
+        host = subprocess.Popen(
+            [*command, "--out", "out.jsonl", *more], cwd=folder, env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.DEVNULL, stderr=errors,
+        )  # fmt: skip
+    try:
+        until(lambda: listens(host.pid, patch.port) or "waiting for" in said.read_text())
+        patch.start()
+        assert host.wait(300.0) == 0, said.read_text()
+    finally:
+        host.kill()
+        host.wait()
+    return [json.loads(line) for line in (folder / "out.jsonl").read_text().splitlines()], said.read_text()
+
+
+def listens(pid: int, port: Path) -> bool:
+    """Return whether a process has opened a port."""
+    with suppress(OSError):
+        return str(port) in {str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir()}
+    return False
+
+
+def until(done: Callable[[], bool], seconds: float = 60.0) -> None:
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end
+        time.sleep(0.02)
 
 
 def raised(line: dict) -> set[str]:
@@ -75,9 +102,13 @@ class Process:
         self.port = folder / "tty"
         command = [sys.executable, "-m", "firmware_bridge.virtual", "--c", "--link", self.port, "--model", package]
         command += ["--recording", folder / "wave.npy", "--loop", "--speed", str(SPEED), "--seconds", "300"]
+        self._command = list(map(str, command))
+        self._process: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
         env = {**os.environ, "PYTHONPATH": str(ROOT)}
         self._process = subprocess.Popen(
-            list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=env
+            self._command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=env
         )
         assert self._process.stdout.readline().startswith("ready")
 
@@ -85,19 +116,20 @@ class Process:
         return self
 
     def __exit__(self, *_error):
-        self._process.terminate()
-        self._process.communicate(timeout=120)
+        if self._process is not None:
+            self._process.terminate()
+            self._process.communicate(timeout=120)
 
 
 def test_the_process_estimates_as_the_host_does(tmp_path, package):
     with Process(tmp_path, 0, package) as patch:
-        lines, said = kit(tmp_path, patch.port, "--seconds", "58", "--trust-patch")
+        lines, said = kit(tmp_path, patch, "--seconds", "58", "--trust-patch")
     check_agreement(lines, said, 0)
 
 
 def test_a_host_that_does_not_trust_it_is_alone(tmp_path, package):
     with Process(tmp_path, 0, package) as patch:
-        lines, said = kit(tmp_path, patch.port, "--seconds", "20")
+        lines, said = kit(tmp_path, patch, "--seconds", "20")
     assert "of the patch" not in said
     assert all("estimated_by" not in line for line in lines)
     assert lines[-1]["labs"][0]["value"] is not None
@@ -141,12 +173,18 @@ class Emulated:
         header.write_text(f"static const int16_t hal_samples[] = {{{samples}}};\n")
         flags = " ".join((f'-DHAL_SAMPLES=\\"{header}\\"', f"-DHAL_SPEED={SPEED}u", *extra))
         make(folder, f"MODEL={package}", f"EXTRA={flags}")
-        board = [tool("qemu-system-arm"), "-M", "mps2-an386", "-display", "none", "-monitor", "none"]
+        board = [tool("qemu-system-arm"), "-M", "mps2-an386", "-display", "none", "-monitor", "stdio", "-S"]
         self._process = subprocess.Popen(
             [*map(str, board), "-serial", "pty", "-kernel", str(folder / "patch.elf")],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
-        self.port = re.search(r"(/dev/\S+)", self._process.stdout.readline())[1]
+        lines = iter(self._process.stdout.readline, "")
+        self.port = Path(next(found[1] for line in lines if (found := re.search(r"(/dev/\S+)", line))))
+
+    def start(self) -> None:
+        """Start the processor, which stands until then."""
+        self._process.stdin.write("cont\n")
+        self._process.stdin.flush()
 
     def __enter__(self):
         return self
@@ -167,7 +205,7 @@ def test_the_image_fits(tmp_path, package):
 @pytest.mark.parametrize("index", list(FLAGS))
 def test_the_emulated_patch_raises_the_flags_of_the_host(tmp_path, package, index):
     with Emulated(tmp_path, index, package) as patch:
-        lines, said = kit(tmp_path, patch.port, "--seconds", "58", "--trust-patch")
+        lines, said = kit(tmp_path, patch, "--seconds", "58", "--trust-patch")
     check_agreement(lines, said, index)
 
 
@@ -175,6 +213,7 @@ def test_the_emulated_patch_raises_the_flags_of_the_host(tmp_path, package, inde
 def test_a_patch_without_samples_is_shown_alone(tmp_path, package):
     """Its estimates are all that arrives, so --seconds never ends the run."""
     with Emulated(tmp_path, 0, package, "-DSEND_SAMPLES=0") as patch:
+        patch.start()
         command = [sys.executable, "-m", "edge.cli", "run", "--source", f"serial:{patch.port}", "--view", "none"]
         host = subprocess.Popen(
             [*command, "--out", "out.jsonl", "--trust-patch"],

@@ -129,6 +129,17 @@ def test_the_host_shows_its_own_and_checks(model):
     assert link.events[-1].detail.startswith("3 estimates of the patch compared with the host's own: 2 disagreed")
 
 
+def test_an_average_over_signal_before_the_host_listened_is_not_compared(model):
+    link = Link(engine(model))
+    link.stream(0.0, 14.0)
+    scores = scores_of(link.lines[-1])
+    link.estimate(scores, 14.0, windows=8)  # a minute and a half, of which the host has heard fourteen seconds
+    assert link.engine.check.compared == 0
+    link.at_ns += NS
+    link.estimate(scores, 14.0, windows=2)
+    assert link.engine.check.compared == 1
+
+
 def test_without_trust_nothing_changes(model):
     plain, trusting = Link(engine(model, Engine)), Link(engine(model))
     for link in (plain, trusting):
