@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from edge.bundle.reader import Bundle
 from edge.engine import make_front_end
+from edge.estimate import IsotonicCurves
 from edge.explain.parts import PARTS, Part, Parts, reference_parts, take_apart
 from edge.frontend.stream import WINDOW_S, WINDOW_SAMPLES, StreamFilter
 from edge.model import Model
@@ -48,7 +49,7 @@ class Reasons:
         reference: Value of the reference beat.
         effect: Difference of the two, logits, or the unit of a value.
         parts: Contribution of each part, in the unit of ``effect``.
-        flagged: Whether the value reaches the threshold; ``None`` without one.
+        flagged: Whether the value reaches the threshold; ``None`` without one, or with limited evidence.
         told: Whether the parts explain the difference, so that they may be told as reasons.
     """
 
@@ -93,6 +94,8 @@ class Explainer:
         self._zero_point = m.output.zero_point
         self._slope = np.array([c.slope for c in calibration]) * m.output.scale
         self._offset = np.array([c.offset for c in calibration])
+        self._is_probability = np.array([head.kind == "probability" for head in m.outputs])
+        self._curves = IsotonicCurves.of(calibration)
         self.reference = reference_parts()
         self.person: Parts | None = None
         self._found: list[F64] = []
@@ -123,7 +126,15 @@ class Explainer:
         if not self._found:
             return []
         mean = np.mean(self._found, axis=0)
-        return [self._reasons(i, mean[:, i]) for i in range(mean.shape[1])]
+        shown = self._shown(mean[:2])
+        return [self._reasons(i, mean[:, i], shown[:, i]) for i in range(mean.shape[1])]
+
+    def _shown(self, raw: F64) -> F64:
+        """Return calibrated outputs in the units of the outputs, as an estimate shows them, both ``(n, outputs)``."""
+        shown = np.where(self._is_probability, sigmoid(raw), raw)
+        if self._curves is not None:
+            self._curves.put(raw, shown)
+        return shown
 
     def _contributions(self, person: Parts) -> F64:
         """Return rows of person, reference, and the contribution of each part, ``(2 + parts, outputs)``."""
@@ -151,17 +162,15 @@ class Explainer:
         nothing = np.zeros(0, dtype=np.int64)
         return Window(0.0, WINDOW_S, filtered, raw, nothing, scale_known=True)
 
-    def _reasons(self, i: int, rows: F64) -> Reasons:
+    def _reasons(self, i: int, rows: F64, shown: F64) -> Reasons:
         head = self._bundle.manifest.outputs[i]
-        limit = self._bundle.calibration[head.key].threshold
-        probability = head.kind == "probability"
-        value, normal = (float(sigmoid(x)) if probability else float(x) for x in rows[:2])
+        limit = None if head.evidence.tier == "limited" else self._bundle.calibration[head.key].threshold
+        value, normal = shown.tolist()
         effect = float(rows[0] - rows[1])
         parts = {part: float(x) for part, x in zip(PARTS, rows[2:], strict=True)}
         explained = sum(parts.values()) / effect if effect else 0.0
-        large = abs(effect) >= MIN_EFFECT or not probability
-        judged = head.evidence.tier != "limited" and limit is not None
-        told = large and judged and MIN_EXPLAINED <= explained <= 1.0 / MIN_EXPLAINED
+        large = abs(effect) >= MIN_EFFECT or head.kind == "value"
+        told = large and limit is not None and MIN_EXPLAINED <= explained <= 1.0 / MIN_EXPLAINED
         return Reasons(head.key, value, normal, effect, parts, value >= limit if limit is not None else None, told)
 
 

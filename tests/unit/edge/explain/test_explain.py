@@ -83,6 +83,18 @@ def test_limited_evidence_has_no_reasons():
     _, found = explained(TALL)
     assert not found["sodium_high"].told
     assert not found["sodium_low"].told
+    assert found["sodium_high"].flagged is None
+
+
+def test_values_and_flags_are_those_of_an_isotonic_curve():
+    bundle = load_bundle("demo")
+    line = bundle.calibration["potassium_high"]
+    curve = replace(line, method="isotonic", slope=1.0, offset=0.0, knots=((-20.0, 20.0), (0.02, 0.06)), threshold=0.05)
+    _, found = explained(TALL, replace(bundle, calibration={**bundle.calibration, "potassium_high": curve}))
+    one = found["potassium_high"]
+    assert 0.02 <= one.reference < one.value <= 0.06
+    assert one.flagged is (one.value >= 0.05)
+    assert found["potassium_low"] == explained(TALL)[1]["potassium_low"]
 
 
 class Constant:
