@@ -14,7 +14,7 @@ from edge.cli.parser import Parser, add_json, write_json
 from edge.cli.run.inputs import source_url
 from edge.explain.parts import Parts
 from edge.explain.picture import picture
-from edge.explain.reasons import MAX_WINDOWS, Explainer, Reasons, looks, mean_reasons, sentence_of
+from edge.explain.reasons import MAX_WINDOWS, Explainer, Reasons, looks, sentence_of, strongest
 from edge.first_load import prove
 from edge.frontend.stream import WINDOW_S
 from edge.grid.timeline import Gap, Timeline, TimelineItem
@@ -57,7 +57,7 @@ def main(argv: Sequence[str]) -> int:
     found = [one for one in explainer.reasons() if args.head in (None, one.key)]
     words = {head.key: head_words(head) for head in bundle.manifest.outputs}
     if args.picture is not None:
-        shown = found[0] if args.head else mean_reasons(found) or found[0]
+        shown = found[0] if args.head else strongest(found) or found[0]
         svg = picture(shown, sentence(words[shown.key]), person, explainer.reference, NOTICE)
         write_atomically(args.picture, svg, private=True)
     if args.json:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.waves.delineate import Delineation
-from edge.waves.mean_beat import BEFORE, MeanBeat
+from edge.waves.mean_beat import BEFORE, STREAM_HZ, MeanBeat
+from edge.waves.measure import WaveMeter
 from edge.waves.path import FS_HZ
 from firmware_bridge.synth.ecgsyn import EcgParams, EcgSynth
 
@@ -94,10 +95,10 @@ class Parts:
     def train(self) -> F64:
         """Return beats one after another at 250 Hz, ``(13 s,)``."""
         out = np.zeros(round(TRAIN_S * FS_HZ))
+        wave, r = self.beat(float(np.mean(self.rr_s)))
         at_s, i = 0.3, 0
         while at_s < TRAIN_S:
             rr_s = float(self.rr_s[i % len(self.rr_s)])
-            wave, r = self.beat(float(np.mean(self.rr_s)))
             first = round(at_s * FS_HZ) - r
             inside = slice(max(first, 0), min(first + len(wave), len(out)))
             out[inside] += wave[inside.start - first : inside.stop - first]
@@ -135,13 +136,11 @@ def take_apart(beat: MeanBeat, found: Delineation, reference: Parts | None = Non
 
 def reference_parts() -> Parts:
     """Return the parts of the reference beat: the normal patient of the simulator, measured like any other."""
-    from edge.waves.measure import WaveMeter
-
     synth = EcgSynth(EcgParams(rr_sd_ms=20.0), 1)
     raw = synth.generate(round(REFERENCE_SECONDS * FS_HZ), FS_HZ)
     at_s = np.array([b.r_time_s for b in synth.take_beats() if 0.2 < b.r_time_s < REFERENCE_SECONDS - 0.2])
     meter = WaveMeter(round(FS_HZ))
-    meter.measure(raw, np.rint(at_s * 125.0).astype(np.int64), scale_known=True)
+    meter.measure(raw, np.rint(at_s * STREAM_HZ).astype(np.int64), scale_known=True)
     parts = None if meter.beat is None or meter.found is None else take_apart(meter.beat, meter.found)
     if parts is None:
         msg = "the reference beat cannot be measured"

@@ -97,6 +97,7 @@ class Explainer:
         self._is_probability = np.array([head.kind == "probability" for head in m.outputs])
         self._curves = IsotonicCurves.of(calibration)
         self.reference = reference_parts()
+        self._normal = self._run(self.reference)
         self.person: Parts | None = None
         self._found: list[F64] = []
 
@@ -138,7 +139,7 @@ class Explainer:
 
     def _contributions(self, person: Parts) -> F64:
         """Return rows of person, reference, and the contribution of each part, ``(2 + parts, outputs)``."""
-        mine, normal = self._run(person), self._run(self.reference)
+        mine, normal = self._run(person), self._normal
         rows = [mine, normal]
         for part in PARTS:
             lost = mine - self._run(person.with_part(part, self.reference))
@@ -229,7 +230,7 @@ def sentence_of(reasons: Reasons, words: str, person: Parts, reference: Parts) -
     return f"{words}: {', '.join(said)}"
 
 
-def mean_reasons(all_reasons: Sequence[Reasons]) -> Reasons | None:
+def strongest(all_reasons: Sequence[Reasons]) -> Reasons | None:
     """Return the told reasons with the largest effect; ``None`` without any."""
     told = [one for one in all_reasons if one.told]
     return max(told, key=lambda one: abs(one.effect), default=None)
