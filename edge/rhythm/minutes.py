@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edge.rhythm.record import RhythmMinutes, RhythmName, RhythmRecord
 from edge.rhythm.window import PAUSE_S, WindowRhythm, judge_window
-from edge.waves.mean_beat import STREAM_HZ
+from edge.waves.measure import STREAM_STEP
 from edge.waves.path import FS_HZ
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class RhythmMeter:
             waves: What has just measured its waves.
             beats: R peaks, as indices into the 125 Hz stream of the window.
         """
-        rough = beats * round(FS_HZ / STREAM_HZ)
+        rough = beats * STREAM_STEP
         return self.take(start_s, end_s, judge_window(waves.beat, waves.found, waves.above_40_hz, rough))
 
     def take(self, start_s: float, end_s: float, found: WindowRhythm) -> RhythmRecord:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from edge.waves.delineate import MS, Delineation, delineate, u_height
 from edge.waves.mean_beat import SEGMENT_HZ, MeanBeat, mean_beat, place, r_peaks
+from edge.waves.measure import intervals
 from edge.waves.path import FS_HZ
 
 F64 = NDArray[np.float64]
@@ -140,23 +141,15 @@ def _rhythm(peaks: NDArray[np.int64]) -> dict[str, float]:
 
 
 def _intervals(beat: MeanBeat, waves: Delineation) -> dict[str, float]:
-    qrs, p, t = waves.qrs, waves.p, waves.t
-    found = {"qrs_ms": (qrs.offset - qrs.onset) / MS, "r_width_ms": qrs.width / MS}
+    qrs, t = waves.qrs, waves.t
+    found = intervals(beat, waves) | {"r_width_ms": qrs.width / MS}
     if t.clear:
-        qt = (t.end - qrs.onset) / MS
         found |= {
-            "qt_ms": qt,
-            "qtc_fridericia_ms": qt / beat.rr_s ** (1.0 / 3.0),
-            "qtc_bazett_ms": qt / beat.rr_s**0.5,
-            "jt_ms": (t.end - qrs.offset) / MS,
             "qt_peak_ms": (t.peak - qrs.onset) / MS,
             "tpeak_tend_ms": (t.end - t.peak) / MS,
-            "t_width_ms": (t.rise + t.fall) / MS,
-            "t_asymmetry": t.rise / t.fall,
+            "t_asymmetry": found["t_symmetry"],
             "t_steepness": t.height / qrs.height / ((t.rise + t.fall) / FS_HZ),
         }
-    if p.clear:
-        found |= {"pr_ms": (qrs.onset - p.begin) / MS, "p_ms": (p.end - p.begin) / MS}
     return found
 
 

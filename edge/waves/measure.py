@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.waves.delineate import MS, Delineation, delineate
-from edge.waves.mean_beat import MeanBeat, mean_beat, place
+from edge.waves.mean_beat import STREAM_HZ, MeanBeat, mean_beat, place
 from edge.waves.path import FS_HZ, wave_path
 from edge.waves.record import WavePart, WaveReason, WaveRecord
 
@@ -24,7 +24,7 @@ ST_SLOPE_MS = 80.0
 """Stretch after the end of QRS whose slope is measured, ms."""
 ST_MAX_LOW_HZ = 0.05
 """Largest lower limit of a device's pass band with which ST is measured, Hz (Kligfield, Circulation 2007;115:1306)."""
-STREAM_STEP = 2
+STREAM_STEP = round(FS_HZ / STREAM_HZ)
 """Samples of the wave path per sample of the stream in which R peaks are numbered."""
 
 
@@ -90,19 +90,35 @@ def band_of(stated: object) -> tuple[float, float] | None:
     return float(low), float(high)
 
 
-def _record(beat: MeanBeat, found: Delineation, st: WaveReason | None, *, scale_known: bool) -> WaveRecord:
+def intervals(beat: MeanBeat, found: Delineation) -> dict[str, float]:
+    """Return the intervals of the clear waves by name, ms, and ``t_symmetry``; NaN if T has no width."""
     qrs, p, t = found.qrs, found.p, found.t
-    missing: dict[WavePart, WaveReason] = {}
-    values: dict[str, float] = {"qrs_ms": (qrs.offset - qrs.onset) / MS}
-    mv: dict[str, float] = {"r_mv": qrs.r}
+    values = {"qrs_ms": (qrs.offset - qrs.onset) / MS}
     if p.clear:
         values |= {"pr_ms": (qrs.onset - p.begin) / MS, "p_ms": (p.end - p.begin) / MS}
+    if t.clear:
+        qt_ms = (t.end - qrs.onset) / MS
+        values |= {
+            "qt_ms": qt_ms,
+            "qtc_fridericia_ms": qt_ms / beat.rr_s ** (1.0 / 3.0),
+            "qtc_bazett_ms": qt_ms / beat.rr_s**0.5,
+            "jt_ms": (t.end - qrs.offset) / MS,
+            "t_width_ms": (t.rise + t.fall) / MS,
+            "t_symmetry": t.rise / t.fall,
+        }
+    return values
+
+
+def _record(beat: MeanBeat, found: Delineation, st: WaveReason | None, *, scale_known: bool) -> WaveRecord:
+    p, t = found.p, found.t
+    missing: dict[WavePart, WaveReason] = {}
+    values = intervals(beat, found)
+    mv: dict[str, float] = {"r_mv": found.qrs.r}
+    if p.clear:
         mv["p_mv"] = p.height
     else:
         missing["p"] = p.missing or "absent"
-    if t.clear:
-        values |= _t_values(beat, found)
-    else:
+    if not t.clear:
         missing["t"] = t.missing or "unclear"
     if t.missing != "unclear":
         mv["t_mv"] = t.height
@@ -116,19 +132,6 @@ def _record(beat: MeanBeat, found: Delineation, st: WaveReason | None, *, scale_
         missing["mv"] = "scale_unknown"
     known = {name: value for name, value in values.items() if math.isfinite(value)}
     return WaveRecord(beat.used, 1e3 * beat.rr_s, **known, missing=missing)
-
-
-def _t_values(beat: MeanBeat, found: Delineation) -> dict[str, float]:
-    qrs, t = found.qrs, found.t
-    qt_ms = (t.end - qrs.onset) / MS
-    return {
-        "qt_ms": qt_ms,
-        "qtc_fridericia_ms": qt_ms / beat.rr_s ** (1.0 / 3.0),
-        "qtc_bazett_ms": qt_ms / beat.rr_s**0.5,
-        "jt_ms": (t.end - qrs.offset) / MS,
-        "t_width_ms": (t.rise + t.fall) / MS,
-        "t_symmetry": t.rise / t.fall,
-    }
 
 
 def _st(beat: MeanBeat, found: Delineation) -> dict[str, float]:
