@@ -260,7 +260,7 @@ def _lab_dict(lab: LabEstimate) -> dict[str, object]:
     }
     if lab.anchor is not None:
         out["anchor"] = {**lab.anchor._asdict(), "offset": significant(lab.anchor.offset)}
-    return out | network_dict(lab.network)
+    return out if lab.network is None else out | {"network": network_dict(lab.network)}
 
 
 def to_dict(e: Estimate) -> dict[str, object]:

@@ -59,9 +59,8 @@ class WaveMeans:
         """Return the means, NaN where less than half of the windows have the measurement; ``None`` without windows."""
         if not self._held:
             return None
-        enough = 2 * self._count >= max(len(self._held), 1)
-        count = np.where(enough & (self._count > 0), self._count, 1)
-        return np.where(enough & (self._count > 0), self._total / (count * STEPS), np.nan)
+        enough = 2 * self._count >= len(self._held)
+        return np.where(enough, self._total / (np.where(enough, self._count, 1) * STEPS), np.nan)
 
 
 def term_logits(term: FusionTerm, values: F64) -> F64:

@@ -24,14 +24,14 @@ class NetworkAnswer(NamedTuple):
     flag: bool | None
 
 
-def network_dict(answer: NetworkAnswer | None) -> dict[str, object]:
-    """Return the key ``network`` of an estimate with its JSON object; empty without a fused estimate."""
-    if answer is None:
-        return {}
-    flag = None if answer.flag is None else bool(answer.flag)
-    interval = significant_pair(answer.interval)
-    shown = {"value": significant(answer.value), "interval": interval, "threshold": significant(answer.threshold)}
-    return {"network": {**shown, "flag": flag}}
+def network_dict(answer: NetworkAnswer) -> dict[str, object]:
+    """Return the JSON object of ``network``: fixed keys, rounded numbers."""
+    return {
+        "value": significant(answer.value),
+        "interval": significant_pair(answer.interval),
+        "threshold": significant(answer.threshold),
+        "flag": None if answer.flag is None else bool(answer.flag),
+    }
 
 
 def network_from(d: Any) -> NetworkAnswer | None:
