@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import block_diag
 
 from convert.stats.methods import FOLDS, folds, log_loss
 from edge.bundle.fusion import MAX_LOGITS, Fusion, FusionTerm
@@ -80,7 +81,7 @@ def fit(rows: Rows, features: Sequence[str], weights: F64 | None = None) -> Fusi
     for name, x in knots.items():
         columns.append(_basis(_column(rows, name), x))
         penalty.append(_penalty(len(x)))
-    beta = _newton(np.hstack(columns), rows.labels.astype(np.float64), w, _block_diagonal(penalty))
+    beta = _newton(np.hstack(columns), rows.labels.astype(np.float64), w, block_diag(*penalty))
     terms, at = [], 2
     for name, x in knots.items():
         y = np.clip(beta[at : at + len(x) + 1], -MAX_LOGITS, MAX_LOGITS)
@@ -171,15 +172,6 @@ def _penalty(knots: int) -> F64:
     if knots > 2:
         bend = np.diff(np.eye(knots), 2, axis=0)
         out[:knots, :knots] += BEND_PENALTY * bend.T @ bend
-    return out
-
-
-def _block_diagonal(blocks: Sequence[F64]) -> F64:
-    size = sum(len(b) for b in blocks)
-    out, at = np.zeros((size, size)), 0
-    for b in blocks:
-        out[at : at + len(b), at : at + len(b)] = b
-        at += len(b)
     return out
 
 

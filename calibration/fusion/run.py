@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from calibration.fusion.additive import Rows, choose, cross_fitted, fit, logits_of, patient_weights
+from calibration.validate.judge import rounded
 from calibration.validate.observe import Observed
 from calibration.validate.recalibrate import MIN_PATIENTS, Scores
 from convert.stats.decide import Rule, abstention, inside
@@ -124,8 +125,8 @@ def _head(
     held_out = cross_fitted(rows, wanted.seed)
     network, fused, gain = compare(held_out, rows, wanted.seed)
     said |= {
-        "auroc_network": _round(network.value), "auroc_fused": _round(fused.value),
-        "difference": _round(gain.value), "difference_ci": [_round(gain.low), _round(gain.high)],
+        "auroc_network": rounded(network.value), "auroc_fused": rounded(fused.value),
+        "difference": rounded(gain.value), "difference_ci": [rounded(gain.low), rounded(gain.high)],
     }  # fmt: skip
     features = choose(rows, wanted.seed)
     said["features"] = features
@@ -197,7 +198,3 @@ def table(said: Mapping[str, FusedRecord], keys: Sequence[str]) -> str:
         areas = f"{one['auroc_network']:>7.3f} {one['auroc_fused']:>6.3f}  {one['difference']:+.3f}"
         lines.append(f"{start}{areas}{interval}  {fate}")
     return "\n".join(lines) + "\n"
-
-
-def _round(value: float | None) -> float | None:
-    return None if value is None or not np.isfinite(value) else round(value, 4)
