@@ -13,19 +13,18 @@ rhythm marks in the file are in sinus rhythm or paced by the directory of the da
 from __future__ import annotations
 
 import argparse
-import math
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from bench_waves import GRID_HZ, HALVES, TRAINED, window_of
-from ludb import records, rhythms, signals
+from bench_waves import meters
+from ludb import GRID_HZ, records, rhythms, signals, window_of
 
+from convert.stats.bounds import wilson
 from edge.chain import SignalChain
 from edge.grid.timeline import Gap, Timeline
 from edge.rhythm.window import WindowRhythm, judge_window
-from edge.waves.measure import WaveMeter
-from edge.waves.net import BoundaryNet
+from edge.waves.measure import STREAM_STEP, WaveMeter
 from edge.window import NoWindow, Window
 from firmware_bridge.samples import SampleBlock
 
@@ -49,7 +48,7 @@ HOP_S = 10.0
 def judged(meter: WaveMeter, window: Window) -> WindowRhythm:
     """Return the rhythm of a window."""
     meter.measure(window.raw, window.beats, scale_known=True)
-    return judge_window(meter.beat, meter.found, meter.above_40_hz, window.beats * 2)
+    return judge_window(meter.beat, meter.found, meter.above_40_hz, window.beats * STREAM_STEP)
 
 
 def windows(ecg_mv: np.ndarray, fs_hz: float):
@@ -89,20 +88,16 @@ def holter(path: Path, lead: int) -> tuple[Counter, Counter, bool]:
 
 def ludb(folder: Path) -> dict[str, Counter]:
     """Return counts of rhythms by the rhythm of the patient."""
-    halves = np.load(HALVES)
-    meters = {name: WaveMeter(GRID_HZ, BoundaryNet(halves[name])) for name in ("odd", "even")}
-    meters["all"] = WaveMeter(GRID_HZ)
-    known = rhythms(folder.parent / "ludb.csv")
+    meter_of, known = meters(), rhythms(folder.parent / "ludb.csv")
     out: dict[str, Counter] = {}
     for record in records(folder):
         ecg = signals(folder, record)
         text = known[record]
         kind = "AF" if "fibrillation" in text else "flutter" if "flutter" in text else "sinus"
         kind = f"{kind}, pacemaker" if ";" in text else kind
-        meter = meters["all" if record > TRAINED else "even" if record % 2 else "odd"]
         for lead in ("i", "ii", "v5"):
             window = window_of(ecg[lead])
-            name = "refused" if window is None else judged(meter, window).name
+            name = "refused" if window is None else judged(meter_of(record), window).name
             out.setdefault(kind, Counter())[name] += 1
     return out
 
@@ -111,10 +106,8 @@ def share(part: int, whole: int) -> str:
     """Return a share with its Wilson interval, 95 %."""
     if not whole:
         return "-"
-    p, z = part / whole, 1.96
-    middle = (p + z * z / (2 * whole)) / (1 + z * z / whole)
-    half = z * math.sqrt(p * (1 - p) / whole + z * z / (4 * whole * whole)) / (1 + z * z / whole)
-    return f"{p:.3f} ({max(middle - half, 0):.3f} to {min(middle + half, 1):.3f}), {part} of {whole}"
+    found = wilson(part / whole, whole)
+    return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f}), {part} of {whole}"
 
 
 def main() -> None:

@@ -21,15 +21,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from ludb import FS_HZ, beats, has_p, records, rhythms, signals, true_intervals
+from ludb import FS_HZ, GRID_HZ, beats, has_p, records, rhythms, signals, true_intervals, window_of
 
-from edge.grid.timeline import Timeline
-from edge.tensecond import ShortRecording, WholeWindow
 from edge.waves.measure import WaveMeter
 from edge.waves.net import BoundaryNet
-from firmware_bridge.samples import SampleBlock
 
-GRID_HZ = 250
 LIMITS_MS = {"p_ms": 14.0, "pr_ms": 12.0, "qrs_ms": 12.0, "qt_ms": 20.0}
 """Largest standard deviation of the error, ms."""
 MIN_COVERAGE = 0.95
@@ -45,17 +41,23 @@ TRAINED = 100
 Row = dict[str, float]
 
 
+def meters() -> Callable[[int], WaveMeter]:
+    """Return what gives the meter for a record: its network was not trained on the marks of that record."""
+    halves = np.load(HALVES)
+    found = {name: WaveMeter(GRID_HZ, BoundaryNet(halves[name])) for name in ("odd", "even")}
+    found["all"] = WaveMeter(GRID_HZ)
+    return lambda record: found["all" if record > TRAINED else "even" if record % 2 else "odd"]
+
+
 def kit() -> Callable[[int, np.ndarray], Row]:
     """Return what measures a lead of a record with the chain of the device."""
-    halves = np.load(HALVES)
-    meters = {name: WaveMeter(GRID_HZ, BoundaryNet(halves[name])) for name in ("odd", "even")}
-    meters["all"] = WaveMeter(GRID_HZ)
+    meter_of = meters()
 
     def measure(record: int, ecg_mv: np.ndarray) -> Row:
         window = window_of(ecg_mv)
         if window is None:
             return {}
-        meter = meters["all" if record > TRAINED else "even" if record % 2 else "odd"]
+        meter = meter_of(record)
         spent_ms = np.inf
         for _ in range(REPEATS):
             started = time.process_time()
@@ -65,16 +67,6 @@ def kit() -> Callable[[int, np.ndarray], Row]:
         return {name: value for name, value in row.items() if value is not None} | {"spent_ms": spent_ms}
 
     return measure
-
-
-def window_of(ecg_mv: np.ndarray):
-    """Return the ten seconds of a lead as the chain forms them; ``None`` if the gate refuses them."""
-    timeline, short = Timeline(GRID_HZ), ShortRecording(GRID_HZ)
-    block = SampleBlock(ecg_mv.astype(np.float32), "mV", None, FS_HZ, None, 0)
-    for part in timeline.push(block) + timeline.flush():
-        short.push(part)
-    found = short.finish()
-    return found.window if isinstance(found, WholeWindow) else None
 
 
 def neurokit() -> Callable[[int, np.ndarray], Row]:

@@ -17,17 +17,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from ludb import FS_HZ, LEADS, beats, has_p, records, signals
+from ludb import FS_HZ, GRID_HZ, LEADS, beats, has_p, records, signals, window_of
 
 from convert.simulate.patient import simulate_patient
 from edge.frontend.ecgfounder import EcgFounderFrontEnd
-from edge.grid.timeline import Timeline
-from edge.tensecond import ShortRecording, WholeWindow
 from edge.waves.delineate import p_evidence
 from edge.waves.mean_beat import MeanBeat, mean_beat, place, r_peaks
 from edge.waves.net import CHANNELS, DILATIONS, FIRST, LATER, MARKS, SAMPLES, SLOPE_GAIN, BoundaryNet, R, scaled
 from edge.waves.path import wave_path
-from firmware_bridge.samples import SampleBlock
 from firmware_bridge.synth.ecgsyn import QRS_ONSET, EcgSynth
 
 SIMULATED = 500
@@ -65,7 +62,7 @@ def add_ludb(out: Examples, folder: Path, record: int) -> None:
         marked = beats(folder, record, lead)
         window = window_of(ecg[lead])
         if window is not None:
-            path = wave_path(window.raw, 250)
+            path = wave_path(window.raw, GRID_HZ)
             _add_lead(out, mean_beat(path, place(path, window.beats * 2)), marked, record, (4.0, 1.0), keep=True)
         filtered = front_end.filter(ecg[lead][:5000])
         peaks = r_peaks(filtered / (filtered.std() + 1e-9)) // 2
@@ -97,15 +94,6 @@ def _marks_at(marked, r_s: float) -> np.ndarray:
             at = np.array([beat.p[0], beat.p[2], beat.qrs[0], beat.qrs[2], beat.t[1], beat.t[2]])
             return (at / FS_HZ - r_s) * 125.0 + R
     return np.full(len(MARKS), np.nan)
-
-
-def window_of(ecg_mv: np.ndarray):
-    """Return the ten seconds of a lead as the chain forms them; ``None`` if the gate refuses them."""
-    timeline, short = Timeline(250), ShortRecording(250)
-    for part in timeline.push(SampleBlock(ecg_mv.astype(np.float32), "mV", None, FS_HZ, None, 0)) + timeline.flush():
-        short.push(part)
-    found = short.finish()
-    return found.window if isinstance(found, WholeWindow) else None
 
 
 def add_simulated(out: Examples, index: int, rng: np.random.Generator) -> None:

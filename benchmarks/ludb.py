@@ -8,7 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from edge.grid.timeline import Timeline
+from edge.tensecond import ShortRecording, WholeWindow
+from firmware_bridge.samples import SampleBlock
+
 FS_HZ = 500.0
+GRID_HZ = 250
+"""Rate of the grid on which the leads are measured, Hz."""
 LEADS = ("i", "ii", "iii", "avr", "avl", "avf", "v1", "v2", "v3", "v4", "v5", "v6")
 WAVES = {"p": "P", "N": "QRS", "t": "T"}
 
@@ -33,6 +39,16 @@ def signals(folder: Path, record: int) -> dict[str, np.ndarray]:
 
     found = wfdb.rdrecord(str(folder / str(record)))
     return {name.lower(): found.p_signal[:, i] for i, name in enumerate(found.sig_name)}
+
+
+def window_of(ecg_mv: np.ndarray):
+    """Return the ten seconds of a lead as the chain forms them; ``None`` if the gate refuses them."""
+    timeline, short = Timeline(GRID_HZ), ShortRecording(GRID_HZ)
+    block = SampleBlock(ecg_mv.astype(np.float32), "mV", None, FS_HZ, None, 0)
+    for part in timeline.push(block) + timeline.flush():
+        short.push(part)
+    found = short.finish()
+    return found.window if isinstance(found, WholeWindow) else None
 
 
 def beats(folder: Path, record: int, lead: str) -> list[MarkedBeat]:
