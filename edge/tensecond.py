@@ -47,7 +47,7 @@ SHAPE_S, UNLIKE = 0.06, 0.5
 QRS complex of the dominant form."""
 EARLY = 0.8
 """Distance to the next beat, relative to the median, below which a beat is early."""
-LEAST_BEATS = 5
+MIN_BEATS = 5
 """Beats of which one may be dropped."""
 
 PADDED = "padded_ends"
@@ -56,7 +56,7 @@ PADDED = "padded_ends"
 NOT_FAULTS = frozenset({"irregular_rhythm", "varying_shapes", "clipped"})
 """Flags of the quality gate that describe a rhythm or tops that are cut."""
 
-LEAST_SCORE = 0.02
+MIN_SCORE = 0.02
 """Score below which the ten seconds are refused all the same: beats are wrong."""
 MAX_FAULTS = 1
 """Most measures of the gate that may be low. The gate looks for the good seconds of a wearable and refuses a window for
@@ -213,7 +213,7 @@ def whole_window(
     if quality.reason == "flat" or quality.reason == "saturated":
         return quality.reason
     faults = [flag for flag in quality.flags if flag not in NOT_FAULTS]
-    faulty = len(faults) > MAX_FAULTS or not FATAL.isdisjoint(faults) or quality.score < LEAST_SCORE
+    faulty = len(faults) > MAX_FAULTS or not FATAL.isdisjoint(faults) or quality.score < MIN_SCORE
     if quality.reason is not None and faulty:
         return "poor_signal"
     # Near the ends, the continuation of hum leaves a step.
@@ -255,7 +255,7 @@ def _without_orphans(stream: F64, beats: NDArray[np.int64], start: int) -> NDArr
     Returns:
         The beats, without those at an end that differ in shape from all others and stand closer than the others.
     """
-    if len(beats) < LEAST_BEATS:
+    if len(beats) < MIN_BEATS:
         return beats
     half = round(SHAPE_S * FS_HZ)
     shapes = stream[beats[:, None] + np.arange(-half, half + 1)]

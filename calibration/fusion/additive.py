@@ -26,7 +26,7 @@ Bools = NDArray[np.bool_]
 CANDIDATES: tuple[str, ...] = tuple(name for name in MEASUREMENTS if name not in {"qt_ms", "qtc_bazett_ms"})
 """Measurements to choose from. QT and Bazett's QTc follow the rate; Fridericia's QTc and the RR interval say the same
 separately."""
-MOST_TERMS = 4
+MAX_TERMS = 4
 """Most measurements of a head; more cannot be read in a drawing, and hardly add anything."""
 QUANTILES = (0.02, 0.2, 0.4, 0.6, 0.8, 0.98)
 """Quantiles of a measurement at which its curve has knots."""
@@ -104,7 +104,7 @@ def choose(rows: Rows, seed: int) -> list[str]:
     chosen: list[str] = []
     now = _loss(rows, chosen, fold)
     left = [name for name in CANDIDATES if _knots(_column(rows, name)) is not None]
-    while left and len(chosen) < MOST_TERMS:
+    while left and len(chosen) < MAX_TERMS:
         losses = {name: _loss(rows, [*chosen, name], fold) for name in left}
         # A measurement that does not help now is not tried again: the sum would have to need both.
         left = [name for name in left if _clear_gain(now, losses[name])]
