@@ -21,6 +21,8 @@ MINUTES_S = 300.0
 """Length of the last minutes, s."""
 MAX_WINDOWS = 3000
 """Most windows that are kept: all of five minutes at the shortest hop."""
+SAME_S = 0.1
+"""Largest difference between the times of a beat in two windows, s."""
 JOINED_S = 2.5
 """Longest time between two ectopic beats of a couplet, s; more beats in between are known to be others."""
 
@@ -33,6 +35,7 @@ class RhythmMeter:
         self._beats: deque[tuple[float, bool]] = deque(maxlen=4 * MAX_WINDOWS)
         """Signal time, s, of each beat, and whether it is ectopic."""
         self._pauses: deque[float] = deque(maxlen=MAX_WINDOWS)
+        """Signal time, s, of the beat that ends each pause."""
 
     def judge(self, start_s: float, end_s: float, waves: WaveMeter, beats: NDArray[np.int64]) -> RhythmRecord:
         """Judge an accepted window and take it.
@@ -58,15 +61,16 @@ class RhythmMeter:
         self._windows.append((end_s, found.name))
         seen_s = self._beats[-1][0] if self._beats else -np.inf
         times = (start_s + found.beats / FS_HZ).tolist()
-        # Windows overlap: a beat is judged by the first one that holds all of it.
-        self._beats.extend((t, bool(e)) for t, e in zip(times, found.ectopic, strict=True) if t > seen_s + 0.1)
-        pauses = int(np.sum(found.rr_s >= PAUSE_S))
-        if pauses and (not self._pauses or end_s - self._pauses[-1] > end_s - start_s):
-            self._pauses.extend([end_s] * pauses)
-        longest = 1e3 * float(found.rr_s.max()) if len(found.rr_s) else None
+        # Windows overlap: a beat is judged by the first one that holds all of it, and a pause counts once.
+        self._beats.extend((t, bool(e)) for t, e in zip(times, found.ectopic, strict=True) if t > seen_s + SAME_S)
+        rr_s = found.rr_s
+        pauses = (start_s + found.peaks[1:][rr_s >= PAUSE_S] / FS_HZ).tolist()
+        seen_s = self._pauses[-1] if self._pauses else -np.inf
+        self._pauses.extend(t for t in pauses if t > seen_s + SAME_S)
+        longest = 1e3 * float(rr_s.max()) if len(rr_s) else None
         share = float(np.mean(found.ectopic)) if len(found.ectopic) else None
         return RhythmRecord(
-            found.name, found.irregularity, share, found.couplets, found.bigeminy, pauses, longest, self._minutes()
+            found.name, found.irregularity, share, found.couplets, found.bigeminy, len(pauses), longest, self._minutes()
         )
 
     def refused(self, end_s: float) -> RhythmRecord:

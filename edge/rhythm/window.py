@@ -54,14 +54,19 @@ class WindowRhythm:
         irregularity: See `RhythmRecord`.
         beats: R peaks that were judged, samples at 250 Hz, ``(n,)``.
         ectopic: Which of them are ectopic, ``(n,)``.
-        rr_s: RR intervals of the window, s.
+        peaks: All R peaks of the window, samples at 250 Hz, ``(m,)``.
     """
 
     name: RhythmName
     irregularity: float | None
     beats: Ints
     ectopic: Bools
-    rr_s: F64
+    peaks: Ints
+
+    @property
+    def rr_s(self) -> F64:
+        """RR intervals of the window, s, ``(m - 1,)``."""
+        return np.diff(self.peaks) / FS_HZ
 
     @property
     def couplets(self) -> int:
@@ -86,7 +91,7 @@ def judge_window(beat: MeanBeat | None, found: Delineation | None, above_40_hz: 
     """
     if beat is None:
         nothing = np.zeros(0, dtype=np.int64)
-        return WindowRhythm("undetermined", None, nothing, np.zeros(0, dtype=bool), np.diff(rough) / FS_HZ)
+        return WindowRhythm("undetermined", None, nothing, np.zeros(0, dtype=bool), rough)
     rr_s = np.diff(beat.peaks) / FS_HZ
     different, same = _ectopic(beat, rr_s)
     irregularity, irregular = _regularity(rr_s, _touched(beat))
@@ -99,7 +104,7 @@ def judge_window(beat: MeanBeat | None, found: Delineation | None, above_40_hz: 
         name = "af_or_flutter"
     # In atrial fibrillation any beat may be early; only one of another shape is ectopic.
     ectopic = different if name == "af_or_flutter" else different | same
-    return WindowRhythm(name, irregularity, beat.peaks[beat.complete], ectopic, rr_s)
+    return WindowRhythm(name, irregularity, beat.peaks[beat.complete], ectopic, beat.peaks)
 
 
 def _ectopic(beat: MeanBeat, rr_s: F64) -> tuple[Bools, Bools]:

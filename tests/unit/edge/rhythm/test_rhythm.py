@@ -66,8 +66,8 @@ def test_without_an_average_beat_nothing_is_claimed():
 
 
 def window(name="sinus", ectopic=(), rr_s=1.0, n=9):
-    beats = (np.arange(n) * rr_s * 250 + 100).astype(np.int64)
-    return WindowRhythm(name, 0.02, beats, np.isin(np.arange(n), ectopic), np.full(n, rr_s))
+    peaks = np.rint(np.arange(n + 1) * rr_s * 250 + 100).astype(np.int64)
+    return WindowRhythm(name, 0.02, peaks[:-1], np.isin(np.arange(n), ectopic), peaks)
 
 
 def test_overlapping_windows_count_each_beat_once():
@@ -100,6 +100,19 @@ def test_couplets_bigeminy_and_pauses():
     assert (every_second.couplets, every_second.bigeminy) == (0, True)
     slow = meter.take(40.0, 50.0, window(rr_s=2.4, n=4))
     assert (slow.pauses, slow.longest_rr_ms) == (4, pytest.approx(2400.0))
+
+
+def test_overlapping_windows_count_each_pause_once():
+    meter = RhythmMeter()
+    # Beats every second, with a pause of three seconds every eight.
+    peaks_s = np.cumsum(np.tile([3.0, 1.0, 1.0, 1.0, 1.0, 1.0], 10))
+    for i in range(71):
+        inside = peaks_s[(peaks_s > i) & (peaks_s < i + 10.0)]
+        peaks = np.rint((inside - i) * 250.0).astype(np.int64)
+        found = meter.take(
+            float(i), i + 10.0, WindowRhythm("sinus", 0.02, peaks, np.zeros(len(peaks), dtype=bool), peaks)
+        )
+    assert found.minutes.pauses == 9  # that before the first beat has no begin
 
 
 def test_a_rhythm_is_read_as_it_is_written():
