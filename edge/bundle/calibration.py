@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from edge.bundle.fusion import Fusion, parse_fusion
+from edge.bundle.fusion import Fusion, band_or_none, parse_fusion, probability_or_none
 from edge.bundle.schema import Kind, OutputHead
 from edge.bundle.typed_json import Reader
 
@@ -113,10 +113,7 @@ def _fusion(r: Reader, kind: Kind) -> Fusion | None:
 
 
 def _threshold(r: Reader, kind: Kind) -> float | None:
-    threshold = r.number_or_none()
-    if threshold is not None and not (kind == "value" or 0.0 < threshold < 1.0):
-        raise r.fail("a probability between 0 and 1")
-    return threshold
+    return r.number_or_none() if kind == "value" else probability_or_none(r)
 
 
 def _logit_line(r: Reader, method: str) -> tuple[float, float]:
@@ -151,9 +148,6 @@ def _persons(r: Reader) -> tuple[float, float] | None:
 
 def _abstain(r: Reader, kind: Kind) -> tuple[float, float] | None:
     band = r.opt("abstain")
-    if band.value is None:
-        return None
-    low, high = band.get("low").number(), band.get("high").number()
-    if kind == "value" or not 0.0 <= low <= high <= 1.0:
-        raise band.fail("low and high, two probabilities, for a probability head")
-    return low, high
+    if kind == "value" and band.value is not None:
+        raise band.fail("no band of abstention, because the head is a value")
+    return band_or_none(band)

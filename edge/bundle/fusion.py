@@ -80,9 +80,9 @@ def parse_fusion(r: Reader) -> Fusion | None:
         weight,
         _within(r.get("offset"), -MAX_WEIGHT, MAX_WEIGHT, "an offset"),
         terms,
-        _threshold(r.opt("threshold")),
+        probability_or_none(r.opt("threshold")),
         _within(r.get("sd"), 0.0, MAX_LOGITS, "a standard deviation"),
-        _band(r.opt("abstain")),
+        band_or_none(r.opt("abstain")),
     )
 
 
@@ -98,14 +98,24 @@ def _term(r: Reader) -> FusionTerm:
     return FusionTerm(feature, knots, logits, _within(r.get("missing"), -MAX_LOGITS, MAX_LOGITS, "logits"))
 
 
-def _threshold(r: Reader) -> float | None:
+def probability_or_none(r: Reader) -> float | None:
+    """Return a decision threshold of a probability; ``None`` if there is none.
+
+    Raises:
+        BundleError: It is not between 0 and 1.
+    """
     threshold = r.number_or_none()
     if threshold is not None and not 0.0 < threshold < 1.0:
         raise r.fail("a probability between 0 and 1")
     return threshold
 
 
-def _band(r: Reader) -> tuple[float, float] | None:
+def band_or_none(r: Reader) -> tuple[float, float] | None:
+    """Return a band of abstention; ``None`` if there is none.
+
+    Raises:
+        BundleError: It is no pair of increasing probabilities.
+    """
     if r.value is None:
         return None
     low, high = r.get("low").number(), r.get("high").number()
