@@ -46,7 +46,8 @@ def _data(r: Report) -> str:
 
 def _preparation(r: Report) -> str:
     b = r["header"]["bundle"]
-    return f"by the engine of the device, the same for everybody: bundle {b['name']} {b['version']}, tier {b['tier']}"
+    bundle = f"{b['name']} {b['version']}, tier {b['tier']}"
+    return f"by the engine of the device, the same for every recording: bundle {bundle}"
 
 
 def _labels(r: Report) -> str:
