@@ -8,6 +8,9 @@ every ten seconds, so that windows do not overlap. LUDB gives one window for eac
 that has not seen the patient measures it (``benchmarks/bench_waves.py``). Windows that the quality gate refuses and
 windows whose rhythm stays undetermined count as not detected. Intervals are Wilson's, 95 %. MIT-BIH records without
 rhythm marks in the file are in sinus rhythm or paced by the directory of the database; none has atrial fibrillation.
+
+``silent`` counts the accepted windows at which an output for sinus rhythm only would abstain, over the last five
+minutes as on the device; a lead of LUDB is a single window.
 """
 
 from __future__ import annotations
@@ -23,6 +26,8 @@ from ludb import GRID_HZ, records, rhythms, signals, window_of
 from convert.stats.bounds import wilson
 from edge.chain import SignalChain
 from edge.grid.timeline import Gap, Timeline
+from edge.rhythm.gate import RhythmGate
+from edge.rhythm.minutes import MINUTES_S
 from edge.rhythm.window import WindowRhythm, judge_window
 from edge.waves.measure import STREAM_STEP, WaveMeter
 from edge.window import NoWindow, Window
@@ -72,13 +77,16 @@ def holter(path: Path, lead: int) -> tuple[Counter, Counter, bool]:
     is_beat = np.isin(symbols, list(BEATS))
     names: Counter = Counter()
     beats: Counter = Counter()
-    meter = WaveMeter(GRID_HZ)
+    meter, gate = WaveMeter(GRID_HZ), RhythmGate([("sinus",)])
     for window, accepted in windows(record.p_signal[:, 0], float(record.fs)):
         if not accepted:
             names["refused"] += 1
             continue
         found = judged(meter, window)
         names[found.name] += 1
+        gate.add(window.end_s, found.name)
+        gate.drop_until(window.end_s - MINUTES_S)
+        names["silent"] += gate.abstaining()[0]
         for at, ectopic in zip(window.start_s + found.beats / 250.0, found.ectopic, strict=True):
             nearest = np.flatnonzero(is_beat)[np.abs(times[is_beat] - at).argmin()]
             if abs(times[nearest] - at) <= NEAR_S:
@@ -98,7 +106,9 @@ def ludb(folder: Path) -> dict[str, Counter]:
         for lead in ("i", "ii", "v5"):
             window = window_of(ecg[lead])
             name = "refused" if window is None else judged(meter_of(record), window).name
-            out.setdefault(kind, Counter())[name] += 1
+            counts = out.setdefault(kind, Counter())
+            counts[name] += 1
+            counts["silent"] += name not in {"sinus", "refused"}
     return out
 
 
@@ -115,28 +125,33 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     args = parser.parse_args()
-    columns = ("sinus", "af_or_flutter", "paced", "undetermined", "refused")
+    columns = ("sinus", "af_or_flutter", "paced", "undetermined", "refused", "silent")
     print("| recording | " + " | ".join(columns) + " | Se for ectopic beats | +P for ectopic beats |")
     print("|---|" + "---|" * (len(columns) + 2))
     af, other = Counter(), Counter()
     for name, leads in HOLTER.items():
         for lead in leads:
             names, beats, fibrillation = holter(args.data / name, lead)
-            (af if fibrillation else other).update(names)
+            (af if fibrillation else other).update(without_silent(names))
             hit, missed, wrong = beats[True, True], beats[True, False], beats[False, True]
             scores = (share(hit, hit + missed), share(hit, hit + wrong) if hit + missed else f"{wrong} wrong")
             row(f"{Path(name).name}, lead {lead + 1}", columns, names, scores)
     for kind, names in sorted(ludb(args.data / "ludb" / "data").items()):
         if kind.startswith("AF"):
-            af.update(names)
+            af.update(without_silent(names))
         elif not kind.startswith("flutter"):
-            other.update(names)
+            other.update(without_silent(names))
         row(f"LUDB, {kind}", columns, names, ("", ""))
     hit, wrong = af["af_or_flutter"], other["af_or_flutter"]
     print(f"\nAF: sensitivity {share(hit, af.total())}; +P {share(hit, hit + wrong)}; "
           f"specificity {share(other.total() - wrong, other.total())}")  # fmt: skip
     decided = af.total() - af["refused"] - af["undetermined"]
     print(f"AF among windows with a rhythm: sensitivity {share(hit, decided)}")
+
+
+def without_silent(names: Counter) -> Counter:
+    """Return the counts that are one for each window."""
+    return Counter({name: count for name, count in names.items() if name != "silent"})
 
 
 def row(name: str, columns: tuple[str, ...], names: Counter, scores: tuple[str, str]) -> None:

@@ -281,7 +281,8 @@ class Engine:
         mark = time.perf_counter()
         waves = self._wave_meter.measure(window.raw, window.beats, scale_known=window.scale_known)
         mark = _lap(times, "waves", mark)
-        seen = Seen(waves, self._rhythm.judge(window.start_s, window.end_s, self._wave_meter, window.beats))
+        rhythm = self._rhythm.judge(window.start_s, window.end_s, self._wave_meter, window.beats)
+        seen = Seen(waves, rhythm)
         mark = _lap(times, "rhythm", mark)
         if self._reads_amplitude and not window.scale_known:
             return self._estimate(span, record, rate_bpm, (), "scale_unknown", times, seen)
@@ -289,8 +290,11 @@ class Engine:
         mark = _lap(times, "prepare", mark)
         outputs = self._model.run(steps)
         mark = _lap(times, "inference", mark)
-        self._estimator.add(window.end_s, outputs, quality.score, waves)
+        self._estimator.add(window.end_s, outputs, quality.score, waves, rhythm.name)
         labs = self._estimator.labs()
+        if all(lab.abstained == "rhythm" for lab in labs):
+            _lap(times, "estimate", mark)
+            return self._estimate(span, record, rate_bpm, (), "rhythm", times, seen)
         if self.session.anchored is not None:
             labs = self.session.anchored(labs, self.session.wall_ns(self.timeline.host_time_ns(span.end_s)))
         _lap(times, "estimate", mark)

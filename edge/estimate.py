@@ -18,6 +18,8 @@ from edge.bundle.reader import Bundle
 from edge.bundle.tensors import Steps
 from edge.frontend.stream import WINDOW_S
 from edge.records import LabEstimate
+from edge.rhythm.gate import RhythmGate
+from edge.rhythm.record import RhythmName
 from edge.stats import normal_quantile, sigmoid
 from edge.waves.fuse import Fuser, wave_row
 from edge.waves.record import WaveRecord
@@ -127,8 +129,17 @@ class Estimator:
         self._held = _Held(len(m.outputs))
         fusions = {i: c.fusion for i, c in enumerate(calibration) if c.fusion is not None}
         self._fuser = Fuser(fusions, [c.level for c in calibration]) if fusions else None
+        rhythms = [head.rhythms for head in m.outputs]
+        self._rhythm = None if all(names is None for names in rhythms) else RhythmGate(rhythms)
 
-    def add(self, end_s: float, outputs: Steps, score: float, waves: WaveRecord | None = None) -> None:
+    def add(
+        self,
+        end_s: float,
+        outputs: Steps,
+        score: float,
+        waves: WaveRecord | None = None,
+        rhythm: RhythmName | None = None,
+    ) -> None:
         """Take the outputs of an accepted window.
 
         Args:
@@ -136,6 +147,7 @@ class Estimator:
             outputs: Outputs of the model in steps, shape ``(outputs,)``.
             score: Quality of the window, 0 to 1.
             waves: Waves of the window; ``None`` if nobody looked, and heads are then not fused.
+            rhythm: Rhythm of the window; ``None`` if nobody looked, and heads do not abstain by it.
         """
         weight = max(round(score * WEIGHT_STEPS), 1) if self._by_quality else 1
         self._held.append(end_s, weight, outputs[self._index].astype(np.int32) - np.int32(self._zero_point))
@@ -144,6 +156,10 @@ class Estimator:
             if waves is not None:
                 self._fuser.waves.add(end_s, wave_row(waves))
             self._fuser.waves.drop_until(end_s - self._span_s)
+        if self._rhythm is not None:
+            if rhythm is not None:
+                self._rhythm.add(end_s, rhythm)
+            self._rhythm.drop_until(end_s - self._span_s)
 
     def labs(self) -> tuple[LabEstimate, ...]:
         """Return the estimate of every head over the held windows, in the order of the bundle."""
@@ -158,7 +174,8 @@ class Estimator:
         centre = self._slope * mean + self._offset
         half = self._half_width(self._steepness * error)
         labs = self._shown(centre, half, n)
-        return labs if self._fuser is None else self._fuser.fused(labs, centre, half)
+        labs = labs if self._fuser is None else self._fuser.fused(labs, centre, half)
+        return labs if self._rhythm is None else abstained_by(labs, self._rhythm.abstaining())
 
     def _shown(self, centre: NDArray[np.float64], half: NDArray[np.float64], n: int) -> tuple[LabEstimate, ...]:
         """Calibrate the aggregated outputs of all heads at once, because a teacher has over a hundred."""
@@ -197,6 +214,14 @@ class Estimator:
                 strict=True,
             )
         )
+
+
+def abstained_by(labs: Sequence[LabEstimate], silent: Sequence[bool]) -> tuple[LabEstimate, ...]:
+    """Return estimates of which some abstain by rhythm: without value, interval and flag."""
+    return tuple(
+        lab._replace(value=None, interval=None, flag=None, network=None, abstained="rhythm") if quiet else lab
+        for lab, quiet in zip(labs, silent, strict=True)
+    )
 
 
 class IsotonicCurves:

@@ -31,9 +31,14 @@ NOTICE = "Research software, no medical device. An ECG estimate is no laboratory
 MAX_LINE_BYTES = 1 << 20
 """Longest line that a reader accepts: 108 labs take about 25 KB."""
 
-AbstainReason = Literal["warming_up", "gap", "poor_signal", "flat", "saturated", "lead_off", "scale_unknown", "stalled"]
+AbstainReason = Literal[
+    "warming_up", "gap", "poor_signal", "flat", "saturated", "lead_off", "scale_unknown", "stalled", "rhythm"
+]
 """Reason of an abstention."""
 ABSTAIN_REASONS: tuple[AbstainReason, ...] = get_args(AbstainReason)
+
+OutputReason = Literal["rhythm"]
+"""Reason for which a single output abstains, while others answer."""
 
 Tier = Literal["strong", "moderate", "limited"]
 """Evidence level of an output: AUROC > 0.65, 0.55-0.65, < 0.55 (arXiv 2510.22301)."""
@@ -122,6 +127,7 @@ class LabEstimate(NamedTuple):
         tier: Evidence level of the output in the bundle.
         anchor: The person's own results that moved the value; ``None`` without.
         network: The network's own answer, where the value is fused with the waves; ``None`` elsewhere.
+        abstained: Why this output has no value while others have; ``None`` if it has one.
     """
 
     key: str
@@ -135,6 +141,7 @@ class LabEstimate(NamedTuple):
     tier: Tier
     anchor: Anchor | None = None
     network: NetworkAnswer | None = None
+    abstained: OutputReason | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,7 +267,9 @@ def _lab_dict(lab: LabEstimate) -> dict[str, object]:
     }
     if lab.anchor is not None:
         out["anchor"] = {**lab.anchor._asdict(), "offset": significant(lab.anchor.offset)}
-    return out if lab.network is None else out | {"network": network_dict(lab.network)}
+    if lab.network is not None:
+        out["network"] = network_dict(lab.network)
+    return out if lab.abstained is None else out | {"abstained": {"reason": lab.abstained}}
 
 
 def to_dict(e: Estimate) -> dict[str, object]:
@@ -316,7 +325,16 @@ def _lab_from(d: Mapping[str, object]) -> LabEstimate:
         tier=cast("Tier", d["tier"]),
         anchor=None if anchor is None else Anchor(*(anchor[k] for k in Anchor._fields)),
         network=network_from(d.get("network")),
+        abstained=_output_reason(cast("Mapping[str, object] | None", d.get("abstained"))),
     )
+
+
+def _output_reason(d: Mapping[str, object] | None) -> OutputReason | None:
+    if d is None:
+        return None
+    if d["reason"] != "rhythm":
+        raise ValueError(f"an output abstains for an unknown reason {str(d['reason'])[:60]!r}")
+    return "rhythm"
 
 
 def _applied_from(d: Mapping[str, Mapping[str, str]] | None) -> Mapping[str, Applied]:
@@ -370,30 +388,3 @@ def from_json(line: str) -> Estimate:
         return _estimate_from(d)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise InputError(f"an estimate has a missing or invalid key: {error}", "remove the line") from None
-
-
-def summary_dict(s: RunSummary) -> dict[str, object]:
-    """Return the summary of a run as a JSON object, with numbers rounded as in :func:`to_dict`."""
-    return {
-        "schema": "anyecg.summary/1",
-        "hops": s.hops,
-        "estimates": s.estimates,
-        "abstentions": dict(sorted(s.abstentions.items())),
-        "latency_ms": {
-            stage: {name: fixed(getattr(stats, name), 3) for name in ("p50", "p95", "p99", "max")}
-            for stage, stats in s.latency_ms.items()
-        },
-        "peak_rss_mib": fixed(s.peak_rss_mib, 1),
-        "lost_samples": s.lost_samples,
-        "frames_corrupt": s.frames_corrupt,
-        "reconnects": s.reconnects,
-        "thrown_away": dict(s.thrown_away),
-        "signal_s": fixed(s.signal_s, 3),
-        "wall_s": fixed(s.wall_s, 3),
-        "budgets": [
-            {"name": b.name, "value": significant(b.value), "limit": significant(b.limit), "ok": bool(b.ok)}
-            for b in s.budgets
-        ],
-        "ended_by": s.ended_by,
-        "notice": NOTICE,
-    }

@@ -1,4 +1,4 @@
-"""``anyecg calibrate device|probability|fuse|person``: fit estimates to a board, a population or a person."""
+"""``anyecg calibrate device|probability|fuse|rhythm|person``: fit estimates to a board, a population or a person."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ ACTIONS: dict[str, Action] = {
     "device": Action("calibration.cli.device:main", "a board: counts to millivolts, polarity, rate, noise, band"),
     "probability": Action("calibration.cli.probability:main", "a bundle: probabilities, thresholds, abstention"),
     "fuse": Action("calibration.cli.fuse:main", "a bundle: estimates that also read the waves of the ECG"),
+    "rhythm": Action("calibration.cli.rhythm:main", "a bundle: rhythms in which outputs answer"),
     "person": Action("calibration.cli.person:main", "a person: later values, anchored at a measured result"),
 }
 

@@ -70,7 +70,8 @@ def _missing(r: Report) -> str:
     a, c = r["abstention"], r["header"]["counts"]
     reasons = ", ".join(f"{name} {n}" for name, n in a["reasons"].items()) or "none"
     silent = f"{c['recordings_in_data'] - c['recordings']} of {c['recordings_in_data']} recordings without an estimate"
-    return f"{silent}; hops without an answer: {reasons}; nothing is imputed"
+    by_rhythm = "".join(f", {key} by rhythm {n}" for key, n in a.get("by_rhythm", {}).items())
+    return f"{silent}; hops without an answer: {reasons}{by_rhythm}; nothing is imputed"
 
 
 def _methods(r: Report) -> str:

@@ -86,7 +86,7 @@ def severity(j: Judged, plan: LabelPlan | None) -> list[SeverityRecord]:
     out: list[SeverityRecord] = []
     for i, head in heads:
         truth = values.get(head.lab)
-        known = None if truth is None else np.isfinite(truth)
+        known = None if truth is None else np.isfinite(truth) & np.isfinite(j.seen.est_value[:, i])
         if truth is None or known is None or not known.any():
             continue
         threshold = j.bundle.calibration[head.key].shown_threshold

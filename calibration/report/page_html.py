@@ -59,7 +59,7 @@ def html_page(report: Report) -> str:
         failed_checks=[i for i, c in enumerate(checks) if not c["ok"]],
         links=[[link["name"], link["status"], link["found"]] for link in links],
         failed_links=[i for i, link in enumerate(links) if link["status"] == "FAILED"],
-        outcomes=_outcomes(report),
+        outcomes=_outcomes(report, names),
         subgroup_rows=_subgroups(report, names),
         robustness=_robustness(report),
         facts=_facts(report),
@@ -109,10 +109,12 @@ def _reference(report: Report, names: Names) -> dict[str, Any] | None:
     }
 
 
-def _outcomes(report: Report) -> list[list[str]]:
+def _outcomes(report: Report, names: Names) -> list[list[str]]:
     a = report["abstention"]
     rows = [["answered", str(a["accepted"]), f"{(a['share_accepted'] or 0):.1%}"]]
-    return rows + [[name.replace("_", " "), str(n), f"{n / max(a['hops'], 1):.1%}"] for name, n in a["reasons"].items()]
+    counts = {name.replace("_", " "): n for name, n in a["reasons"].items()}
+    counts |= {f"{names[key]}: abstains by rhythm": n for key, n in a.get("by_rhythm", {}).items()}
+    return rows + [[name, str(n), f"{n / max(a['hops'], 1):.1%}"] for name, n in counts.items()]
 
 
 def _subgroups(report: Report, names: Names) -> list[list[str]]:

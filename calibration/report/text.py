@@ -89,6 +89,7 @@ def text_report(report: Mapping[str, Any]) -> str:
         title(report),
         _counts(report),
         f"hops answered: {a['accepted']} of {a['hops']}" + "".join(f", {name} {n}" for name, n in a["reasons"].items()),
+        *rhythm_lines(a),
         f"labels: {h['labels']['rule']} (plan: {h['labels']['said_by']})",
         "",
         *aligned([HEADINGS, *[head_cells(head) for head in report["heads"]]]),
@@ -101,6 +102,12 @@ def text_report(report: Mapping[str, Any]) -> str:
     lines += ["", *aligned([("gate", "", ""), *[_check(check) for check in report["gate"]["checks"]]])]
     lines.append(gate_words(report))
     return "\n".join(lines) + "\n"
+
+
+def rhythm_lines(abstention: Mapping[str, Any]) -> list[str]:
+    """Return a line about outputs that abstain by rhythm; none if no output names rhythms."""
+    silent = abstention.get("by_rhythm")
+    return [f"without an answer by rhythm, hops: {', '.join(f'{k} {n}' for k, n in silent.items())}"] if silent else []
 
 
 def _counts(report: Mapping[str, Any]) -> str:

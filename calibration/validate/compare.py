@@ -90,7 +90,7 @@ class _Decided(TypedDict):
 def _decided(j: Judged, reference: Reference, i: int) -> _Decided:
     head = j.bundle.manifest.outputs[i]
     mine, other = j.bundle.calibration[head.key].shown_threshold, reference.thresholds[i]
-    rows = np.isfinite(reference.shown[:, i])
+    rows = np.isfinite(reference.shown[:, i]) & np.isfinite(j.seen.est_value[:, i])
     if mine is None or other is None or head.kind != "probability":
         return {"estimates": int(rows.sum()), "kappa": None, "flips": None}
     a, b = j.seen.est_value[rows, i] >= mine, reference.shown[rows, i] >= other

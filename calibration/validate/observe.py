@@ -20,6 +20,7 @@ from edge.bundle.tensors import Steps
 from edge.engine import Engine, SessionInfo
 from edge.model import Model
 from edge.records import ABSTAIN_REASONS, Estimate
+from edge.rhythm.record import RHYTHM_NAMES
 from edge.waves.fuse import MEASUREMENTS, wave_row
 from firmware_bridge.errors import InputError
 from firmware_bridge.samples import LinkItem
@@ -48,15 +49,17 @@ class Observed:
         rate_bpm: Heart rate of each window, beats per minute, ``(n,)``; NaN if unknown.
         outputs: outputs of the model in steps, ``(n, width)``.
         waves: Waves of each window, ``(n, len(MEASUREMENTS))``; NaN where missing.
+        rhythm: Rhythm of each window, as an index into `RHYTHM_NAMES`, ``(n,)``.
         est_recording: Index of the recording of each estimate, ``(m,)``.
         est_start_s: Start of the newest window of each estimate, seconds of signal time, ``(m,)``.
         est_score: Mean quality score of the windows of each estimate, ``(m,)``.
         est_rate_bpm: Median heart rate of these windows, beats per minute, ``(m,)``.
         est_windows: Number of windows of each estimate, ``(m,)``.
-        est_value: Probability or value of each head, ``(m, heads)``.
+        est_value: Probability or value of each head, ``(m, heads)``; NaN where the head abstains.
         est_low: Lower end of its interval, ``(m, heads)``; NaN if there is none.
         est_high: Upper end of its interval, ``(m, heads)``; NaN if there is none.
-        outcomes: Number of hops by recording and :data:`OUTCOMES`, ``(recordings, 9)``.
+        outcomes: Number of hops by recording and :data:`OUTCOMES`, ``(recordings, len(OUTCOMES))``.
+        silent: Number of hops by recording and head in which the head abstains by rhythm, ``(recordings, heads)``.
         sample_inputs: input in steps of the first accepted window of each recording, ``(k, samples)``.
         sample_window: Index of that window, ``(k,)``.
         broken: Indices of the recordings that could not be read, ``(b,)``.
@@ -70,6 +73,7 @@ class Observed:
     rate_bpm: NDArray[np.float32]
     outputs: Steps
     waves: F64
+    rhythm: NDArray[np.int8]
     est_recording: NDArray[np.int32]
     est_start_s: F64
     est_score: NDArray[np.float32]
@@ -79,6 +83,7 @@ class Observed:
     est_low: F64
     est_high: F64
     outcomes: NDArray[np.int64]
+    silent: NDArray[np.int64]
     sample_inputs: Steps
     sample_window: NDArray[np.int64]
     broken: NDArray[np.int32]
@@ -173,9 +178,11 @@ class _Rows:
         self._windows: list[tuple[int, int, float, float, float]] = []
         self._outputs: list[Steps] = []
         self._waves: list[F64] = []
+        self._rhythm: list[int] = []
         self._estimates: list[tuple[int, float, float, float, int]] = []
         self._shown: list[list[tuple[float, float, float]]] = []
         self._outcomes: list[NDArray[np.int64]] = []
+        self._silent: list[NDArray[np.int64]] = []
         self._inputs: list[Steps] = []
         self._input_of: list[int] = []
         self.broken: list[tuple[int, str]] = []
@@ -185,7 +192,9 @@ class _Rows:
         for e in estimates:
             outcomes[OUTCOMES.index(e.abstained or "accepted")] += 1
         self._outcomes.append(outcomes)
-        accepted = [e for e in estimates if e.abstained is None]
+        self._silent.append(_silent(estimates, self._heads))
+        # A hop whose outputs all abstain by rhythm has a window, but no estimate.
+        accepted = [e for e in estimates if e.abstained in {None, "rhythm"}]
         if not accepted:
             return
         if model.first_input is not None:
@@ -196,9 +205,11 @@ class _Rows:
             self._windows.append((index, hop, e.window.start_s, e.quality.score, _rate(e)))
         self._outputs += model.outputs
         self._waves += [wave_row(e.waves) for e in accepted]
+        self._rhythm += [RHYTHM_NAMES.index("undetermined" if e.rhythm is None else e.rhythm.name) for e in accepted]
         spans: dict[int, list[Estimate]] = {}
         for e in accepted:
-            spans.setdefault(int(e.window.start_s // self._span_s), []).append(e)
+            if e.abstained is None:
+                spans.setdefault(int(e.window.start_s // self._span_s), []).append(e)
         for group in spans.values():
             self._judged(index, group)
 
@@ -222,6 +233,7 @@ class _Rows:
             rate_bpm=windows[:, 4].astype(np.float32),
             outputs=_array(self._outputs, self._types[1], self._width),
             waves=np.array(self._waves, dtype=np.float64).reshape(-1, len(MEASUREMENTS)),
+            rhythm=np.array(self._rhythm, dtype=np.int8),
             est_recording=estimates[:, 0].astype(np.int32),
             est_start_s=estimates[:, 1],
             est_score=estimates[:, 2].astype(np.float32),
@@ -231,11 +243,21 @@ class _Rows:
             est_low=shown[:, :, 1],
             est_high=shown[:, :, 2],
             outcomes=np.array(self._outcomes, dtype=np.int64).reshape(-1, len(OUTCOMES)),
+            silent=np.array(self._silent, dtype=np.int64).reshape(-1, self._heads),
             sample_inputs=_array(self._inputs, self._types[0], self._samples),
             sample_window=np.array(self._input_of, dtype=np.int64),
             broken=np.array([i for i, _ in self.broken], dtype=np.int32),
             broken_why=np.array([why for _, why in self.broken], dtype=np.str_),
         )
+
+
+def _silent(estimates: list[Estimate], heads: int) -> NDArray[np.int64]:
+    """Return the number of hops in which each head abstains by rhythm."""
+    count = np.full(heads, sum(e.abstained == "rhythm" for e in estimates), dtype=np.int64)
+    for e in estimates:
+        if e.labs:
+            count += [lab.abstained == "rhythm" for lab in e.labs]
+    return count
 
 
 def _array(rows: list[Steps], dtype: type[np.int8 | np.int16], width: int) -> Steps:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import datetime as dt
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from calibration.validate.labelled import Labelled, heads_of, labels_for
 from calibration.validate.observe import Observed
 from calibration.validate.records import CalibratedRecord
 from calibration.validate.teacher_line import in_logits, teacher_lines, to_model
+from convert.bundle.reopen import reopened
 from convert.bundle.writer import BundleContents, to_json
 from convert.labels.plan import LabelPlan
 from convert.stats.decide import Rule, abstention, inside
@@ -33,7 +33,7 @@ from edge.bundle.schema import OutputHead
 from edge.estimate import Estimator
 from edge.frontend.stream import WINDOW_S
 from edge.stats import normal_quantile
-from firmware_bridge.errors import BundleError, InputError
+from firmware_bridge.errors import InputError
 
 F64 = NDArray[np.float64]
 
@@ -44,7 +44,6 @@ MIN_PATIENTS = 10
 """Minimum number of patients of each class for calibrating a head; with fewer it stays unchanged."""
 LEVEL = 0.9
 BOOTSTRAPS = 200
-CORE = frozenset({"manifest.json", "model.tflite", "calibration.json", "golden.npz", "MODEL_CARD.md"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +145,7 @@ def scores_of(bundle: Bundle, data: Labelled, seen: Observed, plan: LabelPlan | 
         InputError: There is no label.
     """
     plain = HeadCalibration("linear", 1.0, 0.0, None, "none", 0.0, LEVEL)
-    outputs = tuple(dataclasses.replace(head, kind="value") for head in bundle.manifest.outputs)
+    outputs = tuple(dataclasses.replace(head, kind="value", rhythms=None) for head in bundle.manifest.outputs)
     uncalibrated = dataclasses.replace(
         bundle,
         manifest=dataclasses.replace(bundle.manifest, outputs=outputs),
@@ -163,6 +162,7 @@ def scores_of(bundle: Bundle, data: Labelled, seen: Observed, plan: LabelPlan | 
         if row is not None:
             rows[row] = [lab.value for lab in estimator.labs()]
     truth = labels_for(data, heads_of(bundle), seen.est_recording, seen.est_start_s, plan)
+    truth[np.isnan(seen.est_value)] = np.nan  # where the device abstains, there is nothing to fit
     return Scores(rows, truth, data.patient[seen.est_recording])
 
 
@@ -350,12 +350,8 @@ def rewritten(
     Raises:
         BundleError: A file of the bundle can no longer be read.
     """
-    try:
-        manifest = json.loads((folder / "manifest.json").read_bytes())
-        extra = {name: (folder / name).read_bytes() for name in bundle.manifest.files if name not in CORE}
-        card = (folder / "MODEL_CARD.md").read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise BundleError(f"cannot read {folder}: {error}") from None
+    was = reopened(folder, bundle)
+    manifest, extra, card = dict(was.manifest), dict(was.extra), was.model_card
     patients = hashes(data.recordings)
     done = [key for key, one in said.items() if "left" not in one]
     manifest["outputs"] = [
@@ -383,11 +379,7 @@ def rewritten(
         f"'{data.split}' of {data.folder.name}, {facts['date']}. Overlap with the training patients: {overlap}. "
         f"Numbers: `{how.report}`.\n"
     )
-    kept = {key: value for key, value in manifest.items() if key not in {"schema", "notice", "files", "golden"}}
-    return BundleContents(
-        kept, bundle.model, entries, bundle.golden_inputs, bundle.golden_outputs, card, extra,
-        bundle.golden_by_interpreter, bundle.manifest.golden.limits,
-    )  # fmt: skip
+    return dataclasses.replace(was, manifest=manifest, heads=entries, model_card=card, extra=extra)
 
 
 def _round(value: float | None) -> float | None:

@@ -217,12 +217,13 @@ class AgreementRecord(TypedDict):
 
 
 class AbstentionRecord(TypedDict):
-    """Outcomes of the hops."""
+    """Outcomes of the hops; ``by_rhythm`` are those in which an output that names rhythms abstains, by its key."""
 
     hops: int
     accepted: int
     share_accepted: float | None
     reasons: dict[str, int]
+    by_rhythm: dict[str, int]
     recordings_without_estimate: int
     broken: list[str]
 

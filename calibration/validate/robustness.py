@@ -81,13 +81,15 @@ def _against(j: Judged, clean: Observed, heads: list[int]) -> tuple[np.ndarray[A
         return np.empty(0), 0, 0
     a, b = (np.array(rows) for rows in zip(*both, strict=True))
     p, q = (np.clip(seen.est_value[rows][:, heads], 1e-6, 1 - 1e-6) for seen, rows in ((j.seen, a), (clean, b)))
-    moved = np.abs(np.log(p / (1 - p)) - np.log(q / (1 - q))).reshape(-1)
+    both_answer = np.isfinite(p) & np.isfinite(q)
+    moved = np.abs(np.log(p / (1 - p)) - np.log(q / (1 - q)))[both_answer]
     flips = decided = 0
     for column, i in enumerate(heads):
         limit = j.bundle.calibration[j.bundle.manifest.outputs[i].key].shown_threshold
         if limit is not None:
-            flips += int(((p[:, column] >= limit) != (q[:, column] >= limit)).sum())
-            decided += len(p)
+            answered = both_answer[:, column]
+            flips += int(((p[answered, column] >= limit) != (q[answered, column] >= limit)).sum())
+            decided += int(answered.sum())
     return moved, flips, decided
 
 
@@ -100,7 +102,7 @@ def _macro(seen: Observed, whole: Judged, heads: list[int]) -> float | None:
     y = np.array([truth[int(seen.est_recording[i])] for i in rows])
     areas = []
     for i in heads:
-        known = np.isfinite(y[:, i])
+        known = np.isfinite(y[:, i]) & np.isfinite(seen.est_value[rows, i])
         area = auroc(seen.est_value[rows, i][known], y[known, i] > 0.5)
         if area is not None:
             areas.append(area)

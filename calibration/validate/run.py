@@ -35,6 +35,8 @@ from convert.labels.travelling_plan import ChosenPlan, chosen_plan, read_bundle_
 from convert.teacher.patients import hashes, names_training, read_patients
 from edge.bundle.reader import Bundle, resolve
 from edge.records import NOTICE
+from edge.rhythm.gate import fits
+from edge.rhythm.record import RHYTHM_NAMES
 from firmware_bridge.errors import InputError
 
 SCHEMA = "anyecg.validate/1"
@@ -132,7 +134,7 @@ def validate(options: ValidateOptions, progress: TextIO | None) -> dict[str, Any
         "schema": SCHEMA,
         "notice": NOTICE,
         "header": {**header(judged, options, limits), "labels": labels_header(data, chosen)},
-        "abstention": abstention(seen),
+        "abstention": abstention(bundle, seen),
         "heads": heads,
         "links": links,
         "reference": None,
@@ -220,6 +222,11 @@ def judged_of(
     start_s = np.concatenate((seen.start_s, seen.est_start_s))
     truth = labels_for(data, heads_of(bundle), recording, start_s, plan)
     n = len(seen.recording)
+    # An output that abstains by rhythm is judged where it answers, and by window in windows of its rhythms.
+    truth[n:][np.isnan(seen.est_value)] = np.nan
+    for i, head in enumerate(bundle.manifest.outputs):
+        named = [fits(name, head.rhythms) for name in RHYTHM_NAMES]
+        truth[:n, i][~np.array(named)[seen.rhythm]] = np.nan
     return Judged(bundle, data, seen, truth[:n], truth[n:], options.seed, options.resamples)
 
 
@@ -261,8 +268,8 @@ def header(j: Judged, options: ValidateOptions, limits: Mapping[str, Mapping[str
     }
 
 
-def abstention(seen: Observed) -> AbstentionRecord:
-    """Count the outcomes of the hops."""
+def abstention(bundle: Bundle, seen: Observed) -> AbstentionRecord:
+    """Count the outcomes of the hops, and those in which an output abstains by rhythm."""
     totals = seen.outcomes.sum(axis=0)
     hops = int(totals.sum())
     silent = int((seen.outcomes[:, 0] == 0).sum())
@@ -271,6 +278,11 @@ def abstention(seen: Observed) -> AbstentionRecord:
         "accepted": int(totals[0]),
         "share_accepted": round(float(totals[0]) / hops, 4) if hops else None,
         "reasons": {name: int(n) for name, n in zip(OUTCOMES[1:], totals[1:], strict=True) if n},
+        "by_rhythm": {
+            head.key: int(n)
+            for head, n in zip(bundle.manifest.outputs, seen.silent.sum(axis=0), strict=True)
+            if head.rhythms is not None
+        },
         "recordings_without_estimate": silent,
         "broken": sorted({str(why) for why in seen.broken_why})[:20],
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal, NotRequired, TypedDict
 
 from convert.datasets.outputs_file import Direction, Kind
+from edge.rhythm.record import RhythmName
 
 Basis = Literal["laboratory results", "teacher"]
 """What a head is fitted to."""
@@ -278,3 +279,4 @@ class ManifestOutput(TypedDict):
     horizon_min: int | None
     evidence: Evidence
     means: str | None
+    rhythms: NotRequired[list[RhythmName]]

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from convert.bundle.card import with_rhythms
 from convert.bundle.records import ManifestAggregation, ManifestFrontEnd, ManifestTensor
 from edge.bundle.golden import Limit
 from edge.bundle.schema import SCHEMA, SCHEMA_ANY_FORM
@@ -112,7 +113,7 @@ def bundle_files(contents: BundleContents) -> dict[str, bytes]:
         "model.tflite": contents.model,
         "calibration.json": to_json({"schema": CALIBRATION_SCHEMA, "heads": contents.heads}),
         "golden.npz": golden_npz(contents.golden_inputs, contents.golden_outputs, contents.golden_by_interpreter),
-        "MODEL_CARD.md": contents.model_card.encode(),
+        "MODEL_CARD.md": with_rhythms(contents.model_card, contents.manifest["outputs"]).encode(),
         **contents.extra,
     }
     manifest = {

@@ -42,7 +42,8 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="new folder, or an older package")
     args = parser.parse_args(argv)
-    from convert.micro.package import from_bundle, fused_keys
+    from convert.micro.host_only import fused_keys, rhythm_keys
+    from convert.micro.package import from_bundle
     from edge.bundle.reader import load_bundle
 
     out = resolved(args.out)
@@ -51,8 +52,10 @@ def main(argv: Sequence[str]) -> int:
     write = _write_c99 if args.runtime == "c99" else _write_tflm
     source = from_bundle(load_bundle(args.bundle))
     sys.stdout.write(write(source, out))
-    if keys := fused_keys(source):
+    if keys := fused_keys(source.manifest, source.calibration):
         sys.stdout.write(f"not fused   {', '.join(keys)}: the C code shows the network's own answer, without waves\n")
+    if keys := rhythm_keys(source.manifest):
+        sys.stdout.write(f"any rhythm  {', '.join(keys)}: the C code does not abstain by rhythm\n")
     return EXIT_OK
 
 

@@ -8,6 +8,7 @@ from typing import cast
 
 from convert.datasets.outputs_file import Direction, Kind, read_outputs
 from edge.bundle.reader import Bundle
+from edge.rhythm.record import RhythmName
 from firmware_bridge.errors import InputError
 
 
@@ -28,6 +29,7 @@ class TeacherHead:
         threshold: Decision threshold of the teacher; ``None`` where it has none.
         half_width: Half width of the teacher's interval, 0 where it has none.
         means: The head in words, with its cut-off; ``None`` where unknown.
+        rhythms: Rhythms in which the evidence holds; ``None`` for any.
     """
 
     key: str
@@ -42,6 +44,7 @@ class TeacherHead:
     threshold: float | None = None
     half_width: float = 0.0
     means: str | None = None
+    rhythms: tuple[RhythmName, ...] | None = None
 
     @property
     def is_value(self) -> bool:
@@ -61,7 +64,7 @@ def heads_of_bundle(bundle: Bundle) -> tuple[TeacherHead, ...]:
         width = c.interval_width if c.interval_method == "conformal" else 0.0
         found[h.index] = TeacherHead(
             h.key, h.lab, h.loinc, h.unit, h.kind, cast("Direction | None", h.direction), h.horizon_min,
-            c.slope, c.offset, c.threshold, width, h.means,
+            c.slope, c.offset, c.threshold, width, h.means, h.rhythms,
         )  # fmt: skip
     width = bundle.manifest.output.width
     if sorted(found) != list(range(width)):
@@ -77,6 +80,7 @@ def heads_of_file(path: Path) -> tuple[TeacherHead, ...]:
     """
     found = []
     for row in read_outputs(path):
+        rhythms = row.get("rhythms")
         value = row["kind"] == "value"
         if (row["direction"] is None) != value:
             raise InputError(f"{path}: {row['key']}: a probability needs a direction, a value must not have one")
@@ -90,6 +94,7 @@ def heads_of_file(path: Path) -> tuple[TeacherHead, ...]:
                 row["direction"],
                 row["horizon_min"],
                 means=row.get("means"),
+                rhythms=None if rhythms is None else tuple(rhythms),
             )
         )
     return tuple(found)

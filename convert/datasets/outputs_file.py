@@ -11,6 +11,7 @@
     kind = "probability"    # or "value"
     horizon_min = 60        # optional
     means = "potassium above 5.0 mmol/L within 60 min"    # optional: the output in words, with its cut-off, for pages
+    rhythms = ["sinus"]     # optional: rhythms in which the evidence holds; in others the output abstains
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict
 
 from edge.bundle.schema import MAX_MEANS_CHARS
+from edge.rhythm.gate import STATED
+from edge.rhythm.record import RhythmName
 from firmware_bridge.errors import InputError
 from firmware_bridge.reading import parse_json, parse_toml, read_limited
 
 MAX_BYTES = 4 << 20
-KEYS = ("key", "lab", "loinc", "unit", "direction", "kind", "horizon_min", "evidence", "index", "means")
+KEYS = ("key", "lab", "loinc", "unit", "direction", "kind", "horizon_min", "evidence", "index", "means", "rhythms")
 _KEY = re.compile(r"[a-z0-9][a-z0-9_.-]{0,63}")
 
 Kind = Literal["probability", "value"]
@@ -64,6 +67,7 @@ class OutputEntry(TypedDict):
         horizon_min: Minutes from the ECG to the result; ``None`` for an estimate of the present.
         evidence: Evidence of the head.
         means: The head in words, with its cut-off.
+        rhythms: Rhythms in which the evidence holds; absent for any.
     """
 
     index: int
@@ -76,6 +80,7 @@ class OutputEntry(TypedDict):
     horizon_min: int | None
     evidence: StatedEvidence
     means: NotRequired[str]
+    rhythms: NotRequired[list[RhythmName]]
 
 
 def read_outputs(path: Path) -> list[OutputEntry]:
@@ -173,9 +178,22 @@ def _head(where: str, index: int, entry: Any) -> OutputEntry:
         "horizon_min": horizon,
         "evidence": _evidence(where, entry.get("evidence")),
     }
+    _add_optional(where, entry, found)
+    return found
+
+
+def _add_optional(where: str, entry: Mapping[str, Any], found: OutputEntry) -> None:
     if "means" in entry:
         found["means"] = _text(where, entry, "means", MAX_MEANS_CHARS)
-    return found
+    if entry.get("rhythms") is not None:
+        found["rhythms"] = _rhythms(where, entry["rhythms"])
+
+
+def _rhythms(where: str, value: Any) -> list[RhythmName]:
+    names = [name for name in STATED if isinstance(value, list) and name in value]
+    if not names or len(names) != len(value):
+        raise InputError(f"{where}: 'rhythms' must be a list of rhythms", f"known rhythms: {', '.join(STATED)}")
+    return names
 
 
 def _text(where: str, entry: Mapping[str, Any], name: str, most: int = 200) -> str:

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from convert.bundle.files import FLOAT_FILE
 from convert.bundle.fit import Part, agreement, calibrate, judge, summary
 from convert.bundle.golden_windows import GOLDEN_WINDOWS, simulated
-from convert.bundle.records import HeadFigures
+from convert.bundle.records import HeadFigures, ManifestOutput
 from convert.bundle.writer import AGGREGATION, STREAM_FRONT_END, STREAM_INPUT, BundleContents, to_json
 from convert.compute.inference import Engine, as_float, run_int8
 from convert.compute.litert import Exported, export_float, export_int8
 from convert.compute.qat import float_forward, fold, initial_weights, post_training_ranges
 from convert.compute.students import ALLOWED_OPS, StudentSpec, count_parameters
 from convert.datasets import representative
+from convert.datasets.heads import TeacherHead
 from convert.datasets.pairs import Recording
 from convert.distil.parity import WINDOWS, links_of, parity, parity_files, student_parity
 from convert.distil.records import Chosen, ChosenByCoverage, Elsewhere, Report, Size, SplitCounts, StudentManifest
@@ -356,24 +357,28 @@ class Assembly:
                 "scale": exported.output_scale,
                 "zero_point": exported.output_zero_point,
             },
-            "outputs": [
-                {
-                    "index": j,
-                    "key": h.key,
-                    "lab": h.lab,
-                    "loinc": h.loinc,
-                    "unit": h.unit,
-                    "direction": h.direction,
-                    "kind": h.kind,
-                    "horizon_min": h.horizon_min,
-                    "evidence": found[h.key]["evidence"].copy(),
-                    "means": h.means,
-                }
-                for j, h in enumerate(self.teacher.heads)
-            ],
+            "outputs": [_output(j, h, found[h.key]) for j, h in enumerate(self.teacher.heads)],
             "aggregation": AGGREGATION.copy(),
             "budgets": {"flash_bytes": size["model_bytes"], "arena_bytes": size["arena_bytes"]},
         }
+
+
+def _output(index: int, head: TeacherHead, found: HeadFigures) -> ManifestOutput:
+    out: ManifestOutput = {
+        "index": index,
+        "key": head.key,
+        "lab": head.lab,
+        "loinc": head.loinc,
+        "unit": head.unit,
+        "direction": head.direction,
+        "kind": head.kind,
+        "horizon_min": head.horizon_min,
+        "evidence": found["evidence"].copy(),
+        "means": head.means,
+    }
+    if head.rhythms is not None:
+        out["rhythms"] = list(head.rhythms)
+    return out
 
 
 def _real(exported: Exported, raw: NDArray[np.int8]) -> NDArray[np.float64]:

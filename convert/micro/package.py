@@ -19,6 +19,7 @@ from convert.compute.inference import run_int8
 from convert.micro import c_source as c
 from convert.micro.arena import Arena, measure
 from convert.micro.graph import read_graph
+from convert.micro.host_only import host_only
 from convert.micro.layouts import metadata
 from convert.micro.ops import adder
 from convert.micro.tflm import arena_macros, ops_header, readme_values
@@ -126,23 +127,6 @@ def build(source: MicroSource) -> MicroPackage:
     files["README.md"] = _readme(source, arena, ops, graph.macs())
     files |= metadata(files, source.manifest.version)
     return MicroPackage(dict(sorted(files.items())), arena, ops, len(source.golden_inputs))
-
-
-def fused_keys(source: MicroSource) -> list[str]:
-    """Return the keys of the outputs that the host fuses with waves; the C code does not."""
-    return [head.key for head in source.manifest.outputs if source.calibration[head.key].fusion is not None]
-
-
-def fusion_section(source: MicroSource) -> str:
-    """Return the section of the README about fused outputs; empty without any."""
-    keys = fused_keys(source)
-    if not keys:
-        return ""
-    return (
-        "\n## Not in this package: fusion with waves\n\n"
-        f"The bundle fuses {', '.join(f'`{c.comment(key)}`' for key in keys)} with the waves of the ECG on a host.\n"
-        "This C code does not measure waves: it shows the network's own answer with its own threshold.\n"
-    )
 
 
 def check_ends(manifest: Manifest) -> None:
@@ -378,7 +362,7 @@ def readme(templates: Path, source: MicroSource, figures: Mapping[str, object]) 
         "OUTPUT_ZERO_POINT": m.output.zero_point,
         **figures,
     }
-    page = (templates / "README.md").read_text(encoding="utf-8") + fusion_section(source)
+    page = (templates / "README.md").read_text(encoding="utf-8") + host_only(m, source.calibration)
     for name, value in values.items():
         page = page.replace(f"@{name}@", str(value))
     return page.encode()

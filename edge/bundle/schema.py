@@ -17,6 +17,8 @@ from edge.bundle.typed_json import Reader
 from edge.frontend import ecgfounder as frontend_ecgfounder
 from edge.frontend import stream as frontend_stream
 from edge.records import Tier
+from edge.rhythm.gate import STATED
+from edge.rhythm.record import RhythmName
 from firmware_bridge.errors import BundleError
 
 SCHEMA = "anyecg.bundle/1"
@@ -71,7 +73,21 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class OutputHead:
-    """One output of the model."""
+    """One output of the model.
+
+    Attributes:
+        index: Index in the output tensor.
+        key: Unique key.
+        lab: Key of the laboratory indicator.
+        loinc: LOINC code of the laboratory test; ``None`` where unknown.
+        unit: UCUM unit; ``"1"`` for a probability.
+        direction: ``low``, ``high`` or ``abnormal``; ``None`` for a value.
+        kind: ``probability`` or ``value``.
+        horizon_min: Horizon, minutes; ``None`` for the present.
+        evidence: Results measured for the output.
+        means: The output in words, with its cut-off; ``None`` if not stated.
+        rhythms: Rhythms in which the evidence holds; in others the output abstains. ``None`` for any rhythm.
+    """
 
     index: int
     key: str
@@ -83,6 +99,7 @@ class OutputHead:
     horizon_min: int | None
     evidence: Evidence
     means: str | None = None
+    rhythms: tuple[RhythmName, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +220,17 @@ def _head(r: Reader) -> OutputHead:
             mae=evidence.opt("mae").number_or_none(),
         ),
         means=_means(r.opt("means")),
+        rhythms=_rhythms(r.opt("rhythms")),
     )
+
+
+def _rhythms(r: Reader) -> tuple[RhythmName, ...] | None:
+    if r.value is None:
+        return None
+    names = tuple(cast("RhythmName", item.one_of(*STATED)) for item in r.items(len(STATED)))
+    if not names or len(set(names)) < len(names):
+        raise r.fail("at least one rhythm, and each once")
+    return names
 
 
 def _means(r: Reader) -> str | None:

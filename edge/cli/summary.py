@@ -31,6 +31,7 @@ _HELP: dict[AbstainReason, str] = {
     "lead_off": "moisten the electrodes and press them on",
     "scale_unknown": "state the scale of the device with lsb_mv= in the URL",
     "stalled": "look at the patch: is it on, near, and charged?",
+    "rhythm": "nothing on this device: the evidence of the bundle holds for other rhythms",
 }
 
 _STAGES = (
@@ -159,9 +160,10 @@ def _lab_lines(e: Estimate, names: Mapping[str, str]) -> list[str]:
     from edge.bundle.words import key_words, label, sentence
     from edge.sinks.live.frame import clean
     from edge.sinks.live.layout import with_unit
+    from edge.sinks.live.state import OUTPUT_REASON_TEXT
 
     flagged = [lab for lab in e.labs if lab.flag]
-    values = [lab for lab in e.labs if not lab.flag and lab.unit != "1"]
+    values = [lab for lab in e.labs if not lab.flag and lab.unit != "1" and lab.abstained is None]
     lines = []
     for lab in (flagged + values)[:MAX_ROWS]:
         limit = "" if lab.threshold is None else f", threshold {with_unit(lab.threshold, lab.unit)}"
@@ -171,10 +173,12 @@ def _lab_lines(e: Estimate, names: Mapping[str, str]) -> list[str]:
     if len(flagged) + len(values) > MAX_ROWS:
         lines.append(f"            and {len(flagged) + len(values) - MAX_ROWS} more")
     calm = [lab for lab in e.labs if lab.flag is False and lab.unit == "1"]
-    if calm:
-        short = ", ".join(clean(label(lab.key)) for lab in calm[:MAX_ROWS])
-        more = f" and {len(calm) - MAX_ROWS} more" if len(calm) > MAX_ROWS else ""
-        lines.append(f"            below the threshold: {short}{more}")
+    silent = [lab for lab in e.labs if lab.abstained is not None]
+    for what, some in (("below the threshold", calm), (OUTPUT_REASON_TEXT["rhythm"], silent)):
+        if some:
+            short = ", ".join(clean(label(lab.key)) for lab in some[:MAX_ROWS])
+            more = f" and {len(some) - MAX_ROWS} more" if len(some) > MAX_ROWS else ""
+            lines.append(f"            {what}: {short}{more}")
     return lines
 
 

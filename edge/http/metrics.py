@@ -29,6 +29,7 @@ _FAMILIES: dict[str, tuple[str, str]] = {
     "anyecg_estimate_lower": ("gauge", "Lower bound of the interval of the estimate."),
     "anyecg_estimate_upper": ("gauge", "Upper bound of the interval of the estimate."),
     "anyecg_estimate_flag": ("gauge", "1 if the estimate reaches the threshold of the bundle, else 0."),
+    "anyecg_estimate_abstained": ("gauge", "1 for an output that abstains while others answer, by reason."),
     "anyecg_last_estimate_timestamp_seconds": ("gauge", "Time of the newest estimate or abstention."),
     "anyecg_lost_samples_total": ("counter", "Samples known to be lost."),
     "anyecg_corrupt_frames_total": ("counter", "Frames that were discarded as damaged."),
@@ -111,3 +112,5 @@ def _patch(lines: _Lines, patch: PatchSink) -> None:
             lines.add("anyecg_estimate_lower", lab.interval[0], **labels)
             lines.add("anyecg_estimate_upper", lab.interval[1], **labels)
         lines.add("anyecg_estimate_flag", None if lab.flag is None else float(lab.flag), **labels)
+        if lab.abstained is not None:
+            lines.add("anyecg_estimate_abstained", 1, patch=name, output=lab.key, reason=lab.abstained)

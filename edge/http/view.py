@@ -15,7 +15,7 @@ from edge.http.patch import ESTIMATE, MAX_TEXT_CHARS, Piece
 from edge.process.budget import FOUNDATION_RSS_MIB, MICRO_RSS_MIB, rss_mib
 from edge.records import NOTICE
 from edge.sinks.live.layout import measured_text, number, rhythm_text, with_unit
-from edge.sinks.live.state import REASON_TEXT
+from edge.sinks.live.state import OUTPUT_REASON_TEXT, REASON_TEXT
 from firmware_bridge.text import printable, shortened
 
 if TYPE_CHECKING:
@@ -129,14 +129,15 @@ def _whole(piece: Piece, scale: float) -> list[int]:
 
 
 def _lab(head: Head, lab: LabEstimate | None) -> list[object] | None:
-    """Return value, interval, flag, number of windows, and whether results of the person moved the value."""
+    """Return value, interval, flag, number of windows, whether results of the person moved the value, and a remark."""
     if lab is None:
         return None
     interval = ""
     if lab.interval is not None:
         interval = " to ".join(number(bound, head.unit) for bound in lab.interval)
     flag = None if lab.flag is None else bool(lab.flag)
-    return [with_unit(lab.value, head.unit), interval, flag, int(lab.windows), lab.anchor is not None]
+    remark = "" if lab.abstained is None else OUTPUT_REASON_TEXT[lab.abstained]
+    return [with_unit(lab.value, head.unit), interval, flag, int(lab.windows), lab.anchor is not None, remark]
 
 
 def _reason(reason: str) -> str:

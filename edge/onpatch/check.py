@@ -45,6 +45,8 @@ class Check:
         worst: tuple[float, str] | None = None
         flags = 0
         for theirs, own in zip(patch, host, strict=True):
+            if own.abstained is not None:
+                continue
             gap, allowed = _gap(theirs, own)
             if own.unit == "1":
                 self.largest = max(self.largest, gap)

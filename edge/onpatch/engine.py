@@ -3,6 +3,9 @@
 The host's own estimate is shown wherever the host has a window. The patch's is shown where it has none because samples
 are missing (start, gap, lost link), and if the patch sends no samples. It is not shown where the host refuses the
 signal: the host's gate judges every beat, the patch's does not. Every line says whose estimate it is.
+
+A patch does not look at the rhythm. Outputs whose evidence holds for some rhythms only therefore abstain in an estimate
+of the patch.
 """
 
 from __future__ import annotations
@@ -11,6 +14,7 @@ from dataclasses import replace
 
 from edge.bundle.reader import Bundle
 from edge.engine import GATHER_S, Engine, Output, SessionInfo
+from edge.estimate import abstained_by
 from edge.frontend.stream import GROUP_DELAY_S, WINDOW_S
 from edge.model import Model
 from edge.onpatch.check import Check
@@ -47,6 +51,7 @@ class TrustingEngine(Engine):
         super().__init__(bundle, model, session, hop_s, gather_s)
         self.check = Check()
         self._received = Received(bundle)
+        self._need_rhythm = [head.rhythms is not None for head in bundle.manifest.outputs]
         self._newest: PatchResult | None = None
         self._newest_end_s = 0.0
         self._own: tuple[float, tuple[LabEstimate, ...]] | None = None
@@ -124,16 +129,20 @@ class TrustingEngine(Engine):
         patch = self._newest
         if patch is None or patch.behind_s is None or not patch.labs or own.abstained not in _WITHOUT_SAMPLES:
             return replace(own, estimated_by="host")
+        if all(self._need_rhythm):
+            return replace(own, estimated_by="host")
         age_s = own.window.end_s - self._newest_end_s
         if not -NEAR_S <= age_s <= patch.hop_s + FRESH_S:
             return replace(own, estimated_by="host")
-        labs = self._anchored(patch.labs, patch.arrival_ns)
+        labs = self._anchored(abstained_by(patch.labs, self._need_rhythm), patch.arrival_ns)
         return replace(own, labs=labs, abstained=None, estimated_by="patch")
 
     def _alone(self, result: PatchResult) -> Estimate:
         """Return the line for an estimate of a patch that sends no samples."""
         end_s = max(result.end_s - GROUP_DELAY_S, 0.0)
-        reason = result.abstained
+        reason, labs = result.abstained, result.labs
+        if labs and all(self._need_rhythm):
+            reason, labs = "rhythm", ()
         return Estimate(
             time=utc_text(self.session.wall_ns(result.arrival_ns)),
             clock_synced=self.session.clock_synced(),
@@ -143,7 +152,7 @@ class TrustingEngine(Engine):
             bundle=self._bundle_ref,
             quality=QualityRecord(0.0 if reason else 1.0, (reason,) if reason else ()),
             heart_rate_bpm=None,
-            labs=self._anchored(result.labs, result.arrival_ns),
+            labs=self._anchored(abstained_by(labs, self._need_rhythm) if labs else (), result.arrival_ns),
             abstained=reason,
             notice=self._notice,
             applied=self.session.applied,

@@ -19,7 +19,7 @@ from edge.sessions.trends import HeadTrend, Trends
 from edge.sessions.waves_view import waves_chapter
 from edge.sessions.words import length_text
 from edge.sinks.live.layout import number, with_unit
-from edge.sinks.live.state import REASON_TEXT
+from edge.sinks.live.state import OUTPUT_REASON_TEXT, REASON_TEXT
 from firmware_bridge.reading import resolved
 from firmware_bridge.text import printable, shortened
 
@@ -161,6 +161,11 @@ def _found(trends: Trends) -> str:
 
 
 def _flagged(head: HeadTrend) -> str:
+    silent = f"; {OUTPUT_REASON_TEXT['rhythm']} in {head.silent} of {head.silent + head.hops}" if head.silent else ""
+    return _judged(head) + silent
+
+
+def _judged(head: HeadTrend) -> str:
     if head.flagged:
         return f"in {_share(head)}"
     if head.last.threshold is None:

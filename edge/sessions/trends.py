@@ -17,10 +17,11 @@ class HeadTrend:
     """The course of one output.
 
     Attributes:
-        last: Its last estimate.
+        last: Its last estimate with a value, if it has any.
         curve: Its values.
         flagged: Hops with a raised flag.
         hops: Hops with a value.
+        silent: Hops in which the output abstained by rhythm while others answered.
         means: The output in words.
     """
 
@@ -29,6 +30,7 @@ class HeadTrend:
     curve: Curve = field(default_factory=Curve)
     flagged: int = 0
     hops: int = 0
+    silent: int = 0
 
 
 class Trends:
@@ -104,6 +106,9 @@ class Trends:
         self.last = e
         for lab in e.labs:
             head = self.heads.setdefault(lab.key, HeadTrend(lab, self._means(lab.key)))
+            if lab.abstained is not None:
+                head.silent += 1
+                continue
             head.last = lab
             head.hops += 1
             head.flagged += lab.flag is True

@@ -9,7 +9,7 @@ from edge.process.files import output_error
 from edge.sinks import BaseSink, SinkClosedError
 from edge.sinks.live.frame import clean
 from edge.sinks.live.layout import number, with_unit
-from edge.sinks.live.state import REASON_TEXT
+from edge.sinks.live.state import OUTPUT_REASON_TEXT, REASON_TEXT
 from firmware_bridge.samples import LinkEventKind
 
 if TYPE_CHECKING:
@@ -87,10 +87,14 @@ def estimate_line(e: Estimate) -> str:
     head = f"{e.window.end_s:8.0f} s  HR {rate:>3} bpm  quality {e.quality.score:.2f}"
     if e.abstained is not None:
         return f"{head}  no estimate: {REASON_TEXT[e.abstained]}"
-    parts = [_lab(lab) for lab in e.labs if lab.flag or lab.unit != "1"]
-    probable = max((lab for lab in e.labs if lab.unit == "1" and not lab.flag), key=_value, default=None)
+    answered = [lab for lab in e.labs if lab.abstained is None]
+    parts = [_lab(lab) for lab in answered if lab.flag or lab.unit != "1"]
+    probable = max((lab for lab in answered if lab.unit == "1" and not lab.flag), key=_value, default=None)
     if not any(lab.flag for lab in e.labs) and probable is not None:
         parts.insert(0, f"nothing flagged (highest: {_lab(probable)})")
+    silent = len(e.labs) - len(answered)
+    if silent:
+        parts.append(f"{silent} output{'s' if silent > 1 else ''} {OUTPUT_REASON_TEXT['rhythm']}")
     lost = f"  lost {e.lost_samples}" if e.lost_samples else ""
     return f"{head}  {'; '.join(parts)}{lost}"
 

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge.process.files import make_folder, output_error, write_atomically
-from edge.records import NOTICE, summary_dict, to_json, utc_text
+from edge.records import NOTICE, to_json, utc_text
 from edge.sinks import BaseSink
 from edge.sinks._append import AppendFile
 from edge.sinks._events import EventLog
+from edge.sinks.summary_json import summary_dict
 from edge.store.compact import CompactFile
 from edge.store.keep import DEFAULT, SESSION_SCHEMA, Keep, Keeper, parse_keep
 from edge.store.storage import Storage

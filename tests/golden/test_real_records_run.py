@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -41,12 +42,12 @@ def demo() -> Loaded:
 
 
 @cache
-def replay(data_dir, record, lead="ecg", more="") -> list[Estimate]:
+def replay(data_dir, record, lead="ecg", more="", bundle=demo) -> list[Estimate]:
     """All estimates of one lead of a recording."""
 
     async def run() -> list[Estimate]:
         source = open_source(f"replay:{data_dir / record}/{FILES[record].format(lead=lead)}&speed=max{part}")
-        engine, found = Engine(demo().bundle, demo().model, session_info(source)), []
+        engine, found = Engine(bundle().bundle, bundle().model, session_info(source)), []
         try:
             async for item in source.items():
                 found += engine.push(item).estimates
@@ -56,6 +57,15 @@ def replay(data_dir, record, lead="ecg", more="") -> list[Estimate]:
 
     part = PART.get((record, lead), "") + more
     return asyncio.run(run())
+
+
+@cache
+def sinus_only() -> Loaded:
+    """The demonstration bundle, whose first output answers in sinus rhythm only."""
+    bundle = demo().bundle
+    first, *others = bundle.manifest.outputs
+    outputs = (replace(first, rhythms=("sinus",)), *others)
+    return Loaded(replace(bundle, manifest=replace(bundle.manifest, outputs=outputs)), demo().model)
 
 
 def rates(estimates, *, accepted=False):
@@ -133,3 +143,18 @@ def test_rates_in_noise_do_not_depend_on_the_blocks(data_dir):
     for block_s in ("0.013", "3"):
         cut = replay(data_dir, "nstdb_118e06", more=f"&block_s={block_s}")
         assert [(e.heart_rate_bpm, e.abstained) for e in cut] == [(e.heart_rate_bpm, e.abstained) for e in whole]
+
+
+def test_an_output_for_sinus_rhythm_is_silent_in_atrial_fibrillation(data_dir):
+    found = replay(data_dir, "cpsc2021_data_84_1", "II", "&seconds=240", sinus_only)
+    answered = [e for e in found if e.abstained is None]
+    assert len(answered) > 100
+    assert all(e.labs[0].abstained == "rhythm" and e.labs[0].value is None for e in answered)
+    assert all(lab.value is not None for e in answered for lab in e.labs[1:])
+
+
+def test_and_answers_in_sinus_rhythm(data_dir):
+    found = replay(data_dir, "mitdb_100", "MLII", "&seconds=120", sinus_only)
+    answered = [e for e in found if e.abstained is None]
+    assert len(answered) > 80
+    assert all(lab.value is not None for e in answered for lab in e.labs)

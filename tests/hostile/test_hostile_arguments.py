@@ -33,6 +33,7 @@ COMMAND_LINES = {
         "calibrate probability demo --data {} --out out",
         "calibrate probability {} --data data",
         "calibrate fuse demo --data {} --out out",
+        "calibrate rhythm {} --rhythms sinus --out out",
         "calibrate person --lab potassium=4.1 --at 2026-05-01T08:00:00Z --estimates {}",
         "calibrate person --lab potassium=4.1 --at 2026-05-01T08:00:00Z --session-dir {}",
     ],

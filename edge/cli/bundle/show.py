@@ -119,6 +119,7 @@ def facts(bundle: Bundle) -> dict[str, object]:
             "direction": head.direction,
             "threshold": bundle.calibration[head.key].threshold,
             "evidence": dataclasses.asdict(head.evidence),
+            **({} if head.rhythms is None else {"rhythms": list(head.rhythms)}),
         }
         for head in m.outputs
     ]
@@ -157,7 +158,19 @@ def describe(bundle: Bundle) -> str:
         f"{'output':<18} {'LOINC':<9} {'unit':<8} {'AUROC (95 % CI)':<21} {'n':>6}  evidence  threshold",
     ]
     lines += [_row(head, bundle) for head in m.outputs]
+    lines += rhythm_lines(m.outputs)
     return "\n".join([*lines, "", NOTICE, ""])
+
+
+def rhythm_lines(heads: Sequence[OutputHead]) -> list[str]:
+    """Return which outputs abstain in other rhythms than theirs; no line if none does."""
+    limited: dict[str, list[str]] = {}
+    for head in heads:
+        if head.rhythms is not None:
+            limited.setdefault(", ".join(head.rhythms), []).append(head.key)
+    if not limited:
+        return []
+    return ["", *(f"only in {rhythms}: {', '.join(keys)}" for rhythms, keys in limited.items())]
 
 
 def _row(head: OutputHead, bundle: Bundle) -> str:

@@ -62,6 +62,7 @@ _shtab_anyecg_calibrate_commands() {
     fuse:'a bundle: estimates that also read the waves of the ECG'
     person:'a person: later values, anchored at a measured result'
     probability:'a bundle: probabilities, thresholds, abstention'
+    rhythm:'a bundle: rhythms in which outputs answer'
   )
   _describe 'anyecg calibrate commands' _commands
 }
@@ -287,6 +288,18 @@ _shtab_anyecg_calibrate_probability_options=(
 
 # guard to ensure default positional specs are added only once per session
 _shtab_anyecg_calibrate_probability_defaults_added=0
+
+_shtab_anyecg_calibrate_rhythm_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--rhythms[separated by commas\: sinus, af_or_flutter, paced, undetermined\; or any]:NAMES:"
+  "--heads[outputs, separated by commas\; default\: all]:KEYS:"
+  "--out[folder of the new bundle]:BUNDLE2:_files"
+  "--json[write JSON to standard output instead of text]"
+  ":bundle folder, or \'demo\':_files"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_anyecg_calibrate_rhythm_defaults_added=0
 
 _shtab_anyecg_collect_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
@@ -898,6 +911,7 @@ _shtab_anyecg_calibrate() {
         fuse) _arguments -C -s $_shtab_anyecg_calibrate_fuse_options ;;
         person) _arguments -C -s $_shtab_anyecg_calibrate_person_options ;;
         probability) _arguments -C -s $_shtab_anyecg_calibrate_probability_options ;;
+        rhythm) _arguments -C -s $_shtab_anyecg_calibrate_rhythm_options ;;
       esac
   esac
 }

@@ -132,9 +132,9 @@ export class Patch {
     state.labs.forEach((lab, i) => {
       const row = this.row[i], head = this.about.heads[i];
       const [value, limit] = [row.children[1], row.children[2]];
-      const [shown, interval, flag, windows, anchored] = lab ?? ["–", "", null, 0, false];
+      const [shown, interval, flag, windows, anchored, remark] = lab ?? ["–", "", null, 0, false, ""];
       set(value.children[0], `${flag ? "▲ " : ""}${shown}`);
-      set(value.children[1], interval + (anchored ? ", anchored" : ""));
+      set(value.children[1], [interval, anchored ? "anchored" : "", remark].filter(Boolean).join(", "));
       const judged = flag === null ? (head.threshold === null ? "" : "not judged") : flag ? "reached" : "";
       set(limit.children[1], judged);
       row.classList.toggle("flagged", flag === true);

@@ -33,6 +33,7 @@ ABSENT: Final = MappingProxyType(
         "flat": "error",
         "saturated": "error",
         "scale_unknown": "unsupported",
+        "rhythm": "unsupported",
     }
 )
 """FHIR's code for each reason of an abstention."""

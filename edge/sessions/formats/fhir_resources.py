@@ -91,8 +91,10 @@ def lab_observation(context: Context, e: Estimate, lab: LabEstimate, run: str, e
     _from_ecg(out, ecg)
     if _finite(lab.value):
         out["valueQuantity"] = _value(lab.value, lab.unit)
-    else:
+    elif lab.abstained is None:
         out["dataAbsentReason"] = coded(codes.ABSENT_SYSTEM, "unknown", "Unknown")
+    else:
+        out["dataAbsentReason"] = _absent(lab.abstained, f"no estimate: {_text(lab.abstained)}")
     score = quantity(round(e.quality.score, 3), "1") if _finite(e.quality.score) else None
     parts = [_part("signal-quality", "Signal quality, from 0 to 1", "valueQuantity", score)]
     low, high = lab.interval or (math.nan, math.nan)
@@ -134,10 +136,8 @@ def abstention_observation(
     end_s = unix_s(e.time)
     out["effectivePeriod"] = {"start": utc_of(end_s - (span_s[1] - span_s[0])), "end": utc_of(end_s)}
     reason = hops.most_common(1)[0][0]
-    why = coded(codes.ABSENT_SYSTEM, codes.ABSENT.get(reason, "unknown"))
-    kit = {"system": codes.KIT_SYSTEM, "code": _code(reason)}
     counted = ", ".join(f"{_text(one)} ({n} of {hops.total()} hops)" for one, n in hops.most_common())
-    out["dataAbsentReason"] = {"coding": [*_list(why["coding"]), kit], "text": f"no estimate: {counted}"}
+    out["dataAbsentReason"] = _absent(reason, f"no estimate: {counted}")
     if not out["component"]:
         del out["component"]
     return out
@@ -219,6 +219,13 @@ def _estimate(context: Context, e: Estimate, lab: LabEstimate | None, name: str)
         "note": _notes(e),
         "component": related,
     }
+
+
+def _absent(reason: str, words: str) -> Json:
+    """Return why there is no value: FHIR's code for a reason of an abstention, and the kit's own."""
+    why = coded(codes.ABSENT_SYSTEM, codes.ABSENT.get(reason, "unknown"))
+    kit = {"system": codes.KIT_SYSTEM, "code": _code(reason)}
+    return {"coding": [*_list(why["coding"]), kit], "text": words}
 
 
 def _part(code: str, display: str, kind: str, value: object) -> Json:

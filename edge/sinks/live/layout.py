@@ -209,7 +209,7 @@ def _lab_row(lab: LabEstimate, *, stale: bool) -> Row:
     flag = "-" if lab.flag is None else "▲ yes" if lab.flag else "no"
     cells = (
         clean(label(lab.key)),
-        with_unit(lab.value, unit),
+        with_unit(lab.value, unit) if lab.abstained is None else f"- ({lab.abstained})",
         interval,
         "-"
         if lab.threshold is None

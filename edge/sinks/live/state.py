@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from edge.records import AbstainReason, Estimate
+    from edge.records import AbstainReason, Estimate, OutputReason
     from edge.rhythm.record import RhythmName
     from firmware_bridge.samples import LinkEvent
 
@@ -28,8 +28,12 @@ REASON_TEXT: dict[AbstainReason, str] = {
     "lead_off": "an electrode has no contact",
     "scale_unknown": "this model reads amplitudes, and the device's scale is unknown",
     "stalled": "no data is coming from the device",
+    "rhythm": "the outputs are not validated for this rhythm",
 }
 """Text for each reason of abstention."""
+
+OUTPUT_REASON_TEXT: dict[OutputReason, str] = {"rhythm": "not validated for this rhythm"}
+"""Text for each reason of a single output."""
 
 RHYTHM_TEXT: dict[RhythmName, str] = {
     "sinus": "sinus rhythm",

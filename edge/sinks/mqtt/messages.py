@@ -91,6 +91,8 @@ def _lab(head: OutputHead, lab: LabEstimate | None) -> dict[str, object]:
     about |= {"interval": bounds, "threshold": _number(lab.threshold, scale)}
     if lab.anchor is not None:
         about["anchored"] = True
+    if lab.abstained is not None:
+        about["abstained"] = lab.abstained
     flag = None if lab.flag is None else "ON" if lab.flag else "OFF"
     return {"value": _number(lab.value, scale), "flag": flag, "about": about}
 

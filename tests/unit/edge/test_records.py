@@ -21,10 +21,10 @@ from edge.records import (
     RunSummary,
     WindowSpan,
     from_json,
-    summary_dict,
     to_json,
     utc_text,
 )
+from edge.sinks.summary_json import summary_dict
 from firmware_bridge.errors import InputError
 
 LAB = LabEstimate(

@@ -7,6 +7,7 @@ import json
 import math
 import re
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -66,9 +67,9 @@ def test_outputs_are_shown_in_words_with_unit_interval_threshold_and_evidence(bu
     rows = {head["title"]: (head, lab) for head, lab in zip(page["heads"], page["labs"], strict=True)}  # type: ignore[call-overload]  # parsed JSON
     head, lab = rows["Potassium above 5.0 mmol/L"]
     assert (head["limit"], head["evidence"], head["unit"]) == ("12 %", "strong", "%")
-    assert lab == ["99 %", "97 to 99", True, 3, False]
+    assert lab == ["99 %", "97 to 99", True, 3, False, ""]
     head, lab = rows["Potassium"]
-    assert (head["limit"], lab) == ("", ["6.5 mmol/L", "5.5 to 7.5", None, 3, False])
+    assert (head["limit"], lab) == ("", ["6.5 mmol/L", "5.5 to 7.5", None, 3, False, ""])
     assert rows["Total calcium below 8.6 mg/dL"][1] is None
     assert (page["rate"], page["quality"], page["lost"]) == (69, 99, 7)
     assert page["flags"] == ["noisy baseline"]
@@ -226,3 +227,16 @@ def test_old_values_are_not_metrics_of_now(bundle: Bundle) -> None:
     text = metrics_text([sink], viewers=0, dropped=0)
     assert "anyecg_estimate{" not in text
     assert 'anyecg_link_up{patch="Bedroom"} 0' in text
+
+
+def test_an_output_that_abstains_by_rhythm_has_a_remark_and_a_metric(bundle: Bundle) -> None:
+    sink, e = patch(bundle), estimate()
+    quiet = e.labs[0]._replace(value=None, interval=None, flag=None, abstained="rhythm")
+    sink.estimate(replace(e, labs=(quiet, *e.labs[1:])))
+    page = shown(sink)
+    pairs = zip(page["heads"], page["labs"], strict=True)  # type: ignore[call-overload]  # parsed JSON
+    rows = {head["title"]: lab for head, lab in pairs}
+    assert rows["Potassium above 5.0 mmol/L"] == ["-", "", None, 3, False, "not validated for this rhythm"]
+    found = [line for line in metrics_text([sink], viewers=0, dropped=0).splitlines() if "potassium_high" in line]
+    assert [line.partition("{")[0] for line in found] == ["anyecg_estimate_abstained"]
+    assert found[0].endswith('output="potassium_high",reason="rhythm"} 1')

@@ -260,3 +260,35 @@ def test_an_estimate_in_parts_waits_for_the_last(model):
         assert link.lines == []
         link.feed(encode(PatchEstimate(FS, 1, EstimateReason.NONE, 1, first, heads[first:last])))
     assert [score_of(lab) for lab in link.lines[0].labs] == pytest.approx(list(range(HEADS)), abs=1e-4)
+
+
+def limited_to_sinus(model, keys):
+    outputs = tuple(replace(head, rhythms=("sinus",)) if head.key in keys else head for head in BUNDLE.manifest.outputs)
+    bundle = replace(BUNDLE, manifest=replace(BUNDLE.manifest, outputs=outputs))
+    info = SessionInfo("s", "patch", lambda ns: ns, lambda: True, stalls=True)
+    return TrustingEngine(bundle, model, info)
+
+
+@pytest.mark.parametrize("samples", [True, False])
+def test_a_patch_knows_no_rhythm_so_outputs_that_need_one_abstain(model, samples):
+    first, *others = (head.key for head in BUNDLE.manifest.outputs)
+    link = Link(limited_to_sinus(model, {first}), samples=samples)
+    link.stream(0.0, 3.0 if samples else 0.0)
+    link.estimate([(2.0, HeadState.DECIDED | HeadState.FLAG)] * HEADS, 3.0)
+    link.stream(3.0, 4.0 if samples else 3.0)
+    labs = {lab.key: lab for lab in link.lines[-1].labs}
+    assert link.lines[-1].estimated_by == "patch"
+    assert (labs[first].value, labs[first].flag, labs[first].abstained) == (None, None, "rhythm")
+    assert all(labs[key].value is not None and labs[key].abstained is None for key in others)
+
+
+def test_a_patch_answers_nothing_if_every_output_needs_a_rhythm(model):
+    every = {head.key for head in BUNDLE.manifest.outputs}
+    link = Link(limited_to_sinus(model, every))
+    link.stream(0.0, 3.0)
+    link.estimate([(2.0, HeadState.DECIDED | HeadState.FLAG)] * HEADS, 3.0)
+    link.stream(3.0, 4.0)
+    assert {(line.abstained, line.estimated_by) for line in link.lines} == {("warming_up", "host")}
+    alone = Link(limited_to_sinus(model, every), samples=False)
+    alone.estimate([(2.0, HeadState.DECIDED | HeadState.FLAG)] * HEADS, 3.0)
+    assert [(line.abstained, line.labs, line.estimated_by) for line in alone.lines] == [("rhythm", (), "patch")]
