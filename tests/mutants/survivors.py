@@ -48,8 +48,8 @@ SURVIVORS = (
     ),
     Survivor(
         "quality weight 1 (engine)",
-        "self._estimator.add(window.end_s, outputs, quality.score, waves)",
-        "self._estimator.add(window.end_s, outputs, 1.0, waves)",
+        "self._estimator.add(window.end_s, outputs, quality.score, waves, rhythm.name)",
+        "self._estimator.add(window.end_s, outputs, 1.0, waves, rhythm.name)",
         "test_a_window_weighs_as_much_as_its_quality_in_the_estimate",
     ),
     Survivor(
