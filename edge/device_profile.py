@@ -20,7 +20,7 @@ import numpy as np
 from edge.records import Applied
 from edge.sources import Source, SourceInfo, Watched
 from firmware_bridge.errors import InputError, UsageError
-from firmware_bridge.reading import parse_toml, read_limited
+from firmware_bridge.reading import is_number, parse_toml, read_limited
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem, SampleBlock, Unit
 
 SCHEMA = "anyecg.device-profile/1"
@@ -252,7 +252,7 @@ class _Table:
 
     def number(self, key: str, low: float, high: float) -> float:
         value = self._raw.get(key)
-        if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        if not is_number(value, low, high):
             raise self.fail(key, f"a number from {low:g} to {high:g}")
         return float(value)
 

@@ -20,7 +20,7 @@ from typing import Any
 from edge.bundle.reader import Bundle
 from edge.records import Anchor, Applied, LabEstimate, utc_text
 from firmware_bridge.errors import UsageError
-from firmware_bridge.reading import parse_toml, read_limited
+from firmware_bridge.reading import is_number, parse_toml, read_limited
 
 SCHEMA = "anyecg.person/1"
 MAX_BYTES = 1 << 20
@@ -223,7 +223,7 @@ def _text(path: Path, row: Mapping[str, Any], key: str) -> str:
 
 def _number(path: Path, row: Mapping[str, Any], key: str, low: float = -1e9) -> float:
     value = row.get(key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= 1e9:
+    if not is_number(value, low, 1e9):
         raise UsageError(f"{path}: '{key}' must be a number, not {value!r:.60}", "correct the file")
     return float(value)
 

@@ -13,12 +13,16 @@ import re
 import stat
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from firmware_bridge.posix import CLOSE_ON_EXEC, NO_WAIT
 
 MAX_KEY_DOTS = 200
 """Most dots in a key of a TOML file, or in any other piece between separators."""
+MAX_NUMBER = 1e100
+"""Largest number that a document may hold; sums and products of such numbers stay finite."""
+MAX_INTEGER = 1 << 63
+"""Integers from here on are refused; JSON and TOML readers have no limit."""
 _KEY_ENDS = re.compile(r"[\n=,{}\[\]]")
 
 
@@ -92,3 +96,21 @@ def parse_toml(data: str | bytes) -> dict[str, Any]:
         return tomllib.loads(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def is_number(x: object, low: float = -MAX_NUMBER, high: float = MAX_NUMBER) -> TypeGuard[float]:
+    """Return whether a value of a parsed document is a finite number within bounds.
+
+    ``true`` and ``false`` are not numbers, although Python's ``bool`` is an ``int``; NaN and infinity, which Python's
+    readers accept, are not either.
+    """
+    return isinstance(x, int | float) and not isinstance(x, bool) and low <= x <= high and _fits(x)
+
+
+def is_integer(x: object, low: int = -MAX_INTEGER, high: int = MAX_INTEGER) -> TypeGuard[int]:
+    """Return whether a value of a parsed document is an integer within bounds; 1.0 is none."""
+    return isinstance(x, int) and is_number(x, low, high)
+
+
+def _fits(x: float) -> bool:
+    return not isinstance(x, int) or abs(x) < MAX_INTEGER

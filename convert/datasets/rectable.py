@@ -27,7 +27,7 @@ from typing import Any
 from edge.sources.replay.base import MAX_LSB_MV, MIN_LSB_MV
 from edge.sources.replay.source import UNITS
 from firmware_bridge.errors import InputError
-from firmware_bridge.reading import parse_toml, read_limited
+from firmware_bridge.reading import is_number, parse_toml, read_limited
 from firmware_bridge.samples import MAX_FS_HZ, MIN_FS_HZ
 
 TABLE = "recordings.toml"
@@ -173,7 +173,7 @@ def _entry(path: Path, key: str, value: object) -> Entry:
 
 def _number(low: float, high: float, unit: str) -> Any:
     def check(value: object) -> str:
-        if isinstance(value, int | float) and not isinstance(value, bool) and low <= value <= high:
+        if is_number(value, low, high):
             return ""
         return f"a number from {low:g} to {high:g} {unit}"
 

@@ -8,7 +8,6 @@ to logits and to the unit of the laboratory.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +24,7 @@ from convert.parity.forms import HeadName
 from edge.bundle.schema import OutputHead
 from edge.bundle.tensors import Coarse
 from firmware_bridge.errors import BundleError, InputError
+from firmware_bridge.reading import is_number
 
 F64 = NDArray[np.float64]
 
@@ -209,7 +209,7 @@ def scaling_of_bundle(manifest: Mapping[str, Any], outputs: Sequence[OutputHead]
 
 def _read(entry: object, key: str) -> Line:
     numbers = [entry.get(name) if isinstance(entry, Mapping) else None for name in ("centre", "scale")]
-    found = [float(n) for n in numbers if isinstance(n, int | float) and not isinstance(n, bool) and math.isfinite(n)]
+    found = [float(n) for n in numbers if is_number(n)]
     if len(found) != 2 or found[1] <= 0.0:
         raise BundleError(f"manifest.conversion: the scaling of {key} is invalid", "convert the bundle again")
     return Line(*found)

@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 from firmware_bridge.errors import BundleError
+from firmware_bridge.reading import MAX_INTEGER, is_integer, is_number
 from firmware_bridge.text import printable
-
-MAX_INTEGER = 1 << 63
-"""Integers from here on are refused; JSON has no limit."""
-MAX_NUMBER = 1e100
-"""Largest number in a bundle; sums and products of such numbers stay finite."""
 
 
 class Reader:
@@ -65,12 +61,9 @@ class Reader:
 
     def number(self) -> float:
         """Return a finite number."""
-        number = self.value
-        if isinstance(number, bool) or not isinstance(number, int | float):
+        if not is_number(self.value):
             raise self.fail("a finite number")
-        if abs(number) > MAX_NUMBER or number != number:
-            raise self.fail("a finite number")
-        return float(number)
+        return float(self.value)
 
     def number_or_none(self) -> float | None:
         """Return a finite number or ``None``."""
@@ -78,7 +71,7 @@ class Reader:
 
     def integer(self) -> int:
         """Return an integer."""
-        if isinstance(self.value, bool) or not isinstance(self.value, int) or abs(self.value) >= MAX_INTEGER:
+        if not is_integer(self.value):
             raise self.fail("an integer")
         return self.value
 

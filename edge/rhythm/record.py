@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal, cast, get_args
 
 from edge.rounding import fixed
+from firmware_bridge.reading import is_integer, is_number
 
 RhythmName = Literal["sinus", "af_or_flutter", "paced", "undetermined", "unreadable"]
 """Name of a rhythm; ``undetermined`` if no rule has seen what it needs."""
@@ -116,18 +117,14 @@ def _name(x: object) -> RhythmName:
 
 
 def _count(x: object) -> int:
-    if not isinstance(x, int) or isinstance(x, bool):
-        raise TypeError("a count is no integer")
-    if not 0 <= x <= MAX_COUNT:
-        raise ValueError("a count is impossible")
+    if not is_integer(x, 0, MAX_COUNT):
+        raise ValueError("a count is no possible integer")
     return x
 
 
 def _number(x: object) -> float | None:
     if x is None:
         return None
-    if not isinstance(x, int | float) or isinstance(x, bool):
-        raise TypeError("a number of the rhythm is none")
-    if not 0 <= x <= MAX_COUNT:  # also refuses NaN
-        raise ValueError("a number of the rhythm is impossible")
+    if not is_number(x, 0.0, MAX_COUNT):
+        raise ValueError("a number of the rhythm is no possible one")
     return x

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
+
 from edge.records import Estimate, LabEstimate
 from firmware_bridge.errors import InputError
+from firmware_bridge.reading import is_integer, is_number
 
 
 def well_typed(e: Estimate) -> Estimate:
@@ -27,10 +30,14 @@ def _wrongly_typed(e: Estimate) -> str:
     booleans: tuple[object, ...] = (e.clock_synced,)
     if not all(isinstance(flag, bool) for flag in booleans):
         return "clock_synced"
-    numbers = (e.window.start_s, e.window.end_s, e.quality.score, e.lost_samples)
+    score: object = e.quality.score
+    scored = is_number(score) or (isinstance(score, float) and math.isnan(score))  # null in the file
+    times = (e.window.start_s, e.window.end_s)
     optional = (e.heart_rate_bpm, *e.latency_ms.values())
-    if not (all(map(_is_number, numbers)) and all(x is None or _is_number(x) for x in optional)):
+    if not (scored and all(map(is_number, times)) and all(x is None or is_number(x) for x in optional)):
         return "a number"
+    if not is_integer(e.lost_samples):
+        return "lost_samples"
     return next((f"output '{str(lab.key)[:60]}'" for lab in e.labs if not _is_lab(lab)), "")
 
 
@@ -39,14 +46,9 @@ def _is_lab(lab: LabEstimate) -> bool:
     return (
         all(isinstance(text, str) for text in (lab.key, lab.unit, lab.tier, *anchor))
         and (lab.loinc is None or isinstance(lab.loinc, str))
-        and all(x is None or _is_number(x) for x in (lab.value, lab.threshold))
-        and all(map(_is_number, lab.interval or ()))
-        and (lab.anchor is None or (_is_number(lab.anchor.offset) and _is_number(lab.anchor.results)))
+        and all(x is None or is_number(x) for x in (lab.value, lab.threshold))
+        and all(map(is_number, lab.interval or ()))
+        and (lab.anchor is None or (is_number(lab.anchor.offset) and is_number(lab.anchor.results)))
         and (lab.flag is None or isinstance(lab.flag, bool))
-        and _is_number(lab.windows)
+        and is_integer(lab.windows)
     )
-
-
-def _is_number(x: object) -> bool:
-    """Return whether a value is a number that fits a double."""
-    return isinstance(x, int | float) and not isinstance(x, bool) and not (isinstance(x, int) and abs(x) >= 1 << 63)

@@ -12,6 +12,7 @@ from edge.waves.delineate import MS, Delineation, delineate
 from edge.waves.mean_beat import STREAM_HZ, MeanBeat, mean_beat, place
 from edge.waves.path import FS_HZ, wave_path
 from edge.waves.record import WavePart, WaveReason, WaveRecord
+from firmware_bridge.reading import is_number
 
 if TYPE_CHECKING:
     from edge.waves.net import BoundaryNet
@@ -85,9 +86,7 @@ def band_of(stated: object) -> tuple[float, float] | None:
     if not isinstance(stated, list | tuple) or len(stated) != 2:
         return None
     low, high = stated
-    if not all(isinstance(x, int | float) and math.isfinite(x) for x in (low, high)):
-        return None
-    return float(low), float(high)
+    return (float(low), float(high)) if is_number(low) and is_number(high) else None
 
 
 def intervals(beat: MeanBeat, found: Delineation) -> dict[str, float]:

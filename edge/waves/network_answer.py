@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from edge.rounding import significant, significant_pair
+from firmware_bridge.reading import is_number
 
 
 class NetworkAnswer(NamedTuple):
@@ -59,6 +60,6 @@ def _optional(x: object) -> float | None:
 
 
 def _number(x: object) -> float:
-    if not isinstance(x, int | float) or isinstance(x, bool) or not abs(x) <= 1e100:  # also refuses NaN
+    if not is_number(x):
         raise TypeError("an answer of the network is no number")
     return x

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Literal, cast, get_args
 
 from edge.rounding import fixed
+from firmware_bridge.reading import is_integer, is_number
 
 WaveReason = Literal["few_beats", "unclear", "absent", "flat", "band", "band_unknown", "scale_unknown"]
 """Reason of a missing measurement: docs/waves.md explains each."""
@@ -100,10 +101,8 @@ def waves_from(d: Mapping[str, object] | None) -> WaveRecord | None:
         if part not in WAVE_PARTS or reason not in WAVE_REASONS:
             raise ValueError(f"unknown reason {reason!r:.60} of {part!r:.60}")
     beats = d["beats"]
-    if not isinstance(beats, int) or isinstance(beats, bool):
-        raise TypeError("beats is no integer")
-    if not 0 <= beats <= MAX_VALUE:
-        raise ValueError("the number of beats is impossible")
+    if not is_integer(beats, 0, round(MAX_VALUE)):
+        raise ValueError("beats is no possible number of beats")
     return WaveRecord(beats, **numbers, missing=dict(missing))
 
 
@@ -116,8 +115,6 @@ def _rounded(x: float | None, digits: int) -> float | None:
 def _number(x: object) -> float | None:
     if x is None:
         return None
-    if not isinstance(x, int | float) or isinstance(x, bool):
-        raise TypeError("a measurement is no number")
-    if not -MAX_VALUE <= x <= MAX_VALUE:  # also refuses NaN
-        raise ValueError("a measurement is impossible")
+    if not is_number(x, -MAX_VALUE, MAX_VALUE):
+        raise ValueError("a measurement is no possible number")
     return x

@@ -20,6 +20,8 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from firmware_bridge.reading import is_number
+
 MAGIC = b"AECGRAW1"
 """First bytes of a recording; the digit is the version."""
 SUFFIX = ".aer"
@@ -98,10 +100,8 @@ def header_from(value: object) -> RawLogHeader:
 
 
 def _clock_ns(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError("a clock is not a number")
-    if not -MAX_CLOCK_NS < value < MAX_CLOCK_NS:
-        raise ValueError("a clock is out of range")
+    if not is_number(value, 1 - MAX_CLOCK_NS, MAX_CLOCK_NS - 1):
+        raise ValueError("a clock is no possible number")
     return int(value)
 
 

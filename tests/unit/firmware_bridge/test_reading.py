@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from edge.cli.main import main
 from firmware_bridge.errors import MAX_LINE_CHARS, InputError
-from firmware_bridge.reading import open_regular, parse_json, parse_toml, read_limited
+from firmware_bridge.reading import is_integer, is_number, open_regular, parse_json, parse_toml, read_limited
 from firmware_bridge.samples import LinkEvent, LinkEventKind
 from firmware_bridge.text import shortened
 
@@ -101,3 +102,20 @@ def test_text_of_a_device_controls_no_terminal() -> None:
     event = LinkEvent(LinkEventKind.HELLO, 0, "\x1b[2Jpatch\n", {"id": "\x1b]0;x\x07", "rate": 250})
     assert event.detail == "\ufffd[2Jpatch "
     assert event.data == {"id": "\ufffd]0;x\ufffd", "rate": 250}
+
+
+@pytest.mark.parametrize("x", [0, -3, 2.5, 1e100, (1 << 63) - 1])
+def test_finite_numbers_are_numbers(x):
+    assert is_number(x)
+
+
+@pytest.mark.parametrize("x", [True, None, "1", [1], math.nan, math.inf, -math.inf, 1e101, 1 << 63, -(1 << 63)])
+def test_what_json_may_hold_in_the_place_of_a_number_is_refused(x):
+    assert not is_number(x)
+
+
+@pytest.mark.parametrize(("x", "number", "integer"), [(2, True, True), (2.0, True, False), (5, False, False)])
+def test_bounds_and_kind_are_checked(x, number, integer):
+    assert is_number(x, 0.0, 4.0) is number
+    assert is_integer(x, 0, 4) is integer
+    assert not is_integer(True, 0, 4)
