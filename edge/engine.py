@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,6 +84,16 @@ class SessionInfo:
     st_reason: WaveReason | None = None
 
 
+class Explains(Protocol):
+    """Adds reasons to estimates; `edge.explain.live.LiveReasons`, which the engine does not import."""
+
+    def step(self, meter: WaveMeter, end_s: float) -> None:
+        """Spend the budget of one hop on the window that was just measured."""
+
+    def put(self, labs: tuple[LabEstimate, ...], end_s: float) -> tuple[LabEstimate, ...]:
+        """Return outputs with their reasons."""
+
+
 class Seen(NamedTuple):
     """What the ECG itself shows in a window."""
 
@@ -123,10 +133,17 @@ class Engine:
         hop_s: Seconds between estimates.
         gather_s: Signal that waits until it is processed together, s, unless an answer depends on it. The answers are
             the same with any value.
+        reasons: What adds reasons to the estimates; ``None`` for none.
     """
 
     def __init__(
-        self, bundle: Bundle, model: Model, session: SessionInfo, hop_s: float = 1.0, gather_s: float = GATHER_S
+        self,
+        bundle: Bundle,
+        model: Model,
+        session: SessionInfo,
+        hop_s: float = 1.0,
+        gather_s: float = GATHER_S,
+        reasons: Explains | None = None,
     ) -> None:
         front_end = bundle.manifest.front_end
         room = GapRoom() if session.stalls else None
@@ -140,7 +157,7 @@ class Engine:
         self._short = ShortRecording(front_end.grid_hz)
         self._pads = front_end.name == "stream/1"
         self._prepare = make_front_end(bundle)
-        self._model = model
+        self._model, self._reasons = model, reasons
         self._estimator = Estimator(bundle)
         self._reads_amplitude = front_end.reads_amplitude
         self._bundle_ref = BundleRef(f"{bundle.manifest.name} {bundle.manifest.version}", bundle.sha256)
@@ -297,7 +314,11 @@ class Engine:
             return self._estimate(span, record, rate_bpm, (), "rhythm", times, seen)
         if self.session.anchored is not None:
             labs = self.session.anchored(labs, self.session.wall_ns(self.timeline.host_time_ns(span.end_s)))
-        _lap(times, "estimate", mark)
+        mark = _lap(times, "estimate", mark)
+        if self._reasons is not None:
+            self._reasons.step(self._wave_meter, span.end_s)
+            labs = self._reasons.put(labs, span.end_s)
+            _lap(times, "reasons", mark)
         return self._estimate(span, record, rate_bpm, labs, None, times, seen)
 
     def _estimate(

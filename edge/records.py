@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, cast, get_args
 
+from edge.explain.record import LabReasons, reasons_dict, reasons_from
 from edge.rhythm.record import RhythmRecord, rhythm_dict, rhythm_from
 from edge.rounding import fixed, significant, significant_pair
 from edge.waves.network_answer import NetworkAnswer, network_dict, network_from
@@ -128,6 +129,8 @@ class LabEstimate(NamedTuple):
         anchor: The person's own results that moved the value; ``None`` without.
         network: The network's own answer, where the value is fused with the waves; ``None`` elsewhere.
         abstained: Why this output has no value while others have; ``None`` if it has one.
+        reasons: What the output rests on; ``None`` in a run without reasons, before the first ones, and for an output
+            that is not flagged and has none.
     """
 
     key: str
@@ -142,6 +145,7 @@ class LabEstimate(NamedTuple):
     anchor: Anchor | None = None
     network: NetworkAnswer | None = None
     abstained: OutputReason | None = None
+    reasons: LabReasons | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +273,9 @@ def _lab_dict(lab: LabEstimate) -> dict[str, object]:
         out["anchor"] = {**lab.anchor._asdict(), "offset": significant(lab.anchor.offset)}
     if lab.network is not None:
         out["network"] = network_dict(lab.network)
-    return out if lab.abstained is None else out | {"abstained": {"reason": lab.abstained}}
+    if lab.abstained is not None:
+        out["abstained"] = {"reason": lab.abstained}
+    return out if lab.reasons is None else out | {"reasons": reasons_dict(lab.reasons)}
 
 
 def to_dict(e: Estimate) -> dict[str, object]:
@@ -326,6 +332,7 @@ def _lab_from(d: Mapping[str, object]) -> LabEstimate:
         anchor=None if anchor is None else Anchor(*(anchor[k] for k in Anchor._fields)),
         network=network_from(d.get("network")),
         abstained=_output_reason(cast("Mapping[str, object] | None", d.get("abstained"))),
+        reasons=reasons_from(d.get("reasons")),
     )
 
 

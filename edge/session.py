@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.bundle.reader import Bundle, load_bundle
-from edge.engine import Engine, SessionInfo
+from edge.engine import Engine, Explains, SessionInfo
 from edge.first_load import prove
 from edge.grid.wallclock import ClockSync, live_wall_ns, recorded_wall_ns
 from edge.model import BackendName, Model, load_model
@@ -88,6 +88,13 @@ def session_info(source: Source) -> SessionInfo:
     )
 
 
+def live_reasons(bundle: Bundle, model: Model, hop_s: float) -> Explains:
+    """Return what adds reasons to the estimates of one engine; a run without them does not load its code."""
+    from edge.explain.live import LiveReasons
+
+    return LiveReasons(bundle, model, hop_s)
+
+
 def run(
     source: Source,
     loaded: Loaded,
@@ -97,6 +104,7 @@ def run(
     hop_s: float,
     session: SessionInfo | None = None,
     trust_patch: bool = False,
+    with_reasons: bool = False,
 ) -> tuple[RunSummary, int]:
     """Run until the source ends; Ctrl-C and SIGTERM end it in an orderly way.
 
@@ -108,6 +116,7 @@ def run(
         hop_s: Seconds between estimates.
         session: Values that every estimate carries; by default those of the source.
         trust_patch: Whether to take the estimates that a patch makes itself.
+        with_reasons: Whether estimates say what they rest on.
 
     Returns:
         The summary and the exit code.
@@ -116,12 +125,13 @@ def run(
         AnyEcgError: A source or sink failed; everything received before is written.
     """
     carried = session or session_info(source)
+    reasons = live_reasons(loaded.bundle, loaded.model, hop_s) if with_reasons else None
     if not trust_patch:
-        plain = Engine(loaded.bundle, loaded.model, carried, hop_s)
+        plain = Engine(loaded.bundle, loaded.model, carried, hop_s, reasons=reasons)
         return asyncio.run(_run(source, loaded, sinks, plain, seconds, hop_s))
     from edge.onpatch.engine import TrustingEngine
 
-    engine = TrustingEngine(loaded.bundle, loaded.model, carried, hop_s)
+    engine = TrustingEngine(loaded.bundle, loaded.model, carried, hop_s, reasons=reasons)
     result = asyncio.run(_run(source, loaded, sinks, engine, seconds, hop_s))
     sys.stderr.write(f"note: {engine.closing()}\n")
     return result

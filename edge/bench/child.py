@@ -17,7 +17,7 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _cold(bundle: str) -> dict[str, float]:
+def _cold(bundle: str, *with_reasons: str) -> dict[str, float]:
     """Measure the start of ``anyecg run`` up to the first sample read, in seconds."""
     from edge.engine import Engine
     from firmware_bridge.samples import LinkItem, SampleBlock
@@ -34,11 +34,11 @@ def _cold(bundle: str) -> dict[str, float]:
     from edge.cli.main import main as anyecg
 
     quiet = ["--view", "none", "--out", "/dev/null"]
-    anyecg(["run", "--source", "sim:?speed=max&seconds=1", "--bundle", bundle, *quiet])
+    anyecg(["run", "--source", "sim:?speed=max&seconds=1", "--bundle", bundle, *quiet, *with_reasons])
     return {"first_sample_monotonic_s": first[0]}
 
 
-def _memory(bundle: str, hours: str, signal: str) -> dict[str, float]:
+def _memory(bundle: str, hours: str, signal: str, *with_reasons: str) -> dict[str, float]:
     """Measure peak and growth of memory, in MiB, with the libraries for Bluetooth and serial loaded, as on a device."""
     from edge.process.interpreter import keep_interpreter_light
     from edge.process.no_openssl import load_hashlib
@@ -55,11 +55,12 @@ def _memory(bundle: str, hours: str, signal: str) -> dict[str, float]:
     from edge.bench.ecg import BLOCK_S, blocks, plain_session
     from edge.engine import Engine
     from edge.process import budget
-    from edge.session import load
+    from edge.session import live_reasons, load
 
     del bleak, serial
     loaded = load(bundle)
-    engine = Engine(loaded.bundle, loaded.model, plain_session())
+    reasons = live_reasons(loaded.bundle, loaded.model, 1.0) if with_reasons else None
+    engine = Engine(loaded.bundle, loaded.model, plain_session(), reasons=reasons)
     # The allocator keeps or returns a megabyte at a time, so compare the lowest readings of each quarter of an hour.
     quarter_s = 900.0
     total_s = 3.0 * quarter_s + float(hours) * 3600.0
@@ -74,7 +75,7 @@ def _memory(bundle: str, hours: str, signal: str) -> dict[str, float]:
     return {"peak_mib": budget.peak_rss_mib(), "growth_mib": late_mib - early_mib}
 
 
-def _delay(bundle: str, seconds: str) -> dict[str, float]:
+def _delay(bundle: str, seconds: str, *with_reasons: str) -> dict[str, float]:
     """Measure the delay from the last sample of a window to the written estimate, in ms, at real time."""
     import tempfile
 
@@ -86,7 +87,9 @@ def _delay(bundle: str, seconds: str) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         sink = open_jsonl(str(Path(folder) / "estimates.jsonl"))
         source = open_source("sim:?speed=1")
-        summary, _ = run(source, loaded, [sink], seconds=float(seconds) + 13.0, hop_s=0.2)
+        summary, _ = run(
+            source, loaded, [sink], seconds=float(seconds) + 13.0, hop_s=0.2, with_reasons=bool(with_reasons)
+        )
     return {"p99_ms": summary.latency_ms["written"].p99}
 
 

@@ -17,7 +17,7 @@ from edge.bench.ecg import blocks, plain_session
 from edge.engine import Engine
 from edge.process import budget
 from edge.records import BudgetLine
-from edge.session import Loaded, load
+from edge.session import Loaded, live_reasons, load
 from edge.stats import median
 from firmware_bridge.child import module_environment
 from firmware_bridge.errors import AnyEcgError
@@ -37,27 +37,28 @@ def ecg_minute(fs_hz: float = 250.0) -> NDArray[np.int32]:
     return (EcgSynth(EcgParams(), 1).generate(round(LOOP_S * fs_hz), fs_hz) * 1000.0).astype(np.int32)
 
 
-def measure(bundle: str, hours: float) -> list[BudgetLine]:
+def measure(bundle: str, hours: float, *, reasons: bool = False) -> list[BudgetLine]:
     """Measure every budget that applies to a bundle.
 
     Args:
         bundle: Folder, zip or ``demo``.
         hours: Hours of signal for the growth of memory.
+        reasons: Whether estimates say what they rest on.
 
     Returns:
         One line per budget.
     """
-    loaded = load(bundle)
+    loaded, option = load(bundle), ["--reasons"] if reasons else []
     tier = loaded.bundle.manifest.tier
-    lines = [_chain(loaded), *_added(loaded)] if tier == "foundation" else [_chain(loaded)]
-    memory = _memory(bundle, hours)
+    lines = _chain(loaded, reasons=reasons) + (_added(loaded) if tier == "foundation" else [])
+    memory = _memory(bundle, hours, *option)
     limit_mib = budget.MICRO_RSS_MIB if tier == "micro" else budget.FOUNDATION_RSS_MIB
     lines.append(_line(f"peak RSS, {tier} tier, BLE and serial loaded, MiB", memory["peak_mib"], limit_mib))
     lines.append(
         _line(f"growth of RSS over {hours:g} h of signal, MiB", memory["growth_mib"], budget.RSS_GROWTH_MIB_24H)
     )
-    lines.append(_line("cold start to first sample read, s", _cold_start_s(bundle), budget.COLD_START_S))
-    delay = _child("delay", bundle, str(DELAY_RUN_S))
+    lines.append(_line("cold start to first sample read, s", _cold_start_s(bundle, *option), budget.COLD_START_S))
+    delay = _child("delay", bundle, str(DELAY_RUN_S), *option)
     lines.append(_line("last sample to estimate written, p99, ms", delay["p99_ms"], budget.WRITTEN_P99_MS))
     if tier == "micro":
         lines.append(_line("model, bytes of flash", float(len(loaded.bundle.model)), FLASH_LIMIT_BYTES))
@@ -80,14 +81,15 @@ def _line(name: str, value: float, limit: float) -> BudgetLine:
     return BudgetLine(name, value, limit, value <= limit)
 
 
-def _chain(loaded: Loaded) -> BudgetLine:
-    engine = Engine(loaded.bundle, loaded.model, plain_session())
+def _chain(loaded: Loaded, *, reasons: bool) -> list[BudgetLine]:
+    live = live_reasons(loaded.bundle, loaded.model, 1.0) if reasons else None
+    engine = Engine(loaded.bundle, loaded.model, plain_session(), reasons=live)
     run_seconds(engine, WARM_UP_S)
     best = min(run_seconds(engine, LOOP_S) for _ in range(3))
     limit = budget.CHAIN_MS_PER_S
     if loaded.bundle.manifest.tier == "foundation":
-        return _line("whole chain per second of signal, ms (hop 1 s)", best / LOOP_S * 1e3, 1000.0)
-    return _line("whole chain per second of signal, ms", best / LOOP_S * 1e3, limit)
+        return [_line("whole chain per second of signal, ms (hop 1 s)", best / LOOP_S * 1e3, 1000.0)]
+    return [_line("whole chain per second of signal, ms", best / LOOP_S * 1e3, limit)]
 
 
 def _added(loaded: Loaded) -> list[BudgetLine]:
@@ -107,19 +109,19 @@ def _added(loaded: Loaded) -> list[BudgetLine]:
     return [_line("runtime around invoke per window, share of invoke", median(shares), budget.ADDED_SHARE)]
 
 
-def _memory(bundle: str, hours: float) -> dict[str, float]:
+def _memory(bundle: str, hours: float, *option: str) -> dict[str, float]:
     # The signal comes from a file: creating it would load numpy.random, which a device does not need.
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "ecg.npy"
         np.save(path, ecg_minute())
-        return _child("memory", bundle, str(hours), str(path))
+        return _child("memory", bundle, str(hours), str(path), *option)
 
 
-def _cold_start_s(bundle: str) -> float:
+def _cold_start_s(bundle: str, *option: str) -> float:
     best = float("inf")
     for _ in range(3):
         started = time.clock_gettime(time.CLOCK_MONOTONIC)
-        best = min(best, _child("cold", bundle)["first_sample_monotonic_s"] - started)
+        best = min(best, _child("cold", bundle, *option)["first_sample_monotonic_s"] - started)
     return best
 
 

@@ -24,9 +24,10 @@ def main(argv: Sequence[str]) -> int:
         metavar="H",
         help="hours of signal for measuring the growth of memory (default 1)",
     )
+    p.add_argument("--reasons", action="store_true", help="measure with 'anyecg run --reasons'")
     add_json(p)
     args = p.parse_args(argv)
-    lines = measure(args.bundle, args.hours)
+    lines = measure(args.bundle, args.hours, reasons=args.reasons)
     ok = all(line.ok for line in lines)
     if args.json:
         write_json({"ok": ok, "budgets": [dataclasses.asdict(line) for line in lines]})

@@ -14,9 +14,9 @@ from edge.cli.parser import Parser, add_json, write_json
 from edge.cli.run.inputs import source_url
 from edge.explain.parts import Parts
 from edge.explain.picture import picture
-from edge.explain.reasons import MAX_WINDOWS, Explainer, Reasons, looks, sentence_of, strongest
+from edge.explain.reasons import Explainer, Reasons, looks, sentence_of, strongest
+from edge.explain.record import MAX_WINDOWS
 from edge.first_load import prove
-from edge.frontend.stream import WINDOW_S
 from edge.grid.timeline import Gap, Timeline, TimelineItem
 from edge.model import load_model
 from edge.process.files import write_atomically
@@ -27,8 +27,8 @@ from edge.tensecond import ShortRecording, WholeWindow
 from edge.window import NoWindow, Window
 from firmware_bridge.errors import EXIT_OK, InputError, UsageError
 
-HOP_S = WINDOW_S
-"""Windows that are explained do not overlap, s."""
+HOP_S = 1.0
+"""Seconds between windows, the default of ``anyecg run``, so that both explain the same windows."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -113,7 +113,9 @@ async def _read(source: Source, bundle: Bundle, explainer: Explainer) -> None:
                 short.push(part)
                 for window in _windows(chain, part):
                     short.formed()
-                    if chain.assess(window).reason is None and explainer.windows < MAX_WINDOWS:
+                    if not explainer.due(window.end_s) or explainer.windows >= MAX_WINDOWS:
+                        continue
+                    if chain.assess(window).reason is None:
                         explainer.add(window)
             if explainer.windows >= MAX_WINDOWS:
                 return

@@ -158,6 +158,7 @@ def _rate(e: Estimate) -> str:
 def _lab_lines(e: Estimate, names: Mapping[str, str]) -> list[str]:
     """Return flagged outputs first, then values; the others are only named, with the short names of the live view."""
     from edge.bundle.words import key_words, label, sentence
+    from edge.explain.record import flag_because
     from edge.sinks.live.frame import clean
     from edge.sinks.live.layout import with_unit
     from edge.sinks.live.state import OUTPUT_REASON_TEXT
@@ -170,6 +171,8 @@ def _lab_lines(e: Estimate, names: Mapping[str, str]) -> list[str]:
         mark = "FLAG" if lab.flag else ""
         name = clean(sentence(names.get(lab.key) or key_words(lab.key)))
         lines.append(f"  {mark:<10}{name}: {lab_text(lab)}{limit}, {lab.tier} evidence")
+        if lab.flag and lab.reasons is not None:
+            lines.append(f"            {clean(flag_because(lab.reasons))}")
     if len(flagged) + len(values) > MAX_ROWS:
         lines.append(f"            and {len(flagged) + len(values) - MAX_ROWS} more")
     calm = [lab for lab in e.labs if lab.flag is False and lab.unit == "1"]

@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.explain.record import Part
 from edge.waves.delineate import Delineation
-from edge.waves.mean_beat import BEFORE, STREAM_HZ, MeanBeat
-from edge.waves.measure import WaveMeter
+from edge.waves.mean_beat import BEFORE, MeanBeat
 from edge.waves.path import FS_HZ
-from firmware_bridge.synth.ecgsyn import EcgParams, EcgSynth
 
 F64 = NDArray[np.float64]
-
-Part = Literal["P", "PR", "QRS", "ST", "QT", "T", "rate"]
-"""A part of a beat that can be replaced: QT and PR are times, ST is the level, the others are shapes."""
-PARTS: tuple[Part, ...] = get_args(Part)
 
 TRAIN_S = 13.0
 """Length of the train of beats, s: ten seconds of window, and what the filter needs around them."""
 TAIL = round(0.14 * FS_HZ)
 """Samples after T in which its last level falls to zero, and which may hold a U wave."""
-REFERENCE_SECONDS = 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,17 +130,13 @@ def take_apart(beat: MeanBeat, found: Delineation, reference: Parts | None = Non
 
 
 def reference_parts() -> Parts:
-    """Return the parts of the reference beat: the normal patient of the simulator, measured like any other."""
-    synth = EcgSynth(EcgParams(rr_sd_ms=20.0), 1)
-    raw = synth.generate(round(REFERENCE_SECONDS * FS_HZ), FS_HZ)
-    at_s = np.array([b.r_time_s for b in synth.take_beats() if 0.2 < b.r_time_s < REFERENCE_SECONDS - 0.2])
-    meter = WaveMeter(round(FS_HZ))
-    meter.measure(raw, np.rint(at_s * STREAM_HZ).astype(np.int64), scale_known=True)
-    parts = None if meter.beat is None or meter.found is None else take_apart(meter.beat, meter.found)
-    if parts is None:
-        msg = "the reference beat cannot be measured"
-        raise RuntimeError(msg)
-    return parts
+    """Return the parts of the reference beat: the normal patient of the simulator, measured like any other.
+
+    ``packaging/reference_beat.py`` writes the file, so that a device needs no simulator.
+    """
+    found = json.loads((Path(__file__).parent / "reference_beat.json").read_text(encoding="ascii"))
+    p, qrs, st, t, u, rr_s = (np.array(found[key]) for key in ("p", "qrs", "st", "t", "u", "rr_s"))
+    return Parts(p, found["pr_s"], qrs, found["r"], st, t, u, found["qtc_s"], rr_s)
 
 
 def _hump(y: F64) -> F64:

@@ -7,8 +7,9 @@ from html import escape
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.explain.parts import PARTS, TAIL, Part, Parts
+from edge.explain.parts import TAIL, Parts
 from edge.explain.reasons import Reasons, looks
+from edge.explain.record import PARTS, Part
 from edge.waves.path import FS_HZ
 
 WIDTH, HEIGHT = 900, 420

@@ -8,7 +8,8 @@ of a value.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,10 +18,13 @@ from numpy.typing import NDArray
 from edge.bundle.reader import Bundle
 from edge.engine import make_front_end
 from edge.estimate import IsotonicCurves
-from edge.explain.parts import PARTS, Part, Parts, reference_parts, take_apart
+from edge.explain.parts import Parts, reference_parts, take_apart
+from edge.explain.record import MAX_WINDOWS, PARTS, LabReasons, Part, because
 from edge.frontend.stream import WINDOW_S, WINDOW_SAMPLES, StreamFilter
 from edge.model import Model
 from edge.stats import sigmoid
+from edge.waves.delineate import Delineation
+from edge.waves.mean_beat import MeanBeat
 from edge.waves.measure import WaveMeter
 from edge.waves.path import FS_HZ
 from edge.window import Window
@@ -35,8 +39,8 @@ MIN_SHARE = 0.10
 MIN_EXPLAINED = 0.5
 """Smallest share of the difference that all parts together explain. Less means that the parts act only together, or
 that the model does not read the beat, as one with random weights."""
-MAX_WINDOWS = 12
-"""Most windows over which reasons are averaged."""
+EARLY_S = 0.02
+"""Time by which a window may end before the ten seconds are over, s: ends are whole samples of the stream."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +76,46 @@ class Reasons:
         return {part: float(push / total) for part, push in ordered if push >= MIN_SHARE * total > 0.0}
 
 
+class Occlusion:
+    """The runs of the model for one beat, so that they can be spread over time.
+
+    Args:
+        person: The person's beat.
+        end_s: Signal time of the end of its window, s.
+        reference: The reference beat.
+        normal: Calibrated outputs of the reference beat, ``(outputs,)``.
+        run: Function from a beat to calibrated outputs, ``(outputs,)``.
+    """
+
+    STEPS = 1 + len(PARTS)
+
+    def __init__(self, person: Parts, end_s: float, reference: Parts, normal: F64, run: Callable[[Parts], F64]) -> None:
+        self.person, self.end_s = person, end_s
+        self._reference, self._normal, self._run = reference, normal, run
+        self._rows: list[F64] = []
+
+    @property
+    def runs(self) -> int:
+        """Number of runs of the model in the next step."""
+        return 2 if self._rows else 1
+
+    def step(self) -> bool:
+        """Run the model for the next part; return whether nothing is left to do."""
+        done = len(self._rows)
+        if done == 0:
+            self._rows.append(self._run(self.person))
+        elif done < self.STEPS:
+            part = PARTS[done - 1]
+            lost = self._rows[0] - self._run(self.person.with_part(part, self._reference))
+            gained = self._run(self._reference.with_part(part, self.person)) - self._normal
+            self._rows.append(0.5 * (lost + gained))
+        return len(self._rows) == self.STEPS
+
+    def rows(self) -> F64:
+        """Return rows of person, reference, and the contribution of each part, ``(2 + parts, outputs)``."""
+        return np.array([self._rows[0], self._normal, *self._rows[1:]])
+
+
 class Explainer:
     """Explains the estimates of a bundle.
 
@@ -82,6 +126,7 @@ class Explainer:
     Attributes:
         reference: The reference beat.
         person: The parts of the newest window, or ``None``.
+        end_s: Signal time of the end of that window, s.
     """
 
     def __init__(self, bundle: Bundle, model: Model) -> None:
@@ -99,18 +144,54 @@ class Explainer:
         self.reference = reference_parts()
         self._normal = self._run(self.reference)
         self.person: Parts | None = None
-        self._found: list[F64] = []
+        self.end_s = self._begun_s = -np.inf
+        self._found: deque[tuple[float, F64]] = deque(maxlen=MAX_WINDOWS)
+
+    def due(self, end_s: float) -> bool:
+        """Return whether a window that ends at ``end_s`` is to be explained: windows do not overlap."""
+        return end_s >= self._begun_s + WINDOW_S - EARLY_S
 
     def add(self, window: Window) -> bool:
-        """Take an accepted window; return whether its beat could be taken apart."""
+        """Explain an accepted window; return whether its beat could be taken apart."""
         self._meter.measure(window.raw, window.beats, scale_known=window.scale_known)
-        beat, found = self._meter.beat, self._meter.found
+        begun = self.begin(self._meter.beat, self._meter.found, window.end_s)
+        if begun is None:
+            return False
+        while not begun.step():
+            pass
+        self.take(begun)
+        return True
+
+    def begin(self, beat: MeanBeat | None, found: Delineation | None, end_s: float) -> Occlusion | None:
+        """Take the average beat of an accepted window apart.
+
+        Args:
+            beat: The average beat, as `edge.waves.measure.WaveMeter` measures it.
+            found: Its waves.
+            end_s: Signal time of the end of the window, s.
+
+        Returns:
+            The runs of the model that explain it, or ``None`` if it cannot be taken apart.
+        """
         parts = None if beat is None or found is None else take_apart(beat, found, self.reference)
         if parts is None:
-            return False
-        self.person = parts
-        self._found.append(self._contributions(parts))
-        return True
+            return None
+        self._begun_s = end_s
+        return self.occlusion(parts, end_s)
+
+    def occlusion(self, person: Parts, end_s: float = 0.0) -> Occlusion:
+        """Return the runs of the model that explain a beat."""
+        return Occlusion(person, end_s, self.reference, self._normal, self._run)
+
+    def take(self, done: Occlusion) -> None:
+        """Take the result of all runs of a beat."""
+        self.person, self.end_s = done.person, done.end_s
+        self._found.append((done.end_s, done.rows()))
+
+    def forget(self, until_s: float) -> None:
+        """Forget the windows that end at or before a signal time."""
+        while self._found and self._found[0][0] <= until_s:
+            self._found.popleft()
 
     @property
     def windows(self) -> int:
@@ -121,12 +202,13 @@ class Explainer:
         """Forget all windows, for another person."""
         self._found.clear()
         self.person = None
+        self.end_s = self._begun_s = -np.inf
 
     def reasons(self) -> list[Reasons]:
         """Return the reasons of every output, in the order of the bundle, over all windows; empty without a window."""
         if not self._found:
             return []
-        mean = np.mean(self._found, axis=0)
+        mean = np.mean([rows for _end_s, rows in self._found], axis=0)
         shown = self._shown(mean[:2])
         return [self._reasons(i, mean[:, i], shown[:, i]) for i in range(mean.shape[1])]
 
@@ -136,16 +218,6 @@ class Explainer:
         if self._curves is not None:
             self._curves.put(raw, shown)
         return shown
-
-    def _contributions(self, person: Parts) -> F64:
-        """Return rows of person, reference, and the contribution of each part, ``(2 + parts, outputs)``."""
-        mine, normal = self._run(person), self._normal
-        rows = [mine, normal]
-        for part in PARTS:
-            lost = mine - self._run(person.with_part(part, self.reference))
-            gained = self._run(self.reference.with_part(part, person)) - normal
-            rows.append(0.5 * (lost + gained))
-        return np.array(rows)
 
     def _run(self, parts: Parts) -> F64:
         """Return the calibrated outputs of a train of beats, ``(outputs,)``, logits or units."""
@@ -220,14 +292,22 @@ def _words(ratio: float, more: str, less: str, limit: float = 1.15) -> str:
 
 def sentence_of(reasons: Reasons, words: str, person: Parts, reference: Parts) -> str:
     """Return the reasons of an output in one line: ``potassium above 5.0 mmol/L: 71 % T wave (narrow and tall)``."""
-    if not reasons.told:
-        return f"{words}: no reasons"
-    names = {"T": "T wave", "P": "P wave"}
-    said: list[str] = []
-    for part, share in reasons.shares.items():
-        how = looks(part, person, reference)
-        said.append(f"{100 * share:.0f} % {names.get(part, part)}" + (f" ({how})" if how else ""))
-    return f"{words}: {', '.join(said)}"
+    return f"{words}: {because(record_of(reasons, person, reference))}"
+
+
+def record_of(reasons: Reasons, person: Parts, reference: Parts, windows: int = 1, age_s: float = 0.0) -> LabReasons:
+    """Return the reasons of an output as an estimate carries them.
+
+    Args:
+        reasons: The reasons.
+        person: The person's beat.
+        reference: The reference beat.
+        windows: Number of windows over which they are averaged.
+        age_s: Signal time since the end of the newest of them, s.
+    """
+    shares = reasons.shares
+    found = {part: looks(part, person, reference) for part in shares}
+    return LabReasons(shares, {part: how for part, how in found.items() if how}, reasons.effect, windows, age_s)
 
 
 def strongest(all_reasons: Sequence[Reasons]) -> Reasons | None:

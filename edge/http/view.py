@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge.bundle.words import sentence, shown_unit
+from edge.explain.record import flag_because
 from edge.http.history import quality_of
 from edge.http.patch import ESTIMATE, MAX_TEXT_CHARS, Piece
 from edge.process.budget import FOUNDATION_RSS_MIB, MICRO_RSS_MIB, rss_mib
@@ -129,7 +130,7 @@ def _whole(piece: Piece, scale: float) -> list[int]:
 
 
 def _lab(head: Head, lab: LabEstimate | None) -> list[object] | None:
-    """Return value, interval, flag, number of windows, whether results of the person moved the value, and a remark."""
+    """Return value, interval, flag, number of windows, whether it is anchored, a remark, and reasons."""
     if lab is None:
         return None
     interval = ""
@@ -137,7 +138,9 @@ def _lab(head: Head, lab: LabEstimate | None) -> list[object] | None:
         interval = " to ".join(number(bound, head.unit) for bound in lab.interval)
     flag = None if lab.flag is None else bool(lab.flag)
     remark = "" if lab.abstained is None else OUTPUT_REASON_TEXT[lab.abstained]
-    return [with_unit(lab.value, head.unit), interval, flag, int(lab.windows), lab.anchor is not None, remark]
+    why = f"{flag_because(lab.reasons)}, {lab.reasons.age_s:.0f} s before" if flag and lab.reasons is not None else ""
+    shown = with_unit(lab.value, head.unit)
+    return [shown, interval, flag, int(lab.windows), lab.anchor is not None, remark, printable(why)]
 
 
 def _reason(reason: str) -> str:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from edge.bundle.reader import Bundle
-from edge.engine import GATHER_S, Engine, Output, SessionInfo
+from edge.engine import GATHER_S, Engine, Explains, Output, SessionInfo
 from edge.estimate import abstained_by
 from edge.frontend.stream import GROUP_DELAY_S, WINDOW_S
 from edge.model import Model
@@ -40,15 +40,22 @@ class TrustingEngine(Engine):
         session: Values that every estimate carries.
         hop_s: Seconds between estimates.
         gather_s: As for :class:`edge.engine.Engine`.
+        reasons: As for :class:`edge.engine.Engine`; estimates of the patch have none.
 
     Raises:
         BundleError: No patch can compute the calibration of this bundle.
     """
 
     def __init__(
-        self, bundle: Bundle, model: Model, session: SessionInfo, hop_s: float = 1.0, gather_s: float = GATHER_S
+        self,
+        bundle: Bundle,
+        model: Model,
+        session: SessionInfo,
+        hop_s: float = 1.0,
+        gather_s: float = GATHER_S,
+        reasons: Explains | None = None,
     ) -> None:
-        super().__init__(bundle, model, session, hop_s, gather_s)
+        super().__init__(bundle, model, session, hop_s, gather_s, reasons)
         self.check = Check()
         self._received = Received(bundle)
         self._need_rhythm = [head.rhythms is not None for head in bundle.manifest.outputs]

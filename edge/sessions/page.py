@@ -10,6 +10,7 @@ from html import escape
 from pathlib import Path
 
 from edge.bundle.words import sentence, shown_unit
+from edge.explain.record import flag_because
 from edge.records import NOTICE
 from edge.sessions import chart as charts
 from edge.sessions.chart import Chart
@@ -148,8 +149,9 @@ def _found(trends: Trends) -> str:
         numbers = (with_unit(lab.value, lab.unit), interval, limit)
         cells = "".join(f'<td class="num">{escape(text)}</td>' for text in numbers)
         mark = ' class="flag"' if head.flagged else ""
+        why = "" if head.reasons is None else f'<br><span class="soft">{escape(flag_because(head.reasons))}</span>'
         rows.append(
-            f'<tr><th scope="row">{escape(sentence(head.means))}</th>{cells}<td{mark}>{flag}</td>'
+            f'<tr><th scope="row">{escape(sentence(head.means))}{why}</th>{cells}<td{mark}>{flag}</td>'
             f"<td>{escape(lab.tier)}</td></tr>"
         )
     return (

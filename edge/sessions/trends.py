@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from edge.explain.record import LabReasons
 from edge.records import Estimate, LabEstimate
 from edge.sessions.curve import STEPS, Curve, WaveTrends
 from edge.sessions.folder import MAX_RUN_S, SessionFolder
@@ -23,6 +24,7 @@ class HeadTrend:
         hops: Hops with a value.
         silent: Hops in which the output abstained by rhythm while others answered.
         means: The output in words.
+        reasons: The reasons of the last flagged estimate that has some; ``None`` without.
     """
 
     last: LabEstimate
@@ -31,6 +33,7 @@ class HeadTrend:
     flagged: int = 0
     hops: int = 0
     silent: int = 0
+    reasons: LabReasons | None = None
 
 
 class Trends:
@@ -112,4 +115,6 @@ class Trends:
             head.last = lab
             head.hops += 1
             head.flagged += lab.flag is True
+            if lab.flag and lab.reasons is not None:
+                head.reasons = lab.reasons
             head.curve.add(step, lab.value, lab.interval)

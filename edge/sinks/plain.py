@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TextIO
 
 from edge.bundle.words import label
+from edge.explain.record import flag_because
 from edge.process.files import output_error
 from edge.sinks import BaseSink, SinkClosedError
 from edge.sinks.live.frame import clean
@@ -109,4 +110,5 @@ def _lab(lab: LabEstimate) -> str:
         interval = f" ({number(lab.interval[0], lab.unit)} to {number(lab.interval[1], lab.unit)})"
     mark = "FLAG " if lab.flag else ""
     own = " anchored" if lab.anchor is not None else ""
-    return f"{mark}{clean(label(lab.key))} {with_unit(lab.value, lab.unit)}{interval}{own}"
+    why = f", {clean(flag_because(lab.reasons))}" if lab.flag and lab.reasons is not None else ""
+    return f"{mark}{clean(label(lab.key))} {with_unit(lab.value, lab.unit)}{interval}{own}{why}"

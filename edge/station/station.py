@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from edge.engine import GATHER_S as PIECE_S
-from edge.engine import Engine, SessionInfo
+from edge.engine import Engine, Explains, SessionInfo
 from edge.pipeline import GATHER_S, Pipeline
 from edge.process.budget import MANY
 from edge.sources import Gathering
@@ -21,6 +21,7 @@ from firmware_bridge.errors import EXIT_INTERNAL, EXIT_OK, AnyEcgError, BundleEr
 from firmware_bridge.transports._link import Backoff
 
 if TYPE_CHECKING:
+    from edge.model import Model
     from edge.process.systemd import Notifier
     from edge.records import RunSummary
     from edge.session import Loaded
@@ -106,6 +107,8 @@ class Station:
         said: Function that takes the name of a patch and a sentence about it.
         notifier: The service manager.
         status: The state of all patches, for the service manager.
+        explain: Function that makes what adds reasons to the estimates of a patch, with the shared model; ``None`` for
+            no reasons.
     """
 
     def __init__(
@@ -119,8 +122,9 @@ class Station:
         said: Callable[[str, str], None],
         notifier: Notifier,
         status: StationStatus | None = None,
+        explain: Callable[[Model], Explains] | None = None,
     ) -> None:
-        self._patches, self._loaded = patches, loaded
+        self._patches, self._loaded, self._explain = patches, loaded, explain
         self._model = SharedModel(loaded.model)
         self._seconds, self._hop_s, self._again, self._said = seconds, hop_s, again, said
         self._notifier, self._status = notifier, status or StationStatus()
@@ -217,7 +221,8 @@ class Station:
 
         # Longer pieces of signal cost less; the engine gives an answer as soon as its samples are there.
         piece_s = max(PIECE_S, min(2.0 * self._gather_s, PIECE_MAX_S))
-        engine = Engine(self._loaded.bundle, self._model, started.session, self._hop_s, piece_s)
+        reasons = None if self._explain is None else self._explain(self._model)
+        engine = Engine(self._loaded.bundle, self._model, started.session, self._hop_s, piece_s, reasons)
         tier = self._loaded.bundle.manifest.tier
         gathers = isinstance(started.source, Gathering) and started.source.gather(self._gather_s)
         pipeline = Pipeline(

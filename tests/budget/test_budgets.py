@@ -73,8 +73,9 @@ def test_the_whole_chain_is_cheap_against_the_published_preparation() -> None:
     assert ratio(second, lambda: published(x)) <= 8.0
 
 
-def test_memory_of_the_micro_tier_with_both_radios_loaded() -> None:
-    memory = bench._memory("demo", 0.25)
+@pytest.mark.parametrize("options", [(), ("--reasons",)])
+def test_memory_of_the_micro_tier_with_both_radios_loaded(options: tuple[str, ...]) -> None:
+    memory = bench._memory("demo", 0.25, *options)
     assert memory["peak_mib"] <= budget.MICRO_RSS_MIB
     assert memory["growth_mib"] < budget.RSS_GROWTH_MIB_24H
 
@@ -109,7 +110,7 @@ def test_exceeded_budgets_are_reported(capsys: pytest.CaptureFixture[str], monke
     from edge.records import BudgetLine
 
     lines = [BudgetLine("fine", 1.0, 2.0, ok=True), BudgetLine("too much", 3.0, 2.0, ok=False)]
-    monkeypatch.setattr("edge.cli.bench.measure", lambda _bundle, _hours: lines)
+    monkeypatch.setattr("edge.cli.bench.measure", lambda _bundle, _hours, **_options: lines)
     assert main(["bench"]) == 1
     out = capsys.readouterr().out
     assert "too much" in out

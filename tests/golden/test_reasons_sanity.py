@@ -37,3 +37,21 @@ def test_shuffled_weights_have_no_reasons(bench, seed):
     found = [one for patient in patients for one in bench.reasons_of(explainer, patient.ecg_mv)]
     assert len(found) > 80
     assert not any(one.told for one in found)
+
+
+def test_shuffled_weights_have_no_reasons_in_a_run_either(bench):
+    from edge.bench.ecg import plain_session
+    from edge.engine import Engine
+    from edge.model import load_model
+    from edge.session import live_reasons
+    from firmware_bridge.samples import SampleBlock
+
+    bundle = bench.shuffled(load_bundle("demo"), 0)
+    model, hops = load_model(bundle), 0
+    for index in range(4):
+        engine = Engine(bundle, model, plain_session(), reasons=live_reasons(bundle, model, 1.0))
+        ecg_mv = bench.simulate_patient(778, index, 40.0, fs_hz=bench.FS_HZ).ecg_mv.astype("f4")
+        for e in engine.push(SampleBlock(ecg_mv, "mV", None, bench.FS_HZ, None, 0)).estimates:
+            hops += "reasons" in e.latency_ms
+            assert not any(lab.reasons.shares for lab in e.labs if lab.reasons is not None)
+    assert hops > 60

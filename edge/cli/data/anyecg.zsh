@@ -88,6 +88,7 @@ _shtab_anyecg_bench_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--bundle[bundle folder or zip\; \'demo\' is in the package]:DIR:_files -/"
   "--hours[hours of signal for measuring the growth of memory (default 1)]:H:"
+  "--reasons[measure with \'anyecg run --reasons\']"
   "--json[write JSON to standard output instead of text]"
 )
 
@@ -636,6 +637,7 @@ _shtab_anyecg_run_options=(
   "--seconds[stop after N seconds of signal]:N:"
   "--speed[replay at X times real time, or as fast as possible]:X|max:"
   "--hop[seconds between estimates (default 1)]:S:"
+  "--reasons[say in each estimate what it rests on\; see docs\/explain.md]"
   "--session-dir[write estimates, beats, events and summary to DIR]:DIR:_files -/"
   "--keep[size or age of what stays in session folders (2GB, 30d, 2GB,30d, all\; default 2GB of this session)\; when given, it counts and removes the oldest finished sessions beside DIR, too]:LIMIT:"
   "--record[also record the raw frames with their arrival times, in FILE.aer or in the session folder]:FILE:_files"

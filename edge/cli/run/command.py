@@ -110,6 +110,7 @@ def _run_many(recordings: Sequence[tuple[str, SourceUrl]], args: argparse.Namesp
     options = ManyOptions(args.hop, args.seconds, None if args.view == "none" else stream, sys.stderr)
     if args.device_profile is not None:
         options.wrap = lambda source: profiled(source, Path(args.device_profile), applied)
+    options.reasons = args.reasons
     options.session = lambda session: replace(session, applied=applied, anchored=own)
     sinks = [*([] if args.out is None else [open_jsonl(args.out, Storage())]), *plugin_sinks(args.sink)]
     summary = run_many(recordings, loaded, sinks, options)
@@ -201,8 +202,9 @@ def _run_one(args: argparse.Namespace, page: PageServer | None) -> int:
     sinks += mqtt
     write_notes(source)
     summary, code = run(
-        source, loaded, sinks, seconds=args.seconds, hop_s=args.hop, session=session, trust_patch=args.trust_patch
-    )
+        source, loaded, sinks, seconds=args.seconds, hop_s=args.hop, session=session, trust_patch=args.trust_patch,
+        with_reasons=args.reasons,
+    )  # fmt: skip
     stream = sys.stderr if args.out == "-" else sys.stdout
     found = answer_text(answer, loaded.bundle.manifest.outputs) + next_text(
         args.session_dir, recorded=args.record == ""

@@ -14,7 +14,7 @@ from edge.api.answer import Answers
 from edge.engine import Engine, SessionInfo
 from edge.process.signals import EXIT_CODES, Stopper
 from edge.records import NOTICE, Estimate
-from edge.session import Loaded, session_info
+from edge.session import Loaded, live_reasons, session_info
 from edge.sinks import Sink, SinkClosedError
 from edge.sinks.live.frame import clean
 from edge.sinks.plain import estimate_line
@@ -33,6 +33,7 @@ class ManyOptions:
         errors: Stream for one line per recording that cannot be read, and for its notes.
         wrap: Function that wraps each source, such as with a device profile.
         session: Function that completes what the estimates of a recording carry.
+        reasons: Whether estimates say what they rest on.
     """
 
     hop_s: float
@@ -41,6 +42,7 @@ class ManyOptions:
     errors: TextIO
     wrap: Callable[[Source], Source] = lambda source: source
     session: Callable[[SessionInfo], SessionInfo] = lambda session: session
+    reasons: bool = False
 
 
 @dataclass(slots=True)
@@ -159,7 +161,8 @@ async def _one(
         session = options.session(replace(session_info(source), device=name))
         for note in source.info.notes:
             _line(options.errors, f"note: {clean(name)}: {clean(note)}")
-        engine = Engine(loaded.bundle, loaded.model, session, options.hop_s)
+        reasons = live_reasons(loaded.bundle, loaded.model, options.hop_s) if options.reasons else None
+        engine = Engine(loaded.bundle, loaded.model, session, options.hop_s, reasons=reasons)
         answers = Answers()
         try:
             async for item in source.items():

@@ -31,6 +31,7 @@ def parser() -> Parser:
     p.add_argument("--seconds", metavar="N", type=positive, help="stop after N seconds of signal")
     p.add_argument("--speed", metavar="X|max", help="replay at X times real time, or as fast as possible")
     p.add_argument("--hop", metavar="S", type=hop, default=1.0, help="seconds between estimates (default 1)")
+    p.add_argument("--reasons", action="store_true", help="say in each estimate what it rests on; see docs/explain.md")
     _add_session_options(p)
     _add_wearer_options(p)
     add_view(p)

@@ -17,7 +17,7 @@ from edge.cli.run.inputs import PATIENT, RAW_HZ, anchored, page_of, plugin_sinks
 from edge.process.limits import allow_files
 from edge.process.signals import EXIT_CODES, Stopper
 from edge.process.systemd import Notifier
-from edge.session import Loaded, load, session_info
+from edge.session import Loaded, live_reasons, load, session_info
 from edge.sinks.jsonl import open_jsonl
 from edge.sinks.live.frame import clean
 from edge.sources import Source, SourceUrl, open_source
@@ -298,6 +298,7 @@ async def _run(
         said=sinks.ended,
         notifier=notifier,
         status=sinks.status,
+        explain=(lambda model: live_reasons(loaded.bundle, model, args.hop)) if args.reasons else None,
     )
 
     def interrupted(number: signal.Signals) -> None:

@@ -57,7 +57,7 @@ export class Patch {
       const row = element("tr");
       const name = element("th", "", together(head.title));
       name.scope = "row";
-      name.append(element("span", "soft", `${head.evidence} evidence`));
+      name.append(element("span", "soft", `${head.evidence} evidence`), element("span", "soft why", ""));
       const value = element("td", "num");
       value.append(element("span", "value", "–"), element("span", "soft", ""));
       const limit = element("td", "num");
@@ -131,8 +131,9 @@ export class Patch {
     const flagged = new Set(), told = [];
     state.labs.forEach((lab, i) => {
       const row = this.row[i], head = this.about.heads[i];
-      const [value, limit] = [row.children[1], row.children[2]];
-      const [shown, interval, flag, windows, anchored, remark] = lab ?? ["–", "", null, 0, false, ""];
+      const [name, value, limit] = row.children;
+      const [shown, interval, flag, windows, anchored, remark, why] = lab ?? ["–", "", null, 0, false, "", ""];
+      set(name.querySelector(".why"), why);
       set(value.children[0], `${flag ? "▲ " : ""}${shown}`);
       set(value.children[1], [interval, anchored ? "anchored" : "", remark].filter(Boolean).join(", "));
       const judged = flag === null ? (head.threshold === null ? "" : "not judged") : flag ? "reached" : "";

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edge.bundle.words import label, shown_unit
+from edge.explain.record import flag_because
 from edge.sinks.live.frame import Frame, Row, Span, Style, clean, cut, ends, fit
 from edge.sinks.live.state import REASON_TEXT, RHYTHM_TEXT, LiveState
 
@@ -28,6 +29,10 @@ _ROWS_ABOVE = 4
 """Rows for title, beats, vital signs and table head."""
 WAVES_HEIGHT = 16
 """Smallest terminal with a row for the intervals, rows."""
+REASONS_HEIGHT = 20
+"""Smallest terminal with rows for the reasons of flagged outputs, rows."""
+REASON_ROWS = 3
+"""Most rows for reasons."""
 
 
 def layout(state: LiveState, width: int, height: int, seconds: float = 0.0) -> Frame:
@@ -44,6 +49,7 @@ def layout(state: LiveState, width: int, height: int, seconds: float = 0.0) -> F
     below = [*page, _status(state, width), *_notice(state.notice, width)]
     labs = () if state.outputs is None else state.outputs.labs
     measured = [_measured(state, width)] if height >= WAVES_HEIGHT else []
+    below = [*(_reasons(labs) if height >= REASONS_HEIGHT else []), *below]
     spare = max(0, height - _ROWS_ABOVE - len(measured) - len(below))
     table_rows = min(len(labs) or 1, max(0, spare - WAVE_ROWS_MIN))
     wave_rows = max(min(spare - table_rows, WAVE_ROWS_MAX), min(spare, WAVE_ROWS_MIN))
@@ -222,6 +228,16 @@ def _lab_row(lab: LabEstimate, *, stale: bool) -> Row:
     )
     text = " " + "".join(f"{cut(cell, n - 1):<{n}}" for cell, (n, _) in zip(cells, _COLUMNS, strict=True))
     return (Span(text, style),)
+
+
+def _reasons(labs: Sequence[LabEstimate]) -> list[Row]:
+    """Return what the first flagged outputs rest on."""
+    out: list[Row] = []
+    for lab in labs:
+        if lab.flag and lab.reasons is not None and len(out) < REASON_ROWS:
+            what = f" ▲ {clean(label(lab.key))}: {clean(flag_because(lab.reasons))}"
+            out.append((Span(what, "warn"), Span(f", {lab.reasons.age_s:.0f} s ago", "dim")))
+    return out
 
 
 def number(value: float | None, unit: str) -> str:

@@ -72,7 +72,7 @@ def test_the_answer_is_json_and_nothing_else(tmp_path: Path, capsys: pytest.Capt
 
 def test_budgets_as_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(
-        "edge.cli.bench.measure", lambda bundle, hours: [BudgetLine("memory, MiB", 61.0, 60.0, ok=False)]
+        "edge.cli.bench.measure", lambda bundle, hours, **options: [BudgetLine("memory, MiB", 61.0, 60.0, ok=False)]
     )
     assert main(["bench", "--json"]) == 1
     line = {"name": "memory, MiB", "value": 61.0, "limit": 60.0, "ok": False}

@@ -11,8 +11,9 @@ import pytest
 from edge.bundle.reader import load_bundle
 from edge.cli.explain import source_of
 from edge.cli.main import main
-from edge.explain.parts import PARTS, reference_parts
+from edge.explain.parts import reference_parts
 from edge.explain.reasons import Explainer, Reasons, looks, sentence_of
+from edge.explain.record import PARTS
 from edge.model import load_model
 from firmware_bridge.errors import InputError
 
@@ -24,7 +25,10 @@ def explained(person, bundle=None, model=None):
     """Return the explainer, and the reasons by output, of a person with these parts."""
     bundle = bundle or load_bundle("demo")
     explainer = Explainer(bundle, model or load_model(bundle))
-    explainer._found.append(explainer._contributions(person))
+    runs = explainer.occlusion(person)
+    while not runs.step():
+        pass
+    explainer.take(runs)
     return explainer, {one.key: one for one in explainer.reasons()}
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from edge.bundle.reader import Bundle, load_bundle
+from edge.explain.record import LabReasons
 from edge.http import view
 from edge.http.history import STEPS, History
 from edge.http.metrics import metrics_text
@@ -73,6 +74,15 @@ def test_outputs_are_shown_in_words_with_unit_interval_threshold_and_evidence(bu
     assert rows["Total calcium below 8.6 mg/dL"][1] is None
     assert (page["rate"], page["quality"], page["lost"]) == (69, 99, 7)
     assert page["flags"] == ["noisy baseline"]
+
+
+def test_a_flagged_output_says_what_it_rests_on(bundle: Bundle) -> None:
+    sink = patch(bundle)
+    found = LabReasons({"T": 0.94}, {"T": "narrow and tall"}, 3.2, 2, 7.0)
+    e = estimate()
+    sink.estimate(dataclasses.replace(e, labs=tuple(lab._replace(reasons=found) for lab in e.labs)))
+    said = [lab[5] for lab in shown(sink)["labs"] if lab is not None]  # type: ignore[attr-defined]  # parsed JSON
+    assert sorted(said) == ["", "", "rests on 94 % T wave (narrow and tall), 7 s before"]
 
 
 def test_an_abstention_gives_the_reason_and_keeps_the_last_estimate_with_its_age(bundle: Bundle) -> None:

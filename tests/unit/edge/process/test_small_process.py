@@ -35,17 +35,20 @@ print(json.dumps({
 
 
 @needs_linux
-def test_a_whole_run_with_both_radios_loads_neither_openssl_nor_the_second_runtime(tmp_path) -> None:
+@pytest.mark.parametrize("options", [[], ["--reasons"]])
+def test_a_whole_run_with_both_radios_loads_neither_openssl_nor_the_second_runtime(tmp_path, options) -> None:
     """Use a recording, because the simulator loads numpy.random and with it OpenSSL, which a device does not need."""
     pytest.importorskip("ai_edge_litert")
     recording, estimates = tmp_path / "ecg.csv", tmp_path / "estimates.jsonl"
     values = (EcgSynth(EcgParams(), 1).generate(20 * 250, 250.0) * 1000.0).astype(int)
     recording.write_text("ecg_uv\n" + "".join(f"{v}\n" for v in values))
-    arguments = ["--bundle", "demo", "--view", "none", "--out", str(estimates)]
+    arguments = ["--bundle", "demo", "--view", "none", "--out", str(estimates), *options]
     code = f"""
 from edge.cli.main import main
 code = main(["run", "--source", "replay:{recording}?fs=250&speed=max", *{arguments}])
 assert code == 0, code
+import sys
+assert "firmware_bridge.synth.ecgsyn" not in sys.modules, "a device needs no simulator"
 import bleak.backends.bluezdbus.client, serial
 {LOADED}"""
     assert json.loads(python(code).splitlines()[-1]) == {"modules": [], "libraries": [], "needed": []}
