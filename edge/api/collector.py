@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edge.api.items import Beat, Item, Samples, Waves
-from edge.api.wave_meter import WaveMeter
+from edge.api.waves import waves_of
 from edge.bundle.reader import Bundle
 from edge.engine import Engine, Output, SessionInfo
 from edge.grid.timeline import Gap, TimelineItem
 from edge.model import Model
 from edge.records import Estimate
 from edge.sinks import BaseSink
-from firmware_bridge.samples import LinkEvent, LinkItem, Unit
+from edge.tensecond import WholeWindow
+from edge.window import NoWindow, Window
+from firmware_bridge.samples import LinkEvent, Unit
 
+NO_BEATS = np.zeros(0, dtype=np.int64)
 MAX_RR_S = 3.0
 """Longest RR interval, s, as in the session folder (``edge.sinks.session``)."""
 
@@ -83,23 +89,25 @@ class CollectingEngine(Engine):
         session: Values that every estimate carries.
         hop_s: Seconds between estimates, and between measurements of waves.
         collector: Takes samples, gaps and waves.
-
-    Raises:
-        MissingExtraError: Waves are wanted, and scipy is not installed.
     """
 
     def __init__(self, bundle: Bundle, model: Model, session: SessionInfo, hop_s: float, collector: Collector) -> None:
         super().__init__(bundle, model, session, hop_s)
         self._collector = collector
-        self._waves = WaveMeter(hop_s) if collector.wants(Waves) else None
 
-    def push(self, item: LinkItem) -> Output:
-        """Take the next item of the link; see `Engine.push`."""
-        out = super().push(item)
-        if self._waves is not None:
-            for waves in self._waves.push(item):
-                self._collector.give(waves)
-        return out
+    def _answer(self, answer: Window | NoWindow) -> Estimate:
+        e = super()._answer(answer)
+        self._give_waves(e, NO_BEATS if isinstance(answer, NoWindow) else answer.beats)
+        return e
+
+    def _answer_whole(self, whole: WholeWindow) -> Estimate:
+        e = super()._answer_whole(whole)
+        self._give_waves(e, whole.window.beats)
+        return e
+
+    def _give_waves(self, e: Estimate, beats: NDArray[np.int64]) -> None:
+        if self._collector.wants(Waves):
+            self._collector.give(waves_of(e, self._wave_meter, beats))
 
     def _take(self, parts: list[TimelineItem], out: Output) -> None:
         for part in parts:

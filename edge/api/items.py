@@ -72,8 +72,8 @@ class Beat:
 class Waves:
     """Intervals and heights of the average beat of one ten-second window.
 
-    They describe the average of the beats that look alike, not every beat. ``docs/ecg-intervals.md`` lists the
-    features and how far they agree with annotated recordings.
+    They describe the average of the beats that look alike, not every beat. The values of `Estimate.waves` are the same;
+    ``docs/waves.md`` says how they are measured, and ``docs/ecg-intervals.md`` lists the features besides them.
 
     Attributes:
         start_s: Signal time of the first sample of the window, s.

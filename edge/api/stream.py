@@ -18,7 +18,7 @@ from firmware_bridge.samples import LinkEvent
 T = TypeVar("T", bound=Item)
 
 MIXED = frozenset({Samples, Gap, Beat, Estimate, LinkEvent})
-"""Kinds that an iteration over the stream itself gives: all but waves, which need scipy."""
+"""Kinds that an iteration over the stream itself gives: all but waves, which the estimates carry."""
 
 
 class Results(Generic[T]):
@@ -90,10 +90,7 @@ class Stream:
         return Results(self._iterations, Beat)
 
     def waves(self) -> Results[Waves]:
-        """Intervals and heights of the average beat of every window, such as QT; no model is loaded.
-
-        Needs scipy (the ``foundation`` extra).
-        """
+        """Intervals and heights of the average beat of every window, such as QT; no model is loaded."""
         return Results(self._iterations, Waves)
 
     def estimates(self) -> Results[Estimate]:

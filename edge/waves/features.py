@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from edge.waves.delineate import MS, Delineation, delineate, u_height
 from edge.waves.mean_beat import SEGMENT_HZ, MeanBeat, mean_beat, place, r_peaks
-from edge.waves.measure import intervals
+from edge.waves.measure import intervals, st_level
 from edge.waves.path import FS_HZ
 
 F64 = NDArray[np.float64]
 
-FEATURE_VERSION = 2
+FEATURE_VERSION = 3
 """Increased whenever the same segment gives different numbers; part of the key of every cache."""
 
 MIN_INTERVALS = 2
@@ -112,26 +112,46 @@ def _features(x: F64, sd_mv: float) -> dict[str, float]:
     if not np.isfinite(x).all():
         return {}
     peaks = r_peaks(x)
-    found = _rhythm(peaks)
+    found = rhythm_features(peaks, SEGMENT_HZ)
     step = round(SEGMENT_HZ / FS_HZ)
     thin = x[::step]
     beat = mean_beat(thin, place(thin, peaks // step))
-    if beat is None:
-        return found
-    found |= {"ectopic_share": beat.ectopic_share, "beats_used": float(beat.used)}
-    waves = delineate(beat)
+    return found if beat is None else found | average_beat_features(beat, delineate(beat), sd_mv)
+
+
+def average_beat_features(beat: MeanBeat, waves: Delineation | None, scale_mv: float) -> dict[str, float]:
+    """Compute the features of an average beat.
+
+    Args:
+        beat: The average beat.
+        waves: Its waves; ``None`` if QRS is not clear.
+        scale_mv: Millivolts per unit of the beat; NaN if unknown.
+
+    Returns:
+        Features by name, without those that cannot be measured.
+    """
+    found = {"ectopic_share": beat.ectopic_share, "beats_used": float(beat.used)}
     if waves is None:
         return found
     found |= _intervals(beat, waves)
     heights = _heights(beat, waves)
     found |= {f"{name}_r": value / waves.qrs.height for name, value in heights.items()}
-    found |= {f"{name}_mv": value * sd_mv for name, value in heights.items()}
-    return found | _areas(beat, waves, sd_mv)
+    found |= {f"{name}_mv": value * scale_mv for name, value in heights.items()}
+    return found | _areas(beat, waves, scale_mv)
 
 
-def _rhythm(peaks: NDArray[np.int64]) -> dict[str, float]:
+def rhythm_features(peaks: NDArray[np.int64], fs_hz: float) -> dict[str, float]:
+    """Compute the features of the rhythm.
+
+    Args:
+        peaks: R peaks, sample numbers.
+        fs_hz: Sampling rate of these numbers, Hz.
+
+    Returns:
+        Features by name, without those that cannot be measured.
+    """
     found = {"beats": float(len(peaks))}
-    rr_ms = np.diff(peaks) * (1000.0 / SEGMENT_HZ)
+    rr_ms = np.diff(peaks) * (1000.0 / fs_hz)
     if len(rr_ms) < MIN_INTERVALS:
         return found
     mean = float(rr_ms.mean())
@@ -155,13 +175,12 @@ def _intervals(beat: MeanBeat, waves: Delineation) -> dict[str, float]:
 
 def _heights(beat: MeanBeat, waves: Delineation) -> dict[str, float]:
     qrs, p, t = waves.qrs, waves.p, waves.t
-    at = round(qrs.offset) + round(60 * MS)
     return {
         "p": p.height if p.clear else 0.0,
         "q": qrs.q,
         "r": qrs.r,
         "s": qrs.s,
-        "st": float(np.median(beat.wave[at - 1 : at + 2])) - qrs.level,
+        "st": st_level(beat, waves),
         "t": NAN if t.missing == "unclear" else t.height,
         "u": u_height(beat, waves) if t.clear else NAN,
     }

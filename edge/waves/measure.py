@@ -133,11 +133,19 @@ def _record(beat: MeanBeat, found: Delineation, st: WaveReason | None, *, scale_
     return WaveRecord(beat.used, 1e3 * beat.rr_s, **known, missing=missing)
 
 
+def st_level(beat: MeanBeat, found: Delineation) -> float:
+    """Return the level 60 ms after the end of QRS, above the level before QRS, in the unit of the beat.
+
+    It is the mean of three samples: the average beat has no outliers that a median would have to remove.
+    """
+    at = round(found.qrs.offset) + round(ST_MS * MS)
+    return float(beat.wave[at - 1 : at + 2].mean()) - found.qrs.level
+
+
 def _st(beat: MeanBeat, found: Delineation) -> dict[str, float]:
     """Return level and slope of ST against the level before QRS."""
-    first = round(found.qrs.offset)
-    at, count = first + round(ST_MS * MS), round(ST_SLOPE_MS * MS) + 1
+    first, count = round(found.qrs.offset), round(ST_SLOPE_MS * MS) + 1
     stretch = beat.wave[first : first + count]
     t_s = (np.arange(count) - 0.5 * (count - 1)) / FS_HZ
     slope = float((t_s * stretch).sum() / (t_s * t_s).sum())
-    return {"st_mv": float(beat.wave[at - 1 : at + 2].mean()) - found.qrs.level, "st_slope_mv_s": slope}
+    return {"st_mv": st_level(beat, found), "st_slope_mv_s": slope}

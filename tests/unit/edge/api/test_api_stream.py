@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +20,15 @@ import edge
 from edge.api import channel
 from edge.api.channel import Channel
 from edge.api.stream import Stream
+from edge.api.waves import waves_of
 from edge.device_profile import MeasuredProfile, to_toml
 from edge.engine import Engine
 from edge.session import load, session_info
 from edge.sinks.memory import MemorySink
 from edge.sources import SourceInfo, open_source
+from edge.waves.features import NAMES
+from edge.waves.measure import WaveMeter
+from edge.waves.record import DIGITS
 from firmware_bridge.samples import LinkEvent, LinkEventKind, SampleBlock
 from firmware_bridge.synth.ecgsyn import EcgParams, EcgSynth
 from firmware_bridge.virtual import PatchConfig, VirtualPatch
@@ -133,14 +138,42 @@ def test_a_device_profile_gives_millivolts(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, np.rint(ecg * 1000) / 1000, atol=1e-9)
 
 
+def test_waves_are_those_of_the_estimates() -> None:
+    waves, estimates = list(edge.open(SIM).waves()), list(edge.open(SIM).estimates())
+    assert [(w.start_s, w.end_s, w.rejected) for w in waves] == [
+        (e.window.start_s, e.window.end_s, e.abstained) for e in estimates
+    ]
+    for w, e in zip(waves, estimates, strict=True):
+        for name in DIGITS:
+            value = None if e.waves is None else getattr(e.waves, name)
+            assert w[name] == pytest.approx(np.nan if value is None else value, nan_ok=True)
+
+
 def test_waves_measure_the_average_beat() -> None:
-    pytest.importorskip("scipy", reason="the foundation extra is not installed")
     waves = list(edge.open(SIM).waves())
     measured = [w for w in waves if w.rejected is None]
     assert {w.rejected for w in waves} == {None, "warming_up"}
     assert [w.end_s for w in waves] == pytest.approx([e.window.end_s for e in edge.open(SIM).estimates()], abs=0.01)
     assert all(250 < w["qt_ms"] < 550 and 60 < w["qrs_ms"] < 160 for w in measured)
     assert all(np.isnan(w["qt_ms"]) for w in waves if w.rejected)
+    assert all(set(NAMES) <= w.features.keys() for w in waves)
+    assert all(55 < w["hr_bpm"] < 90 and 0.0 < w["t_r"] < 1.0 and w["u_r"] > -1.0 for w in measured)
+
+
+def test_st_of_a_device_that_filters_it_is_unknown() -> None:
+    synth, meter = EcgSynth(EcgParams(), 1), WaveMeter(250)
+    raw = synth.generate(2500, 250.0)
+    beats = np.array([round(125 * b.r_time_s) for b in synth.take_beats() if 0.2 < b.r_time_s < 9.8])
+    e = next(e for e in edge.open(SIM).estimates() if e.labs)
+    for reason in (None, "band"):
+        meter.st_reason = reason
+        found = waves_of(replace(e, waves=meter.measure(raw, beats, scale_known=True)), meter, beats)
+        assert found["qt_ms"] > 0.0
+        assert np.isnan([found["st_mv"], found["st_r"], found["t_area_r"]]).all() == (reason is not None)
+    nothing = waves_of(replace(e, waves=meter.measure(raw, beats[:2], scale_known=True)), meter, beats)
+    assert nothing.rejected is None
+    assert np.isnan(nothing["qt_ms"])
+    assert nothing["beats"] == len(beats)
 
 
 def test_async_gives_the_same() -> None:
