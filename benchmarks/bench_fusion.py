@@ -18,13 +18,12 @@ from pathlib import Path
 import numpy as np
 
 from calibration.fusion.additive import Rows, choose, cross_fitted
-from calibration.fusion.run import wave_means
+from calibration.fusion.run import compare, enough, gated, wave_means
 from calibration.validate.labelled import open_labelled
 from calibration.validate.observe import observe
-from calibration.validate.recalibrate import MIN_PATIENTS, scores_of
+from calibration.validate.recalibrate import scores_of
 from convert.stats.discrimination import ranking
 from convert.stats.methods import FOLDS, folds
-from convert.stats.noninferiority import auroc_difference
 from convert.stats.resampling import Resampler
 from edge.bundle.reader import load_bundle
 from edge.cli.main import main as anyecg
@@ -74,12 +73,15 @@ def main() -> int:
         y, old = scores.truth[:, j] > 0.5, bundle.calibration[head.key]
         network = old.slope * scores.raw[:, j] + old.offset
         rows = Rows(network, means, y, scores.patient).part(known)
-        if head.kind == "value" or min(rows.labels.sum(), (~rows.labels).sum()) < MIN_PATIENTS:
+        if head.kind == "value" or not enough(rows):
             continue
         resampler = Resampler(rows.patient, SEED)
-        found = [ranking(s, rows.labels, resampler) for s in (rows.network, boosted(rows), cross_fitted(rows, SEED))]
-        gain, features = auroc_difference(found[2], found[0]), choose(rows, SEED)
-        taken = ", ".join(features) if features and gain.low is not None and gain.low > 0.0 else "network alone"
+        held_out = cross_fitted(rows, SEED)
+        found = [ranking(s, rows.labels, resampler) for s in (rows.network, boosted(rows), held_out)]
+        _network, _fused, gain = compare(held_out, rows, SEED)
+        features = choose(rows, SEED)
+        model, _left = gated(rows, features, gain)
+        taken = "network alone" if model is None else ", ".join(features)
         shown = [f"{one.auroc.value:.3f} ({one.auroc.low:.3f} to {one.auroc.high:.3f})" for one in found]
         change = f"{gain.value:+.4f} ({gain.low:+.4f} to {gain.high:+.4f})"
         print(f"| `{head.key}` | {rows.labels.sum()} | {' | '.join(shown)} | {change} | {taken} |", flush=True)

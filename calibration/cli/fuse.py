@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from calibration.cli.held_out import add_data_options, add_run_options, add_threshold, read_held_out
+from calibration.fusion.page import fusion_page
 from calibration.fusion.run import Wanted, fuse_heads, table, wave_means
 from calibration.validate.recalibrate import FUSION, rewritten
 from convert.bundle.writer import write_bundle
@@ -42,12 +44,16 @@ def main(argv: Sequence[str]) -> int:
         raise InputError(
             f"no output of {args.bundle} is clearly better with waves on {args.data}", "keep the bundle as it is"
         )
-    write_bundle(
-        args.out, rewritten(found.folder, bundle, found.data, made, said, found.overlap, found.labels, how=FUSION)
-    )
+    contents = rewritten(found.folder, bundle, found.data, made, said, found.overlap, found.labels, how=FUSION)
+    about = f"{bundle.manifest.name} {bundle.manifest.version} on {found.data.folder.name}"
+    page = fusion_page(bundle.manifest.outputs, made, said, about)
+    write_bundle(args.out, dataclasses.replace(contents, extra={**contents.extra, FUSION.page: page.encode()}))
     load_bundle(args.out)
     if args.json:
         write_json({"bundle": str(args.out), "heads": said})
     else:
-        sys.stdout.write(f"{args.out}: written; AUROC and intervals are cross-fitted by patient\n")
+        sys.stdout.write(
+            f"{args.out}: written; AUROC and intervals are cross-fitted by patient\n"
+            f"{args.out / FUSION.page}: the curves of the fused outputs\n"
+        )
     return EXIT_OK

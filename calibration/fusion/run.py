@@ -119,8 +119,8 @@ def _head(
     said: FusedRecord = {"n": len(y), "patients": len(np.unique(rows.patient)), "positives": int(y.sum())}
     if head.kind == "value":
         return None, {**said, "left": "a value; only probabilities are fused"}
-    ill, well = len(np.unique(rows.patient[y])), len(np.unique(rows.patient[~y]))
-    if min(ill, well) < MIN_PATIENTS:
+    ill, well = _patients(rows)
+    if not enough(rows):
         return None, {**said, "left": f"{ill} positive and {well} negative patients; {MIN_PATIENTS} of each are needed"}
     held_out = cross_fitted(rows, wanted.seed)
     network, fused, gain = compare(held_out, rows, wanted.seed)
@@ -130,13 +130,9 @@ def _head(
     }  # fmt: skip
     features = choose(rows, wanted.seed)
     said["features"] = features
-    if not features:
-        return None, {**said, "left": "no measurement adds to the network"}
-    if gain.low is None or gain.low <= 0.0:
-        return None, {**said, "left": "not clearly better than the network"}
-    model = fit(rows, features)
-    if not model.weight > 0.0:
-        return None, {**said, "left": "the results contradict the sign of the output"}
+    model, left = gated(rows, features, gain)
+    if model is None:
+        return None, {**said, "left": left}
     p = sigmoid(held_out)
     threshold = wanted.rule.threshold(p, y)
     said["threshold"] = None if threshold is None else inside(round(threshold, 9))
@@ -145,6 +141,33 @@ def _head(
     if coverage is not None:
         model = dataclasses.replace(model, abstain=abstention(p, y, float(coverage), threshold))
     return _entry(model), said
+
+
+def enough(rows: Rows) -> bool:
+    """Return whether there are enough patients of each class to fuse a head."""
+    return min(_patients(rows)) >= MIN_PATIENTS
+
+
+def _patients(rows: Rows) -> tuple[int, int]:
+    return len(np.unique(rows.patient[rows.labels])), len(np.unique(rows.patient[~rows.labels]))
+
+
+def gated(rows: Rows, features: Sequence[str], gain: Score) -> tuple[Fusion | None, str]:
+    """Return the fused model of a head, or ``None`` and why the network stays alone.
+
+    Args:
+        rows: The rows.
+        features: The chosen measurements.
+        gain: Difference in AUROC to the network, cross-fitted by patient.
+    """
+    if not features:
+        return None, "no measurement adds to the network"
+    if gain.low is None or gain.low <= 0.0:
+        return None, "not clearly better than the network"
+    model = fit(rows, features)
+    if not model.weight > 0.0:
+        return None, "the results contradict the sign of the output"
+    return model, ""
 
 
 def compare(held_out: F64, rows: Rows, seed: int) -> tuple[Score, Score, Score]:

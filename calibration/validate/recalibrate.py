@@ -57,6 +57,7 @@ class Rewriting:
         heading: Heading in the model card; the text from there on is replaced.
         done: What happened to the heads, one word.
         voids: What other commands wrote, and this one makes void.
+        page: Relative path of the page that it adds; empty for none.
     """
 
     report: str
@@ -65,11 +66,13 @@ class Rewriting:
     heading: str
     done: str
     voids: tuple[Rewriting, ...] = ()
+    page: str = ""
 
 
 FUSION = Rewriting(
-    "validation/fusion.json", "anyecg.fusion-report/1", "fused", "\n## Fusion with the waves of the ECG\n", "fused"
-)
+    "validation/fusion.json", "anyecg.fusion-report/1", "fused", "\n## Fusion with the waves of the ECG\n", "fused",
+    page="validation/fusion.html",
+)  # fmt: skip
 RECALIBRATION = Rewriting(REPORT, SCHEMA, "calibrated", CARD_HEAD, "calibrated", (FUSION,))
 
 
@@ -367,6 +370,7 @@ def rewritten(
         card = card.partition(old.heading)[0]
         manifest.pop(old.key, None)
         extra.pop(old.report, None)
+        extra.pop(old.page, None)
     manifest[how.key] = facts
     known = read_patients(folder)
     parts = {**(known or {}), "calibration": patients | (known or {}).get("calibration", frozenset())}
@@ -377,7 +381,7 @@ def rewritten(
     card += (
         f"{how.heading}\n{len(done)} of {len(said)} outputs {how.done}, on {len(patients)} {noun} of the part "
         f"'{data.split}' of {data.folder.name}, {facts['date']}. Overlap with the training patients: {overlap}. "
-        f"Numbers: `{how.report}`.\n"
+        f"Numbers: `{how.report}`.{f' Curves: `{how.page}`.' if how.page else ''}\n"
     )
     return dataclasses.replace(was, manifest=manifest, heads=entries, model_card=card, extra=extra)
 

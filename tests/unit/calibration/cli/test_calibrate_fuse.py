@@ -11,6 +11,7 @@ import pytest
 from edge.bundle.reader import load_bundle
 from edge.cli.main import main
 from edge.records import from_json
+from helpers.pages import faults
 
 PATIENTS = 160
 
@@ -55,6 +56,11 @@ def test_the_planted_cause_is_fused_and_the_other_outputs_stay_as_they_were(fuse
     assert heads["potassium"]["left"].startswith("a value")
     assert report["heads"]["free_t4_high"]["left"].startswith("0 positive")
     assert "## Fusion with the waves of the ECG" in (fused / "MODEL_CARD.md").read_text()
+    assert "Curves: `validation/fusion.html`." in (fused / "MODEL_CARD.md").read_text()
+    page = (fused / "validation/fusion.html").read_text()
+    assert page.count("<svg") == len(made.calibration["sodium_low"].fusion.terms)
+    assert "RR interval" in page
+    assert not faults(page)
     assert main(["bundle", "verify", str(fused)]) == 0
 
 
@@ -91,6 +97,7 @@ def test_a_new_calibration_of_the_network_drops_the_fusion(fused: Path, cohort: 
     assert all(one.fusion is None for one in load_bundle(out).calibration.values())
     assert "fused" not in json.loads((out / "manifest.json").read_text())
     assert not (out / "validation/fusion.json").exists()
+    assert not (out / "validation/fusion.html").exists()
     assert "## Fusion" not in (out / "MODEL_CARD.md").read_text()
 
 
