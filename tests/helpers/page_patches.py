@@ -14,7 +14,7 @@ from edge.engine import Engine
 from edge.frontend.stream import FS_HZ
 from edge.http.patch import PatchSink
 from edge.http.server import PageServer
-from edge.session import Loaded, load, session_info
+from edge.session import Loaded, live_reasons, load, session_info
 from edge.sources import open_source
 from firmware_bridge.samples import LinkEvent
 
@@ -38,7 +38,8 @@ class Played:
 def play(url: str, loaded: Loaded, seconds: float) -> tuple[Played, object]:
     """Run a simulation as fast as possible and keep what its sinks would get."""
     source = open_source(source_url(url, "max", None))
-    engine = Engine(loaded.bundle, loaded.model, session_info(source), 1.0)
+    reasons = live_reasons(loaded.bundle, loaded.model, 1.0)
+    engine = Engine(loaded.bundle, loaded.model, session_info(source), 1.0, reasons=reasons)
     out = Played()
 
     async def run() -> None:

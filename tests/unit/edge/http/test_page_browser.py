@@ -52,6 +52,7 @@ def test_the_page_shows_every_patch_and_axe_objects_to_nothing(chromium: Browser
         assert "Research software, not a medical device." in text
         assert "Potassium above 5.0\u00a0mmol/L" in text
         assert "potassium_high" not in text
+        assert "% T wave" in text, "a flagged output says what it rests on"
         chromium.picture(tmp_path / "page.png")
         assert (tmp_path / "page.png").stat().st_size > 20_000
     chromium.until("document.querySelector('#connection').textContent.includes('ended')")
