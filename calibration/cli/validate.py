@@ -19,6 +19,9 @@ from firmware_bridge.errors import CheckFailedError, UsageError
 
 PROG = "anyecg validate"
 
+EXTERNAL = "external-"
+"""What the names of the options about the other source begin with."""
+
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of ``anyecg validate``."""
@@ -60,6 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--one-recording-a-patient", action="store_true", help="treat each recording as a separate patient")
     add("--external", type=Path, metavar="DIR", help="data folder of another source, to compare each output")
     add("--external-split", choices=defaults.SPLITS, default="all", help="part of the other source (default all)")
+    add_recording_options(parser, EXTERNAL)
     add("--write-evidence", action="store_true", help="write the evidence into the bundle if the gate holds")
     add("--quiet", action="store_true", help="show no progress")
     add_json(parser)
@@ -113,6 +117,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         external=args.external,
         external_split=args.external_split,
         recordings=recording_options(args),
+        external_recordings=recording_options(args, EXTERNAL),
         command=shlex.join([*PROG.split(), *given]),
     )
     report = validate(options, None if args.quiet else sys.stderr)
@@ -147,6 +152,10 @@ def _plan(args: argparse.Namespace) -> int:
 
 
 def _check(args: argparse.Namespace) -> None:
+    if args.external is None:
+        for name in ("external-fs", "external-lsb-mv", "external-lead"):
+            if getattr(args, name.replace("-", "_")) is not None:
+                raise UsageError(f"--{name} without --external", "give --external DIR, or leave it out")
     if args.margin is not None and not 0.0 <= args.margin < 0.5:
         raise UsageError(f"--margin {args.margin:g} is out of range", "give at least 0 and less than 0.5")
     if not (math.isfinite(args.hop) and 0.1 <= args.hop <= 3600.0):

@@ -98,16 +98,23 @@ def _severity(row: Mapping[str, Any], names: Names) -> list[str]:
             number(row["auroc"]), span(row["auroc_ci"]), _share(row["found"]), few]  # fmt: skip
 
 
+def _p(value: float | None) -> str:
+    return "< 0.001" if value is not None and value < 0.001 else number(value)
+
+
 def _external(report: Report, names: Names) -> dict[str, Any] | None:
     e = report["external"]
     if e is None:
         return None
     rows = [
         [sentence(names[h["key"]]), number(h["internal"]), number(h["external"]), span(h["external_ci"]), str(h["n"]),
-         signed(h["difference"]), span(h["difference_ci"]), h["verdict"]]
+         signed(h["difference"]), span(h["difference_ci"]), _p(h["p_adjusted"]), h["verdict"]]
         for h in e["heads"]
     ]  # fmt: skip
-    return {"name": e["data"], "patients": e["patients"], "rows": rows, "remarks": e["remarks"]}
+    return {
+        "name": e["data"], "patients": e["patients"], "rows": rows, "remarks": e["remarks"],
+        "rule": e["labels"]["rule"], "tests": sum(h["p_adjusted"] is not None for h in e["heads"]),
+    }  # fmt: skip
 
 
 def decision_plot(head: Mapping[str, Any], names: Names) -> str:

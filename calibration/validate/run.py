@@ -17,7 +17,7 @@ from calibration.checks.defaults import SplitName
 from calibration.checks.labels import check_labelled
 from calibration.clinical.chapter import clinical_chapter
 from calibration.clinical.checklists import checklists
-from calibration.clinical.external import external, open_external
+from calibration.clinical.external import Source, external, open_external
 from calibration.validate.compare import agreement, comparisons
 from calibration.validate.float_form import read_float_form
 from calibration.validate.gate import checks_json, judge, least_patients, load_limits
@@ -70,6 +70,7 @@ class ValidateOptions:
         external_split: Part of the other source.
         command: Command line for the report.
         recordings: Options about recordings that do not state their rate, scale or lead.
+        external_recordings: The same for the other source.
     """
 
     bundle: str
@@ -92,6 +93,7 @@ class ValidateOptions:
     external_split: SplitName = "all"
     command: str = ""
     recordings: RecordingOptions = field(default_factory=RecordingOptions)
+    external_recordings: RecordingOptions = field(default_factory=RecordingOptions)
 
 
 def validate(options: ValidateOptions, progress: TextIO | None) -> dict[str, Any]:
@@ -112,11 +114,11 @@ def validate(options: ValidateOptions, progress: TextIO | None) -> dict[str, Any
     limits = _limits(options)
     path = resolve(options.bundle)
     bundle, _ = open_bundle(path)
-    data, other = _checked_data(options, path, bundle, progress)
+    chosen, theirs = _plans(options, path)
+    data, other = _checked_data(options, path, bundle, theirs, progress)
     form = read_float_form(path, bundle)
     if options.reference is not None:
         check_reference(options.reference, bundle, form)
-    chosen = chosen_plan(options.label_plan, read_bundle_plan(path), "bundle", options.data)
     work = options.out / "work"
     key = key_of(bundle.sha256, data.sha256, options.hop_s, len(data.recordings))
     plan = RunPlan(path, options.hop_s, options.jobs, sha256=bundle.sha256)
@@ -147,7 +149,7 @@ def validate(options: ValidateOptions, progress: TextIO | None) -> dict[str, Any
         report["comparisons"] = compared = comparisons(judged, reference, limits["noninferiority"])
     save_logits(options.out / "logits.npz", judged)
     report["clinical"] = clinical_chapter(judged, heads, chosen.plan, options.hop_s)
-    report["external"] = None if other is None else external(judged, other, plan, chosen, work, progress, heads)
+    report["external"] = None if other is None else external(judged, other, plan, theirs, work, progress, heads)
     report["subgroups"] = subgroups(judged, limits["subgroups"])
     report["robustness"] = (
         robustness(judged, path, options.robustness, options.jobs, work, progress) if options.robustness else []
@@ -166,8 +168,15 @@ def _limits(options: ValidateOptions) -> dict[str, dict[str, float]]:
     return limits
 
 
+def _plans(options: ValidateOptions, path: Path) -> tuple[ChosenPlan, ChosenPlan]:
+    """Return the label plans of the data and of the other source; MIMIC-IV needs other rules than MC-MED."""
+    kept = read_bundle_plan(path)
+    first, second = (chosen_plan(options.label_plan, kept, "bundle", at) for at in (options.data, options.external))
+    return first, second
+
+
 def _checked_data(
-    options: ValidateOptions, path: Path, bundle: Bundle, progress: TextIO | None
+    options: ValidateOptions, path: Path, bundle: Bundle, theirs: ChosenPlan, progress: TextIO | None
 ) -> tuple[Labelled, Labelled | None]:
     """Open the data and the other source, if any, and refuse those that could not be trusted."""
     heads, other = heads_of(bundle), None
@@ -176,7 +185,9 @@ def _checked_data(
         options=options.recordings,
     )  # fmt: skip
     if options.external is not None:
-        other = open_external(data, options.external, options.external_split, heads, progress)
+        source = Source(options.external, options.external_split, options.recordings, options.external_recordings)
+        other = open_external(data, source, heads, theirs.plan, progress)
+        other = replace(other, remarks=(*other.remarks, *known_patients(path, other)))
     said = [*known_patients(path, data), *check_labelled(data, heads, progress)]
     return replace(data, remarks=(*data.remarks, *said)), other
 

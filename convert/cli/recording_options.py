@@ -10,19 +10,32 @@ if TYPE_CHECKING:
     from convert.datasets.described import RecordingOptions
 
 
-def add_recording_options(parser: argparse.ArgumentParser) -> None:
-    """Add ``--fs``, ``--lsb-mv`` and ``--lead`` to a parser."""
+def add_recording_options(parser: argparse.ArgumentParser, prefix: str = "") -> None:
+    """Add ``--fs``, ``--lsb-mv`` and ``--lead`` to a parser.
+
+    Args:
+        parser: The parser.
+        prefix: What their names begin with, such as ``external-`` for the options about a second folder.
+    """
+    of = f", for --{prefix[:-1]}" if prefix else ""
     add = parser.add_argument
-    add("--fs", type=_rate, metavar="HZ", help="sampling rate of recordings that do not state it")
-    add("--lsb-mv", type=_scale, metavar="MV", help="millivolts per count of recordings that do not state their scale")
-    add("--lead", type=_lead, metavar="NAME", help="lead to read of each recording; default: II, MLII or I")
+    add(f"--{prefix}fs", type=_rate, metavar="HZ", help=f"sampling rate of recordings that do not state it{of}")
+    add(
+        f"--{prefix}lsb-mv", type=_scale, metavar="MV",
+        help=f"millivolts per count of recordings that do not state their scale{of}",
+    )  # fmt: skip
+    add(
+        f"--{prefix}lead", type=_lead, metavar="NAME",
+        help=f"lead to read of each recording{of}; default: II, MLII or I",
+    )  # fmt: skip
 
 
-def recording_options(args: argparse.Namespace) -> RecordingOptions:
-    """Return the parsed options."""
+def recording_options(args: argparse.Namespace, prefix: str = "") -> RecordingOptions:
+    """Return the parsed options; ``prefix`` is that of :func:`add_recording_options`."""
     from convert.datasets.described import RecordingOptions
 
-    return RecordingOptions(args.fs, args.lsb_mv, args.lead)
+    fs_hz, lsb_mv, lead = (getattr(args, f"{prefix}{name}".replace("-", "_")) for name in ("fs", "lsb-mv", "lead"))
+    return RecordingOptions(fs_hz, lsb_mv, lead, prefix)
 
 
 def _rate(text: str) -> float:

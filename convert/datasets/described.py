@@ -22,7 +22,7 @@ from firmware_bridge.samples import LinkItem
 TOLERANCE = 0.01
 """Largest relative difference of two rates or scales that agree. The clocks of patches drift by less than 0.1 %."""
 
-_OPTION = {"rate": "--fs", "scale": "--lsb-mv", "lead": "--lead"}
+_OPTION = {"rate": "fs", "scale": "lsb-mv", "lead": "lead"}
 _KEY = {"rate": "fs_hz", "scale": "lsb_mv or unit", "lead": "lead or channel"}
 _VALUE = {"rate": "HZ", "scale": "MV", "lead": "NAME"}
 
@@ -35,11 +35,18 @@ class RecordingOptions:
         fs_hz: Sampling rate of files that do not state it, Hz.
         lsb_mv: Millivolts per count of files that do not state their scale.
         lead: Name of the signal to read.
+        prefix: What the names of these options begin with, for messages, such as ``external-``.
     """
 
     fs_hz: float | None = None
     lsb_mv: float | None = None
     lead: str | None = None
+    # Left out of the keys of stored results, because it changes no sample.
+    prefix: str = field(default="", repr=False, compare=False)
+
+    def name(self, fact: str) -> str:
+        """Return the name of the option that states ``rate``, ``scale`` or ``lead``."""
+        return f"--{self.prefix}{_OPTION[fact]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +77,14 @@ class Stated:
         """
         entry, options = self.entry, self.options
         if not _alike(entry.fs_hz, options.fs_hz):
-            raise _contradiction(recording, f"{entry.fs_hz:g} Hz", self.table, "rate", f"{options.fs_hz:g}")
+            raise _contradiction(
+                recording, f"{entry.fs_hz:g} Hz", self.table, options.name("rate"), f"{options.fs_hz:g}"
+            )
         if options.lsb_mv is not None and (entry.unit in {"mV", "uV"} or not _alike(entry.lsb_mv, options.lsb_mv)):
             said = f"unit = {entry.unit}" if entry.unit else f"lsb_mv = {entry.lsb_mv:g}"
-            raise _contradiction(recording, said, self.table, "scale", f"{options.lsb_mv:g}")
+            raise _contradiction(recording, said, self.table, options.name("scale"), f"{options.lsb_mv:g}")
         if entry.lead and options.lead and plain_name(entry.lead) != plain_name(options.lead):
-            raise _contradiction(recording, f"lead {entry.lead}", self.table, "lead", options.lead)
+            raise _contradiction(recording, f"lead {entry.lead}", self.table, options.name("lead"), options.lead)
 
 
 def stated_files(files: Sequence[Path], root: Path, options: RecordingOptions) -> dict[Path, Stated]:
@@ -159,12 +168,16 @@ def open_recording(path: Path, stated: Stated, block_s: float) -> ReplaySource:
     try:
         reader = _opened(path, stated)
     except UnstatedError as error:
-        raise advised(error) from None
+        raise advised(error, stated.options) from None
     return ReplaySource(str(path), reader, path.name, Playback(speed=math.inf, block_s=block_s))
 
 
-def items_of(source: ReplaySource) -> Iterator[LinkItem]:
+def items_of(source: ReplaySource, options: RecordingOptions | None = None) -> Iterator[LinkItem]:
     """Yield the items of an open recording without pacing.
+
+    Args:
+        source: The recording.
+        options: Options of the command, for the names in messages.
 
     Raises:
         InputError: The recording turns out to be broken.
@@ -173,12 +186,12 @@ def items_of(source: ReplaySource) -> Iterator[LinkItem]:
         for _, item in source.blocks():
             yield item
     except UnstatedError as error:
-        raise advised(error) from None
+        raise advised(error, options or RecordingOptions()) from None
 
 
-def advised(error: UnstatedError) -> InputError:
+def advised(error: UnstatedError, options: RecordingOptions) -> InputError:
     """Return the error with what to do about it in a command that takes a folder of recordings."""
-    key, option, value = _KEY[error.fact], _OPTION[error.fact], _VALUE[error.fact]
+    key, option, value = _KEY[error.fact], options.name(error.fact), _VALUE[error.fact]
     if error.fact == "lead":
         return InputError(error.what, f"{error.fix}; choose with {key} in {TABLE}, or {option} {value}")
     return InputError(error.what, f"set {key} in {TABLE} beside it, or give {option} {value}")
@@ -193,7 +206,7 @@ def check_rate_stated(path: Path, fs_hz: float, stated: Stated) -> None:
     if stated.entry.fs_hz is not None and not _alike(fs_hz, stated.entry.fs_hz):
         raise _against_table(path, f"{fs_hz:.6g} Hz", stated, f"fs_hz = {stated.entry.fs_hz:g}")
     if not _alike(fs_hz, stated.options.fs_hz):
-        raise _contradiction(path, f"{fs_hz:.6g} Hz", "", "rate", f"{stated.options.fs_hz:g}")
+        raise _contradiction(path, f"{fs_hz:.6g} Hz", "", stated.options.name("rate"), f"{stated.options.fs_hz:g}")
 
 
 def _opened(path: Path, stated: Stated) -> Reader:
@@ -214,7 +227,7 @@ def _opened(path: Path, stated: Stated) -> Reader:
         return other
     if not _same_scale(reader, other):
         if entry.lsb_mv is None and entry.unit is None:
-            raise _contradiction(path, "another scale", "", "scale", f"{lsb_mv:g}")
+            raise _contradiction(path, "another scale", "", options.name("scale"), f"{lsb_mv:g}")
         said = f"unit = {entry.unit}" if entry.unit else f"lsb_mv = {entry.lsb_mv:g}"
         raise _against_table(path, "another scale", stated, said)
     return reader
@@ -250,9 +263,8 @@ def _alike(one: float | None, other: float | None) -> bool:
     return one is None or other is None or math.isclose(one, other, rel_tol=TOLERANCE)
 
 
-def _contradiction(path: Path, said: str, table: str, fact: str, value: str) -> UsageError:
+def _contradiction(path: Path, said: str, table: str, option: str, value: str) -> UsageError:
     who = f"{table} states {said} for {path.name}" if table else f"{path} states {said}"
-    option = _OPTION[fact]
     fix = f"leave {option} out" if table else f"leave {option} out, and state it in {TABLE} for the files that need it"
     return UsageError(f"{who}, but {option} says {value}", fix)
 

@@ -132,7 +132,7 @@ def find_recordings(root: Path, options: RecordingOptions | None = None) -> list
 
 def _mcmed(data: McMedDataset, options: RecordingOptions) -> list[Recording]:
     if options.lsb_mv is not None or plain_name(options.lead or "ii") != "ii":
-        option = "--lead" if options.lsb_mv is None else "--lsb-mv"
+        option = options.name("lead" if options.lsb_mv is None else "scale")
         raise UsageError(f"{data.root} has the MC-MED layout, which states scale and lead (II)", f"leave {option} out")
     out = []
     for visit in sorted(data.visits(), key=lambda v: v.csn):
@@ -153,7 +153,7 @@ def _mcmed(data: McMedDataset, options: RecordingOptions) -> list[Recording]:
 
 def _mimic(root: Path, options: RecordingOptions) -> list[Recording]:
     if options.lsb_mv is not None:
-        raise UsageError(f"{root} holds MIMIC-IV-ECG, which states its scale", "leave --lsb-mv out")
+        raise UsageError(f"{root} holds MIMIC-IV-ECG, which states its scale", f"leave {options.name('scale')} out")
     data = MimicDataset(place_of(root), leads_of(options.lead))
     out = []
     for visit in data.visits():
@@ -250,7 +250,7 @@ class _FileItems:
     stated: Stated
 
     def __call__(self) -> Iterator[LinkItem]:
-        yield from items_of(open_recording(self.path, self.stated, BLOCK_S))
+        yield from items_of(open_recording(self.path, self.stated, BLOCK_S), self.stated.options)
 
 
 def windows_of(items: Iterator[LinkItem], hop_s: float) -> Iterator[RawWindow]:

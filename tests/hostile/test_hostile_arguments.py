@@ -77,6 +77,7 @@ COMMAND_LINES = {
         "validate {} --data data --out out",
         "validate demo --data {} --out out",
         "validate demo --data data --gate {} --out out",
+        "validate demo --data data --external {} --out out",
     ],
 }  # fmt: skip
 """Command lines; ``{}`` is the path."""

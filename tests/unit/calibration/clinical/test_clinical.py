@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.stats import norm, t
 from sklearn.linear_model import LogisticRegression
 
 from calibration.clinical.benefit import alerts, decision_curve, useful_range
 from calibration.clinical.checklists import ANSWERS, checklists
-from calibration.clinical.external import independent_difference
+from calibration.clinical.external import conclude_differences, difference_p, independent_difference
 from calibration.clinical.large import calibration_in_the_large, calibration_slope, logits
 from calibration.clinical.page import clinical_page
 from calibration.clinical.points import operating_points, predictive_values
@@ -142,27 +142,69 @@ class TestBenefit:
 
 
 def test_the_difference_of_two_sources_squares_and_adds() -> None:
-    ours = {"auroc": 0.8, "auroc_ci": [0.7, 0.88]}
-    theirs = {"auroc": 0.75, "auroc_ci": [0.66, 0.82]}
-    found, ci = independent_difference(ours, theirs)
-    assert found == pytest.approx(-0.05)
-    assert ci == pytest.approx([-0.05 - math.hypot(0.09, 0.08), -0.05 + math.hypot(0.07, 0.1)], abs=1e-4)
-    assert independent_difference({"auroc": None, "auroc_ci": None}, theirs) == (None, None)
+    ours, theirs = area(0.8, 0.7, 0.88, 30), area(0.75, 0.66, 0.82, 50)
+    found = independent_difference(ours, theirs)
+    assert found.value == pytest.approx(-0.05)
+    ends = [-0.05 - math.hypot(0.09, 0.08), -0.05 + math.hypot(0.07, 0.1)]
+    assert [found.low, found.high] == pytest.approx(ends)
+    nothing = {"auroc": None, "auroc_ci": None}
+    assert independent_difference(nothing, theirs) == Score(None, None, None)
+    assert difference_p(nothing, theirs) is None
+
+
+def area(value: float, low: float, high: float, patients: int) -> dict:
+    """A judged head as the comparison reads it, with as many patients of each class."""
+    counts = {"positive_patients": patients, "negative_patients": patients}
+    return {"auroc": value, "auroc_ci": [low, high], **counts}
+
+
+def test_the_p_value_of_a_difference_agrees_with_its_interval() -> None:
+    """With many patients p is that of the normal distribution; with few it is larger, as Student's t asks."""
+    ours, theirs = area(0.8, 0.7, 0.88, 10**6), area(0.7, 0.62, 0.78, 10**6)
+    z = 0.1 / (math.hypot(0.1, 0.08) / norm.ppf(0.975))
+    assert difference_p(ours, theirs) == pytest.approx(2 * norm.sf(z), rel=1e-4)
+    few = [{**head, "positive_patients": 10, "negative_patients": 10} for head in (ours, theirs)]
+    widths = np.array([0.1, 0.08]) / t.ppf(0.975, 18)
+    df = (widths**2).sum() ** 2 / (widths**4 / 18).sum()
+    assert difference_p(*few) == pytest.approx(2 * t.sf(0.1 / math.hypot(*widths), df))
+    assert difference_p(theirs, ours) == pytest.approx(2 * norm.sf(z), rel=1e-4)
+    assert difference_p(ours, ours) == pytest.approx(1.0)
+    for value, clear in ((0.66, True), (0.68, False)):
+        other = area(value, value - 0.08, value + 0.08, 10**6)
+        found = independent_difference(ours, other)
+        assert (difference_p(ours, other) < 0.05) == clear == (found.high < 0.0)
+    assert difference_p(area(0.8, 0.8, 0.8, 30), area(0.7, 0.7, 0.7, 30)) == 0.0
+    assert difference_p(area(0.8, 0.8, 0.8, 30), area(0.8, 0.8, 0.8, 30)) == 1.0
+
+
+def test_verdicts_on_another_source_are_corrected_for_the_number_of_heads() -> None:
+    """p = 0.04 is a verdict alone and none among twenty; a clear one stays; a head without a test is not counted."""
+    alone = [{"difference": -0.1, "p_difference": 0.04, "p_adjusted": None, "verdict": "INCONCLUSIVE"}]
+    conclude_differences(alone)
+    assert (alone[0]["verdict"], alone[0]["p_adjusted"]) == ("worse", pytest.approx(0.04))
+    p = [0.04, 0.0001, None, *[0.5] * 18]
+    many = [{"difference": 0.1, "p_difference": x, "p_adjusted": None, "verdict": "INCONCLUSIVE"} for x in p]
+    conclude_differences(many)
+    assert [h["verdict"] for h in many[:3]] == ["INCONCLUSIVE", "better", "INCONCLUSIVE"]
+    assert many[1]["p_adjusted"] == pytest.approx(0.0001 * 20)
+    assert many[2]["p_adjusted"] is None
 
 
 def test_the_difference_of_two_sources_covers_the_truth() -> None:
     from convert.stats.delong import delong_interval
 
-    rng, inside = np.random.default_rng(0), 0
+    rng, inside, called = np.random.default_rng(0), 0, 0
     for _ in range(300):
         records = []
         for n in (60, 80):
             y = np.arange(2 * n) < n
             s = delong_interval(rng.standard_normal(2 * n) + math.sqrt(2) * norm.ppf(0.75) * y, y)
-            records.append({"auroc": s.value, "auroc_ci": [s.low, s.high]})
-        _, ci = independent_difference(*records)
-        inside += ci[0] <= 0.0 <= ci[1]
+            records.append(area(s.value, s.low, s.high, n))
+        found = independent_difference(*records)
+        inside += found.low <= 0.0 <= found.high
+        called += difference_p(*records) <= 0.05
     assert 0.92 <= inside / 300 <= 0.98
+    assert 0.02 <= called / 300 <= 0.08
 
 
 def test_cut_offs_are_of_the_catalogue() -> None:
@@ -207,6 +249,10 @@ def test_the_report_has_every_chapter(report) -> None:
     assert [h["key"] for h in report["external"]["heads"]] == [
         h["key"] for h in report["heads"] if h["kind"] == "probability"
     ]
+    assert report["external"]["labels"] == report["header"]["labels"]
+    tested = [h for h in report["external"]["heads"] if h["p_difference"] is not None]
+    assert tested
+    assert all(h["p_difference"] <= h["p_adjusted"] <= 1.0 for h in tested)
     severity = {(s["key"], s["cut_off"]): s for s in report["clinical"]["severity"]}
     assert set(severity) == {
         ("potassium_high", 5.5), ("potassium_high", 6.0), ("potassium_low", 3.5), ("potassium_low", 3.0),
