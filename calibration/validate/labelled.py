@@ -26,6 +26,7 @@ from convert.datasets.outputs_file import Direction
 from convert.datasets.pairs import Recording, find_recordings
 from convert.datasets.visit_data import VisitData, open_visits
 from convert.labels.plan import LabelPlan
+from convert.labels.renal import renal_groups
 from convert.labels.travelling_plan import ChosenPlan
 from convert.teacher.hard_labels import TABLE, by_table, labels_at
 from edge.bundle.reader import Bundle
@@ -35,10 +36,17 @@ from firmware_bridge.reading import open_regular
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Sex and age in years of the patient at a visit; empty or ``None`` if the data set does not state them."""
+    """What is known of a patient at a visit; empty or ``None`` if the data set does not state it.
+
+    Attributes:
+        sex: Sex as written.
+        age: Age, years.
+        renal: Group by the patient's diagnosis codes, see :mod:`convert.labels.renal`.
+    """
 
     sex: str = ""
     age: float | None = None
+    renal: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +58,7 @@ class Labelled:
         split: Part of the data set.
         recordings: The recordings, sorted by name.
         patient: Number of the patient of each recording, ``(recordings,)``.
-        persons: Sex and age for each recording.
+        persons: What is known of the patient of each recording.
         device: Name of the device of each recording; empty if unknown.
         simulated: Whether the simulator wrote the recordings.
         sha256: SHA-256 over names, patients and sizes of the recordings and over the file of labels.
@@ -130,8 +138,9 @@ def _of_visits(data: VisitData, found: Sequence[Recording], split: SplitName) ->
         chosen = set(data.split(part, kind))
         _refuse_overlap(data, {c: v.mrn for c, v in visits.items()}, chosen, kind, part)
     kept = [r for r in found if r.visit in chosen]
-    persons = [Person(visits[r.visit].sex, visits[r.visit].age) if r.visit in visits else Person() for r in kept]
-    return kept, persons
+    renal = renal_groups(data.diagnoses(), {v.mrn for v in visits.values()})
+    rows = [visits.get(r.visit) if r.visit is not None else None for r in kept]
+    return kept, [Person() if v is None else Person(v.sex, v.age, renal.get(v.mrn, "")) for v in rows]
 
 
 def _refuse_overlap(data: VisitData, mrn: dict[int, int], chosen: set[int], kind: Split, part: Part) -> None:

@@ -54,6 +54,7 @@ class Observed:
         est_start_s: Start of the newest window of each estimate, seconds of signal time, ``(m,)``.
         est_score: Mean quality score of the windows of each estimate, ``(m,)``.
         est_rate_bpm: Median heart rate of these windows, beats per minute, ``(m,)``.
+        est_rhythm: Rhythm of its last minutes, by the names of ``edge.rhythm``, ``(m,)``; empty if unknown.
         est_windows: Number of windows of each estimate, ``(m,)``.
         est_value: Probability or value of each head, ``(m, heads)``; NaN where the head abstains.
         est_low: Lower end of its interval, ``(m, heads)``; NaN if there is none.
@@ -78,6 +79,7 @@ class Observed:
     est_start_s: F64
     est_score: NDArray[np.float32]
     est_rate_bpm: NDArray[np.float32]
+    est_rhythm: NDArray[np.str_]
     est_windows: NDArray[np.int32]
     est_value: F64
     est_low: F64
@@ -180,6 +182,7 @@ class _Rows:
         self._waves: list[F64] = []
         self._rhythm: list[int] = []
         self._estimates: list[tuple[int, float, float, float, int]] = []
+        self._rhythms: list[str] = []
         self._shown: list[list[tuple[float, float, float]]] = []
         self._outcomes: list[NDArray[np.int64]] = []
         self._silent: list[NDArray[np.int64]] = []
@@ -219,6 +222,7 @@ class _Rows:
         score = float(np.mean([e.quality.score for e in group]))
         rate = float(np.median(rates)) if rates else math.nan
         self._estimates.append((index, last.window.start_s, score, rate, last.labs[0].windows))
+        self._rhythms.append("" if last.rhythm is None else last.rhythm.minutes.name)
         self._shown.append([(_or_nan(lab.value), *(lab.interval or (math.nan, math.nan))) for lab in last.labs])
 
     def observed(self) -> Observed:
@@ -238,6 +242,7 @@ class _Rows:
             est_start_s=estimates[:, 1],
             est_score=estimates[:, 2].astype(np.float32),
             est_rate_bpm=estimates[:, 3].astype(np.float32),
+            est_rhythm=np.array(self._rhythms, dtype=np.str_),
             est_windows=estimates[:, 4].astype(np.int32),
             est_value=shown[:, :, 0],
             est_low=shown[:, :, 1],

@@ -1,4 +1,4 @@
-"""Results by sex, age, device, heart rate and signal quality; small groups are suppressed."""
+"""Results by sex, age, renal codes, device, rhythm, heart rate and signal quality; small groups are suppressed."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def groups(j: Judged) -> Iterator[tuple[str, str, Bools]]:
     of = j.seen.est_recording
     sex = np.array([j.data.persons[i].sex for i in of])
     device = np.array([j.data.device[i] for i in of])
-    for by, values in (("sex", sex), ("device", device)):
+    renal = np.array([j.data.persons[i].renal for i in of])
+    named = (("sex", sex), ("renal codes", renal), ("device", device), ("rhythm", j.seen.est_rhythm))
+    for by, values in named:
         for name in sorted(set(values.tolist()) - {""}):
             yield by, str(name), values == name
     ages = [j.data.persons[i].age for i in of]

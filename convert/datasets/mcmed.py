@@ -2,7 +2,8 @@
 
 ::
 
-    visits.csv               MRN, CSN, Age, Gender, ..., Arrival_time, Departure_time
+    visits.csv               MRN, CSN, Age, Gender, ..., Dx_ICD9, Dx_ICD10, ..., Arrival_time, Departure_time
+    pmh.csv                  MRN, Noted_date, CodeType, Code, ...: earlier diagnoses, read where it exists
     labs.csv                 CSN, Order_time, Result_time, ..., Component_name, Component_value, Component_nml_low, ...
     waveform_summary.csv     CSN, Type, Segments, Duration
     split_random_train.csv   and _val, _test, and split_chrono_*: one CSN per line, no header
@@ -91,6 +92,13 @@ class LabRow:
     low: float | None
     high: float | None
     left_out: str = ""
+
+
+HISTORY = "pmh.csv"
+"""Table of earlier diagnoses."""
+
+DIAGNOSES = {9: "Dx_ICD9", 10: "Dx_ICD10"}
+"""Column of ``visits.csv`` with the primary diagnosis, by version of the ICD."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +212,20 @@ class McMedDataset:
                 sex=row.text("Gender"),
                 arrival=row.time("Arrival_time"),
             )
+
+    def diagnoses(self) -> Iterator[tuple[int, int, str]]:
+        """Yield patient, version of the ICD and code of each diagnosis, of visits and of earlier years (``pmh.csv``).
+
+        Raises:
+            InputError: A table is damaged.
+        """
+        for row in rows_of(self.root / "visits.csv", ("MRN",)):
+            for version, column in DIAGNOSES.items():
+                if column in row.columns and row.text(column):
+                    yield row.integer("MRN"), version, row.text(column)
+        if (self.root / HISTORY).is_file():
+            for row in rows_of(self.root / HISTORY, ("MRN", "CodeType", "Code")):
+                yield row.integer("MRN"), 9 if row.text("CodeType").endswith("9") else 10, row.text("Code")
 
     def patients(self) -> dict[int, list[int]]:
         """Return the CSNs of each MRN, in file order."""

@@ -38,6 +38,9 @@ class VisitData(Protocol):
     def labs(self, keys: Collection[str] | None = None, csns: Collection[int] | None = None) -> Iterator[LabRow]:
         """Yield laboratory rows."""
 
+    def diagnoses(self) -> Iterator[tuple[int, int, str]]:
+        """Yield patient, version of the ICD and code of each diagnosis; nothing where the data set has none."""
+
     def waveform_summary(self) -> dict[int, tuple[int, float]]:
         """Return number and duration in seconds of the recordings of each visit that has one."""
 

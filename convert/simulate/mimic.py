@@ -18,8 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.datasets.wfdb16 import write_leads
+from convert.labels.renal import RENAL_GROUPS, renal_group
 from convert.simulate.cohort import Visit, draw_visit
-from convert.simulate.mimic_rows import ITEMS, LAB_COLUMNS, Planted, lab_rows
+from convert.simulate.mimic_rows import DIAGNOSIS_COLUMNS, ITEMS, LAB_COLUMNS, Planted, diagnosis_rows, lab_rows
 from convert.simulate.patient import FS_HZ, NOTICE, ecg_of
 from firmware_bridge.errors import OutputError, UsageError
 
@@ -74,6 +75,7 @@ class _Written:
     records: list[tuple[object, ...]] = field(default_factory=list)
     labs: list[tuple[object, ...]] = field(default_factory=list)
     people: list[tuple[object, ...]] = field(default_factory=list)
+    diagnoses: list[tuple[object, ...]] = field(default_factory=list)
     planted: Planted = field(default_factory=Planted)
     study: int = 40_000_000
 
@@ -130,9 +132,14 @@ def _patient(plan: MimicPlan, index: int, ecg: Path, written: _Written) -> None:
     anchor = begin.year + int(rng.integers(-3, 4))
     age = min(max(first.demographics.age + anchor - begin.year, 18), 91)
     written.people.append((subject, first.demographics.sex, age, anchor, "2011 - 2013", ""))
+    # Draws of their own, so that the codes change no other table.
+    coded = diagnosis_rows(first.labs["egfr"], subject, np.random.default_rng([plan.seed, index, 0x1CD]))
+    written.diagnoses += coded
     if not left:
         written.labs += lab_rows(first, subject, begin, rng, written.planted, near=False, oddities=plan.oddities)
         return
+    groups = {renal_group(int(str(row[4])), str(row[3])) for row in coded}
+    written.planted.renal[next((g for g in RENAL_GROUPS if g in groups), RENAL_GROUPS[-1])] += 1
     arrival = begin
     for number in range(MAX_VISITS):
         if not left:
@@ -219,6 +226,7 @@ def _tables(plan: MimicPlan, out: Path, written: _Written) -> None:
     _table(out / "ecg" / "record_list.csv", records, written.records)
     people = ("subject_id", "gender", "anchor_age", "anchor_year", "anchor_year_group", "dod")
     _table(hosp / f"patients{suffix}", people, written.people)
+    _table(hosp / f"diagnoses_icd{suffix}", DIAGNOSIS_COLUMNS, written.diagnoses)
     _table(hosp / f"d_labitems{suffix}", ("itemid", "label", "fluid", "category"), [*ITEMS.values()])
     numbered = [(k, *row) for k, row in enumerate(written.labs, 1)]
     _table(hosp / f"labevents{suffix}", LAB_COLUMNS, numbered)

@@ -17,6 +17,9 @@ LAB_COLUMNS = (
 )  # fmt: skip
 """Columns of ``labevents.csv``."""
 
+DIAGNOSIS_COLUMNS = ("subject_id", "hadm_id", "seq_num", "icd_code", "icd_version")
+"""Columns of ``diagnoses_icd.csv``."""
+
 ITEMS: dict[str, tuple[int, str, str, str]] = {
     "sodium": (50983, "Sodium", "Blood", "Chemistry"),
     "potassium": (50971, "Potassium", "Blood", "Chemistry"),
@@ -56,16 +59,18 @@ class Planted:
         ecgs: ECGs whose segments are left out; each has as many segments as leads.
         rows: Rows of ``labevents`` that are left out.
         notes: Used rows with a note.
+        renal: Patients with an ECG, by the group of their diagnosis codes.
     """
 
     records: Counter[str] = field(default_factory=Counter)
     ecgs: Counter[str] = field(default_factory=Counter)
     rows: Counter[str] = field(default_factory=Counter)
     notes: Counter[str] = field(default_factory=Counter)
+    renal: Counter[str] = field(default_factory=Counter)
 
     def as_dict(self) -> dict[str, dict[str, int]]:
         """Return all counts by name."""
-        return {name: dict(sorted(getattr(self, name).items())) for name in ("records", "ecgs", "rows", "notes")}
+        return {name: dict(sorted(getattr(self, name).items())) for name in self.__slots__}
 
 
 def lab_rows(
@@ -99,6 +104,27 @@ def lab_rows(
     if oddities:
         rows += _strange(visit, subject, drawn, stored, rng, planted, near=near)
     return rows
+
+
+def diagnosis_rows(egfr: float, subject: int, rng: np.random.Generator) -> list[tuple[object, ...]]:
+    """Return the rows of ``diagnoses_icd`` of one admission of a patient.
+
+    A reduced eGFR below 60 is coded as chronic kidney disease, as in real records not always; every version of the ICD
+    occurs. The shares are arbitrary.
+
+    Args:
+        egfr: Estimated glomerular filtration rate, mL/min/1.73 m2.
+        subject: Identifier of the patient.
+        rng: Source of all draws.
+    """
+    version = 9 if rng.random() < 0.5 else 10
+    codes = [("4019", "I10")[version - 9]]
+    if rng.random() < (0.85 if egfr < 60.0 else 0.02):
+        codes.append((("5853", "5856", "5859"), ("N183", "N186", "N189"))[version - 9][int(rng.integers(3))])
+    if rng.random() < (0.2 if egfr < 60.0 else 0.05):
+        codes.append(("5849", "N179")[version - 9])
+    admission = 20_000_000 + subject % 9_999_991
+    return [(subject, admission, k, code, version) for k, code in enumerate(codes, 1)]
 
 
 def _count_plain(row: _Row, planted: Planted, *, near: bool) -> None:

@@ -18,6 +18,7 @@ from convert.datasets.labcatalogue import Lab, catalogue
 from convert.datasets.mcmed import LabRow, LabValue, Part, Segment, Split, VisitRow, parse_value, seed_of
 from convert.datasets.mimic.items import read_items
 from convert.datasets.mimic.layout import (
+    DIAGNOSES,
     LAB_EVENTS,
     LAB_ITEMS,
     PATIENTS,
@@ -25,6 +26,7 @@ from convert.datasets.mimic.layout import (
     MimicPlace,
     header_of,
     needed_table,
+    table,
 )
 from convert.datasets.mimic.records import Ecg, EcgVisit, by_subject, read_ecgs, visits_of
 from convert.datasets.patient_split import part_of
@@ -121,6 +123,20 @@ class MimicDataset:
         start = visit.ecgs[0].time
         age = None if anchor_age is None or anchor_year is None else anchor_age + start.year - anchor_year
         return VisitRow(visit.visit, visit.subject, age, sex, start)
+
+    def diagnoses(self) -> Iterator[tuple[int, int, str]]:
+        """Yield patient, version of the ICD and code of each diagnosis of the patients with an ECG, of all admissions.
+
+        Raises:
+            InputError: The table is damaged.
+        """
+        path = None if self._hosp is None else table(self._hosp, DIAGNOSES)
+        if path is None:
+            return
+        for row in rows_of(path, ("subject_id", "icd_code", "icd_version")):
+            subject = row.integer("subject_id")
+            if subject in self._of:
+                yield subject, row.integer("icd_version"), row.text("icd_code")
 
     def split(self, part: Part, kind: Split = "random") -> list[int]:
         """Return the visits of one part; a hash of the identifier assigns each patient: 80, 10 and 10 %.

@@ -5,7 +5,8 @@
     record_list.csv                                  subject_id, study_id, file_name, ecg_time, path
     files/p1000/p10000032/s40689238/40689238.hea     full set
     files/p10000032/s107143276/107143276.hea         open demo: one level less
-    hosp/labevents.csv.gz                            and d_labitems, patients; plain .csv in an unpacked copy
+    hosp/labevents.csv.gz                            and d_labitems, patients, and diagnoses_icd where it exists;
+                                                     plain .csv in an unpacked copy
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from firmware_bridge.errors import InputError
 
 RECORD_LIST = "record_list"
-LAB_EVENTS, LAB_ITEMS, PATIENTS = "labevents", "d_labitems", "patients"
+LAB_EVENTS, LAB_ITEMS, PATIENTS, DIAGNOSES = "labevents", "d_labitems", "patients", "diagnoses_icd"
 
 SEARCH_DEPTH = 6
 """Depth below a folder in which both data sets are looked for: downloads keep ``physionet.org/files/NAME/VERSION``."""
