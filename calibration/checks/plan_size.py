@@ -8,10 +8,12 @@ from typing import TypedDict
 
 from calibration.report.text import aligned, number
 from convert.stats.evidence import STRONG_ABOVE, EvidenceLevel, LeastPatients, evidence_level
-from convert.stats.planning import plan_auroc, plan_mae, power_of_tier
+from convert.stats.planning import MAX_PATIENTS, plan_auroc, plan_mae, power_of_tier
 from edge.bundle.files import MANIFEST
 from edge.bundle.reader import MAX_MANIFEST_BYTES, Bundle, read_extra
 from edge.bundle.schema import OutputHead
+
+TOO_MANY = f"needs more than {MAX_PATIENTS:,} patients"
 
 
 class SizeRecord(TypedDict):
@@ -71,6 +73,8 @@ def _one(head: OutputHead, width: float, prevalence: Mapping[str, float], least:
         return {**out, "why": "the bundle claims nothing for this output"}
     if head.kind == "value":
         planned = plan_mae(out["claim"], width, least)
+        if planned is None:
+            return {**out, "why": TOO_MANY}
         return {**out, "patients": planned.patients, "interval": [planned.low, planned.high]}
     share = prevalence.get(head.key)
     if share is None:
@@ -78,6 +82,8 @@ def _one(head: OutputHead, width: float, prevalence: Mapping[str, float], least:
     # An output at chance has an interval, too; the formula needs an area inside 0 to 1.
     area = min(max(out["claim"], 0.5), 0.999)
     planned = plan_auroc(area, share, width, least)
+    if planned is None:
+        return {**out, "prevalence": share, "why": TOO_MANY}
     assert planned.positives is not None
     assert planned.negatives is not None
     return {
@@ -94,12 +100,12 @@ def plan_text(rows: Sequence[SizeRecord], width: float, least: LeastPatients) ->
     table: list[Sequence[str]] = [headings]
     for r in rows:
         name = ("MAE " if r["kind"] == "value" else "AUROC ") + number(r["claim"])
+        share = "-" if r["prevalence"] is None else f"{100.0 * r['prevalence']:.3g}%"
         if r["patients"] is None or r["interval"] is None:
-            table.append([r["key"], name, "-", "-", "-", "-", r["why"], ""])
+            table.append([r["key"], name, share, "-", "-", "-", r["why"], ""])
             continue
         low, high = r["interval"]
         counts = ["-" if n is None else str(n) for n in (r["patients"], r["positives"], r["negatives"])]
-        share = "-" if r["prevalence"] is None else f"{r['prevalence']:.1%}"
         power = "" if r["power_strong"] is None else f"{r['power_strong']:.0%}"
         table.append([r["key"], name, share, *counts, f"{low:.3f} to {high:.3f}", power])
     known = [r["patients"] for r in rows if r["patients"] is not None]
@@ -108,9 +114,10 @@ def plan_text(rows: Sequence[SizeRecord], width: float, least: LeastPatients) ->
         widths = f"{width:g} (AUROC) or {width:.0%} of the claim (MAE)"
         most = f"{max(known)} patients, each with one estimate"
         floor = f"{least.positives} patients with and {least.negatives} without the abnormal result"
+        which = "all outputs" if len(known) == len(rows) else f"{len(known)} of {len(rows)} outputs"
         lines += [
             "",
-            f"95 % intervals with a width of at most {widths} for all outputs: {most}.",
+            f"95 % intervals with a width of at most {widths} for {which}: {most}.",
             f"With fewer than {floor} there is no verdict.",
             f"P(strong) is the chance that the lower end exceeds {STRONG_ABOVE:g} if the claim is true.",
         ]

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri
+from scipy.special import expit, ndtri
 from scipy.stats import multivariate_normal, norm
 
 from convert.stats.bounds import LEVEL, degrees, quantile_t
 from convert.stats.evidence import LeastPatients
 
 MAX_PATIENTS = 100_000_000
-"""Largest number that is planned; a claim that needs more is not worth checking."""
+"""Largest number of patients that is planned. A claim that needs more has no size."""
 
 HALF_NORMAL = math.sqrt(math.pi / 2.0 - 1.0)
 """Standard deviation of the absolute value of a centred normal error, in units of its mean."""
@@ -57,7 +57,7 @@ def auroc_variance(auroc: float, positives: float, negatives: float) -> float:
 
 def plan_auroc(
     auroc: float, prevalence: float, width: float, least: LeastPatients | None = None, level: float = LEVEL
-) -> PlannedSize:
+) -> PlannedSize | None:
     """Return the smallest data set in which the interval of an AUROC is expected to have at most a given width.
 
     Args:
@@ -66,8 +66,15 @@ def plan_auroc(
         width: Width of the interval, upper minus lower end.
         least: Minimum number of patients of each class.
         level: Nominal coverage.
+
+    Returns:
+        The size; ``None`` where it is larger than :data:`MAX_PATIENTS`.
     """
     floor = least or LeastPatients()
+    # The data set must reach the minimum of each class at this prevalence.
+    needed = max(floor.positives / prevalence, floor.negatives / (1.0 - prevalence))
+    if needed > MAX_PATIENTS:
+        return None
 
     def ends(patients: int) -> tuple[int, int, float, float]:
         positives = max(floor.positives, round(patients * prevalence))
@@ -75,20 +82,21 @@ def plan_auroc(
         se = math.sqrt(auroc_variance(auroc, positives, negatives))
         half = quantile_t(degrees(positives, negatives), level) * se / (auroc * (1.0 - auroc))
         centre = math.log(auroc / (1.0 - auroc))
-        low, high = (1.0 / (1.0 + math.exp(-centre - side)) for side in (-half, half))
+        low, high = float(expit(centre - half)), float(expit(centre + half))
         return positives, negatives, low, high
 
-    patients = _smallest(lambda n: ends(n)[3] - ends(n)[2] <= width)
-    positives, negatives, low, high = ends(patients)
-    # The data set must reach the minimum of the rarer class at this prevalence.
-    total = max(
-        positives + negatives, math.ceil(floor.positives / prevalence), math.ceil(floor.negatives / (1 - prevalence))
-    )
-    positives, negatives, low, high = ends(total)
+    def narrow(patients: int) -> bool:
+        _, _, low, high = ends(patients)
+        return high - low <= width
+
+    patients = _smallest(narrow)
+    if patients is None:
+        return None
+    positives, negatives, low, high = ends(max(patients, math.ceil(needed)))
     return PlannedSize(positives, negatives, positives + negatives, low, high)
 
 
-def plan_mae(mae: float, width: float, least: LeastPatients | None = None, level: float = LEVEL) -> PlannedSize:
+def plan_mae(mae: float, width: float, least: LeastPatients | None = None, level: float = LEVEL) -> PlannedSize | None:
     """Return the smallest data set in which the interval of a mean absolute error is expected to have a given width.
 
     Args:
@@ -96,21 +104,29 @@ def plan_mae(mae: float, width: float, least: LeastPatients | None = None, level
         width: Width of the interval as a share of the claim.
         least: Minimum number of patients of each class; their sum is the minimum here.
         level: Nominal coverage.
+
+    Returns:
+        The size; ``None`` where it is larger than :data:`MAX_PATIENTS`.
     """
     floor = (least or LeastPatients()).both
 
     def half(patients: int) -> float:
         return quantile_t(patients - 1, level) * mae * HALF_NORMAL / math.sqrt(patients)
 
-    patients = max(floor, _smallest(lambda n: 2.0 * half(n) <= width * mae))
+    found = _smallest(lambda n: 2.0 * half(n) <= width * mae)
+    if found is None:
+        return None
+    patients = max(floor, found)
     return PlannedSize(None, None, patients, mae - half(patients), mae + half(patients))
 
 
-def _smallest(check: Callable[[int], bool]) -> int:
-    high = 4
-    while high < MAX_PATIENTS and not check(high):
-        high *= 2
-    low = high // 2
+def _smallest(check: Callable[[int], bool]) -> int | None:
+    """Return the smallest number from 3 that passes a check which larger ones pass, too; ``None`` above the maximum."""
+    low, high = 2, 4
+    while not check(high):
+        if high == MAX_PATIENTS:
+            return None
+        low, high = high, min(2 * high, MAX_PATIENTS)
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if check(middle) else (middle, high)

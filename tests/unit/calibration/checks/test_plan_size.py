@@ -48,6 +48,18 @@ def test_narrower_intervals_and_rarer_results_need_more_patients():
     assert "--prevalence" in unknown[0]["why"]
 
 
+def test_a_size_that_nobody_can_collect_is_no_number(capsys):
+    assert main(["demo", "--plan-size", "--prevalence", "1e-12"]) == 0
+    text = capsys.readouterr().out
+    assert "1e-10%" in text
+    assert "needs more than 100,000,000 patients" in text
+    assert "for 1 of 12 outputs" in text  # the value needs no prevalence
+    assert main(["demo", "--plan-size", "--prevalence", "1e-300", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["outputs"]
+    assert {r["patients"] is None for r in rows if r["kind"] == "probability"} == {True}
+    assert all(r["patients"] for r in rows if r["kind"] == "value")
+
+
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
