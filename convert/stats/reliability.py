@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convert.stats.bounds import se_interval, share_interval
+from convert.stats.logistic import fit_logistic, logits
 from convert.stats.metrics import CALIBRATION_BINS, Score, calibration_error, quotient
 from convert.stats.resampling import Resampler
 
@@ -17,10 +17,6 @@ Bools = NDArray[np.bool_]
 
 CHANCE_DRAWS = 200
 """Simulations for the calibration error of perfect probabilities."""
-
-MAX_SLOPE = 100.0
-"""Largest calibration slope that is reported. Beyond it the classes are separable, or the probability is nearly
-constant."""
 
 AGREEMENT_Z = 1.96
 """Limits of agreement in standard deviations (Bland & Altman, Lancet 1986;327:307)."""
@@ -92,19 +88,15 @@ def _share(labels: Bools, part: NDArray[np.intp], resampler: Resampler) -> Score
 
 def slope_and_intercept(p: F64, labels: Bools) -> tuple[float | None, float | None]:
     """Return slope and intercept of the logistic regression of the labels on the predicted logit (Cox 1958)."""
-    from sklearn.linear_model import LogisticRegression
+    x = slope_columns(p)
+    beta = None if x is None else fit_logistic(x, labels)
+    return (None, None) if beta is None else (float(beta[1]), float(beta[0]))
 
-    if not labels.any() or labels.all():
-        return None, None
-    clipped = np.clip(p, 1e-9, 1.0 - 1e-9)
-    logit = np.log(clipped / (1.0 - clipped))
-    if np.ptp(logit) < 1e-9:
-        return None, None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # separable classes do not converge; the checks below recognise them
-        fit = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-8, max_iter=100).fit(logit[:, None], labels)
-    slope, intercept = float(fit.coef_[0, 0]), float(fit.intercept_[0])
-    return (None, None) if abs(slope) > MAX_SLOPE else (slope, intercept)
+
+def slope_columns(p: F64) -> F64 | None:
+    """Return ones and the predicted logit, ``(n, 2)``; ``None`` for a constant probability, which has no slope."""
+    z = logits(p)
+    return None if np.ptp(z) < 1e-9 else np.stack((np.ones(len(p)), z), axis=1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from sklearn.linear_model import LogisticRegression
 from calibration.clinical.benefit import alerts, decision_curve, useful_range
 from calibration.clinical.checklists import ANSWERS, checklists
 from calibration.clinical.external import conclude_differences, difference_p, independent_difference
-from calibration.clinical.large import calibration_in_the_large, calibration_slope, logits
+from calibration.clinical.large import calibration_in_the_large, calibration_slope
 from calibration.clinical.page import clinical_page
 from calibration.clinical.points import operating_points, predictive_values
 from calibration.clinical.severity import cut_offs
@@ -26,7 +26,9 @@ from convert.pages.words import names_of
 from convert.simulate.patient import simulate_patient
 from convert.simulate.write import CohortPlan, write_cohort
 from convert.stats.decide import Rule
+from convert.stats.logistic import logits
 from convert.stats.metrics import Score
+from convert.stats.reliability import slope_and_intercept
 from convert.stats.resampling import Resampler
 from edge.stats import sigmoid
 from firmware_bridge.errors import InputError
@@ -87,6 +89,7 @@ class TestCalibration:
         slope = calibration_slope(shown, y, np.arange(900))
         fit = LogisticRegression(C=np.inf, solver="newton-cholesky", tol=1e-10).fit(logits(shown)[:, None], y)
         assert slope.value == pytest.approx(fit.coef_[0, 0], abs=1e-4)
+        assert (slope.value, slope_and_intercept(shown, y)[0]) == pytest.approx((fit.coef_[0, 0],) * 2, abs=1e-6)
         assert slope.low > 1.0
         large = calibration_in_the_large(shown, y, np.arange(900))
         assert sigmoid(logits(shown) + large.value).mean() == pytest.approx(y.mean(), abs=1e-8)

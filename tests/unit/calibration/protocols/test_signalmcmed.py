@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from calibration.evaluate.teacher import TeacherOptions, open_teacher
-from calibration.protocols.linear import ALPHAS, STRENGTHS, Standard, fit_logistic, fit_ridge, pearson
+from calibration.protocols.linear import ALPHAS, STRENGTHS, fit_logistic, fit_ridge, pearson, standard
 from calibration.protocols.pieces import PIECES, features_of_model, first_pieces, read_visits
 from calibration.protocols.signalmcmed import SHARES, SignalPlan, signal_text, signalmcmed
 from convert.datasets.prepared import PreparedDataset
@@ -66,12 +66,12 @@ def test_missing_and_constant_features_change_nothing() -> None:
     x, _ = data(2, 50, 3)
     x = np.column_stack((x, np.full(50, 7.0)))
     x[3, 0] = np.nan
-    scale = Standard(x)
+    scale = standard(x)
     z = scale(x)
     assert np.isfinite(z).all()
-    assert z[3, 0] == 0.0
+    assert z[3, 0] == pytest.approx(0.0, abs=1e-12)
     assert (z[:, 3] == 0.0).all()
-    assert scale(np.full((1, 4), np.nan)).tolist() == [[0.0] * 4]
+    assert scale(np.full((1, 4), np.nan))[0] == pytest.approx(np.zeros(4), abs=1e-12)
 
 
 def test_the_first_ten_minutes_of_each_visit() -> None:
