@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 PROG = "anyecg train-demo"
 
+OTHER_RECIPE = (
+    "These options are another recipe than that of the bundle in the package; docs/demo-bundle.md gives its command."
+)
+
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command."""
@@ -44,6 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--varied", type=int, default=default.varied, metavar="N", help="ECGs of varied shapes; default %(default)s"
     )
+    _add_imitation(parser, default)
     parser.add_argument("--preset", default=default.preset, choices=sorted(PRESETS), help="default %(default)s")
     for name in ("teacher_epochs", "float_epochs", "quant_epochs"):
         flag, value = f"--{name.replace('_', '-')}", getattr(default, name)
@@ -61,6 +66,34 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_imitation(parser: argparse.ArgumentParser, default: DemoConfig) -> None:
+    parser.add_argument(
+        "--imitate", type=Path, action="append", metavar="DIR",
+        help="real recordings without labels, on which the student imitates its teacher; may be repeated",
+    )  # fmt: skip
+    parser.add_argument(
+        "--imitate-leads", default=default.imitate_leads, metavar="NAMES",
+        help="their leads, separated by commas, or all; default %(default)s",
+    )  # fmt: skip
+    parser.add_argument(
+        "--imitate-copies", type=int, default=default.imitate_copies, metavar="N",
+        help="further forms of each lead; default %(default)s",
+    )  # fmt: skip
+    parser.add_argument(
+        "--imitate-source", default="", metavar="TEXT", help="their source and licence, for the model card"
+    )
+
+
+def config_of(args: argparse.Namespace) -> DemoConfig:
+    """Return the configuration that the options give."""
+    from dataclasses import fields
+
+    from convert.demo.run import DemoConfig
+
+    given = {field.name: getattr(args, field.name) for field in fields(DemoConfig)}
+    return DemoConfig(**{**given, "imitate": tuple(args.imitate or ())})
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
@@ -73,15 +106,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         AnyEcgError: The command failed; the message says what to do.
     """
-    from dataclasses import fields
-
     from convert.cli.recording_options import recording_options
     from convert.compute.schedule import check_scheduler
     from convert.demo.data import MIN_SECONDS
-    from convert.demo.run import DemoConfig
 
     args = build_parser().parse_args(argv)
-    config = DemoConfig(**{field.name: getattr(args, field.name) for field in fields(DemoConfig)})
+    config = config_of(args)
     least = min(config.teacher_epochs, config.float_epochs, config.quant_epochs)
     if config.seconds < MIN_SECONDS or least < 1 or config.seed < 0 or config.varied < 0:
         raise UsageError(
@@ -118,11 +148,12 @@ def _teacher(out: Path, work: Path, config: DemoConfig) -> list[str]:
 
 def _bundle(out: Path, work: Path, config: DemoConfig, args: argparse.Namespace, given: RecordingOptions) -> list[str]:
     from convert.bundle.card import number
-    from convert.demo.run import identity_of, train_demo
+    from convert.demo.run import identity_of, of_package, train_demo
 
-    identity = identity_of(out, config, args.name, args.version)
-    report = train_demo(out, work, config, sys.stderr, args.compare, args.scheduler, given, identity)
-    lines = []
+    imitated = config.imitated()
+    identity = identity_of(out, config, args.name, args.version, imitated)
+    report = train_demo(out, work, config, sys.stderr, args.compare, args.scheduler, given, identity, imitated)
+    lines = [] if of_package(config, imitated) else [OTHER_RECIPE]
     for key, head in report["heads"].items():
         e = head["evidence"]
         if e["mae"] is not None:

@@ -188,7 +188,7 @@ def _folder(root: Path, options: RecordingOptions) -> list[Recording]:
             names.add(name)
             size = sum(p.stat().st_size for p in path.parent.glob(f"{path.stem}.*"))
             patient = stated.entry.patient or name
-            items = _FileItems(path, stated)
+            items = FileItems(path, stated)
             found.append(Recording(name, patient, None, size, str(root), items, stated=stated.key))
     except OSError as error:
         raise InputError(f"cannot list {root}: {error.strerror}") from error
@@ -245,11 +245,19 @@ class _BrokenItems:
 
 
 @dataclass(frozen=True, slots=True)
-class _FileItems:
+class FileItems:
+    """The samples of a recording of any format but those of MC-MED and MIMIC-IV-ECG.
+
+    Attributes:
+        path: The recording.
+        stated: What a table and options state about it.
+    """
+
     path: Path
     stated: Stated
 
     def __call__(self) -> Iterator[LinkItem]:
+        """Yield the blocks of the recording, as a source does."""
         yield from items_of(open_recording(self.path, self.stated, BLOCK_S), self.stated.options)
 
 

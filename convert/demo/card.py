@@ -3,8 +3,23 @@
 from __future__ import annotations
 
 from convert.bundle.card import number, output_row
-from convert.demo.records import DemoReport
+from convert.demo.records import DemoReport, ImitatedEntry
 from convert.distil.records import StudentManifest
+
+
+def _real(entry: ImitatedEntry | None) -> str:
+    """Return what the card says about real recordings."""
+    if entry is None:
+        return "No real recording was used."
+    names = ", ".join(r["name"] for r in entry["recordings"])
+    return f"""Real recordings without labels
+were used in the same way, for the training of the student alone: {entry["leads"]} leads of
+{len(entry["recordings"])} recordings, each as it was recorded and in {entry["copies"]} further forms. They must not
+be used to judge the model.
+
+- Source and licence: {entry["source"] or "not stated"}.
+- Recordings: {names}.
+- `validation/report.json` has the SHA-256 of each file. That of the list of all hashes is `{entry["sha256"]}`."""
 
 
 def model_card(manifest: StudentManifest, report: DemoReport) -> str:
@@ -22,13 +37,15 @@ def model_card(manifest: StudentManifest, report: DemoReport) -> str:
         if h.get("auroc_int8") is not None
     )
     split, size, simulator, s = report["split"], report["size"], report["simulator"], report["summary"]
-    value, imitated = report["heads"]["potassium"], split["imitation"]
+    value, real = report["heads"]["potassium"], report.get("imitated")
+    imitated = split["imitation"] - (0 if real is None else real["leads"] * (1 + real["copies"]))
     of_teacher, of_float = number(s["macro_auroc_teacher"], 4), number(s["macro_auroc_float"], 4)
     of_int8, of_ptq = number(s["macro_auroc_int8"], 4), number(s["macro_auroc_ptq"], 4)
     return f"""# {manifest["name"]} {manifest["version"]}
 
-**Not for medical use.** This model was trained on simulated patients only. It shows that the whole chain works. It
-must not be used to diagnose, treat, monitor or reassure anyone, and its results on a real ECG have no meaning.
+**Not for medical use.** All laboratory values that this model was trained on are simulated. It shows that the whole
+chain works. It must not be used to diagnose, treat, monitor or reassure anyone, and its results on a real ECG have no
+meaning.
 
 | | |
 |---|---|
@@ -47,7 +64,7 @@ ECGSYN dynamics, lead II, the noise of a chest patch. The couplings between labo
 literature where it has them, and are arbitrary otherwise. Abnormal values are more frequent than in a clinic. The
 teacher was trained on {report["cohort"]["train"]} of these patients, {report["seconds"]:g} s each. The student was
 trained on some of them, {report["student_seconds"]:g} s each. It also imitated the teacher on {imitated} simulated ECGs
-of varied shapes, which have no laboratory values. No real recording was used.
+of varied shapes, which have no laboratory values. {_real(real)}
 
 The student's split, by patient, of the patients with usable signal: {split["train"]} for training,
 {split["validation"]} to choose the epoch, {split["calibration"]} for calibration, {split["test"]} for the test. No

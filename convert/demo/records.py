@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 from convert.distil.records import Report
 
@@ -21,6 +21,31 @@ class CohortEntry(TypedDict):
     train: int
 
 
+class RecordingEntry(TypedDict):
+    """Name of a recording, and the SHA-256 of its files in hexadecimal by name."""
+
+    name: str
+    files: dict[str, str]
+
+
+class ImitatedEntry(TypedDict):
+    """Real recordings on which the student imitated its teacher.
+
+    Attributes:
+        source: Their source and licence; empty if not stated.
+        sha256: SHA-256 over the hashes of all recordings, whatever their names, in hexadecimal.
+        leads: Number of leads of all recordings.
+        copies: Number of forms of each lead beside the recorded one.
+        recordings: The recordings.
+    """
+
+    source: str
+    sha256: str
+    leads: int
+    copies: int
+    recordings: list[RecordingEntry]
+
+
 class DemoReport(Report):
     """The report of the student, with the facts of the demonstration.
 
@@ -30,6 +55,7 @@ class DemoReport(Report):
         cohort: The patients.
         seconds: Length of each record for the teacher, seconds.
         student_seconds: Length of each record for the student, seconds.
+        imitated: Real recordings that the student imitated; ``None``, or absent in older bundles, for none.
     """
 
     command: str
@@ -37,3 +63,4 @@ class DemoReport(Report):
     cohort: CohortEntry
     seconds: float
     student_seconds: float
+    imitated: NotRequired[ImitatedEntry | None]

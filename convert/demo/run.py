@@ -9,6 +9,7 @@ TensorFlow version may round differently.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shlex
 from collections.abc import Mapping, Sequence
@@ -30,6 +31,7 @@ from convert.demo.data import DataConfig, claim, probe, split, teacher_data
 from convert.demo.heads import Head, demo_heads, limit_of
 from convert.demo.heldout import FILE as HELD_OUT_FILE
 from convert.demo.heldout import held_out, write_held_out
+from convert.demo.imitated import ALL_LEADS, COPIES, Imitated, Imitation, find_imitated
 from convert.demo.records import DemoReport
 from convert.demo.teacher import SHAPES, train_teacher
 from convert.distil.assemble import VERSION as FIRST_VERSION
@@ -40,6 +42,7 @@ from convert.distil.train import DistilPlan
 from convert.micro.in_bundle import with_micro
 from convert.micro.rules import KERNELS, check_targets, lint
 from convert.simulate.patient import SIMULATOR_VERSION
+from convert.simulate.real_forms import FormItems
 from convert.simulate.recordings import SimulatedItems, simulated_patients, varied_recordings
 from convert.simulate.wearable import Wearable
 from convert.stats.discrimination import Ranking
@@ -48,12 +51,16 @@ from convert.teacher.place import CHECKPOINT, OUTPUTS
 from convert.teacher.soft_labels import Labels, WindowPlan
 from edge.bundle.words import output_words
 from edge.process.files import write_atomically, write_files
+from firmware_bridge.errors import UsageError
 
 NAME = "anyecg-demo"
-VERSION = "0.2.0"
+VERSION = "0.3.0"
 """Name and version of the bundle in the package."""
-CREATED = "2026-11-22"
+CREATED = "2026-11-29"
 """Date of the recipe, not of the run, so that a seed gives the same files on any day."""
+
+IMITATED_SHA256 = "cb8d0891dea9ba381a29c6f5ba642cd7aceb3c11922174859f68c6213cbbebc5"
+"""Hash of the recordings that the student of the bundle in the package imitates: the first 100 of LUDB 1.0.1."""
 
 LABELLED = WindowPlan(hop_s=3.0, most=4)
 """Windows of a patient that the teacher labels. The score of a patient is their mean."""
@@ -90,6 +97,10 @@ class DemoConfig:
         preset: Preset of the student.
         float_epochs: Number of epochs of the student in float.
         quant_epochs: Number of epochs of quantization-aware training.
+        imitate: Folders of real recordings without labels, on which the student imitates its teacher.
+        imitate_leads: Their leads, see :class:`convert.demo.imitated.Imitation`.
+        imitate_copies: Number of forms of each lead beside the recorded one.
+        imitate_source: Source and licence of the recordings, for the model card.
     """
 
     patients: int = 20000
@@ -97,21 +108,42 @@ class DemoConfig:
     seconds: float = 36.0
     teacher: str = "clef-small"
     teacher_epochs: int = 16
-    varied: int = 3000
+    varied: int = 9000
     preset: str = "micro"
-    float_epochs: int = 12
+    float_epochs: int = 14
     quant_epochs: int = 3
+    imitate: tuple[Path, ...] = ()
+    imitate_leads: str = ALL_LEADS
+    imitate_copies: int = COPIES
+    imitate_source: str = ""
 
     def command(self) -> str:
-        """Return the command that makes this bundle."""
+        """Return the command that makes this bundle. Folders are named without their place, which others lack."""
         given = [f"--patients {self.patients}", f"--seed {self.seed}"]
         default = DemoConfig()
         for field in fields(self)[2:]:
-            value = getattr(self, field.name)
-            if value != getattr(default, field.name):
-                given.append(f"--{field.name.replace('_', '-')} {value:g}" if field.type != "str" else "")
-                given[-1] = given[-1] or f"--{field.name.replace('_', '-')} {value}"
+            value, flag = getattr(self, field.name), f"--{field.name.replace('_', '-')}"
+            if value == getattr(default, field.name):
+                continue
+            if isinstance(value, tuple):
+                given += [f"{flag} {shlex.quote(folder.resolve().name)}" for folder in value]
+            else:
+                given.append(f"{flag} {shlex.quote(value) if isinstance(value, str) else format(value, 'g')}")
         return f"anyecg train-demo --out DIR {' '.join(given)}"
+
+    def imitated(self) -> Imitated:
+        """Find the real recordings.
+
+        Raises:
+            InputError: A folder cannot be used.
+            UsageError: An option is invalid.
+        """
+        given = Imitation(self.imitate, self.imitate_leads, self.imitate_copies, self.imitate_source)
+        if not self.imitate and given != Imitation():
+            raise UsageError(
+                "--imitate-leads, --imitate-copies and --imitate-source need --imitate", "add --imitate DIR"
+            )
+        return find_imitated(given, self.seed, VARIED_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,14 +158,30 @@ class Identity:
         return "" if self == Identity() else f" --name {shlex.quote(self.name)} --version {shlex.quote(self.version)}"
 
 
-def identity_of(out: Path, config: DemoConfig, name: str | None, version: str | None) -> Identity:
-    """Return the identity of a bundle: as given, else that of the bundle in the package for its own configuration.
+def identity_of(
+    out: Path, config: DemoConfig, name: str | None, version: str | None, imitated: Imitated | None = None
+) -> Identity:
+    """Return the identity of a bundle: as given, else that of the bundle in the package for its own recipe.
 
-    With any other configuration, a bundle is named like its folder and has version 0.1.0, so that nobody takes it for
-    the one in the package.
+    With any other recipe, a bundle is named like its folder and has version 0.1.0, so that nobody takes it for the one
+    in the package.
+
+    Args:
+        out: Folder of the bundle.
+        config: Options of the run.
+        name: Name of the bundle, if given.
+        version: Version of the bundle, if given.
+        imitated: The real recordings that the student imitates.
     """
-    own = Identity() if config == DemoConfig() else Identity(out.name, FIRST_VERSION)
+    own = Identity() if of_package(config, imitated) else Identity(out.name, FIRST_VERSION)
     return Identity(name or own.name, version or own.version)
+
+
+def of_package(config: DemoConfig, imitated: Imitated | None) -> bool:
+    """Whether a recipe is that of the bundle in the package: all defaults, and the recordings of LUDB."""
+    entry = None if imitated is None else imitated.entry
+    given = replace(config, imitate=(), imitate_source="") == DemoConfig()
+    return given and entry is not None and entry["sha256"] == IMITATED_SHA256
 
 
 def train_demo(
@@ -145,6 +193,7 @@ def train_demo(
     scheduler: str | None = None,
     recordings_of_compare: RecordingOptions | None = None,
     identity: Identity | None = None,
+    imitated: Imitated | None = None,
 ) -> DemoReport:
     """Make the demonstration bundle.
 
@@ -157,34 +206,54 @@ def train_demo(
         scheduler: Workers that label, as :class:`convert.teacher.soft_labels.Crew` takes it.
         recordings_of_compare: Options about recordings of ``compare`` that do not state their rate, scale or lead.
         identity: Name and version of the bundle; ``None`` for those of the bundle in the package.
+        imitated: The recordings of ``config.imitate``; ``None`` to find them.
 
     Returns:
         The validation report.
 
     Raises:
+        InputError: A folder of ``config.imitate`` cannot be used.
         UsageError: The configuration is invalid, or the work folder belongs to another one.
         CheckFailedError: The model exceeds its budget, or two interpreters disagree.
         OutputError: A file cannot be written.
     """
     check_place(out)
     identity = identity or Identity()
+    imitated = imitated or config.imitated()
     teacher = demo_teacher(workdir, config, progress)
-    parts = {k: v[: STUDENT_PATIENTS[k]] for k, v in split(config.patients, config.seed).items()}
-    numbers = sorted(int(i) for rows in parts.values() for i in rows)
-    patients = simulated_patients(config.seed, numbers, min(config.seconds, STUDENT_SECONDS))
-    recordings = [*patients, *varied_recordings(config.seed, config.varied, VARIED_SECONDS)]
-    part = {f"patient-{i:06d}": name for name, rows in parts.items() for i in rows}
-    material = Material(recordings, lambda labels: laboratory(demo_heads(), recordings, labels), part, DATA, JUDGED)
     plan = DistilPlan(config.seed, config.float_epochs, config.quant_epochs, DISTURBED, Wearable(polarity=0.0))
     options = DistilConfig(
         Path(), Path(), compare=compare, preset=config.preset, name=identity.name, windows=LABELLED, plan=plan,
         scheduler=scheduler, options=recordings_of_compare or RecordingOptions(), version=identity.version,
     )  # fmt: skip
-    student = distilled(workdir / "student", teacher, material, options, progress)
-    contents, report = _as_demo(*student, config, identity)
+    place = workdir / _student_folder(config, imitated)
+    student = distilled(place, teacher, _material(config, imitated), options, progress)
+    contents, report = _as_demo(*student, config, identity, imitated)
     check_targets(lint(contents.model, identity.name), [*KERNELS, config.preset])
     write_bundle(out, with_micro(contents))
     return report
+
+
+def _material(config: DemoConfig, imitated: Imitated) -> Material:
+    """Return the data of the student: patients, simulated ECGs of varied shape, and real recordings."""
+    parts = {k: v[: STUDENT_PATIENTS[k]] for k, v in split(config.patients, config.seed).items()}
+    numbers = sorted(int(i) for rows in parts.values() for i in rows)
+    patients = simulated_patients(config.seed, numbers, min(config.seconds, STUDENT_SECONDS))
+    varied = varied_recordings(config.seed, config.varied, VARIED_SECONDS)
+    recordings = [*patients, *varied, *imitated.recordings]
+    part = {f"patient-{i:06d}": name for name, rows in parts.items() for i in rows}
+    return Material(recordings, lambda labels: laboratory(demo_heads(), recordings, labels), part, DATA, JUDGED)
+
+
+def _student_folder(config: DemoConfig, imitated: Imitated) -> str:
+    """Return the folder of the student in the work folder.
+
+    Labels belong to one choice of the training data. With a folder for each choice, one teacher serves them all.
+    """
+    if config.varied == DemoConfig().varied and imitated.entry is None:
+        return "student"
+    marks = [[r.name, r.size] for r in imitated.recordings]
+    return f"student-{hashlib.sha256(to_json([config.varied, marks])).hexdigest()[:8]}"
 
 
 def demo_teacher(workdir: Path, config: DemoConfig, progress: TextIO | None) -> Teacher:
@@ -271,7 +340,7 @@ def laboratory(heads: Sequence[Head], recordings: Sequence[Recording], labels: L
 
 
 def _as_demo(
-    contents: BundleContents, student: Report, config: DemoConfig, identity: Identity
+    contents: BundleContents, student: Report, config: DemoConfig, identity: Identity, imitated: Imitated
 ) -> tuple[BundleContents, DemoReport]:
     """Return the bundle and its report with the model card of the demonstration."""
     report: DemoReport = {
@@ -281,7 +350,8 @@ def _as_demo(
         "cohort": {"patients": config.patients, "train": len(split(config.patients, config.seed)["train"])},
         "seconds": config.seconds,
         "student_seconds": min(config.seconds, STUDENT_SECONDS),
-        "skipped": [],
+        "skipped": _skipped(student, imitated),
+        "imitated": imitated.entry,
     }
     before = cast("StudentManifest", contents.manifest)
     manifest: StudentManifest = {**before, "created": CREATED}
@@ -290,3 +360,12 @@ def _as_demo(
     extra = {**contents.extra, **files}
     card = model_card(manifest, written)
     return replace(contents, manifest=manifest, model_card=card, extra=extra), report
+
+
+def _skipped(student: Report, imitated: Imitated) -> list[list[str]]:
+    """Return name and reason of each real recording that was not used, and of each lead without a window.
+
+    The forms of such a lead are left out, and so are simulated ECGs, of which some are too noisy by design.
+    """
+    leads = {r.name for r in imitated.recordings if not isinstance(r.items, FormItems)}
+    return [*map(list, imitated.skipped), *(row for row in student["skipped"] if row[0] in leads)]

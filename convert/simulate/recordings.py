@@ -34,14 +34,7 @@ class SimulatedItems:
 
     def __call__(self) -> Iterator[LinkItem]:
         """Yield the blocks of the recording, as a source does."""
-        samples = self._samples()
-        step = round(BLOCK_S * FS_HZ)
-        for i in range(0, len(samples), step):
-            part = samples[i : i + step]
-            yield SampleBlock(
-                samples=part, unit="mV", lsb_mv=None, fs_hz=FS_HZ, device_time_ns=None,
-                arrival_ns=round((i + len(part)) / FS_HZ * 1e9),
-            )  # fmt: skip
+        yield from blocks_of(self._samples())
 
     def _samples(self) -> NDArray[np.float32]:
         if self.kind == "varied":
@@ -51,6 +44,17 @@ class SimulatedItems:
         from convert.simulate.patient import simulate_patient
 
         return simulate_patient(self.seed, self.index, self.seconds).ecg_mv
+
+
+def blocks_of(samples_mv: NDArray[np.float32]) -> Iterator[SampleBlock]:
+    """Yield a signal in mV at 500 Hz, ``(n,)``, as the blocks of a source."""
+    step = round(BLOCK_S * FS_HZ)
+    for i in range(0, len(samples_mv), step):
+        part = samples_mv[i : i + step]
+        yield SampleBlock(
+            samples=part, unit="mV", lsb_mv=None, fs_hz=FS_HZ, device_time_ns=None,
+            arrival_ns=round((i + len(part)) / FS_HZ * 1e9),
+        )  # fmt: skip
 
 
 def simulated_patients(seed: int, indices: Sequence[int], seconds: float) -> list[Recording]:

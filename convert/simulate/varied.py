@@ -43,9 +43,23 @@ def varied_ecg(seed: int, index: int, seconds: float) -> F64:
     """
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, index, _STREAM])))
     n = round(seconds * FS_HZ)
-    x = EcgSynth(_heart(rng), int(rng.integers(1 << 40))).generate(n, FS_HZ)
-    x = _deformed(x, rng)
-    x *= (1.0 if rng.random() < 0.85 else -1.0) * np.exp(rng.normal(0.0, 0.3))
+    return recorded(EcgSynth(_heart(rng), int(rng.integers(1 << 40))).generate(n, FS_HZ), rng)
+
+
+def recorded(x: F64, rng: np.random.Generator, *, deformed: bool = True) -> F64:
+    """Return an ECG as another device would record it: scaled or inverted, and with noise.
+
+    Args:
+        x: Signal in mV at 500 Hz, ``(n,)``.
+        rng: Generator of all random numbers.
+        deformed: Whether the waves are deformed too, as in another lead.
+
+    Returns:
+        The signal in mV at 500 Hz, ``(n,)`` float64.
+    """
+    if deformed:
+        x = _deformed(x, rng)
+    x = x * ((1.0 if rng.random() < 0.85 else -1.0) * np.exp(rng.normal(0.0, 0.3)))
     source = NoiseSource(_noise(rng), int(rng.integers(1 << 40)))
     x = _device(source.apply(x, FS_HZ), rng)
     if rng.random() < 0.3:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,8 @@ from convert.demo import run as demo
 from convert.demo import teacher as demo_teacher
 from convert.demo.data import DataConfig, probe, split
 from convert.demo.heads import demo_heads
-from convert.demo.run import DemoConfig, Identity, identity_of, train_demo
+from convert.demo.imitated import Imitated
+from convert.demo.run import IMITATED_SHA256, VERSION, DemoConfig, Identity, identity_of, train_demo
 from convert.distil import train as distil_train
 from convert.simulate.recordings import simulated_patients, varied_recordings
 from convert.simulate.varied import varied_ecg
@@ -29,6 +31,7 @@ from edge.bundle.reader import load_bundle
 from edge.model import load_model
 from edge.self_test import self_test
 from firmware_bridge.errors import UsageError
+from helpers.two_lead_records import write_record
 
 TINY = DemoConfig(100, 2, 17.0, "tiny", 2, 6, "nano", 1, 1)
 
@@ -56,7 +59,10 @@ def stop_at(monkeypatch, owner, name, call):
 
 @pytest.mark.slow
 def test_a_stopped_recipe_resumes_with_the_same_bytes(tmp_path, monkeypatch):
-    report = train_demo(tmp_path / "whole", tmp_path / "w1", TINY, None)
+    write_record(tmp_path / "leads", "a")
+    write_record(tmp_path / "leads", "short", seconds=5.0)
+    config = replace(TINY, imitate=(tmp_path / "leads",), imitate_copies=1, imitate_source="own")
+    report = train_demo(tmp_path / "whole", tmp_path / "w1", config, None)
     bundle = load_bundle(tmp_path / "whole")
     assert self_test(bundle, load_model(bundle, "litert-reference")).worst == 0
     assert [h.key for h in bundle.manifest.outputs] == [h.key for h in demo_heads()]
@@ -69,10 +75,16 @@ def test_a_stopped_recipe_resumes_with_the_same_bytes(tmp_path, monkeypatch):
     } <= set(files)
     parity = json.loads(files["validation/parity.json"])
     assert parity["ok"]
-    assert parity["title"] == "anyecg-demo 0.2.0: parity"
+    assert parity["title"] == f"anyecg-demo {VERSION}: parity"
     assert [link["before"] for link in parity["links"]] == ["teacher", "student", "quantized", "int8", "reference"]
     assert parity["links"][-1]["max"] == 0
-    assert report["split"]["imitation"] == 6
+    assert report["split"]["imitation"] == 6 + 2 * 2 * 2
+    assert report["imitated"]["leads"] == 4
+    assert report["skipped"] == [
+        [f"leads/short {lead}", "shorter than ten seconds (9.5 s are enough)"] for lead in ("ii", "v1")
+    ]
+    assert "on 6 simulated ECGs" in files["MODEL_CARD.md"].decode()
+    assert "leads/a" in files["MODEL_CARD.md"].decode()
     assert report["split"]["patients"] <= 100
     assert str(tmp_path) not in files["validation/report.json"].decode() + files["MODEL_CARD.md"].decode()
 
@@ -85,30 +97,41 @@ def test_a_stopped_recipe_resumes_with_the_same_bytes(tmp_path, monkeypatch):
         with monkeypatch.context() as patch:
             stop_at(patch, owner, name, call)
             with pytest.raises(Stopped):
-                train_demo(tmp_path / "again", tmp_path / "w2", TINY, None)
+                train_demo(tmp_path / "again", tmp_path / "w2", config, None)
         assert not (tmp_path / "again").exists()
     with monkeypatch.context() as patch:
         for owner, name in ((demo, "train_teacher"), (teacher_labels, "_make")):
             stop_at(patch, owner, name, 1)
-        train_demo(tmp_path / "again", tmp_path / "w2", TINY, None)
+        train_demo(tmp_path / "again", tmp_path / "w2", config, None)
     assert (tmp_path / "w2" / checkpoint.name).read_bytes() == checkpoint.read_bytes()
     assert files_of(tmp_path / "again") == files
     with monkeypatch.context() as patch:
         for owner, name in ((demo, "train_teacher"), (teacher_labels, "_make")):
             stop_at(patch, owner, name, 1)
-        train_demo(tmp_path / "renamed", tmp_path / "w2", TINY, None, identity=Identity("ward 7", "2.1"))
+        train_demo(tmp_path / "renamed", tmp_path / "w2", config, None, identity=Identity("ward 7", "2.1"))
     renamed = files_of(tmp_path / "renamed")
     assert renamed["model.tflite"] == files["model.tflite"]
     assert json.loads(renamed["validation/parity.json"])["title"] == "ward 7 2.1: parity"
     assert renamed["MODEL_CARD.md"].startswith(b"# ward 7 2.1\n")
     assert json.loads(renamed["validation/report.json"])["command"].endswith(" --name 'ward 7' --version 2.1")
+    # One teacher serves students of other data; their labels are in another folder.
+    with monkeypatch.context() as patch:
+        stop_at(patch, demo, "train_teacher", 1)
+        train_demo(tmp_path / "without", tmp_path / "w2", TINY, None)
+    assert b"No real recording was used" in (tmp_path / "without" / "MODEL_CARD.md").read_bytes()
     with pytest.raises(UsageError, match="another run"):
         train_demo(tmp_path / "other", tmp_path / "w2", DemoConfig(101, 2, 17.0, "tiny", 2, 6, "nano", 1, 1), None)
 
 
 def test_only_the_recipe_of_the_package_has_its_name():
     out = Path("look")
-    assert identity_of(out, DemoConfig(), None, None) == Identity("anyecg-demo", "0.2.0")
+    entry = {"source": "", "sha256": IMITATED_SHA256, "leads": 1200, "copies": 4, "recordings": []}
+    real, others = Imitated(entry=entry), Imitated(entry={**entry, "sha256": "0" * 64})
+    config = DemoConfig(imitate=(Path("ludb"),), imitate_source="LUDB")
+    assert identity_of(out, config, None, None, real) == Identity("anyecg-demo", VERSION)
+    assert identity_of(out, replace(config, imitate_copies=2), None, None, real) == Identity("look", "0.1.0")
+    assert identity_of(out, config, None, None, others) == Identity("look", "0.1.0")
+    assert identity_of(out, DemoConfig(), None, None, Imitated()) == Identity("look", "0.1.0")
     assert identity_of(out, TINY, None, None) == Identity("look", "0.1.0")
     assert identity_of(out, TINY, "x", None) == Identity("x", "0.1.0")
     assert identity_of(out, DemoConfig(), "x", "9") == Identity("x", "9")
