@@ -106,7 +106,7 @@ def find_imitated(chosen: Imitation, seed: int, seconds: float) -> Imitated:
         before, first = len(listed), len(skipped)
         for recording in recordings:
             try:
-                files, leads = _opened(recording, chosen)
+                files, leads = leads_of(recording, chosen)
             except InputError as error:
                 skipped.append((recording.name, str(error).replace(f"{recording.place}/", "")))
                 continue
@@ -145,15 +145,19 @@ def _recordings(folder: Path) -> list[Recording]:
     ]
 
 
-def _opened(recording: Recording, chosen: Imitation) -> tuple[Mapping[str, str], list[FileItems]]:
-    """Return the SHA-256 of a recording's files by name, and the chosen leads.
+def leads_of(recording: Recording, chosen: Imitation) -> tuple[Mapping[str, str], list[FileItems]]:
+    """Return the SHA-256 of a recording's files by name, and its chosen leads that look like an ECG.
+
+    Args:
+        recording: A recording with :class:`convert.datasets.pairs.FileItems`.
+        chosen: Choice of the leads.
 
     Raises:
         InputError: A file cannot be read, or the recording has none of the leads.
     """
     items = cast("FileItems", recording.items)
     info = open_recording(items.path, items.stated, BLOCK_S).info
-    files = {path.name: sha256_of(path) for path in _files(items.path)}
+    files = {path.name: sha256_of(path) for path in files_of(items.path)}
     entry = items.stated.entry
     if entry.lead is not None or entry.channel is not None:
         return files, [items]
@@ -161,19 +165,20 @@ def _opened(recording: Recording, chosen: Imitation) -> tuple[Mapping[str, str],
     wanted = [n for n in names if chosen.every_lead or plain_name(n) in chosen.names]
     if not wanted:
         raise InputError(f"{items.path} has none of the leads {chosen.leads}", f"it has: {', '.join(names)}")
-    if not any(wanted):
+    # The only signal of a file without names has a made-up one, which cannot be chosen.
+    if len(info.leads) < 2:
         return files, [items]
     return files, [replace(items, stated=replace(items.stated, entry=replace(entry, lead=n))) for n in wanted]
 
 
-def _files(path: Path) -> list[Path]:
+def files_of(path: Path) -> list[Path]:
     """Return the files with the samples of a recording, after the header that names them."""
     if path.suffix != ".hea":
         return [path]
     header = read_header(path)
     found = [path, *(path.with_name(s.file) for s in header.signals if s.file != "~")]
     for name in dict.fromkeys(name for name, _ in header.segments if name != "~"):
-        found += _files(path.with_name(f"{name}.hea")) if name != path.stem else []
+        found += files_of(path.with_name(f"{name}.hea")) if name != path.stem else []
     return list(dict.fromkeys(found))
 
 

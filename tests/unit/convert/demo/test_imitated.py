@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 pytest.importorskip("scipy", reason="the convert extra is not installed")
@@ -92,3 +93,15 @@ def test_a_recording_that_is_given_twice_is_refused(tmp_path):
 def test_options_out_of_range_are_refused(options):
     with pytest.raises(UsageError, match="--imitate"):
         Imitation(**options)
+
+
+def test_a_file_with_one_unnamed_signal_is_used(tmp_path):
+    record = write_record(tmp_path / "wfdb", "a")
+    samples = np.fromfile(record.with_suffix(".dat"), "<i2")[1::2] / 1000.0
+    (tmp_path / "leads").mkdir()
+    (tmp_path / "leads" / "one.csv").write_text("\n".join(f"{x:.3f}" for x in samples))
+    (tmp_path / "leads" / "recordings.toml").write_text('["one.csv"]\nfs_hz = 500\nunit = "mV"\n')
+    found = find_imitated(Imitation((tmp_path / "leads",), copies=3), 1, 20.0)
+    windows = [len(chosen_windows(r, 3.0, 4)[0]) for r in found.recordings]
+    assert windows[0] == 1
+    assert sum(windows) > 4
