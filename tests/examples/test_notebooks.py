@@ -26,12 +26,20 @@ def cells(path: Path) -> list[dict[str, Any]]:
 
 
 def said(found: list[dict[str, Any]]) -> list[str]:
-    """Return what the cells print and return as text."""
-    out = []
+    """Return what the cells print and return as text, with the pieces of one stream joined.
+
+    How many pieces a slow cell prints in depends on the load of the computer.
+    """
+    out: list[str] = []
     for cell in found:
+        stream = None
         for output in cell.get("outputs", []):
-            text = output.get("text", output.get("data", {}).get("text/plain", ""))
-            out.append("".join(text))
+            text = "".join(output.get("text", output.get("data", {}).get("text/plain", "")))
+            if stream is not None and output.get("name") == stream:
+                out[-1] += text
+            else:
+                out.append(text)
+            stream = output.get("name")
     return out
 
 
