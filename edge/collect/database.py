@@ -149,7 +149,7 @@ class Database(ABC):
         return new
 
     def _row(self, hop: Hop) -> dict[str, object]:
-        row = hop._asdict()
+        row = hop.columns()
         del row["patch"], row["session"], row["device"], row["layout"]
         row["session_id"] = self._sessions[hop.patch, hop.session]
         row["layout_id"] = None if hop.layout is None else self._layouts[hop.layout]

@@ -12,10 +12,11 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 from edge.records import ABSTAIN_REASONS, Estimate, LabEstimate, Tier, from_json
 from edge.store.well_typed import well_typed
+from edge.waves.record import DIGITS
 from firmware_bridge.errors import InputError
 
 MAX_PAYLOAD_BYTES = 1 << 18
@@ -97,6 +98,10 @@ class Hop(NamedTuple):
         high: Upper bound of each interval.
         flag: Flag of each output.
         applied: Profiles and anchors that were applied, as JSON; ``None`` for none.
+        rhythm: Rhythm of the window; ``None`` without one.
+        af_share: Share of atrial fibrillation or flutter in the last minutes; ``None`` if unknown.
+        ectopic_share: Share of ectopic beats in the last minutes; ``None`` if unknown.
+        waves: Measurements of the window in the order of `DIGITS`; ``None`` without an accepted window.
     """
 
     patch: str
@@ -119,6 +124,16 @@ class Hop(NamedTuple):
     high: Sequence[float | None] | None
     flag: Sequence[bool | None] | None
     applied: str | None
+    rhythm: str | None = None
+    af_share: float | None = None
+    ectopic_share: float | None = None
+    waves: tuple[float | None, ...] | None = None
+
+    def columns(self) -> dict[str, Any]:
+        """Return the values by name, the measurements each by its own."""
+        row = self._asdict()
+        waves = row.pop("waves")
+        return row | dict(zip(DIGITS, waves or (None,) * len(DIGITS), strict=True))
 
     @property
     def key(self) -> tuple[str, str, int, datetime]:
@@ -225,7 +240,19 @@ def hop_of_estimate(patch: str, e: Estimate, device: str) -> Hop:
         high=None if layout is None else [_number(high, "interval") for _low, high in intervals],
         flag=None if layout is None else [lab.flag for lab in e.labs],
         applied=_applied(e),
+        **_seen(e),
     )
+
+
+def _seen(e: Estimate) -> dict[str, Any]:
+    """Return what the ECG itself shows: rhythm and waves."""
+    found: dict[str, Any] = {}
+    if e.rhythm is not None:
+        minutes = e.rhythm.minutes
+        found = {"rhythm": e.rhythm.name, "af_share": minutes.af_share, "ectopic_share": minutes.ectopic_share}
+    if e.waves is not None:
+        found["waves"] = tuple(getattr(e.waves, name) for name in DIGITS)
+    return found
 
 
 def time_of(text: str) -> datetime:

@@ -41,22 +41,22 @@ def merge(files: list[Path], schema: pa.Schema, identity: list[str], path: Path)
     keep[first.astype(np.intp)] = True
     del keys
     with written_beside(path, private=True) as partial, pq.ParquetWriter(partial, schema, compression="zstd") as writer:
-        for table in _gathered(files, keep):
-            writer.write_table(table.cast(schema))
+        for table in _gathered(files, keep, schema):
+            writer.write_table(table)
     for file in files:
         file.unlink()
     sync_folder(path.parent)
     return len(keep) - len(first)
 
 
-def _gathered(files: list[Path], keep: NDArray[np.bool_]) -> Iterator[pa.Table]:
+def _gathered(files: list[Path], keep: NDArray[np.bool_], schema: pa.Schema) -> Iterator[pa.Table]:
     """Yield the rows to keep in tables of a useful size: each becomes a row group."""
     waiting: list[pa.RecordBatch] = []
     at = rows = 0
     for file in files:
         with pq.ParquetFile(file) as reader:
             for batch in reader.iter_batches(BATCH_ROWS):
-                waiting.append(batch.filter(pa.array(keep[at : at + len(batch)])))
+                waiting.append(_completed(batch.filter(pa.array(keep[at : at + len(batch)])), schema))
                 at += len(batch)
                 rows += len(waiting[-1])
                 if rows >= BATCH_ROWS:
@@ -64,3 +64,13 @@ def _gathered(files: list[Path], keep: NDArray[np.bool_]) -> Iterator[pa.Table]:
                     waiting, rows = [], 0
     if waiting:
         yield pa.Table.from_batches(waiting)
+
+
+def _completed(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """Return rows with all columns: those that an older version did not write are null."""
+    found = set(batch.schema.names)
+    columns = [
+        batch.column(field.name).cast(field.type) if field.name in found else pa.nulls(len(batch), field.type)
+        for field in schema
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)

@@ -22,6 +22,7 @@ from edge.collect.hops import Hop
 from edge.collect.merging import merge
 from edge.collect.stores import Batch, Refused, StoreDownError
 from edge.process.files import make_folder, sync_folder, written_beside
+from edge.waves.record import DIGITS
 from firmware_bridge import posix
 from firmware_bridge.errors import OutputError
 
@@ -46,7 +47,8 @@ HOPS = pa.schema(
         ("patch", _TEXT), ("session", _TEXT), ("time", _TIME), ("start_us", pa.int64()), ("end_us", pa.int64()),
         ("device", _TEXT), ("synced", pa.bool_()), ("bundle", _TEXT), ("sha256", _TEXT), ("quality", _REAL),
         ("flags", _TEXT), ("rate_bpm", _REAL), ("reason", _TEXT), ("lost", pa.int64()), ("latency_ms", _REAL),
-        ("windows", pa.int32()), ("labs", pa.list_(_LAB)), ("applied", _TEXT),
+        ("windows", pa.int32()), ("labs", pa.list_(_LAB)), ("applied", _TEXT), ("rhythm", _TEXT),
+        ("af_share", _REAL), ("ectopic_share", _REAL), *((name, _REAL) for name in DIGITS),
     ],
     metadata={"anyecg.schema": "1"},
 )  # fmt: skip
@@ -216,7 +218,7 @@ def _start(day: str, hour: str) -> datetime:
 
 
 def _row(hop: Hop) -> dict[str, Any]:
-    row = hop._asdict()
+    row = hop.columns()
     layout = row.pop("layout")
     columns = [row.pop(name) for name in ("value", "low", "high", "flag")]
     row |= {"bundle": None, "sha256": None, "labs": None}

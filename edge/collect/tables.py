@@ -32,6 +32,7 @@ from sqlalchemy import (
     text,
 )
 
+from edge.waves.record import DIGITS
 from firmware_bridge.errors import OutputError
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-VERSION = 1
+VERSION = 2
 """Version of the tables."""
 
 META = MetaData()
@@ -107,6 +108,10 @@ HOPS = Table(
     Column("high", _REALS),
     Column("flag", _FLAGS),
     Column("applied", Text),
+    Column("rhythm", Text),
+    Column("af_share", REAL),
+    Column("ectopic_share", REAL),
+    *(Column(name, REAL) for name in DIGITS),
     PrimaryKeyConstraint("session_id", "end_us", "time"),
     postgresql_partition_by="RANGE (time)",
 )
@@ -142,6 +147,12 @@ VIEWS = (
     WHERE h.reason IN ('gap', 'stalled')""",
 )
 """One row for each output of an estimate; and the gaps."""
+WAVES_VIEW = """CREATE VIEW waves AS
+    SELECT p.name AS patch, s.name AS session, h.time, CAST(h.end_us AS DOUBLE PRECISION) / 1e6 AS end_s,
+        h.quality, h.rate_bpm, h.rhythm, h.af_share, h.ectopic_share, {waves}, h.session_id
+    FROM hops h JOIN sessions s ON s.id = h.session_id JOIN patches p ON p.id = s.patch_id
+    WHERE h.rhythm IS NOT NULL"""
+"""One row for each window: rhythm, intervals and amplitudes."""
 
 
 def _output(dialect: str, column: str) -> str:
@@ -183,5 +194,15 @@ def _first(connection: Connection) -> None:
         connection.execute(text(view.format(**columns)))
 
 
-STEPS: tuple[Callable[[Connection], None], ...] = (_first,)
+def _waves(connection: Connection) -> None:
+    """Add the columns of rhythm and waves, where ``hops`` is older, and their view."""
+    present = {column["name"] for column in inspect(connection).get_columns(HOPS.name)}
+    for column in HOPS.columns:
+        if column.name not in present:
+            kind = column.type.compile(dialect=connection.dialect)
+            connection.execute(text(f"ALTER TABLE hops ADD COLUMN {column.name} {kind}"))
+    connection.execute(text(WAVES_VIEW.format(waves=", ".join(f"h.{name}" for name in DIGITS))))
+
+
+STEPS: tuple[Callable[[Connection], None], ...] = (_first, _waves)
 """What each version adds to the one before."""

@@ -7,10 +7,12 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from edge.collect.hops import Hop, hop_of_message
+from edge.collect.hops import Hop, hop_of_estimate, hop_of_message
 from edge.collect.subscription import Message
 from edge.records import BundleRef, Estimate, LabEstimate, QualityRecord, WindowSpan, to_dict
+from edge.rhythm.record import RhythmMinutes, RhythmRecord
 from edge.sinks.mqtt.connection import BrokerError
+from edge.waves.record import WaveRecord
 
 BEGAN = datetime(2026, 11, 28, 23, 59, 50, tzinfo=UTC)
 """Ten seconds before midnight, so that twenty hops have two days."""
@@ -36,6 +38,23 @@ def payload(number: int, session: str = "night", **changes: Any) -> bytes:
     """Return the message of a hop; keys of ``changes`` replace or, with ``None``, remove those of the message."""
     record = {**to_dict(estimate(number, session, abstained=number % 5 == 4)), **changes}
     return json.dumps({key: value for key, value in record.items() if value is not None or key == "abstained"}).encode()
+
+
+WAVES = WaveRecord(
+    beats=9, rr_ms=984.0, pr_ms=160.0, qrs_ms=92.0, qt_ms=400.0, qtc_fridericia_ms=402.0, t_mv=0.312,
+    missing={"st": "band"},
+)  # fmt: skip
+RHYTHM = RhythmRecord(
+    "sinus", 0.02, 0.1, 0, bigeminy=False, pauses=0, longest_rr_ms=1000.0,
+    minutes=RhythmMinutes("sinus", 30, 0.25, 300, 0.05, 0, 0),
+)  # fmt: skip
+
+
+def measured(number: int, patch: str = "bedroom", *, abstained: bool = False) -> Hop:
+    """Return a hop with waves and rhythm."""
+    e = estimate(number, abstained=abstained)
+    e = replace(e, abstained="rhythm") if abstained else e
+    return hop_of_estimate(patch, replace(e, waves=WAVES, rhythm=RHYTHM), "polar_h10")
 
 
 def hops(count: int, patch: str = "bedroom", session: str = "night") -> list[Hop]:

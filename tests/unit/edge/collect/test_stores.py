@@ -23,8 +23,9 @@ from edge.collect import database, tables
 from edge.collect.address import open_store
 from edge.collect.hops import Availability, event_of
 from edge.collect.stores import Batch, Store, StoreDownError
+from edge.waves.record import DIGITS
 from firmware_bridge.errors import OutputError, UsageError
-from helpers.fleet_hops import BEGAN, hops
+from helpers.fleet_hops import BEGAN, hops, measured
 
 SECRET = "hunter2-correct-horse"
 DAY_S = 86_400.0
@@ -110,17 +111,72 @@ def test_tables_of_a_newer_version_are_refused_and_older_ones_are_completed(
         store.open()
         store.write(Batch(hops(2)), refuse)
         store.close()
-    assert query(path, "SELECT version FROM anyecg_schema") == [(1,)]
+    assert query(path, "SELECT version FROM anyecg_schema") == [(1,), (2,)]
     add = tables.text("ALTER TABLE patches ADD COLUMN ward TEXT")
     monkeypatch.setattr(tables, "STEPS", (*tables.STEPS, lambda connection: connection.execute(add)))
-    monkeypatch.setattr(tables, "VERSION", 2)
+    monkeypatch.setattr(tables, "VERSION", 3)
     store = open_store(f"sqlite:{path}")
     store.open()
     store.close()
     assert query(path, "SELECT name, ward FROM patches") == [("bedroom", None)]
     monkeypatch.undo()
-    with pytest.raises(OutputError, match="version 2, not 1"):
+    with pytest.raises(OutputError, match="version 3, not 2"):
         open_store(f"sqlite:{path}").open()
+
+
+def test_waves_and_rhythm_have_columns_and_a_view(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.db"
+    store = open_store(f"sqlite:{path}")
+    store.open()
+    store.write(Batch([measured(0), measured(1, abstained=True), *hops(3, "kitchen")]), refuse)
+    store.close()
+    rows = query(path, "SELECT patch, end_s, rhythm, af_share, ectopic_share, qt_ms, t_mv, st_mv FROM waves")
+    assert rows == [("bedroom", 12.0 + i, "sinus", 0.25, 0.05, 400.0, pytest.approx(0.312), None) for i in (0, 1)]
+    assert query(path, "SELECT reason, qtc_fridericia_ms FROM hops WHERE reason = 'rhythm'") == [("rhythm", 402.0)]
+
+
+def test_a_database_of_version_1_gets_the_columns_and_keeps_its_hops(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.db"
+    store = open_store(f"sqlite:{path}")
+    store.open()
+    store.write(Batch(hops(2)), refuse)
+    store.close()
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP VIEW waves")
+        for name in ("rhythm", "af_share", "ectopic_share", *DIGITS):
+            connection.execute(f"ALTER TABLE hops DROP COLUMN {name}")
+        connection.execute("DELETE FROM anyecg_schema WHERE version = 2")
+        connection.commit()
+    for _ in range(2):
+        store = open_store(f"sqlite:{path}")
+        store.open()
+        assert store.write(Batch([*hops(2), measured(7)]), refuse) in {0, 1}
+        store.close()
+    assert query(path, "SELECT version FROM anyecg_schema") == [(1,), (2,)]
+    assert query(path, "SELECT end_us, rhythm, pr_ms FROM hops ORDER BY end_us") == [
+        (12_000_000, None, None), (13_000_000, None, None), (19_000_000, "sinus", 160.0),
+    ]  # fmt: skip
+    assert query(path, "SELECT count(*) FROM estimates") == [(9,)]
+
+
+def test_parquet_files_of_an_older_version_are_merged_with_newer_ones(tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    store = open_store(f"parquet:{folder}")
+    store.open()
+    store.write(Batch(hops(5)), refuse)
+    (old,) = (folder / "hops").glob("*/*.parquet")
+    table = pq.read_table(old, partitioning=None)
+    added = ["rhythm", "af_share", "ectopic_share", *DIGITS]
+    pq.write_table(table.drop_columns(added), old)
+    store.write(Batch([measured(6)]), refuse)
+    store.tend(everything=True)
+    store.close()
+    (merged,) = (folder / "hops").glob("*/*.parquet")
+    rows = pq.read_table(merged, partitioning=None).to_pylist()
+    assert [row["rhythm"] for row in rows] == [None] * 5 + ["sinus"]
+    assert rows[-1]["qt_ms"] == 400.0
+    assert rows[0]["qt_ms"] is None
+    assert rows[0]["labs"] is not None
 
 
 def test_what_the_database_refuses_does_not_keep_the_others_out(tmp_path: Path) -> None:
