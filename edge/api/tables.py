@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from edge.api.answer import Answers
 from edge.records import Estimate, LabEstimate
+from edge.waves.record import DIGITS
 from firmware_bridge.errors import MissingPackageError
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ FACTS: tuple[tuple[str, str], ...] = (
     ("heart_rate_bpm", "f8"),
     ("abstained", "U16"),
     ("lost_samples", "i8"),
+    ("rhythm", "U16"),
+    ("af_share", "f8"),
+    *((name, "f8") for name in DIGITS),
 )
 """The columns of every estimate, before one for each head."""
 
@@ -66,8 +70,10 @@ class Estimates(Sequence[Estimate]):
         """Return a structured array, one row for each hop.
 
         The columns are ``time`` (UTC), ``start_s`` and ``end_s`` of the window, ``quality``, ``heart_rate_bpm``,
-        ``abstained`` (empty if not), ``lost_samples``, and one for each head, itself with ``value``, ``low``, ``high``,
-        ``threshold`` (NaN if there is none) and ``flag`` (1, 0, or -1 if there is none).
+        ``abstained`` (empty if not), ``lost_samples``, ``rhythm`` of the window (empty without one), ``af_share`` of
+        the last minutes, each measurement of ``waves`` such as ``qt_ms`` (NaN if there is none), and one for each head,
+        itself with ``value``, ``low``, ``high``, ``threshold`` (NaN if there is none) and ``flag`` (1, 0, or -1 if
+        there is none).
         """
         heads = self.heads
         out = np.zeros(len(self._estimates), dtype=[*FACTS, *((key, HEAD) for key in heads)])
@@ -141,7 +147,11 @@ def frame(columns: Mapping[str, Any], time: NDArray[np.datetime64] | None = None
 def _facts(e: Estimate) -> tuple[object, ...]:
     rate = np.nan if e.heart_rate_bpm is None else e.heart_rate_bpm
     time = np.datetime64(e.time.removesuffix("Z"), "ms")
-    return time, e.window.start_s, e.window.end_s, e.quality.score, rate, e.abstained or "", e.lost_samples
+    rhythm = "" if e.rhythm is None else e.rhythm.name
+    af_share = np.nan if e.rhythm is None else _or_nan(e.rhythm.minutes.af_share)
+    waves = (np.nan if e.waves is None else _or_nan(getattr(e.waves, name)) for name in DIGITS)
+    seen = (rhythm, af_share, *waves)
+    return time, e.window.start_s, e.window.end_s, e.quality.score, rate, e.abstained or "", e.lost_samples, *seen
 
 
 def _head(lab: LabEstimate) -> tuple[float, float, float, float, int]:

@@ -14,15 +14,21 @@ from edge.http.history import quality_of
 from edge.http.patch import ESTIMATE
 from edge.process.budget import rss_mib
 from edge.records import ABSTAIN_REASONS
+from edge.rhythm.record import RHYTHM_NAMES
+from edge.waves.record import interval_values
 
 if TYPE_CHECKING:
     from edge.http.patch import PatchSink
+    from edge.records import Estimate
 
 _ESCAPES = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 _FAMILIES: dict[str, tuple[str, str]] = {
     "anyecg_info": ("gauge", "Version of the kit. Research software, not a medical device."),
     "anyecg_link_up": ("gauge", "1 while data arrive from the patch, else 0."),
     "anyecg_heart_rate_bpm": ("gauge", "Heart rate, beats per minute."),
+    "anyecg_rhythm": ("gauge", "1 for the rhythm of the newest window, 0 for the others."),
+    "anyecg_af_ratio": ("gauge", "Share of atrial fibrillation or flutter in the last minutes, 0 to 1."),
+    "anyecg_ecg_interval_seconds": ("gauge", "PR, QRS, QT and QTc (Fridericia) of the newest window."),
     "anyecg_signal_quality_ratio": ("gauge", "Signal quality of the newest window, 0 to 1."),
     "anyecg_hops_total": ("counter", "Hops by result: estimate, or the reason of the abstention."),
     "anyecg_estimate": ("gauge", "Newest estimate of an output, in its unit; 1 stands for a probability."),
@@ -105,6 +111,7 @@ def _patch(lines: _Lines, patch: PatchSink) -> None:
         return  # an old value must not look like a current one
     lines.add("anyecg_heart_rate_bpm", e.heart_rate_bpm, patch=name)
     lines.add("anyecg_signal_quality_ratio", quality_of(e), patch=name)
+    _seen(lines, name, e)
     for lab in e.labs:
         labels = {"patch": name, "output": lab.key, "unit": lab.unit}
         lines.add("anyecg_estimate", lab.value, **labels)
@@ -114,3 +121,14 @@ def _patch(lines: _Lines, patch: PatchSink) -> None:
         lines.add("anyecg_estimate_flag", None if lab.flag is None else float(lab.flag), **labels)
         if lab.abstained is not None:
             lines.add("anyecg_estimate_abstained", 1, patch=name, output=lab.key, reason=lab.abstained)
+
+
+def _seen(lines: _Lines, name: str, e: Estimate) -> None:
+    """Add what the ECG itself shows."""
+    if e.rhythm is not None:
+        for rhythm in RHYTHM_NAMES:
+            lines.add("anyecg_rhythm", float(rhythm == e.rhythm.name), patch=name, rhythm=rhythm)
+        lines.add("anyecg_af_ratio", e.rhythm.minutes.af_share, patch=name)
+    if e.waves is not None:
+        for interval, ms in interval_values(e.waves):
+            lines.add("anyecg_ecg_interval_seconds", None if ms is None else ms / 1e3, patch=name, interval=interval)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from edge.sinks import BaseSink
 from edge.sinks.mqtt.names import node_id
+from edge.waves.record import WaveRecord, interval_values
 from firmware_bridge.errors import MissingExtraError, UsageError
 from firmware_bridge.text import printable, shortened
 
@@ -34,6 +35,8 @@ BUFFER_HUNDREDS = 1
 UNITS = {"mV": "millivolts", "counts": "counts"}
 OWN_CHANNELS = (("heart_rate", "/min"), ("signal_quality", "1"))
 """Channels of the estimates before those of the outputs, with their units (UCUM)."""
+SEEN_CHANNELS = (("pr", "ms"), ("qrs", "ms"), ("qt", "ms"), ("qtc_fridericia", "ms"), ("af_share", "1"))
+"""Channels of what the ECG itself shows, after those of the outputs, so that these keep their places."""
 CONFIG_FILES = ("lsl_api.cfg", "~/lsl_api/lsl_api.cfg", "/etc/lsl_api/lsl_api.cfg")
 _QUIET = "[log]\nlevel = -2\n"
 """Warnings and errors only: liblsl otherwise says where it was built."""
@@ -62,10 +65,11 @@ class LslSink(BaseSink):
 
     def open(self) -> None:
         """Offer the stream of the estimates; that of the ECG follows with its first sample, which says the rate."""
-        info = self._info("estimates", "Estimates", len(OWN_CHANNELS) + len(self._keys), 0.0)
+        info = self._info("estimates", "Estimates", len(OWN_CHANNELS) + len(self._keys) + len(SEEN_CHANNELS), 0.0)
         outputs = [(output.key, output.unit, output) for output in self._bundle.manifest.outputs]
+        own, seen = ([(label, unit, None) for label, unit in some] for some in (OWN_CHANNELS, SEEN_CHANNELS))
         channels = info.desc().append_child("channels")
-        for label, unit, output in [*((label, unit, None) for label, unit in OWN_CHANNELS), *outputs]:
+        for label, unit, output in [*own, *outputs, *seen]:
             channel = _channel(channels, label, unit, "Estimate" if output else "Measurement")
             if output is not None:
                 channel.append_child_value("loinc_of_laboratory_test", output.loinc or "")
@@ -88,9 +92,9 @@ class LslSink(BaseSink):
         self._end = samples.end_s, end_s
 
     def estimate(self, e: Estimate) -> None:
-        """Send the values of an estimate; NaN while the kit abstains."""
+        """Send the values of an estimate; NaN where there is none."""
         values = {lab.key: lab.value for lab in e.labs}
-        row = [e.heart_rate_bpm, e.quality.score, *(values.get(key) for key in self._keys)]
+        row = [e.heart_rate_bpm, e.quality.score, *(values.get(key) for key in self._keys), *_seen(e)]
         at_s = self._lsl.local_clock() if self._end is None else self._end[1] + e.window.end_s - self._end[0]
         self._estimates.push_sample([math.nan if value is None else float(value) for value in row], at_s)
 
@@ -171,6 +175,12 @@ def open_lsl(name: str, source: SourceInfo, bundle: Bundle) -> LslSink:
             pylsl.set_config_content(_QUIET)
     sys.stderr.write("note: --lsl offers the ECG and the estimates to every computer of the network, unencrypted\n")
     return LslSink(pylsl, name, source, bundle)
+
+
+def _seen(e: Estimate) -> list[float | None]:
+    """Return the values of `SEEN_CHANNELS`."""
+    intervals = interval_values(WaveRecord() if e.waves is None else e.waves)
+    return [*(ms for _name, ms in intervals), None if e.rhythm is None else e.rhythm.minutes.af_share]
 
 
 def _channel(channels: Any, label: str, unit: str, kind: str) -> Any:

@@ -76,6 +76,11 @@ DIGITS: Mapping[str, int] = MappingProxyType(
 """Names of the measurements in order, with the decimals that are written."""
 
 
+def interval_values(waves: WaveRecord) -> tuple[tuple[str, float | None], ...]:
+    """Return the intervals that a clinician asks for by their short names, ms; QTc by Fridericia."""
+    return (("PR", waves.pr_ms), ("QRS", waves.qrs_ms), ("QT", waves.qt_ms), ("QTc", waves.qtc_fridericia_ms))
+
+
 def waves_dict(waves: WaveRecord) -> dict[str, object]:
     """Return the JSON object of ``waves``: fixed keys, rounded numbers."""
     out: dict[str, object] = {"beats": int(waves.beats)}

@@ -57,6 +57,8 @@ def test_one_device_with_the_entities_of_the_bundle(seen: dict[str, Any]) -> Non
     assert seen["device"]["identifiers"] == [["mqtt", "anyecg_bedroom"]]
     assert seen["device"]["model"].endswith("bundle anyecg-demo 0.2.0")
     expected = {f"sensor.bedroom_{name}" for name in ("heart_rate", "signal_quality", "status", "last_estimate")}
+    expected |= {f"sensor.bedroom_{name}" for name in ("rhythm", "pr_interval", "qrs_interval", "qt_interval")}
+    expected.add("sensor.bedroom_qtc_interval")
     for head in load_bundle("demo").manifest.outputs:
         if head.unit != "1":
             expected.add(f"sensor.bedroom_{head.key}_estimate")

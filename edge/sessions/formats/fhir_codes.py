@@ -23,6 +23,17 @@ LABEL_SYSTEM: Final = "http://terminology.hl7.org/CodeSystem/v3-ObservationValue
 ABSENT_EXTENSION: Final = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
 HEART_RATE_PROFILE: Final = "http://hl7.org/fhir/StructureDefinition/heartrate"
 
+INTERVALS: Final = MappingProxyType(
+    {
+        "PR": ("8625-6", "P-R interval"),
+        "QRS": ("8633-0", "QRS duration"),
+        "QT": ("8634-8", "Q-T interval"),
+        "QTc": ("8636-3", "Q-T interval corrected"),
+    }
+)
+"""LOINC code and display of each interval, and below of the rhythm, as in HL7's US Core 5 (clinical test codes)."""
+HEART_RHYTHM: Final = ("8884-9", "Heart rate rhythm")
+
 ABSENT: Final = MappingProxyType(
     {
         "warming_up": "temp-unknown",

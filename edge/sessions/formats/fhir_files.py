@@ -172,6 +172,7 @@ class FhirFiles:
                 yield resources.abstention_observation(context, e, head, span.run, span_s, span.reasons)
         if e.heart_rate_bpm is not None and 0.0 < e.heart_rate_bpm < 1000.0:
             yield resources.heart_rate_observation(context, e, e.heart_rate_bpm, span.run, ecg)
+        yield from resources.interval_observations(context, e, span.run, ecg)
 
     def _ecg_of(self, run: int, start_s: float, end_s: float) -> list[str]:
         # The pieces of a run do not overlap, so their ends are sorted, too.

@@ -13,6 +13,8 @@ from edge.sessions.folder import unix_s, utc_of
 from edge.sessions.formats import fhir_codes as codes
 from edge.sessions.formats.digits import digits_for
 from edge.sessions.formats.fhir_codes import Json, coded, quantity, urn
+from edge.sinks.live.state import RHYTHM_TEXT
+from edge.waves.record import interval_values
 from firmware_bridge.text import printable
 
 ALL_HEADS = "all_estimates"
@@ -24,6 +26,13 @@ _METHOD = coded(
     "Estimated by a neural network from a single-lead ECG. Not measured in a specimen.",
 )
 _R_PEAKS = coded(codes.KIT_SYSTEM, "r-peaks", "R peaks of a single-lead ECG")
+_AVERAGE_BEAT = coded(
+    codes.KIT_SYSTEM,
+    "average-beat",
+    "Average beat of ten seconds of a single-lead ECG",
+    "Average beat of ten seconds of a single-lead ECG; boundaries marked by a neural network; QTc by Fridericia.",
+)
+_RHYTHM_RULES = coded(codes.KIT_SYSTEM, "rhythm-rules", "Rules from RR intervals, shapes of beats and P waves")
 _UNSYNCED = "The clock of the device was not synchronised, so the time may be wrong."
 
 
@@ -158,6 +167,44 @@ def heart_rate_observation(context: Context, e: Estimate, bpm: float, run: str, 
         "effectiveDateTime": _time(e),
         "valueQuantity": quantity(round(bpm, 1), "/min", "beats/minute"),
         "method": _R_PEAKS,
+        "device": {"reference": software_urn(context, e)},
+        "note": _notes(e),
+    }
+    _from_ecg(out, ecg)
+    return out
+
+
+def interval_observations(context: Context, e: Estimate, run: str, ecg: Sequence[str]) -> list[Json]:
+    """Return the measured intervals of the average beat of a window, and its rhythm.
+
+    Args:
+        context: What all Observations share.
+        e: The hop.
+        run: Identity of the run.
+        ecg: Identifiers of the ECG of its window.
+    """
+    found: list[Json] = []
+    for name, ms in () if e.waves is None else interval_values(e.waves):
+        if _finite(ms):
+            one = _seen(context, e, codes.INTERVALS[name], name, run, ecg)
+            found.append(one | {"valueQuantity": quantity(round(ms or 0.0), "ms"), "method": _AVERAGE_BEAT})
+    if e.rhythm is not None and e.rhythm.name != "unreadable":
+        one = _seen(context, e, codes.HEART_RHYTHM, "rhythm", run, ecg)
+        rhythm = coded(codes.KIT_SYSTEM, e.rhythm.name, RHYTHM_TEXT[e.rhythm.name])
+        found.append(one | {"valueCodeableConcept": rhythm, "method": _RHYTHM_RULES})
+    return found
+
+
+def _seen(context: Context, e: Estimate, code: tuple[str, str], name: str, run: str, ecg: Sequence[str]) -> Json:
+    out: Json = {
+        "resourceType": "Observation",
+        "meta": _label(),
+        "identifier": [_identifier(urn("interval", run, name, f"{e.window.end_s:.3f}"))],
+        "status": "preliminary",
+        "category": [coded(codes.CATEGORY_SYSTEM, "procedure", "Procedure")],
+        "code": coded(codes.LOINC, *code),
+        **_subject(context),
+        "effectiveDateTime": _time(e),
         "device": {"reference": software_urn(context, e)},
         "note": _notes(e),
     }

@@ -11,6 +11,7 @@ from edge.bundle.words import label, shown_unit
 from edge.explain.record import flag_because
 from edge.sinks.live.frame import Frame, Row, Span, Style, clean, cut, ends, fit
 from edge.sinks.live.state import REASON_TEXT, RHYTHM_TEXT, LiveState
+from edge.waves.record import interval_values
 
 if TYPE_CHECKING:
     from edge.records import LabEstimate
@@ -133,10 +134,9 @@ def _measured(state: LiveState, width: int) -> Row:
 
 def measured_text(waves: WaveRecord) -> list[tuple[str, str]]:
     """Return the main measurements of a window, each as a name and a value with its unit; ``-`` without a value."""
-    times = (("PR", waves.pr_ms), ("QRS", waves.qrs_ms), ("QT", waves.qt_ms), ("QTc", waves.qtc_fridericia_ms))
     heights = (("ST", waves.st_mv), ("T", waves.t_mv))
     return [
-        *((name, "-" if value is None else f"{value:.0f} ms") for name, value in times),
+        *((name, "-" if value is None else f"{value:.0f} ms") for name, value in interval_values(waves)),
         *((name, "-" if value is None else f"{value:+.2f} mV") for name, value in heights),
     ]
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from edge.bundle.words import label, sentence, shown_unit
 from edge.records import ABSTAIN_REASONS
+from edge.rhythm.record import RHYTHM_NAMES
 from edge.sinks.mqtt.messages import OK, WAITING
 from firmware_bridge.text import printable, shortened
 
@@ -60,10 +61,7 @@ def discovery(
     """
     manifest = bundle.manifest
     entities = _Entities(node, topics, expire_s)
-    entities.sensor(
-        "heart_rate", "Heart rate", "value_json.heart_rate", unit_of_measurement="bpm", state_class="measurement",
-        suggested_display_precision=0, icon="mdi:heart-pulse",
-    )  # fmt: skip
+    _seen(entities)
     for head in manifest.outputs:
         if head.key in slugs:
             _head(entities, head, slugs[head.key], flagged=_has_flag(bundle, head))
@@ -130,6 +128,22 @@ class _Entities:
     def attributes(self, about: str) -> dict[str, object]:
         facts = f"dict({about}, time=value_json.time, clock_synced=value_json.clock_synced, notice=value_json.notice)"
         return {"json_attributes_topic": self._topics.state, "json_attributes_template": f"{{{{ {facts} | tojson }}}}"}
+
+
+def _seen(entities: _Entities) -> None:
+    """Add what the ECG itself shows."""
+    entities.sensor(
+        "heart_rate", "Heart rate", "value_json.heart_rate", unit_of_measurement="bpm", state_class="measurement",
+        suggested_display_precision=0, icon="mdi:heart-pulse",
+    )  # fmt: skip
+    entities.sensor(
+        "rhythm", "Rhythm", "value_json.rhythm", device_class="enum", options=list(RHYTHM_NAMES), icon="mdi:heart-flash"
+    )
+    for interval in ("PR", "QRS", "QT", "QTc"):
+        entities.sensor(
+            interval.lower(), f"{interval} interval", f"value_json.{interval.lower()}", unit_of_measurement="ms",
+            state_class="measurement", suggested_display_precision=0, icon="mdi:heart-pulse",
+        )  # fmt: skip
 
 
 def _head(entities: _Entities, head: OutputHead, key: str, *, flagged: bool) -> None:

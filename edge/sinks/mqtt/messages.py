@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from edge.records import NOTICE, to_dict
 from edge.sinks.mqtt.names import slugs
+from edge.waves.record import interval_values
 
 if TYPE_CHECKING:
     from edge.bundle.reader import Bundle
@@ -20,6 +21,7 @@ MAX_ENTITIES = 512
 WAITING = "waiting"
 """Status while there is no estimate yet."""
 OK = "ok"
+NOTHING_SEEN: dict[str, object] = {"rhythm": None, "pr": None, "qrs": None, "qt": None, "qtc": None}
 
 
 def event(e: Estimate, node: str, *, live: bool) -> str:
@@ -57,12 +59,13 @@ class StateMaker:
 
     def waiting(self) -> str:
         """Return the state before the first estimate, and when the newest one is too old."""
-        return self._text({"time": None, "clock_synced": False, "status": WAITING}, None, None, {})
+        return self._text({"time": None, "clock_synced": False, "status": WAITING, **NOTHING_SEEN}, None, None, {})
 
     def state(self, e: Estimate) -> str:
         """Return the state after an estimate or abstention. An abstention has no values, not those before it."""
-        head = {"time": e.time, "clock_synced": e.clock_synced, "status": e.abstained or OK}
+        head: dict[str, object] = {"time": e.time, "clock_synced": e.clock_synced, "status": e.abstained or OK}
         quality = None if not math.isfinite(e.quality.score) else round(100.0 * e.quality.score)
+        head |= _seen(e)
         if e.abstained is not None:
             return self._text(head, None, quality, {})
         self._estimated = e.time
@@ -80,6 +83,14 @@ class StateMaker:
             "notice": NOTICE,
         }
         return json.dumps(record, separators=(",", ":"), allow_nan=False)
+
+
+def _seen(e: Estimate) -> dict[str, object]:
+    """Return rhythm and intervals of the newest window; unknown without an accepted one."""
+    rhythm = None if e.rhythm is None else e.rhythm.name
+    found = () if e.waves is None else interval_values(e.waves)
+    intervals = {name.lower(): None if ms is None else round(ms) for name, ms in found}
+    return NOTHING_SEEN | {"rhythm": rhythm} | intervals
 
 
 def _lab(head: OutputHead, lab: LabEstimate | None) -> dict[str, object]:

@@ -127,10 +127,16 @@ def test_the_structured_array_has_every_value(predicted: edge.Estimates) -> None
         assert str(row["time"]) == e.time.removesuffix("Z")
         assert row["end_s"] == e.window.end_s
         assert row["abstained"] == (e.abstained or "")
+        assert row["rhythm"] == ("" if e.rhythm is None else e.rhythm.name)
+        wanted = np.nan if e.waves is None or e.waves.qt_ms is None else e.waves.qt_ms
+        np.testing.assert_equal(row["qt_ms"], wanted)
         for lab in e.labs:
             cell = row[lab.key]
             assert (cell["value"], cell["low"], cell["high"]) == (lab.value, *(lab.interval or ()))
             assert cell["flag"] == (-1 if lab.flag is None else lab.flag)
+    assert (table["rhythm"] == "sinus").sum() > 20
+    assert np.isfinite(table["qtc_fridericia_ms"]).sum() > 20
+    assert (table["af_share"][table["rhythm"] == "sinus"] == 0.0).all()
     waiting = table[table["abstained"] != ""]
     assert np.isnan(waiting["potassium"]["value"]).all()
     assert (waiting["potassium"]["flag"] == -1).all()

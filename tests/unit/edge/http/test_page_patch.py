@@ -30,6 +30,7 @@ from edge.records import (
 )
 from edge.sources import SourceInfo
 from firmware_bridge.samples import LinkEvent, LinkEventKind
+from helpers.fleet_hops import RHYTHM, WAVES
 
 
 @pytest.fixture(scope="module")
@@ -250,3 +251,22 @@ def test_an_output_that_abstains_by_rhythm_has_a_remark_and_a_metric(bundle: Bun
     found = [line for line in metrics_text([sink], viewers=0, dropped=0).splitlines() if "potassium_high" in line]
     assert [line.partition("{")[0] for line in found] == ["anyecg_estimate_abstained"]
     assert found[0].endswith('output="potassium_high",reason="rhythm"} 1')
+
+
+def test_rhythm_and_intervals_are_metrics(bundle: Bundle) -> None:
+    sink = patch(bundle)
+    sink.estimate(replace(estimate(), waves=WAVES, rhythm=RHYTHM))
+    text = metrics_text([sink], viewers=0, dropped=0)
+    name = f'patch="{sink.name}"'
+    for expected in (
+        f'anyecg_rhythm{{{name},rhythm="sinus"}} 1',
+        f'anyecg_rhythm{{{name},rhythm="af_or_flutter"}} 0',
+        f"anyecg_af_ratio{{{name}}} 0.25",
+        f'anyecg_ecg_interval_seconds{{{name},interval="QTc"}} 0.402',
+    ):
+        assert expected in text.splitlines(), expected
+    sink.estimate(replace(estimate(13.0), waves=replace(WAVES, pr_ms=None), rhythm=None))
+    text = metrics_text([sink], viewers=0, dropped=0)
+    assert "anyecg_rhythm{" not in text
+    assert 'interval="PR"' not in text
+    assert 'interval="QT"' in text

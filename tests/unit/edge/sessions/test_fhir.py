@@ -67,6 +67,10 @@ def component(observation: dict[str, Any], name: str) -> dict[str, Any]:
     return found
 
 
+MEASURED = {"8867-4", "8625-6", "8633-0", "8634-8", "8636-3", "8884-9"}
+"""LOINC codes of what is measured in the ECG: heart rate, PR, QRS, QT, QTc and rhythm."""
+
+
 def test_no_estimate_can_be_taken_for_a_laboratory_result(exported: Path) -> None:
     estimates = [one for one in resources(exported, "Observation") if "valueSampledData" not in one]
     assert len(estimates) > 50
@@ -77,11 +81,32 @@ def test_no_estimate_can_be_taken_for_a_laboratory_result(exported: Path) -> Non
         assert one["status"] == "preliminary"
         assert "interpretation" not in one
         assert "no medical device" in one["note"][0]["text"]
-        if code(one) != "8867-4":
+        if code(one) not in MEASURED:
             # The code of the laboratory test is neither the code of the Observation nor that of a component.
             named = [one["code"], *(part["code"] for part in one["component"])]
             assert {coding["system"] for concept in named for coding in concept["coding"]} == {KIT_SYSTEM}
             assert "neural network" in one["method"]["text"]
+
+
+def test_intervals_and_rhythm_are_those_of_the_newest_window(session: Path, exported: Path) -> None:
+    hops = {e.time: e for e in SessionFolder(session).estimates()}
+    names = {"8625-6": "pr_ms", "8633-0": "qrs_ms", "8634-8": "qt_ms", "8636-3": "qtc_fridericia_ms"}
+    seen = set()
+    for one in resources(exported, "Observation"):
+        if code(one) in names:
+            value = getattr(hops[one["effectiveDateTime"]].waves, names[code(one)])
+            assert (one["valueQuantity"]["value"], one["valueQuantity"]["code"]) == (value, "ms")
+        elif code(one) == "8884-9":
+            rhythm = hops[one["effectiveDateTime"]].rhythm
+            assert rhythm is not None
+            assert one["valueCodeableConcept"]["coding"][0] == {
+                "system": KIT_SYSTEM, "code": rhythm.name, "display": "sinus rhythm",
+            }  # fmt: skip
+        else:
+            continue
+        seen.add(code(one))
+        assert one["code"]["coding"][0]["system"] == LOINC
+    assert seen == MEASURED - {"8867-4"}
 
 
 def test_values_are_those_of_the_session(session: Path, exported: Path) -> None:

@@ -20,9 +20,10 @@ import pytest
 from edge.cli.main import main
 from edge.grid.native import Native
 from edge.sinks import NativeSink
-from edge.sinks.lsl import LslSink
+from edge.sinks.lsl import SEEN_CHANNELS, LslSink
 from edge.sinks.mqtt.names import node_id
 from edge.sources import open_source
+from helpers.fleet_hops import RHYTHM, WAVES, estimate
 from helpers.small_session import demo_bundle
 
 
@@ -97,6 +98,18 @@ def test_samples_are_stamped_by_the_clock_and_gaps_are_kept(sink: LslSink, lsl: 
     assert outlet.sent[0][0].shape == (100, 1)
 
 
+def test_estimates_end_with_intervals_and_the_share_of_fibrillation(sink: LslSink, lsl: FakeLsl) -> None:
+    outlet, heads = lsl.outlets["Estimates"], len(demo_bundle().bundle.manifest.outputs)
+    assert outlet.info.channels == 2 + heads + len(SEEN_CHANNELS)
+    sink.estimate(replace(estimate(0), waves=replace(WAVES, pr_ms=None), rhythm=RHYTHM))
+    sink.estimate(estimate(1))
+    first, second = (values for values, _stamp in outlet.sent)
+    assert first[0] == 61.5
+    assert first[-5:] == pytest.approx([math.nan, 92.0, 400.0, 402.0, 0.25], nan_ok=True)
+    assert second[-5:] == pytest.approx([math.nan] * 5, nan_ok=True)
+    assert len(first) == len(second) == outlet.info.channels
+
+
 def test_a_patch_cannot_be_found_from_its_identifier(sink: LslSink, lsl: FakeLsl) -> None:
     sink.native(Native(np.zeros(3), 0.0, 0.012, 250.0), "counts", time.monotonic_ns())
     # Addresses are few enough to try them all, so the hash needs the key of this computer.
@@ -142,7 +155,12 @@ def test_pylsl_reads_both_streams_back(tmp_path: Path) -> None:
         assert (ecg.get_channel_labels(), ecg.get_channel_units()) == (["ECG"], ["millivolts"])
         heads = [output.key for output in demo_bundle().bundle.manifest.outputs]
         assert estimates.nominal_srate() == pylsl.IRREGULAR_RATE
-        assert estimates.get_channel_labels() == ["heart_rate", "signal_quality", *heads]
+        assert estimates.get_channel_labels() == [
+            "heart_rate",
+            "signal_quality",
+            *heads,
+            *(label for label, _unit in SEEN_CHANNELS),
+        ]
         units = estimates.get_channel_units()
         assert units is not None
         assert units[:3] == ["/min", "1", "1"]

@@ -22,10 +22,12 @@ from edge.records import (
     WindowSpan,
     from_json,
 )
+from edge.rhythm.record import RHYTHM_NAMES
 from edge.sinks.mqtt import names
 from edge.sinks.mqtt.discovery import Topics, discovery, discovery_topic
-from edge.sinks.mqtt.messages import StateMaker, event
+from edge.sinks.mqtt.messages import NOTHING_SEEN, StateMaker, event
 from edge.sinks.mqtt.names import node_id, slug, slugs
+from helpers.fleet_hops import RHYTHM, WAVES
 
 TIME = "2026-03-01T08:00:12.000Z"
 
@@ -127,9 +129,10 @@ def test_every_output_has_a_sensor_and_only_those_that_can_be_flagged_a_flag(bun
     components = message(bundle)["components"]
     keys = [head.key for head in bundle.manifest.outputs]
     flagged = [key for key in keys if key != "potassium" and not key.startswith("sodium")]
-    assert sorted(components) == sorted(
-        ["heart_rate", "quality", "status", "estimated", *(f"lab_{k}" for k in keys), *(f"flag_{k}" for k in flagged)]
-    )
+    own = ["heart_rate", "rhythm", "pr", "qrs", "qt", "qtc", "quality", "status", "estimated"]
+    assert sorted(components) == sorted([*own, *(f"lab_{k}" for k in keys), *(f"flag_{k}" for k in flagged)])
+    assert components["rhythm"]["options"] == list(RHYTHM_NAMES)
+    assert (components["qtc"]["name"], components["qtc"]["unit_of_measurement"]) == ("QTc interval", "ms")
     assert {one["expire_after"] for one in components.values()} == {60}
     assert not any("command" in key or "set" in key.split("_") for one in components.values() for key in one)
 
@@ -182,6 +185,7 @@ def test_the_state_of_an_estimate(bundle: Bundle) -> None:
         "heart_rate": 69,
         "quality": 99,
         "notice": NOTICE,
+        **NOTHING_SEEN,
     }
     assert set(labs) == {head.key for head in bundle.manifest.outputs}
     assert labs["potassium_high"] == {
@@ -192,6 +196,18 @@ def test_the_state_of_an_estimate(bundle: Bundle) -> None:
     assert labs["potassium"]["value"] == 6.513
     assert labs["potassium"]["flag"] is None
     assert labs["sodium_low"]["about"]["evidence"] == "limited"
+
+
+def test_rhythm_and_intervals_are_those_of_the_window_even_without_an_estimate(bundle: Bundle) -> None:
+    maker = StateMaker(bundle)
+    wanted = {"rhythm": "sinus", "pr": 160, "qrs": 92, "qt": 400, "qtc": 402}
+    for e in (estimate(waves=WAVES, rhythm=RHYTHM), estimate(waves=WAVES, rhythm=RHYTHM, labs=(), abstained="rhythm")):
+        found = json.loads(maker.state(e))
+        assert {key: found[key] for key in wanted} == wanted
+    unsure = json.loads(maker.state(estimate(waves=dataclasses.replace(WAVES, pr_ms=None))))
+    assert (unsure["pr"], unsure["rhythm"], unsure["qt"]) == (None, None, 400)
+    waiting = json.loads(maker.waiting())
+    assert {key: waiting[key] for key in wanted} == NOTHING_SEEN
 
 
 def test_an_abstention_shows_nothing_of_what_was_before_it(bundle: Bundle) -> None:
