@@ -160,7 +160,7 @@ def _lab_lines(e: Estimate, names: Mapping[str, str]) -> list[str]:
     from edge.bundle.words import key_words, label, sentence
     from edge.explain.record import flag_because
     from edge.sinks.live.frame import clean
-    from edge.sinks.live.layout import with_unit
+    from edge.sinks.live.layout import network_text, with_unit
     from edge.sinks.live.state import OUTPUT_REASON_TEXT
 
     flagged = [lab for lab in e.labs if lab.flag]
@@ -168,6 +168,7 @@ def _lab_lines(e: Estimate, names: Mapping[str, str]) -> list[str]:
     lines = []
     for lab in (flagged + values)[:MAX_ROWS]:
         limit = "" if lab.threshold is None else f", threshold {with_unit(lab.threshold, lab.unit)}"
+        limit += f", network alone {network_text(lab)}" if lab.network is not None else ""
         mark = "FLAG" if lab.flag else ""
         name = clean(sentence(names.get(lab.key) or key_words(lab.key)))
         lines.append(f"  {mark:<10}{name}: {lab_text(lab)}{limit}, {lab.tier} evidence")

@@ -62,7 +62,7 @@ class Head:
         words: What it estimates.
         unit: UCUM unit.
         evidence: Level of evidence.
-        threshold: Threshold of the bundle; ``None`` for none.
+        threshold: Threshold of the value that is shown; ``None`` for none.
     """
 
     key: str
@@ -180,6 +180,6 @@ class PatchSink(BaseSink):
 
 def _heads(bundle: Bundle) -> tuple[Head, ...]:
     return tuple(
-        Head(h.key, head_words(h), h.unit, h.evidence.tier, bundle.calibration[h.key].threshold)
+        Head(h.key, head_words(h), h.unit, h.evidence.tier, bundle.calibration[h.key].shown_threshold)
         for h in bundle.manifest.outputs
     )

@@ -15,7 +15,7 @@ from edge.http.history import quality_of
 from edge.http.patch import ESTIMATE, MAX_TEXT_CHARS, Piece
 from edge.process.budget import FOUNDATION_RSS_MIB, MICRO_RSS_MIB, rss_mib
 from edge.records import NOTICE
-from edge.sinks.live.layout import measured_text, number, rhythm_text, with_unit
+from edge.sinks.live.layout import measured_text, network_text, number, rhythm_text, with_unit
 from edge.sinks.live.state import OUTPUT_REASON_TEXT, REASON_TEXT
 from firmware_bridge.text import printable, shortened
 
@@ -138,6 +138,8 @@ def _lab(head: Head, lab: LabEstimate | None) -> list[object] | None:
         interval = " to ".join(number(bound, head.unit) for bound in lab.interval)
     flag = None if lab.flag is None else bool(lab.flag)
     remark = "" if lab.abstained is None else OUTPUT_REASON_TEXT[lab.abstained]
+    if lab.network is not None:
+        remark = f"network alone {network_text(lab)}"
     why = f"{flag_because(lab.reasons)}, {lab.reasons.age_s:.0f} s before" if flag and lab.reasons is not None else ""
     shown = with_unit(lab.value, head.unit)
     return [shown, interval, flag, int(lab.windows), lab.anchor is not None, remark, printable(why)]

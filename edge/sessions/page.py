@@ -19,7 +19,7 @@ from edge.sessions.folder import SessionFolder
 from edge.sessions.trends import HeadTrend, Trends
 from edge.sessions.waves_view import waves_chapter
 from edge.sessions.words import length_text
-from edge.sinks.live.layout import number, with_unit
+from edge.sinks.live.layout import network_text, number, with_unit
 from edge.sinks.live.state import OUTPUT_REASON_TEXT, REASON_TEXT
 from firmware_bridge.reading import resolved
 from firmware_bridge.text import printable, shortened
@@ -146,8 +146,9 @@ def _found(trends: Trends) -> str:
         interval = "-" if lab.interval is None else " to ".join(number(bound, lab.unit) for bound in lab.interval)
         flag = _flagged(head)
         limit = "-" if lab.threshold is None else with_unit(lab.threshold, lab.unit)
-        numbers = (with_unit(lab.value, lab.unit), interval, limit)
-        cells = "".join(f'<td class="num">{escape(text)}</td>' for text in numbers)
+        network = f'<br><span class="soft">network alone {escape(network_text(lab))}</span>' if lab.network else ""
+        cells = f'<td class="num">{escape(with_unit(lab.value, lab.unit))}{network}</td>'
+        cells += "".join(f'<td class="num">{escape(text)}</td>' for text in (interval, limit))
         mark = ' class="flag"' if head.flagged else ""
         why = "" if head.reasons is None else f'<br><span class="soft">{escape(flag_because(head.reasons))}</span>'
         rows.append(

@@ -9,7 +9,7 @@ from edge.explain.record import flag_because
 from edge.process.files import output_error
 from edge.sinks import BaseSink, SinkClosedError
 from edge.sinks.live.frame import clean
-from edge.sinks.live.layout import number, with_unit
+from edge.sinks.live.layout import network_text, number, with_unit
 from edge.sinks.live.state import OUTPUT_REASON_TEXT, REASON_TEXT
 from firmware_bridge.samples import LinkEventKind
 
@@ -110,5 +110,6 @@ def _lab(lab: LabEstimate) -> str:
         interval = f" ({number(lab.interval[0], lab.unit)} to {number(lab.interval[1], lab.unit)})"
     mark = "FLAG " if lab.flag else ""
     own = " anchored" if lab.anchor is not None else ""
+    network = f", network alone {network_text(lab)}" if lab.network is not None else ""
     why = f", {clean(flag_because(lab.reasons))}" if lab.flag and lab.reasons is not None else ""
-    return f"{mark}{clean(label(lab.key))} {with_unit(lab.value, lab.unit)}{interval}{own}{why}"
+    return f"{mark}{clean(label(lab.key))} {with_unit(lab.value, lab.unit)}{interval}{own}{network}{why}"

@@ -117,7 +117,7 @@ def facts(bundle: Bundle) -> dict[str, object]:
             "unit": head.unit,
             "kind": head.kind,
             "direction": head.direction,
-            "threshold": bundle.calibration[head.key].threshold,
+            "threshold": bundle.calibration[head.key].shown_threshold,
             "evidence": dataclasses.asdict(head.evidence),
             **({} if head.rhythms is None else {"rhythms": list(head.rhythms)}),
         }
@@ -180,6 +180,6 @@ def _row(head: OutputHead, bundle: Bundle) -> str:
         measured += f" ({e.ci[0]:.3f}-{e.ci[1]:.3f})"
     if e.auroc is None and e.mae is not None:
         measured = f"MAE {e.mae:.2f} {head.unit}"
-    threshold = bundle.calibration[head.key].threshold
+    threshold = bundle.calibration[head.key].shown_threshold
     limit = "-" if threshold is None else f"{threshold:.3f}"
     return f"{head.key:<18} {head.loinc or '-':<9} {head.unit:<8} {measured:<21} {e.n or '-':>6}  {e.tier:<9} {limit}"

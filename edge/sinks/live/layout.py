@@ -58,7 +58,7 @@ def layout(state: LiveState, width: int, height: int, seconds: float = 0.0) -> F
     rows += _wave(state, width, wave_rows)
     rows += [_vitals(state, width), *measured]
     rows.append(_head(state, labs, table_rows, width))
-    rows += _table(state, labs, table_rows, seconds)
+    rows += _table(state, labs, table_rows, seconds, wide=width >= NETWORK_WIDTH)
     room = max(0, height - len(below))
     rows = [*rows, *[()] * (room - len(rows))][:room]
     return tuple(fit(row, width) for row in (*rows, *below)[-height:])
@@ -163,6 +163,8 @@ _COLUMNS = (
     (4, "WIN"),
 )
 """Width in cells and name of each column: 76 cells with the leading blank, which fit 80 columns."""
+NETWORK_WIDTH = 86
+"""Narrowest terminal, columns, with the network's own answer after these columns, for outputs fused with waves."""
 
 
 def _head(state: LiveState, labs: Sequence[LabEstimate], rows: int, width: int) -> Row:
@@ -171,6 +173,8 @@ def _head(state: LiveState, labs: Sequence[LabEstimate], rows: int, width: int) 
         below = "  (below: the last estimate)" if labs else ""
         return fit((Span(f" no estimate: {REASON_TEXT[state.latest.abstained]}", "warn"), Span(below, "dim")), width)
     head = " " + "".join(f"{name:<{cells}}" for cells, name in _COLUMNS)
+    if width >= NETWORK_WIDTH and any(lab.network is not None for lab in labs):
+        head += "NETWORK"
     count = _count(labs, rows) if len(labs) > rows else ""
     if not count:
         return (Span(cut(head, width), "dim"),)
@@ -183,13 +187,13 @@ def _count(labs: Sequence[LabEstimate], rows: int) -> str:
     return f"{rows} of {len(labs)}" + (f", {flagged} flagged" if flagged else "")
 
 
-def _table(state: LiveState, labs: Sequence[LabEstimate], rows: int, seconds: float) -> list[Row]:
+def _table(state: LiveState, labs: Sequence[LabEstimate], rows: int, seconds: float, *, wide: bool) -> list[Row]:
     if not labs:
         text = " no estimate yet" if state.outputs is None else " no outputs"
         nothing: Row = (Span(text, "dim"),)
         return [nothing][:rows]
     stale = state.latest is not None and state.latest.abstained is not None
-    return [_lab_row(lab, stale=stale) for lab in _page(labs, rows, int(seconds // PAGE_S))]
+    return [_lab_row(lab, stale=stale, wide=wide) for lab in _page(labs, rows, int(seconds // PAGE_S))]
 
 
 def _page(labs: Sequence[LabEstimate], rows: int, number: int) -> list[LabEstimate]:
@@ -206,7 +210,7 @@ def _page(labs: Sequence[LabEstimate], rows: int, number: int) -> list[LabEstima
     return [*fixed, *turning[page * room : page * room + room]]
 
 
-def _lab_row(lab: LabEstimate, *, stale: bool) -> Row:
+def _lab_row(lab: LabEstimate, *, stale: bool, wide: bool) -> Row:
     unit = lab.unit
     interval = "-"
     if lab.interval is not None:
@@ -227,7 +231,14 @@ def _lab_row(lab: LabEstimate, *, stale: bool) -> Row:
         str(lab.windows),
     )
     text = " " + "".join(f"{cut(cell, n - 1):<{n}}" for cell, (n, _) in zip(cells, _COLUMNS, strict=True))
-    return (Span(text, style),)
+    return (Span(text, style), Span(network_text(lab) if wide else "", "dim"))
+
+
+def network_text(lab: LabEstimate) -> str:
+    """Return the network's own answer beside a value that is fused with waves; empty elsewhere."""
+    if lab.network is None:
+        return ""
+    return ("▲ " if lab.network.flag else "") + with_unit(lab.network.value, lab.unit)
 
 
 def _reasons(labs: Sequence[LabEstimate]) -> list[Row]:

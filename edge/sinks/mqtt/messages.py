@@ -102,6 +102,9 @@ def _lab(head: OutputHead, lab: LabEstimate | None) -> dict[str, object]:
     about |= {"interval": bounds, "threshold": _number(lab.threshold, scale)}
     if lab.anchor is not None:
         about["anchored"] = True
+    if lab.network is not None:
+        about["network"] = _number(lab.network.value, scale)
+        about["network_flag"] = lab.network.flag
     if lab.abstained is not None:
         about["abstained"] = lab.abstained
     flag = None if lab.flag is None else "ON" if lab.flag else "OFF"

@@ -68,7 +68,9 @@ def test_a_run_shows_both_answers(fused: Path, tmp_path: Path) -> None:
     out = tmp_path / "e.jsonl"
     source = "sim:?seed=3&speed=max"
     words = ["run", "--bundle", str(fused), "--source", source, "--seconds", "20", "--view", "none"]
-    assert main([*words, "--out", str(out)]) == 0
+    assert main([*words, "--out", str(out), "--session-dir", str(tmp_path / "s")]) == 0
+    assert main(["report", str(tmp_path / "s"), "--out", str(tmp_path / "s.html")]) == 0
+    assert (tmp_path / "s.html").read_text().count("network alone") == 1
     estimates = [from_json(line) for line in out.read_text().splitlines()]
     labs = [lab for e in estimates for lab in e.labs]
     assert labs

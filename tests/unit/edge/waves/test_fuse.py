@@ -13,9 +13,19 @@ import pytest
 from edge.bundle.calibration import parse_calibration
 from edge.bundle.fusion import Fusion, FusionTerm
 from edge.bundle.reader import Bundle, load_bundle
+from edge.cli.bundle.show import describe
+from edge.cli.summary import answer_text
 from edge.estimate import Estimator
+from edge.http.patch import _heads
+from edge.http.view import _lab
 from edge.onpatch.engine import _of_network
 from edge.records import LabEstimate, from_json, to_json
+from edge.sinks.answer import AnswerSink
+from edge.sinks.live.frame import row_text
+from edge.sinks.live.layout import layout, network_text
+from edge.sinks.live.state import LiveState
+from edge.sinks.mqtt.messages import StateMaker
+from edge.sinks.plain import estimate_line
 from edge.stats import sigmoid
 from edge.waves.fuse import MEASUREMENTS, WaveMeans, fused_logits, term_logits, wave_row
 from edge.waves.record import WaveRecord
@@ -204,3 +214,36 @@ def test_decisions_are_judged_at_the_threshold_of_the_shown_value(bundle: Bundle
     alone = bundle.calibration["potassium_high"]
     assert (alone.shown_threshold, alone.shown_abstain) == (alone.threshold, alone.abstain)
     assert alone.threshold not in (None, 0.4)
+
+
+def test_every_view_shows_the_answer_of_the_network_beside_the_fused_one(bundle: Bundle) -> None:
+    changed = fused(bundle)
+    shown = labs(changed, WaveRecord(beats=8, t_mv=0.6))
+    lab = shown["potassium_high"]
+    assert lab.network is not None
+    assert lab.network.value is not None
+    alone = f"{100 * lab.network.value:.0f} %"
+    assert alone != f"{100 * (lab.value or 0.0):.0f} %"
+    e = dataclasses.replace(estimate(0), labs=tuple(shown.values()))
+    live = LiveState()
+    live.estimate(e)
+    wide, narrow = (list(map(row_text, layout(live, width, 40))) for width in (100, 80))
+    assert any("NETWORK" in text for text in wide)
+    row = next(text for text in wide if "potassium high" in text)
+    assert row.split("strong")[1].split(maxsplit=1)[1].removeprefix("▲ ").strip() == alone
+    assert not any("NETW" in text for text in narrow)
+    flagged = dataclasses.replace(e, labs=(lab._replace(flag=True),))
+    assert f"network alone {network_text(lab)}" in estimate_line(flagged)
+    sink = AnswerSink()
+    sink.estimate(flagged)
+    assert f", network alone {network_text(lab)}, strong evidence" in answer_text(sink, changed.manifest.outputs)
+    about = json.loads(StateMaker(changed).state(e))["labs"]
+    assert about["potassium_high"]["about"]["network"] == pytest.approx(100 * lab.network.value, rel=1e-3)
+    assert about["potassium_high"]["about"]["network_flag"] is lab.network.flag
+    assert "network" not in about["potassium_low"]["about"]
+    head = next(head for head in _heads(changed) if head.key == "potassium_high")
+    assert head.threshold == ENTRY["threshold"]
+    page = _lab(head, lab)
+    assert page is not None
+    assert page[5] == f"network alone {network_text(lab)}"
+    assert "0.400" in next(line for line in describe(changed).splitlines() if line.startswith("potassium_high"))
