@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,19 +20,62 @@ MINUTES_S = 300.0
 """Length of the last minutes, s."""
 MAX_WINDOWS = 3000
 """Most windows that are kept: all of five minutes at the shortest hop."""
+MAX_BEATS = 4 * MAX_WINDOWS
+"""Most beats that are kept."""
 SAME_S = 0.1
 """Largest difference between the times of a beat in two windows, s."""
 JOINED_S = 2.5
 """Longest time between two ectopic beats of a couplet, s; more beats in between are known to be others."""
 
 
+class _Beats:
+    """The beats of the last minutes, and running counts over them, so that a window has a constant cost."""
+
+    def __init__(self) -> None:
+        self._held: deque[tuple[float, bool]] = deque()
+        """Signal time, s, of each beat, and whether it is ectopic."""
+        self.ectopic = 0
+        self.couplets = 0
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    @property
+    def newest_s(self) -> float:
+        """Signal time of the newest beat, s; minus infinity without one."""
+        return self._held[-1][0] if self._held else -np.inf
+
+    def append(self, time_s: float, ectopic: bool) -> None:
+        if len(self._held) == MAX_BEATS:
+            self._drop()
+        beat = (time_s, ectopic)
+        if self._held:
+            self.couplets += _couplet(self._held[-1], beat)
+        self.ectopic += ectopic
+        self._held.append(beat)
+
+    def drop_until(self, time_s: float) -> None:
+        while self._held and self._held[0][0] <= time_s:
+            self._drop()
+
+    def _drop(self) -> None:
+        beat = self._held.popleft()
+        self.ectopic -= beat[1]
+        if self._held:
+            self.couplets -= _couplet(beat, self._held[0])
+
+
+def _couplet(first: tuple[float, bool], second: tuple[float, bool]) -> bool:
+    return first[1] and second[1] and second[0] - first[0] < JOINED_S
+
+
 class RhythmMeter:
     """Judges windows one after another."""
 
     def __init__(self) -> None:
-        self._windows: deque[tuple[float, RhythmName]] = deque(maxlen=MAX_WINDOWS)
-        self._beats: deque[tuple[float, bool]] = deque(maxlen=4 * MAX_WINDOWS)
-        """Signal time, s, of each beat, and whether it is ectopic."""
+        self._windows: deque[tuple[float, RhythmName]] = deque()
+        self._names: Counter[RhythmName] = Counter()
+        self._beats = _Beats()
         self._pauses: deque[float] = deque(maxlen=MAX_WINDOWS)
         """Signal time, s, of the beat that ends each pause."""
 
@@ -58,11 +100,16 @@ class RhythmMeter:
             found: Its rhythm.
         """
         self._forget(end_s - MINUTES_S)
+        if len(self._windows) == MAX_WINDOWS:
+            self._drop_window()
         self._windows.append((end_s, found.name))
-        seen_s = self._beats[-1][0] if self._beats else -np.inf
+        self._names[found.name] += 1
+        seen_s = self._beats.newest_s
         times = (start_s + found.beats / FS_HZ).tolist()
         # Windows overlap: a beat is judged by the first one that holds all of it, and a pause counts once.
-        self._beats.extend((t, bool(e)) for t, e in zip(times, found.ectopic, strict=True) if t > seen_s + SAME_S)
+        for time_s, ectopic in zip(times, found.ectopic.tolist(), strict=True):
+            if time_s > seen_s + SAME_S:
+                self._beats.append(time_s, ectopic)
         rr_s = found.rr_s
         pauses = (start_s + found.peaks[1:][rr_s >= PAUSE_S] / FS_HZ).tolist()
         seen_s = self._pauses[-1] if self._pauses else -np.inf
@@ -82,25 +129,25 @@ class RhythmMeter:
 
     def _forget(self, until_s: float) -> None:
         while self._windows and self._windows[0][0] <= until_s:
-            self._windows.popleft()
-        while self._beats and self._beats[0][0] <= until_s:
-            self._beats.popleft()
+            self._drop_window()
+        self._beats.drop_until(until_s)
         while self._pauses and self._pauses[0] <= until_s:
             self._pauses.popleft()
 
+    def _drop_window(self) -> None:
+        self._names[self._windows.popleft()[1]] -= 1
+
     def _minutes(self) -> RhythmMinutes:
-        names = Counter(name for _end_s, name in self._windows)
-        known = [(count, name) for name, count in names.items() if name != "undetermined"]
+        known = [(count, name) for name, count in self._names.items() if count and name != "undetermined"]
         name: RhythmName = max(known)[1] if known else "undetermined" if self._windows else "unreadable"
         total = sum(count for count, _name in known)
-        ectopic = [e for _t, e in self._beats]
-        couplets = sum(a[1] and b[1] and b[0] - a[0] < JOINED_S for a, b in pairwise(self._beats))
+        beats = len(self._beats)
         return RhythmMinutes(
             name,
             len(self._windows),
-            names["af_or_flutter"] / total if total else None,
-            len(ectopic),
-            sum(ectopic) / len(ectopic) if ectopic else None,
-            couplets,
+            self._names["af_or_flutter"] / total if total else None,
+            beats,
+            self._beats.ectopic / beats if beats else None,
+            self._beats.couplets,
             len(self._pauses),
         )

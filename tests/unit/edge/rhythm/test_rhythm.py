@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
+from edge.rhythm import minutes
 from edge.rhythm.minutes import RhythmMeter
 from edge.rhythm.record import rhythm_dict, rhythm_from
 from edge.rhythm.window import WindowRhythm, judge_window
@@ -100,6 +102,30 @@ def test_couplets_bigeminy_and_pauses():
     assert (every_second.couplets, every_second.bigeminy) == (0, True)
     slow = meter.take(40.0, 50.0, window(rr_s=2.4, n=4))
     assert (slow.pauses, slow.longest_rr_ms) == (4, pytest.approx(2400.0))
+
+
+@pytest.mark.parametrize("most", [3000, 12])
+def test_running_counts_are_those_of_all_windows_and_beats_that_are_held(monkeypatch, most):
+    monkeypatch.setattr(minutes, "MAX_WINDOWS", most)
+    monkeypatch.setattr(minutes, "MAX_BEATS", 4 * most)
+    rng, meter, at_s = np.random.default_rng(3), RhythmMeter(), 0.0
+    windows, beats = [], []
+    for _ in range(400):
+        at_s += float(rng.choice([1.0, 4.0, 90.0], p=[0.6, 0.38, 0.02]))
+        name = str(rng.choice(["sinus", "af_or_flutter", "paced", "undetermined"]))
+        seen = window(name, ectopic=np.flatnonzero(rng.random(9) < 0.4), rr_s=float(rng.uniform(0.6, 2.6)))
+        found = meter.take(at_s, at_s + 10.0, seen).minutes
+        windows = [*(w for w in windows if w[0] > at_s + 10.0 - 300.0), (at_s + 10.0, name)][-most:]
+        beats = [b for b in beats if b[0] > at_s + 10.0 - 300.0]
+        newest_s = beats[-1][0] if beats else -np.inf
+        new = [(at_s + k / 250.0, bool(e)) for k, e in zip(seen.beats, seen.ectopic, strict=True)]
+        beats = [*beats, *(b for b in new if b[0] > newest_s + 0.1)][-4 * most :]
+        known = [n for _end_s, n in windows if n != "undetermined"]
+        assert found.windows == len(windows)
+        assert found.af_share == (known.count("af_or_flutter") / len(known) if known else None)
+        assert found.name == (max((known.count(n), n) for n in set(known))[1] if known else "undetermined")
+        assert (found.beats, found.ectopic_share) == (len(beats), sum(e for _t, e in beats) / len(beats))
+        assert found.couplets == sum(a[1] and b[1] and b[0] - a[0] < 2.5 for a, b in pairwise(beats))
 
 
 def test_overlapping_windows_count_each_pause_once():
