@@ -11,7 +11,7 @@ from typing import cast
 from convert.bundle.reopen import reopened
 from convert.bundle.writer import check_place, write_bundle
 from edge.bundle.reader import load_bundle, resolve
-from edge.cli.parser import Parser, add_json, write_json
+from edge.cli.parser import Parser
 from edge.rhythm.gate import STATED
 from edge.rhythm.record import RhythmName
 from firmware_bridge.errors import EXIT_OK, UsageError
@@ -30,7 +30,6 @@ def parser() -> Parser:
     )
     p.add_argument("--heads", metavar="KEYS", help="outputs, separated by commas; default: all")
     p.add_argument("--out", type=Path, required=True, metavar="BUNDLE2", help="folder of the new bundle")
-    add_json(p)
     return p
 
 
@@ -51,11 +50,8 @@ def main(argv: Sequence[str]) -> int:
     manifest = {**contents.manifest, "outputs": outputs}
     write_bundle(args.out, dataclasses.replace(contents, manifest=manifest))
     load_bundle(args.out)
-    if args.json:
-        write_json({"bundle": str(args.out), "heads": keys, "rhythms": rhythms})
-    else:
-        limit = "any rhythm" if rhythms is None else f"only in {', '.join(rhythms)}"
-        sys.stdout.write(f"{args.out}: written; {len(keys)} of {len(outputs)} outputs answer {limit}\n")
+    limit = "in any rhythm" if rhythms is None else f"only in {', '.join(rhythms)}"
+    sys.stdout.write(f"{args.out}: written; {len(keys)} of {len(outputs)} outputs answer {limit}\n")
     return EXIT_OK
 
 

@@ -455,7 +455,6 @@ complete -c anyecg -n '_shtab_anyecg_using calibrate rhythm' -s h -l help -d 'sh
 complete -c anyecg -n '_shtab_anyecg_using calibrate rhythm' -l rhythms -x -d 'separated by commas: sinus, af_or_flutter, paced, undetermined; or any'
 complete -c anyecg -n '_shtab_anyecg_using calibrate rhythm' -l heads -x -d 'outputs, separated by commas; default: all'
 complete -c anyecg -n '_shtab_anyecg_using calibrate rhythm' -l out -xka "(__fish_complete_path (commandline -ct))" -d 'folder of the new bundle'
-complete -c anyecg -n '_shtab_anyecg_using calibrate rhythm' -l json -d 'write JSON to standard output instead of text'
 complete -c anyecg -n '_shtab_anyecg_using calibrate rhythm; and test $_shtab_anyecg_npos -eq 0' -ka "(__fish_complete_path (commandline -ct))" -d 'bundle folder, or '"'"'demo'"'"''
 complete -c anyecg -n '_shtab_anyecg_using calibrate; and test $_shtab_anyecg_npos -eq 0' -a person -d 'a person: later values, anchored at a measured result'
 complete -c anyecg -n '_shtab_anyecg_using calibrate person' -s h -l help -d 'show this help message and exit'

@@ -295,7 +295,6 @@ _shtab_anyecg_calibrate_rhythm_options=(
   "--rhythms[separated by commas\: sinus, af_or_flutter, paced, undetermined\; or any]:NAMES:"
   "--heads[outputs, separated by commas\; default\: all]:KEYS:"
   "--out[folder of the new bundle]:BUNDLE2:_files"
-  "--json[write JSON to standard output instead of text]"
   ":bundle folder, or \'demo\':_files"
 )
 

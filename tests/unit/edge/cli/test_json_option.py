@@ -22,8 +22,9 @@ TABLES = {
 }  # fmt: skip
 OTHERS = {
     # Write files, and a line or a few that name them.
-    "bundle install", "bundle keygen", "bundle pack", "bundle sign", "calibrate device", "calibrate person", "export",
-    "firmware", "micro-package", "report", "simulate", "convert micro", "finetune", "train-demo",
+    "bundle install", "bundle keygen", "bundle pack", "bundle sign", "calibrate device", "calibrate person",
+    "calibrate rhythm", "export", "firmware", "micro-package", "report", "simulate", "convert micro", "finetune",
+    "train-demo",
     # Write estimates as JSON Lines themselves: --out -.
     "run", "demo", "estimates",
     # Write a text.
