@@ -23,7 +23,7 @@ def bench(monkeypatch):
 
 
 def test_planted_parts_rank_first(bench):
-    assert bench.hits(load_bundle("demo"), 120)
+    assert bench.hits(load_bundle("demo"), 120, (777,))
 
 
 @pytest.mark.parametrize("seed", range(2))
