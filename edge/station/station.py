@@ -197,8 +197,11 @@ class Station:
         outcome.failed, outcome.code = "", EXIT_OK
         pipeline: Pipeline | None = None
         try:
-            started = await asyncio.get_running_loop().run_in_executor(None, patch.start)
-            pipeline = self._pipeline(patch.name, started)
+            loop = asyncio.get_running_loop()
+            # It runs the model, which must not hold up the links of the other patches.
+            reasons = None if self._explain is None else await loop.run_in_executor(None, self._explain, self._model)
+            started = await loop.run_in_executor(None, patch.start)
+            pipeline = self._pipeline(patch.name, started, reasons)
             outcome.summary = await pipeline.run(self._stop)
         except AnyEcgError as error:
             outcome.failed, outcome.code = str(error), error.exit_code
@@ -215,13 +218,12 @@ class Station:
                 outcome.summary = pipeline.summary()
         return True
 
-    def _pipeline(self, name: str, started: Started) -> Pipeline:
+    def _pipeline(self, name: str, started: Started, reasons: Explains | None) -> Pipeline:
         def alive() -> None:
             self._seen_s[name] = time.monotonic()
 
         # Longer pieces of signal cost less; the engine gives an answer as soon as its samples are there.
         piece_s = max(PIECE_S, min(2.0 * self._gather_s, PIECE_MAX_S))
-        reasons = None if self._explain is None else self._explain(self._model)
         engine = Engine(self._loaded.bundle, self._model, started.session, self._hop_s, piece_s, reasons)
         tier = self._loaded.bundle.manifest.tier
         gathers = isinstance(started.source, Gathering) and started.source.gather(self._gather_s)
