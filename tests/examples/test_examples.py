@@ -104,7 +104,8 @@ def test_bundle_example_agrees_with_the_bundle(tmp_path: Path) -> None:
     assert list(found) == [head.key for head in bundle.manifest.outputs]
     assert found["sodium_low"] == "no flag: the evidence is limited"
     assert found["potassium"] == "no flag: the bundle has no threshold for it"
-    assert found["potassium_high"].startswith("flag from 0.1")
+    threshold = bundle.calibration["potassium_high"].threshold
+    assert found["potassium_high"].startswith(f"flag from {threshold:.3f}")
 
 
 def test_bundle_example_ends_in_one_line_where_there_is_no_bundle(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ def test_one_device_with_the_entities_of_the_bundle(seen: dict[str, Any]) -> Non
     assert seen["devices"] == 1
     assert seen["device"]["name"] == "bedroom"
     assert seen["device"]["identifiers"] == [["mqtt", "anyecg_bedroom"]]
-    assert seen["device"]["model"].endswith("bundle anyecg-demo 0.2.0")
+    assert seen["device"]["model"].endswith(f"bundle anyecg-demo {load_bundle('demo').manifest.version}")
     expected = {f"sensor.bedroom_{name}" for name in ("heart_rate", "signal_quality", "status", "last_estimate")}
     expected |= {f"sensor.bedroom_{name}" for name in ("rhythm", "pr_interval", "qrs_interval", "qt_interval")}
     expected.add("sensor.bedroom_qtc_interval")

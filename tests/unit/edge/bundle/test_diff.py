@@ -23,6 +23,8 @@ from edge.bundle.reader import demo_bundle_path, load_bundle
 from edge.cli.main import main
 from firmware_bridge.errors import MissingExtraError
 
+DEMO = json.loads((demo_bundle_path() / "manifest.json").read_text(encoding="utf-8"))
+
 Edit = Callable[[dict[str, Any]], object]
 
 
@@ -61,15 +63,18 @@ def test_nan_in_an_unknown_key_equals_itself(other: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (lambda m: m.update(version="9"), Change("bundle", "", "version", "0.2.0", "9")),
-        (lambda m: m["teacher"].update(name="t"), Change("bundle", "", "teacher.name", "teacher-clef-small-16", "t")),
+        (lambda m: m.update(version="9"), Change("bundle", "", "version", DEMO["version"], "9")),
+        (lambda m: m["teacher"].update(name="t"), Change("bundle", "", "teacher.name", DEMO["teacher"]["name"], "t")),
         (lambda m: m["outputs"][-1].update(unit="g/L"), Change("heads", "potassium", "unit", "mmol/L", "g/L")),
         (lambda m: m["outputs"][0].update(horizon_min=30), Change("heads", "potassium_low", "horizon_min", None, 30)),
         (
             lambda m: m["outputs"][0]["evidence"].update(ci=[0.5, 0.6]),
-            Change("evidence", "potassium_low", "ci", [0.8078, 0.8441], [0.5, 0.6]),
+            Change("evidence", "potassium_low", "ci", DEMO["outputs"][0]["evidence"]["ci"], [0.5, 0.6]),
         ),
-        (lambda m: m["budgets"].pop("arena_bytes"), Change("budgets", "", "budgets.arena_bytes", 33792, None)),
+        (
+            lambda m: m["budgets"].pop("arena_bytes"),
+            Change("budgets", "", "budgets.arena_bytes", DEMO["budgets"]["arena_bytes"], None),
+        ),
         (lambda m: m["aggregation"].update(minutes=2), Change("aggregation", "", "aggregation.minutes", 5.0, 2)),
         (
             lambda m: m.update(conversion={"form": "dynamic"}),
@@ -209,8 +214,8 @@ def test_the_json_of_the_command(other: Path, capsys: pytest.CaptureFixture[str]
     found = json.loads(capsys.readouterr().out)
     assert found["schema"] == "anyecg.bundle-diff/1"
     assert found["equal"] is False
-    assert [found["a"]["version"], found["b"]["version"]] == ["0.2.0", "9"]
-    change = {"section": "bundle", "subject": "", "field": "version", "before": "0.2.0", "after": "9"}
+    assert [found["a"]["version"], found["b"]["version"]] == [DEMO["version"], "9"]
+    change = {"section": "bundle", "subject": "", "field": "version", "before": DEMO["version"], "after": "9"}
     assert found["changes"] == [change]
     assert found["outputs"]["windows"] == 8
     assert len(found["outputs"]["heads"]) == 12
