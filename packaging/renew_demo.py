@@ -35,6 +35,18 @@ PICTURES = (
 )  # fmt: skip
 """Pictures of docs/img that were taken by hand; docs/gallery.md has the command that shows each."""
 
+MEASURED = {
+    "docs/demo-bundle.md": "python benchmarks/bench_real_agreement.py, and the output of train-demo",
+    "docs/calibrate.md": "python benchmarks/person_anchor.py, pytest -m slow tests/unit/calibration/cli",
+    "docs/explain.md": "python benchmarks/bench_reasons.py",
+    "docs/glossary.md": "the calibration error of train-demo",
+    "docs/micro.md": "anyecg micro-package demo, anyecg lint demo",
+    "docs/recordings.md": "python benchmarks/bench_padding.py",
+    "docs/sessions.md": "anyecg run with the demonstration bundle",
+    "docs/waves.md": "python benchmarks/bench_fusion.py --patients 4000",
+}
+"""Pages with figures of the demonstration bundle that a command gives."""
+
 ARCHITECTURE = ("model_bytes", "arena_bytes", "parameters")
 """Figures of the report that follow from the shape of the network. They change with the preset only."""
 
@@ -196,6 +208,8 @@ def main(argv: list[str] | None = None) -> int:
     if "list" in stages:
         sys.stdout.write("Look at these lines: they have a figure of the bundle that was in the package.\n")
         sys.stdout.writelines(f"  {line}\n" for line in mentions(tokens, ROOT))
+        sys.stdout.write("Measure these pages again:\n")
+        sys.stdout.writelines(f"  {page}: {command}\n" for page, command in MEASURED.items())
         sys.stdout.write("Take these pictures again (docs/gallery.md):\n")
         sys.stdout.writelines(f"  docs/img/{name}\n" for name in PICTURES)
     return 0

@@ -65,3 +65,10 @@ def test_lines_that_quote_the_old_bundle_are_listed(tmp_path):
         subprocess.run([git, *command], cwd=tmp_path, check=True)
     found = list(SCRIPT["mentions"](tokens, tmp_path))
     assert [line.split(" (")[0] for line in found] == [f"page.md:3: {name}", f"page.md:3: {macro}"]
+
+
+def test_the_pages_and_pictures_to_renew_exist():
+    for page in SCRIPT["MEASURED"]:
+        assert (ROOT / page).is_file(), page
+    pictures = {p.name for p in (ROOT / "docs" / "img").glob("*.png")}
+    assert pictures == set(SCRIPT["PICTURES"])
