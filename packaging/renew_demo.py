@@ -199,7 +199,7 @@ def main(argv: list[str] | None = None) -> int:
         if "report" in stages:
             report()
         if "picture" in stages:
-            anyecg("demo", "--seconds", "32", "--picture", str(ROOT / "docs" / "img" / "live.svg"))
+            anyecg("demo", "--seconds", "32", "--picture", str(ROOT / "docs" / "img" / "live.svg"), "--force")
         if "notebooks" in stages:
             _run([sys.executable, str(ROOT / "packaging" / "notebooks.py")], ROOT)
     except (RenewalError, AnyEcgError) as error:
