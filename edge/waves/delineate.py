@@ -24,8 +24,10 @@ MS = FS_HZ / 1000.0
 
 MIN_SURE = 0.75
 """Smallest certainty of a boundary of QRS with which the beat counts."""
-MIN_SURE_T, MIN_SURE_P = 0.6, 0.55
-"""Smallest certainty of the end of T, and of both ends of P."""
+MIN_SURE_P = 0.55
+"""Smallest certainty of both ends of P."""
+MAX_T_END_SD_MS = 42.0
+"""Largest standard deviation of the distribution of the end of T, ms."""
 P_EVIDENCE, P_BIAS = (0.82, 2.23, 3.31, -2.42), -11.45
 """Weights of the network's score, its certainty, how well P repeats and how irregular RR is; above 0 there is a P. A
 logistic regression on the marked beats of LUDB (``benchmarks/fit_waves.py``)."""
@@ -157,7 +159,7 @@ def delineate(beat: MeanBeat, net: BoundaryNet | None = None) -> Delineation | N
     if np.isfinite(t.rise):
         t = replace(t, begin=max(offset, t.peak - RISES * t.rise))
     p, evidence = _checked_p(beat, qrs, _p_wave(y, marked), marked.p_score)
-    return Delineation(qrs, p, _checked_t(beat, qrs, t), evidence)
+    return Delineation(qrs, p, _checked_t(beat, qrs, t, 2.0 * marked.t_end_sd), evidence)
 
 
 def p_evidence(beat: MeanBeat, net: BoundaryNet) -> tuple[float, float, float, float] | None:
@@ -203,14 +205,15 @@ def _p_wave(y: F64, marked: Marked) -> Wave:
     return _wave(y, (begin, 0.5 * (begin + end), end), float(min(marked.sure[0], marked.sure[1])))
 
 
-def _checked_t(beat: MeanBeat, qrs: Complex, t: Wave) -> Wave:
+def _checked_t(beat: MeanBeat, qrs: Complex, t: Wave, end_sd: float) -> Wave:
+    """Return the T wave, with a reason if it does not count; the standard deviation of its end is in samples."""
     if t.missing is not None:
         return t
     first, last = round(qrs.offset) + round(T_FIRST_MS * MS), min(round(t.end), len(beat.wave) - 1)
     swing = float(np.ptp(beat.wave[first:last])) if last - first > 4 else 0.0
     if swing <= max(NOISE_TIMES * float(beat.error[t.peak]), MIN_T * qrs.height):
         return replace(t, missing="flat")
-    return t if t.sure >= MIN_SURE_T and t.begin < t.end else replace(t, missing="unclear")
+    return t if end_sd <= MAX_T_END_SD_MS * MS and t.begin < t.end else replace(t, missing="unclear")
 
 
 def _checked_p(beat: MeanBeat, qrs: Complex, p: Wave, score: float) -> tuple[Wave, float]:

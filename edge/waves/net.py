@@ -33,7 +33,7 @@ MARKS = ("p_begin", "p_end", "qrs_begin", "qrs_end", "t_peak", "t_end")
 SLOPE_GAIN = 4.0
 """Factor of the second input, the slope per sample."""
 NEAR = 4
-"""Samples on each side of the most probable one over which the centre is taken."""
+"""Samples on each side of the most probable one over which the centre is taken, except for the end of T."""
 QRS_RANGE = slice(R - 15, R + 18)
 """Where the largest deflection is 1 after scaling."""
 
@@ -64,11 +64,13 @@ class Marked:
     Attributes:
         at: Times of :data:`MARKS`, samples at 125 Hz with a fraction, ``(6,)``.
         sure: Probability of being within 32 ms of the most probable time, ``(6,)``.
+        t_end_sd: Standard deviation of the distribution of the end of T, samples at 125 Hz.
         p_score: Logit of a P wave being there.
     """
 
     at: F64
     sure: F64
+    t_end_sd: float
     p_score: float
 
 
@@ -111,7 +113,12 @@ class BoundaryNet:
         most = share.argmax(axis=0)
         near = np.where(np.abs(_TIME[:, None] - most) <= NEAR, share, 0.0)
         sure = near.sum(axis=0)
-        return Marked((near * _TIME[:, None]).sum(axis=0) / sure, sure, p_score)
+        at = (near * _TIME[:, None]).sum(axis=0) / sure
+        # A small second phase may or may not belong to T: the mean of both possible ends errs less than the likelier
+        # one. The other boundaries gain nothing from it.
+        t_end = share[:, _T_END]
+        at[_T_END] = mean = float((t_end * _TIME).sum())
+        return Marked(at, sure, float(np.sqrt((t_end * (_TIME - mean) ** 2).sum())), p_score)
 
     def _run(self, x: F64) -> tuple[F64, float]:
         """Return the scores of the marks, ``(160, 6)``, and of P: means over the beat and its mirror image."""

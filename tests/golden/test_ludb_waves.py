@@ -10,7 +10,7 @@ import pytest
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 LIMITS_MS = {
-    "i": {"p_ms": 14.0, "pr_ms": 14.5, "qrs_ms": 13.5, "qt_ms": 27.0},
+    "i": {"p_ms": 14.0, "pr_ms": 14.5, "qrs_ms": 13.5, "qt_ms": 25.0},
     "ii": {"p_ms": 10.0, "pr_ms": 8.0, "qrs_ms": 12.5, "qt_ms": 18.0},
     "v5": {"p_ms": 12.5, "pr_ms": 10.5, "qrs_ms": 10.5, "qt_ms": 20.0},
 }
