@@ -1,4 +1,4 @@
-"""Defaults of ``anyecg validate`` without any library, so that its help appears at once."""
+"""Defaults of ``anyecg validate`` and ``calibrate`` without any library, so that its help appears at once."""
 
 from __future__ import annotations
 
@@ -15,5 +15,7 @@ ROBUSTNESS = 40
 """Number of recordings to disturb."""
 RESAMPLES = 1000
 """Number of replicates of the bootstrap, as in CardioLab (Sci Rep 2025, s41598-025-26715-5)."""
+METHODS = ("none", "temperature", "platt", "isotonic")
+"""Methods of :mod:`convert.stats.methods`."""
 WIDTH = 0.1
 """Width of a planned interval: of the AUROC, or as a share of a claimed mean absolute error."""

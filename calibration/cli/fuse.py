@@ -8,12 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from calibration.cli.held_out import add_data_options, add_run_options, add_threshold, read_held_out
-from calibration.fusion.page import fusion_page
-from calibration.fusion.run import Wanted, fuse_heads, table, wave_means
-from calibration.validate.recalibrate import FUSION, rewritten
-from convert.bundle.writer import write_bundle
-from convert.stats.decide import Rule
-from edge.bundle.reader import load_bundle
 from edge.cli.parser import Parser, write_json
 from firmware_bridge.errors import EXIT_OK, InputError
 
@@ -33,6 +27,13 @@ def parser() -> Parser:
 def main(argv: Sequence[str]) -> int:
     """Run the command; see ``anyecg calibrate fuse --help``."""
     args = parser().parse_args(argv)
+    from calibration.fusion.page import fusion_page
+    from calibration.fusion.run import Wanted, fuse_heads, table, wave_means
+    from calibration.validate.recalibrate import FUSION, rewritten
+    from convert.bundle.writer import write_bundle
+    from convert.stats.decide import Rule
+    from edge.bundle.reader import load_bundle
+
     wanted = Wanted(Rule.parse(args.threshold), args.seed)
     found = read_held_out(args, args.out)
     bundle = found.bundle

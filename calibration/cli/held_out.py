@@ -9,21 +9,18 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from calibration.checks import defaults
-from calibration.checks.labels import check_labelled
-from calibration.validate.labelled import Labelled, heads_of, labels_header, open_labelled
-from calibration.validate.observe import Observed
-from calibration.validate.recalibrate import Scores, check_overlap, scores_of
-from calibration.validate.shards import RunPlan, key_of, run_all
-from convert.bundle.writer import check_place
 from convert.cli.recording_options import add_recording_options, recording_options
-from convert.labels.travelling_plan import chosen_plan, read_bundle_plan
-from edge.bundle.reader import Bundle, load_bundle, resolve
 from edge.cli.parser import Parser, add_json
-from edge.cli.run import hop
 from firmware_bridge.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from calibration.validate.labelled import Labelled
+    from calibration.validate.observe import Observed
+    from calibration.validate.recalibrate import Scores
+    from edge.bundle.reader import Bundle
 
 
 class HeldOut(NamedTuple):
@@ -75,6 +72,8 @@ def add_threshold(p: Parser) -> None:
 
 def add_run_options(p: Parser) -> None:
     """Add the options of the fit, of the engine and of the output."""
+    from edge.cli.run import hop
+
     p.add_argument("--seed", type=int, default=1, help="seed of folds and bootstrap; default %(default)s")
     p.add_argument("--hop", type=hop, default=5.0, metavar="S", help="seconds between windows; default %(default)s")
     p.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="number of processes")
@@ -95,6 +94,14 @@ def read_held_out(args: argparse.Namespace, out: Path) -> HeldOut:
         InputError: The quality gate accepted no window, or the data cannot be used.
         UsageError: The bundle is a zip file.
     """
+    # Imported on use, here and below, because the help of these commands needs none of it.
+    from calibration.checks.labels import check_labelled
+    from calibration.validate.labelled import heads_of, labels_header, open_labelled
+    from calibration.validate.recalibrate import check_overlap, scores_of
+    from convert.bundle.writer import check_place
+    from convert.labels.travelling_plan import chosen_plan, read_bundle_plan
+    from edge.bundle.reader import load_bundle, resolve
+
     folder = resolve(args.bundle)
     if folder.is_file():
         raise UsageError(f"{folder} is a zip file", "unpack it first: the command rewrites files in the bundle")
@@ -117,6 +124,8 @@ def read_held_out(args: argparse.Namespace, out: Path) -> HeldOut:
 
 
 def _observed(folder: Path, bundle: Bundle, data: Labelled, args: argparse.Namespace) -> Observed:
+    from calibration.validate.shards import RunPlan, key_of, run_all
+
     plan = RunPlan(folder, args.hop, args.jobs, sha256=bundle.sha256)
     with tempfile.TemporaryDirectory(prefix="anyecg-") as work:
         key = key_of(bundle.sha256, data.sha256, args.hop)

@@ -7,17 +7,16 @@ import math
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
+from calibration.checks.defaults import METHODS
 from calibration.cli.held_out import add_data_options, add_run_options, add_threshold, read_held_out
-from calibration.validate.recalibrate import Wanted, calibrate_heads, rewritten
-from calibration.validate.records import CalibratedRecord
-from convert.bundle.writer import write_bundle
-from convert.stats.decide import Rule
-from convert.stats.methods import METHODS, Method
-from edge.bundle.reader import load_bundle, resolve
 from edge.cli.parser import Parser, write_json
 from firmware_bridge.errors import EXIT_OK, InputError, UsageError
+
+if TYPE_CHECKING:
+    from calibration.validate.records import CalibratedRecord
+    from convert.stats.methods import Method
 
 PROG = "anyecg calibrate probability"
 
@@ -39,6 +38,11 @@ def parser() -> Parser:
 def main(argv: Sequence[str]) -> int:
     """Run the command; see ``anyecg calibrate probability --help``."""
     args = parser().parse_args(argv)
+    from calibration.validate.recalibrate import Wanted, calibrate_heads, rewritten
+    from convert.bundle.writer import write_bundle
+    from convert.stats.decide import Rule
+    from edge.bundle.reader import load_bundle, resolve
+
     wanted = Wanted(_methods(args.methods), Rule.parse(args.threshold), args.abstain, args.seed)
     if args.out is None and args.bundle == "demo":
         raise UsageError("the bundle inside the package is read-only", "add --out BUNDLE2")

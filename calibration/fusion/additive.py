@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import block_diag
 
 from convert.stats.methods import FOLDS, folds, log_loss
 from edge.bundle.fusion import MAX_LOGITS, Fusion, FusionTerm
@@ -81,6 +80,8 @@ def fit(rows: Rows, features: Sequence[str], weights: F64 | None = None) -> Fusi
     for name, x in knots.items():
         columns.append(_basis(_column(rows, name), x))
         penalty.append(_penalty(len(x)))
+    from scipy.linalg import block_diag
+
     beta = _newton(np.hstack(columns), rows.labels.astype(np.float64), w, block_diag(*penalty))
     terms, at = [], 2
     for name, x in knots.items():

@@ -7,7 +7,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from convert.cli.defaults import OWN_MODEL, VERSION
 from convert.cli.parity_output import write_parity
+from convert.cli.recording_options import add_recording_options, recording_options
 from edge.cli.parser import Parser, add_json
 from firmware_bridge.errors import EXIT_OK
 
@@ -16,10 +18,6 @@ MAX_WINDOWS = 10_000
 
 def build_parser() -> Parser:
     """Return the parser of the command."""
-    from convert.cli.recording_options import add_recording_options
-    from convert.own_model.fit import SAMPLES
-    from convert.own_model.run import DEFAULT_LICENCE, DEFAULT_VERSION, WINDOWS
-
     p = Parser(
         "anyecg bundle make",
         "Make a bundle from a LiteRT model (float32, float16, dynamic-range or int8) that takes ten seconds of one "
@@ -27,17 +25,19 @@ def build_parser() -> Parser:
     )
     p.add_argument("model", type=Path, metavar="MODEL.tflite", help="the model")
     p.add_argument("--outputs", type=Path, required=True, metavar="FILE", help="description of its heads, TOML or JSON")
-    p.add_argument("--front-end", required=True, choices=list(SAMPLES), help="filter that the model's windows need")
+    p.add_argument(
+        "--front-end", required=True, choices=OWN_MODEL.front_ends, help="filter that the model's windows need"
+    )
     p.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="output folder of the bundle")
     p.add_argument(
         "--data", type=Path, metavar="DIR", help="recordings for golden vectors and report; default: simulated patients"
     )
     p.add_argument("--output", metavar="NAME", help="output of the model; default: the only one that fits")
     p.add_argument("--name", help="name of the bundle; default: that of the file")
-    p.add_argument("--version", default=DEFAULT_VERSION, help="version of the bundle; default %(default)s")
-    p.add_argument("--licence", default=DEFAULT_LICENCE, help="licence of the model; default: '%(default)s'")
+    p.add_argument("--version", default=VERSION, help="version of the bundle; default %(default)s")
+    p.add_argument("--licence", default=OWN_MODEL.licence, help="licence of the model; default: '%(default)s'")
     p.add_argument(
-        "--windows", type=_count, default=WINDOWS, metavar="N", help="windows of --data; default %(default)s"
+        "--windows", type=_count, default=OWN_MODEL.windows, metavar="N", help="windows of --data; default %(default)s"
     )
     add_recording_options(p)
     add_json(p)
@@ -46,10 +46,9 @@ def build_parser() -> Parser:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; see ``anyecg bundle make --help``."""
-    from convert.cli.recording_options import recording_options
+    a = build_parser().parse_args(argv)
     from convert.own_model.run import OwnModelConfig, make_bundle
 
-    a = build_parser().parse_args(argv)
     config = OwnModelConfig(
         a.model, a.outputs, a.front_end, a.out, a.data, a.output, a.name, a.version, a.licence, a.windows,
         recording_options(a),

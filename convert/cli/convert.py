@@ -9,7 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple, cast
 
+from convert.cli.defaults import FOUNDATION_NAME, LICENCE, VERSION
 from convert.cli.parity_output import write_parity
+from convert.cli.recording_options import add_recording_options, recording_options
 from edge.cli.parser import Parser, add_json
 from edge.process.files import make_folder, write_files
 from firmware_bridge.errors import EXIT_OK, UsageError
@@ -68,14 +70,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def inspect(argv: Sequence[str]) -> int:
     """Run ``anyecg convert inspect CHECKPOINT``, which does not need TensorFlow."""
-    from convert.checkpoint.describe import describe
-    from convert.checkpoint.reader import read_checkpoint
-    from convert.teacher.place import checkpoint_at, network_options
-
     p = _parser("inspect", "Describe the content of a checkpoint. Nothing in it is executed.")
     p.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help=_CHECKPOINT)
     _network(p)
     args = p.parse_args(argv)
+    from convert.checkpoint.describe import describe
+    from convert.checkpoint.reader import read_checkpoint
+    from convert.teacher.place import checkpoint_at, network_options
+
     checkpoint = read_checkpoint(checkpoint_at(args.checkpoint), key=args.key)
     stride, use_bn = network_options(checkpoint, args.stride, _on(args.bn))
     sys.stdout.write(describe(checkpoint, stride, use_bn=use_bn))
@@ -84,10 +86,6 @@ def inspect(argv: Sequence[str]) -> int:
 
 def foundation(argv: Sequence[str]) -> int:
     """Run ``anyecg convert foundation CHECKPOINT --data DIR --out BUNDLE``."""
-    from convert.cli.recording_options import add_recording_options, recording_options
-    from convert.foundation.config import DEFAULT_LICENCE, DEFAULT_NAME, DEFAULT_VERSION, FoundationConfig
-    from convert.foundation.run import convert_foundation
-
     p = _parser("foundation", "Convert a whole teacher, with the front end ecgfounder/1.")
     p.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help=_CHECKPOINT)
     p.add_argument(
@@ -100,9 +98,9 @@ def foundation(argv: Sequence[str]) -> int:
         help="form of the model: auto takes dynamic range, or full int8 if its gate opens and it is clearly faster",
     )  # fmt: skip
     p.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="output folder of the bundle")
-    p.add_argument("--name", default=DEFAULT_NAME, help="name of the bundle; default %(default)s")
-    p.add_argument("--version", default=DEFAULT_VERSION, help="version of the bundle; default %(default)s")
-    p.add_argument("--licence", default=DEFAULT_LICENCE, help="licence of the weights; default: '%(default)s'")
+    p.add_argument("--name", default=FOUNDATION_NAME, help="name of the bundle; default %(default)s")
+    p.add_argument("--version", default=VERSION, help="version of the bundle; default %(default)s")
+    p.add_argument("--licence", default=LICENCE, help="licence of the weights; default: '%(default)s'")
     _network(p)
     p.add_argument(
         "--tune", type=_minutes, default=0.0, metavar="MINUTES",
@@ -120,6 +118,9 @@ def foundation(argv: Sequence[str]) -> int:
     )  # fmt: skip
     add_json(p)
     a = p.parse_args(argv)
+    from convert.foundation.config import FoundationConfig
+    from convert.foundation.run import convert_foundation
+
     config = FoundationConfig(
         a.checkpoint, a.outputs, a.data, a.out, a.name, a.version, a.licence, a.stride, _on(a.bn),
         a.calibration_windows, a.evaluation_windows, a.gates, a.accept_loss, a.labels, a.choice, a.label_plan, a.form,
@@ -133,9 +134,6 @@ def foundation(argv: Sequence[str]) -> int:
 
 def parity(argv: Sequence[str]) -> int:
     """Run ``anyecg convert parity BUNDLE``; the exit code is 1 if two forms disagree."""
-    from convert.cli.parity import run_parity
-    from convert.cli.recording_options import add_recording_options, recording_options
-
     p = _parser("parity", "Compare every form of a bundle's model. The exit code is 1 if two forms disagree.")
     p.add_argument("bundle", metavar="BUNDLE", help="folder, zip, or 'demo'")
     p.add_argument("--checkpoint", type=Path, metavar="CKPT", help="teacher of a foundation bundle")
@@ -148,6 +146,8 @@ def parity(argv: Sequence[str]) -> int:
     p.add_argument("--report", type=Path, metavar="DIR", help="write parity.html and parity.json there")
     add_json(p)
     args = p.parse_args(argv)
+    from convert.cli.parity import run_parity
+
     if args.report is not None:
         make_folder(args.report)
     report = run_parity(

@@ -9,23 +9,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from convert.cli.defaults import LICENCE, STUDENT, VERSION, WINDOWS
+from convert.cli.recording_options import add_recording_options, recording_options
 from edge.cli.parser import Parser
 from firmware_bridge.reading import resolved
 
 if TYPE_CHECKING:
     from convert.compute.replicas import Replicas
-    from convert.distil.train import DistilPlan
-    from convert.teacher.soft_labels import WindowPlan
 
 PROG = "anyecg convert micro"
 
 
 def build_parser() -> Parser:
     """Return the parser of the command."""
-    from convert.distil.train import DistilPlan
-    from convert.teacher.open import CheckpointOptions
-    from convert.teacher.soft_labels import WindowPlan
-
     p = Parser(PROG, "Distil a teacher into a student for a microcontroller. Rerun the command to resume.")
     p.add_argument(
         "teacher", type=Path, metavar="TEACHER", help="folder of 'anyecg finetune', .pth file, or foundation bundle"
@@ -55,16 +51,15 @@ def build_parser() -> Parser:
     )
     p.add_argument("--bn", choices=["on", "off"], help="batch normalisation (default: that of the file, or off)")
     p.add_argument("--key", metavar="NAME", help="name of the network in a checkpoint with several")
-    p.add_argument("--licence", default=CheckpointOptions().licence, help="licence of a checkpoint's weights")
-    _add_training(p, DistilPlan(), WindowPlan())
+    p.add_argument("--licence", default=LICENCE, help="licence of a checkpoint's weights")
+    _add_training(p)
     return p
 
 
-def _add_training(p: Parser, plan: DistilPlan, windows: WindowPlan) -> None:
-    from convert.cli.recording_options import add_recording_options
+def _add_training(p: Parser) -> None:
     from convert.compute.students import PRESETS
-    from convert.distil.assemble import VERSION
 
+    plan, windows = STUDENT, WINDOWS
     p.add_argument("--preset", default="micro", choices=sorted(PRESETS), help="size of the student (default micro)")
     p.add_argument("--name", help="name of the bundle")
     p.add_argument("--version", default=VERSION, help="version of the bundle (default %(default)s)")
@@ -114,15 +109,14 @@ def main(argv: Sequence[str]) -> int:
     Raises:
         AnyEcgError: The command failed; the message says what to do.
     """
+    args = build_parser().parse_args(argv)
     from convert.bundle.card import number
-    from convert.cli.recording_options import recording_options
     from convert.compute.schedule import check_scheduler
     from convert.distil.run import DistilConfig, check_plan, convert_micro
     from convert.distil.train import DistilPlan
     from convert.teacher.open import CheckpointOptions
     from convert.teacher.soft_labels import WindowPlan
 
-    args = build_parser().parse_args(argv)
     plan = DistilPlan(args.seed, args.float_epochs, args.quant_epochs, args.disturbed)
     check_plan(plan, args.varied)
     if args.scheduler is not None:

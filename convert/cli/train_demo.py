@@ -7,8 +7,11 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
+from convert.cli.defaults import DEMO, DEMO_TEACHERS
+from convert.cli.recording_options import add_recording_options, recording_options
 from firmware_bridge.cliargs import OneLineParser
 from firmware_bridge.errors import UsageError
 from firmware_bridge.reading import resolved
@@ -26,12 +29,9 @@ OTHER_RECIPE = (
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command."""
-    from convert.cli.recording_options import add_recording_options
     from convert.compute.students import PRESETS
-    from convert.demo.run import DemoConfig
-    from convert.demo.teacher import SHAPES
 
-    default = DemoConfig()
+    default = DEMO
     parser = OneLineParser(
         PROG,
         "Make the demonstration bundle: simulated patients, a teacher, a student. Not for medical use.",
@@ -44,7 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--patients", type=int, default=default.patients, metavar="N", help="default %(default)s")
     parser.add_argument("--seed", type=int, default=default.seed, metavar="S", help="default %(default)s")
     parser.add_argument("--seconds", type=float, default=default.seconds, help="record length; default %(default)s")
-    parser.add_argument("--teacher", default=default.teacher, choices=sorted(SHAPES), help="default %(default)s")
+    parser.add_argument("--teacher", default=default.teacher, choices=DEMO_TEACHERS, help="default %(default)s")
     parser.add_argument(
         "--varied", type=int, default=default.varied, metavar="N", help="ECGs of varied shapes; default %(default)s"
     )
@@ -66,7 +66,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add_imitation(parser: argparse.ArgumentParser, default: DemoConfig) -> None:
+def _add_imitation(parser: argparse.ArgumentParser, default: SimpleNamespace) -> None:
     parser.add_argument(
         "--imitate", type=Path, action="append", metavar="DIR",
         help="real recordings without labels, on which the student imitates its teacher; may be repeated",
@@ -106,11 +106,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         AnyEcgError: The command failed; the message says what to do.
     """
-    from convert.cli.recording_options import recording_options
+    args = build_parser().parse_args(argv)
     from convert.compute.schedule import check_scheduler
     from convert.demo.data import MIN_SECONDS
 
-    args = build_parser().parse_args(argv)
     config = config_of(args)
     least = min(config.teacher_epochs, config.float_epochs, config.quant_epochs)
     if config.seconds < MIN_SECONDS or least < 1 or config.seed < 0 or config.varied < 0:

@@ -9,15 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from convert.checkpoint.spec import Net1DSpec
-from convert.checkpoint.tensors import Checkpoint
-from convert.teacher.place import checkpoint_at, read_network
 from firmware_bridge.errors import InputError, UsageError
+
+if TYPE_CHECKING:
+    from convert.checkpoint.tensors import Checkpoint
 
 SCRATCH = "scratch"
 
@@ -100,6 +101,9 @@ def open_start(options: InitOptions, outputs: int) -> Start:
     if options.scratch:
         bn = True if options.use_bn is None else options.use_bn
         return Start(replace(SHAPES[options.shape], n_classes=outputs, use_bn=bn), {}, "", ())
+    # Imported on use, so that the help of 'anyecg finetune' does not load the readers of every format.
+    from convert.teacher.place import checkpoint_at, read_network
+
     checkpoint, spec = read_network(checkpoint_at(Path(options.init)), options.stride, options.use_bn, options.key)
     tensors, remarks = dict(checkpoint.tensors), list(checkpoint.oddities)
     if spec.in_channels != 1:

@@ -14,8 +14,6 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import brentq
-from scipy.special import stdtr, stdtrit
 
 from convert.stats.metrics import Score
 from convert.stats.resampling import MIN_DEFINED, Resampler
@@ -63,6 +61,9 @@ _OPEN: dict[Scale, tuple[float, float]] = {
 
 def quantile_t(df: float, level: float = LEVEL) -> float:
     """Return the two-sided quantile of Student's t distribution; that of the normal distribution for many."""
+    # SciPy is loaded where it is used, because every --help of a command that trains or judges imports this module.
+    from scipy.special import stdtrit
+
     return float(stdtrit(max(df, 1.0), 0.5 + 0.5 * level))
 
 
@@ -139,6 +140,8 @@ def area_interval(value: float | None, replicates: F64, positives: int, negative
 
 def _separated(positives: int, negatives: int, quantile: float) -> float:
     """Return the lower end for an AUROC of 1 (Newcombe, Stat Med 2006;25:559, method 5)."""
+    from scipy.optimize import brentq
+
     even = 0.5 * (positives + negatives) - 1.0
 
     def apart(area: float) -> float:
@@ -195,6 +198,8 @@ def p_value(found: Score, null: float, df: float, scale: Scale = "plain") -> flo
         df: Degrees of freedom of the interval.
         scale: Scale on which the interval is symmetric.
     """
+    from scipy.special import stdtr
+
     if found.value is None or found.low is None or found.high is None:
         return None
     low, high = _OPEN[scale]

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from convert.stats.bounds import degrees, quantile_t
 from convert.stats.metrics import UNDEFINED, Score
@@ -39,6 +38,8 @@ def delong(scores: F64, labels: Bools) -> DeLong:
         scores: Scores, ``(k, n)``.
         labels: Labels, ``(n,)``, at least two of each class.
     """
+    from scipy.stats import rankdata  # loaded late: scipy.stats takes longer to load than a help to print
+
     positive, negative = scores[:, labels], scores[:, ~labels]
     m, n = positive.shape[1], negative.shape[1]
     together = rankdata(np.concatenate((positive, negative), axis=1), axis=1)

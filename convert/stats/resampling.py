@@ -11,7 +11,6 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
 
 from convert.stats.metrics import RESAMPLES, Score, quotient
 
@@ -88,6 +87,8 @@ class Resampler:
         Yields:
             A slice of the replicates and their sums, ``(count, replicates)``.
         """
+        from scipy.sparse import coo_array
+
         table = coo_array((weights, (level, self._index)), shape=(count, max(self.patients, 1))).tocsr()
         step = max(1, CHUNK_CELLS // max(count, 1))
         for i in range(0, self.resamples, step):
