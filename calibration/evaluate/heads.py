@@ -26,7 +26,7 @@ from calibration.validate.records import ReliabilityRecord, VerdictRecord
 from convert.datasets.prepared import PreparedHead
 from convert.stats.bounds import se_interval
 from convert.stats.delong import delong_difference, delong_interval
-from convert.stats.discrimination import Ranking, ranking
+from convert.stats.discrimination import Ranking, area_and_precision, ranking_of_levels
 from convert.stats.evidence import LeastPatients
 from convert.stats.metrics import Score, quotient
 from convert.stats.noninferiority import PAIRED, auroc_difference
@@ -87,27 +87,35 @@ def _digest(*arrays: NDArray[Any]) -> bytes:
 
 
 def _ranked(scores: F64, labels: Bools, resampler: Resampler) -> Ranking:
-    steps = coarse(scores)
-    found = ranking(steps, labels, resampler)
-    if len(np.unique(steps)) == len(np.unique(scores)):
+    # The scores are sorted once: their levels serve the exact area, the steps and the replicates.
+    _, level, count = np.unique(scores, return_inverse=True, return_counts=True)
+    step = steps(count)
+    found = ranking_of_levels(step[level], int(step[-1]) + 1 if len(step) else 0, labels, resampler)
+    if len(count) <= LEVELS or found.auroc.value is None:
         return found
-    exact = ranking(scores, labels, Resampler(np.zeros(len(scores), dtype=np.int64), 0, 0))
+    auroc, auprc = area_and_precision(level, len(count), labels)
     return Ranking(
-        Score(exact.auroc.value, found.auroc.low, found.auroc.high),
-        Score(exact.auprc.value, found.auprc.low, found.auprc.high),
+        Score(auroc, found.auroc.low, found.auroc.high),
+        Score(auprc, found.auprc.low, found.auprc.high),
         found.auroc_replicates,
         found.positives,
         found.negatives,
     )
 
 
-def coarse(scores: F64) -> F64:
-    """Bin scores into at most :data:`LEVELS` steps of equal shares; order and ties are kept."""
-    _, level, count = np.unique(scores, return_inverse=True, return_counts=True)
+def steps(count: Ints) -> Ints:
+    """Bin levels into at most :data:`LEVELS` steps of equal shares.
+
+    Args:
+        count: Number of rows of each level, lowest level first, ``(levels,)``.
+
+    Returns:
+        Step of each level, ``(levels,)``, without gaps; one step for each level where they are few.
+    """
     if len(count) <= LEVELS:
-        return np.asarray(level, dtype=np.float64)
-    before = np.cumsum(count) - count
-    return np.asarray((before * LEVELS // len(scores))[level], dtype=np.float64)
+        return np.arange(len(count))
+    binned = (np.cumsum(count) - count) * LEVELS // int(count.sum())
+    return np.asarray(np.cumsum(np.concatenate(([0], binned[1:] != binned[:-1]))))
 
 
 def judge_heads(rows: Rows, shown: F32, probability: Callable[[int, F64], F64], draws: Draws) -> list[HeadRecord]:

@@ -120,20 +120,37 @@ def read_rows(data: PreparedDataset, part: Part, columns: Sequence[int]) -> Rows
         InputError: A shard is damaged.
     """
     sha256: Mapping[str, str] = {s["name"]: s["sha256"][".npz"] for s in data.manifest["shards"]}
-    truth, patients, visits, starts = [], [], [], []
+    truth = blank(data.size(part), len(columns))
+    patients: list[Ints] = []
+    visits, starts = [], []
     recordings: set[str] = set()
+    number: dict[str, int] = {}
+    done = 0
     for shard in data.shards(part):
         path = data.folder / SHARDS / f"{shard.name}.npz"
-        if sha256_of(path) != sha256[shard.name]:
+        if sha256_of(path) != sha256[shard.name] or done + len(shard) > len(truth):
             raise damaged(data.folder, shard.name)
-        truth.append(_truth(shard.targets(), shard.values(), data.heads)[:, list(columns)])
-        patients.append(shard.patient)
+        truth[done : done + len(shard)] = _truth(shard.targets(), shard.values(), data.heads)[:, list(columns)]
+        done += len(shard)
+        # Names are numbered shard by shard: as text, those of a million segments would have to be sorted.
+        names, index = np.unique(shard.patient, return_inverse=True)
+        patients.append(np.array([number.setdefault(str(name), len(number)) for name in names], dtype=np.int64)[index])
         visits.append(shard.visit)
         starts.append(shard.start_s)
         recordings.update(np.unique(shard.recording).tolist())
-    _, patient = np.unique(np.concatenate(patients), return_inverse=True)
+    rank = np.empty(len(number), dtype=np.int64)
+    rank[[number[name] for name in sorted(number)]] = np.arange(len(number))
     heads = tuple(data.heads[j] for j in columns)
-    return Rows(heads, np.concatenate(truth), patient, np.concatenate(visits), np.concatenate(starts), len(recordings))
+    patient = rank[np.concatenate(patients)]
+    return Rows(heads, truth[:done], patient, np.concatenate(visits), np.concatenate(starts), len(recordings))
+
+
+def blank(rows: int, heads: int) -> F32:
+    """Return an array for one number of each row and head, ``(rows, heads)``, with every column in one piece.
+
+    The report reads column by column, which takes a fifth of the time in this order.
+    """
+    return np.empty((rows, heads), dtype=np.float32, order="F")
 
 
 def _truth(targets: F32, values: F32, heads: Sequence[PreparedHead]) -> F32:

@@ -20,7 +20,7 @@ from calibration.evaluate.aggregate import aggregate
 from calibration.evaluate.compare import against, tally, with_reference
 from calibration.evaluate.heads import LEVELS, Draws, judge_heads
 from calibration.evaluate.records import HeadRecord
-from calibration.evaluate.rows import Matched, Rows, match_heads, probabilities, read_rows, shown
+from calibration.evaluate.rows import Matched, Rows, blank, match_heads, probabilities, read_rows, shown
 from calibration.evaluate.score import Workers, score_part
 from calibration.evaluate.summary import side_by_side, summary_lines, tiers
 from calibration.evaluate.teacher import OpenTeacher, TeacherOptions, open_teacher
@@ -144,15 +144,16 @@ def _scored(
     options: EvaluateOptions, data: PreparedDataset, opened: _Opened, rows: Rows, progress: TextIO | None
 ) -> F32:
     """Return logits and values of the judged heads; NaN for heads that this teacher does not have."""
-    scores = score_part(data, options.split, opened.teacher, options.out / WORK, options.workers, progress)
-    found = shown(opened.teacher, scores, opened.matched)
     place = {data.heads[j].key: k for k, (_, j) in enumerate(opened.matched.pairs)}
-    if [h.key for h in rows.heads] == list(place):
-        return found
-    out = np.full((len(scores), len(rows.heads)), np.nan, dtype=np.float32)
-    for k, head in enumerate(rows.heads):
-        if head.key in place:
-            out[:, k] = found[:, place[head.key]]
+    known = [k for k, head in enumerate(rows.heads) if head.key in place]
+    columns = [place[rows.heads[k].key] for k in known]
+    out = blank(len(rows.patient), len(rows.heads))
+    out[:, sorted({*range(len(rows.heads))} - {*known})] = np.nan
+    first = 0
+    for scores in score_part(data, options.split, opened.teacher, options.out / WORK, options.workers, progress):
+        found = shown(opened.teacher, scores, opened.matched)
+        out[first : first + len(found), known] = found[:, columns]
+        first += len(found)
     return out
 
 

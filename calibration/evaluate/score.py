@@ -12,7 +12,7 @@ import json
 import multiprocessing
 import signal
 import threading
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,8 +80,8 @@ class Workers:
 
 def score_part(
     data: PreparedDataset, part: Part, teacher: OpenTeacher, work: Path, workers: Workers, progress: TextIO | None
-) -> F32:
-    """Score the shards that are not yet on disk, then read all scores.
+) -> Iterator[F32]:
+    """Score the shards that are not yet on disk, then read the scores shard by shard.
 
     Args:
         data: The prepared data set.
@@ -92,7 +92,9 @@ def score_part(
         progress: Stream for the progress line, or ``None``.
 
     Returns:
-        Scores, ``(segments, outputs)``, in the order of :meth:`convert.datasets.prepared.PreparedDataset.shards`.
+        Scores of each shard, ``(segments, outputs)``, in the order of
+        :meth:`convert.datasets.prepared.PreparedDataset.shards`. All at once would take as much memory again as what is
+        made of them.
 
     Raises:
         InputError: A shard of the data is damaged; the message names it.
@@ -114,7 +116,7 @@ def score_part(
         for segments in made:
             done += segments
             bar.step(done)
-    return np.concatenate([_found(job) for job in jobs])
+    return map(_found, jobs)
 
 
 def _jobs(data: PreparedDataset, part: Part, teacher: OpenTeacher, work: Path) -> list[ScoreJob]:

@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.stats.metrics import Score
+from convert.stats.metrics import Score, quotient
 from convert.stats.resampling import MIN_DEFINED, Resampler
 
 F64 = NDArray[np.float64]
@@ -170,6 +170,33 @@ def share_interval(hit: Bools, among: Bools, resampler: Resampler, level: float 
         return Score(None, None, None)
     share, patients = float(hit[among].mean()), resampler.patients_of(among)
     drawn = resampler.ratio((hit & among).astype(np.float64), among.astype(np.float64))
+    return _effective(share, rows, patients, drawn, level)
+
+
+def share_intervals(
+    hit: Bools, group: NDArray[np.integer], groups: int, resampler: Resampler, level: float = LEVEL
+) -> list[Score]:
+    """Return the share of each of several groups of rows, as :func:`share_interval` returns that of one.
+
+    Args:
+        hit: Whether a row counts, ``(n,)``.
+        group: Group of each row, ``(n,)``, 0 to ``groups - 1``; each group has a row.
+        groups: Number of groups.
+        resampler: Replicates of these rows.
+        level: Nominal coverage.
+    """
+    everyone = np.ones(len(hit), dtype=np.bool_)
+    (hits, _), (among, patients) = (resampler.counts(which, group, groups) for which in (hit, everyone))
+    rows = np.bincount(group, minlength=groups)
+    share = np.bincount(group, hit, groups) / rows
+    return [
+        _effective(float(share[k]), int(rows[k]), int(patients[k]), quotient(hits[:, k], among[:, k]), level)
+        for k in range(groups)
+    ]
+
+
+def _effective(share: float, rows: int, patients: int, drawn: F64, level: float) -> Score:
+    """Return a share with Wilson's interval for the effective number of its rows."""
     error = standard_error(drawn, patients)
     even = share * (1.0 - share)
     effective = float(patients)

@@ -52,27 +52,42 @@ def ranking(scores: F64, labels: Bools, resampler: Resampler) -> Ranking:
         labels: Labels, ``(n,)``, true for a positive.
         resampler: Replicates of these rows.
     """
+    levels, level = np.unique(scores, return_inverse=True)
+    return ranking_of_levels(level, len(levels), labels, resampler)
+
+
+def ranking_of_levels(level: NDArray[np.intp], count: int, labels: Bools, resampler: Resampler) -> Ranking:
+    """Return the ranking of a score whose levels are known.
+
+    Args:
+        level: Level of each row, ``(n,)``, 0 to ``count - 1``, lowest first.
+        count: Number of levels.
+        labels: Labels, ``(n,)``, true for a positive.
+        resampler: Replicates of these rows.
+    """
     nothing = np.full(resampler.resamples, np.nan)
     labels = np.asarray(labels, dtype=np.bool_)
     ill, well = resampler.patients_of(labels), resampler.patients_of(~labels)
     if not labels.any() or labels.all():
         return Ranking(UNDEFINED, UNDEFINED, nothing, ill, well)
-    levels, level = np.unique(scores, return_inverse=True)
     y = labels.astype(np.float64)
-    positive = np.asarray(np.bincount(level, y, len(levels))[:, None], dtype=np.float64)
-    negative = np.asarray(np.bincount(level, 1.0 - y, len(levels))[:, None], dtype=np.float64)
     area, precision = nothing.copy(), nothing.copy()
-    pairs = zip(resampler.levels(level, len(levels), y), resampler.levels(level, len(levels), 1.0 - y), strict=True)
+    pairs = zip(resampler.levels(level, count, y), resampler.levels(level, count, 1.0 - y), strict=True)
     for (chunk, drawn_positive), (_, drawn_negative) in pairs:
         area[chunk] = areas(drawn_positive, drawn_negative)
         precision[chunk] = average_precisions(drawn_positive, drawn_negative)
+    found = area_and_precision(level, count, labels)
     return Ranking(
-        area_interval(float(areas(positive, negative)[0]), area, ill, well),
-        se_interval(float(average_precisions(positive, negative)[0]), precision, ill, "logit"),
-        area,
-        ill,
-        well,
+        area_interval(found[0], area, ill, well), se_interval(found[1], precision, ill, "logit"), area, ill, well
     )
+
+
+def area_and_precision(level: NDArray[np.intp], count: int, labels: Bools) -> tuple[float, float]:
+    """Return AUROC and average precision of rows whose levels are known; arguments as above, with both classes."""
+    y = labels.astype(np.float64)
+    positive = np.asarray(np.bincount(level, y, count)[:, None], dtype=np.float64)
+    negative = np.asarray(np.bincount(level, 1.0 - y, count)[:, None], dtype=np.float64)
+    return float(areas(positive, negative)[0]), float(average_precisions(positive, negative)[0])
 
 
 def average_precisions(positive: F64, negative: F64) -> F64:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -88,4 +89,9 @@ def calibration_error(
         return None
     order = np.argsort(p, kind="stable")
     parts = [part for part in np.array_split(order, min(bins, len(p))) if len(part)]
-    return float(sum(len(part) * abs(p[part].mean() - y[part].mean()) for part in parts) / len(p))
+    return binned_error(p, y, parts)
+
+
+def binned_error(p: F64, labels: NDArray[np.bool_], parts: Sequence[NDArray[np.intp]]) -> float:
+    """Return the expected calibration error of rows, ``(n,)``, over bins that are given by their rows."""
+    return float(sum(len(part) * abs(p[part].mean() - labels[part].mean()) for part in parts) / len(p))

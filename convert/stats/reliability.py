@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.stats.bounds import se_interval, share_interval
+from convert.stats.bounds import se_interval, share_interval, share_intervals
 from convert.stats.logistic import fit_logistic, logits
-from convert.stats.metrics import CALIBRATION_BINS, Score, calibration_error, quotient
+from convert.stats.metrics import CALIBRATION_BINS, Score, binned_error, quotient
 from convert.stats.resampling import Resampler
 
 F64 = NDArray[np.float64]
@@ -64,26 +64,31 @@ def reliability(p: F64, labels: Bools, resampler: Resampler, seed: int) -> Relia
     rng = np.random.default_rng([seed, 13])
     chance = 0.0
     for part in parts:
-        drawn = rng.random((CHANCE_DRAWS, len(part))) < p[part]
-        chance += len(part) / len(p) * float(np.abs(drawn.mean(axis=1) - p[part].mean()).mean())
+        chance += len(part) / len(p) * _by_chance(p[part], rng)
+    of = np.empty(len(p), dtype=np.int64)
+    of[order] = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    shares = share_intervals(labels, of, len(parts), resampler)
     slope, intercept = slope_and_intercept(p, labels)
     return Reliability(
         brier,
         float(y.mean() * (1.0 - y.mean())),
-        calibration_error(p, labels) or 0.0,
+        binned_error(p, labels, parts),
         chance,
         len(parts),
         slope,
         intercept,
-        [(float(p[part].mean()), _share(labels, part, resampler), len(part)) for part in parts],
+        [(float(p[part].mean()), share, len(part)) for part, share in zip(parts, shares, strict=True)],
     )
 
 
-def _share(labels: Bools, part: NDArray[np.intp], resampler: Resampler) -> Score:
-    """Return the share of positives in a bin with its interval over patients."""
-    within = np.zeros(len(labels), dtype=np.bool_)
-    within[part] = True
-    return share_interval(labels, within, resampler)
+def _by_chance(p: F64, rng: np.random.Generator) -> float:
+    """Return the mean distance of the share of positives from perfect probabilities, ``(n,)``, by simulation."""
+    # One draw at a time: all draws of a bin of a million rows would take 100 MB.
+    share, drawn = np.empty(CHANCE_DRAWS), np.empty(len(p))
+    for i in range(CHANCE_DRAWS):
+        rng.random(out=drawn)
+        share[i] = np.count_nonzero(drawn < p) / len(p)
+    return float(np.abs(share - p.mean()).mean())
 
 
 def slope_and_intercept(p: F64, labels: Bools) -> tuple[float | None, float | None]:

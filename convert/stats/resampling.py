@@ -23,6 +23,12 @@ CHUNK_CELLS = 4_000_000
 STREAM = 11
 """Random stream of the replicates, used with the seed."""
 
+EXACT = 1 << 24
+"""Below this, sums of whole numbers in float32 are exact. Such a product takes a third of the time of float64."""
+
+SPREAD = 4
+"""Numbers of patients up to this many times the rows are ranked by a table, others by sorting."""
+
 MIN_DEFINED = 0.5
 """Smallest share of replicates in which a measure must be defined to get an interval."""
 
@@ -45,8 +51,7 @@ class Resampler:
     def __init__(
         self, patients: NDArray[np.integer], seed: int, resamples: int = RESAMPLES, stream: int = STREAM
     ) -> None:
-        unique, self._index = np.unique(patients, return_inverse=True)
-        self.patients = len(unique)
+        self.patients, self._index = _numbered(patients)
         self.distinct = self.patients == len(patients)
         self.resamples = resamples
         rng = np.random.default_rng([seed, stream])
@@ -56,7 +61,7 @@ class Resampler:
 
     def patients_of(self, rows: Bools) -> int:
         """Return the number of different patients of some rows."""
-        return len(np.unique(self._index[rows]))
+        return int(np.count_nonzero(np.bincount(self._index[rows])))
 
     def totals(self, values: F64) -> F64:
         """Return the sum of values over each replicate, ``(resamples,)``.
@@ -65,7 +70,28 @@ class Resampler:
             values: One finite value for each row, ``(n,)``.
         """
         by_patient = np.bincount(self._index, values, minlength=max(self.patients, 1))
-        out = np.empty(self.resamples)
+        return self._drawn(np.asarray(by_patient, dtype=np.float64))
+
+    def counts(self, which: Bools, group: NDArray[np.integer], groups: int) -> tuple[F64, NDArray[np.int64]]:
+        """Count chosen rows by group, in each replicate and by patient; one pass serves all groups.
+
+        Args:
+            which: Chosen rows, ``(n,)``.
+            group: Group of each row, ``(n,)``, 0 to ``groups - 1``.
+            groups: Number of groups.
+
+        Returns:
+            Number of chosen rows in each replicate, ``(resamples, groups)``, and number of patients with a chosen row,
+            ``(groups,)``.
+        """
+        patients = max(self.patients, 1)
+        cell = self._index[which] * groups + group[which]
+        table = np.bincount(cell, minlength=patients * groups).reshape(patients, groups)
+        return self._drawn(table.astype(np.float64)), np.count_nonzero(table, axis=0)
+
+    def _drawn(self, by_patient: F64) -> F64:
+        """Return the sums over each replicate of values by patient, ``(patients,)`` or ``(patients, k)``."""
+        out = np.empty((self.resamples, *by_patient.shape[1:]))
         step = max(1, CHUNK_CELLS // max(self.patients, 1))
         for i in range(0, self.resamples, step):
             out[i : i + step] = self._counts[i : i + step].astype(np.float64) @ by_patient
@@ -89,11 +115,33 @@ class Resampler:
         """
         from scipy.sparse import coo_array
 
-        table = coo_array((weights, (level, self._index)), shape=(count, max(self.patients, 1))).tocsr()
+        used = np.flatnonzero(weights)
+        cells = (level[used], self._index[used])
+        kind = np.float32 if self._exact(level, weights) else np.float64
+        table = coo_array((weights[used].astype(kind), cells), shape=(count, max(self.patients, 1))).tocsr()
         step = max(1, CHUNK_CELLS // max(count, 1))
         for i in range(0, self.resamples, step):
             chunk = slice(i, min(i + step, self.resamples))
-            yield chunk, np.asarray(table @ self._counts[chunk].T.astype(np.float64))
+            drawn = np.asarray(table @ self._counts[chunk].T.astype(kind, order="C"))
+            yield chunk, drawn.astype(np.float64, copy=False)
+
+    def _exact(self, level: NDArray[np.int64], weights: F64) -> bool:
+        """Return whether every sum of the weights over a level of a replicate is exact in float32."""
+        if not len(weights) or not self._counts.size:
+            return True
+        largest = float(np.bincount(level, np.abs(weights)).max()) * int(self._counts.max())
+        return largest < EXACT and bool((weights == np.rint(weights)).all())
+
+
+def _numbered(patients: NDArray[np.integer]) -> tuple[int, NDArray[np.intp]]:
+    """Return the number of different patients, and the rank of each row's patient among them, ``(n,)``."""
+    dense = len(patients) and patients.min() >= 0 and patients.max() < SPREAD * len(patients)
+    if not dense:
+        unique, index = np.unique(patients, return_inverse=True)
+        return len(unique), index
+    # Without sorting, which would take longer than most of what follows.
+    rank = np.cumsum(np.bincount(patients) > 0)
+    return int(rank[-1]), (rank - 1)[patients]
 
 
 def interval(value: float | None, replicates: F64, level: float = 0.95) -> Score:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from calibration.evaluate.aggregate import aggregate, means, newest, order, which_better
 from calibration.evaluate.compare import against, tally, with_reference
-from calibration.evaluate.heads import LEVELS, Draws, coarse, correlation, judge_heads
+from calibration.evaluate.heads import LEVELS, Draws, correlation, judge_heads, steps
 from calibration.evaluate.rows import Rows, match_heads
 from calibration.evaluate.summary import best_directions, side_by_side, tiers
 from convert.datasets.heads import TeacherHead
@@ -132,11 +132,13 @@ def test_correlation_of_resampled_patients_equals_that_of_the_resampled_rows():
 def test_coarse_steps_keep_the_order(seed, n):
     rng = np.random.default_rng(seed)
     scores = np.round(rng.normal(0, 1, n), int(rng.integers(1, 6)))
-    steps = coarse(scores)
-    assert len(np.unique(steps)) <= LEVELS
+    _, level, count = np.unique(scores, return_inverse=True, return_counts=True)
+    step = steps(count)[level]
+    assert np.array_equal(np.unique(step), np.arange(step.max() + 1))
+    assert step.max() < LEVELS
     i, j = rng.integers(0, n, (2, 500))
-    assert not np.any((scores[i] < scores[j]) & (steps[i] > steps[j]))
-    assert not np.any((scores[i] == scores[j]) & (steps[i] != steps[j]))
+    assert not np.any((scores[i] < scores[j]) & (step[i] > step[j]))
+    assert not np.any((scores[i] == scores[j]) & (step[i] != step[j]))
 
 
 def test_coarse_steps_change_no_auroc_and_hardly_an_interval():

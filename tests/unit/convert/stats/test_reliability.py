@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
+from convert.stats.bounds import share_intervals
 from convert.stats.metrics import Score
-from convert.stats.reliability import _share, decisions, kappa, reliability, slope_and_intercept, value_agreement
+from convert.stats.reliability import decisions, kappa, reliability, slope_and_intercept, value_agreement
 from convert.stats.resampling import Resampler
 from helpers.slow_intervals import ends_of, share_ends
 
@@ -62,7 +63,7 @@ def test_the_share_of_a_bin_has_an_interval_over_patients() -> None:
     found = reliability(p, y, Resampler(patient, 0, 100), 5).curve
     z2 = norm.ppf(0.975) ** 2
     assert (found[0][1].low, found[0][1].high) == pytest.approx((0.0, z2 / (2 + z2)))  # three rows of two patients
-    rare, even = (_share(y, np.arange(n, n + 20), Resampler(patient, 0, 100)) for n in (0, 20))
+    rare, even = share_intervals(y, np.arange(40) // 20, 2, Resampler(patient, 0, 100))
     assert (rare.value, rare.low, rare.high) == pytest.approx((0.0, 0.0, z2 / (10 + z2)))  # ten patients
     low, high = replicated_share(y, p == 0.5, patient, 100)
     assert (even.value, even.low, even.high) == pytest.approx((0.5, low, high))
