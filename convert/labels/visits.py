@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
@@ -98,8 +98,55 @@ def _factor(head: TeacherHead, plan: LabelPlan) -> float:
     return factor
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Kept:
+    """The rows that were read last.
+
+    Attributes:
+        table: Path, time of change and size of the table.
+        plan: The plan that they were read with.
+        visits: Their visits.
+        rows: The rows.
+    """
+
+    table: tuple[Path, int, int]
+    plan: LabelPlan
+    visits: frozenset[int]
+    rows: NDArray[np.void]
+
+    def has(self, table: tuple[Path, int, int], visits: set[int], plan: LabelPlan) -> bool:
+        """Return whether these rows contain those of another request."""
+        same = self.table == table and replace(self.plan, labs=()) == replace(plan, labs=())
+        return same and visits <= self.visits and set(plan.labs) <= set(self.plan.labs)
+
+
+_kept: list[_Kept] = []
+"""A report asks for the same results several times, and the table may take minutes to read: MIMIC-IV has 118 million
+rows. One table is kept."""
+
+
 def _rows(data: VisitData, visits: set[int], plan: LabelPlan) -> NDArray[np.void]:
-    """Return the rows of the visits with their limits, sorted by visit."""
+    """Return the rows of the visits with their limits, sorted by visit; rows of other visits may be among them."""
+    path = data.lab_table
+    try:
+        state = path.stat()
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from error
+    table, kept = (path.absolute(), state.st_mtime_ns, state.st_size), next(iter(_kept), None)
+    if kept is None or not kept.has(table, visits, plan):
+        kept = _Kept(table, plan, frozenset(visits), _read(data, visits, plan))
+        _kept[:] = [kept]
+    if kept.plan.labs == plan.labs:
+        return kept.rows
+    position = {lab: i for i, lab in enumerate(plan.labs)}
+    number = np.array([position.get(lab, -1) for lab in kept.plan.labs], dtype=np.int32)
+    rows: NDArray[np.void] = kept.rows[number[kept.rows["lab"]] >= 0]
+    rows["lab"] = number[rows["lab"]]
+    return rows
+
+
+def _read(data: VisitData, visits: set[int], plan: LabelPlan) -> NDArray[np.void]:
+    """Read the rows of the visits with their limits, sorted by visit."""
     # The median is over the limits of all visits, as in the prepared data set.
     every_visit = set(data.waveform_summary()) if "median" in (plan.heads.missing_range, plan.heads.ranges) else visits
     rows = _raw(data, every_visit | visits)
