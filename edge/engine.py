@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,10 @@ from edge.waves.record import WaveReason, WaveRecord
 from edge.window import NoWindow, Window
 from firmware_bridge.samples import LinkEvent, LinkEventKind, LinkItem, SampleBlock
 
+if TYPE_CHECKING:
+    from edge.baseline.record import Change
+    from edge.baseline.trend import Trend
+
 STALL_S = 15.0
 """Silence after which hops are answered with ``stalled``, s."""
 
@@ -71,6 +75,7 @@ class SessionInfo:
         patch: Name of the patch, if the run reads several; ``None`` otherwise.
         st_reason: Reason why ST is not measured; ``None`` if the pass band of the source allows it, as far as known
             before the first sample.
+        trend: What compares windows with the wearer's quiet hour; ``None`` without a baseline. It belongs to one run.
     """
 
     session: str
@@ -82,6 +87,7 @@ class SessionInfo:
     anchored: Callable[[tuple[LabEstimate, ...], int], tuple[LabEstimate, ...]] | None = None
     patch: str | None = None
     st_reason: WaveReason | None = None
+    trend: Trend | None = None
 
 
 class Explains(Protocol):
@@ -331,6 +337,7 @@ class Engine:
         times: dict[str, float],
         seen: Seen = NOTHING_SEEN,
     ) -> Estimate:
+        change = self._change(span.end_s, quality.score, seen, times)
         if times:
             times["total"] = sum(times.values())
         return Estimate(
@@ -351,7 +358,19 @@ class Engine:
             patch=self.session.patch,
             waves=seen.waves,
             rhythm=seen.rhythm,
+            change=change,
         )
+
+    def _change(self, end_s: float, score: float, seen: Seen, times: dict[str, float]) -> Change | None:
+        trend = self.session.trend
+        if trend is None:
+            return None
+        mark = time.perf_counter()
+        trend.add(end_s, seen.waves, seen.rhythm, score)
+        change = trend.at(end_s)
+        if times:  # what has no window has no latency
+            _lap(times, "change", mark)
+        return change
 
 
 def make_front_end(bundle: Bundle) -> Callable[[Window], Steps]:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, cast, get_args
 
+from edge.baseline.record import Change, change_dict, change_from
 from edge.explain.record import LabReasons, reasons_dict, reasons_from
 from edge.rhythm.record import RhythmRecord, rhythm_dict, rhythm_from
 from edge.rounding import fixed, significant, significant_pair
@@ -80,14 +81,7 @@ class QualityRecord:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """A file of this device or person that was applied to an estimate.
-
-    Attributes:
-        file: Name of the file.
-        sha256: SHA-256 of the file, 64 hexadecimal digits.
-        made: Time of its creation, ISO 8601 UTC.
-        what: Its effect, in a few words.
-    """
+    """A file of this device or person that was applied: name, SHA-256, time of creation (ISO 8601 UTC), and effect."""
 
     file: str
     sha256: str
@@ -166,11 +160,12 @@ class Estimate:
         lost_samples: Samples known to be lost since the session began.
         latency_ms: Latency by stage, ms.
         notice: The statement that this is not a medical device.
-        applied: Files applied besides the bundle, by kind: ``device_profile``, ``person``.
+        applied: Files applied besides the bundle, by kind: ``device_profile``, ``person``, ``baseline``.
         patch: Name of the patch, if the run reads several; ``None`` otherwise.
         waves: Waves of the newest window; ``None`` without an accepted one, and in files of schema 1.
         rhythm: Rhythm of the newest window and of the last minutes; ``None`` without a window, and in schema 1.
         estimated_by: ``host`` or ``patch``, whose outputs these are, in a run with ``--trust-patch``; else ``None``.
+        change: Change against the wearer's own quiet hour; ``None`` without a baseline.
     """
 
     time: str
@@ -191,6 +186,7 @@ class Estimate:
     waves: WaveRecord | None = None
     rhythm: RhythmRecord | None = None
     estimated_by: Literal["host", "patch"] | None = None
+    change: Change | None = None
 
 
 class LatencyStats(NamedTuple):
@@ -308,6 +304,8 @@ def to_dict(e: Estimate) -> dict[str, object]:
         out["patch"] = e.patch
     if e.estimated_by is not None:
         out["estimated_by"] = e.estimated_by
+    if e.change is not None:
+        out["change"] = change_dict(e.change)
     return out
 
 
@@ -373,6 +371,7 @@ def _estimate_from(d: Mapping[str, object]) -> Estimate:
         waves=waves_from(cast("Mapping[str, object] | None", d.get("waves"))),
         rhythm=rhythm_from(cast("Mapping[str, object] | None", d.get("rhythm"))),
         estimated_by=cast('Literal["host", "patch"] | None', d.get("estimated_by")),
+        change=change_from(cast("Mapping[str, object] | None", d.get("change"))),
     )
 
 

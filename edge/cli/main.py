@@ -47,6 +47,7 @@ COMMANDS: dict[str, Command] = {
     "estimates": Command("edge.store.command:main", "", "write the estimates of a session or file as JSON Lines"),
     "sessions": Command("edge.sessions.command:main", "", "list sessions: when, device, length, estimates, loss, size"),
     "report": Command("edge.sessions.report:main", "", "write a session as one page, with the ECG at any moment"),
+    "baseline": Command("edge.cli.baseline:main", "", "write a person's quiet hour, to show changes against it"),
     "explain": Command("edge.cli.explain:main", "", "show what the estimates of a recording rest on"),
     "export": Command("edge.sessions.export:main", "", "write a session as CSV, WFDB, EDF, Parquet or FHIR"),
     "collect": Command(

@@ -10,6 +10,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edge.cli.config import parse_with_config
 from edge.cli.parser import Parser, add_json, write_json
@@ -23,12 +24,17 @@ from edge.service.unit import HIDDEN, lies_in, render
 from edge.sources import SourceUrl, open_source
 from firmware_bridge.errors import EXIT_OK, OutputError, UsageError
 
+if TYPE_CHECKING:
+    from edge.station.options import PatchOptions
+
 NOT_RUNNING = 1
 """Exit code of ``status`` if an instance does not run."""
-FILES = ("bundle", "trusted", "device_profile", "person")
+FILES = ("bundle", "trusted", "device_profile", "person", "baseline")
 """Options that name a file or folder which the service reads."""
 REFUSED = ("out", "picture", "session_dir")
 """Options for which the unit has a place of its own."""
+Files = tuple[str | None, str | None, str | None]
+"""Device profile, person's file and baseline of a patch."""
 MIN_PORT = 1024
 """Lowest port that a program without capabilities may use."""
 
@@ -75,7 +81,7 @@ def check_options(path: Path) -> None:
 
     Raises:
         UsageError: An option is wrong, or does not suit a service.
-        AnyEcgError: The bundle, the device profile or the person's file cannot be used.
+        AnyEcgError: The bundle, the device profile, the person's file or the baseline cannot be used.
     """
     args = parse_with_config(run_parser(), ["--config", str(path)])
     if not args.source and not args.patches:
@@ -85,7 +91,7 @@ def check_options(path: Path) -> None:
             raise UsageError(f"{path}: a service has its own folder for results", f"remove the option '{option}'")
     if args.record:
         raise UsageError(f"{path}: a service records into its own folder", 'write record = ""')
-    people = [(args.device_profile, args.person)]
+    people = [(args.device_profile, args.person, args.baseline)]
     if several_patches(args):
         people = _check_patches(path, args)
     else:
@@ -109,8 +115,8 @@ def _check_source(path: Path, url: SourceUrl) -> None:
     open_source(url)
 
 
-def _check_patches(path: Path, args: argparse.Namespace) -> list[tuple[str | None, str | None]]:
-    """Check the patches of a station; return the device profile and the person's file of each."""
+def _check_patches(path: Path, args: argparse.Namespace) -> list[Files]:
+    """Check the patches of a station; return the device profile, the person's file and the baseline of each."""
     from edge.cli.run.station import check_station, patch_url, patches_of
 
     args.wait, args.session_dir = True, "."  # as the unit sets them
@@ -122,10 +128,14 @@ def _check_patches(path: Path, args: argparse.Namespace) -> list[tuple[str | Non
             fix = f"remove session-dir of {patch.name}"
             raise UsageError(f"{path}: a service has its own folder for results", fix)
         _check_source(path, patch_url(args, patch))
-        for option, value in (("device-profile", patch.device_profile), ("person", patch.person)):
+        for option, value in _files_of(patch):
             if value is not None:
                 _visible(path, option, Path(value))
-    return [(patch.device_profile, patch.person) for patch in patches]
+    return [(patch.device_profile, patch.person, patch.baseline) for patch in patches]
+
+
+def _files_of(patch: PatchOptions) -> tuple[tuple[str, str | None], ...]:
+    return ("device-profile", patch.device_profile), ("person", patch.person), ("baseline", patch.baseline)
 
 
 def _check_mqtt(config: Path, url: str) -> None:
@@ -154,12 +164,12 @@ def _check_http(config: Path, address: str, token_file: str | None) -> None:
         raise UsageError(f"{config}: a service may not use the port of the page", "name one from 1024 to 65535")
 
 
-def _load(args: argparse.Namespace, files: Sequence[tuple[str | None, str | None]]) -> None:
-    """Load the bundle, and the device profile and the person's file of each patch."""
+def _load(args: argparse.Namespace, files: Sequence[Files]) -> None:
+    """Load the bundle, and the device profile, the person's file and the baseline of each patch."""
     from edge.session import load
 
     loaded = load(args.bundle, args.backend, args.trusted)
-    for profile, person in files:
+    for profile, person, baseline in files:
         if profile is not None:
             from edge.device_profile import load_profile
 
@@ -168,6 +178,10 @@ def _load(args: argparse.Namespace, files: Sequence[tuple[str | None, str | None
             from edge.person import Anchoring, load_person
 
             Anchoring(load_person(Path(person)), loaded.bundle)
+        if baseline is not None:
+            from edge.baseline.file import load_baseline
+
+            load_baseline(Path(baseline))
 
 
 def _visible(config: Path, option: str, path: Path) -> None:

@@ -96,6 +96,7 @@ def _newest(patch: PatchSink, e: Estimate) -> dict[str, object]:
         "quality": _finite(100 * quality, 0),
         "rhythm": "" if e.rhythm is None else sentence(rhythm_text(e.rhythm)),
         "waves": "" if e.waves is None else " · ".join(f"{name} {value}" for name, value in measured_text(e.waves)),
+        "change": _change(e),
         "flags": [printable(flag).replace("_", " ") for flag in e.quality.flags],
         "reason": "" if e.abstained is None else _reason(e.abstained),
         "lost": e.lost_samples,
@@ -106,6 +107,14 @@ def _newest(patch: PatchSink, e: Estimate) -> dict[str, object]:
         out["labsAge_s"] = _finite(max(0.0, e.window.end_s - shown.window.end_s), 1)
         out["labs"] = [_lab(head, labs.get(head.key)) for head in patch.heads]
     return out
+
+
+def _change(e: Estimate) -> str:
+    if e.change is None:
+        return ""
+    from edge.baseline.words import change_text
+
+    return change_text(e.change)
 
 
 def signal(patch: PatchSink, pieces: Sequence[Piece], beats_s: Sequence[float]) -> list[object]:

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from dataclasses import dataclass, field
 
+from edge.baseline.record import QUANTITIES, Change, ChangeReason, Quantity, QuantityChange
 from edge.rhythm.record import RhythmRecord
 from edge.waves.record import DIGITS, WaveRecord
 
@@ -87,3 +88,36 @@ class WaveTrends:
         self.missing.update((str(part), str(reason)) for part, reason in waves.missing.items())
         for name, curve in self.curves.items():
             curve.add(step, getattr(waves, name))
+
+
+@dataclass(slots=True)
+class ChangeTrends:
+    """The course of the change against the wearer's quiet hour.
+
+    Attributes:
+        curves: The change of each quantity, with the band as bounds.
+        last: The last change that could be told, by quantity.
+        outside: Hops in which it lay outside of the band.
+        counted: Hops in which it could be told.
+        missing: Hops by quantity and reason.
+        hops: Hops with a comparison, also one without a result.
+    """
+
+    curves: dict[Quantity, Curve] = field(default_factory=lambda: {name: Curve() for name in QUANTITIES})
+    last: dict[Quantity, QuantityChange] = field(default_factory=dict)
+    outside: Counter[Quantity] = field(default_factory=Counter)
+    counted: Counter[Quantity] = field(default_factory=Counter)
+    missing: Counter[tuple[Quantity, ChangeReason]] = field(default_factory=Counter)
+    hops: int = 0
+
+    def add(self, step: int, change: Change | None) -> None:
+        """Add the change of a hop, at a step of the session."""
+        if change is None:
+            return
+        self.hops += 1
+        self.missing.update(change.missing.items())
+        for name, found in change.values.items():
+            self.curves[name].add(step, found.value, (found.low, found.high))
+            self.last[name] = found
+            self.counted[name] += 1
+            self.outside[name] += found.within is False

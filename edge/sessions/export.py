@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from edge.baseline.file import load_baseline
 from edge.cli.parser import Parser
 from edge.process.files import output_error
 from edge.records import NOTICE
@@ -91,6 +92,10 @@ def main(argv: Sequence[str]) -> int:
     args = _parser().parse_args(argv)
     fhir = _fhir_options(args)
     session = SessionFolder(args.session)
+    if args.baseline is not None:
+        if args.to not in {"csv", "parquet"}:
+            raise UsageError("--baseline is only for --to csv and --to parquet", "leave it out")
+        session.compare(load_baseline(args.baseline))
     out = args.out or Path(f"{resolved(session.path).name}-{args.to}")
     if args.to in {"wfdb", "edf"} and not session.raw_files():
         raise InputError(
@@ -122,6 +127,9 @@ def _parser() -> Parser:
     p.add_argument("session", metavar="SESSION", type=Path, help="folder of 'anyecg run --session-dir'")
     p.add_argument("--to", choices=FORMATS, required=True, help="format")
     p.add_argument("--out", metavar="DIR", type=Path, help="new folder for the files (default: SESSION-FORMAT)")
+    p.add_argument(
+        "--baseline", metavar="FILE", type=Path, help="write changes against this quiet hour, from 'anyecg baseline'"
+    )
     p.add_argument("--no-waves", action="store_true", help="do not measure P, QRS and T, which takes most of the time")
     fhir = p.add_argument_group("only with --to fhir")
     fhir.add_argument("--subject", metavar="REFERENCE", help="the patient, such as Patient/123 (default: none)")
@@ -235,14 +243,14 @@ def _tables(export: Export, suffix: str, make: Callable[[Path, Columns], Writer]
             writer.close()
     else:
         export.notes.append(_NO_ECG)
-    columns, keys = tables.estimate_columns(session)
+    columns, held = tables.estimate_columns(session)
     contents = [
         ("runs", tables.RUNS, tables.run_rows(session)),
         ("beats", tables.BEATS, session.beats()),
         ("waves", tables.WAVES, tables.wave_rows(export.waves)),
         ("gaps", tables.SPANS, map(tables.gap_row, export.gaps)),
         ("abstentions", tables.SPANS, tables.abstention_rows(session)),
-        ("estimates", columns, tables.estimate_rows(session, keys)),
+        ("estimates", columns, tables.estimate_rows(session, held)),
     ]
     for name, shape, found in contents:
         writer = make(folder / f"{name}.{suffix}", shape)

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from edge.bundle.words import key_words, stated_words
 from edge.records import Estimate, utc_text
@@ -18,6 +18,9 @@ from edge.store.reader import EstimateReader
 from firmware_bridge.errors import InputError
 from firmware_bridge.parts import parts
 from firmware_bridge.reading import open_regular
+
+if TYPE_CHECKING:
+    from edge.baseline.file import Baseline
 
 MAX_EVENT_BYTES = 1 << 16
 MAX_BEAT_BYTES = 128
@@ -76,6 +79,7 @@ class SessionFolder:
         ended = self.path / "summary.json"
         self.summary = read_object(ended) if ended.exists() else None
         self.damage: list[str] = []
+        self._baseline: Baseline | None = None
         self._listed = _listed_runs(self.about, self.path)
 
     @property
@@ -136,9 +140,25 @@ class SessionFolder:
         """
         reader = self._reader()
         if reader is not None:
-            yield from reader.estimates()
+            yield from reader.estimates() if self._baseline is None else self._compared(reader.estimates())
             if reader.damage:
                 self.note(reader.damage)
+
+    def compare(self, baseline: Baseline) -> None:
+        """Let :meth:`estimates` carry the change against a baseline, in place of the one that was written."""
+        self._baseline = baseline
+
+    def _compared(self, estimates: Iterator[Estimate]) -> Iterator[Estimate]:
+        from edge.baseline.trend import Trend
+        from edge.baseline.worn import of_session
+
+        assert self._baseline is not None
+        device, lead = of_session(self.about)
+        run, trend = None, None
+        for e in estimates:
+            if trend is None or e.session != run:
+                run, trend = e.session, Trend(self._baseline, device, lead, e.applied)
+            yield replace(e, change=trend.take(e))
 
     def lines(self) -> Iterator[Mapping[str, object]]:
         """Yield the estimates and abstentions as plain JSON objects, which is faster.

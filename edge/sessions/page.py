@@ -13,6 +13,7 @@ from edge.bundle.words import sentence, shown_unit
 from edge.explain.record import flag_because
 from edge.records import NOTICE
 from edge.sessions import chart as charts
+from edge.sessions.change_view import change_chapter, change_finding
 from edge.sessions.chart import Chart
 from edge.sessions.ecg_view import EcgView
 from edge.sessions.folder import SessionFolder
@@ -32,6 +33,7 @@ _CHAPTERS = (
     ("course", "Course of each output"),
     ("rate", "Heart rate and quality"),
     ("waves", "Rhythm and waves"),
+    ("change", "Change against the quiet hour"),
     ("ecg-part", "ECG"),
     ("gaps", "Time without an estimate"),
     ("events", "Events of the link"),
@@ -59,6 +61,7 @@ def session_page(session: SessionFolder, trends: Trends, view: EcgView | None) -
         _chapter("course", _courses(trends, chart)),
         _chapter("rate", _rate(trends, chart)),
         _chapter("waves", waves_chapter(trends.waves, chart)),
+        _chapter("change", change_chapter(trends.changes, chart), change_finding(trends.changes)),
         _chapter("ecg-part", _ecg(trends, view)),
         _chapter("gaps", _gaps(session, trends, view), _missing(trends)),
         _chapter("events", _events(events), _happened(len(events))),

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from edge.baseline.file import load_baseline
 from edge.cli.parser import Parser
 from edge.process.files import output_error, write_atomically
 from edge.sessions.ecg_view import view_ecg
@@ -28,9 +29,14 @@ def main(argv: Sequence[str]) -> int:
     p.add_argument("session", metavar="SESSION", type=Path, help="folder of 'anyecg run --session-dir'")
     p.add_argument("--out", metavar="FILE.html", type=Path, help="the page (default: SESSION.html)")
     p.add_argument("--no-ecg", action="store_true", help="leave out the ECG, which takes about 13 MB a day")
+    p.add_argument(
+        "--baseline", metavar="FILE", type=Path, help="show changes against this quiet hour, from 'anyecg baseline'"
+    )
     p.add_argument("--force", action="store_true", help="replace an existing page")
     args = p.parse_args(argv)
     session = SessionFolder(args.session)
+    if args.baseline is not None:
+        session.compare(load_baseline(args.baseline))
     out = args.out or Path(f"{resolved(session.path).name}.html")
     if out.suffix not in {".html", ".htm"}:
         raise UsageError(f"{out} is a page, so its name must end in .html", f"write {out}.html")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from edge.explain.record import LabReasons
 from edge.records import Estimate, LabEstimate
-from edge.sessions.curve import STEPS, Curve, WaveTrends
+from edge.sessions.curve import STEPS, ChangeTrends, Curve, WaveTrends
 from edge.sessions.folder import MAX_RUN_S, SessionFolder
 from edge.sessions.spans import Abstention, abstentions
 
@@ -49,6 +49,7 @@ class Trends:
         rate: Heart rate, beats per minute.
         quality: Quality score.
         waves: Waves of the ECG.
+        changes: Change against the wearer's quiet hour.
         hops: Number of records.
         estimates: Number of estimates.
         abstained: Spans without an estimate.
@@ -62,6 +63,7 @@ class Trends:
         self.end_unix_s = self._end(session, starts)
         self.heads: dict[str, HeadTrend] = {}
         self.rate, self.quality, self.waves = Curve(), Curve(), WaveTrends()
+        self.changes = ChangeTrends()
         self.hops = self.estimates = 0
         self.last: Estimate | None = None
         self.flags: Counter[str] = Counter()
@@ -101,6 +103,7 @@ class Trends:
         self.quality.add(step, e.quality.score)
         self.waves.add(step, e.waves)
         self.waves.add_rhythm(e.rhythm)
+        self.changes.add(step, e.change)
         self.flags.update(e.quality.flags)
         self.applied |= {kind: f"{one.file}: {one.what}" for kind, one in e.applied.items()}
         if e.abstained is not None:

@@ -97,7 +97,15 @@ def estimate_line(e: Estimate) -> str:
     if silent:
         parts.append(f"{silent} output{'s' if silent > 1 else ''} {OUTPUT_REASON_TEXT['rhythm']}")
     lost = f"  lost {e.lost_samples}" if e.lost_samples else ""
-    return f"{head}  {'; '.join(parts)}{lost}"
+    return f"{head}  {'; '.join(parts)}{lost}{_change(e)}"
+
+
+def _change(e: Estimate) -> str:
+    if e.change is None:
+        return ""
+    from edge.baseline.words import change_text
+
+    return f"  change: {change_text(e.change)}"
 
 
 def _value(lab: LabEstimate) -> float:

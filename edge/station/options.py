@@ -16,7 +16,7 @@ from firmware_bridge.suggest import did_you_mean
 
 MAX_PATCHES = 200
 """Most patches in one process."""
-KEYS = ("name", "source", "device_profile", "person", "session_dir")
+KEYS = ("name", "source", "device_profile", "person", "baseline", "session_dir")
 """Keys of a ``[[patch]]`` table; a dash may stand for the underscore."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
@@ -34,6 +34,7 @@ class PatchOptions:
         named: Whether the user has chosen the name.
         device_profile: File of its device profile; ``None`` for none.
         person: File of the results of the person who wears it; ``None`` for none.
+        baseline: File of the quiet hour of the person who wears it; ``None`` for none.
         session_dir: Its session folder; ``None`` for one of its name in the folder of the station.
     """
 
@@ -42,6 +43,7 @@ class PatchOptions:
     named: bool = True
     device_profile: str | None = None
     person: str | None = None
+    baseline: str | None = None
     session_dir: str | None = None
 
 

@@ -16,6 +16,7 @@ CODES = {1, 2, 3, 4, 5, 6, 7}
 """Documented exit codes of refusals and failures (docs/api.md)."""
 MAX_LINES, MAX_CHARS = 8, 6000
 COMMAND_LINES = {
+    "baseline": ["baseline {} --out out.json"],
     "bench": ["bench --bundle {}"],
     "bundle": [
         "bundle show {}",
@@ -63,12 +64,13 @@ COMMAND_LINES = {
         "prepare --mimic-iv data --mimic-iv-ecg {} --out out",
         "prepare --records {} --labels labels.csv --out out",
     ],
-    "report": ["report {} --out out.html"],
+    "report": ["report {} --out out.html", "report data --baseline {} --out out.html"],
     "run": [
         "run --source replay:{}?fs=250 --view none",
         "run --source sim: --bundle {} --view none",
         "run --source sim: --config {} --seconds 1 --view none",
         "run --source sim: --person {} --seconds 1 --view none",
+        "run --source sim: --baseline {} --seconds 1 --view none",
         "run --source sim: --device-profile {} --seconds 1 --view none",
         "run --source sim: --trusted {} --seconds 1 --view none",
     ],
@@ -95,6 +97,7 @@ NO_FILES = {
 }
 """Commands that read no file which the user names, or only options of the ones above."""
 OUTPUT_LINES = [
+    "baseline data --out {}",
     "bundle pack demo {}",
     "bundle install demo --to {}",
     "bundle keygen {}",

@@ -10,6 +10,7 @@
 
 _shtab_anyecg_commands() {
   local _commands=(
+    baseline:'write a person'"'"'s quiet hour, to show changes against it'
     bench:'measure the budgets on this machine; exit 1 if one is exceeded'
     bundle:'show, verify, compare, pack, sign, install or make a bundle'
     calibrate:'fit a device, a bundle'"'"'s probabilities, or a person'"'"'s values'
@@ -83,6 +84,21 @@ _shtab_anyecg_options=(
 
 # guard to ensure default positional specs are added only once per session
 _shtab_anyecg_defaults_added=0
+
+_shtab_anyecg_baseline_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--out[the baseline (default\: baseline.json)]:FILE.json:_files"
+  "--from[start of the quiet hour\: 2026-01-31T02\:00\:00Z, or \+1\:30\:00 since the start (default\: chosen)]:TIME:"
+  "--to[end of the quiet hour]:TIME:"
+  "*--posture[time in a posture or activity, such as standing\=\+0\:40\/\+0\:45\; its effect is measured\; repeatable]:NAME=FROM/TO:"
+  "--montage[where the patch was, such as \'left of the sternum\']:TEXT:"
+  "--force[replace an existing baseline]"
+  "--json[write JSON to standard output instead of text]"
+  "(*):session folders or recordings of one person and device:_files"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_anyecg_baseline_defaults_added=0
 
 _shtab_anyecg_bench_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
@@ -511,6 +527,7 @@ _shtab_anyecg_export_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--to[format]:to:(csv wfdb edf parquet fhir)"
   "--out[new folder for the files (default\: SESSION-FORMAT)]:DIR:_files -/"
+  "--baseline[write changes against this quiet hour, from \'anyecg baseline\']:FILE:_files"
   "--no-waves[do not measure P, QRS and T, which takes most of the time]"
   "--subject[the patient, such as Patient\/123 (default\: none)]:REFERENCE:"
   "--every[write the newest estimate of each interval\; 0 writes every hop (default\: 5)]:MINUTES:"
@@ -615,6 +632,7 @@ _shtab_anyecg_report_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--out[the page (default\: SESSION.html)]:FILE.html:_files"
   "--no-ecg[leave out the ECG, which takes about 13 MB a day]"
+  "--baseline[show changes against this quiet hour, from \'anyecg baseline\']:FILE:_files"
   "--force[replace an existing page]"
   ":folder of \'anyecg run --session-dir\':_files -/"
 )
@@ -642,6 +660,7 @@ _shtab_anyecg_run_options=(
   "--record[also record the raw frames with their arrival times, in FILE.aer or in the session folder]:FILE:_files"
   "--device-profile[scale, polarity and rate of the board\; see docs\/calibrate.md]:FILE:_files"
   "--person[TOML file with this person\'s own laboratory results, which anchor the values]:FILE:_files"
+  "--baseline[quiet hour of this person, from \'anyecg baseline\'\; shows changes against it]:FILE:_files"
   "--trust-patch[take the estimates that a patch makes itself, and check them]"
   "--view[display\: live screen, plain lines, or none]:view:(auto live plain none)"
   "--picture[write the last screen as a picture]:FILE.svg:_files"
@@ -835,6 +854,7 @@ _shtab_anyecg() {
       (( CURRENT += 1 ))
       curcontext="${curcontext%:*:*}:_shtab_anyecg-$line[1]:"
       case $line[1] in
+        baseline) _arguments -C -s $_shtab_anyecg_baseline_options ;;
         bench) _arguments -C -s $_shtab_anyecg_bench_options ;;
         bundle) _shtab_anyecg_bundle ;;
         calibrate) _shtab_anyecg_calibrate ;;

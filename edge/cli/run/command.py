@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.cli.config import parse_with_config
-from edge.cli.run.inputs import RAW_HZ, anchored, page_of, plugin_sinks, profiled, source_url, write_notes
+from edge.cli.run.inputs import RAW_HZ, anchored, compared, page_of, plugin_sinks, profiled, source_url, write_notes
 from edge.cli.run.options import parser, several_patches
 from edge.cli.summary import answer_text, next_text, summary_text
 from edge.records import Applied
@@ -100,7 +100,7 @@ def _run_many(recordings: Sequence[tuple[str, SourceUrl]], args: argparse.Namesp
     """Run every recording of a folder, a pattern or a list, with one estimate each."""
     from edge.cli.run.many import ManyOptions, run_many
 
-    for option in ("session_dir", "keep", "record", "picture", "speed", "mqtt", "lsl", "http"):
+    for option in ("session_dir", "keep", "record", "picture", "speed", "mqtt", "lsl", "http", "baseline"):
         if getattr(args, option) not in (None, "max"):
             raise UsageError(f"--{option.replace('_', '-')} takes one recording", "give one, or leave out the option")
     applied: dict[str, Applied] = {}
@@ -193,6 +193,8 @@ def _run_one(args: argparse.Namespace, page: PageServer | None) -> int:
     session = replace(session_info(source), applied=applied)
     if args.person is not None:
         session = replace(session, anchored=anchored(Path(args.person), loaded.bundle, applied))
+    if args.baseline is not None:
+        session = compared(session, source, Path(args.baseline), applied)
     sinks: list[Sink] = []
     if args.session_dir is not None:
         sinks.append(_session_sink(args, source, loaded.bundle, session.session, recorder, disk))

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from firmware_bridge.errors import UsageError
 
 if TYPE_CHECKING:
     from edge.bundle.reader import Bundle
+    from edge.engine import SessionInfo
     from edge.http.server import PageServer
     from edge.person import Anchoring
     from edge.records import Applied
@@ -82,6 +84,32 @@ def anchored(path: Path, bundle: Bundle, out: dict[str, Applied]) -> Anchoring:
     for note in notes(person, time.time_ns()):
         sys.stderr.write(f"note: {note}\n")
     return anchoring
+
+
+def compared(session: SessionInfo, source: Source, path: Path, out: dict[str, Applied]) -> SessionInfo:
+    """Let a run compare its windows with a baseline, and note the file in ``out``.
+
+    Args:
+        session: What the estimates carry.
+        source: The source.
+        path: File of the baseline.
+        out: The files that are applied, by kind.
+
+    Raises:
+        UsageError: The file is no baseline.
+    """
+    from edge.baseline.file import applied, load_baseline
+    from edge.baseline.trend import Trend
+    from edge.baseline.words import start_notes
+    from edge.baseline.worn import of_source
+
+    baseline = load_baseline(path)
+    device, lead = of_source(source.info)
+    trend = Trend(baseline, device, lead, out)
+    out["baseline"] = applied(baseline, path)
+    for note in start_notes(baseline, trend.foreign):
+        sys.stderr.write(f"note: {note}\n")
+    return replace(session, trend=trend)
 
 
 def write_notes(source: Source, name: str = "") -> None:

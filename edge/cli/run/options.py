@@ -90,6 +90,9 @@ def _add_wearer_options(p: Parser) -> None:
         "--person", metavar="FILE", help="TOML file with this person's own laboratory results, which anchor the values"
     )
     p.add_argument(
+        "--baseline", metavar="FILE", help="quiet hour of this person, from 'anyecg baseline'; shows changes against it"
+    )
+    p.add_argument(
         "--trust-patch", action="store_true", help="take the estimates that a patch makes itself, and check them"
     )
 

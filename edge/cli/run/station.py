@@ -13,7 +13,17 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.cli.run.inputs import PATIENT, RAW_HZ, anchored, page_of, plugin_sinks, profiled, source_url, write_notes
+from edge.cli.run.inputs import (
+    PATIENT,
+    RAW_HZ,
+    anchored,
+    compared,
+    page_of,
+    plugin_sinks,
+    profiled,
+    source_url,
+    write_notes,
+)
 from edge.process.limits import allow_files
 from edge.process.signals import EXIT_CODES, Stopper
 from edge.process.systemd import Notifier
@@ -45,6 +55,7 @@ PLACEHOLDER = "{patch}"
 """Stands for the name of the patch in ``--sink``."""
 _ONE_PATCH = {
     "person": "write person = in the [[patch]] table of the person",
+    "baseline": "write baseline = in the [[patch]] table of the person",
     "device_profile": "write device-profile = in the [[patch]] table of the board",
     "picture": "leave it out",
 }
@@ -113,6 +124,8 @@ class _Start:
             anchoring, file = self.people[patch.name]
             session = replace(session, anchored=anchoring)
             applied |= file
+        if patch.baseline is not None:
+            session = compared(session, source, Path(patch.baseline), applied)
         return Started(source, session, self.sinks.of(patch, source, session, recorder))
 
 

@@ -104,7 +104,7 @@ export class Patch {
     this.link = kind;
     set(this.find(".rate .big"), state.rate == null ? "–" : String(state.rate));
     set(this.find(".quality .big"), state.quality == null ? "–" : String(state.quality));
-    for (const name of ["rhythm", "waves"]) {
+    for (const name of ["rhythm", "waves", "change"]) {
       set(this.find(`.${name} .mid`), state[name] || "–");
       this.find(`.${name}`).hidden = !state[name];
     }

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+from edge.baseline.record import QUANTITIES
 from edge.records import Estimate
 from edge.sessions.ecg import Missing, Segment
 from edge.sessions.folder import SessionFolder, utc_of
@@ -55,6 +56,8 @@ _ESTIMATES = (
     ("heart_rate_bpm", float), ("abstained", str), ("lost_samples", int), ("rhythm", str),
     *((name, float) for name in DIGITS),
 )  # fmt: skip
+_CHANGE = (("", float), (".low", float), (".high", float), (".within", bool))
+"""Columns of the change of each quantity; only in a session with a baseline."""
 _HEAD = (("", float), (".low", float), (".high", float), (".threshold", float), (".flag", bool))
 
 
@@ -97,19 +100,34 @@ def gap_row(gap: Missing) -> Row:
     return gap.run, round(gap.start_s, 6), round(gap.end_s, 6), gap.reason
 
 
-def estimate_columns(session: SessionFolder) -> tuple[Columns, tuple[str, ...]]:
-    """Return the columns of the estimates, and the outputs that have some: value, interval, threshold and flag."""
-    keys = next((tuple(lab.key for lab in e.labs) for e in session.estimates() if e.labs), ())
+class EstimateShape(NamedTuple):
+    """What the table of estimates holds: the outputs by key, and whether there are changes against a quiet hour."""
+
+    keys: tuple[str, ...]
+    changes: bool
+
+
+def estimate_columns(session: SessionFolder) -> tuple[Columns, EstimateShape]:
+    """Return the columns of the estimates, and what they hold."""
+    keys: tuple[str, ...] = ()
+    changes = False
+    for e in session.estimates():
+        changes |= e.change is not None
+        keys = keys or tuple(lab.key for lab in e.labs)
+        if keys:
+            break
+    quantities = QUANTITIES if changes else ()
+    more = [(f"change.{name}{suffix}", kind) for name in quantities for suffix, kind in _CHANGE]
     heads = [(f"{key}{suffix}", kind) for key in keys for suffix, kind in _HEAD]
-    names, types = zip(*_ESTIMATES, *heads, strict=True)
-    return Columns(names, types), keys
+    names, types = zip(*_ESTIMATES, *more, *heads, strict=True)
+    return Columns(names, types), EstimateShape(keys, changes)
 
 
-def estimate_rows(session: SessionFolder, keys: tuple[str, ...]) -> Iterator[Row]:
+def estimate_rows(session: SessionFolder, shape: EstimateShape) -> Iterator[Row]:
     """Yield one row for each hop."""
     numbers = _numbers(session)
     for e in session.estimates():
-        yield _estimate_row(e, numbers.get(e.session, 0), keys)
+        yield _estimate_row(e, numbers.get(e.session, 0), shape)
 
 
 def batches(rows: Iterator[Row], size: int = 4096) -> Iterator[list[Row]]:
@@ -118,14 +136,17 @@ def batches(rows: Iterator[Row], size: int = 4096) -> Iterator[list[Row]]:
         yield some
 
 
-def _estimate_row(e: Estimate, run: int, keys: tuple[str, ...]) -> Row:
+def _estimate_row(e: Estimate, run: int, shape: EstimateShape) -> Row:
     labs = {lab.key: lab for lab in e.labs}
     cells: list[Cell] = [
         run, e.time, e.window.start_s, e.window.end_s, e.quality.score, " ".join(e.quality.flags), e.heart_rate_bpm,
         e.abstained, e.lost_samples, None if e.rhythm is None else e.rhythm.name,
         *(None if e.waves is None else getattr(e.waves, name) for name in DIGITS),
     ]  # fmt: skip
-    for key in keys:
+    for name in QUANTITIES if shape.changes else ():
+        found = None if e.change is None else e.change.values.get(name)
+        cells += [None] * len(_CHANGE) if found is None else [found.value, found.low, found.high, found.within]
+    for key in shape.keys:
         lab = labs.get(key)
         if lab is None:
             cells += [None] * len(_HEAD)

@@ -49,7 +49,7 @@ def layout(state: LiveState, width: int, height: int, seconds: float = 0.0) -> F
     page: list[Row] = [(Span(f" page {clean(state.page)}"),)] if state.page else []
     below = [*page, _status(state, width), *_notice(state.notice, width)]
     labs = () if state.outputs is None else state.outputs.labs
-    measured = [_measured(state, width)] if height >= WAVES_HEIGHT else []
+    measured = [_measured(state, width), *_changed(state)] if height >= WAVES_HEIGHT else []
     below = [*(_reasons(labs) if height >= REASONS_HEIGHT else []), *below]
     spare = max(0, height - _ROWS_ABOVE - len(measured) - len(below))
     table_rows = min(len(labs) or 1, max(0, spare - WAVE_ROWS_MIN))
@@ -130,6 +130,19 @@ def _measured(state: LiveState, width: int) -> Row:
         f"{clean(part.upper())} {clean(reason).replace('_', ' ')}" for part, reason in waves.missing.items()
     )
     return fit((Span(" " + "  ".join(filter(None, parts))), Span(f"  {why}" if why else "", "dim")), width)
+
+
+def _changed(state: LiveState) -> list[Row]:
+    """Return the row of the change against the quiet hour; none without a baseline."""
+    change = None if state.latest is None else state.latest.change
+    if change is None:
+        return []
+    from edge.baseline.words import change_parts
+
+    spans = [Span(" change ", "dim")]
+    for text, outside in change_parts(change):
+        spans += [Span(text, "warn" if outside else ""), Span("  ")]
+    return [tuple(spans)]
 
 
 def measured_text(waves: WaveRecord) -> list[tuple[str, str]]:

@@ -1,0 +1,183 @@
+"""``anyecg baseline``, ``run --baseline``, and sessions that are compared later."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from edge.baseline.file import load_baseline
+from edge.baseline.trend import Trend
+from edge.cli.main import main
+from edge.records import Estimate, to_json
+from edge.sessions import SessionFolder
+from helpers.quiet_hours import AT_REST, Wearer, estimates, write_records
+from helpers.session_files import estimate_lines
+
+HOUR = 3600.0
+LONGER = Wearer(qtc_ms=470, t_mv=0.15)
+
+
+def written(argv: list[str], capsys: pytest.CaptureFixture[str], code: int = 0) -> str:
+    assert main(argv) == code
+    out = capsys.readouterr()
+    return out.out if code == 0 else out.err
+
+
+def day(t: float) -> Wearer | None:
+    return LONGER if t > 900 else None if 300 < t <= 500 else AT_REST
+
+
+@pytest.fixture
+def night(tmp_path: Path) -> Path:
+    return write_records(tmp_path / "night", estimates(lambda _t: AT_REST, 1.1 * HOUR))
+
+
+@pytest.fixture
+def baseline(night: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    out = tmp_path / "b.json"
+    args = ["baseline", str(night), "--out", str(out), "--montage", "sternum"]
+    text = written([*args, "--posture", "lying=+0:05/+0:15", "--posture", "sitting=+0:15/+0:25"], capsys)
+    assert "60 minutes from 2026-11-18T11:06:40.000Z" in text
+    assert "lying (54 windows), sitting (54 windows)" in text
+    return out
+
+
+def test_a_session_is_compared_later_as_the_run_would_have(baseline: Path, tmp_path: Path) -> None:
+    records = list(estimates(day, 1800.0, hop_s=5.0))
+    trend = Trend(load_baseline(baseline), "patch")
+    expected = [to_json(replace(e, change=trend.take(e))) for e in records]
+    session = SessionFolder(write_records(tmp_path / "day", iter(records)))
+    session.compare(load_baseline(baseline))
+    assert [to_json(e) for e in session.estimates()] == expected
+    assert json.loads(expected[-1])["change"]["qtc_ms"]["value"] == pytest.approx(70, abs=3)
+
+
+def test_the_report_shows_the_course_and_says_what_was_found(
+    baseline: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_records(tmp_path / "day", estimates(day, 1800.0))
+    page = tmp_path / "day.html"
+    written(["report", str(folder), "--out", str(page), "--baseline", str(baseline)], capsys)
+    text = page.read_text(encoding="utf-8")
+    chapter = text.partition('id="change"')[2].partition("</section>")[0]
+    assert "QTc, T amplitude, T over R outside of posture and motion" in chapter
+    assert re.search(r"QTc</th><td class=\"num\">\+(69|70|71) ms", chapter)
+    assert "measured on this person" in chapter
+    assert "too few clean windows" in chapter
+    assert chapter.count("<svg") == 5
+    written(["report", str(folder), "--out", str(page), "--force"], capsys)
+    assert "There is no baseline" in page.read_text(encoding="utf-8")
+
+
+def test_tables_have_columns_only_with_a_baseline(
+    baseline: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_records(tmp_path / "day", estimates(day, 1800.0))
+    args = ["export", str(folder), "--to", "csv", "--out"]
+    written([*args, str(tmp_path / "a"), "--baseline", str(baseline)], capsys)
+    written([*args, str(tmp_path / "b")], capsys)
+    with (tmp_path / "a/estimates.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert float(rows[-1]["change.qtc_ms"]) == pytest.approx(70, abs=3)
+    assert rows[-1]["change.qtc_ms.within"].lower() == "false"
+    assert rows[0]["change.qtc_ms"] == ""
+    assert "change" not in (tmp_path / "b/estimates.csv").read_text().splitlines()[0]
+    assert "only for --to csv" in written([*args[:3], "edf", "--baseline", str(baseline)], capsys, 2)
+
+
+def two_runs() -> Iterator[Estimate]:
+    yield from estimates(lambda _t: LONGER, 600.0)
+    yield from (e for e in estimates(lambda _t: LONGER, 600.0, run="run2", seed=2))
+
+
+def test_a_restart_begins_anew_and_another_device_is_not_compared(baseline: Path, tmp_path: Path) -> None:
+    session = SessionFolder(write_records(tmp_path / "day", two_runs()))
+    session.compare(load_baseline(baseline))
+    found = [e.change for e in session.estimates()]
+    assert [None if c is None else c.windows for c in found[58:62]] == [30, 30, 1, 2]
+    assert found[60] is not None
+    assert set(found[60].missing.values()) == {"few_windows"}
+    other = SessionFolder(write_records(tmp_path / "other", two_runs(), device="polar_h10"))
+    other.compare(load_baseline(baseline))
+    assert {reason for e in other.estimates() if e.change for reason in e.change.missing.values()} == {"other_device"}
+
+
+def test_two_nights_make_one_baseline_and_two_devices_none(
+    night: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    later = write_records(tmp_path / "other", estimates(lambda _t: AT_REST, HOUR), device="polar_h10")
+    out = str(tmp_path / "two.json")
+    assert "another device" in written(["baseline", str(night), str(later), "--out", out], capsys, 3)
+    found = json.loads(written(["baseline", str(night), str(night), "--out", out, "--json"], capsys))
+    assert found["sources"] == ["night", "night"]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--from", "+0:10"], "belong together"),
+        (["--from", "+0:10", "--to", "+0:05"], "not after the start"),
+        (["--from", "soon", "--to", "+0:05"], "not a time"),
+        (["--from", "2026-11-18T11:00:00", "--to", "+0:05"], "not a time"),
+        (["--posture", "lying"], "NAME=FROM/TO"),
+        (["--posture", "lying=+0:70/+0:80"], "not a time"),
+        (["--posture", "lying=+0:00/+0:01"], "clean windows"),
+        (["--from", "+0:00", "--to", "+0:10"], "the stated span"),
+        (["--montage", "x" * 201], "too long"),
+    ],
+)
+def test_mistakes_are_said_in_one_line(
+    more: list[str], said: str, night: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "b.json"
+    assert main(["baseline", str(night), "--out", str(out), *more]) in {2, 3}
+    assert said in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_stated_hour_may_have_a_date(night: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "b.json"
+    span = ["--from", "2026-11-18T11:16:40Z", "--to", "2026-11-18T12:46:40+00:30"]
+    assert "stated" in written(["baseline", str(night), "--out", str(out), *span], capsys)
+    found = load_baseline(out)
+    assert (found.start, found.minutes, found.stated) == ("2026-11-18T11:16:40.000Z", 60.0, True)
+    assert "exists" in written(["baseline", str(night), "--out", str(out)], capsys, 2)
+
+
+def test_a_session_without_waves_and_a_damaged_one_give_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = (replace(e, waves=None, rhythm=None) for e in estimates(lambda _t: AT_REST, HOUR))
+    folder = write_records(tmp_path / "old", old)
+    assert "0 of 360" in written(["baseline", str(folder), "--out", str(tmp_path / "b.json")], capsys, 3)
+    (folder / "session.json").write_text("{")
+    assert "not valid JSON" in written(["baseline", str(folder), "--out", str(tmp_path / "b.json")], capsys, 3)
+
+
+@pytest.mark.timeout(900)
+def test_a_planted_change_is_found_from_the_signal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The whole way: simulated ECG, waves, session, baseline, and another run with a longer QT and a flat T."""
+    night, out, later = tmp_path / "night", tmp_path / "b.json", tmp_path / "day"
+    run = ["run", "--hop", "10", "--view", "none", "--source"]
+    written([*run, "sim:?hr=58&seed=3&speed=max", "--seconds", "1300", "--session-dir", str(night)], capsys)
+    written(["baseline", str(night), "--out", str(out)], capsys)
+    changed = "sim:?hr=64&seed=5&speed=max&qtc_ms=490&t_mv=0.15"
+    plan = ["--seconds", "330", "--session-dir", str(later), "--baseline", str(out)]
+    written([*run, changed, *plan], capsys)
+    last = json.loads(estimate_lines(later)[-1])
+    base = load_baseline(out).levels
+    assert last["change"]["t_mv"]["value"] == pytest.approx(0.15 - base["t_mv"].median, abs=0.02)
+    assert last["change"]["qtc_ms"]["value"] == pytest.approx(490 - 410, abs=15)
+    assert last["change"]["qtc_ms"]["within"] is False
+    assert last["change"]["r_mv"]["within"] is True
+    assert last["applied"]["baseline"]["file"] == "b.json"
+    session = SessionFolder(later)
+    before = [e.change for e in session.estimates()]
+    session.compare(load_baseline(out))
+    assert [e.change for e in session.estimates()] == before
