@@ -38,8 +38,15 @@ WHY: dict[ChangeReason, str] = {
 def quantity_text(name: Quantity, value: float, *, signed: bool = True) -> str:
     """Return a value with its unit, such as ``+12 ms``."""
     unit = NAMES[name][1]
-    sign = "+" if signed else ""
-    return f"{value:{sign}.{0 if unit == 'ms' else 2}f} {unit}".rstrip()
+    digits = 0 if unit == "ms" else 2
+    shown = round(value, digits) + 0.0  # + 0.0 turns -0.0 into 0.0
+    return f"{shown:{'+' if signed and shown else ''}.{digits}f} {unit}".rstrip()
+
+
+def range_text(name: Quantity, low: float, high: float) -> str:
+    """Return a range with its unit, such as ``-12 to +3 ms``."""
+    unit = NAMES[name][1]
+    return f"{quantity_text(name, low).removesuffix(unit).rstrip()} to {quantity_text(name, high)}"
 
 
 def judged_text(change: QuantityChange) -> str:
@@ -96,8 +103,7 @@ def baseline_text(baseline: Baseline, path: str) -> str:
     ]
     for name, level in baseline.levels.items():
         low, high, source = posture_range(baseline, name)
-        ends = f"{quantity_text(name, low)} to {quantity_text(name, high)}"
-        told = "unknown" if source == "unknown" else f"{ends} ({source})"
+        told = "unknown" if source == "unknown" else f"{range_text(name, low, high)} ({source})"
         lines.append(
             f"{NAMES[name][0]:<13}{quantity_text(name, level.median, signed=False):>10}"
             f"{'± ' + quantity_text(name, level.scatter, signed=False):>12}  {told}"

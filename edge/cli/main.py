@@ -48,6 +48,7 @@ COMMANDS: dict[str, Command] = {
     "sessions": Command("edge.sessions.command:main", "", "list sessions: when, device, length, estimates, loss, size"),
     "report": Command("edge.sessions.report:main", "", "write a session as one page, with the ECG at any moment"),
     "baseline": Command("edge.cli.baseline:main", "", "write a person's quiet hour, to show changes against it"),
+    "mark": Command("edge.cli.mark:main", "", "note the posture of the wearer in a session"),
     "explain": Command("edge.cli.explain:main", "", "show what the estimates of a recording rest on"),
     "export": Command("edge.sessions.export:main", "", "write a session as CSV, WFDB, EDF, Parquet or FHIR"),
     "collect": Command(

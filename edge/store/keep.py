@@ -28,7 +28,7 @@ DEFAULT = "2GB"
 SESSION_SCHEMA = "anyecg.session/1"
 SEQUENCES = ("estimates.aee", "estimates.jsonl", "raw.aer", "beats.csv", "events.jsonl")
 """First parts of everything that grows in a session folder."""
-ENDS = ("summary.json", "session.json")
+ENDS = ("postures.csv", "summary.json", "session.json")
 """Files that go when a session has no part left, in this order."""
 MIN_BYTES = 1_000_000
 MAX_PART_BYTES = 64 << 20

@@ -14,6 +14,8 @@ from convert.labels.travelling_plan import default_plan, plan_file, read_label_p
 from convert.parity.limits import GATES as LIMITS
 from convert.parity.limits import load_limits
 from convert.teacher.patients import patients_file, read_patients_file
+from edge.baseline.file import load_baseline
+from edge.baseline.words import baseline_text
 from edge.bundle.trust import read_trusted
 from edge.cli.config import parse_with_config
 from edge.cli.run import parser
@@ -34,10 +36,15 @@ def _person(path: Path) -> None:
     check_texts(notes(load_person(path), unix_ns("2026-06-01T00:00:00Z")))
 
 
+def _baseline(path: Path) -> None:
+    check_texts(baseline_text(load_baseline(path), "b.json").splitlines())
+
+
 READERS: dict[bytes, tuple[str, Callable[[Path], object]]] = {
     b"c": (".toml", _config),
     b"d": (".toml", lambda path: profile_text(load_profile(path))),
     b"p": (".toml", _person),
+    b"b": (".json", _baseline),
     b"k": (".pub", read_trusted),
     b"l": (".toml", read_label_plan),
     b"L": (".json", read_label_plan),
@@ -62,11 +69,21 @@ def settings_seeds() -> list[bytes]:
         "lsb_relative_uncertainty = 0.01\npolarity = 1\npolarity_known = true\noffset = 512\nfs_nominal_hz = 250\n"
         'made = "2026-01-01"\nhow = "pulse"\nsource = "x"\n[[response]]\nhz = 1.0\nratio = 0.9\n'
     )
+    levels = {"qtc_ms": {"median": 400, "mad": 3, "scatter": 5, "windows": 300}}
+    baseline = {
+        "schema": "anyecg.baseline/1", "made": "x", "sources": ["a"], "device": "p", "lead": None,
+        "profile_sha256": None, "montage": "", "levels": levels,
+        "quiet_hour": {"start": "x", "minutes": 60, "windows": 300, "stated": False, "rr_ms": 1000},
+        "correction": {"name": "fridericia", "exponent": 0.33, "low": 0.2, "high": 0.5, "rr_low_ms": 700,
+                       "rr_high_ms": 1500, "blocks": 0},
+        "postures": [{"name": "lying", "windows": 20, "rr_ms": 1000, "medians": {"qtc_ms": 400}}],
+    }  # fmt: skip
     output = {"key": "k", "lab": "Potassium", "evidence": {"tier": "limited", "ci": [0.5, 0.6]}, "horizon_min": 60}
     texts = {
         b"c": 'source = "sim:"\nhop = 2.0\nview = "none"\n',
         b"d": profile,
         b"p": 'schema = "anyecg.person/1"\nname = "A"\nbundle = "b"\nbundle_sha256 = "0"\nmade = "x"\n' + result,
+        b"b": json.dumps(baseline),
         b"k": "# keys\nanyecg-ed25519 " + "A" * 43 + "= name\n",
         b"l": "[pairing]\nmode = 'nearest'\n[labs.potassium]\nnames = ['K']\n",
         b"L": plan_file(default_plan()).decode(),

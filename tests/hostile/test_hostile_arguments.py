@@ -57,6 +57,7 @@ COMMAND_LINES = {
     "finetune": ["finetune --init {} --data data --out out", "finetune --init tiny --data {} --out out"],
     "firmware": ["firmware {}"],
     "lint": ["lint {}"],
+    "mark": ["mark {} lying"],
     "micro-package": ["micro-package {} --out out"],
     "prepare": [
         "prepare --mcmed {} --out out",

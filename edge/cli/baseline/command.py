@@ -13,6 +13,7 @@ from typing import NamedTuple
 from edge.baseline.choose import Span
 from edge.baseline.file import MAX_POSTURES, MAX_SOURCES, baseline_dict, write_baseline
 from edge.baseline.fit import fit_baseline
+from edge.baseline.marks import checked_name
 from edge.baseline.samples import STEP_S
 from edge.baseline.words import baseline_text
 from edge.cli.baseline.read import Read, read_inputs
@@ -21,7 +22,6 @@ from edge.person import unix_ns
 from firmware_bridge.errors import EXIT_OK, UsageError
 from firmware_bridge.text import printable
 
-MAX_NAME_CHARS = 40
 MAX_MONTAGE_CHARS = 200
 _FORMS = "2026-01-31T02:00:00Z, or +1:30:00 since the start"
 
@@ -52,9 +52,12 @@ def posture(text: str) -> tuple[str, When, When]:
     """Parse ``NAME=FROM/TO``."""
     name, _, span = text.partition("=")
     start, _, end = span.partition("/")
-    if not name.strip() or len(name) > MAX_NAME_CHARS or not end:
+    if not end:
         raise ArgumentTypeError(f"{text!r} is not NAME=FROM/TO, such as standing=+0:40/+0:45")
-    return printable(name.strip()), when(start), when(end)
+    try:
+        return checked_name(name), when(start), when(end)
+    except UsageError as error:
+        raise ArgumentTypeError(str(error)) from None
 
 
 def main(argv: Sequence[str]) -> int:
@@ -66,13 +69,14 @@ def main(argv: Sequence[str]) -> int:
         raise UsageError(f"{args.out} exists", "add --force to replace it, or name another file with --out")
     if len(args.input) > MAX_SOURCES:
         raise UsageError(f"{len(args.input)} inputs are too many", f"name at most {MAX_SOURCES}")
-    if len(args.posture) > MAX_POSTURES:
-        raise UsageError(f"{len(args.posture)} postures are too many", f"name at most {MAX_POSTURES}")
     if len(args.montage) > MAX_MONTAGE_CHARS:
         raise UsageError("the montage is too long", f"use at most {MAX_MONTAGE_CHARS} characters")
     read = read_inputs(args.input)
     stated = None if args.start is None else _span(read, args.start, args.end, "--from and --to")
     postures = [(name, _span(read, start, end, f"--posture {name}")) for name, start, end in args.posture]
+    postures += read.postures
+    if len({name for name, _span in postures}) > MAX_POSTURES:
+        raise UsageError("there are too many postures", f"name at most {MAX_POSTURES}")
     worn = replace(read.worn, montage=printable(args.montage))
     baseline = fit_baseline(read.rows, worn, stated, postures, None if read.has_clock else read.zero_s)
     write_baseline(args.out, baseline)
@@ -114,7 +118,8 @@ def _parser() -> Parser:
         type=posture,
         action="append",
         default=[],
-        help="time in a posture or activity, such as standing=+0:40/+0:45; its effect is measured; repeatable",
+        help="time in a posture or activity, such as standing=+0:40/+0:45; its effect is measured; repeatable, "
+        "beside the marks of 'anyecg mark'",
     )
     p.add_argument("--montage", metavar="TEXT", default="", help="where the patch was, such as 'left of the sternum'")
     p.add_argument("--force", action="store_true", help="replace an existing baseline")

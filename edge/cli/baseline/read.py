@@ -8,7 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from edge.baseline.choose import Span
 from edge.baseline.fit import Worn
+from edge.baseline.marks import read_marks
 from edge.baseline.samples import NOTHING, STEP_S, Samples, Table, row_of, usable
 from edge.baseline.worn import of_session, of_source
 from edge.chain import SignalChain
@@ -37,6 +39,7 @@ class Read(NamedTuple):
         has_clock: Whether the rows have Unix time.
         damage: What was found damaged, one line each.
         dropped: Windows left out because there are too many, the oldest.
+        postures: Name and time of each posture that was marked in a session.
     """
 
     rows: Table
@@ -45,6 +48,7 @@ class Read(NamedTuple):
     has_clock: bool
     damage: tuple[str, ...]
     dropped: int
+    postures: tuple[tuple[str, Span], ...]
 
 
 def read_inputs(names: Sequence[str]) -> Read:
@@ -57,12 +61,14 @@ def read_inputs(names: Sequence[str]) -> Read:
         InputError: One cannot be read, or they do not have the same device and lead.
     """
     rows, worn, damage, starts_s, has_clock = Samples(), None, list[str](), list[float](), True
+    postures: list[tuple[str, Span]] = []
     for name in names:
         session = _session(name)
         if session is not None:
-            found = _read_session(session, rows)
+            found, end_s = _read_session(session, rows)
             damage += session.damage
             starts_s.append(min(run.start_unix_s for run in session.runs))
+            postures += read_marks(session.path, end_s)
         else:
             found, start_s, timed = _read_recording(name, rows, starts_s)
             starts_s.append(start_s)
@@ -75,7 +81,7 @@ def read_inputs(names: Sequence[str]) -> Read:
         worn = found if worn is None else replace(worn, sources=(*worn.sources, *found.sources))
     if worn is None:
         raise InputError("there is no session and no recording", "name one")
-    return Read(rows.table(), worn, min(starts_s), has_clock, tuple(damage), rows.dropped)
+    return Read(rows.table(), worn, min(starts_s), has_clock, tuple(damage), rows.dropped, tuple(postures))
 
 
 def _words(worn: Worn) -> str:
@@ -88,20 +94,23 @@ def _session(name: str) -> SessionFolder | None:
     return SessionFolder(path) if path.is_dir() and (path / "session.json").exists() else None
 
 
-def _read_session(session: SessionFolder, rows: Samples) -> Worn:
+def _read_session(session: SessionFolder, rows: Samples) -> tuple[Worn, float]:
+    """Read a session; return what it says, and the time of its end, s."""
     starts = {run.session: run.start_unix_s for run in session.runs}
     profile: str | None = None
+    last_s = 0.0
     for e in session.estimates():
         start_s = starts.get(e.session)
         if start_s is None or not 0.0 <= e.window.end_s < MAX_RUN_S:
             continue  # damaged
         if "device_profile" in e.applied:
             profile = e.applied["device_profile"].sha256
-        row = row_of(e.waves)
+        row, unix_s = row_of(e.waves), start_s + e.window.end_s
+        last_s = max(last_s, unix_s)
         ok = usable(row, e.rhythm, e.quality.score)
-        rows.add((session.path, e.session), e.window.end_s, start_s + e.window.end_s, row, ok=ok)
+        rows.add((session.path, e.session), e.window.end_s, unix_s, row, ok=ok)
     device, lead = of_session(session.about)
-    return Worn(device, lead, profile, sources=(session.path.name or str(session.path),))
+    return Worn(device, lead, profile, sources=(session.path.name or str(session.path),)), last_s
 
 
 def _read_recording(name: str, rows: Samples, before_s: Sequence[float]) -> tuple[Worn, float, bool]:

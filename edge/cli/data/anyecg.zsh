@@ -27,6 +27,7 @@ _shtab_anyecg_commands() {
     finetune:'train a teacher on a prepared data set'
     firmware:'copy the C library for your own patch into a folder'
     lint:'show which targets a model does not fit, and why'
+    mark:'note the posture of the wearer in a session'
     micro-package:'write a bundle as C for a microcontroller'
     prepare:'cut and label ten-second segments of a data set'
     report:'write a session as one page, with the ECG at any moment'
@@ -90,7 +91,7 @@ _shtab_anyecg_baseline_options=(
   "--out[the baseline (default\: baseline.json)]:FILE.json:_files"
   "--from[start of the quiet hour\: 2026-01-31T02\:00\:00Z, or \+1\:30\:00 since the start (default\: chosen)]:TIME:"
   "--to[end of the quiet hour]:TIME:"
-  "*--posture[time in a posture or activity, such as standing\=\+0\:40\/\+0\:45\; its effect is measured\; repeatable]:NAME=FROM/TO:"
+  "*--posture[time in a posture or activity, such as standing\=\+0\:40\/\+0\:45\; its effect is measured\; repeatable, beside the marks of \'anyecg mark\']:NAME=FROM/TO:"
   "--montage[where the patch was, such as \'left of the sternum\']:TEXT:"
   "--force[replace an existing baseline]"
   "--json[write JSON to standard output instead of text]"
@@ -591,6 +592,16 @@ _shtab_anyecg_lint_options=(
 # guard to ensure default positional specs are added only once per session
 _shtab_anyecg_lint_defaults_added=0
 
+_shtab_anyecg_mark_options=(
+  "(- : *)"{-h,--help}"[show this help message and exit]"
+  "--at[time of the change, such as 2026-01-31T08\:30\:00Z (default\: now)]:TIME:"
+  ":folder of \'anyecg run --session-dir\':_files -/"
+  ":lying, sitting, standing, walking, or any word\; \'end\' ends the last one:"
+)
+
+# guard to ensure default positional specs are added only once per session
+_shtab_anyecg_mark_defaults_added=0
+
 _shtab_anyecg_micro_package_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--runtime[c99\: the network as plain C, without a library\; tflm\: the model for TFLite Micro\; default\: c99]:runtime:(c99 tflm)"
@@ -871,6 +882,7 @@ _shtab_anyecg() {
         finetune) _arguments -C -s $_shtab_anyecg_finetune_options ;;
         firmware) _arguments -C -s $_shtab_anyecg_firmware_options ;;
         lint) _arguments -C -s $_shtab_anyecg_lint_options ;;
+        mark) _arguments -C -s $_shtab_anyecg_mark_options ;;
         micro-package) _arguments -C -s $_shtab_anyecg_micro_package_options ;;
         prepare) _arguments -C -s $_shtab_anyecg_prepare_options ;;
         report) _arguments -C -s $_shtab_anyecg_report_options ;;

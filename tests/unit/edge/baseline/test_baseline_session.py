@@ -181,3 +181,36 @@ def test_a_planted_change_is_found_from_the_signal(tmp_path: Path, capsys: pytes
     before = [e.change for e in session.estimates()]
     session.compare(load_baseline(out))
     assert [e.change for e in session.estimates()] == before
+
+
+def test_postures_that_were_marked_in_the_session_are_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    standing = Wearer(bpm=75, qtc_ms=390, t_mv=0.2)
+    course = lambda t: standing if HOUR < t <= HOUR + 300 else AT_REST  # noqa: E731
+    night = write_records(tmp_path / "night", estimates(course, HOUR + 600))
+    for name, at in (("lying", "11:46:40"), ("standing", "12:06:40"), ("end", "12:11:40")):
+        assert name in written(["mark", str(night), name, "--at", f"2026-11-18T{at}Z"], capsys)
+    with (night / "postures.csv").open("a", encoding="utf-8") as file:
+        file.write("torn")
+    out = tmp_path / "b.json"
+    text = written(["baseline", str(night), "--out", str(out)], capsys)
+    assert "lying (114 windows), standing (24 windows)" in text
+    lying, stood = load_baseline(out).postures
+    assert lying.medians["t_mv"] == pytest.approx(0.3, abs=0.01)
+    assert stood.medians["t_mv"] == pytest.approx(0.2, abs=0.01)
+    written(["mark", str(night), "sitting"], capsys)  # after the session: without a window, and so without effect
+    assert written(["baseline", str(night), "--out", str(out), "--force"], capsys) == text
+    assert (night / "postures.csv").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize("argv", [[""], ["a=b"], ["a,b"], ["x" * 41], ["a\nb"], ["lying", "--at", "now"]])
+def test_a_mark_that_could_not_be_read_is_refused(
+    argv: list[str], night: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written(["mark", str(night), *argv], capsys, 2)
+    assert not (night / "postures.csv").exists()
+
+
+def test_a_mark_needs_a_session(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "not a session" in written(["mark", str(tmp_path), "lying"], capsys, 3)
