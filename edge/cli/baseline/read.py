@@ -18,10 +18,11 @@ from edge.grid.timeline import Gap, Timeline, TimelineItem
 from edge.rhythm.minutes import RhythmMeter
 from edge.sessions.folder import MAX_RUN_S, SessionFolder
 from edge.sources import Source, SourceUrl, open_source
-from edge.waves.measure import WaveMeter, st_reason
+from edge.waves.measure import WaveMeter, band_of, st_reason
 from edge.waves.path import FS_HZ
 from edge.window import NoWindow, Window
-from firmware_bridge.errors import InputError
+from firmware_bridge.errors import InputError, UsageError
+from firmware_bridge.samples import LinkEvent, LinkEventKind
 
 GATHER_S = 1
 """Signal that the timeline takes together, s."""
@@ -117,7 +118,10 @@ def _read_recording(name: str, rows: Samples, before_s: Sequence[float]) -> tupl
     """Read a recording; return what it says, the time of its start, s, and whether it has a clock."""
     from edge.cli.explain import source_of
 
-    source = open_source(source_of(name))
+    url = source_of(name)
+    if url.scheme == "sim" and "seconds" not in url.params:
+        raise UsageError(f"{name} has no end", "add seconds=1500 to the URL")
+    source = open_source(url)
     if source.info.live:
         raise InputError(f"{name} is a device", "record a session with 'anyecg run --session-dir DIR', then name DIR")
     timed = source.info.start_unix_ns is not None
@@ -140,6 +144,8 @@ async def _read(source: Source, name: str, start_s: float, rows: Samples) -> Non
     meter.st_reason = st_reason(source.info.band_hz, is_device=source.info.of_device)
     try:
         async for item in source.items():
+            if isinstance(item, LinkEvent) and item.kind is LinkEventKind.HELLO and "band_hz" in item.data:
+                meter.st_reason = st_reason(band_of(item.data["band_hz"]), is_device=True)
             for part in timeline.push(item):
                 for answer in _answers(chain, part):
                     row, ok = NOTHING, False

@@ -13,9 +13,15 @@ import pytest
 
 from edge.baseline.file import load_baseline
 from edge.baseline.trend import Trend
+from edge.baseline.worn import of_session, of_source
 from edge.cli.main import main
+from edge.cli.service import check_options
 from edge.records import Estimate, to_json
+from edge.service.unit import HIDDEN, lies_in
 from edge.sessions import SessionFolder
+from edge.sources import SourceInfo
+from edge.sources.decided import Decided
+from firmware_bridge.errors import UsageError
 from helpers.quiet_hours import AT_REST, Wearer, estimates, write_records
 from helpers.session_files import estimate_lines
 
@@ -165,8 +171,12 @@ def test_a_planted_change_is_found_from_the_signal(tmp_path: Path, capsys: pytes
     """The whole way: simulated ECG, waves, session, baseline, and another run with a longer QT and a flat T."""
     night, out, later = tmp_path / "night", tmp_path / "b.json", tmp_path / "day"
     run = ["run", "--hop", "10", "--view", "none", "--source"]
-    written([*run, "sim:?hr=58&seed=3&speed=max", "--seconds", "1300", "--session-dir", str(night)], capsys)
+    written([*run, "sim:?hr=58&seed=3&speed=max", "--seconds", "1300", "--record", "--session-dir", str(night)], capsys)
     written(["baseline", str(night), "--out", str(out)], capsys)
+    again = tmp_path / "again.json"
+    written(["baseline", str(night / "raw.aer"), "--out", str(again)], capsys)
+    same = [replace(load_baseline(path), made="", start="", sources=()) for path in (out, again)]
+    assert same[0] == same[1]  # measured from the recording as by the run
     changed = "sim:?hr=64&seed=5&speed=max&qtc_ms=490&t_mv=0.15"
     plan = ["--seconds", "330", "--session-dir", str(later), "--baseline", str(out)]
     written([*run, changed, *plan], capsys)
@@ -212,5 +222,77 @@ def test_a_mark_that_could_not_be_read_is_refused(
     assert not (night / "postures.csv").exists()
 
 
+@pytest.mark.parametrize(
+    ("name", "said", "code"),
+    [("sim:?seed=1", "has no end", 2), ("serial:/dev/ttyACM0", "is a device", 3), ("none.csv", "no recording", 3)],
+)
+def test_what_is_no_recording_is_refused(
+    name: str, said: str, code: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert said in written(["baseline", name, "--out", str(tmp_path / "b.json")], capsys, code)
+
+
+def test_a_recording_without_a_clock_has_times_since_its_start(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "b.json"
+    name = "sim:?seed=1&seconds=1300"
+    assert "has no clock" in written(
+        ["baseline", name, "--out", str(out), "--from", "2026-01-31T08:00:00Z", "--to", "2026-01-31T09:00:00Z"],
+        capsys,
+        2,
+    )
+    written(["baseline", name, "--out", str(out), "--from", "+0:01", "--to", "+0:21"], capsys)
+    assert load_baseline(out).start == "+0:01:00"
+
+
 def test_a_mark_needs_a_session(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "not a session" in written(["mark", str(tmp_path), "lying"], capsys, 3)
+
+
+def test_a_patch_of_several_has_its_own_baseline(
+    baseline: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found, out = tmp_path / "ward.toml", tmp_path / "e.jsonl"
+    tables = f'[[patch]]\nname = "a"\nsource = "sim:?seed=1"\nbaseline = "{baseline}"\n'
+    found.write_text(f'{tables}[[patch]]\nname = "b"\nsource = "sim:?seed=2"\n', encoding="utf-8")
+    run = ["run", "--config", str(found), "--speed", "max", "--seconds", "15", "--view", "none", "--out", str(out)]
+    written(run, capsys)
+    records = [json.loads(line) for line in out.read_text().splitlines()]
+    changes = {(e["patch"], "change" in e, "baseline" in e.get("applied", {})) for e in records}
+    assert changes == {("a", True, True), ("b", False, False)}
+    reasons = {reason for e in records if e["patch"] == "a" for reason in e["change"]["missing"].values()}
+    assert reasons == {"other_device"}  # the baseline was made of "patch"
+    assert "for one patch" in written([*run[:1], "--baseline", str(baseline), *run[1:]], capsys, 2)
+
+
+def test_the_run_says_at_its_start_what_it_compares_with(
+    baseline: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = ["run", "--source", "sim:?speed=max", "--seconds", "12", "--view", "none", "--baseline"]
+    assert main([*run, str(baseline)]) == 0
+    said = capsys.readouterr().err
+    assert "note: baseline of 60 minutes from 2026-11-18T11:06:40.000Z at 60 bpm, worn as: sternum" in said
+    assert "changes cannot be told: the baseline is of another device" in said
+    assert "'anyecg baseline SESSION --out FILE' writes one" in written([*run, str(tmp_path / "none")], capsys, 2)
+
+
+def test_a_service_checks_its_baseline(baseline: Path, tmp_path: Path) -> None:
+    options = tmp_path / "o.toml"
+    options.write_text('source = "sim:"\nbaseline = "b.json"\n', encoding="utf-8")
+    with pytest.raises(UsageError, match="'baseline' needs an absolute path"):
+        check_options(options)
+    baseline.chmod(0o644)
+    options.write_text(f'source = "sim:"\nbaseline = "{baseline}"\n', encoding="utf-8")
+    hidden = lies_in(baseline, HIDDEN)
+    baseline.write_text("{}")
+    with pytest.raises(UsageError, match="cannot see" if hidden else "holds no baseline"):
+        check_options(options)
+
+
+def test_recordings_are_compared_by_their_lead() -> None:
+    decided = Decided("CSV", "II", "x", 250.0, "x", "mV")
+    info = SourceInfo("replay:a.csv", "a.csv", live=False, host_clock=False, decided=decided)
+    assert of_source(info) == of_session({"device": "a.csv", "decided": decided.as_dict()}) == ("recording", "II")
+    patch = replace(info, device="polar_h10", decided=None)
+    assert of_source(patch) == of_session({"device": "polar_h10", "decided": None}) == ("polar_h10", None)
