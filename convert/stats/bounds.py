@@ -28,8 +28,8 @@ NORMAL = 1e9
 """Degrees of freedom with which Student's t distribution is the normal one."""
 
 Scale = Literal["plain", "logit", "log", "atanh"]
-"""Scale of an interval: ``plain`` for means and differences, ``logit`` for areas, ``log`` for ratios, ``atanh``
-(Fisher's z) for correlations."""
+"""Scale of an interval: ``plain`` for means and differences, ``logit`` for areas, ``log`` for ratios and for means of
+errors, which are positive and skewed, ``atanh`` (Fisher's z) for correlations."""
 
 _Function = Callable[[float], float]
 
@@ -156,8 +156,9 @@ def share_interval(hit: Bools, among: Bools, resampler: Resampler, level: float 
     """Return a share with Wilson's interval for the effective number of rows, which repeated patients lower.
 
     The effective number is that of independent rows with the standard error of the bootstrap over patients, as for
-    clustered proportions in surveys (Korn & Graubard 1998). It is at most the number of rows, and the number of
-    patients where all outcomes are equal.
+    clustered proportions in surveys (Korn & Graubard, Surv Methodol 1998;24:193). It is at most the number of rows, and
+    the number of patients where all outcomes are equal. With several rows of a patient it is smaller by the squared
+    ratio of the quantiles of Student's t distribution, because the standard error then rests on the patients alone.
 
     Args:
         hit: Whether a row counts, ``(n,)``.
@@ -201,7 +202,8 @@ def _effective(share: float, rows: int, patients: int, drawn: F64, level: float)
     even = share * (1.0 - share)
     effective = float(patients)
     if error is not None and error > 0.0 and even > 0.0:
-        effective = min(even / error**2, float(rows))
+        few = quantile_t(rows - 1, level) / quantile_t(patients - 1, level)
+        effective = min(even / error**2, float(rows)) * few**2
     return wilson(share, effective, level)
 
 

@@ -54,7 +54,7 @@ def mae_interval(
     size = np.abs(np.asarray(errors, dtype=np.float64))
     if not len(size):
         return UNDEFINED
-    return mean_interval(size, _resampler(len(size), patients, seed, resamples))
+    return mean_interval(size, _resampler(len(size), patients, seed, resamples), "log")
 
 
 def _resampler(n: int, patients: NDArray[np.integer] | None, seed: int, resamples: int) -> Resampler:

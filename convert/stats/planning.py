@@ -111,13 +111,14 @@ def plan_mae(mae: float, width: float, least: LeastPatients | None = None, level
     floor = (least or LeastPatients()).both
 
     def half(patients: int) -> float:
-        return quantile_t(patients - 1, level) * mae * HALF_NORMAL / math.sqrt(patients)
+        """Return half the width of the interval of the logarithm."""
+        return quantile_t(patients - 1, level) * HALF_NORMAL / math.sqrt(patients)
 
-    found = _smallest(lambda n: 2.0 * half(n) <= width * mae)
+    found = _smallest(lambda n: 2.0 * math.sinh(min(half(n), 50.0)) <= width)
     if found is None:
         return None
     patients = max(floor, found)
-    return PlannedSize(None, None, patients, mae - half(patients), mae + half(patients))
+    return PlannedSize(None, None, patients, mae * math.exp(-half(patients)), mae * math.exp(half(patients)))
 
 
 def _smallest(check: Callable[[int], bool]) -> int | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.stats.bounds import se_interval, share_interval, share_intervals
+from convert.stats.bounds import Scale, se_interval, share_interval, share_intervals
 from convert.stats.logistic import fit_logistic, logits
 from convert.stats.metrics import CALIBRATION_BINS, Score, binned_error, quotient
 from convert.stats.resampling import Resampler
@@ -58,7 +58,7 @@ def reliability(p: F64, labels: Bools, resampler: Resampler, seed: int) -> Relia
     """
     y = labels.astype(np.float64)
     squares = (p - y) ** 2
-    brier = se_interval(float(squares.mean()), resampler.ratio(squares, np.ones_like(squares)), resampler.patients)
+    brier = mean_interval(squares, resampler, "log")
     order = np.argsort(p, kind="stable")
     parts = [part for part in np.array_split(order, min(CALIBRATION_BINS, len(p))) if len(part)]
     rng = np.random.default_rng([seed, 13])
@@ -208,7 +208,7 @@ def value_agreement(value: F64, truth: F64, low: F64, high: F64, level: float, r
     given = np.isfinite(low) & np.isfinite(high)
     sd = float(error.std(ddof=1)) if len(error) > 1 else 0.0
     return ValueAgreement(
-        mean_interval(np.abs(error), resampler),
+        mean_interval(np.abs(error), resampler, "log"),
         float(constant.mean()),
         mean_interval(constant - np.abs(error), resampler),
         mean_interval(error, resampler),
@@ -219,9 +219,10 @@ def value_agreement(value: F64, truth: F64, low: F64, high: F64, level: float, r
     )
 
 
-def mean_interval(values: F64, resampler: Resampler) -> Score:
-    """Return the mean of one value for each row, ``(n,)``, with its interval over patients."""
-    return se_interval(float(values.mean()), resampler.ratio(values, np.ones_like(values)), resampler.patients)
+def mean_interval(values: F64, resampler: Resampler, scale: Scale = "plain") -> Score:
+    """Return the mean of one value for each row, ``(n,)``, with its interval over patients on a scale."""
+    drawn = resampler.ratio(values, np.ones_like(values))
+    return se_interval(float(values.mean()), drawn, resampler.patients, scale)
 
 
 def difference_slope(value: F64, truth: F64, resampler: Resampler) -> Score:

@@ -30,11 +30,12 @@ def ends_of(value: float, replicates, patients: int, scale: str = "plain", df=No
 
 
 def share_ends(value: float, replicates, patients: int, rows: int) -> tuple[float, float]:
-    """Wilson's ends of a share for the effective number of rows."""
+    """Wilson's ends of a share for the effective number of rows, corrected for the patients (Korn & Graubard)."""
     known = np.asarray(replicates, dtype=float)
     known = known[np.isfinite(known)]
     error = np.std(known, ddof=1) * np.sqrt(patients / (patients - 1))
-    n = min(value * (1 - value) / error**2, rows) if error > 0 and 0 < value < 1 else patients
+    few = t.ppf(0.975, rows - 1) / t.ppf(0.975, patients - 1)
+    n = few**2 * min(value * (1 - value) / error**2, rows) if error > 0 and 0 < value < 1 else patients
     z = norm.ppf(0.975)
     middle, wide = value + z**2 / (2 * n), z * np.sqrt(value * (1 - value) / n + z**2 / (4 * n**2))
     return max(0.0, (middle - wide) / (1 + z**2 / n)), min(1.0, (middle + wide) / (1 + z**2 / n))

@@ -52,7 +52,10 @@ def test_repeated_patients_widen_the_interval_of_a_share() -> None:
     hit = np.arange(40) % 4 == 0
     once = share_interval(hit, np.ones(40, bool), Resampler(np.arange(40), 0, 2000))
     again = share_interval(np.repeat(hit, 5), np.ones(200, bool), Resampler(np.repeat(np.arange(40), 5), 0, 2000))
-    assert (again.low, again.high) == pytest.approx((once.low, once.high), abs=1e-3)
+    assert (again.low, again.high) == pytest.approx((once.low, once.high), abs=5e-3)
+    narrow = wilson(0.25, 200)
+    assert again.low < once.low < narrow.low
+    assert narrow.high < once.high < again.high  # the spread is estimated from 40 patients and not from 200 rows
     assert (once.low, once.high) == pytest.approx((wilson(0.25, 40).low, wilson(0.25, 40).high), abs=0.01)
 
 
@@ -117,7 +120,7 @@ def test_intervals_of_shares_and_errors_contain_the_truth(rows: int) -> None:
         x = clustered(rng, 40, rows, 0.5)
         inside["share 0.9"] += covered(share_interval(x < norm.ppf(0.9), everybody, resampler), 0.9)
         inside["share 0.5"] += covered(share_interval(x < 0.0, everybody, resampler), 0.5)
-        inside["mae"] += covered(mean_interval(np.abs(sigma * x), resampler), sigma * math.sqrt(2.0 / math.pi))
+        inside["mae"] += covered(mean_interval(np.abs(sigma * x), resampler, "log"), sigma * math.sqrt(2.0 / math.pi))
         inside["bias"] += covered(mean_interval(sigma * x + 0.1, resampler), 0.1)
     assert all(0.92 <= n / DRAWS <= 0.985 for n in inside.values()), inside
 

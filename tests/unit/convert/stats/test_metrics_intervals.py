@@ -39,7 +39,7 @@ def test_an_interval_of_a_mean_absolute_error_resamples_patients() -> None:
     slow = [np.mean(np.repeat(np.abs(error), c)) for c in counts]
     found = mae_interval(error, 100 + patient, seed=4, resamples=300)
     assert (found.value, found.low, found.high) == pytest.approx(
-        (np.mean(np.abs(error)), *ends_of(np.mean(np.abs(error)), slow, 25))
+        (np.mean(np.abs(error)), *ends_of(np.mean(np.abs(error)), slow, 25, "log"))
     )
 
 
@@ -50,7 +50,7 @@ def test_without_options_there_are_a_thousand_resamples_of_seed_0() -> None:
     assert auroc_interval(s, y) == auroc_interval(s, y, None, **options)
     assert mae_interval(s) == mae_interval(s, None, **options)
     slow = (drawn_patients(len(s), 0, 1000) @ np.abs(s)) / len(s)
-    ends = ends_of(np.mean(np.abs(s)), slow, len(s))
+    ends = ends_of(np.mean(np.abs(s)), slow, len(s), "log")
     assert (mae_interval(s).low, mae_interval(s).high) == pytest.approx(ends)
 
 

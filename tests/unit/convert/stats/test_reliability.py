@@ -21,9 +21,10 @@ def drawn(patient: np.ndarray, resamples: int) -> np.ndarray:
     return np.random.default_rng([0, 11]).multinomial(n, np.full(n, 1 / n), size=resamples)[:, patient]
 
 
-def replicated(of: np.ndarray, patient: np.ndarray, resamples: int) -> tuple[float, float]:
+def replicated(of: np.ndarray, patient: np.ndarray, resamples: int, scale: str = "plain") -> tuple[float, float]:
     """Ends of the interval of a mean."""
-    return ends_of(of.mean(), drawn(patient, resamples) @ of / drawn(patient, resamples).sum(axis=1), patient.max() + 1)
+    means = drawn(patient, resamples) @ of / drawn(patient, resamples).sum(axis=1)
+    return ends_of(of.mean(), means, patient.max() + 1, scale)
 
 
 def replicated_share(hit: np.ndarray, among: np.ndarray, patient: np.ndarray, resamples: int) -> tuple[float, float]:
@@ -40,7 +41,7 @@ def test_probabilities_are_judged_by_bins_of_equal_mass() -> None:
     p = np.round(rng.beta(1, 2, 90), 2)
     y = rng.random(90) < p
     found = reliability(p, y, Resampler(patient, 0, 100), 5)
-    low, high = replicated((p - y) ** 2, patient, 100)
+    low, high = replicated((p - y) ** 2, patient, 100, "log")
     assert (found.brier.value, found.brier.low, found.brier.high) == pytest.approx((np.mean((p - y) ** 2), low, high))
     assert found.brier_of_the_prevalence == pytest.approx(y.mean() * (1 - y.mean()))
     order = np.argsort(p, kind="stable").reshape(15, 6)
@@ -160,8 +161,10 @@ class TestValues:
     def test_errors_and_their_intervals(self) -> None:
         value = self.TRUTH + self.ERROR
         found = value_agreement(value, self.TRUTH, value - 0.5, value + 0.5, 0.9, Resampler(self.PATIENT, 0, 200))
-        for score, of, point in ((found.mae, np.abs(self.ERROR), 2.75 / 6), (found.bias, self.ERROR, 0.125)):
-            low, high = replicated(of, self.PATIENT, 200)
+        for score, of, point, scale in (
+            (found.mae, np.abs(self.ERROR), 2.75 / 6, "log"), (found.bias, self.ERROR, 0.125, "plain"),
+        ):  # fmt: skip
+            low, high = replicated(of, self.PATIENT, 200, scale)
             assert (score.value, score.low, score.high) == pytest.approx((point, low, high))
         assert found.mae_of_the_mean == pytest.approx(np.mean(np.abs(self.TRUTH - 26 / 6)))
         sd = np.std(self.ERROR, ddof=1)
