@@ -50,6 +50,7 @@ MAX_WAITING = 64
 _BEATS_HEADERS = (f"{_BEATS_HEADER}\n", "run,time_s,rr_s\n")
 _BEFORE_RESULTS = {"estimates.jsonl": ("",), "events.jsonl": ("",), "beats.csv": _BEATS_HEADERS}
 """Files that exist before ``session.json``, with what they hold until then, or the begin of it."""
+_MOST_BEFORE_RESULTS = max(map(len, _BEATS_HEADERS))
 
 
 def next_raw_path(folder: Path | str) -> Path:
@@ -255,14 +256,16 @@ class SessionSink(BaseSink):
         """Return whether a run that was killed before its first result has left a file."""
         if name == ".session.json.part":
             return True
-        allowed = _BEFORE_RESULTS.get(name, ())
-        most = max(map(len, allowed), default=0)
+        allowed = _BEFORE_RESULTS.get(name)
+        if allowed is None:
+            return False
         try:
             with (self._path / name).open("rb") as file:
-                begun = file.read(most + 1).decode("ascii", "replace")
+                begun = file.read(_MOST_BEFORE_RESULTS + 1)
         except OSError:
             return False
-        return any(text.startswith(begun) for text in allowed)
+        # A power cut may leave the length of what was not synced, and zeros instead of it.
+        return not begun.strip(b"\0") or any(text.encode().startswith(begun) for text in allowed)
 
     def _continue(self) -> None:
         try:

@@ -315,6 +315,19 @@ def test_a_start_that_was_killed_is_no_obstacle(tmp_path):
     assert json.loads((tmp_path / "session.json").read_text())["runs"][0]["session"] == "a"
 
 
+@pytest.mark.parametrize("name", ["estimates.jsonl", "events.jsonl", "beats.csv"])
+def test_a_start_that_a_power_cut_has_filled_with_zeros_is_no_obstacle(tmp_path, name):
+    (tmp_path / name).write_bytes(bytes(35))
+    sink = session(tmp_path)
+    sink.beat(2.0)
+    sink.estimate(ESTIMATE)
+    sink.close(RunSummary())
+    header, *beats = (tmp_path / "beats.csv").read_text().splitlines()
+    assert (header, len(beats)) == ("run,time_s,rr_s,pr_ms,qrs_ms,qt_ms", 1)
+    assert (tmp_path / "events.jsonl").read_bytes() == b""
+    assert list(EstimateReader(tmp_path).estimates()) == [ESTIMATE]
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
@@ -322,6 +335,7 @@ def test_a_start_that_was_killed_is_no_obstacle(tmp_path):
         ("beats.csv", "run,time_s,rr_s,pr_ms,qrs_ms,qt_ms\n1\n"),
         ("beats.csv", "mine\n"),
         ("estimates.jsonl", "{}\n"),
+        ("events.jsonl", "\0\0{}\n"),
         ("events.csv", ""),
     ],
 )
