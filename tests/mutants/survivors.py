@@ -156,8 +156,8 @@ SURVIVORS = (
     ),
     Survivor(
         "bins of the calibration error weighted alike",
-        "sum(len(part) * abs(p[part].mean() - y[part].mean()) for part in parts) / len(p)",
-        "sum(abs(p[part].mean() - y[part].mean()) for part in parts) / len(parts)",
+        "sum(len(part) * abs(p[part].mean() - labels[part].mean()) for part in parts) / len(p)",
+        "sum(abs(p[part].mean() - labels[part].mean()) for part in parts) / len(parts)",
         "test_the_calibration_error_weights_each_bin_by_its_rows",
     ),
     Survivor(
