@@ -140,23 +140,19 @@ class Engine:
         gather_s: Signal that waits until it is processed together, s, unless an answer depends on it. The answers are
             the same with any value.
         reasons: What adds reasons to the estimates; ``None`` for none.
+        heart_rate: Tracker of the heart rate; by default one of its own.
     """
 
     def __init__(
-        self,
-        bundle: Bundle,
-        model: Model,
-        session: SessionInfo,
-        hop_s: float = 1.0,
-        gather_s: float = GATHER_S,
-        reasons: Explains | None = None,
-    ) -> None:
+        self, bundle: Bundle, model: Model, session: SessionInfo, hop_s: float = 1.0, gather_s: float = GATHER_S,
+        reasons: Explains | None = None, heart_rate: HeartRate | None = None,
+    ) -> None:  # fmt: skip
         front_end = bundle.manifest.front_end
         room = GapRoom() if session.stalls else None
         self.timeline = Timeline(front_end.grid_hz, round(gather_s * front_end.grid_hz), room)
         self.session = session
         self._chain = SignalChain(front_end.grid_hz, hop_s)
-        self._heart_rate = HeartRate()
+        self._heart_rate = HeartRate() if heart_rate is None else heart_rate
         self._wave_meter = WaveMeter(front_end.grid_hz)
         self._wave_meter.st_reason = session.st_reason
         self._rhythm = RhythmMeter()

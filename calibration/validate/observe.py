@@ -15,6 +15,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.beats.track import HeartRate
 from edge.bundle.reader import Bundle
 from edge.bundle.tensors import Steps
 from edge.engine import Engine, SessionInfo
@@ -123,8 +124,19 @@ def session(name: str) -> SessionInfo:
     return SessionInfo("validate", name, lambda ns: ns, lambda: False, stalls=False)
 
 
+class NoRate(HeartRate):
+    """A tracker that all runs share whose heart rates nobody reads; no estimate depends on the rate."""
+
+    def update(self, end_s: float, window: F64, beats: NDArray[np.int64], score: float) -> float | None:  # noqa: ARG002
+        """Return no rate."""
+        return None
+
+
+NO_RATE = NoRate()
+
+
 def run_engine(
-    bundle: Bundle, model: Model, name: str, items: Iterable[LinkItem], hop_s: float
+    bundle: Bundle, model: Model, name: str, items: Iterable[LinkItem], hop_s: float, *, rates: bool = True
 ) -> tuple[list[Estimate], RecordingModel]:
     """Run one recording through the engine of the device.
 
@@ -134,12 +146,13 @@ def run_engine(
         name: Name of the recording.
         items: Items of the recording.
         hop_s: Seconds between windows.
+        rates: Whether the heart rate is tracked; all else is the same without.
 
     Raises:
         InputError: The recording is broken.
     """
     recorder = RecordingModel(model)
-    engine = Engine(bundle, recorder, session(name), hop_s)
+    engine = Engine(bundle, recorder, session(name), hop_s, heart_rate=None if rates else NO_RATE)
     estimates: list[Estimate] = []
     for item in items:
         estimates += engine.push(item).estimates
@@ -148,7 +161,12 @@ def run_engine(
 
 
 def observe(
-    bundle: Bundle, model: Model, recordings: Iterable[tuple[int, str, Iterable[LinkItem]]], hop_s: float
+    bundle: Bundle,
+    model: Model,
+    recordings: Iterable[tuple[int, str, Iterable[LinkItem]]],
+    hop_s: float,
+    *,
+    rates: bool = True,
 ) -> Observed:
     """Run recordings through the engine of the device.
 
@@ -157,11 +175,12 @@ def observe(
         model: Its loaded model.
         recordings: Index, name and items of each recording.
         hop_s: Seconds between windows.
+        rates: Whether the heart rate is tracked.
     """
     rows = _Rows(bundle, hop_s)
     for index, name, items in recordings:
         try:
-            rows.add(index, *run_engine(bundle, model, name, items, hop_s))
+            rows.add(index, *run_engine(bundle, model, name, items, hop_s, rates=rates))
         except InputError as error:
             rows.broken.append((index, str(error)))
     return rows.observed()

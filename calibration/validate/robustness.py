@@ -12,7 +12,7 @@ from calibration.validate.disturb import DISTURBANCES, Disturbance
 from calibration.validate.judge import Judged, rounded
 from calibration.validate.observe import Observed
 from calibration.validate.records import RobustnessRecord
-from calibration.validate.shards import RunPlan, key_of, run_all
+from calibration.validate.shards import RunPlan, key_of, run_each
 from convert.stats.metrics import auroc
 
 HOP_S = 5.0
@@ -35,15 +35,14 @@ def robustness(
     total = len(j.data.recordings)
     chosen = np.unique(np.linspace(0, total - 1, min(recordings, total)).astype(int)).tolist()
     some = [(i, j.data.recordings[i]) for i in chosen]
-    clean: Observed | None = None
-    out = []
+    plans = []
     for disturbance in DISTURBANCES:
         key = key_of(j.bundle.sha256, j.data.sha256, chosen, repr(disturbance), HOP_S)
-        plan = RunPlan(bundle, HOP_S, jobs, disturbance, j.bundle.sha256)
-        seen = run_all(plan, some, work, f"robust-{key}", progress)
-        clean = seen if clean is None else clean
-        out.append(_row(replace(j, seen=seen), clean, disturbance, j))
-    return out
+        plan = RunPlan(bundle, HOP_S, jobs, disturbance, j.bundle.sha256, rates=False)
+        plans.append((plan, f"robust-{key}"))
+    # A disturbance has few shards, so that only all of them together keep several processes busy.
+    runs = run_each(plans, some, work, progress)
+    return [_row(replace(j, seen=seen), runs[0], d, j) for d, seen in zip(DISTURBANCES, runs, strict=True)]
 
 
 def _row(j: Judged, clean: Observed, disturbance: Disturbance, whole: Judged) -> RobustnessRecord:

@@ -26,8 +26,8 @@ from firmware_bridge.errors import BundleError, InputError, OutputError
 SHARD_RECORDINGS = 16
 """Recordings per shard; an interruption loses at most one shard per process, a few seconds of work."""
 
-WORTHWHILE = 8
-"""Minimum number of shards for several processes; each process takes about a second to start."""
+WORTHWHILE = 8 * SHARD_RECORDINGS
+"""Minimum number of recordings for several processes; each process takes about a second to start."""
 
 DIGEST = 32
 """Bytes of a SHA-256."""
@@ -43,6 +43,7 @@ class RunPlan:
         jobs: Number of processes.
         alter: Function that changes the items of the link; ``None`` for no change.
         sha256: SHA-256 of the manifest, to detect a bundle that is replaced during the run; empty for no check.
+        rates: Whether the heart rate is tracked.
     """
 
     bundle: Path
@@ -50,6 +51,7 @@ class RunPlan:
     jobs: int
     alter: Alter | None = None
     sha256: str = ""
+    rates: bool = True
 
 
 _Job = tuple[Path, RunPlan, list[tuple[int, Recording]]]
@@ -71,28 +73,45 @@ def run_all(
         InputError: A shard changed while it was in use.
         OutputError: A shard cannot be written.
     """
-    folder = work / key
+    return run_each([(plan, key)], recordings, work, progress)[0]
+
+
+def run_each(
+    plans: Sequence[tuple[RunPlan, str]], recordings: Sequence[tuple[int, Recording]], work: Path,
+    progress: TextIO | None,
+) -> list[Observed]:  # fmt: skip
+    """Run the same recordings by several plans, whose jobs share the processes; see :func:`run_all`.
+
+    Args:
+        plans: Options of each run and its key, at least one.
+        recordings: Index in the data set and recording.
+        work: Folder of the shards.
+        progress: Stream for the progress line, or ``None``.
+    """
     groups = [list(recordings[i : i + SHARD_RECORDINGS]) for i in range(0, len(recordings), SHARD_RECORDINGS)]
-    paths = [folder / f"{k:05d}.npz" for k in range(len(groups))]
-    found = [_read(path) for path in paths]
-    todo = [k for k, part in enumerate(found) if part is None]
-    done = sum(len(groups[k]) for k in range(len(groups)) if found[k] is not None)
-    bar = Progress("running the engine", len(recordings), "recordings", progress, done)
+    jobs = [(work / key / f"{k:05d}.npz", plan, group) for plan, key in plans for k, group in enumerate(groups)]
+    found = [_read(path) for path, _, _ in jobs]
+    todo = [i for i, part in enumerate(found) if part is None]
+    done = sum(len(group) for (_, _, group), part in zip(jobs, found, strict=True) if part is not None)
+    bar = Progress("running the engine", len(recordings) * len(plans), "recordings", progress, done)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        for _, key in plans:
+            (work / key).mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"cannot use {folder}: {error.strerror}", "choose another --out") from error
+        raise OutputError(f"cannot use {work / key}: {error.strerror}", "choose another --out") from error
     windows = 0
-    for k, part in zip(todo, _made([(paths[k], plan, groups[k]) for k in todo], plan.jobs), strict=True):
-        found[k] = part
-        done += len(groups[k])
+    for i, part in zip(todo, _made([jobs[i] for i in todo], plans[0][0].jobs), strict=True):
+        found[i] = part
+        done += len(jobs[i][2])
         windows += len(part.recording)
         bar.step(done, f"({windows} windows)")
-    return joined([part for part in found if part is not None])
+    whole = [part for part in found if part is not None]
+    return [joined(whole[i : i + len(groups)]) for i in range(0, len(whole), len(groups))]
 
 
 def _made(jobs: Sequence[_Job], processes: int) -> Iterator[Observed]:
-    if processes < 2 or len(jobs) < WORTHWHILE:
+    processes = min(processes, len(jobs))
+    if processes < 2 or sum(len(job[2]) for job in jobs) < WORTHWHILE:
         loaded: dict[Path, tuple[Bundle, Model]] = {}
         for job in jobs:
             plan = job[1]
@@ -121,7 +140,7 @@ def _make(job: _Job, bundle: Bundle, model: Model) -> Observed:
     if plan.sha256 not in ("", bundle.sha256):
         raise BundleError(f"{plan.bundle} was replaced while it was in use", "run the command again")
     alter = plan.alter or iter
-    part = observe(bundle, model, ((i, r.name, alter(r.items())) for i, r in group), plan.hop_s)
+    part = observe(bundle, model, ((i, r.name, alter(r.items())) for i, r in group), plan.hop_s, rates=plan.rates)
     _write(path, part)
     return part
 
