@@ -121,8 +121,7 @@ class _Kept:
 
 
 _kept: list[_Kept] = []
-"""A report asks for the same results several times, and the table may take minutes to read: MIMIC-IV has 118 million
-rows. One table is kept."""
+"""A report asks for the same results several times, and a large table takes minutes to read. One table is kept."""
 
 
 def _rows(data: VisitData, visits: set[int], plan: LabelPlan) -> NDArray[np.void]:
