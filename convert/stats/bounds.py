@@ -149,7 +149,7 @@ def _separated(positives: int, negatives: int, quantile: float) -> float:
         variance = area * (1.0 - area) * shape / (positives * negatives)
         return 1.0 - area - quantile * math.sqrt(max(variance, 0.0))
 
-    return float(brentq(apart, 1e-9, 1.0 - 1e-12)) if apart(1.0 - 1e-12) < 0.0 else 1.0
+    return float(brentq(apart, 1e-9, 1.0 - 1e-12))
 
 
 def share_interval(hit: Bools, among: Bools, resampler: Resampler, level: float = LEVEL) -> Score:

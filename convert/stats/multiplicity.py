@@ -27,7 +27,7 @@ ALPHA = 0.05
 def holm(p: Sequence[float]) -> F64:
     """Return p-values adjusted by Holm's method (Scand J Stat 1979;6:65), ``(n,)``."""
     values = np.asarray(p, dtype=np.float64)
-    order = np.argsort(values, kind="stable")
+    order = np.argsort(values)
     steps = np.maximum.accumulate(values[order] * np.arange(len(values), 0, -1))
     out = np.empty_like(values)
     out[order] = np.minimum(steps, 1.0)
@@ -37,11 +37,10 @@ def holm(p: Sequence[float]) -> F64:
 def benjamini_hochberg(p: Sequence[float]) -> F64:
     """Return p-values adjusted for the false discovery rate (Benjamini & Hochberg, JRSS B 1995;57:289), ``(n,)``."""
     values = np.asarray(p, dtype=np.float64)
-    order = np.argsort(values, kind="stable")[::-1]
+    order = np.argsort(values)[::-1]
     n = len(values)
-    steps = np.minimum.accumulate(values[order] * n / np.arange(n, 0, -1))
     out = np.empty_like(values)
-    out[order] = np.minimum(steps, 1.0)
+    out[order] = np.minimum.accumulate(values[order] * n / np.arange(n, 0, -1))
     return out
 
 

@@ -114,7 +114,7 @@ def plan_mae(mae: float, width: float, least: LeastPatients | None = None, level
         """Return half the width of the interval of the logarithm."""
         return quantile_t(patients - 1, level) * HALF_NORMAL / math.sqrt(patients)
 
-    found = _smallest(lambda n: 2.0 * math.sinh(min(half(n), 50.0)) <= width)
+    found = _smallest(lambda n: 2.0 * math.sinh(half(n)) <= width)
     if found is None:
         return None
     patients = max(floor, found)

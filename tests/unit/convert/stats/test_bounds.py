@@ -6,14 +6,14 @@ import math
 
 import numpy as np
 import pytest
-from scipy.stats import norm
+from scipy.stats import norm, t
 
 from convert.stats.bounds import area_interval, degrees, p_value, se_interval, share_interval, standard_error, wilson
 from convert.stats.discrimination import ranking
 from convert.stats.metrics import Score
 from convert.stats.reliability import mean_interval
 from convert.stats.resampling import Resampler
-from helpers.slow_intervals import SCALES, ends_of
+from helpers.slow_intervals import SCALES, ends_of, welch
 
 
 @pytest.mark.parametrize("scale", SCALES)
@@ -21,6 +21,14 @@ def test_an_interval_is_even_on_its_scale(scale: str) -> None:
     replicates = np.concatenate([np.linspace(0.2, 0.6, 40), [np.nan] * 20])
     found = se_interval(0.4, replicates, 25, scale)
     assert (found.value, found.low, found.high) == pytest.approx((0.4, *ends_of(0.4, replicates, 25, scale)))
+
+
+def test_an_interval_has_the_degrees_of_freedom_that_are_given() -> None:
+    replicates = np.linspace(0.2, 0.6, 40)
+    found = se_interval(0.4, replicates, 25, "logit", 4.5)
+    assert (found.low, found.high) == pytest.approx(ends_of(0.4, replicates, 25, "logit", 4.5))
+    two = se_interval(0.4, replicates, 2)
+    assert (two.low, two.high) == pytest.approx(ends_of(0.4, replicates, 2))
 
 
 def test_too_few_patients_or_replicates_have_no_interval() -> None:
@@ -36,7 +44,9 @@ def test_too_few_patients_or_replicates_have_no_interval() -> None:
 def test_separated_classes_have_the_interval_of_newcombe() -> None:
     found = area_interval(1.0, np.ones(100), 20, 30)
     assert (found.value, found.high) == (1.0, 1.0)
-    assert 0.85 < found.low < 0.95
+    area, even = found.low, (20 + 30) / 2 - 1
+    variance = area * (1 - area) * (1 + even * ((1 - area) / (2 - area) + area / (1 + area))) / (20 * 30)
+    assert 1.0 - area == pytest.approx(t.ppf(0.975, welch(20, 30)) * math.sqrt(variance), abs=1e-9)
     assert area_interval(0.0, np.zeros(100), 20, 30) == Score(0.0, 0.0, pytest.approx(1.0 - found.low))
     assert area_interval(1.0, np.ones(100), 200, 300).low > found.low
     assert area_interval(1.0, np.ones(100), 1, 30) == Score(1.0, None, None)
@@ -45,7 +55,11 @@ def test_separated_classes_have_the_interval_of_newcombe() -> None:
 def test_wilson_by_hand() -> None:
     """Of ten, three: Wilson's interval is 0.108 to 0.603 (Newcombe, Stat Med 1998;17:857)."""
     found = wilson(0.3, 10)
-    assert (found.low, found.high) == pytest.approx((0.1078, 0.6032), abs=1e-4)
+    assert (found.value, found.low, found.high) == pytest.approx((0.3, 0.1078, 0.6032), abs=1e-4)
+    for n in range(1, 200):
+        assert (wilson(1.0, n).high, wilson(0.0, n).low) == (1.0, 0.0)  # rounding must not pass the ends
+    nobody = np.zeros(3, bool)
+    assert share_interval(nobody, nobody, Resampler(np.arange(3), 0, 10)) == Score(None, None, None)
 
 
 def test_repeated_patients_widen_the_interval_of_a_share() -> None:
@@ -74,6 +88,9 @@ def test_p_values_at_the_ends() -> None:
     assert p_value(Score(0.6, 0.6, 0.6), 0.5, 9, "logit") == 0.0
     assert p_value(Score(1.0, 0.9, 1.0), 0.5, 9, "logit") < 1e-5
     assert p_value(Score(1.0, 0.4, 1.0), 0.5, 9, "logit") == 1.0
+    assert p_value(Score(1.0, 0.5, 1.0), 0.5, 9, "logit") == 1.0
+    assert p_value(Score(0.0, 0.0, 0.1), 0.5, 9, "logit") < 1e-5
+    assert p_value(Score(0.0, 0.0, 0.6), 0.5, 9, "logit") == 1.0
     assert p_value(Score(0.4, None, None), 0.5, 9) is None
     assert degrees(20, 20) == pytest.approx(38.0)
     assert degrees(20, 10_000) == pytest.approx(19.0, rel=0.01)

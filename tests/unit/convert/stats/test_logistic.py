@@ -29,6 +29,9 @@ def test_an_offset_has_the_coefficient_one() -> None:
     y = np.arange(40) < 20
     offset = np.full(40, np.log(0.25))
     assert fit_logistic(np.ones((40, 1)), y, offset) == pytest.approx([np.log(4.0)])
+    for far, share in ((8.0, 0.1), (-8.0, 0.9)):  # one step of Newton's method from here ends beyond 1,000
+        ill = np.arange(40) < round(40 * share)
+        assert fit_logistic(np.ones((40, 1)), ill, far) == pytest.approx([np.log(share / (1 - share)) - far])
     x, labels = rows(1)
     moved = fit_logistic(x, labels, 0.3 * x[:, 1])
     assert moved == pytest.approx(fit_logistic(x, labels) - [0.0, 0.3, 0.0])
@@ -53,6 +56,13 @@ def test_intervals_are_those_of_a_sum_over_patients(with_offset: bool) -> None:
     assert [s.value for s in found] == pytest.approx(beta)
     assert [s.low for s in found] == pytest.approx(beta - half)
     assert [s.high for s in found] == pytest.approx(beta + half)
+
+
+def test_two_patients_have_one_degree_of_freedom() -> None:
+    """Shares of 1 and 3 in 4: both scores are 1, the information is 2, and the sandwich is 0.5 times 2 over 1."""
+    ones, y = np.ones((8, 1)), np.array([1, 0, 0, 0, 1, 1, 1, 0], dtype=bool)
+    (found,) = patient_intervals(ones, y, np.zeros(1), np.repeat([0, 1], 4))
+    assert found.high - found.value == pytest.approx(t.ppf(0.975, 1) * np.sqrt(0.5 * 2.0 / 1.0))
 
 
 def test_what_has_no_solution_is_none() -> None:

@@ -44,6 +44,12 @@ def test_what_was_not_tested_is_no_test() -> None:
     assert adjusted([None], "fdr") == [None]
 
 
+def test_both_methods_have_their_names() -> None:
+    """Of 0.03 and 0.04 the first is doubled by Holm's method and raises the second; the other one lowers it."""
+    assert adjusted([0.03, 0.04], "holm") == pytest.approx([0.06, 0.06])
+    assert adjusted([0.03, 0.04], "fdr") == pytest.approx([0.04, 0.04])
+
+
 def test_a_table_of_108_null_tests_rarely_has_a_claim() -> None:
     """Without correction nearly every table has one; with Holm's, one in twenty."""
     p = np.random.default_rng(0).random((2000, 108))
