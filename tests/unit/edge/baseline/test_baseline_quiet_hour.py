@@ -154,6 +154,22 @@ def test_standing_does_not_become_an_effect_of_the_rate() -> None:
     assert marked.postures[0].medians["qtc_ms"] == pytest.approx(380, abs=2)
 
 
+def test_a_small_effect_of_standing_is_kept_from_the_fit_only_by_its_mark() -> None:
+    """QTc 395 at 75 per minute looks like an exponent of 0.39, which some persons have."""
+    found = rows(lambda t: AT_REST if t <= 2.5 * HOUR else Wearer(bpm=75, qtc_ms=395.0), 5 * HOUR)
+    unmarked = fit_baseline(found, PATCH).correction
+    assert (unmarked.name, unmarked.exponent) == ("individual", pytest.approx(0.39, abs=0.02))
+    at = START_UNIX_S + 2.5 * HOUR
+    marked = fit_baseline(found, PATCH, postures=[("standing", Span(at, at + 2.5 * HOUR))])
+    assert marked.correction.name == "fridericia"
+
+
+def test_t_is_not_divided_by_an_r_that_is_hardly_there() -> None:
+    baseline = fit_baseline(rows(lambda _t: Wearer(r_mv=0.05), HOUR), PATCH)
+    assert "t_over_r" not in baseline.levels
+    assert "r_mv" in baseline.levels
+
+
 def test_a_posture_with_few_windows_is_refused() -> None:
     at = START_UNIX_S + 1000.0
     with pytest.raises(InputError, match="'standing' has 5 clean windows"):

@@ -105,6 +105,11 @@ def test_nothing_is_compared_where_it_cannot_be(one, how, reason: str) -> None:
     assert "none shown" in change_text(change)
 
 
+def test_a_minority_without_sinus_rhythm_is_left_out() -> None:
+    change = last(lambda t: Wearer(rhythm="undetermined") if t % 50 < 20 else AT_REST)
+    assert (change.windows, change.missing) == (18, {})
+
+
 def test_a_jump_of_the_rate_withholds_qtc_alone() -> None:
     """QT lags behind: its correction would show a change that is none."""
     change = last(lambda t: Wearer(bpm=60 if t <= 450 else 85))
