@@ -16,15 +16,15 @@ from helpers.small_session import write_session
 
 ROOT = Path(__file__).resolve().parents[4]
 TABLES = {
-    "bench", "bundle", "bundle diff", "bundle make", "calibrate fuse", "calibrate probability", "collect",
+    "baseline", "bench", "bundle", "bundle diff", "bundle make", "calibrate fuse", "calibrate probability", "collect",
     "convert foundation", "convert parity", "devices", "doctor", "evaluate", "explain", "lint", "prepare", "scan",
     "service", "sessions", "validate", "version",
 }  # fmt: skip
 OTHERS = {
     # Write files, and a line or a few that name them.
     "bundle install", "bundle keygen", "bundle pack", "bundle sign", "calibrate device", "calibrate person",
-    "calibrate rhythm", "export", "firmware", "micro-package", "report", "simulate", "convert micro", "finetune",
-    "train-demo",
+    "calibrate rhythm", "export", "firmware", "mark", "micro-package", "report", "simulate", "convert micro",
+    "finetune", "train-demo",
     # Write estimates as JSON Lines themselves: --out -.
     "run", "demo", "estimates",
     # Write a text.
