@@ -143,10 +143,13 @@ def test_intervals_of_shares_and_errors_contain_the_truth(rows: int) -> None:
 
 
 def test_null_heads_are_rarely_called_better_than_chance() -> None:
-    """1,000 heads that show nothing, each judged alone with 20 patients of each class: at most 5 % are called."""
+    """1,000 heads that show nothing, each judged alone with 20 patients of each class: at most 5 % are called.
+
+    Tables of heads, values, other sources and groups are in ``test_null_heads.py``.
+    """
     rng, called = np.random.default_rng(0), 0
     y = np.arange(40) < 20
     for seed in range(1000):
         found = ranking(rng.standard_normal(40), y, Resampler(np.arange(40), seed, 100)).auroc
         called += found.low is not None and found.low > 0.5
-    assert called <= 50
+    assert wilson(called / 1000, 1000).high <= 0.05
