@@ -113,7 +113,7 @@ def bundle_files(contents: BundleContents) -> dict[str, bytes]:
         "model.tflite": contents.model,
         "calibration.json": to_json({"schema": CALIBRATION_SCHEMA, "heads": contents.heads}),
         "golden.npz": golden_npz(contents.golden_inputs, contents.golden_outputs, contents.golden_by_interpreter),
-        "MODEL_CARD.md": with_rhythms(contents.model_card, contents.manifest["outputs"]).encode(),
+        "MODEL_CARD.md": with_rhythms(contents.model_card, contents.manifest.get("outputs", ())).encode(),
         **contents.extra,
     }
     manifest = {

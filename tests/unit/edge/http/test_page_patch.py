@@ -69,9 +69,9 @@ def test_outputs_are_shown_in_words_with_unit_interval_threshold_and_evidence(bu
     rows = {head["title"]: (head, lab) for head, lab in zip(page["heads"], page["labs"], strict=True)}  # type: ignore[call-overload]  # parsed JSON
     head, lab = rows["Potassium above 5.0 mmol/L"]
     assert (head["limit"], head["evidence"], head["unit"]) == ("12 %", "strong", "%")
-    assert lab == ["99 %", "97 to 99", True, 3, False, ""]
+    assert lab == ["99 %", "97 to 99", True, 3, False, "", ""]
     head, lab = rows["Potassium"]
-    assert (head["limit"], lab) == ("", ["6.5 mmol/L", "5.5 to 7.5", None, 3, False, ""])
+    assert (head["limit"], lab) == ("", ["6.5 mmol/L", "5.5 to 7.5", None, 3, False, "", ""])
     assert rows["Total calcium below 8.6 mg/dL"][1] is None
     assert (page["rate"], page["quality"], page["lost"]) == (69, 99, 7)
     assert page["flags"] == ["noisy baseline"]
@@ -82,7 +82,7 @@ def test_a_flagged_output_says_what_it_rests_on(bundle: Bundle) -> None:
     found = LabReasons({"T": 0.94}, {"T": "narrow and tall"}, 3.2, 2, 7.0)
     e = estimate()
     sink.estimate(dataclasses.replace(e, labs=tuple(lab._replace(reasons=found) for lab in e.labs)))
-    said = [lab[5] for lab in shown(sink)["labs"] if lab is not None]  # type: ignore[attr-defined]  # parsed JSON
+    said = [lab[6] for lab in shown(sink)["labs"] if lab is not None]  # type: ignore[attr-defined]  # parsed JSON
     assert sorted(said) == ["", "", "rests on 94 % T wave (narrow and tall), 7 s before"]
 
 
@@ -247,7 +247,7 @@ def test_an_output_that_abstains_by_rhythm_has_a_remark_and_a_metric(bundle: Bun
     page = shown(sink)
     pairs = zip(page["heads"], page["labs"], strict=True)  # type: ignore[call-overload]  # parsed JSON
     rows = {head["title"]: lab for head, lab in pairs}
-    assert rows["Potassium above 5.0 mmol/L"] == ["-", "", None, 3, False, "not validated for this rhythm"]
+    assert rows["Potassium above 5.0 mmol/L"] == ["-", "", None, 3, False, "not validated for this rhythm", ""]
     found = [line for line in metrics_text([sink], viewers=0, dropped=0).splitlines() if "potassium_high" in line]
     assert [line.partition("{")[0] for line in found] == ["anyecg_estimate_abstained"]
     assert found[0].endswith('output="potassium_high",reason="rhythm"} 1')

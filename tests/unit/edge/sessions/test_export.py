@@ -249,7 +249,9 @@ def test_the_page_of_a_damaged_session_says_so(
     assert "samples are lost by this" in page
 
 
-def test_impossible_numbers_in_estimates_are_no_fault_of_the_program(damaged: Path, tmp_path: Path) -> None:
+def test_impossible_numbers_in_estimates_are_refused_in_one_line(
+    damaged: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     line = next(iter(SessionFolder(damaged).lines()))
     for path in damaged.glob("estimates*"):
         path.unlink()
@@ -257,7 +259,10 @@ def test_impossible_numbers_in_estimates_are_no_fault_of_the_program(damaged: Pa
     text = "".join(json.dumps({**one, "session": "run1"}) + "\n" for one in wrong)
     (damaged / "estimates.jsonl").write_text(text)
     for to in ("csv", "wfdb", "edf"):
-        assert main(["export", str(damaged), "--to", to, "--out", str(tmp_path / to), "--no-waves"]) == 0
+        assert main(["export", str(damaged), "--to", to, "--out", str(tmp_path / to), "--no-waves"]) == 3
+        assert capsys.readouterr().err == (
+            "anyecg: an estimate has a value of the wrong kind: a number (remove the line)\n"
+        )
 
 
 def test_the_nominal_rate_stands_unless_the_clock_disagrees() -> None:
