@@ -53,6 +53,7 @@ def test_the_planned_size_reaches_its_width_in_simulation(area: float, prevalenc
 def test_a_planned_error_reaches_its_width_in_simulation() -> None:
     plan = plan_mae(0.41, 0.1)
     assert (plan.positives, plan.negatives) == (None, None)
+    assert (plan.high - plan.low, plan.low * plan.high) == pytest.approx((0.041, 0.41**2), rel=0.01)
     rng = np.random.default_rng(2)
     sigma = 0.41 / math.sqrt(2.0 / math.pi)
     widths = []
