@@ -14,6 +14,7 @@ from calibration.validate.observe import OUTCOMES, Observed
 from convert.datasets.pairs import Recording
 from convert.stats.evidence import LeastPatients
 from edge.bundle.reader import Bundle, load_bundle
+from edge.rhythm.record import RHYTHM_NAMES
 from edge.waves.fuse import MEASUREMENTS
 
 LIMITS = {"patients_min": 20.0, "events_min": 10.0}
@@ -47,6 +48,7 @@ def made_up(
         "outputs": np.zeros((n, bundle.manifest.output.width), dtype=np.int8),
         "waves": np.full((n, len(MEASUREMENTS)), np.nan), "est_score": np.ones(n), "est_value": values,
         "est_low": np.full((n, heads), np.nan), "est_high": np.full((n, heads), np.nan),
+        "rhythm": np.full(n, RHYTHM_NAMES.index("sinus"), dtype=np.int8), "silent": np.zeros((n, heads), dtype=np.int64),
         "est_rhythm": np.full(n, "sinus") if rhythm is None else rhythm,
         "est_rate_bpm": np.full(n, 75.0) if rate_bpm is None else rate_bpm,
         "outcomes": np.tile(np.eye(len(OUTCOMES), dtype=np.int64)[0], (n, 1)),

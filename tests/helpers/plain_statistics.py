@@ -69,7 +69,8 @@ def plain_ranking(scores, labels, resampler) -> Ranking:
 def plain_reliability(p, labels, resampler, seed) -> Reliability:
     y = labels.astype(np.float64)
     squares = (p - y) ** 2
-    brier = se_interval(float(squares.mean()), resampler.ratio(squares, np.ones_like(squares)), resampler.patients)
+    drawn = resampler.ratio(squares, np.ones_like(squares))
+    brier = se_interval(float(squares.mean()), drawn, resampler.patients, "log")
     order = np.argsort(p, kind="stable")
     parts = [part for part in np.array_split(order, min(CALIBRATION_BINS, len(p))) if len(part)]
     rng = np.random.default_rng([seed, 13])
