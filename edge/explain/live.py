@@ -66,7 +66,7 @@ class LiveReasons:
             self._learn()
 
     def put(self, labs: tuple[LabEstimate, ...], end_s: float) -> tuple[LabEstimate, ...]:
-        """Return outputs with their reasons: those that are flagged or have some.
+        """Return outputs with their reasons: those that are flagged or have some, and do not abstain.
 
         Args:
             labs: The outputs.
@@ -77,7 +77,7 @@ class LiveReasons:
         age_s = max(end_s - self._explainer.end_s, 0.0)
         return tuple(
             lab._replace(reasons=known._replace(age_s=age_s))
-            if (known := self._known.get(lab.key)) is not None and (lab.flag or known.shares)
+            if (known := self._known.get(lab.key)) is not None and lab.abstained is None and (lab.flag or known.shares)
             else lab
             for lab in labs
         )

@@ -59,7 +59,7 @@ FEATURES: tuple[Feature, ...] = (
     Feature("p_ms", "ms", "P onset to P end"),
     Feature("qrs_ms", "ms", "QRS duration"),
     Feature("r_width_ms", "ms", "width of the largest deflection of QRS at half its height"),
-    Feature("qt_ms", "ms", "QRS onset to T end (tangent)"),
+    Feature("qt_ms", "ms", "QRS onset to T end"),
     Feature("qtc_fridericia_ms", "ms", "QT over the cube root of RR (Fridericia, Acta Med Scand 1920;53:469)"),
     Feature("qtc_bazett_ms", "ms", "QT over the square root of RR (Bazett, Heart 1920;7:353)"),
     Feature("jt_ms", "ms", "QRS end to T end"),

@@ -139,6 +139,13 @@ def test_a_slow_machine_gets_its_reasons_later_and_within_the_share():
     assert reasons_in(estimates[-1])
 
 
+def test_an_output_that_abstains_has_no_reasons():
+    live = live_of()
+    run(live=live)
+    labs = tuple(lab._replace(value=None, flag=None, abstained="rhythm") for lab in run()[-1].labs)
+    assert not any(lab.reasons for lab in live.put(labs, 50.0))
+
+
 def test_old_reasons_are_forgotten():
     live = live_of()
     run(live=live)
