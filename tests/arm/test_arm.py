@@ -126,6 +126,10 @@ def test_replay(jobs, data_dir, machine, cpu):
 def test_demonstration(jobs, machine):
     """A virtual patch in a process of its own, a pseudo-terminal, and the chain; ends with 0, so within its budgets."""
     theirs = demonstration(jobs, here(machine))
-    assert_same(machine, read(demonstration(jobs, None)), read(theirs), 6)
+    mine, other = read(demonstration(jobs, None)), read(theirs)
+    # Both run in real time: on a busy computer, one may end a hop earlier.
+    hops = min(len(mine), len(other))
+    assert max(len(mine), len(other)) - hops <= 1
+    assert_same(machine, mine[:hops], other[:hops], 6)
     print(next(line for line in theirs.result().stdout.splitlines() if line.startswith("memory")), machine.name)
     assert "<svg" in (jobs.folder / f"demo-{machine.name}.svg").read_text()
