@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,7 +73,9 @@ def test_the_words_of_a_table_reach_a_screen_reader(chromium: Browser) -> None:
                 roles.setdefault(role, []).append(name)
         assert "Newest estimates of Bedroom 1" in " ".join(roles["table"])
         assert len(roles["rowheader"]) == 12
-        assert "Potassium above 5.0\u00a0mmol/L strong evidence" in roles["rowheader"]
+        flagged = next(name for name in roles["rowheader"] if name.startswith("Potassium above 5.0\u00a0mmol/L"))
+        # Soon after the first estimates it also says what the flag rests on.
+        assert re.search(r"L strong evidence($| rests on .*, \d+ s before$)", flagged)
         assert roles["columnheader"][:3] == ["Estimate of", "Value", "Threshold"]
         assert any(name.startswith("ECG of Bedroom 1, ") for name in roles["image"])
         assert len(roles["status"]) == 1
