@@ -109,7 +109,7 @@ def write_scores(folder: Path, teacher: Any, work: Path) -> None:
         truth = np.nan_to_num(data.shard(job.name).targets(), nan=0.5)
         buffer = io.BytesIO()
         np.save(buffer, (truth - 2.0 + rng.normal(0.0, 1.0, truth.shape)).astype(np.float32), allow_pickle=False)
-        job.out.write_bytes(score._digest(job, buffer.getvalue()) + buffer.getvalue())  # noqa: SLF001
+        job.out.write_bytes(score._digest(job, buffer.getvalue()) + buffer.getvalue())  # noqa: SLF001  # as make_scores does
 
 
 def whole(folder: Path, labs: int) -> None:
@@ -117,7 +117,7 @@ def whole(folder: Path, labs: int) -> None:
     from calibration.evaluate import run
     from calibration.evaluate.run import EvaluateOptions, evaluate
 
-    run.open_teacher = lambda _path, _how: open_fake(labs)  # type: ignore[attr-defined]
+    run.open_teacher = lambda _path, _how: open_fake(labs)  # type: ignore[attr-defined]  # no inference
     wall, cpu = time.monotonic(), time.process_time()
     report = evaluate(EvaluateOptions(Path("bench"), folder / "data", folder / "out", baselines=False), None)
     used = resource.getrusage(resource.RUSAGE_SELF)

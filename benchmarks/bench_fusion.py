@@ -67,8 +67,8 @@ def cohort(patients: int, seconds: float, seed: int) -> list:
 def main() -> int:
     """Run the comparison."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--patients", type=int, default=8000, help="patients of the fit and the gate")
-    parser.add_argument("--judged", type=int, default=8000, help="patients on whom all is judged")
+    parser.add_argument("--patients", type=int, default=8000, help="number of patients for the fit and the gate")
+    parser.add_argument("--judged", type=int, default=8000, help="number of patients for the comparison")
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--seed", type=int, default=515, help="seed of the first cohort; the second has the next one")
     args = parser.parse_args()

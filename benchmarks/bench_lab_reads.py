@@ -1,4 +1,4 @@
-"""Measure how long the labels of a report take: the table of results read for every request, and read once.
+"""Compare reading the table of laboratory results once with reading it for every request for labels.
 
     python benchmarks/bench_lab_reads.py [--patients N]
 
@@ -55,7 +55,7 @@ def main() -> int:
             return found, time.process_time() - started
 
         again, often_s = labels(kept=False)
-        module._kept.clear()  # noqa: SLF001
+        module._kept.clear()  # noqa: SLF001  # so that the table is read once more, and then kept
         once, once_s = labels(kept=True)
     assert all(np.array_equal(a, b, equal_nan=True) for a, b in zip(again, once, strict=True)), "the labels differ"
     print(

@@ -16,10 +16,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from edge.explain.parts import take_apart  # noqa: E402  # from this checkout
-from edge.waves.mean_beat import STREAM_HZ  # noqa: E402
-from edge.waves.measure import WaveMeter  # noqa: E402
-from edge.waves.path import FS_HZ  # noqa: E402
-from firmware_bridge.synth.ecgsyn import EcgParams, EcgSynth  # noqa: E402
+from edge.waves.mean_beat import STREAM_HZ  # noqa: E402  # from this checkout
+from edge.waves.measure import WaveMeter  # noqa: E402  # from this checkout
+from edge.waves.path import FS_HZ  # noqa: E402  # from this checkout
+from firmware_bridge.synth.ecgsyn import EcgParams, EcgSynth  # noqa: E402  # from this checkout
 
 FILE = ROOT / "edge" / "explain" / "reference_beat.json"
 SECONDS = 20.0

@@ -47,7 +47,7 @@ def _data(r: Report) -> str:
 def _preparation(r: Report) -> str:
     b = r["header"]["bundle"]
     bundle = f"{b['name']} {b['version']}, tier {b['tier']}"
-    return f"by the engine of the device, the same for every recording: bundle {bundle}"
+    return f"with the engine of the device, in the same way for every recording: bundle {bundle}"
 
 
 def _labels(r: Report) -> str:

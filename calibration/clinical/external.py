@@ -31,7 +31,7 @@ from firmware_bridge.samples import SampleBlock
 
 LABEL_STEP_S = 600.0
 LONGEST_S = 86_400.0
-"""Before the run a label is looked for every ten minutes of the first day of each recording."""
+"""The check for labels before a run looks at one moment every ten minutes, for the first day of each recording."""
 
 
 class ExternalHeadRecord(TypedDict):

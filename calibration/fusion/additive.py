@@ -2,8 +2,8 @@
 
 Every measurement has a piecewise linear curve with knots at its quantiles, and a constant where it is missing. Large
 and rough curves are penalised (P-splines; Eilers and Marx, Statistical Science 1996;11:89), so that a measurement
-without information has a flat curve. A measurement is taken only if it clearly lowers the log-loss in patients
-on whom its curve was not fitted.
+without information has a flat curve. A measurement is used only if it clearly lowers the log-loss of patients
+who took no part in the fit.
 """
 
 from __future__ import annotations

@@ -127,7 +127,7 @@ def session(name: str) -> SessionInfo:
 class NoRate(HeartRate):
     """A tracker that all runs share whose heart rates nobody reads; no estimate depends on the rate."""
 
-    def update(self, end_s: float, window: F64, beats: NDArray[np.int64], score: float) -> float | None:  # noqa: ARG002
+    def update(self, end_s: float, window: F64, beats: NDArray[np.int64], score: float) -> float | None:  # noqa: ARG002  # as HeartRate
         """Return no rate."""
         return None
 

@@ -114,7 +114,7 @@ def band_or_none(r: Reader) -> tuple[float, float] | None:
     """Return a band of abstention; ``None`` if there is none.
 
     Raises:
-        BundleError: It is no pair of increasing probabilities.
+        BundleError: It is not a pair of increasing probabilities.
     """
     if r.value is None:
         return None
