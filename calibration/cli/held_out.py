@@ -83,6 +83,21 @@ def add_run_options(p: Parser) -> None:
     add_json(p)
 
 
+def opened(name: str) -> tuple[Path, Bundle]:
+    """Return the folder of a bundle whose files are about to be rewritten, and the verified bundle.
+
+    Raises:
+        BundleError: The bundle is damaged, or there is none.
+        UsageError: The bundle is a zip file.
+    """
+    from edge.bundle.reader import load_bundle, resolve
+
+    bundle, folder = load_bundle(name), resolve(name)
+    if folder.is_file():
+        raise UsageError(f"{folder} is a zip file", "unpack it first: the command rewrites files in the bundle")
+    return folder, bundle
+
+
 def read_held_out(args: argparse.Namespace, out: Path) -> HeldOut:
     """Run the bundle on the recordings that the options name; notes go to standard error.
 
@@ -100,12 +115,8 @@ def read_held_out(args: argparse.Namespace, out: Path) -> HeldOut:
     from calibration.validate.recalibrate import check_overlap, scores_of
     from convert.bundle.writer import check_place
     from convert.labels.travelling_plan import chosen_plan, read_bundle_plan
-    from edge.bundle.reader import load_bundle, resolve
 
-    folder = resolve(args.bundle)
-    if folder.is_file():
-        raise UsageError(f"{folder} is a zip file", "unpack it first: the command rewrites files in the bundle")
-    bundle = load_bundle(args.bundle)
+    folder, bundle = opened(args.bundle)
     check_place(out)
     chosen = chosen_plan(args.label_plan, read_bundle_plan(folder), "bundle", args.data)
     data = open_labelled(

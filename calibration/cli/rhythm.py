@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
+from calibration.cli.held_out import opened
 from convert.bundle.reopen import reopened
 from convert.bundle.writer import check_place, write_bundle
-from edge.bundle.reader import load_bundle, resolve
+from edge.bundle.reader import load_bundle
 from edge.cli.parser import Parser
 from edge.rhythm.gate import STATED
 from edge.rhythm.record import RhythmName
@@ -37,10 +38,7 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; see ``anyecg calibrate rhythm --help``."""
     args = parser().parse_args(argv)
     rhythms = _rhythms(args.rhythms)
-    folder = resolve(args.bundle)
-    if folder.is_file():
-        raise UsageError(f"{folder} is a zip file", "unpack it first: the command rewrites files in the bundle")
-    bundle = load_bundle(args.bundle)
+    folder, bundle = opened(args.bundle)
     check_place(args.out)
     keys = _keys(args.heads, [head.key for head in bundle.manifest.outputs])
     contents = reopened(folder, bundle)

@@ -200,3 +200,12 @@ def test_a_session_tells_of_an_output_that_was_silent(tmp_path: Path) -> None:
     row = dict(zip(last[0].split(","), last[-1].split(","), strict=True))
     assert (row[KEY], row[f"{KEY}.flag"], row["rhythm"]) == ("", "", "af_or_flutter")
     assert row[OTHER]
+
+
+def test_a_file_that_is_no_bundle_is_not_called_a_zip_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty").write_bytes(b"")
+    command = ["calibrate", "rhythm", str(tmp_path / "empty"), "--rhythms", "sinus", "--out", str(tmp_path / "b")]
+    assert main(command) == 4
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "is a zip file" not in said
