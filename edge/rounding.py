@@ -12,6 +12,12 @@ def fixed(x: float | None, digits: int) -> float | None:
     return round(float(x), digits) + 0.0  # + 0.0 turns -0.0 into 0.0
 
 
+def written(x: float | None, digits: int) -> float | None:
+    """Return ``x`` rounded like :func:`fixed`, as an integer if ``digits`` is 0."""
+    shown = fixed(x, digits)
+    return int(shown) if shown is not None and digits == 0 else shown
+
+
 def significant_pair(pair: tuple[float, float] | None) -> list[float | None] | None:
     """Return both bounds of an interval like :func:`significant`; ``None`` if JSON cannot represent one."""
     if pair is None or not all(math.isfinite(bound) for bound in pair):

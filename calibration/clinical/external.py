@@ -31,7 +31,7 @@ from firmware_bridge.samples import SampleBlock
 
 LABEL_STEP_S = 600.0
 LONGEST_S = 86_400.0
-"""The check for labels before a run looks at one moment every ten minutes, for the first day of each recording."""
+"""The check for labels before a run looks at one moment every ten minutes at least, in the first day of a recording."""
 
 
 class ExternalHeadRecord(TypedDict):
@@ -132,7 +132,8 @@ def _check_labels(data: Labelled, heads: Sequence[TeacherHead], plan: LabelPlan 
     """Check that some time of some recording has a label; the windows are known only after the run."""
     if by_table(data.folder):
         return  # check_labelled() reads the whole table
-    start_s = np.arange(0.0, LONGEST_S, LABEL_STEP_S)
+    step_s = LABEL_STEP_S if plan is None else min(LABEL_STEP_S, max(60.0 * plan.pairing.window_min, 60.0))
+    start_s = np.arange(0.0, LONGEST_S, step_s)
     recording = np.repeat(np.arange(len(data.recordings), dtype=np.int32), len(start_s))
     labels_for(data, heads, recording, np.tile(start_s, len(data.recordings)), plan)
 

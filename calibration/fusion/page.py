@@ -71,7 +71,7 @@ def curves(fusion: Mapping[str, Any]) -> list[str]:
         fusion: ``fusion`` of an output in ``calibration.json``.
     """
     terms = fusion["terms"]
-    reach = 1.1 * max(0.1, *(abs(y) for t in terms for y in (*t["y"], t["missing"])))
+    reach = 1.1 * max([0.1, *(abs(y) for t in terms for y in (*t["y"], t["missing"]))])
     return [_curve(term, reach) for term in terms]
 
 

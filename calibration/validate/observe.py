@@ -125,7 +125,7 @@ def session(name: str) -> SessionInfo:
 
 
 class NoRate(HeartRate):
-    """A tracker that all runs share whose heart rates nobody reads; no estimate depends on the rate."""
+    """A tracker without heart rates, for runs that do not need them; no estimate depends on the rate."""
 
     def update(self, end_s: float, window: F64, beats: NDArray[np.int64], score: float) -> float | None:  # noqa: ARG002  # as HeartRate
         """Return no rate."""

@@ -13,6 +13,7 @@ from calibration.validate.judge import Judged, rounded
 from calibration.validate.observe import Observed
 from calibration.validate.records import RobustnessRecord
 from calibration.validate.shards import RunPlan, key_of, run_each
+from convert.stats.logistic import logits
 from convert.stats.metrics import auroc
 
 HOP_S = 5.0
@@ -81,7 +82,7 @@ def _against(j: Judged, clean: Observed, heads: list[int]) -> tuple[np.ndarray[A
     a, b = (np.array(rows) for rows in zip(*both, strict=True))
     p, q = (np.clip(seen.est_value[rows][:, heads], 1e-6, 1 - 1e-6) for seen, rows in ((j.seen, a), (clean, b)))
     both_answer = np.isfinite(p) & np.isfinite(q)
-    moved = np.abs(np.log(p / (1 - p)) - np.log(q / (1 - q)))[both_answer]
+    moved = np.abs(logits(p) - logits(q))[both_answer]
     flips = decided = 0
     for column, i in enumerate(heads):
         limit = j.bundle.calibration[j.bundle.manifest.outputs[i].key].shown_threshold

@@ -94,8 +94,9 @@ def paired(start_s: F64, rows: NDArray[np.void], pairing: Pairing) -> NDArray[np
 
 def _nearest(middle_s: F64, rows: NDArray[np.void], pairing: Pairing) -> NDArray[np.int64]:
     """Return the row nearest to each moment, -1 where it is too far; the earlier row of two with one distance."""
-    order = np.argsort(rows["order_s"] if pairing.time == "order" else rows["result_s"], kind="stable")
-    time = (rows["order_s"] if pairing.time == "order" else rows["result_s"])[order]
+    time = rows["order_s"] if pairing.time == "order" else rows["result_s"]
+    order = np.argsort(time, kind="stable")
+    time = time[order]
     after = np.searchsorted(time, middle_s, side="left")
     # Of several rows with one time the first is taken, on both sides.
     right = np.minimum(after, len(time) - 1)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.stats.bounds import NORMAL, p_value
-from convert.stats.metrics import Score
+from convert.stats.metrics import UNDEFINED, Score
 
 F64 = NDArray[np.float64]
 
@@ -50,7 +50,7 @@ def discoveries(intervals: Sequence[tuple[float, float, float] | None]) -> list[
     Args:
         intervals: Lower end, difference and upper end of each 95 % interval; ``None`` for what was not tested.
     """
-    scores = [Score(None, None, None) if x is None else Score(x[1], x[0], x[2]) for x in intervals]
+    scores = [UNDEFINED if x is None else Score(x[1], x[0], x[2]) for x in intervals]
     p = [p_value(found, 0.0, NORMAL) for found in scores]
     return [x is not None and x <= ALPHA for x in adjusted(p, "fdr")]
 

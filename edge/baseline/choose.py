@@ -19,7 +19,7 @@ MIN_SHARE = 0.8
 RATE_QUANTILE = 0.9
 """Part of the windows whose heart rate decides: it is low only if the rate is low and stays low."""
 SHIFT_S = 300.0
-"""Distance of the hours that are tried, s."""
+"""Time between the starts of the hours that are tried, s."""
 
 
 class Span(NamedTuple):

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from edge.baseline.quantities import FRIDERICIA, median, spread
 from edge.baseline.samples import Table
+from edge.waves.mean_beat import MAD_TO_SD
 
 F64 = NDArray[np.float64]
 
@@ -94,7 +95,7 @@ def fit_correction(rows: Table, quiet_rr_ms: float) -> Correction:
     apart = run > 0.25 * (high - low)
     exponent = float(np.median(rise[apart] / run[apart]))
     rest = log_qt - exponent * log_rr
-    sd = 1.4826 * spread(rest)
+    sd = MAD_TO_SD * spread(rest)
     half = 1.96 * sd / float(np.sqrt(np.sum((log_rr - log_rr.mean()) ** 2)))
     if half > MAX_ERROR or not PUBLISHED_EXPONENTS[0] - half <= exponent <= PUBLISHED_EXPONENTS[1] + half:
         return plain

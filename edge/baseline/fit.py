@@ -15,12 +15,13 @@ from edge.baseline.quantities import F64, RESOLUTION, median, quantities, spread
 from edge.baseline.record import Quantity
 from edge.baseline.samples import Table
 from edge.records import utc_text
+from edge.waves.mean_beat import MAD_TO_SD
 from firmware_bridge.errors import InputError
 
 SCATTER_SDS = 3.0
 """Half width of the scatter in robust standard deviations of the medians of five minutes."""
 SETTLE_S = 60.0
-"""Begin of a posture that is not used, s: QT follows the rate with a time constant of a minute (Razak et al., Ann
+"""Start of a posture that is not used, s: QT follows the rate with a time constant of a minute (Razak et al., Ann
 Noninvasive Electrocardiol 2011;16:148)."""
 MIN_POSTURE_WINDOWS = 6
 """Fewest windows of a posture: a minute."""
@@ -134,7 +135,7 @@ def _level(name: Quantity, values: F64, unix_s: F64) -> Level:
     away = np.abs(medians - centre)
     scatter = RESOLUTION[name]
     if len(away):
-        scatter = max(scatter, SCATTER_SDS * 1.4826 * float(np.median(away)), float(away.max()))
+        scatter = max(scatter, SCATTER_SDS * MAD_TO_SD * float(np.median(away)), float(away.max()))
     return Level(centre, spread(values), scatter, int(np.isfinite(values).sum()))
 
 

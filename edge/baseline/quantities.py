@@ -21,7 +21,7 @@ RESOLUTION: dict[Quantity, float] = {"qtc_ms": 2.0, "t_mv": 0.01, "r_mv": 0.01, 
 """Smallest half width of a band: half a sample at 250 Hz, and an amplitude that no monitor resolves."""
 
 MIN_R_MV = 0.1
-"""Smallest R amplitude over which T is divided, mV."""
+"""Smallest R amplitude by which T is divided, mV."""
 
 
 def corrected_qt_ms(qt_ms: F64 | float, rr_ms: F64 | float, exponent: float) -> F64:

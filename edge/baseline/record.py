@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, cast, get_args
 
-from edge.rounding import fixed
+from edge.rounding import fixed, written
+from firmware_bridge.reading import is_integer, is_number
 
 Quantity = Literal["qtc_ms", "t_mv", "r_mv", "t_over_r", "st_mv"]
 """Name of a quantity that is compared, with its unit; ``t_over_r`` is a ratio."""
@@ -84,14 +85,8 @@ def change_dict(change: Change) -> dict[str, object]:
 
 
 def _quantity_dict(found: QuantityChange, digits: int) -> dict[str, object]:
-    numbers = {key: rounded(getattr(found, key), digits) for key in ("value", "low", "high")}
+    numbers = {key: written(getattr(found, key), digits) for key in ("value", "low", "high")}
     return {**numbers, "posture": found.posture, "within": found.within}
-
-
-def rounded(x: float, digits: int) -> float | None:
-    """Return a number as it is written: whole milliseconds without a decimal point."""
-    shown = fixed(x, digits)
-    return int(shown) if shown is not None and digits == 0 else shown
 
 
 def change_from(d: Mapping[str, object] | None) -> Change | None:
@@ -114,10 +109,8 @@ def change_from(d: Mapping[str, object] | None) -> Change | None:
         if name not in QUANTITIES or reason not in CHANGE_REASONS:
             raise ValueError(f"unknown reason {reason!r:.60} of {name!r:.60}")
     windows = d["windows"]
-    if not isinstance(windows, int) or isinstance(windows, bool):
-        raise TypeError("the windows of a change are no integer")
-    if not 0 <= windows <= MAX_COUNT:
-        raise ValueError("the windows of a change are impossible")
+    if not is_integer(windows, 0, MAX_COUNT):
+        raise ValueError("the windows of a change are not a possible number")
     return Change(_number(d["minutes"]), windows, values, dict(missing))
 
 
@@ -132,8 +125,6 @@ def _quantity_from(d: Mapping[str, object]) -> QuantityChange:
 
 
 def _number(x: object) -> float:
-    if not isinstance(x, int | float) or isinstance(x, bool):
-        raise TypeError("a number of a change is none")
-    if not -MAX_CHANGE <= x <= MAX_CHANGE:  # also refuses NaN
-        raise ValueError("a number of a change is impossible")
+    if not is_number(x, -MAX_CHANGE, MAX_CHANGE):
+        raise ValueError("a number of a change is not a possible one")
     return x

@@ -63,7 +63,7 @@ def usable(row: Row, rhythm: RhythmRecord | None, score: float) -> bool:
         rhythm is not None
         and rhythm.name == "sinus"
         and (rhythm.ectopic_share or 0.0) <= MAX_ECTOPIC
-        and score >= MIN_QUALITY
+        and round(score, 3) >= MIN_QUALITY  # as it is written, so that a session gives the same windows as the run
         and row.rr_ms > 0.0
         and row.qt_ms > 0.0
     )

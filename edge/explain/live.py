@@ -16,7 +16,7 @@ from edge.records import LabEstimate
 from edge.waves.measure import WaveMeter
 
 MAX_SHARE = 0.10
-"""Largest share of a hop that reasons may take of one core, on average."""
+"""Largest share of a hop that reasons may take of one core, on average, if a run costs what the cheapest recent did."""
 COSTS = 8
 """Latest steps of which the cheapest is what a run of the model costs: a single slow one must not delay reasons."""
 
@@ -88,7 +88,7 @@ class LiveReasons:
         return min(self._costs_s, default=0.0)
 
     def _timed(self, running: Occlusion) -> float:
-        """Take one step; return what it costs, s."""
+        """Take one step; return what it counts against the budget, s: its runs at the cheapest recent cost."""
         since_s, runs = self._clock(), running.runs
         if running.step():
             self._explainer.take(running)

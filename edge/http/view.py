@@ -149,7 +149,7 @@ def _lab(head: Head, lab: LabEstimate | None) -> list[object] | None:
     remark = "" if lab.abstained is None else OUTPUT_REASON_TEXT[lab.abstained]
     if lab.network is not None:
         remark = f"network alone {network_text(lab)}"
-    why = f"{flag_because(lab.reasons)}, {lab.reasons.age_s:.0f} s before" if flag and lab.reasons is not None else ""
+    why = f"{flag_because(lab.reasons)}, {lab.reasons.age_s:.0f} s ago" if flag and lab.reasons is not None else ""
     shown = with_unit(lab.value, head.unit)
     return [shown, interval, flag, int(lab.windows), lab.anchor is not None, remark, printable(why)]
 

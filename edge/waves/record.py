@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal, cast, get_args
 
-from edge.rounding import fixed
+from edge.rounding import written
 from firmware_bridge.reading import is_integer, is_number
 
 WaveReason = Literal["few_beats", "unclear", "absent", "flat", "band", "band_unknown", "scale_unknown"]
@@ -85,7 +85,7 @@ def waves_dict(waves: WaveRecord) -> dict[str, object]:
     """Return the JSON object of ``waves``: fixed keys, rounded numbers."""
     out: dict[str, object] = {"beats": int(waves.beats)}
     for name, digits in DIGITS.items():
-        out[name] = _rounded(getattr(waves, name), digits)
+        out[name] = written(getattr(waves, name), digits)
     out["missing"] = dict(waves.missing)
     return out
 
@@ -109,12 +109,6 @@ def waves_from(d: Mapping[str, object] | None) -> WaveRecord | None:
     if not is_integer(beats, 0, round(MAX_VALUE)):
         raise ValueError("beats is no possible number of beats")
     return WaveRecord(beats, **numbers, missing=dict(missing))
-
-
-def _rounded(x: float | None, digits: int) -> float | None:
-    """Return a number as it is written: whole milliseconds without a decimal point."""
-    shown = fixed(x, digits)
-    return int(shown) if shown is not None and digits == 0 else shown
 
 
 def _number(x: object) -> float | None:

@@ -13,6 +13,7 @@ from edge.bundle.words import label, sentence, shown_unit
 from edge.records import ABSTAIN_REASONS
 from edge.rhythm.record import RHYTHM_NAMES
 from edge.sinks.mqtt.messages import OK, WAITING
+from edge.waves.record import WaveRecord, interval_values
 from firmware_bridge.text import printable, shortened
 
 if TYPE_CHECKING:
@@ -139,7 +140,7 @@ def _seen(entities: _Entities) -> None:
     entities.sensor(
         "rhythm", "Rhythm", "value_json.rhythm", device_class="enum", options=list(RHYTHM_NAMES), icon="mdi:heart-flash"
     )
-    for interval in ("PR", "QRS", "QT", "QTc"):
+    for interval, _ms in interval_values(WaveRecord()):
         entities.sensor(
             interval.lower(), f"{interval} interval", f"value_json.{interval.lower()}", unit_of_measurement="ms",
             state_class="measurement", suggested_display_precision=0, icon="mdi:heart-pulse",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from edge.records import NOTICE, to_dict
 from edge.sinks.mqtt.names import slugs
-from edge.waves.record import interval_values
+from edge.waves.record import WaveRecord, interval_values
 
 if TYPE_CHECKING:
     from edge.bundle.reader import Bundle
@@ -21,7 +21,7 @@ MAX_ENTITIES = 512
 WAITING = "waiting"
 """Status while there is no estimate yet."""
 OK = "ok"
-NOTHING_SEEN: dict[str, object] = {"rhythm": None, "pr": None, "qrs": None, "qt": None, "qtc": None}
+NOTHING_SEEN: dict[str, object] = {"rhythm": None, **{name.lower(): None for name, _ in interval_values(WaveRecord())}}
 
 
 def event(e: Estimate, node: str, *, live: bool) -> str:

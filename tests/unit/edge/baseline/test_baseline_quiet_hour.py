@@ -10,7 +10,8 @@ from edge.baseline.correction import PUBLISHED_EXPONENTS, fit_correction, unstea
 from edge.baseline.fit import SETTLE_S, Worn, fit_baseline
 from edge.baseline.limits import PUBLISHED, band, posture_range, rate_range
 from edge.baseline.quantities import RESOLUTION
-from edge.baseline.samples import NOTHING, Samples
+from edge.baseline.samples import NOTHING, Row, Samples, usable
+from edge.rhythm.record import RhythmMinutes, RhythmRecord
 from firmware_bridge.errors import InputError
 from helpers.quiet_hours import AT_REST, START_UNIX_S, Wearer, rows
 
@@ -201,3 +202,11 @@ def test_a_stated_span_is_taken_as_it_is_or_refused() -> None:
     assert 60_000 / stated.rr_ms == pytest.approx(90, abs=1)
     with pytest.raises(InputError, match="the stated span has 6"):
         fit_baseline(found, PATCH, Span(START_UNIX_S, START_UNIX_S + 60))
+
+
+def test_a_window_is_used_by_its_score_as_it_is_written() -> None:
+    """A session holds three digits of the score; from it, the same windows must count as in the run."""
+    minutes = RhythmMinutes("sinus", 1, 0.0, 10, 0.0, 0, 0)
+    sinus = RhythmRecord("sinus", 0.02, 0.0, 0, bigeminy=False, pauses=0, longest_rr_ms=900.0, minutes=minutes)
+    row = Row(850.0, 390.0, 0.3, 1.0, 0.0)
+    assert [usable(row, sinus, score) for score in (0.5994, 0.5996, 0.6)] == [False, True, True]

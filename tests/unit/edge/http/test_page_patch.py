@@ -83,7 +83,7 @@ def test_a_flagged_output_says_what_it_rests_on(bundle: Bundle) -> None:
     e = estimate()
     sink.estimate(dataclasses.replace(e, labs=tuple(lab._replace(reasons=found) for lab in e.labs)))
     said = [lab[6] for lab in shown(sink)["labs"] if lab is not None]  # type: ignore[attr-defined]  # parsed JSON
-    assert sorted(said) == ["", "", "rests on 94 % T wave (narrow and tall), 7 s before"]
+    assert sorted(said) == ["", "", "rests on 94 % T wave (narrow and tall), 7 s ago"]
 
 
 def test_an_abstention_gives_the_reason_and_keeps_the_last_estimate_with_its_age(bundle: Bundle) -> None:
