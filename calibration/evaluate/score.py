@@ -13,7 +13,7 @@ import multiprocessing
 import signal
 import threading
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -28,7 +28,7 @@ from convert.compute.schedule import run_jobs
 from convert.datasets.mcmed import Part
 from convert.datasets.prepared import SHARDS, PreparedDataset
 from convert.datasets.shards import read_shard
-from edge.process.files import write_atomically
+from edge.process.files import remove_partials, write_atomically
 from firmware_bridge.errors import InputError, OutputError
 
 DIGEST = 32
@@ -101,11 +101,11 @@ def score_part(
         OutputError: A shard of scores cannot be written.
     """
     jobs = _jobs(data, part, teacher, work)
+    folders = {job.out.parent for job in jobs}
     try:
-        for folder in {job.out.parent for job in jobs}:
+        for folder in folders:
             folder.mkdir(parents=True, exist_ok=True)
-            for partial in folder.glob("*.part"):
-                partial.unlink(missing_ok=True)
+            remove_partials(folder)
     except OSError as error:
         raise OutputError(f"cannot use {work}: {error.strerror or error}", FREE_DISK) from error
     todo = [job for job in jobs if _read(job) is None]
@@ -116,6 +116,10 @@ def score_part(
         for segments in made:
             done += segments
             bar.step(done)
+    with suppress(OSError):
+        # What a worker of a cluster leaves that is killed while it writes; another one has made the shard.
+        for folder in folders:
+            remove_partials(folder)
     return map(_found, jobs)
 
 

@@ -36,7 +36,7 @@ from convert.prepare.records import (
 )
 from convert.prepare.shard import STATS, ShardJob, ShardReport, head_counts, make_shard
 from convert.prepare.sources import PARTS, Patient, Source
-from edge.process.files import write_atomically
+from edge.process.files import remove_partials, write_atomically
 from firmware_bridge.errors import InputError, OutputError, UsageError
 
 FRONT_END = "ecgfounder/1"
@@ -146,8 +146,8 @@ def _claim(out: Path, key: str, name: str) -> None:
     if not path.is_file():
         write_atomically(path, json_text({"key": key, "source": name}), advice=FREE_DISK)
     (out / SHARDS).mkdir(exist_ok=True)
-    for rest in (*out.glob(".*.part"), *(out / SHARDS).glob(".*.part")):
-        rest.unlink(missing_ok=True)
+    remove_partials(out)
+    remove_partials(out / SHARDS)
 
 
 _Groups = dict[str, tuple[Patient, ...]]

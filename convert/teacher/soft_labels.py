@@ -29,7 +29,7 @@ from convert.compute.schedule import check_scheduler, run_jobs
 from convert.datasets.pairs import CONTEXT_SAMPLES, RawWindow, Recording, chosen_windows
 from convert.teacher.open import LiteRtTeacher, Teacher
 from convert.teacher.share import SharedTeacher, share, teacher_of
-from edge.process.files import write_atomically
+from edge.process.files import remove_partials, write_atomically
 from firmware_bridge.errors import InputError, OutputError, UsageError
 
 SHARD_RECORDINGS = 4
@@ -50,6 +50,9 @@ FREE_DISK = "free some space or name another --workdir"
 
 SEEN_S = 90.0
 """How long to wait for a shard of another machine to appear, seconds: NFS caches a missing file for a minute."""
+
+PARTIALS = ".labels-*.part"
+"""Shards that a killed worker was writing."""
 
 LOOK_S = 0.5
 """Time between two looks at the folder, seconds."""
@@ -202,6 +205,9 @@ def label(
         done += len(group)
         windows += len(part)
         bar.step(done, f"({windows} windows)")
+    with suppress(OSError):
+        # A worker of a cluster that was killed while it wrote has left its part; another one has made the shard.
+        remove_partials(workdir, PARTIALS)
     labels = _joined([part for part in found if part is not None])
     if not len(labels):
         name, why = labels.skipped[0]
@@ -222,8 +228,7 @@ def _claim(workdir: Path, recordings: Sequence[Recording], teacher: Teacher, pla
     path = workdir / "labels.json"
     try:
         workdir.mkdir(parents=True, exist_ok=True)
-        for rest in workdir.glob(".labels-*.part"):
-            rest.unlink(missing_ok=True)
+        remove_partials(workdir, PARTIALS)
         if path.is_file():
             if path.read_text(encoding="utf-8") != text:
                 raise UsageError(

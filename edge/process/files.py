@@ -17,6 +17,7 @@ __all__ = [
     "full_error",
     "make_folder",
     "output_error",
+    "remove_partials",
     "sha256_of",
     "sync_folder",
     "write_atomically",
@@ -111,6 +112,20 @@ def write_atomically(
     content = data.encode() if isinstance(data, str) else data
     with written_beside(path, advice=advice, private=private, unique=unique) as partial:
         partial.write_bytes(content)
+
+
+def remove_partials(folder: Path, pattern: str = ".*.part") -> None:
+    """Remove the temporary files that a killed process left in a folder.
+
+    Args:
+        folder: The folder; nobody may be writing in it whose work still counts.
+        pattern: Names of the files to remove.
+
+    Raises:
+        OSError: The folder cannot be changed.
+    """
+    for partial in folder.glob(pattern):
+        partial.unlink(missing_ok=True)
 
 
 def write_files(folder: Path, files: Mapping[str, bytes], *, advice: str = "name another folder") -> list[Path]:

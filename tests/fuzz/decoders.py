@@ -8,7 +8,7 @@ import numpy as np
 
 from firmware_bridge import devices
 from firmware_bridge.samples import LinkEvent, LinkEventKind, SampleBlock
-from fuzz.target import Target, check_texts
+from fuzz.target import LARGEST_CLOCK_NS, Target, check_texts
 from helpers.devices_frames import CASES, story
 
 MAX_PIECES = 400
@@ -84,8 +84,7 @@ def _check_block(block: SampleBlock) -> None:
     assert 0 <= block.lost < 1 << 40
     assert 60.0 <= block.fs_hz <= 4000.0
     assert block.lsb_mv is None or 1e-9 <= block.lsb_mv <= 1e3
-    # Twice the range of a clock of 64 bits for every time that it was set.
-    assert block.device_time_ns is None or abs(block.device_time_ns) < MAX_PIECES << 64
+    assert block.device_time_ns is None or abs(block.device_time_ns) < LARGEST_CLOCK_NS
     assert block.seq is None or 0 <= block.seq < 1 << 63
 
 

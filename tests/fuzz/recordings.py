@@ -24,7 +24,7 @@ from firmware_bridge.rawlog.format import MAGIC, RECEIVED, U32, record
 from firmware_bridge.samples import MAX_FS_HZ, MIN_FS_HZ, LinkEvent, SampleBlock
 from fuzz.bundles import demo
 from fuzz.decoders import as_input
-from fuzz.target import Target, check_texts, scratch
+from fuzz.target import LARGEST_CLOCK_NS, Target, check_texts, scratch
 from helpers.binary_recordings import Edf, sine, stored, wfdb_files
 from helpers.devices_frames import CASES
 from helpers.text_files import COUNTS, FS_HZ, MV, SECONDS, comma, stamp, table
@@ -93,7 +93,7 @@ def check_block(block: SampleBlock) -> None:
     assert len(block) > 0 or block.lost > 0
     assert np.all(np.isfinite(block.samples))
     assert 0 <= block.lost <= 1 << 62
-    assert block.device_time_ns is None or abs(block.device_time_ns) <= 1 << 63
+    assert block.device_time_ns is None or abs(block.device_time_ns) < LARGEST_CLOCK_NS
 
 
 # --- EDF and BDF

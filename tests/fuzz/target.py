@@ -21,6 +21,8 @@ GROWTH_MIB = 64
 """Most memory beyond all inputs before it that one input may need, MiB."""
 MAX_BYTES = 16_384
 """Longest input that the fuzzer makes, bytes; what takes quadratic time shows at this length."""
+LARGEST_CLOCK_NS = 1 << 74
+"""Largest device time that a block may carry, ns: that of a clock of 64 bits, which was set hundreds of times."""
 MAX_MESSAGE = 3000
 """Longest line that a user gets, characters."""
 
