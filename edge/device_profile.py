@@ -169,6 +169,22 @@ def applied(profile: MeasuredProfile, path: Path) -> Applied:
     )
 
 
+def profiled(source: Source, path: Path, out: dict[str, Applied]) -> Source:
+    """Apply a device profile to a source, for the command and for programs.
+
+    Args:
+        source: The source.
+        path: File of the profile.
+        out: The files that are applied, by kind; the profile is added.
+
+    Raises:
+        UsageError: The file is not a device profile, or it belongs to another device.
+    """
+    profile = load_profile(path)
+    out["device_profile"] = applied(profile, path)
+    return ProfiledSource(source, profile)
+
+
 def _one(unit: Unit) -> str:
     return "count" if unit == "counts" else unit
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from edge.api.items import Beat, Item, Samples, Waves
 from edge.api.waves import waves_of
 from edge.bundle.reader import Bundle
-from edge.engine import Engine, Output, SessionInfo
+from edge.engine import Engine, Explains, Output, SessionInfo
 from edge.grid.timeline import Gap, TimelineItem
 from edge.model import Model
 from edge.records import Estimate
@@ -89,10 +89,14 @@ class CollectingEngine(Engine):
         session: Values that every estimate carries.
         hop_s: Seconds between estimates, and between measurements of waves.
         collector: Takes samples, gaps and waves.
+        reasons: What adds reasons to the estimates; ``None`` for none.
     """
 
-    def __init__(self, bundle: Bundle, model: Model, session: SessionInfo, hop_s: float, collector: Collector) -> None:
-        super().__init__(bundle, model, session, hop_s)
+    def __init__(
+        self, bundle: Bundle, model: Model, session: SessionInfo, hop_s: float, collector: Collector,
+        reasons: Explains | None = None,
+    ) -> None:  # fmt: skip
+        super().__init__(bundle, model, session, hop_s, reasons=reasons)
         self._collector = collector
 
     def _answer(self, answer: Window | NoWindow) -> Estimate:

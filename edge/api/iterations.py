@@ -8,10 +8,10 @@ from edge.api.background import BackgroundRun, close_source
 from edge.api.bundle import Bundle
 from edge.api.collector import CollectingEngine, Collector
 from edge.api.items import Item
-from edge.engine import Engine
+from edge.engine import Engine, SessionInfo
 from edge.model import BackendName, ConstantModel
 from edge.records import Estimate
-from edge.session import session_info
+from edge.session import live_reasons
 from edge.sinks import Sink
 from edge.sources import Source
 from firmware_bridge.errors import UsageError
@@ -26,16 +26,20 @@ class Iterations:
         hop_s: Seconds between estimates, and between measurements of waves.
         seconds: Signal to process, s; ``None`` for no limit.
         backend: The interpreter of the model.
+        reasons: Whether estimates say what they rest on.
+        session: Function from a source to what its estimates carry.
 
     Attributes:
         info: What is known about the source.
     """
 
     def __init__(
-        self, opener: Callable[[], Source], bundle: Bundle, hop_s: float, seconds: float | None, backend: BackendName
-    ) -> None:
+        self, opener: Callable[[], Source], bundle: Bundle, hop_s: float, seconds: float | None, backend: BackendName,
+        *, reasons: bool, session: Callable[[Source], SessionInfo],
+    ) -> None:  # fmt: skip
         self._opener, self._bundle, self._backend = opener, bundle, backend
         self._hop_s, self._seconds = hop_s, seconds
+        self._with_reasons, self._session = reasons, session
         self._opened: Source | None = opener()
         self._run: BackgroundRun | None = None
         self.info = self._opened.info
@@ -99,9 +103,13 @@ class Iterations:
 
         def make(give: Callable[[Item], None]) -> tuple[Engine, Sink]:
             collector = Collector(give, wanted)
-            bundle = self._bundle
-            model = bundle.load(self._backend) if Estimate in wanted else ConstantModel(bundle.golden_outputs[0])
-            return CollectingEngine(bundle, model, session_info(source), self._hop_s, collector), collector
+            bundle, hop_s, session = self._bundle, self._hop_s, self._session(source)
+            if Estimate not in wanted:
+                constant = ConstantModel(bundle.golden_outputs[0])
+                return CollectingEngine(bundle, constant, session, hop_s, collector), collector
+            model = bundle.load(self._backend)
+            reasons = live_reasons(bundle, model, hop_s) if self._with_reasons else None
+            return CollectingEngine(bundle, model, session, hop_s, collector, reasons), collector
 
         self._run = BackgroundRun(source, make, self._hop_s, self._seconds)
         return self._run

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from edge.api.applied_files import AppliedFiles
 from edge.api.array import ArraySource, as_lead, check_rate
 from edge.api.bundle import Bundle, as_bundle
 from edge.api.options import check_hop, check_seconds
@@ -29,6 +30,8 @@ def open(  # noqa: A001  # as wave.open, gzip.open: used as edge.open
     speed: float | Literal["max"] | None = None,
     backend: BackendName = "auto",
     device_profile: str | Path | None = None,
+    reasons: bool = False,
+    baseline: str | Path | None = None,
 ) -> Stream:
     """Open a source of ECG as a stream.
 
@@ -52,16 +55,28 @@ def open(  # noqa: A001  # as wave.open, gzip.open: used as edge.open
         speed: Pace of a recording or simulation: a factor of real time, or ``"max"``.
         backend: The interpreter of the model.
         device_profile: File with the measured scale, polarity and rate of the board (``anyecg calibrate device``).
+        reasons: Whether estimates say what they rest on, as with ``anyecg run --reasons``.
+        baseline: Quiet hour of the wearer (``anyecg baseline``), against which estimates show changes, as with
+            ``anyecg run --baseline``. ``info.notes`` says if it is of another device or lead.
 
     Raises:
-        UsageError: The URL, an option or the device profile is invalid.
+        UsageError: The URL, an option, the device profile or the baseline is invalid.
         InputError: The recording or array cannot be read.
         BundleError: The bundle is damaged.
     """
     opener = _opener(source, fs_hz, speed)
-    if device_profile is not None:
-        opener = _profiled(opener, Path(device_profile))
-    return Stream(opener, as_bundle(bundle), hop_s=check_hop(hop_s), seconds=check_seconds(seconds), backend=backend)
+    files = AppliedFiles(device_profile, baseline)
+    stream = Stream(
+        files.opener(opener),
+        as_bundle(bundle),
+        hop_s=check_hop(hop_s),
+        seconds=check_seconds(seconds),
+        backend=backend,
+        reasons=reasons,
+        session=files.session,
+    )
+    stream.info = files.noted(stream.info)
+    return stream
 
 
 def _opener(source: str | Path | ArrayLike, fs_hz: float | None, speed: float | str | None) -> Callable[[], Source]:
@@ -90,13 +105,6 @@ def _opener(source: str | Path | ArrayLike, fs_hz: float | None, speed: float | 
     samples = as_lead(source)
     rate_hz = check_rate(fs_hz)
     return lambda: ArraySource(samples, rate_hz)
-
-
-def _profiled(opener: Callable[[], Source], path: Path) -> Callable[[], Source]:
-    from edge.device_profile import ProfiledSource, load_profile
-
-    profile = load_profile(path)
-    return lambda: ProfiledSource(opener(), profile)
 
 
 def _is_path(text: str) -> bool:

@@ -9,9 +9,11 @@ from typing import Generic, Self, TypeVar, cast
 from edge.api.bundle import Bundle
 from edge.api.items import Beat, Item, Samples, Waves
 from edge.api.iterations import Iterations
+from edge.engine import SessionInfo
 from edge.grid.timeline import Gap
 from edge.model import BackendName
 from edge.records import Estimate
+from edge.session import session_info
 from edge.sources import Source, SourceInfo
 from firmware_bridge.samples import LinkEvent
 
@@ -64,6 +66,8 @@ class Stream:
         hop_s: Seconds between estimates, and between measurements of waves.
         seconds: Signal to process, s (on a live source also a limit of time); ``None`` for no limit.
         backend: The interpreter of the model.
+        reasons: Whether estimates say what they rest on.
+        session: Function from a source to what its estimates carry; by default only what the source itself says.
 
     Attributes:
         info: What is known about the source: name, leads, rate, notes.
@@ -77,8 +81,12 @@ class Stream:
         hop_s: float = 1.0,
         seconds: float | None = None,
         backend: BackendName = "auto",
+        reasons: bool = False,
+        session: Callable[[Source], SessionInfo] | None = None,
     ) -> None:
-        self._iterations = Iterations(opener, bundle, hop_s, seconds, backend)
+        self._iterations = Iterations(
+            opener, bundle, hop_s, seconds, backend, reasons=reasons, session=session or session_info
+        )
         self.info: SourceInfo = self._iterations.info
 
     def samples(self) -> Results[Samples]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.cli.config import parse_with_config
-from edge.cli.run.inputs import RAW_HZ, anchored, compared, page_of, plugin_sinks, profiled, source_url, write_notes
+from edge.cli.run.inputs import RAW_HZ, anchored, page_of, plugin_sinks, source_url, with_baseline, write_notes
 from edge.cli.run.options import parser, several_patches
 from edge.cli.summary import answer_text, next_text, summary_text
 from edge.records import Applied
@@ -109,6 +109,8 @@ def _run_many(recordings: Sequence[tuple[str, SourceUrl]], args: argparse.Namesp
     stream = sys.stderr if args.out == "-" else sys.stdout
     options = ManyOptions(args.hop, args.seconds, None if args.view == "none" else stream, sys.stderr)
     if args.device_profile is not None:
+        from edge.device_profile import profiled
+
         options.wrap = lambda source: profiled(source, Path(args.device_profile), applied)
     options.reasons = args.reasons
     options.session = lambda session: replace(session, applied=applied, anchored=own)
@@ -188,13 +190,15 @@ def _run_one(args: argparse.Namespace, page: PageServer | None) -> int:
         recorder.watch(disk)
     applied: dict[str, Applied] = {}
     if args.device_profile is not None:
+        from edge.device_profile import profiled
+
         source = profiled(source, Path(args.device_profile), applied)
     loaded = load(args.bundle, args.backend, args.trusted)
     session = replace(session_info(source), applied=applied)
     if args.person is not None:
         session = replace(session, anchored=anchored(Path(args.person), loaded.bundle, applied))
     if args.baseline is not None:
-        session = compared(session, source, Path(args.baseline), applied)
+        session = with_baseline(session, source, Path(args.baseline), applied)
     sinks: list[Sink] = []
     if args.session_dir is not None:
         sinks.append(_session_sink(args, source, loaded.bundle, session.session, recorder, disk))

@@ -65,15 +65,6 @@ def source_url(url: str, speed: str | None, record: str | None, *, wait: bool = 
     return SourceUrl.parse(url)
 
 
-def profiled(source: Source, path: Path, out: dict[str, Applied]) -> Source:
-    """Apply a device profile to the source, and note it in ``out``."""
-    from edge.device_profile import ProfiledSource, applied, load_profile
-
-    profile = load_profile(path)
-    out["device_profile"] = applied(profile, path)
-    return ProfiledSource(source, profile)
-
-
 def anchored(path: Path, bundle: Bundle, out: dict[str, Applied]) -> Anchoring:
     """Load the person's results, and note them in ``out``."""
     from edge.person import Anchoring, applied, load_person, notes
@@ -86,7 +77,7 @@ def anchored(path: Path, bundle: Bundle, out: dict[str, Applied]) -> Anchoring:
     return anchoring
 
 
-def compared(session: SessionInfo, source: Source, path: Path, out: dict[str, Applied]) -> SessionInfo:
+def with_baseline(session: SessionInfo, source: Source, path: Path, out: dict[str, Applied]) -> SessionInfo:
     """Let a run compare its windows with a baseline, and note the file in ``out``.
 
     Args:
@@ -96,18 +87,12 @@ def compared(session: SessionInfo, source: Source, path: Path, out: dict[str, Ap
         out: The files that are applied, by kind.
 
     Raises:
-        UsageError: The file is no baseline.
+        UsageError: The file is not a baseline.
     """
-    from edge.baseline.file import applied, load_baseline
-    from edge.baseline.trend import Trend
-    from edge.baseline.words import start_notes
-    from edge.baseline.worn import of_source
+    from edge.baseline.start import compared
 
-    baseline = load_baseline(path)
-    device, lead = of_source(source.info)
-    trend = Trend(baseline, device, lead, out)
-    out["baseline"] = applied(baseline, path)
-    for note in start_notes(baseline, trend.foreign):
+    trend, notes = compared(source.info, path, out)
+    for note in notes:
         sys.stderr.write(f"note: {note}\n")
     return replace(session, trend=trend)
 

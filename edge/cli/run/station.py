@@ -17,11 +17,10 @@ from edge.cli.run.inputs import (
     PATIENT,
     RAW_HZ,
     anchored,
-    compared,
     page_of,
     plugin_sinks,
-    profiled,
     source_url,
+    with_baseline,
     write_notes,
 )
 from edge.process.limits import allow_files
@@ -119,13 +118,15 @@ class _Start:
         applied: dict[str, Applied] = {}
         session = replace(session_info(source), patch=patch.name, applied=applied)
         if patch.device_profile is not None:
+            from edge.device_profile import profiled
+
             source = profiled(source, Path(patch.device_profile), applied)
         if patch.name in self.people:
             anchoring, file = self.people[patch.name]
             session = replace(session, anchored=anchoring)
             applied |= file
         if patch.baseline is not None:
-            session = compared(session, source, Path(patch.baseline), applied)
+            session = with_baseline(session, source, Path(patch.baseline), applied)
         return Started(source, session, self.sinks.of(patch, source, session, recorder))
 
 
