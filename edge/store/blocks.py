@@ -95,8 +95,9 @@ class BlockReader:
         """Bytes that belong to no whole record and are followed by whole records."""
         self.tail_bytes = 0
         """Bytes of an unfinished record at the end."""
+        self.number = 0
+        """Number of the newest line in the file, from 1; lines that are missing before it count."""
         self._file = file
-        self._lines = 0
 
     def lines(self) -> Iterator[str]:
         """Yield every line that can be read, without its newline.
@@ -134,8 +135,8 @@ class BlockReader:
                 self._file.seek(-_HEAD_BYTES - len(payload), 1)
                 return  # the checksum is right: another program wrote it
             # Only now is the number known to be right: the checksum of the first record covers it.
-            self.lost_lines += max(0, number - self._lines)
-            self._lines = max(self._lines, number) + 1
+            self.lost_lines += max(0, number - self.number)
+            self.number = max(self.number, number) + 1
             number = 0
             yield line
 

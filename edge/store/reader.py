@@ -6,7 +6,7 @@ import json
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from edge.records import MAX_LINE_BYTES, Estimate, from_json
 from edge.store.blocks import MAGIC, SUFFIX, BlockReader
@@ -16,6 +16,21 @@ from firmware_bridge.parts import parts
 
 FIRSTS = ("estimates.jsonl", "estimates.aee")
 """First parts of the estimates in a session folder: earlier versions of the kit wrote the first."""
+
+
+class _Place(NamedTuple):
+    """Where an estimate is: its file, and its number there, from 1."""
+
+    path: Path
+    number: int
+    compact: bool
+
+    def error(self, found: InputError) -> InputError:
+        """Return an error in the estimate with its place. No line can be removed from the compact form."""
+        if not self.compact:
+            return InputError(f"{self.path}, line {self.number}: {found.what}", found.fix)
+        where = f"{self.path}, estimate {self.number}"
+        return InputError(f"{where}: {found.what}", f"'anyecg estimates {self.path}' writes it as a line of JSON")
 
 
 class EstimateReader:
@@ -47,6 +62,24 @@ class EstimateReader:
         Raises:
             InputError: A file cannot be read, or holds no estimates.
         """
+        for _place, line in self._placed():
+            yield line
+
+    def estimates(self) -> Iterator[Estimate]:
+        """Yield every estimate.
+
+        Raises:
+            InputError: As for `lines`; or an estimate has another schema, or a value of the wrong kind.
+        """
+        for place, line in self._placed():
+            try:
+                e = well_typed(from_json(line))
+            except InputError as error:
+                raise place.error(error) from None
+            yield e
+
+    def _placed(self) -> Iterator[tuple[_Place, str]]:
+        """Yield every line with its place."""
         self.lost_lines = self.damaged_bytes = self.tail_bytes = 0
         for path in self.files:
             try:
@@ -55,25 +88,18 @@ class EstimateReader:
                     file.seek(0)
                     if start == MAGIC or path.suffix == SUFFIX:  # a power cut may have damaged the start
                         blocks = BlockReader(file)
-                        yield from blocks.lines()
+                        for line in blocks.lines():
+                            yield _Place(path, blocks.number, compact=True), line
                         self.lost_lines += blocks.lost_lines
                         self.damaged_bytes += blocks.damaged_bytes
                         self.tail_bytes += blocks.tail_bytes
                     elif not start.strip(b"\0 \r\n") or start.lstrip().startswith(b"{"):
-                        yield from self._text(file)
+                        for number, line in self._text(file):
+                            yield _Place(path, number, compact=False), line
                     else:
                         raise _no_estimates(path)
             except OSError as error:
                 raise InputError(f"cannot read {path}: {error.strerror or error}") from None
-
-    def estimates(self) -> Iterator[Estimate]:
-        """Yield every estimate.
-
-        Raises:
-            InputError: As for `lines`; or an estimate has another schema, or a value of the wrong kind.
-        """
-        for line in self.lines():
-            yield well_typed(from_json(line))
 
     @property
     def damage(self) -> str:
@@ -98,11 +124,13 @@ class EstimateReader:
             raise InputError(f"{self.path} is a folder without estimates", "name a session folder or a file")
         return found
 
-    def _text(self, file: BinaryIO) -> Iterator[str]:
-        bad = 0
+    def _text(self, file: BinaryIO) -> Iterator[tuple[int, str]]:
+        """Yield the number of every line that is a JSON object, from 1, and the line."""
+        bad, number = 0, 1
         seen = False
         while raw := file.readline(MAX_LINE_BYTES + 1):
-            line = _json_line(raw)
+            line, at = _json_line(raw), number
+            number += raw.endswith(b"\n")
             if line is None:
                 bad += len(raw)
                 continue
@@ -110,7 +138,7 @@ class EstimateReader:
             self.damaged_bytes += bad
             self.lost_lines += bool(bad)
             bad, seen = 0, True
-            yield line
+            yield at, line
         self.tail_bytes += bad
         if bad and not seen:
             file.seek(0)

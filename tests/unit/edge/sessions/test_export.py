@@ -260,8 +260,9 @@ def test_impossible_numbers_in_estimates_are_refused_in_one_line(
     (damaged / "estimates.jsonl").write_text(text)
     for to in ("csv", "wfdb", "edf"):
         assert main(["export", str(damaged), "--to", to, "--out", str(tmp_path / to), "--no-waves"]) == 3
+        where = f"{damaged / 'estimates.jsonl'}, line 1"
         assert capsys.readouterr().err == (
-            "anyecg: an estimate has a value of the wrong kind: a number (remove the line)\n"
+            f"anyecg: {where}: an estimate has a value of the wrong kind: a number (remove the line)\n"
         )
 
 

@@ -79,6 +79,35 @@ def test_a_value_of_the_wrong_kind_is_one_clear_error(tmp_path, where, value):
         list(EstimateReader(tmp_path / "out.jsonl").estimates())
 
 
+def with_impossible_number(line):
+    return json.dumps({**json.loads(line), "lost_samples": -1.5}, separators=(",", ":"))
+
+
+def test_an_impossible_number_is_said_with_its_place(tmp_path):
+    lines = [*LINES[:3], with_impossible_number(LINES[3])]
+    text = tmp_path / "estimates.jsonl"
+    # A damaged line and an empty one count as lines of the file.
+    text.write_text("\n".join([LINES[0], "{", "", *lines, ""]))
+    with pytest.raises(InputError) as raised:
+        list(EstimateReader(text).estimates())
+    assert (raised.value.what, raised.value.fix) == (
+        f"{text}, line 7: an estimate has a value of the wrong kind: lost_samples", "remove the line",
+    )  # fmt: skip
+
+
+def test_an_impossible_number_of_the_compact_form_is_said_with_its_place(tmp_path):
+    first = tmp_path / "estimates.aee"
+    write_compact(first, LINES[:12], part_bytes=500)
+    parts = EstimateReader(tmp_path).files
+    assert len(parts) > 1
+    write_compact(first, [*LINES[12:14], with_impossible_number(LINES[14])])
+    newest = EstimateReader(tmp_path).files[-1]
+    with pytest.raises(InputError) as raised:
+        list(EstimateReader(tmp_path).estimates())
+    assert raised.value.what == f"{newest}, estimate 3: an estimate has a value of the wrong kind: lost_samples"
+    assert raised.value.fix == f"'anyecg estimates {newest}' writes it as a line of JSON"
+
+
 def test_a_session_is_read_in_order(tmp_path):
     write_text(tmp_path / "estimates.jsonl", LINES[:5])  # an earlier version of the kit
     for at in range(5, 40, 5):
