@@ -7,11 +7,14 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from edge.baseline.record import Change, QuantityChange
 from edge.collect.hops import Hop, hop_of_estimate, hop_of_message
 from edge.collect.subscription import Message
+from edge.explain.record import LabReasons
 from edge.records import BundleRef, Estimate, LabEstimate, QualityRecord, WindowSpan, to_dict
 from edge.rhythm.record import RhythmMinutes, RhythmRecord
 from edge.sinks.mqtt.connection import BrokerError
+from edge.waves.network_answer import NetworkAnswer
 from edge.waves.record import WaveRecord
 
 BEGAN = datetime(2026, 11, 28, 23, 59, 50, tzinfo=UTC)
@@ -49,12 +52,26 @@ RHYTHM = RhythmRecord(
     minutes=RhythmMinutes("sinus", 30, 0.25, 300, 0.05, 0, 0),
 )  # fmt: skip
 
+REASONS = LabReasons({"T": 0.94, "QRS": 0.06}, {"T": "narrow and tall"}, 3.2, 2, 7.0)
+NETWORK = NetworkAnswer(0.02, (0.01, 0.03), 0.1, False)
+CHANGE = Change(
+    5.0, 22, {"t_mv": QuantityChange(0.21, -0.05, 0.06, "measured", False)},
+    {"qtc_ms": "rate_outside", "r_mv": "scale_unknown", "t_over_r": "scale_unknown", "st_mv": "band"},
+)  # fmt: skip
+
 
 def measured(number: int, patch: str = "bedroom", *, abstained: bool = False) -> Hop:
     """Return a hop with waves and rhythm."""
     e = estimate(number, abstained=abstained)
     e = replace(e, abstained="rhythm") if abstained else e
     return hop_of_estimate(patch, replace(e, waves=WAVES, rhythm=RHYTHM), "polar_h10")
+
+
+def detailed(number: int, patch: str = "bedroom") -> Hop:
+    """Return a hop with a change, reasons and an answer of the network."""
+    e = estimate(number)
+    labs = (e.labs[0], e.labs[1]._replace(reasons=REASONS, network=NETWORK), *e.labs[2:])
+    return hop_of_estimate(patch, replace(e, labs=labs, change=CHANGE), "polar_h10")
 
 
 def hops(count: int, patch: str = "bedroom", session: str = "night") -> list[Hop]:

@@ -141,9 +141,11 @@ def _seen(entities: _Entities) -> None:
         "rhythm", "Rhythm", "value_json.rhythm", device_class="enum", options=list(RHYTHM_NAMES), icon="mdi:heart-flash"
     )
     for interval, _ms in interval_values(WaveRecord()):
+        # One entity has the change of all quantities: it always exists, with or without a baseline.
+        more = entities.attributes("dict(change=value_json.change)") if interval == "QTc" else {}
         entities.sensor(
             interval.lower(), f"{interval} interval", f"value_json.{interval.lower()}", unit_of_measurement="ms",
-            state_class="measurement", suggested_display_precision=0, icon="mdi:heart-pulse",
+            state_class="measurement", suggested_display_precision=0, icon="mdi:heart-pulse", **more,
         )  # fmt: skip
 
 

@@ -7,6 +7,8 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from edge.baseline.record import change_dict
+from edge.explain.record import reasons_dict
 from edge.records import NOTICE, to_dict
 from edge.sinks.mqtt.names import slugs
 from edge.waves.record import WaveRecord, interval_values
@@ -21,7 +23,11 @@ MAX_ENTITIES = 512
 WAITING = "waiting"
 """Status while there is no estimate yet."""
 OK = "ok"
-NOTHING_SEEN: dict[str, object] = {"rhythm": None, **{name.lower(): None for name, _ in interval_values(WaveRecord())}}
+NOTHING_SEEN: dict[str, object] = {
+    "rhythm": None,
+    **{name.lower(): None for name, _ in interval_values(WaveRecord())},
+    "change": None,
+}
 
 
 def event(e: Estimate, node: str, *, live: bool) -> str:
@@ -86,11 +92,12 @@ class StateMaker:
 
 
 def _seen(e: Estimate) -> dict[str, object]:
-    """Return rhythm and intervals of the newest window; unknown without an accepted one."""
+    """Return rhythm and intervals of the newest window, unknown without an accepted one, and the change of minutes."""
     rhythm = None if e.rhythm is None else e.rhythm.name
     found = () if e.waves is None else interval_values(e.waves)
     intervals = {name.lower(): None if ms is None else round(ms) for name, ms in found}
-    return NOTHING_SEEN | {"rhythm": rhythm} | intervals
+    change = None if e.change is None else change_dict(e.change)
+    return NOTHING_SEEN | {"rhythm": rhythm, "change": change} | intervals
 
 
 def _lab(head: OutputHead, lab: LabEstimate | None) -> dict[str, object]:
@@ -105,6 +112,8 @@ def _lab(head: OutputHead, lab: LabEstimate | None) -> dict[str, object]:
     if lab.network is not None:
         about["network"] = _number(lab.network.value, scale)
         about["network_flag"] = lab.network.flag
+    if lab.reasons is not None:
+        about["reasons"] = reasons_dict(lab.reasons)
     if lab.abstained is not None:
         about["abstained"] = lab.abstained
     flag = None if lab.flag is None else "ON" if lab.flag else "OFF"

@@ -27,7 +27,7 @@ from edge.sinks.mqtt import names
 from edge.sinks.mqtt.discovery import Topics, discovery, discovery_topic
 from edge.sinks.mqtt.messages import NOTHING_SEEN, StateMaker, event
 from edge.sinks.mqtt.names import node_id, slug, slugs
-from helpers.fleet_hops import RHYTHM, WAVES
+from helpers.fleet_hops import CHANGE, REASONS, RHYTHM, WAVES
 
 TIME = "2026-03-01T08:00:12.000Z"
 
@@ -207,7 +207,33 @@ def test_rhythm_and_intervals_are_those_of_the_window_even_without_an_estimate(b
     unsure = json.loads(maker.state(estimate(waves=dataclasses.replace(WAVES, pr_ms=None))))
     assert (unsure["pr"], unsure["rhythm"], unsure["qt"]) == (None, None, 400)
     waiting = json.loads(maker.waiting())
-    assert {key: waiting[key] for key in wanted} == NOTHING_SEEN
+    assert {key: waiting[key] for key in (*wanted, "change")} == NOTHING_SEEN
+
+
+def test_reasons_and_change_are_attributes(bundle: Bundle) -> None:
+    maker = StateMaker(bundle)
+    flagged, *others = estimate().labs
+    e = estimate(labs=(flagged._replace(reasons=REASONS), *others), change=CHANGE)
+    found = json.loads(maker.state(e))
+    assert found["labs"]["potassium_high"]["about"]["reasons"] == {
+        "shares": {"T": 0.94, "QRS": 0.06}, "looks": {"T": "narrow and tall"},
+        "effect": 3.2, "windows": 2, "age_s": 7.0,
+    }  # fmt: skip
+    assert "reasons" not in found["labs"]["potassium"]["about"]
+    assert found["change"]["t_mv"] == {
+        "value": 0.21, "low": -0.05, "high": 0.06, "posture": "measured", "within": False,
+    }  # fmt: skip
+    assert (found["change"]["qtc_ms"], found["change"]["missing"]["qtc_ms"]) == (None, "rate_outside")
+    components = message(bundle)["components"]
+    with_change = [key for key, one in components.items() if "change" in one.get("json_attributes_template", "")]
+    assert with_change == ["qtc"]
+    assert components["qtc"]["json_attributes_topic"] == "ecg/bedroom/state"
+    assert components["qtc"]["json_attributes_template"] == (
+        f"{{{{ dict(dict(change=value_json.change), {FACTS}) | tojson }}}}"
+    )
+    late = json.loads(maker.state(estimate(labs=(), abstained="lead_off", change=CHANGE)))
+    assert late["change"] == found["change"]
+    assert json.loads(maker.waiting())["change"] is None
 
 
 def test_an_abstention_shows_nothing_of_what_was_before_it(bundle: Bundle) -> None:
