@@ -14,8 +14,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, NamedTuple, get_args
 
+from edge.baseline.record import change_dict
+from edge.explain.record import reasons_dict
 from edge.records import ABSTAIN_REASONS, Estimate, LabEstimate, Tier, from_json
 from edge.store.well_typed import well_typed
+from edge.waves.network_answer import network_dict
 from edge.waves.record import DIGITS
 from firmware_bridge.errors import InputError
 
@@ -32,6 +35,8 @@ MAX_NUMBER = 1e30
 """Larger values do not fit the four-byte numbers of a database."""
 YEARS = (1970, 2100)
 """A computer without a network may start in 1970."""
+DETAILS = ("change", "reasons", "network")
+"""Columns that hold JSON, as it is in an estimate; reasons and answers of the network by key of the output."""
 PATCH = re.compile(r"[A-Za-z0-9_-]{1,64}")
 """Name of a patch in topics."""
 
@@ -102,6 +107,9 @@ class Hop(NamedTuple):
         af_share: Share of atrial fibrillation or flutter in the last minutes; ``None`` if unknown.
         ectopic_share: Share of ectopic beats in the last minutes; ``None`` if unknown.
         waves: Measurements of the window in the order of `DIGITS`; ``None`` without an accepted window.
+        change: Change against the wearer's quiet hour, as JSON; ``None`` without a baseline.
+        reasons: What outputs rest on, as JSON by output; ``None`` for none.
+        network: The network's own answers beside fused ones, as JSON by output; ``None`` for none.
     """
 
     patch: str
@@ -128,6 +136,9 @@ class Hop(NamedTuple):
     af_share: float | None = None
     ectopic_share: float | None = None
     waves: tuple[float | None, ...] | None = None
+    change: str | None = None
+    reasons: str | None = None
+    network: str | None = None
 
     def columns(self) -> dict[str, Any]:
         """Return the values by name, the measurements each by its own."""
@@ -241,6 +252,7 @@ def hop_of_estimate(patch: str, e: Estimate, device: str) -> Hop:
         flag=None if layout is None else [lab.flag for lab in e.labs],
         applied=_applied(e),
         **_seen(e),
+        **_details(e),
     )
 
 
@@ -253,6 +265,19 @@ def _seen(e: Estimate) -> dict[str, Any]:
     if e.waves is not None:
         found["waves"] = tuple(getattr(e.waves, name) for name in DIGITS)
     return found
+
+
+def _details(e: Estimate) -> dict[str, Any]:
+    """Return the columns of JSON: what goes beside the values of a hop."""
+    return {
+        "change": None if e.change is None else _json(change_dict(e.change)),
+        "reasons": _json({lab.key: reasons_dict(lab.reasons) for lab in e.labs if lab.reasons is not None}),
+        "network": _json({lab.key: network_dict(lab.network) for lab in e.labs if lab.network is not None}),
+    }
+
+
+def _json(record: Mapping[str, object]) -> str | None:
+    return json.dumps(record, separators=(",", ":"), allow_nan=False) if record else None
 
 
 def time_of(text: str) -> datetime:
@@ -323,7 +348,7 @@ def _applied(e: Estimate) -> str | None:
         _number(offset, "anchor")
         _whole(results, MAX_SMALL, 1.0, "anchor")
     files = sorted(_text(kind, MAX_NAME_CHARS, "applied") for kind in e.applied)
-    return json.dumps({"files": files, "anchors": anchors}, separators=(",", ":"))
+    return _json({"files": files, "anchors": anchors})
 
 
 def _latency(latency_ms: Mapping[str, float]) -> float | None:

@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from edge.collect.hops import Hop
+from edge.collect.hops import DETAILS, Hop
 from edge.collect.merging import merge
 from edge.collect.stores import Batch, Refused, StoreDownError
 from edge.process.files import make_folder, sync_folder, written_beside
@@ -49,6 +49,7 @@ HOPS = pa.schema(
         ("flags", _TEXT), ("rate_bpm", _REAL), ("reason", _TEXT), ("lost", pa.int64()), ("latency_ms", _REAL),
         ("windows", pa.int32()), ("labs", pa.list_(_LAB)), ("applied", _TEXT), ("rhythm", _TEXT),
         ("af_share", _REAL), ("ectopic_share", _REAL), *((name, _REAL) for name in DIGITS),
+        *((name, _TEXT) for name in DETAILS),
     ],
     metadata={"anyecg.schema": "1"},
 )  # fmt: skip

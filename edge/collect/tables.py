@@ -32,6 +32,7 @@ from sqlalchemy import (
     text,
 )
 
+from edge.collect.hops import DETAILS
 from edge.waves.record import DIGITS
 from firmware_bridge.errors import OutputError
 
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-VERSION = 2
+VERSION = 3
 """Version of the tables."""
 
 META = MetaData()
@@ -112,6 +113,7 @@ HOPS = Table(
     Column("af_share", REAL),
     Column("ectopic_share", REAL),
     *(Column(name, REAL) for name in DIGITS),
+    *(Column(name, Text) for name in DETAILS),
     PrimaryKeyConstraint("session_id", "end_us", "time"),
     postgresql_partition_by="RANGE (time)",
 )
@@ -153,6 +155,12 @@ WAVES_VIEW = """CREATE VIEW waves AS
     FROM hops h JOIN sessions s ON s.id = h.session_id JOIN patches p ON p.id = s.patch_id
     WHERE h.rhythm IS NOT NULL"""
 """One row for each window: rhythm, intervals and amplitudes."""
+DETAILS_VIEW = """CREATE VIEW details AS
+    SELECT p.name AS patch, s.name AS session, h.time, CAST(h.end_us AS DOUBLE PRECISION) / 1e6 AS end_s,
+        h.reason, {details}, h.session_id
+    FROM hops h JOIN sessions s ON s.id = h.session_id JOIN patches p ON p.id = s.patch_id
+    WHERE {any}"""
+"""One row for each hop that has a change, reasons or an answer of the network beside a fused one, as JSON."""
 
 
 def _output(dialect: str, column: str) -> str:
@@ -195,14 +203,27 @@ def _first(connection: Connection) -> None:
 
 
 def _waves(connection: Connection) -> None:
-    """Add the columns of rhythm and waves, where ``hops`` is older, and their view."""
+    """Add the columns of rhythm and waves, and their view."""
+    _add_columns(connection)
+    connection.execute(text(WAVES_VIEW.format(waves=", ".join(f"h.{name}" for name in DIGITS))))
+
+
+def _details(connection: Connection) -> None:
+    """Add the columns of change, reasons and the network's own answers, and their view."""
+    _add_columns(connection)
+    names = [f"h.{name}" for name in DETAILS]
+    known = " OR ".join(f"{name} IS NOT NULL" for name in names)
+    connection.execute(text(DETAILS_VIEW.format(details=", ".join(names), any=known)))
+
+
+def _add_columns(connection: Connection) -> None:
+    """Add the columns that ``hops`` lacks, because an older version or a user has made it."""
     present = {column["name"] for column in inspect(connection).get_columns(HOPS.name)}
     for column in HOPS.columns:
         if column.name not in present:
             kind = column.type.compile(dialect=connection.dialect)
             connection.execute(text(f"ALTER TABLE hops ADD COLUMN {column.name} {kind}"))
-    connection.execute(text(WAVES_VIEW.format(waves=", ".join(f"h.{name}" for name in DIGITS))))
 
 
-STEPS: tuple[Callable[[Connection], None], ...] = (_first, _waves)
+STEPS: tuple[Callable[[Connection], None], ...] = (_first, _waves, _details)
 """What each version adds to the one before."""

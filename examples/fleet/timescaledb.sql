@@ -38,6 +38,9 @@ CREATE TABLE hops (
     t_mv REAL,
     t_width_ms REAL,
     t_symmetry REAL,
+    change TEXT,
+    reasons TEXT,
+    network TEXT,
     PRIMARY KEY (session_id, end_us, "time")
 );
 SELECT create_hypertable('hops', 'time', chunk_time_interval => INTERVAL '1 day');

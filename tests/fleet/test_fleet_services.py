@@ -22,10 +22,10 @@ pytest.importorskip("psycopg", reason="the collect extra is not installed")
 pytest.importorskip("paho.mqtt.client", reason="the collect extra is not installed")
 
 from edge.collect.address import open_store
-from edge.collect.hops import Availability, Hop, event_of
+from edge.collect.hops import DETAILS, Availability, Hop, event_of
 from edge.collect.stores import Batch, Store, StoreDownError
 from edge.waves.record import DIGITS
-from helpers.fleet_hops import hops, measured, payload
+from helpers.fleet_hops import detailed, hops, measured, payload
 from helpers.free_ports import ports
 from helpers.mosquitto import certificates, program, until
 from helpers.postgresql import PASSWORD, PostgreSql, running_postgresql
@@ -129,19 +129,22 @@ def test_hops_read_back_as_they_were_written(database: PostgreSql) -> None:
     store.close()
 
 
-def test_a_database_of_version_1_gets_the_columns_of_waves_and_rhythm(database: PostgreSql) -> None:
+def test_a_database_of_version_1_gets_the_columns_of_later_ones(database: PostgreSql) -> None:
     store = opened(database)
     put(store, *hops(3), at(timedelta(days=900)))
     store.close()
-    names = ("rhythm", "af_share", "ectopic_share", *DIGITS)
-    database.rows("DROP VIEW waves; ALTER TABLE hops " + ", ".join(f"DROP COLUMN {name}" for name in names))
-    database.rows("DELETE FROM anyecg_schema WHERE version = 2")
+    names = ("rhythm", "af_share", "ectopic_share", *DIGITS, *DETAILS)
+    drop = ", ".join(f"DROP COLUMN {name}" for name in names)
+    database.rows(f"DROP VIEW waves; DROP VIEW details; ALTER TABLE hops {drop}")
+    database.rows("DELETE FROM anyecg_schema WHERE version > 1")
     again = opened(database)
-    assert put(again, *hops(3), measured(8), measured(9)._replace(time=NOW)) == 2
+    assert put(again, *hops(3), measured(8), measured(9)._replace(time=NOW), detailed(10)) == 3
     found = database.rows("SELECT patch, rhythm, af_share, qt_ms, st_mv FROM waves")
     assert found == [("bedroom", "sinus", 0.25, 400.0, None)] * 2
-    assert database.rows("SELECT count(*) FROM hops") == [(6,)]
-    assert database.rows("SELECT version FROM anyecg_schema ORDER BY 1") == [(1,), (2,)]
+    told = "SELECT end_s, (change::json -> 't_mv' ->> 'value')::real, reasons::json -> 'potassium_high' ->> 'windows'"
+    assert database.rows(f"{told} FROM details") == [(22.0, pytest.approx(0.21), "2")]
+    assert database.rows("SELECT count(*) FROM hops") == [(7,)]
+    assert database.rows("SELECT version FROM anyecg_schema ORDER BY 1") == [(1,), (2,), (3,)]
     again.close()
 
 

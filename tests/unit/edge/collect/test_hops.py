@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from edge.baseline.record import change_dict
 from edge.collect.hops import MAX_PAYLOAD_BYTES, RefusedError, event_of, hop_of_estimate, hop_of_message
-from edge.records import Anchor, Applied
+from edge.explain.record import reasons_dict
+from edge.records import Anchor, Applied, from_json, to_json
 from edge.sinks.mqtt.messages import event
-from helpers.fleet_hops import LABS, estimate, payload
+from helpers.fleet_hops import CHANGE, LABS, NETWORK, REASONS, estimate, payload
 
 
 def test_a_hop_has_every_value_of_its_estimate() -> None:
@@ -50,6 +52,16 @@ def test_what_was_applied_is_kept() -> None:
     e = replace(estimate(1), labs=(lab, *LABS[1:]), applied={"person": Applied("person.json", "cd" * 32, "", "")})
     hop = hop_of_message("bedroom", event(e, "bedroom", live=True).encode())
     assert json.loads(hop.applied or "") == {"files": ["person"], "anchors": {"potassium": [0.25, 2]}}
+
+
+def test_the_sink_and_a_session_folder_give_the_same_change_reasons_and_network() -> None:
+    e = replace(estimate(1), labs=(LABS[0], LABS[1]._replace(reasons=REASONS, network=NETWORK)), change=CHANGE)
+    hop = hop_of_message("bedroom", event(e, "bedroom", live=True).encode())
+    assert hop == hop_of_estimate("bedroom", from_json(to_json(e)), e.device)
+    assert json.loads(hop.change or "") == change_dict(CHANGE)
+    assert (json.loads(hop.reasons or "").keys(), json.loads(hop.network or "").keys()) == ({"potassium_high"},) * 2
+    plain = hop_of_estimate("bedroom", estimate(1), e.device)
+    assert (plain.change, plain.reasons, plain.network) == (None, None, None)
 
 
 LAB = {"key": "k", "loinc": None, "unit": "1", "value": 1.0, "interval": None, "threshold": None, "flag": None}
@@ -92,6 +104,9 @@ HOSTILE: dict[str, tuple[str, bytes]] = {
     "windows": ("value", payload(0, labs=[{**LAB, "windows": -1}])),
     "a flag": ("value", payload(0, labs=[{**LAB, "flag": 1}])),
     "a bundle": ("value", payload(0, bundle={"name": "x" * 201, "sha256": ""})),
+    "a reason": ("value", payload(0, labs=[{**LAB, "reasons": {**reasons_dict(REASONS), "shares": {"Z": 1.0}}}])),
+    "a change": ("value", payload(0, change={**change_dict(CHANGE), "windows": -1})),
+    "a network": ("value", payload(0, labs=[{**LAB, "network": {"value": "x"}}])),
     "many files": ("value", payload(0, applied={f"f{i}": FILE for i in range(17)})),
 }  # fmt: skip
 

@@ -19,13 +19,15 @@ pytest.importorskip("pyarrow", reason="the collect extra is not installed")
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
+from edge.baseline.record import change_dict
 from edge.collect import database, tables
 from edge.collect.address import open_store
-from edge.collect.hops import Availability, event_of
+from edge.collect.hops import DETAILS, Availability, event_of
 from edge.collect.stores import Batch, Store, StoreDownError
+from edge.explain.record import reasons_dict
 from edge.waves.record import DIGITS
 from firmware_bridge.errors import OutputError, UsageError
-from helpers.fleet_hops import BEGAN, hops, measured
+from helpers.fleet_hops import BEGAN, CHANGE, REASONS, detailed, hops, measured
 
 SECRET = "hunter2-correct-horse"
 DAY_S = 86_400.0
@@ -111,16 +113,16 @@ def test_tables_of_a_newer_version_are_refused_and_older_ones_are_completed(
         store.open()
         store.write(Batch(hops(2)), refuse)
         store.close()
-    assert query(path, "SELECT version FROM anyecg_schema") == [(1,), (2,)]
+    assert query(path, "SELECT version FROM anyecg_schema") == [(1,), (2,), (3,)]
     add = tables.text("ALTER TABLE patches ADD COLUMN ward TEXT")
     monkeypatch.setattr(tables, "STEPS", (*tables.STEPS, lambda connection: connection.execute(add)))
-    monkeypatch.setattr(tables, "VERSION", 3)
+    monkeypatch.setattr(tables, "VERSION", 4)
     store = open_store(f"sqlite:{path}")
     store.open()
     store.close()
     assert query(path, "SELECT name, ward FROM patches") == [("bedroom", None)]
     monkeypatch.undo()
-    with pytest.raises(OutputError, match="version 3, not 2"):
+    with pytest.raises(OutputError, match="version 4, not 3"):
         open_store(f"sqlite:{path}").open()
 
 
@@ -135,28 +137,58 @@ def test_waves_and_rhythm_have_columns_and_a_view(tmp_path: Path) -> None:
     assert query(path, "SELECT reason, qtc_fridericia_ms FROM hops WHERE reason = 'rhythm'") == [("rhythm", 402.0)]
 
 
-def test_a_database_of_version_1_gets_the_columns_and_keeps_its_hops(tmp_path: Path) -> None:
+def test_change_reasons_and_the_network_have_columns_and_a_view(tmp_path: Path) -> None:
+    path = tmp_path / "fleet.db"
+    store = open_store(f"sqlite:{path}")
+    store.open()
+    store.write(Batch([detailed(0), *hops(3, "kitchen")]), refuse)
+    store.close()
+    (row,) = query(path, "SELECT patch, end_s, reason, change, reasons, network FROM details")
+    assert row[:3] == ("bedroom", 12.0, None)
+    change, reasons, network = map(json.loads, row[3:])
+    assert change == change_dict(CHANGE)
+    assert reasons == {"potassium_high": reasons_dict(REASONS)}
+    assert network == {"potassium_high": {"value": 0.02, "interval": [0.01, 0.03], "threshold": 0.1, "flag": False}}
+    found = query(path, "SELECT json_extract(change, '$.t_mv.value') FROM details")
+    assert found == [(0.21,)]
+
+
+OLDER = {
+    1: (("rhythm", "af_share", "ectopic_share", *DIGITS, *DETAILS), ("waves", "details")),
+    2: (DETAILS, ("details",)),
+}
+"""Columns and views that a database of each older version lacks."""
+
+
+@pytest.mark.parametrize("version", OLDER)
+def test_an_older_database_gets_the_columns_and_keeps_its_hops(version: int, tmp_path: Path) -> None:
     path = tmp_path / "fleet.db"
     store = open_store(f"sqlite:{path}")
     store.open()
     store.write(Batch(hops(2)), refuse)
     store.close()
+    columns, views = OLDER[version]
     with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.execute("DROP VIEW waves")
-        for name in ("rhythm", "af_share", "ectopic_share", *DIGITS):
+        for view in ("details", "waves"):
+            connection.execute(f"DROP VIEW {view}")
+        for name in columns:
             connection.execute(f"ALTER TABLE hops DROP COLUMN {name}")
-        connection.execute("DELETE FROM anyecg_schema WHERE version = 2")
+        if "waves" not in views:
+            connection.execute(tables.WAVES_VIEW.format(waves=", ".join(f"h.{name}" for name in DIGITS)))
+        connection.execute(f"DELETE FROM anyecg_schema WHERE version > {version}")
         connection.commit()
     for _ in range(2):
         store = open_store(f"sqlite:{path}")
         store.open()
-        assert store.write(Batch([*hops(2), measured(7)]), refuse) in {0, 1}
+        assert store.write(Batch([*hops(2), measured(7), detailed(8)]), refuse) in {0, 2}
         store.close()
-    assert query(path, "SELECT version FROM anyecg_schema") == [(1,), (2,)]
+    assert query(path, "SELECT version FROM anyecg_schema") == [(1,), (2,), (3,)]
     assert query(path, "SELECT end_us, rhythm, pr_ms FROM hops ORDER BY end_us") == [
-        (12_000_000, None, None), (13_000_000, None, None), (19_000_000, "sinus", 160.0),
+        (12_000_000, None, None), (13_000_000, None, None), (19_000_000, "sinus", 160.0), (20_000_000, None, None),
     ]  # fmt: skip
-    assert query(path, "SELECT count(*) FROM estimates") == [(9,)]
+    assert query(path, "SELECT end_s, change IS NOT NULL FROM details") == [(20.0, 1)]
+    assert query(path, "SELECT end_s FROM waves") == [(19.0,)]
+    assert query(path, "SELECT count(*) FROM estimates") == [(12,)]
 
 
 def test_parquet_files_of_an_older_version_are_merged_with_newer_ones(tmp_path: Path) -> None:
@@ -166,15 +198,17 @@ def test_parquet_files_of_an_older_version_are_merged_with_newer_ones(tmp_path: 
     store.write(Batch(hops(5)), refuse)
     (old,) = (folder / "hops").glob("*/*.parquet")
     table = pq.read_table(old, partitioning=None)
-    added = ["rhythm", "af_share", "ectopic_share", *DIGITS]
+    added = ["rhythm", "af_share", "ectopic_share", *DIGITS, *DETAILS]
     pq.write_table(table.drop_columns(added), old)
-    store.write(Batch([measured(6)]), refuse)
+    store.write(Batch([measured(6), detailed(7)]), refuse)
     store.tend(everything=True)
     store.close()
     (merged,) = (folder / "hops").glob("*/*.parquet")
     rows = pq.read_table(merged, partitioning=None).to_pylist()
-    assert [row["rhythm"] for row in rows] == [None] * 5 + ["sinus"]
-    assert rows[-1]["qt_ms"] == 400.0
+    assert [row["rhythm"] for row in rows] == [None] * 5 + ["sinus", None]
+    assert [row["change"] is not None for row in rows] == [False] * 6 + [True]
+    assert json.loads(rows[-1]["reasons"]) == {"potassium_high": reasons_dict(REASONS)}
+    assert rows[-2]["qt_ms"] == 400.0
     assert rows[0]["qt_ms"] is None
     assert rows[0]["labs"] is not None
 
