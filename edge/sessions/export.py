@@ -93,8 +93,8 @@ def main(argv: Sequence[str]) -> int:
     fhir = _fhir_options(args)
     session = SessionFolder(args.session)
     if args.baseline is not None:
-        if args.to not in {"csv", "parquet"}:
-            raise UsageError("--baseline is only for --to csv and --to parquet", "leave it out")
+        if args.to not in {"csv", "parquet", "fhir"}:
+            raise UsageError("--baseline is only for --to csv, parquet and fhir", "leave it out")
         session.compare(load_baseline(args.baseline))
     out = args.out or Path(f"{resolved(session.path).name}-{args.to}")
     if args.to in {"wfdb", "edf"} and not session.raw_files():

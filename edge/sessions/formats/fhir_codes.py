@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import MappingProxyType
 from typing import Final
 from uuid import UUID, uuid5
@@ -67,6 +68,18 @@ def quantity(value: float, unit: str, text: str = "") -> Json:
         text: The unit for people; by default the UCUM code.
     """
     return {"value": value, "unit": text or unit, "system": UCUM, "code": unit}
+
+
+def value_of(value: float | None, unit: str) -> Json | None:
+    """Return a Quantity with six significant digits; ``None`` without a finite value."""
+    if value is None or not math.isfinite(value):
+        return None
+    return quantity(float(f"{value:.6g}") + 0.0, unit, "probability" if unit == "1" else "")
+
+
+def part(code: str, display: str, kind: str, value: object) -> Json:
+    """Return a component; an empty object without a value."""
+    return {} if value is None else {"code": coded(KIT_SYSTEM, code, display), kind: value}
 
 
 def urn(*what: object) -> str:

@@ -12,13 +12,16 @@ from edge.sessions.ecg import Segment
 from edge.sessions.folder import unix_s, utc_of
 from edge.sessions.formats import fhir_codes as codes
 from edge.sessions.formats.digits import digits_for
-from edge.sessions.formats.fhir_codes import Json, coded, quantity, urn
+from edge.sessions.formats.fhir_codes import Json, coded, part, quantity, urn, value_of
+from edge.sessions.formats.fhir_parts import change_parts, network_parts, reasons_part
 from edge.sinks.live.state import RHYTHM_TEXT
 from edge.waves.record import interval_values
 from firmware_bridge.text import printable
 
 ALL_HEADS = "all_estimates"
 """Code of an abstention in a session without a single estimate, whose outputs are therefore unknown."""
+CHANGE = "change-against-quiet-hour"
+"""Code of the change against the wearer's own quiet hour."""
 _METHOD = coded(
     codes.KIT_SYSTEM,
     "ecg-neural-network",
@@ -31,6 +34,13 @@ _AVERAGE_BEAT = coded(
     "average-beat",
     "Average beat of ten seconds of a single-lead ECG",
     "Average beat of ten seconds of a single-lead ECG; boundaries marked by a neural network; QTc by Fridericia.",
+)
+_QUIET_HOUR = coded(
+    codes.KIT_SYSTEM,
+    "quiet-hour",
+    "Median of the last minutes less that of the wearer's own quiet hour",
+    "Median of the last minutes less that of the wearer's own quiet hour, from the average beats of a single-lead ECG. "
+    "The band is what scatter, posture and heart rate alone change.",
 )
 _RHYTHM_RULES = coded(codes.KIT_SYSTEM, "rhythm-rules", "Rules from RR intervals, shapes of beats and P waves")
 _UNSYNCED = "The clock of the device was not synchronised, so the time may be wrong."
@@ -99,30 +109,33 @@ def lab_observation(context: Context, e: Estimate, lab: LabEstimate, run: str, e
     out["effectiveDateTime"] = _time(e)
     _from_ecg(out, ecg)
     if _finite(lab.value):
-        out["valueQuantity"] = _value(lab.value, lab.unit)
+        out["valueQuantity"] = value_of(lab.value, lab.unit)
     elif lab.abstained is None:
         out["dataAbsentReason"] = coded(codes.ABSENT_SYSTEM, "unknown", "Unknown")
     else:
         out["dataAbsentReason"] = _absent(lab.abstained, f"no estimate: {_text(lab.abstained)}")
     score = quantity(round(e.quality.score, 3), "1") if _finite(e.quality.score) else None
-    parts = [_part("signal-quality", "Signal quality, from 0 to 1", "valueQuantity", score)]
+    parts = [part("signal-quality", "Signal quality, from 0 to 1", "valueQuantity", score)]
     low, high = lab.interval or (math.nan, math.nan)
     if low <= high and _finite(low) and _finite(high):
-        bounds = {"low": _value(low, lab.unit), "high": _value(high, lab.unit)}
-        parts.append(_part("interval", "Interval of the estimate", "valueRange", bounds))
+        bounds = {"low": value_of(low, lab.unit), "high": value_of(high, lab.unit)}
+        parts.append(part("interval", "Interval of the estimate", "valueRange", bounds))
     if _finite(lab.threshold):
-        parts.append(_part("threshold", "Decision threshold", "valueQuantity", _value(lab.threshold, lab.unit)))
+        parts.append(part("threshold", "Decision threshold", "valueQuantity", value_of(lab.threshold, lab.unit)))
     if lab.flag is not None:
-        parts.append(_part("flag", "The value reaches the decision threshold", "valueBoolean", lab.flag))
-    parts.append(_part("windows", "Ten-second windows in the estimate", "valueInteger", min(lab.windows, 2**31 - 1)))
+        parts.append(part("flag", "The value reaches the decision threshold", "valueBoolean", lab.flag))
+    parts.append(part("windows", "Ten-second windows in the estimate", "valueInteger", min(lab.windows, 2**31 - 1)))
     tier = coded(codes.KIT_SYSTEM, f"evidence-{_code(lab.tier)}", text=_text(lab.tier))
-    parts.append(_part("evidence", "Evidence of the output in the bundle's validation", "valueCodeableConcept", tier))
+    parts.append(part("evidence", "Evidence of the output in the bundle's validation", "valueCodeableConcept", tier))
     if lab.anchor is not None and _finite(lab.anchor.offset):
-        offset = _value(lab.anchor.offset, lab.unit)
-        parts.append(_part("anchor-offset", "Offset from the person's own results", "valueQuantity", offset))
+        offset = value_of(lab.anchor.offset, lab.unit)
+        parts.append(part("anchor-offset", "Offset from the person's own results", "valueQuantity", offset))
+    parts += network_parts(lab)
+    if lab.reasons is not None:
+        parts.append(reasons_part(lab.reasons))
     about = out["component"]
     assert isinstance(about, list)
-    about += [part for part in parts if part]
+    about += [one for one in parts if one]
     return out
 
 
@@ -175,7 +188,7 @@ def heart_rate_observation(context: Context, e: Estimate, bpm: float, run: str, 
 
 
 def interval_observations(context: Context, e: Estimate, run: str, ecg: Sequence[str]) -> list[Json]:
-    """Return the measured intervals of the average beat of a window, and its rhythm.
+    """Return the intervals of the average beat of a window, its rhythm, and the change against the quiet hour.
 
     Args:
         context: What all Observations share.
@@ -186,23 +199,26 @@ def interval_observations(context: Context, e: Estimate, run: str, ecg: Sequence
     found: list[Json] = []
     for name, ms in () if e.waves is None else interval_values(e.waves):
         if _finite(ms):
-            one = _seen(context, e, codes.INTERVALS[name], name, run, ecg)
+            one = _seen(context, e, coded(codes.LOINC, *codes.INTERVALS[name]), name, run, ecg)
             found.append(one | {"valueQuantity": quantity(round(ms or 0.0), "ms"), "method": _AVERAGE_BEAT})
     if e.rhythm is not None and e.rhythm.name != "unreadable":
-        one = _seen(context, e, codes.HEART_RHYTHM, "rhythm", run, ecg)
+        one = _seen(context, e, coded(codes.LOINC, *codes.HEART_RHYTHM), "rhythm", run, ecg)
         rhythm = coded(codes.KIT_SYSTEM, e.rhythm.name, RHYTHM_TEXT[e.rhythm.name])
         found.append(one | {"valueCodeableConcept": rhythm, "method": _RHYTHM_RULES})
+    if e.change is not None:
+        one = _seen(context, e, coded(codes.KIT_SYSTEM, CHANGE, "Change against the quiet hour"), CHANGE, run, ecg)
+        found.append(one | {"method": _QUIET_HOUR, "component": change_parts(e.change)})
     return found
 
 
-def _seen(context: Context, e: Estimate, code: tuple[str, str], name: str, run: str, ecg: Sequence[str]) -> Json:
+def _seen(context: Context, e: Estimate, code: Json, name: str, run: str, ecg: Sequence[str]) -> Json:
     out: Json = {
         "resourceType": "Observation",
         "meta": _label(),
         "identifier": [_identifier(urn("interval", run, name, f"{e.window.end_s:.3f}"))],
         "status": "preliminary",
         "category": [coded(codes.CATEGORY_SYSTEM, "procedure", "Procedure")],
-        "code": coded(codes.LOINC, *code),
+        "code": code,
         **_subject(context),
         "effectiveDateTime": _time(e),
         "device": {"reference": software_urn(context, e)},
@@ -252,7 +268,7 @@ def _estimate(context: Context, e: Estimate, lab: LabEstimate | None, name: str)
     related: list[Json] = []
     if lab is not None and lab.loinc:
         measured = coded(codes.LOINC, _code(lab.loinc))
-        related = [_part("related-laboratory-code", "Laboratory test it refers to", "valueCodeableConcept", measured)]
+        related = [part("related-laboratory-code", "Laboratory test it refers to", "valueCodeableConcept", measured)]
     return {
         "resourceType": "Observation",
         "meta": _label(),
@@ -273,18 +289,6 @@ def _absent(reason: str, words: str) -> Json:
     why = coded(codes.ABSENT_SYSTEM, codes.ABSENT.get(reason, "unknown"))
     kit = {"system": codes.KIT_SYSTEM, "code": _code(reason)}
     return {"coding": [*_list(why["coding"]), kit], "text": words}
-
-
-def _part(code: str, display: str, kind: str, value: object) -> Json:
-    """Return a component; an empty object without a value."""
-    return {} if value is None else {"code": coded(codes.KIT_SYSTEM, code, display), kind: value}
-
-
-def _value(value: float | None, unit: str) -> Json | None:
-    if value is None or not math.isfinite(value):
-        return None
-    rounded = float(f"{value:.6g}") + 0.0
-    return quantity(rounded, unit, "probability" if unit == "1" else "")
 
 
 def _subject(context: Context) -> Json:
