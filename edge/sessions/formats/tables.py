@@ -8,12 +8,13 @@ from itertools import islice
 from typing import NamedTuple, Protocol
 
 from edge.baseline.record import QUANTITIES
-from edge.records import Estimate
+from edge.records import Estimate, LabEstimate
 from edge.sessions.ecg import Missing, Segment
 from edge.sessions.folder import SessionFolder, utc_of
 from edge.sessions.formats.digits import CHUNK
 from edge.sessions.marks import Mark
 from edge.sessions.spans import abstentions
+from edge.waves.network_answer import NetworkAnswer
 from edge.waves.record import DIGITS
 
 Cell = int | float | str | bool | None
@@ -59,6 +60,7 @@ _ESTIMATES = (
 _CHANGE = (("", float), (".low", float), (".high", float), (".within", bool))
 """Columns of the change of each quantity; only in a session with a baseline."""
 _HEAD = (("", float), (".low", float), (".high", float), (".threshold", float), (".flag", bool))
+"""Columns of an output, and of the network's own answer where the output is fused with waves."""
 
 
 def ecg_columns(unit: str) -> Columns:
@@ -101,26 +103,36 @@ def gap_row(gap: Missing) -> Row:
 
 
 class EstimateShape(NamedTuple):
-    """What the table of estimates holds: the outputs by key, and whether there are changes against a quiet hour."""
+    """What the table of estimates holds.
+
+    Attributes:
+        keys: Keys of the outputs.
+        changes: Whether there are changes against a quiet hour.
+        fused: Keys of the outputs beside which stands the network's own answer.
+    """
 
     keys: tuple[str, ...]
     changes: bool
+    fused: tuple[str, ...]
 
 
 def estimate_columns(session: SessionFolder) -> tuple[Columns, EstimateShape]:
     """Return the columns of the estimates, and what they hold."""
     keys: tuple[str, ...] = ()
-    changes = False
+    changes, fused = False, set[str]()
     for e in session.estimates():
         changes |= e.change is not None
         keys = keys or tuple(lab.key for lab in e.labs)
-        if keys:
+        fused |= {lab.key for lab in e.labs if lab.network is not None}
+        # An output that abstains by rhythm has no answer of the network, nor has an estimate that the patch made.
+        if e.labs and e.estimated_by != "patch" and all(lab.abstained is None for lab in e.labs):
             break
     quantities = QUANTITIES if changes else ()
     more = [(f"change.{name}{suffix}", kind) for name in quantities for suffix, kind in _CHANGE]
     heads = [(f"{key}{suffix}", kind) for key in keys for suffix, kind in _HEAD]
-    names, types = zip(*_ESTIMATES, *more, *heads, strict=True)
-    return Columns(names, types), EstimateShape(keys, changes)
+    networks = [(f"{key}.network{suffix}", kind) for key in keys if key in fused for suffix, kind in _HEAD]
+    names, types = zip(*_ESTIMATES, *more, *heads, *networks, strict=True)
+    return Columns(names, types), EstimateShape(keys, changes, tuple(key for key in keys if key in fused))
 
 
 def estimate_rows(session: SessionFolder, shape: EstimateShape) -> Iterator[Row]:
@@ -147,13 +159,18 @@ def _estimate_row(e: Estimate, run: int, shape: EstimateShape) -> Row:
         found = None if e.change is None else e.change.values.get(name)
         cells += [None] * len(_CHANGE) if found is None else [found.value, found.low, found.high, found.within]
     for key in shape.keys:
-        lab = labs.get(key)
-        if lab is None:
-            cells += [None] * len(_HEAD)
-            continue
-        low, high = lab.interval or (None, None)
-        cells += [lab.value, low, high, lab.threshold, lab.flag]
+        cells += _answer_cells(labs.get(key))
+    for key in shape.fused:
+        cells += _answer_cells(labs[key].network if key in labs else None)
     return tuple(cells)
+
+
+def _answer_cells(answer: LabEstimate | NetworkAnswer | None) -> list[Cell]:
+    """Return the cells of an output, or of the network's own answer beside it."""
+    if answer is None:
+        return [None] * len(_HEAD)
+    low, high = answer.interval or (None, None)
+    return [answer.value, low, high, answer.threshold, answer.flag]
 
 
 def _numbers(session: SessionFolder) -> Mapping[str, int]:

@@ -6,15 +6,19 @@ import csv
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edge.cli.main import main
+from edge.records import LabEstimate
 from edge.sessions import SessionFolder
 from edge.sessions.ecg import Missing, Segment, mean_hz, read_ecg
 from edge.sessions.formats.digits import digits_for
+from helpers.fleet_hops import NETWORK
+from helpers.quiet_hours import AT_REST, estimates, write_records
 from helpers.small_session import BETWEEN_S, OFF_THEN_GAP, START_UNIX_S, write_session
 
 URL = f"sim:?potassium=6.5&seed=1&faults={OFF_THEN_GAP}"
@@ -264,6 +268,40 @@ def test_impossible_numbers_in_estimates_are_refused_in_one_line(
         assert capsys.readouterr().err == (
             f"anyecg: {where}: an estimate has a value of the wrong kind: a number (remove the line)\n"
         )
+
+
+def fused_session(folder: Path) -> Path:
+    """A session in which one output is fused: first silent by rhythm, then made by the patch, then by the host."""
+    plain, fused = (
+        LabEstimate(key, None, "1", 0.3, (0.2, 0.4), 0.12, True, 3, "strong") for key in ("first", "second")
+    )
+    silent, host = (
+        fused._replace(value=None, interval=None, flag=None, abstained="rhythm"),
+        fused._replace(network=NETWORK),
+    )
+    answers = iter([(silent, None), (fused, "patch"), (host, "host"), (silent, "host")])
+    made = (
+        replace(e, labs=(lab, plain), estimated_by=by)
+        for e, (lab, by) in zip(estimates(lambda _t: AT_REST, 40.0), answers, strict=True)
+    )
+    return write_records(folder, made)
+
+
+def test_the_answer_of_the_network_has_columns_after_all_others(tmp_path: Path) -> None:
+    folder = fused_session(tmp_path / "night")
+    assert main(["export", str(folder), "--to", "csv", "--out", str(tmp_path / "csv")]) == 0
+    found = rows(tmp_path / "csv" / "estimates.csv")
+    names = ["second.network" + suffix for suffix in ("", ".low", ".high", ".threshold", ".flag")]
+    assert list(found[0])[-5:] == names
+    assert not [name for name in found[0] if name.startswith("first.network")]
+    assert [[row[name] for name in names] for row in found] == [
+        [""] * 5, [""] * 5, ["0.02", "0.01", "0.03", "0.1", "false"], [""] * 5,
+    ]  # fmt: skip
+    assert found[2]["second"] == "0.3"
+
+
+def test_a_session_without_fused_outputs_has_no_columns_for_them(exports: dict[str, Path]) -> None:
+    assert not [name for name in rows(exports["csv"] / "estimates.csv")[0] if ".network" in name]
 
 
 def test_the_nominal_rate_stands_unless_the_clock_disagrees() -> None:
