@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from edge.bundle.reader import Bundle, load_bundle
@@ -21,7 +22,9 @@ from edge.grid.timeline import Gap, Timeline, TimelineItem
 from edge.model import load_model
 from edge.process.files import write_atomically
 from edge.records import NOTICE
+from edge.rhythm.watch import RhythmWatch
 from edge.sinks.live.layout import with_unit
+from edge.sinks.live.state import OUTPUT_REASON_TEXT
 from edge.sources import Source, SourceUrl, open_source
 from edge.tensecond import ShortRecording, WholeWindow
 from edge.window import NoWindow, Window
@@ -29,6 +32,9 @@ from firmware_bridge.errors import EXIT_OK, InputError, UsageError
 
 HOP_S = 1.0
 """Seconds between windows, the default of ``anyecg run``, so that both explain the same windows."""
+
+_BY_RHYTHM = {"reason": "rhythm"}
+"""Why an output abstains, as in an estimate."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -48,7 +54,7 @@ def main(argv: Sequence[str]) -> int:
         )
     prove(bundle)
     explainer = Explainer(bundle, load_model(bundle))
-    asyncio.run(_read(source, bundle, explainer))
+    silent = asyncio.run(_read(source, bundle, explainer))
     person = explainer.person
     if person is None:
         raise InputError(
@@ -57,13 +63,18 @@ def main(argv: Sequence[str]) -> int:
     found = [one for one in explainer.reasons() if args.head in (None, one.key)]
     words = {head.key: head_words(head) for head in bundle.manifest.outputs}
     if args.picture is not None:
-        shown = found[0] if args.head else strongest(found) or found[0]
-        svg = picture(shown, sentence(words[shown.key]), person, explainer.reference, NOTICE)
+        answering = [one for one in found if one.key not in silent]
+        shown = strongest(answering) or (answering or found)[0]
+        why = OUTPUT_REASON_TEXT["rhythm"] if shown.key in silent else "no reasons"
+        shown = replace(shown, told=False) if shown.key in silent else shown
+        svg = picture(shown, sentence(words[shown.key]), person, explainer.reference, NOTICE, why)
         write_atomically(args.picture, svg, private=True)
     if args.json:
-        write_json({"schema": "anyecg.reasons/1", "windows": explainer.windows, "outputs": _facts(found, explainer)})
+        write_json(
+            {"schema": "anyecg.reasons/1", "windows": explainer.windows, "outputs": _facts(found, explainer, silent)}
+        )
     else:
-        sys.stdout.write(_told(found, words, bundle, explainer, person))
+        sys.stdout.write(_told(found, words, bundle, explainer, person, silent))
     return EXIT_OK
 
 
@@ -103,9 +114,12 @@ def source_of(recording: str) -> SourceUrl:
     return SourceUrl.of_file(str(path), speed="max")
 
 
-async def _read(source: Source, bundle: Bundle, explainer: Explainer) -> None:
-    """Explain accepted windows of a source, at most twelve."""
-    grid_hz = bundle.manifest.front_end.grid_hz
+async def _read(source: Source, bundle: Bundle, explainer: Explainer) -> frozenset[str]:
+    """Explain accepted windows of a source, at most twelve; return the keys of the outputs that abstain by rhythm."""
+    manifest = bundle.manifest
+    grid_hz = manifest.front_end.grid_hz
+    rhythms = [head.rhythms for head in manifest.outputs]
+    watch = RhythmWatch(rhythms, manifest.aggregation_minutes * 60.0, grid_hz)
     timeline, chain, short = Timeline(grid_hz), SignalChain(grid_hz, HOP_S), ShortRecording(grid_hz)
     try:
         async for item in source.items():
@@ -113,16 +127,23 @@ async def _read(source: Source, bundle: Bundle, explainer: Explainer) -> None:
                 short.push(part)
                 for window in _windows(chain, part):
                     short.formed()
-                    if not explainer.due(window.end_s) or explainer.windows >= MAX_WINDOWS:
-                        continue
+                    if explainer.windows >= MAX_WINDOWS:
+                        return _silent(bundle, watch)
                     if chain.assess(window).reason is None:
-                        explainer.add(window)
-            if explainer.windows >= MAX_WINDOWS:
-                return
+                        watch.take(window)
+                        if explainer.due(window.end_s):
+                            explainer.add(window)
         if short.needed and isinstance(whole := short.finish(), WholeWindow):
+            watch.take(whole.window)
             explainer.add(whole.window)
+        return _silent(bundle, watch)
     finally:
         await source.close()
+
+
+def _silent(bundle: Bundle, watch: RhythmWatch) -> frozenset[str]:
+    quiet = zip(bundle.manifest.outputs, watch.abstaining(), strict=True)
+    return frozenset(head.key for head, abstains in quiet if abstains)
 
 
 def _windows(chain: SignalChain, part: TimelineItem) -> Iterator[Window]:
@@ -132,27 +153,43 @@ def _windows(chain: SignalChain, part: TimelineItem) -> Iterator[Window]:
         yield from (answer for answer in chain.push(part) if not isinstance(answer, NoWindow))
 
 
-def _facts(found: list[Reasons], explainer: Explainer) -> list[dict[str, object]]:
+def _facts(found: list[Reasons], explainer: Explainer, silent: frozenset[str]) -> list[dict[str, object]]:
     person = explainer.person
-    return [
-        {
-            "key": one.key,
-            "value": one.value,
-            "reference": one.reference,
-            "flagged": one.flagged,
-            "effect": one.effect,
-            "parts": dict(one.parts),
-            "shares": one.shares,
-            "looks": {} if person is None else {k: looks(k, person, explainer.reference) for k in one.shares},
-        }
-        for one in found
-    ]
+    facts: list[dict[str, object]] = []
+    for one in found:
+        if one.key in silent:
+            nothing: dict[str, object] = {"value": None, "reference": one.reference, "flagged": None, "effect": None}
+            facts.append({"key": one.key, **nothing, "parts": {}, "shares": {}, "looks": {}, "abstained": _BY_RHYTHM})
+            continue
+        facts.append(
+            {
+                "key": one.key,
+                "value": one.value,
+                "reference": one.reference,
+                "flagged": one.flagged,
+                "effect": one.effect,
+                "parts": dict(one.parts),
+                "shares": one.shares,
+                "looks": {} if person is None else {k: looks(k, person, explainer.reference) for k in one.shares},
+            }
+        )
+    return facts
 
 
-def _told(found: list[Reasons], words: dict[str, str], bundle: Bundle, explainer: Explainer, person: Parts) -> str:
+def _told(
+    found: list[Reasons],
+    words: dict[str, str],
+    bundle: Bundle,
+    explainer: Explainer,
+    person: Parts,
+    silent: frozenset[str],
+) -> str:
     units = {head.key: head.unit for head in bundle.manifest.outputs}
     lines = [f"average beat of {explainer.windows} windows against a reference beat"]
-    for one in sorted(found, key=lambda r: (r.flagged is not True, not r.told)):
+    for one in sorted(found, key=lambda r: (r.key in silent, r.flagged is not True, not r.told)):
+        if one.key in silent:
+            lines.append(f"     {sentence(words[one.key])}: abstains, {OUTPUT_REASON_TEXT['rhythm']}")
+            continue
         mark = "FLAG " if one.flagged else "     "
         value = f"{with_unit(one.value, units[one.key])}, reference {with_unit(one.reference, units[one.key])}"
         lines.append(f"{mark}{sentence_of(one, sentence(words[one.key]), person, explainer.reference)}  [{value}]")

@@ -19,7 +19,9 @@ _SPAN_S = (-0.35, 0.65)
 _PLAIN, _HOT = (0x8A, 0x94, 0x9E), (0xC4, 0x3C, 0x0C)
 
 
-def picture(reasons: Reasons, words: str, person: Parts, reference: Parts, notice: str) -> str:
+def picture(
+    reasons: Reasons, words: str, person: Parts, reference: Parts, notice: str, why_none: str = "no reasons"
+) -> str:
     """Return the picture of one output as SVG.
 
     Args:
@@ -28,13 +30,14 @@ def picture(reasons: Reasons, words: str, person: Parts, reference: Parts, notic
         person: The person's beat.
         reference: The reference beat.
         notice: The notice at the bottom.
+        why_none: What is said if there are no reasons.
     """
     shares = reasons.shares
     low, high = _range(person, reference)
     body = [
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>',
         _text(24, 32, words, 18, bold=True),
-        _text(24, 54, "Average beat of this person" if shares else "Average beat of this person: no reasons", 13),
+        _text(24, 54, "Average beat of this person" + ("" if shares else f": {why_none}"), 13),
         _text(24 + _PANEL + 50, 54, "Reference beat", 13),
         *_beat(person, shares, 24, low, high),
         *_beat(reference, {}, 24 + _PANEL + 50, low, high, person.height / reference.height),
