@@ -59,6 +59,18 @@ SURVIVORS = (
         "test_windows_are_weighted_by_quality_in_logit_space",
     ),
     Survivor(
+        "rhythms of windows that left the average are still counted",
+        "self._count[self._held.popleft()[1]] -= 1",
+        "self._held.popleft()",
+        "test_the_count_of_a_rhythm_falls_with_its_windows",
+    ),
+    Survivor(
+        "a single window fits the rhythms that an output does not name",
+        "return rhythms is None or rhythm in rhythms",
+        "return rhythms is None or rhythm not in rhythms",
+        "test_a_single_window_fits_any_rhythm_or_one_that_is_named",
+    ),
+    Survivor(
         "stalled after 20 s instead of 15",
         'STALL_S = 15.0\n"""Silence after which',
         'STALL_S = 20.0\n"""Silence after which',

@@ -20,7 +20,7 @@ from edge.http.view import _lab
 from edge.model import Model, load_model
 from edge.onpatch.check import Check
 from edge.records import Estimate, from_json, to_dict, to_json
-from edge.rhythm.gate import STATED, RhythmGate
+from edge.rhythm.gate import STATED, RhythmGate, fits
 from edge.sinks.answer import AnswerSink
 from edge.sinks.live.frame import row_text
 from edge.sinks.live.layout import layout
@@ -97,6 +97,37 @@ def test_windows_that_left_no_longer_count():
     assert gate.abstaining() == [True, False]
     gate.drop_until(4.0)
     assert gate.abstaining() == [False, False]
+
+
+@pytest.mark.parametrize(
+    ("left", "held", "silent"),
+    [
+        (["sinus"] * 3, ["undetermined"], True),
+        (["sinus"] * 3, ["sinus"] * 3, False),
+        (["sinus"] * 3, ["af_or_flutter"] * 3, True),
+        (["undetermined"] * 3, ["sinus", "undetermined"], False),
+    ],
+)
+def test_the_count_of_a_rhythm_falls_with_its_windows(left, held, silent):
+    gate = RhythmGate([("sinus",)])
+    for i, name in enumerate([*left, *held]):
+        gate.add(float(i), name)
+    gate.drop_until(len(left) - 1.0)
+    assert gate.abstaining() == [silent]
+
+
+@pytest.mark.parametrize(
+    ("rhythm", "rhythms", "fitting"),
+    [
+        ("sinus", ("sinus", "paced"), True),
+        ("paced", ("sinus", "paced"), True),
+        ("af_or_flutter", ("sinus", "paced"), False),
+        ("undetermined", ("sinus",), False),
+        ("af_or_flutter", None, True),
+    ],
+)
+def test_a_single_window_fits_any_rhythm_or_one_that_is_named(rhythm, rhythms, fitting):
+    assert fits(rhythm, rhythms) is fitting
 
 
 def test_the_estimator_abstains_over_its_own_windows(bundle: Bundle) -> None:
