@@ -44,7 +44,11 @@ class BackgroundRun:
         self._closing = False
         # A daemon, so that a program that ends in the middle of an iteration does not wait for it.
         self._thread = threading.Thread(target=self._main, name=f"anyecg {source.info.device}", daemon=True)
-        self._thread.start()
+        try:
+            self._thread.start()
+        except BaseException:  # Ctrl-C while start() waited: the thread runs or soon will, and closes the source
+            self._end(None)
+            raise
 
     def close(self, error: BaseException | None = None) -> None:
         """End the run, release the source and wait for the thread. May be called twice.

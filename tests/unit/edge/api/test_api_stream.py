@@ -47,6 +47,8 @@ def no_thread_stays():
     if left:
         gc.collect()
     for thread in left:
+        while thread.ident is None:  # start() was interrupted before the thread ran
+            time.sleep(0.01)
         thread.join(5)
     assert not [t for t in left if t.is_alive()]
 
@@ -287,6 +289,22 @@ def test_ctrl_c_ends_a_waiting_iteration() -> None:
     finally:
         killer.join()
         signal.signal(signal.SIGINT, before)
+
+
+def test_ctrl_c_while_the_thread_starts_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that nobody can stop would keep the patch connected; `no_thread_stays` looks for it."""
+    stream, start = edge.open("sim:?seed=1&speed=1"), threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        start(thread)
+        if thread.name.startswith("anyecg"):
+            raise KeyboardInterrupt
+
+    estimates = iter(stream.estimates())
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            next(estimates)
 
 
 def test_errors_come_to_the_consumer() -> None:
