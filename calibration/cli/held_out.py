@@ -126,7 +126,7 @@ def read_held_out(args: argparse.Namespace, out: Path) -> HeldOut:
     overlap = check_overlap(folder, data)
     if overlap != "none":
         sys.stderr.write(f"note: overlap with the training patients: {overlap}\n")
-    for remark in check_labelled(data, heads_of(bundle), None if args.quiet else sys.stderr):
+    for remark in check_labelled(data, heads_of(bundle), chosen.plan, None if args.quiet else sys.stderr):
         sys.stderr.write(f"note: {remark}\n")
     seen = _observed(folder, bundle, data, args)
     scores = scores_of(bundle, data, seen, chosen.plan)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TextIO, TypedDict
 
-import numpy as np
 from scipy.special import stdtr
 
 from calibration.checks.defaults import SplitName
@@ -24,14 +23,9 @@ from convert.labels.travelling_plan import ChosenPlan
 from convert.stats.bounds import degrees, quantile_t
 from convert.stats.metrics import UNDEFINED, Score
 from convert.stats.multiplicity import ALPHA, adjusted
-from convert.teacher.hard_labels import by_table
 from convert.teacher.patients import hashes
 from firmware_bridge.errors import InputError
 from firmware_bridge.samples import SampleBlock
-
-LABEL_STEP_S = 600.0
-LONGEST_S = 86_400.0
-"""The check for labels before a run looks at one moment every ten minutes at least, in the first day of a recording."""
 
 
 class ExternalHeadRecord(TypedDict):
@@ -108,8 +102,7 @@ def open_external(
             f"{len(both)} patients are in both {data.folder} and {source.folder}", "give --external another source"
         )
     _check_readable(other)
-    _check_labels(other, heads, plan)
-    remarks = [*other.remarks, *check_labelled(other, heads, progress)]
+    remarks = [*other.remarks, *check_labelled(other, heads, plan, progress)]
     if source.first.lead != source.recordings.lead:
         first, second = (o.lead or "its default" for o in (source.first, source.recordings))
         remarks.append(f"the first source was read with lead {first}, this one with lead {second}")
@@ -126,16 +119,6 @@ def _check_readable(data: Labelled) -> None:
         except InputError as error:
             why = why or error
     raise why or InputError(f"no recording of {data.folder} has samples", "give --external another source")
-
-
-def _check_labels(data: Labelled, heads: Sequence[TeacherHead], plan: LabelPlan | None) -> None:
-    """Check that some time of some recording has a label; the windows are known only after the run."""
-    if by_table(data.folder):
-        return  # check_labelled() reads the whole table
-    step_s = LABEL_STEP_S if plan is None else min(LABEL_STEP_S, max(60.0 * plan.pairing.window_min, 60.0))
-    start_s = np.arange(0.0, LONGEST_S, step_s)
-    recording = np.repeat(np.arange(len(data.recordings), dtype=np.int32), len(start_s))
-    labels_for(data, heads, recording, np.tile(start_s, len(data.recordings)), plan)
 
 
 def external(

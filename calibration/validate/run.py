@@ -115,7 +115,7 @@ def validate(options: ValidateOptions, progress: TextIO | None) -> dict[str, Any
     path = resolve(options.bundle)
     bundle, _ = open_bundle(path)
     chosen, theirs = _plans(options, path)
-    data, other = _checked_data(options, path, bundle, theirs, progress)
+    data, other = _checked_data(options, path, bundle, (chosen, theirs), progress)
     form = read_float_form(path, bundle)
     if options.reference is not None:
         check_reference(options.reference, bundle, form)
@@ -176,10 +176,11 @@ def _plans(options: ValidateOptions, path: Path) -> tuple[ChosenPlan, ChosenPlan
 
 
 def _checked_data(
-    options: ValidateOptions, path: Path, bundle: Bundle, theirs: ChosenPlan, progress: TextIO | None
+    options: ValidateOptions, path: Path, bundle: Bundle, plans: tuple[ChosenPlan, ChosenPlan], progress: TextIO | None
 ) -> tuple[Labelled, Labelled | None]:
     """Open the data and the other source, if any, and refuse those that could not be trusted."""
     heads, other = heads_of(bundle), None
+    chosen, theirs = plans
     data = open_labelled(
         options.data, options.split, one_recording_a_patient=options.one_recording_a_patient, limit=options.limit,
         options=options.recordings,
@@ -188,7 +189,7 @@ def _checked_data(
         source = Source(options.external, options.external_split, options.recordings, options.external_recordings)
         other = open_external(data, source, heads, theirs.plan, progress)
         other = replace(other, remarks=(*other.remarks, *known_patients(path, other)))
-    said = [*known_patients(path, data), *check_labelled(data, heads, progress)]
+    said = [*known_patients(path, data), *check_labelled(data, heads, chosen.plan, progress)]
     return replace(data, remarks=(*data.remarks, *said)), other
 
 

@@ -25,7 +25,7 @@ from convert.datasets.described import (
     stated_files,
 )
 from convert.datasets.mcmed import McMedDataset, Segment
-from convert.datasets.mimic.dataset import LEADS, MimicDataset
+from convert.datasets.mimic.dataset import ECG_S, LEADS, MimicDataset
 from convert.datasets.mimic.layout import header_of, is_mimic, place_of
 from convert.datasets.visit_data import is_mcmed
 from convert.datasets.wfdb16 import read_header
@@ -201,6 +201,14 @@ def start_of(recording: Recording) -> datetime | None:
     if isinstance(items, _EcgItems):
         return items.time
     return items.segment.start if isinstance(items, _SegmentItems) else None
+
+
+def seconds_of(recording: Recording) -> float:
+    """Return the length of a recording of a visit, s; 0 where unknown."""
+    items = recording.items
+    if isinstance(items, _EcgItems):
+        return ECG_S
+    return items.segment.header.n / items.segment.header.fs_hz if isinstance(items, _SegmentItems) else 0.0
 
 
 @dataclass(frozen=True, slots=True)

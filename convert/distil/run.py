@@ -28,7 +28,7 @@ from convert.distil.train import Distillation, DistilPlan, windows_of_labels
 from convert.labels.travelling_plan import chosen_plan
 from convert.micro.in_bundle import with_micro
 from convert.simulate.recordings import varied_recordings
-from convert.teacher.hard_labels import hard_labels
+from convert.teacher.hard_labels import check_some_label, hard_labels
 from convert.teacher.open import CheckpointOptions, Teacher, open_teacher
 from convert.teacher.patients import tokens
 from convert.teacher.place import Provenance, kept_files, provenance_of
@@ -157,6 +157,7 @@ def distil(
     chosen = chosen_plan(config.label_plan, provenance.plan, "teacher")
     hard = None
     if config.labels is not None:
+        check_some_label(config.labels, teacher.heads, recordings, chosen.plan)
         hard = partial(hard_labels, config.labels, teacher.heads, recordings, plan=chosen.plan)
     material = Material(
         recordings,

@@ -26,7 +26,7 @@ from convert.datasets.heads import TeacherHead
 from convert.datasets.pairs import Recording, find_recordings
 from convert.foundation.standard import HeadScaling, in_units
 from convert.labels.plan import LabelPlan
-from convert.teacher.hard_labels import labels_at
+from convert.teacher.hard_labels import check_some_label, labels_at
 from convert.teacher.open import BundleTeacher, ModelEnds
 from convert.teacher.patients import FILE as PATIENTS_FILE
 from convert.teacher.patients import hashes, patients_file
@@ -95,6 +95,7 @@ def calibrated(
     if not kept:
         raise InputError(f"the teacher was trained on every patient of {results.data}", GIVE_OTHERS)
     recordings = [every[i] for i in kept]
+    check_some_label(results.labels, heads, every, results.plan)
     with tempfile.TemporaryDirectory(prefix="anyecg-") as work:
         labels = label(Path(work), recordings, teacher, WindowPlan(), stream)
     # A table of labels may also have rows of patients that are left out.

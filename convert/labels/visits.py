@@ -20,12 +20,15 @@ from convert.datasets.labcatalogue import catalogue
 from convert.datasets.units import factor_to_catalogue
 from convert.datasets.visit_data import VisitData
 from convert.labels.labs import ROW, LabSorter, RawLab, limits_for, raw_lab, read_rows, with_limits
-from convert.labels.pairing import UNKNOWN, label_visit
+from convert.labels.pairing import SEGMENT_S, UNKNOWN, label_visit
 from convert.labels.plan import CandidateHead, LabelPlan
 from firmware_bridge.errors import InputError, OutputError
 
 F64 = NDArray[np.float64]
 F32 = NDArray[np.float32]
+
+BESIDE_S = 1e-3
+"""Distance from a moment at which labels change to the moments before and after it, s."""
 
 
 class VisitResults:
@@ -75,6 +78,40 @@ class VisitResults:
             out[:, self._binary] = np.where(found.binary == UNKNOWN, np.float32(np.nan), found.binary)
             out[:, self._values] = found.values / self._factors
         return out
+
+    def labelled(self, visit: int, first_s: float, last_s: float) -> bool:
+        """Return whether a ten-second window of a visit that starts in a span has a label.
+
+        Between the moments at which labels change they are constant, so only the moments beside these are labelled, and
+        the result does not depend on the length of the recording.
+
+        Args:
+            visit: CSN of the visit.
+            first_s: Earliest start of a window, seconds since 1970 UTC.
+            last_s: Latest start of a window.
+        """
+        first, last = np.searchsorted(self._rows["visit"], (visit, visit + 1))
+        changes = self._changes(self._rows[first:last])
+        changes = changes[(changes >= first_s - BESIDE_S) & (changes <= last_s + BESIDE_S)]
+        beside = np.concatenate([(first_s, last_s), changes - BESIDE_S, changes, changes + BESIDE_S])
+        found = self.targets(visit, np.unique(beside.clip(first_s, last_s)))
+        return not bool(np.isnan(found).all())
+
+    def _changes(self, rows: NDArray[np.void]) -> F64:
+        """Return the starts of windows at which the label of some head can change, seconds since 1970 UTC.
+
+        Where the nearest result changes is left out: each result is the nearest at its own time.
+        """
+        order, result, pairing = rows["order_s"], rows["result_s"], self._plan.pairing
+        if pairing.mode == "nearest":
+            time = order if pairing.time == "order" else result
+            now = [time, time - 60.0 * pairing.minutes, time + 60.0 * pairing.minutes]
+        else:
+            now = [order, result, order - 60.0 * pairing.before_min]
+        time = order if self._plan.heads.horizon_time == "order" else result
+        spans_min = {0, *(c.horizon_min for c in self._candidates if c.horizon_min is not None)}
+        ahead = [time - SEGMENT_S - 60.0 * span for span in spans_min]
+        return np.concatenate([*(middle - 0.5 * SEGMENT_S for middle in now), *ahead])
 
 
 def _candidate(head: TeacherHead, lab: int) -> CandidateHead | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,9 @@ from numpy.typing import NDArray
 
 from convert.datasets.csvrows import Row, rows_of
 from convert.datasets.heads import TeacherHead
-from convert.datasets.pairs import Recording, start_of
+from convert.datasets.pairs import Recording, seconds_of, start_of
 from convert.datasets.visit_data import VisitData, has_visits, open_visits
+from convert.labels.pairing import SEGMENT_S
 from convert.labels.plan import LabelPlan
 from convert.labels.travelling_plan import default_plan
 from convert.labels.visits import VisitResults
@@ -74,10 +76,44 @@ def labels_at(
         expected = f"expected {TABLE}, labs.csv and visits.csv of MC-MED, or MIMIC-IV-ECG and MIMIC-IV"
         raise InputError(f"no labels in {folder}", expected)
     if np.all(np.isnan(found)):
-        raise InputError(
-            f"{folder} has no label for any window and output", "check that its labels belong to these recordings"
-        )
+        raise _no_label(folder)
     return found
+
+
+def check_some_label(
+    folder: Path, heads: Sequence[TeacherHead], recordings: Sequence[Recording], plan: LabelPlan | None = None
+) -> None:
+    """Check that some ten seconds of some recording have a label, before hours of work that needs labels.
+
+    Which windows the quality gate accepts is known only after that work, so they may still have none.
+
+    Args:
+        folder: As for :func:`labels_at`.
+        heads: The teacher's outputs.
+        recordings: The recordings.
+        plan: As for :func:`labels_at`.
+
+    Raises:
+        InputError: As for :func:`labels_at`.
+    """
+    if by_table(folder) or not has_visits(folder):
+        labels_at(folder, heads, recordings, np.arange(len(recordings), dtype=np.int32), np.zeros(len(recordings)))
+        return
+    visits = {r.visit for r in recordings if r.visit is not None}
+    results = _results(open_visits(folder), heads, recordings, visits, plan or default_plan())
+    for r in recordings:
+        begin = start_of(r)
+        if r.visit is not None and begin is not None:
+            first_s = begin.timestamp()
+            if results.labelled(r.visit, first_s, first_s + max(0.0, seconds_of(r) - SEGMENT_S)):
+                return
+    raise _no_label(folder)
+
+
+def _no_label(folder: Path) -> InputError:
+    return InputError(
+        f"{folder} has no label for any window and output", "check that its labels belong to these recordings"
+    )
 
 
 def by_table(folder: Path) -> bool:
@@ -152,17 +188,7 @@ def _from_visits(
     start_s: NDArray[np.float64],
     plan: LabelPlan,
 ) -> F32:
-    visits = {r.visit for r in recordings if r.visit is not None}
-    if not visits:
-        raise InputError(
-            f"{data.root} has labels by visit, but the recordings have no visits", f"write a {TABLE} for them"
-        )
-    unknown = visits - {visit.csn for visit in data.visits()}
-    if unknown:
-        raise InputError(
-            f"{data.root} does not have the visit {min(unknown)} of the recordings ({len(unknown)} visits missing)"
-        )
-    results = VisitResults(data, heads, visits & {recordings[i].visit for i in np.unique(recording)}, plan)
+    results = _results(data, heads, recordings, {recordings[i].visit for i in np.unique(recording)}, plan)
     begins = [start_of(r) for r in recordings]
     begin_s = np.array([np.nan if b is None else b.timestamp() for b in begins], dtype=np.float64)
     # Windows of recordings without a visit belong to the visit -1, which has no results.
@@ -174,3 +200,24 @@ def _from_visits(
         if len(rows):
             out[rows] = results.targets(int(visit[rows[0]]), at[rows])
     return out
+
+
+def _results(
+    data: VisitData,
+    heads: Sequence[TeacherHead],
+    recordings: Sequence[Recording],
+    asked: AbstractSet[int | None],
+    plan: LabelPlan,
+) -> VisitResults:
+    """Return the results of the visits that are asked for, of which some recording must have one."""
+    visits = {r.visit for r in recordings if r.visit is not None}
+    if not visits:
+        raise InputError(
+            f"{data.root} has labels by visit, but the recordings have no visits", f"write a {TABLE} for them"
+        )
+    unknown = visits - {visit.csn for visit in data.visits()}
+    if unknown:
+        raise InputError(
+            f"{data.root} does not have the visit {min(unknown)} of the recordings ({len(unknown)} visits missing)"
+        )
+    return VisitResults(data, heads, visits & asked, plan)

@@ -36,6 +36,9 @@ from firmware_bridge.errors import InputError
 LEADS = ("I", "II")
 """Leads that are read by default: what a patch on the chest is nearest to."""
 
+ECG_S = 10.0
+"""Length of every ECG of MIMIC-IV-ECG, s."""
+
 REACH = timedelta(hours=12)
 """A result belongs to the visit of its patient's nearest ECG, at most this far away: half the gap between visits, so
 that it belongs to one visit only."""
@@ -152,7 +155,7 @@ class MimicDataset:
 
     def waveform_summary(self) -> dict[int, tuple[int, float]]:
         """Return number and duration in seconds of the ECGs of each visit."""
-        return {v.visit: (len(v.ecgs), 10.0 * len(v.ecgs)) for v in self._visits.values()}
+        return {v.visit: (len(v.ecgs), ECG_S * len(v.ecgs)) for v in self._visits.values()}
 
     def segments(self, visit: int) -> Iterator[Segment]:
         """Yield the ECGs of a visit in their order, once for each lead.

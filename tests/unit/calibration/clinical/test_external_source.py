@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import json
 import shutil
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -105,6 +107,35 @@ def test_a_source_without_results_is_refused(root: Path, tmp_path: Path) -> None
     with pytest.raises(InputError, match="has no label for any window"):
         judge(root, tmp_path / "never", "--external", str(tmp_path / "there"))
     assert not (tmp_path / "never" / "work").exists()
+
+
+def shifted(labs: Path, hours: float) -> None:
+    """Move all results of a cohort in time."""
+    with labs.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        for column in ("Order_time", "Result_time"):
+            at = datetime.fromisoformat(row[column]) + timedelta(hours=hours)
+            row[column] = at.isoformat().replace("+00:00", "Z")
+    with labs.open("w", newline="") as file:
+        out = csv.DictWriter(file, rows[0].keys())
+        out.writeheader()
+        out.writerows(rows)
+
+
+@pytest.mark.parametrize("source", ["first", "external"])
+def test_results_after_the_end_of_every_recording_are_found_missing_before_the_run(
+    root: Path, tmp_path: Path, source: str
+) -> None:
+    """The results are of the same day, but hours after the recordings of 24 s."""
+    write_cohort(CohortPlan(4, 44, 24.0), tmp_path / "there")
+    shifted(tmp_path / "there" / "labs.csv", 9.0)
+    here = tmp_path / "there" if source == "first" else root / "here"
+    there = ["--external", str(tmp_path / "there")] if source == "external" else []
+    out = tmp_path / "never"
+    with pytest.raises(InputError, match="there has no label for any window"):
+        main(["demo", "--data", str(here), "--split", "all", "--out", str(out), "--quiet", *there])
+    assert not (out / "work").exists()
 
 
 def test_mimic_as_the_other_source_has_its_own_rules(root: Path, tmp_path: Path) -> None:
