@@ -28,8 +28,8 @@ from calibration.validate.gate import least_patients, load_limits
 from convert.datasets.mcmed import Part
 from convert.datasets.prepared import PreparedDataset
 from convert.stats.metrics import RESAMPLES
-from convert.teacher.patients import names_training
-from convert.teacher.prepared_patients import prepared_hashes
+from convert.teacher.patients import Aliases, listed, names_training
+from convert.teacher.prepared_patients import prepared_aliases
 from edge.records import NOTICE
 from firmware_bridge.errors import InputError, MissingExtraError
 
@@ -97,7 +97,7 @@ def evaluate(options: EvaluateOptions, progress: TextIO | None) -> dict[str, Any
         raise InputError(
             f"the part '{options.split}' of {options.data} has no segment", f"choose a part with segments: {others}"
         )
-    met = prepared_hashes(data, options.split)
+    met = prepared_aliases(data, options.split)
     ours = _opened(options.teacher, options.how, data, met)
     theirs = None if options.reference is None else _opened(options.reference, TeacherOptions(), data, met)
     columns = [j for _, j in ours.matched.pairs]
@@ -135,7 +135,7 @@ class _Opened:
     remarks: list[str]
 
 
-def _opened(path: Path, how: TeacherOptions, data: PreparedDataset, met: frozenset[bytes]) -> _Opened:
+def _opened(path: Path, how: TeacherOptions, data: PreparedDataset, met: Aliases) -> _Opened:
     teacher = open_teacher(path, how)
     return _Opened(teacher, match_heads(teacher.heads, data, teacher.name), known_patients(teacher, met))
 
@@ -168,12 +168,12 @@ def _heads(opened: _Opened, rows: Rows, logits: F32, draws: Draws) -> list[HeadR
         return judge_heads(rows, logits, lambda j, x: probabilities(opened.teacher, outputs[j], x), draws)
 
 
-def known_patients(teacher: OpenTeacher, ours: frozenset[bytes]) -> list[str]:
+def known_patients(teacher: OpenTeacher, ours: Aliases) -> list[str]:
     """Check the judged patients against the patients of a teacher.
 
     Args:
         teacher: The teacher with the list of its patients.
-        ours: Hashes of the judged patients.
+        ours: The judged patients, see :func:`convert.teacher.prepared_patients.prepared_aliases`.
 
     Returns:
         Remarks for the report, one sentence each.
@@ -184,13 +184,13 @@ def known_patients(teacher: OpenTeacher, ours: frozenset[bytes]) -> list[str]:
     if teacher.patients is None:
         return [f"{teacher.name} does not list its patients, so overlap with them could not be checked"]
     for name, theirs in teacher.patients.items():
-        both = len(ours & theirs)
+        both = len(listed(ours, theirs))
         if both and name != "test":
             raise InputError(
                 f"{both} of {len(ours)} patients are in the part '{name}' of the patients of {teacher.name}",
                 "judge it on held-out patients",
             )
-    again = len(ours & teacher.patients.get("test", frozenset()))
+    again = len(listed(ours, teacher.patients.get("test", frozenset())))
     said = [f"{again} of {len(ours)} patients were already test patients when {teacher.name} was made"] if again else []
     if not names_training(teacher.patients):
         said.append(f"{teacher.name} does not list its training patients, so overlap with them could not be checked")

@@ -24,7 +24,7 @@ from calibration.report.text import aligned
 from convert.compute.progress import Progress
 from convert.datasets.prepared import PreparedDataset
 from convert.stats.metrics import auroc
-from convert.teacher.prepared_patients import prepared_hashes
+from convert.teacher.prepared_patients import prepared_aliases
 from edge.records import NOTICE
 
 SCHEMA = "anyecg.signalmcmed/1"
@@ -96,7 +96,7 @@ def signalmcmed(
     Raises:
         InputError: A part is empty, or the teacher was trained on test patients.
     """
-    remarks = known_patients(teacher, prepared_hashes(data, "test"))
+    remarks = known_patients(teacher, prepared_aliases(data, "test"))
     if "split_chrono" not in str(data.manifest["source"]):
         remarks.append("the data were not prepared with '--split chrono', which the published table uses")
     spec = teacher.spec(work)

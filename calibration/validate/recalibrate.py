@@ -26,7 +26,7 @@ from convert.stats.methods import FOLDS, METHODS, Curve, Method, choose, folds
 from convert.stats.metrics import calibration_error
 from convert.stats.probability import conformal_half_width, fit_linear, fit_platt
 from convert.teacher.patients import FILE as PATIENTS_FILE
-from convert.teacher.patients import hashes, names_training, patients_file, read_patients
+from convert.teacher.patients import aliases, hashes, listed, names_training, patients_file, read_patients
 from edge.bundle.calibration import HeadCalibration
 from edge.bundle.reader import Bundle
 from edge.bundle.schema import OutputHead
@@ -123,9 +123,9 @@ def check_overlap(bundle: Path, data: Labelled) -> str:
     known = read_patients(bundle)
     if known is None:
         return "not known: the bundle does not list its patients"
-    ours = hashes(data.recordings)
+    ours = aliases(data.recordings)
     for part, found in known.items():
-        both = ours & found if part != "calibration" else frozenset[bytes]()
+        both = listed(ours, found) if part != "calibration" else frozenset[bytes]()
         if both:
             use = _USE.get(part, f"were in the part '{part}' of")
             raise InputError(

@@ -32,7 +32,7 @@ from calibration.validate.shards import RunPlan, key_of, open_bundle, run_all
 from calibration.validate.subgroups import subgroups
 from convert.datasets.described import RecordingOptions
 from convert.labels.travelling_plan import ChosenPlan, chosen_plan, read_bundle_plan
-from convert.teacher.patients import hashes, names_training, read_patients
+from convert.teacher.patients import aliases, listed, names_training, read_patients
 from edge.bundle.reader import Bundle, resolve
 from edge.records import NOTICE
 from edge.rhythm.gate import fits
@@ -205,15 +205,15 @@ def known_patients(bundle: Path, data: Labelled) -> list[str]:
     parts = read_patients(bundle)
     if parts is None:
         return ["the bundle does not list its patients, so overlap with them could not be checked"]
-    ours = hashes(data.recordings)
+    ours = aliases(data.recordings)
     for name, theirs in parts.items():
-        both = len(ours & theirs)
+        both = len(listed(ours, theirs))
         if both and name != "test":
             raise InputError(
                 f"{both} of {len(ours)} patients are in the part '{name}' of the patients of {bundle.name}",
                 "judge it on held-out patients",
             )
-    again = len(ours & parts.get("test", frozenset()))
+    again = len(listed(ours, parts.get("test", frozenset())))
     said = [f"{again} of {len(ours)} patients were already test patients when the bundle was made"] if again else []
     if not names_training(parts):
         said.append("the bundle does not list its training patients, so overlap with them could not be checked")

@@ -69,8 +69,8 @@ class Recording:
         place: Path of the data folder. Error messages that are stored in a bundle omit it.
         items: Function that opens the recording.
         training_only: Whether it may only be used for training, because it is simulated or its patient is unknown.
-        identity: Text that :mod:`convert.teacher.patients` hashes as the patient, where name and visit do not identify
-            the patient.
+        identity: Texts that :mod:`convert.teacher.patients` hashes as the patient, where the other fields do not
+            identify the patient; see there.
         stated: What a table and options state about how to read it, as text for the keys of stored results.
     """
 
@@ -81,7 +81,7 @@ class Recording:
     place: str
     items: Items
     training_only: bool = False
-    identity: str = ""
+    identity: tuple[str, ...] = ()
     stated: str = ""
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
+from convert.datasets.content import files_of
 from convert.datasets.described import open_recording
 from convert.datasets.pairs import BLOCK_S, FileItems, Recording, find_recordings
 from convert.demo.records import ImitatedEntry, RecordingEntry
@@ -19,7 +20,6 @@ from convert.simulate.real_forms import FORMS_VERSION, FormItems
 from convert.teacher.patients import tokens
 from edge.process.files import sha256_of
 from edge.sources.replay.base import is_lead_name, plain_name
-from edge.sources.replay.binary.wfdb_header import read_header
 from firmware_bridge.errors import InputError, UsageError
 
 ALL_LEADS = "all"
@@ -169,17 +169,6 @@ def leads_of(recording: Recording, chosen: Imitation) -> tuple[Mapping[str, str]
     if len(info.leads) < 2:
         return files, [items]
     return files, [replace(items, stated=replace(items.stated, entry=replace(entry, lead=n))) for n in wanted]
-
-
-def files_of(path: Path) -> list[Path]:
-    """Return the files with the samples of a recording, after the header that names them."""
-    if path.suffix != ".hea":
-        return [path]
-    header = read_header(path)
-    found = [path, *(path.with_name(s.file) for s in header.signals if s.file != "~")]
-    for name in dict.fromkeys(name for name, _ in header.segments if name != "~"):
-        found += files_of(path.with_name(f"{name}.hea")) if name != path.stem else []
-    return list(dict.fromkeys(found))
 
 
 def _forms(recording: Recording, lead: FileItems, content: str, copies: int, seconds: float) -> list[Recording]:

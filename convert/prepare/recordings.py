@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.datasets.content import content_of
 from convert.datasets.csvrows import Row, rows_of
 from convert.datasets.described import RecordingOptions, Stated, items_of, open_recording, stated_files
 from convert.datasets.mcmed import Part, parse_value
@@ -74,7 +75,12 @@ class RecordsSource:
         self._visits, self._patients, timeless = self._read()
         self.elsewhere = {i: "recording_without_results" for i in range(len(names)) if i not in self._visits}
         listed = enumerate(zip(found, names, strict=True))
-        self.origin = {"kind": "records", "sizes": {names[i]: _bytes_of(found[i]) for i in sorted(self._visits)}}
+        used = sorted(self._visits)
+        self.origin = {
+            "kind": "records",
+            "sizes": {names[i]: _bytes_of(found[i]) for i in used},
+            "contents": {names[i]: content_of(found[i]) for i in used},
+        }
         self.opener: Opener = _Opener(tuple((str(p.absolute()), n, i in timeless, stated[p]) for i, (p, n) in listed))
 
     def patients(self) -> list[Patient]:

@@ -2,8 +2,10 @@
 
 ``validation/patients.json`` of a bundle lists them by part: ``train``, ``validation``, ``calibration``, ``test``, and
 for its teacher ``teacher_train`` and ``teacher_val``, if they are known. A hash identifies a patient where the data set
-has patients (MRN of MC-MED, seed and number of a simulated patient), else the name and size of a recording. The hashes
-are a check, not a protection: anyone who guesses an identifier can confirm it.
+has patients (MRN of MC-MED, seed and number of a simulated patient), else the content of a recording, wherever its
+folder is. Lists of older versions have its name and size instead, and are still understood: a patient is looked up
+under all of its identifiers, and written under the first. The hashes are a check, not a protection: anyone who guesses
+an identifier can confirm it.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from convert.bundle.writer import to_json
-from convert.datasets.pairs import Recording
+from convert.datasets.content import content_of
+from convert.datasets.pairs import FileItems, Recording
 from convert.datasets.visit_data import VisitData, open_visits
 from convert.simulate.recordings import SimulatedItems
 from edge.bundle.reader import read_extra
@@ -29,21 +32,40 @@ HASH_BYTES = 6
 """Length of a hash: between two sets of ten thousand patients, a collision has a chance of one in three million."""
 MAX_BYTES = 16 << 20
 
+Identifiers = tuple[str, ...]
+"""Identifiers of a patient: the one to write, then those of lists by older versions."""
+Aliases = Mapping[bytes, frozenset[bytes]]
+"""Patients as the hash to write, and all their hashes."""
+
 
 def hashes(recordings: Iterable[Recording]) -> frozenset[bytes]:
     """Return the hashes of the patients of recordings."""
-    return frozenset(hash_of_each(recordings))
+    return frozenset(aliases(recordings))
 
 
-def hash_of_each(recordings: Iterable[Recording]) -> list[bytes]:
-    """Return the hash of each recording's patient, in the order of the recordings."""
-    return [hash_of(token) for token in tokens(recordings)]
+def aliases(recordings: Iterable[Recording]) -> Aliases:
+    """Return the patients of recordings with all hashes under which a list may have them."""
+    return aliases_of(tokens(recordings))
 
 
-def tokens(recordings: Iterable[Recording]) -> list[str]:
-    """Return the identifier of each recording's patient that is hashed, in the order of the recordings."""
+def aliases_of(identifiers: Iterable[Identifiers]) -> Aliases:
+    """Return patients with these identifiers; see :func:`aliases`."""
+    found: dict[bytes, frozenset[bytes]] = {}
+    for each in identifiers:
+        every = [hash_of(token) for token in each]
+        found[every[0]] = found.get(every[0], frozenset()).union(every)
+    return found
+
+
+def listed(patients: Aliases, theirs: frozenset[bytes]) -> frozenset[bytes]:
+    """Return the hashes of those patients that a list has under any of their hashes."""
+    return frozenset(one for one, every in patients.items() if not every.isdisjoint(theirs))
+
+
+def tokens(recordings: Iterable[Recording]) -> list[Identifiers]:
+    """Return the identifiers of each recording's patient that are hashed, in the order of the recordings."""
     opened: dict[str, VisitData] = {}
-    return [_token(r, opened) for r in recordings]
+    return [_tokens(r, opened) for r in recordings]
 
 
 def names_training(parts: Iterable[str]) -> bool:
@@ -108,24 +130,27 @@ def hash_of(token: str) -> bytes:
     return hashlib.sha256(f"{SCHEMA}\n{token}".encode()).digest()[:HASH_BYTES]
 
 
-def _token(recording: Recording, opened: dict[str, VisitData]) -> str:
+def _tokens(recording: Recording, opened: dict[str, VisitData]) -> Identifiers:
     items = recording.items
     if recording.identity:
         return recording.identity
     if isinstance(items, SimulatedItems):
-        return f"simulated {items.kind} {items.seed} {items.index}"
+        return (f"simulated {items.kind} {items.seed} {items.index}",)
     if recording.visit is None:
-        return token_of_recording(recording.name, recording.size)
+        content = content_of(items.path) if isinstance(items, FileItems) else None
+        return tokens_of_recording(recording.name, recording.size, content)
     if recording.place not in opened:
         opened[recording.place] = open_visits(Path(recording.place))
-    return opened[recording.place].token(recording.patient)
+    return (opened[recording.place].token(recording.patient),)
 
 
-def token_of_recording(name: str, size: int) -> str:
-    """Return the identifier that is hashed for a recording whose data set has no unique patient identifiers.
+def tokens_of_recording(name: str, size: int, content: str | None) -> Identifiers:
+    """Return the identifiers that are hashed for a recording whose data set has no unique patient identifiers.
 
     Args:
         name: Path of the recording in its folder, without the suffix.
         size: Size of its files, bytes.
+        content: Its digest, see :func:`convert.datasets.content.content_of`; ``None`` where it is not known.
     """
-    return f"recording {name} {size}"
+    older = f"recording {name} {size}"
+    return (older,) if content is None else (f"content {content}", older)

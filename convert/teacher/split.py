@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from convert.datasets.pairs import Recording
-from convert.teacher.patients import hash_of_each
+from convert.teacher.patients import hash_of, tokens
 from convert.teacher.place import TRAINED
 from firmware_bridge.errors import InputError
 
@@ -62,9 +62,9 @@ def seen_patients(recordings: Sequence[Recording], patients: Mapping[str, frozen
         return SeenPatients()
     trained = patients.get(TRAINED, frozenset())
     others = frozenset[bytes]().union(*patients.values()) - trained
-    of = list(zip(recordings, hash_of_each(recordings), strict=True))
-    first = frozenset(r.patient for r, found in of if found in trained)
-    return SeenPatients(first, frozenset(r.patient for r, found in of if found in others) - first, len(trained))
+    of = [(r.patient, frozenset(map(hash_of, found))) for r, found in zip(recordings, tokens(recordings), strict=True)]
+    first = frozenset(patient for patient, every in of if every & trained)
+    return SeenPatients(first, frozenset(patient for patient, every in of if every & others) - first, len(trained))
 
 
 def parts_of(known: Names, seen: SeenPatients, shares: Mapping[str, float], seed: int) -> dict[str, Names]:

@@ -13,7 +13,7 @@ from convert.datasets.mcmed import McMedDataset
 from convert.datasets.pairs import find_recordings
 from convert.datasets.prepared import PreparedDataset
 from convert.simulate.write import CohortPlan, write_cohort
-from convert.teacher.patients import hashes
+from convert.teacher.patients import aliases, hashes, listed
 from convert.teacher.prepared_patients import prepared_hashes
 from edge.cli.main import main
 from firmware_bridge.errors import InputError
@@ -61,7 +61,7 @@ def test_real_patients_are_identified_by_their_number(root, prepared, tmp_path):
     assert not prepared_hashes(real, "train") & prepared_hashes(prepared, "train")
 
 
-def test_recordings_of_a_folder_are_identified_by_name_and_size(root, tmp_path):
+def test_recordings_of_a_folder_are_identified_by_their_content(root, tmp_path):
     folder, table = tmp_path / "records", tmp_path / "labs.csv"
     folder.mkdir()
     rows = [["record", "patient", "name", "value", "unit", "low", "high", "part"]]
@@ -80,6 +80,13 @@ def test_recordings_of_a_folder_are_identified_by_name_and_size(root, tmp_path):
     found = prepared_hashes(PreparedDataset(tmp_path / "p"), "train")
     assert len(found) == 4
     assert found == hashes(find_recordings(folder))
+    # A data set of an earlier version has sizes only, as lists of that version have.
+    manifest = tmp_path / "p" / "manifest.json"
+    raw = json.loads(manifest.read_text())
+    del raw["origin"]["contents"]
+    manifest.write_text(json.dumps(raw))
+    old = prepared_hashes(PreparedDataset(tmp_path / "p"), "train")
+    assert listed(aliases(find_recordings(folder)), old) == found
 
 
 def test_data_of_an_older_version_are_refused(prepared, tmp_path):
