@@ -83,7 +83,7 @@ class MeasuredProfile:
         if block.unit != self.unit:
             raise InputError(
                 f"the device profile is for samples in {self.unit}, but {self.device} gives {block.unit}",
-                "calibrate again, or omit --device-profile",
+                "calibrate again, or omit the device profile",
             )
         fs_hz = block.fs_hz
         if block.device_time_ns is None and self.fs_hz is not None and fs_hz == self.fs_nominal_hz:

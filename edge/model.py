@@ -245,7 +245,8 @@ def _no_litert() -> AnyEcgError:
     # LiteRT is part of the device install, so there is no extra for it.
     if sys.maxsize > 1 << 32:
         return MissingPackageError("the LiteRT interpreter", "ai-edge-litert")
-    return UsageError("there is no LiteRT interpreter for 32-bit Python", "use --backend tflite-runtime")
+    fix = "'anyecg run' and 'anyecg bundle' take --backend tflite-runtime"
+    return UsageError("there is no LiteRT interpreter for 32-bit Python", fix)
 
 
 def _no_tflite_runtime() -> AnyEcgError:

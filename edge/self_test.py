@@ -73,7 +73,7 @@ def self_test(bundle: Bundle, model: Model, each: Callable[[], None] = lambda: N
             raise BundleError(
                 f"self-test: outputs differ from the golden ones {name} {found:.3g} LSB on {model.backend}, "
                 f"{allowed:.3g} allowed",
-                "this interpreter computes wrong results on this machine; try another --backend and report it",
+                "this interpreter computes wrong results on this machine; report it, and try 'anyecg run --backend'",
             )
     return result
 

@@ -133,7 +133,7 @@ def _only(copies: Mapping[str, Mapping[str, Leaf]], key: str | None, path: Path)
         labels = [_label(prefix) for prefix in complete]
         raise InputError(
             f"{path} holds {len(labels)} complete networks: {_listed(labels)}",
-            f"choose one with --key, such as --key {labels[0]}, or save one in a file of its own",
+            f"save one in a file of its own; a command with --key can choose one, such as --key {labels[0]}",
         )
     return complete[0] if complete else max(copies, key=lambda prefix: len(copies[prefix]))
 

@@ -35,18 +35,19 @@ class RecordingOptions:
         fs_hz: Sampling rate of files that do not state it, Hz.
         lsb_mv: Millivolts per count of files that do not state their scale.
         lead: Name of the signal to read.
-        prefix: What the names of these options begin with, for messages, such as ``external-``.
+        prefix: What the names of these options begin with, for messages, such as ``external-``; ``None`` where the
+            command has no such options about these recordings.
     """
 
     fs_hz: float | None = None
     lsb_mv: float | None = None
     lead: str | None = None
     # Left out of the keys of stored results, because it changes no sample.
-    prefix: str = field(default="", repr=False, compare=False)
+    prefix: str | None = field(default="", repr=False, compare=False)
 
     def name(self, fact: str) -> str:
         """Return the name of the option that states ``rate``, ``scale`` or ``lead``."""
-        return f"--{self.prefix}{_OPTION[fact]}"
+        return f"--{self.prefix or ''}{_OPTION[fact]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +193,8 @@ def items_of(source: ReplaySource, options: RecordingOptions | None = None) -> I
 def advised(error: UnstatedError, options: RecordingOptions) -> InputError:
     """Return the error with what to do about it in a command that takes a folder of recordings."""
     key, option, value = _KEY[error.fact], options.name(error.fact), _VALUE[error.fact]
+    if options.prefix is None:
+        return InputError(error.what, f"set {key} in {TABLE} beside it")
     if error.fact == "lead":
         return InputError(error.what, f"{error.fix}; choose with {key} in {TABLE}, or {option} {value}")
     return InputError(error.what, f"set {key} in {TABLE} beside it, or give {option} {value}")

@@ -128,7 +128,7 @@ def _parse(path: Path) -> Any:
         data = read_limited(path, MAX_BYTES)
     except OSError as error:
         raise InputError(
-            f"cannot read {path}: {error.strerror or error}", "give a TOML or JSON file to --outputs"
+            f"cannot read {path}: {error.strerror or error}", "the outputs are described by a TOML or JSON file"
         ) from None
     try:
         return parse_json(data) if path.suffix.lower() == ".json" else parse_toml(data)

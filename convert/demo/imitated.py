@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import cast
 
 from convert.datasets.content import files_of
-from convert.datasets.described import open_recording
+from convert.datasets.described import RecordingOptions, open_recording
 from convert.datasets.pairs import BLOCK_S, FileItems, Recording, find_recordings
 from convert.demo.records import ImitatedEntry, RecordingEntry
 from convert.simulate.real_forms import FORMS_VERSION, FormItems
@@ -133,10 +133,12 @@ def find_imitated(chosen: Imitation, seed: int, seconds: float) -> Imitated:
 
 def _recordings(folder: Path) -> list[Recording]:
     """Return the recordings of a folder, each named after it, with the identity that it has in other commands."""
-    found = find_recordings(folder)
+    # The options of the command about recordings are about those of --compare.
+    found = find_recordings(folder, RecordingOptions(prefix=None))
     if not all(isinstance(r.items, FileItems) for r in found):
         raise UsageError(
-            f"--imitate {folder}: a database of visits", "give a folder of recordings; 'convert micro --data' takes it"
+            f"--imitate {folder}: a database of visits",
+            "give a folder of recordings; 'anyecg convert micro --data' takes it",
         )
     name = folder.resolve().name
     return [

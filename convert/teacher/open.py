@@ -229,6 +229,11 @@ class CheckpointOptions:
     key: str | None = None
 
 
+_PLAIN = CheckpointOptions()
+_OPTION = {"outputs": "--outputs", "stride": "--stride", "use_bn": "--bn", "licence": "--licence", "key": "--key"}
+"""Option of the commands that sets each field."""
+
+
 def open_teacher(path: Path, options: CheckpointOptions, workdir: Path) -> Teacher:
     """Open a teacher.
 
@@ -248,11 +253,9 @@ def open_teacher(path: Path, options: CheckpointOptions, workdir: Path) -> Teach
             f"no teacher at {path}", "give a checkpoint, the folder of 'anyecg finetune' or a foundation bundle"
         )
     if is_bundle(path):
-        if options != CheckpointOptions():
-            raise UsageError(
-                "--outputs, --stride, --bn, --key and --licence are for checkpoints",
-                f"leave them out: {path} is a bundle",
-            )
+        if options != _PLAIN:
+            given = [name for field, name in _OPTION.items() if getattr(options, field) != getattr(_PLAIN, field)]
+            raise UsageError(f"{', '.join(given)}: for checkpoints only", f"leave it out: {path} is a bundle")
         return _bundle_teacher(path)
     return open_checkpoint(path, options, workdir)
 

@@ -81,6 +81,6 @@ def _model(path: Path, sha256: str) -> bytes:
     if model is None or hashlib.sha256(model).hexdigest() != sha256:
         raise InputError(
             f"a worker does not find the teacher at {path}",
-            "all workers need --workdir and --data under the same paths",
+            "all workers need the work folder and the data under the same paths",
         )
     return model

@@ -46,7 +46,8 @@ DIGEST = 32
 LENGTH = 8
 CONTEXT_BYTES = 2 * CONTEXT_SAMPLES
 
-FREE_DISK = "free some space or name another --workdir"
+FREE_DISK = "free some space or name another work folder"
+"""Advice without an option: commands name this folder in several ways, and some make it themselves."""
 
 SEEN_S = 90.0
 """How long to wait for a shard of another machine to appear, seconds: NFS caches a missing file for a minute."""
@@ -233,7 +234,7 @@ def _claim(workdir: Path, recordings: Sequence[Recording], teacher: Teacher, pla
             if path.read_text(encoding="utf-8") != text:
                 raise UsageError(
                     f"{workdir} holds labels of another teacher, data set or plan",
-                    "name another --workdir or delete this one",
+                    "name another work folder or delete this one",
                 )
             return
     except OSError as error:

@@ -38,7 +38,7 @@ def open_page(address: str | None, token_file: str | None, stream: TextIO) -> It
         if not stream.isatty():
             raise UsageError(
                 "the page needs a token, and a new one is shown on a terminal only, never in a log",
-                f"set {TOKEN_VARIABLE}, or name a file with --http-token-file",
+                f"set {TOKEN_VARIABLE}, or name a file with 'anyecg run --http-token-file'",
             )
         token = new_token()
     server = PageServer(place, token, show_token=made)

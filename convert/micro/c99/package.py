@@ -120,7 +120,7 @@ def _check_arithmetic(source: MicroSource, network: Network) -> None:
     if different:
         raise CheckFailedError(
             f"the C99 runtime would differ in {different} of {found.size} golden outputs",
-            "use --runtime tflm, and report this model",
+            "use 'anyecg micro-package --runtime tflm', and report this model",
         )
 
 

@@ -35,7 +35,8 @@ class NotCoveredError(CheckFailedError):
     """
 
     def __init__(self, where: str, why: str) -> None:
-        super().__init__(f"the C99 runtime does not cover {where}: {why}", "use --runtime tflm for this model")
+        fix = "use 'anyecg micro-package --runtime tflm' for this model"
+        super().__init__(f"the C99 runtime does not cover {where}: {why}", fix)
         self.where = where
         self.why = why
 

@@ -77,7 +77,7 @@ def test_golden_differences_are_counted_one_by_one(bundle: Bundle) -> None:
         ("litert", 64, MissingPackageError, "pip install ai-edge-litert"),
         ("litert-reference", 64, MissingPackageError, "pip install ai-edge-litert"),
         ("auto", 64, MissingPackageError, "pip install ai-edge-litert"),
-        ("litert", 32, UsageError, "use --backend tflite-runtime"),
+        ("litert", 32, UsageError, "'anyecg run' and 'anyecg bundle' take --backend tflite-runtime"),
         ("auto", 32, MissingPackageError, "pip install tflite-runtime"),
         ("tflite-runtime", 32, MissingPackageError, "pip install tflite-runtime"),
         ("tflite-runtime", 64, MissingExtraError, r"anyecg-edge\[tflite\]"),

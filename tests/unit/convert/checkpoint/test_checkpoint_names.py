@@ -122,7 +122,7 @@ def test_two_networks_are_refused_with_both_names(twins: Path) -> None:
     with pytest.raises(InputError) as caught:
         read_checkpoint(twins)
     assert "holds 2 complete networks: model, model_ema.module" in str(caught.value)
-    assert "choose one with --key, such as --key model" in str(caught.value)
+    assert "a command with --key can choose one, such as --key model" in str(caught.value)
 
 
 @pytest.mark.parametrize(("key", "state"), [("model", STATE), ("model_ema", OTHER), ("model_ema.module", OTHER)])

@@ -105,3 +105,10 @@ def test_a_file_with_one_unnamed_signal_is_used(tmp_path):
     windows = [len(chosen_windows(r, 3.0, 4)[0]) for r in found.recordings]
     assert windows[0] == 1
     assert sum(windows) > 4
+
+
+def test_advice_about_an_imitated_recording_names_no_option_of_other_recordings(tmp_path):
+    """The option --fs of the command is about the recordings of --compare."""
+    (tmp_path / "a.csv").write_text("II mV\n" + "0.1\n" * 6000)
+    with pytest.raises(InputError, match=r"set fs_hz in recordings.toml beside it\) "):
+        find_imitated(Imitation((tmp_path,)), 1, 20.0)

@@ -322,7 +322,7 @@ def test_bad_input_gives_a_one_line_error_and_leaves_no_files(checkpoint, folder
     cases = [
         (UsageError, "are not described", [checkpoint, *common]),
         (InputError, "no teacher at", [tmp_path / "none.pth", *common]),
-        (UsageError, "are for checkpoints", [folder, *common, "--outputs", outputs]),
+        (UsageError, "--outputs: for checkpoints only", [folder, *common, "--outputs", outputs]),
         (InputError, "LFS", [pointer, *common, "--outputs", outputs]),
         (InputError, "", [cut, *common, "--outputs", outputs]),
         (InputError, "12 leads", [wide, *common, "--outputs", outputs]),
