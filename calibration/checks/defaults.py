@@ -15,7 +15,5 @@ ROBUSTNESS = 40
 """Number of recordings to disturb."""
 RESAMPLES = 1000
 """Number of replicates of the bootstrap, as in CardioLab (Sci Rep 2025, s41598-025-26715-5)."""
-METHODS = ("none", "temperature", "platt", "isotonic")
-"""Methods of :mod:`convert.stats.methods`."""
 WIDTH = 0.1
 """Width of a planned interval: of the AUROC, or as a share of a claimed mean absolute error."""

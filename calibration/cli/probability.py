@@ -9,14 +9,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from calibration.checks.defaults import METHODS
 from calibration.cli.held_out import add_data_options, add_run_options, add_threshold, read_held_out
+from convert.stats.method_names import METHODS, Method
 from edge.cli.parser import Parser, write_json
 from firmware_bridge.errors import EXIT_OK, InputError, UsageError
 
 if TYPE_CHECKING:
     from calibration.validate.records import CalibratedRecord
-    from convert.stats.methods import Method
 
 PROG = "anyecg calibrate probability"
 

@@ -22,7 +22,8 @@ from convert.labels.plan import LabelPlan
 from convert.stats.decide import Rule, abstention, inside
 from convert.stats.evidence import LeastPatients, evidence_level
 from convert.stats.intervals import auroc_interval, mae_interval
-from convert.stats.methods import FOLDS, METHODS, Curve, Method, choose, folds
+from convert.stats.method_names import METHODS, Method
+from convert.stats.methods import FOLDS, Curve, choose, folds
 from convert.stats.metrics import calibration_error
 from convert.stats.probability import conformal_half_width, fit_linear, fit_platt
 from convert.teacher.patients import FILE as PATIENTS_FILE

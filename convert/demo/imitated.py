@@ -12,11 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
-from convert.datasets.content import files_of
 from convert.datasets.described import RecordingOptions, open_recording
 from convert.datasets.pairs import BLOCK_S, FileItems, Recording, find_recordings
 from convert.demo.records import ImitatedEntry, RecordingEntry
 from convert.simulate.real_forms import FORMS_VERSION, FormItems
+from convert.teacher.content import files_of
 from convert.teacher.patients import tokens
 from edge.process.files import sha256_of
 from edge.sources.replay.base import is_lead_name, plain_name

@@ -16,12 +16,17 @@ def fused_keys(manifest: Manifest, calibration: Mapping[str, HeadCalibration]) -
 
 def rhythm_keys(manifest: Manifest) -> list[str]:
     """Return the keys of the outputs that abstain by rhythm on a host; the C code does not look at the rhythm."""
-    return [head.key for head in manifest.outputs if head.rhythms is not None]
+    return [key for key, _ in _limited(manifest)]
+
+
+def _limited(manifest: Manifest) -> list[tuple[str, tuple[str, ...]]]:
+    """Return the key and the rhythms of each output that abstains in others."""
+    return [(head.key, head.rhythms) for head in manifest.outputs if head.rhythms is not None]
 
 
 def host_only(manifest: Manifest, calibration: Mapping[str, HeadCalibration]) -> str:
     """Return the sections of the README about what only a host does; empty if that is nothing."""
-    return _fusion(fused_keys(manifest, calibration)) + _rhythm(manifest)
+    return _fusion(fused_keys(manifest, calibration)) + _rhythm(_limited(manifest))
 
 
 def _fusion(keys: list[str]) -> str:
@@ -34,8 +39,7 @@ def _fusion(keys: list[str]) -> str:
     )
 
 
-def _rhythm(manifest: Manifest) -> str:
-    limited = [(head.key, head.rhythms) for head in manifest.outputs if head.rhythms is not None]
+def _rhythm(limited: list[tuple[str, tuple[str, ...]]]) -> str:
     if not limited:
         return ""
     rows = "".join(f"- `{c.comment(key)}`: only in {', '.join(rhythms)}\n" for key, rhythms in limited)

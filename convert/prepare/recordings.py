@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.datasets.content import content_of
 from convert.datasets.csvrows import Row, rows_of
 from convert.datasets.described import RecordingOptions, Stated, items_of, open_recording, stated_files
 from convert.datasets.mcmed import Part, parse_value
 from convert.datasets.patient_split import part_of
 from convert.labels.labs import RawLab
 from convert.prepare.sources import PARTS, SECONDS, Batch, LeftOut, Opener, Patient, Visit
+from convert.teacher.content import content_of
 from edge.grid.timeline import Gap, Timeline, Uniform
 from edge.sources.replay.folder import recording_files
 from edge.tensecond import MIN_S, ten_seconds

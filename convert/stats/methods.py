@@ -9,20 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from convert.stats.method_names import METHODS, Method
 from convert.stats.probability import MIN_SLOPE, fit_platt
 from edge.bundle.calibration import MAX_KNOTS
 from edge.stats import sigmoid
 
 F64 = NDArray[np.float64]
-
-Method = Literal["none", "temperature", "platt", "isotonic"]
-METHODS: tuple[Method, ...] = get_args(Method)
-"""Methods from the simplest to the most flexible."""
 
 FOLDS = 5
 DIGITS = 9

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from convert.bundle.writer import to_json
-from convert.datasets.content import content_of
 from convert.datasets.pairs import FileItems, Recording
 from convert.datasets.visit_data import VisitData, open_visits
 from convert.simulate.recordings import SimulatedItems
+from convert.teacher.content import content_of
 from edge.bundle.reader import read_extra
 from firmware_bridge.errors import BundleError
 from firmware_bridge.reading import read_limited
@@ -150,7 +150,7 @@ def tokens_of_recording(name: str, size: int, content: str | None) -> Identifier
     Args:
         name: Path of the recording in its folder, without the suffix.
         size: Size of its files, bytes.
-        content: Its digest, see :func:`convert.datasets.content.content_of`; ``None`` where it is not known.
+        content: Its digest, see :func:`convert.teacher.content.content_of`; ``None`` where it is not known.
     """
     older = f"recording {name} {size}"
     return (older,) if content is None else (f"content {content}", older)

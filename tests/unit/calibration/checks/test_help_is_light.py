@@ -19,7 +19,6 @@ from convert.distil.train import DistilPlan
 from convert.foundation import config as foundation
 from convert.own_model import run as own_model
 from convert.own_model.fit import SAMPLES
-from convert.stats.methods import METHODS
 from convert.stats.metrics import RESAMPLES
 from convert.teacher.open import CheckpointOptions
 from convert.teacher.soft_labels import WindowPlan
@@ -76,4 +75,3 @@ def test_values_of_the_help_are_those_of_the_options():
     assert {cli.VERSION} == {own_model.DEFAULT_VERSION, foundation.DEFAULT_VERSION, assemble.VERSION}
     assert {cli.LICENCE} == {foundation.DEFAULT_LICENCE, CheckpointOptions().licence}
     assert cli.FOUNDATION_NAME == foundation.DEFAULT_NAME
-    assert defaults.METHODS == METHODS

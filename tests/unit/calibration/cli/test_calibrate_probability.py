@@ -15,7 +15,8 @@ from calibration.validate.recalibrate import Scores, Wanted, calibrate_heads
 from convert.datasets.pairs import find_recordings
 from convert.simulate.recordings import simulated_patients
 from convert.stats.decide import Rule, abstention
-from convert.stats.methods import METHODS, Curve, choose, fit, folds
+from convert.stats.method_names import METHODS
+from convert.stats.methods import Curve, choose, fit, folds
 from convert.stats.metrics import calibration_error
 from convert.teacher.patients import FILE, hashes, patients_file, read_patients
 from edge.bundle.calibration import parse_calibration

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
-from convert.stats.methods import FOLDS, METHODS, MIN_BLOCK, Curve, choose, fit, folds, log_loss
+from convert.stats.method_names import METHODS
+from convert.stats.methods import FOLDS, MIN_BLOCK, Curve, choose, fit, folds, log_loss
 from convert.stats.probability import MIN_SLOPE, fit_platt
 from edge.stats import sigmoid
 

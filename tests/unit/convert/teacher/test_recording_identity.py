@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from calibration.cli.validate import main as validate
-from convert.datasets import content
-from convert.datasets.content import PART_BYTES, PARTS, content_of
 from convert.datasets.pairs import find_recordings
 from convert.datasets.wfdb16 import write_record
 from convert.simulate.patient import simulate_patient
+from convert.teacher import content
+from convert.teacher.content import PART_BYTES, PARTS, content_of
 from convert.teacher.patients import FILE, aliases, hash_of, hashes, listed, patients_file
 from convert.teacher.split import seen_patients
 from edge.bundle.reader import resolve
