@@ -7,6 +7,7 @@ output has at most 256 for any number of windows.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator
 
 import numpy as np
@@ -16,9 +17,13 @@ from convert.stats.metrics import RESAMPLES, Score, quotient
 
 F64 = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+Counts = NDArray[np.uint16]
 
 CHUNK_CELLS = 4_000_000
 """Largest number of levels times replicates in memory at once: 32 MB per array."""
+
+KEPT_BYTES = 64 << 20
+"""Draws that are kept for further rows with as many patients: 1000 replicates of up to 33,000 patients."""
 
 STREAM = 11
 """Random stream of the replicates, used with the seed."""
@@ -54,10 +59,7 @@ class Resampler:
         self.patients, self._index = _numbered(patients)
         self.distinct = self.patients == len(patients)
         self.resamples = resamples
-        rng = np.random.default_rng([seed, stream])
-        even = np.full(max(self.patients, 1), 1.0 / max(self.patients, 1))
-        # Counts above 65535 do not occur in practice. With two bytes, 50,000 patients need 100 MB.
-        self._counts = rng.multinomial(self.patients, even, size=resamples).astype(np.uint16)
+        self._counts = _draws(self.patients, seed, resamples, stream)
 
     def patients_of(self, rows: Bools) -> int:
         """Return the number of different patients of some rows."""
@@ -131,6 +133,28 @@ class Resampler:
             return True
         largest = float(np.bincount(level, np.abs(weights)).max()) * int(self._counts.max())
         return largest < EXACT and bool((weights == np.rint(weights)).all())
+
+
+_kept: OrderedDict[tuple[int, int, int, int], Counts] = OrderedDict()
+
+
+def _draws(patients: int, seed: int, resamples: int, stream: int) -> Counts:
+    """Return how often each patient is drawn in each replicate, ``(resamples, patients)``, read-only.
+
+    The draws depend on the arguments only, and most heads of a report have the same number of patients.
+    """
+    key = (patients, seed, resamples, stream)
+    found = _kept.pop(key, None)
+    if found is None:
+        rng = np.random.default_rng([seed, stream])
+        even = np.full(max(patients, 1), 1.0 / max(patients, 1))
+        # Counts above 65535 do not occur in practice. With two bytes, 50,000 patients need 100 MB.
+        found = rng.multinomial(patients, even, size=resamples).astype(np.uint16)
+        found.flags.writeable = False
+    _kept[key] = found  # as the newest
+    while sum(counts.nbytes for counts in _kept.values()) > KEPT_BYTES:
+        _kept.popitem(last=False)
+    return found
 
 
 def _numbered(patients: NDArray[np.integer]) -> tuple[int, NDArray[np.intp]]:

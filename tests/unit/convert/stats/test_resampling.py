@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import numpy as np
 import pytest
 
@@ -71,3 +73,32 @@ def test_an_interval_by_hand() -> None:
     for undefined in (None, np.nan, np.inf):
         assert interval(undefined, replicates) == Score(None, None, None)
     assert interval(0.4, np.empty(0)) == Score(0.4, None, None)
+
+
+def test_kept_draws_are_those_that_are_drawn_anew_to_the_bit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rows of other patients with the same number share them; another number, seed or length never does."""
+    monkeypatch.setattr(resampling, "_kept", OrderedDict())
+    asked = [(40, 1, 30, 11), (41, 1, 30, 11), (40, 2, 30, 11), (40, 1, 31, 11), (40, 1, 30, 12)]
+    for patients, seed, resamples, stream in [*asked, *reversed(asked)]:
+        rows = 100 + np.repeat(np.random.default_rng(patients).permutation(3 * patients)[:patients], 2)
+        even = np.full(patients, 1 / patients)
+        anew = np.random.default_rng([seed, stream]).multinomial(patients, even, size=resamples)
+        r = Resampler(rows, seed, resamples, stream)
+        assert r._counts.dtype == np.uint16
+        assert np.array_equal(r._counts, anew)
+        assert np.array_equal(r.totals(np.ones(len(rows))), 2.0 * anew.sum(axis=1))
+    assert len(resampling._kept) == len(asked)
+    with pytest.raises(ValueError, match="read-only"):
+        Resampler(rows, 1, 30)._counts[0, 0] = 7
+
+
+def test_kept_draws_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resampling, "_kept", OrderedDict())
+    monkeypatch.setattr(resampling, "KEPT_BYTES", 2 * 10 * (5 + 6))
+    first = Resampler(np.arange(5), 0, 10)
+    Resampler(np.arange(6), 0, 10)
+    assert Resampler(np.arange(5), 0, 10)._counts is first._counts
+    Resampler(np.arange(4), 0, 10)
+    assert [key[0] for key in resampling._kept] == [5, 4], "those used longest ago are dropped"
+    Resampler(np.arange(20), 0, 10)
+    assert not resampling._kept, "draws that are larger than the bound are not kept"
