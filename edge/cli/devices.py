@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Sequence
 
 from edge.cli.parser import JSON_HELP, Parser, write_json
+from edge.cli.run.further import USE, offered
 from edge.sources import SCHEMES
 from firmware_bridge import devices, plugins
 from firmware_bridge.devices import DeviceKind
@@ -32,8 +33,6 @@ ADDRESSES = {
     "sim": ("sim:?hr=70&seed=1",),
 }
 """Forms of a source URL, by transport."""
-USE = {plugins.DEVICES: "device={}", plugins.SOURCES: "--source {}:...", plugins.SINKS: "--sink {}:..."}
-"""How a name is used, by group."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -183,11 +182,6 @@ def _band(profile: DeviceKind) -> str:
     return "" if profile.band_hz is None else f"{profile.band_hz[0]:g}-{profile.band_hz[1]:g}"
 
 
-def offered() -> list[Plugin]:
-    """Return everything that other packages offer, broken or not."""
-    return [one for group in KINDS for one in plugins.found(group)]
-
-
 def faults() -> list[AnyEcgError]:
     """Return the errors of all plugins that cannot be used."""
     own = {plugins.DEVICES: devices.names(), plugins.SOURCES: tuple(SCHEMES), plugins.SINKS: ()}
@@ -212,14 +206,3 @@ def plugin_lines(found: list[Plugin]) -> str:
     width = max(len(row[1]) for row in rows)
     lines = [f"  {kind:<6}  {use:<{width}}  {package}" for kind, use, package in rows]
     return "\n".join(["", "from other packages:", *lines, ""])
-
-
-def with_plugins(parser: Parser) -> None:
-    """Let a parser list the sources and sinks of other packages at the end of its help."""
-    lines = [
-        f"{KINDS[one.group]} {USE[one.group].format(one.name)} ({one.package} {one.version})"
-        for one in offered()
-        if one.group != plugins.DEVICES
-    ]
-    if lines:
-        parser.epilog = f"From other packages: {'; '.join(lines)}. {parser.epilog or ''}"

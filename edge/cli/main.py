@@ -159,7 +159,7 @@ def _dispatch(args: list[str]) -> int:
         return 2
     if args[0] in NEED_POSIX:
         need_posix(f"'anyecg {args[0]}'")
-    if args[0] in ON_DEVICE:
+    if args[0] in ON_DEVICE and {"-h", "--help"}.isdisjoint(args):
         load_asyncio()
         load_hashlib()
         keep_interpreter_light()

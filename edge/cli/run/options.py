@@ -6,7 +6,6 @@ import argparse
 import math
 
 from edge.cli.parser import Parser
-from edge.window import MAX_HOP_S, MIN_HOP_S
 
 
 def parser() -> Parser:
@@ -122,6 +121,9 @@ def positive(text: str) -> float:
 
 def hop(text: str) -> float:
     """Parse the time between estimates, s, within bounds."""
+    # Imported on use, because it loads numpy, which the help does not need.
+    from edge.window import MAX_HOP_S, MIN_HOP_S
+
     value = positive(text)
     if not MIN_HOP_S <= value <= MAX_HOP_S:
         raise argparse.ArgumentTypeError(f"a hop of {text} s is outside {MIN_HOP_S:g} to {MAX_HOP_S:g} s")

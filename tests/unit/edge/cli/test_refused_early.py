@@ -37,8 +37,8 @@ def test_a_run(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("edge.cli.run.command.load", work)
-    monkeypatch.setattr("edge.cli.run.command.open_source", work)
+    monkeypatch.setattr("edge.cli.run.one.load", work)
+    monkeypatch.setattr("edge.cli.run.one.open_source", work)
     assert main(["run", "--source", "sim:", *options]) == code
     assert message in capsys.readouterr().err
     assert not any(tmp_path.iterdir())

@@ -330,7 +330,7 @@ def test_a_day_with_the_disk_full_for_an_hour(tmp_path):
                 if hour > FULL:
                     (folder / "ballast").unlink(missing_ok=True)
 
-        import edge.cli.run.command as run
+        import edge.cli.run.one as run
         run.make_views = lambda *args, **kw: [Filler()]
         source = "sim:?speed=max"
         args = ["run", "--source", source, "--seconds", str(3600 * HOURS), "--hop", "5"]
