@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -204,10 +205,20 @@ def write_folder(folder: Path, files: Mapping[str, bytes], what: str) -> None:
         partial.rename(folder)
         _remove(old)
     except OSError as error:
-        _remove(partial)
-        if old.exists() and not folder.exists():
-            old.rename(folder)
         raise output_error(f"{what} {folder}", error, "free some space or name another folder") from None
+    finally:
+        # Also after Ctrl-C, which is no OSError.
+        _settle(folder, partial, old)
+
+
+def _settle(folder: Path, partial: Path, old: Path) -> None:
+    """Leave the new folder or the old one under its name, and nothing beside it."""
+    with suppress(OSError):
+        _remove(partial)
+    with suppress(OSError):
+        if not folder.exists() and old.exists():
+            old.rename(folder)
+        _remove(old)
 
 
 def _remove(folder: Path) -> None:

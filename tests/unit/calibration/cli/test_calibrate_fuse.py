@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from convert.bundle.writer import write_folder
 from edge.bundle.reader import load_bundle
 from edge.cli.main import main
 from edge.records import from_json
+from firmware_bridge.errors import OutputError
+from helpers.failing_calls import FAULTS, one_fault
 from helpers.pages import faults
 
 PATIENTS = 160
@@ -124,3 +127,27 @@ def test_the_c_package_says_that_it_does_not_fuse(
     assert main(["micro-package", "demo", "--out", str(tmp_path / "d")]) == 0
     assert "not fused" not in capsys.readouterr().out
     assert "fusion" not in (tmp_path / "d" / "README.md").read_text()
+
+
+@pytest.mark.parametrize(("fault", "code", "words"), FAULTS)
+def test_an_interrupted_fusion_leaves_no_bundle(
+    fused: Path, cohort: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    fault: BaseException, code: int, words: str,
+) -> None:  # fmt: skip
+    """While recordings are read, and while the bundle is written; the long work between is that of the fixture."""
+    out = tmp_path / "bundle"
+    command = ["calibrate", "fuse", "demo", "--data", str(cohort), "--split", "all", "--quiet", "--jobs", "1"]
+
+    def failing(*_args: object) -> None:
+        raise fault
+
+    with monkeypatch.context() as patched:
+        patched.setattr("calibration.validate.shards.run_all", failing)
+        assert main([*command, "--out", str(out)]) == code
+    assert words in capsys.readouterr().err.splitlines()[-1]
+    assert not list(tmp_path.iterdir())
+    files = {str(p.relative_to(fused)): p.read_bytes() for p in fused.rglob("*") if p.is_file()}
+    for at in (0, 3, len(files)):  # two files, and the name of the folder
+        with pytest.raises((OutputError, KeyboardInterrupt)):
+            one_fault(monkeypatch, fault, at, lambda: write_folder(out, files, "the bundle") or 0)
+        assert not list(tmp_path.iterdir())
