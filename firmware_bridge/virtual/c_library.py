@@ -22,14 +22,18 @@ def run(arguments: list[str] | None = None) -> int:
     out: Path = parser.parse_args(arguments).folder
     if out.exists():
         raise OutputError(f"{out} exists", "name a folder that does not exist")
+    copied = False
     try:
         shutil.copytree(C_SIDE, out, ignore=shutil.ignore_patterns("build", "__pycache__"))
+        copied = True
     except shutil.Error as error:
-        # One entry per file; the first explains enough. This call created the folder, so it removes a partial copy.
-        shutil.rmtree(out, ignore_errors=True)
+        # One entry per file; the first explains enough.
         reason = str(error.args[0][0][2]).partition("] ")[2].partition(":")[0]
         raise OutputError(f"{out} cannot be written: {reason}", "free some space or name another folder") from None
     except OSError as error:
         raise OutputError(f"{out} cannot be written: {error.strerror or error}") from None
+    finally:
+        if not copied:  # also after Ctrl-C; this call created the folder
+            shutil.rmtree(out, ignore_errors=True)
     sys.stdout.write(f"{out}: library, examples and vectors; `make -C {out} check` tests them here\n")
     return 0
