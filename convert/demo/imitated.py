@@ -24,9 +24,9 @@ from firmware_bridge.errors import InputError, UsageError
 
 ALL_LEADS = "all"
 
-COPIES = 4
+COPIES = 9
 MAX_COPIES = 100
-"""Default and largest number of forms of each lead. With four, the leads of LUDB give a quarter of the windows."""
+"""Default and largest number of forms of each lead. With nine, the leads of LUDB give a quarter of the windows."""
 
 MAX_RECORDINGS = 5000
 """Largest number of recordings; the report of the bundle lists all of them."""

@@ -108,9 +108,9 @@ class DemoConfig:
     seconds: float = 36.0
     teacher: str = "clef-small"
     teacher_epochs: int = 16
-    varied: int = 9000
+    varied: int = 20000
     preset: str = "micro"
-    float_epochs: int = 14
+    float_epochs: int = 30
     quant_epochs: int = 3
     imitate: tuple[Path, ...] = ()
     imitate_leads: str = ALL_LEADS

@@ -48,6 +48,14 @@ struct anyecg_head {
 
 extern const struct anyecg_head anyecg_heads[ANYECG_HEADS];
 
+/* The calibration in fixed point, for anyecg_estimate.h of the patch's C library: per head the score per output step
+ * times 2**24, the score at the zero point times 2**16, the score from which the flag is raised times 2**16 (INT32_MAX:
+ * never), and the number of the output. A score is a calibrated logit or a value. */
+extern const int32_t anyecg_heads_q[ANYECG_HEADS][4];
+
+/* What a patch states of the model that it runs: it depends on the model and on every number of that table. */
+extern const uint8_t anyecg_identity[8];
+
 /* The real number behind an int8 output. */
 static inline float anyecg_dequantize(int8_t q) {
   return (float)(q - ANYECG_OUTPUT_ZERO_POINT) * ANYECG_OUTPUT_SCALE;

@@ -9,7 +9,7 @@ import pytest
 from calibration.checks.plan_size import plan_sizes, prevalences
 from calibration.cli.validate import main
 from convert.stats.evidence import LeastPatients
-from edge.bundle.reader import load_bundle
+from edge.bundle.reader import demo_bundle_path, load_bundle
 from firmware_bridge.errors import UsageError
 
 
@@ -36,7 +36,8 @@ def test_sizes_of_the_demonstration_bundle(capsys):
 def test_narrower_intervals_and_rarer_results_need_more_patients():
     heads = load_bundle("demo").manifest.outputs
     shares = prevalences(load_bundle("demo"))
-    assert shares["potassium_low"] == pytest.approx(511 / 3492)
+    head = json.loads((demo_bundle_path() / "validation" / "report.json").read_text())["heads"]["potassium_low"]
+    assert shares["potassium_low"] == pytest.approx(head["prevalence"], abs=1e-4)
     base = plan_sizes(heads, 0.1, shares, LeastPatients())
     narrow = plan_sizes(heads, 0.05, shares, LeastPatients())
     rare = plan_sizes(heads, 0.1, dict.fromkeys(shares, 0.01), LeastPatients())

@@ -127,6 +127,11 @@ def test_a_file_that_is_not_the_float_form_is_refused(tmp_path, what):
 def test_a_bundle_without_float_form_is_refused(tmp_path):
     folder = write_folder(tmp_path / "data", 2)
     (folder / "labels.csv").write_text("record,patient,potassium_high\np00,0,0\np01,1,1\n")
+    bare = shutil.copytree(demo_bundle_path(), tmp_path / "bare")
+    manifest = json.loads((bare / "manifest.json").read_text())
+    del manifest["files"][FLOAT_FILE]
+    (bare / FLOAT_FILE).unlink()
+    (bare / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(InputError, match="contains no float form"):
-        judged(Path("demo"), folder, tmp_path / "out", reference="float")
+        judged(rehashed(bare), folder, tmp_path / "out", reference="float")
     assert not (tmp_path / "out").exists(), "the error comes before any run"

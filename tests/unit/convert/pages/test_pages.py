@@ -201,7 +201,7 @@ def test_the_parser_reads_what_is_shown() -> None:
 def test_the_page_in_the_demonstration_bundle_is_like_the_others() -> None:
     page = (demo_bundle_path() / "validation" / "parity.html").read_text(encoding="utf-8")
     assert faults(page) == []
-    assert "potassium above 5.0 mmol/L" in page
+    assert "Potassium above 5.0 mmol/L" in page
 
 
 def test_the_demonstration_bundle_says_what_its_outputs_mean() -> None:

@@ -18,7 +18,7 @@ from edge.model import load_model
 from firmware_bridge.errors import InputError
 
 REFERENCE = reference_parts()
-TALL = replace(REFERENCE, t=2.5 * REFERENCE.t)
+TALL = replace(REFERENCE, t=4.0 * REFERENCE.t)
 
 
 def explained(person, bundle=None, model=None):

@@ -68,7 +68,8 @@ def test_outputs_are_shown_in_words_with_unit_interval_threshold_and_evidence(bu
     page = shown(sink)
     rows = {head["title"]: (head, lab) for head, lab in zip(page["heads"], page["labs"], strict=True)}  # type: ignore[call-overload]  # parsed JSON
     head, lab = rows["Potassium above 5.0 mmol/L"]
-    assert (head["limit"], head["evidence"], head["unit"]) == ("12 %", "strong", "%")
+    threshold = bundle.calibration["potassium_high"].threshold
+    assert (head["limit"], head["evidence"], head["unit"]) == (f"{100 * threshold:.0f} %", "strong", "%")
     assert lab == ["99 %", "97 to 99", True, 3, False, "", ""]
     head, lab = rows["Potassium"]
     assert (head["limit"], lab) == ("", ["6.5 mmol/L", "5.5 to 7.5", None, 3, False, "", ""])

@@ -76,7 +76,7 @@ def test_the_discovery_message(bundle: Bundle) -> None:
             "identifiers": ["anyecg_bedroom"],
             "name": "Bedroom",
             "manufacturer": "anyecg-edge (research software, no medical device)",
-            "model": "polar_h10, bundle anyecg-demo 0.2.0",
+            "model": f"polar_h10, bundle {bundle.manifest.name} {bundle.manifest.version}",
             "sw_version": version,
         },
         "origin": {
