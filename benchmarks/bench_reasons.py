@@ -102,6 +102,8 @@ def hits(bundle: Bundle, patients: int, seeds: Sequence[int], required: Collecti
     first: Counter[str] = Counter()
     caused: Counter[str] = Counter()
     caused_first: Counter[str] = Counter()
+    of_lab: Counter[str] = Counter()
+    first_of_lab: Counter[str] = Counter()
     others = {key: Counter() for key in PLANTED}
     sodium = 0
     for seed, index in product(seeds, range(patients)):
@@ -118,6 +120,8 @@ def hits(bundle: Bundle, patients: int, seeds: Sequence[int], required: Collecti
                 top = next(iter(one.shares))
                 told[head.key] += 1
                 first[head.key] += top in PLANTED[head.key]
+                of_lab[head.lab] += 1
+                first_of_lab[head.lab] += top in PLANTED[head.key]
                 others[head.key][top] += 1
                 twin = {other.key: other.flagged for other in reasons_of(explainer, twin_mv(patient, head.lab))}
                 if twin.get(head.key) is False:
@@ -130,7 +134,9 @@ def hits(bundle: Bundle, patients: int, seeds: Sequence[int], required: Collecti
         seen = ", ".join(f"{part} {n}" for part, n in others[key].most_common())
         counts = f"{true[key]} | {told[key]} | {share} | {caused[key]} | {of_caused}"
         print(f"| `{key}` | {', '.join(sorted(parts))} | {counts} | {seen} |", flush=True)
-    print(f"\nsodium: {sodium} reasons")
+    shares = (f"{lab} {_percent(first_of_lab[lab], of_lab[lab])}" for lab in of_lab)
+    print(f"\nplanted part first, by laboratory value: {', '.join(sorted(shares))}")
+    print(f"sodium: {sodium} reasons")
     return sodium == 0 and all(first[key] >= MIN_FIRST * told[key] for key in required)
 
 

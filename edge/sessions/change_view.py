@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from edge.baseline.words import NAMES, WHY, quantity_text, range_text
+from edge.sessions.words import share_text
 
 if TYPE_CHECKING:
     from edge.baseline.record import Quantity, QuantityChange
@@ -58,7 +59,7 @@ def _missing(trends: ChangeTrends) -> str:
     for reason, count in sorted(whole, key=lambda one: -one[1]):
         names = [NAMES[name][0] for name in trends.curves if trends.missing.get((name, reason)) == count]
         what = "everything" if len(names) == len(trends.curves) else ", ".join(names)
-        items.append(f"<li>{what}: {WHY[reason]} ({_share(count, trends.hops)} of the hops)</li>")
+        items.append(f"<li>{what}: {WHY[reason]} ({share_text(count, trends.hops)} of the hops)</li>")
     return "".join(items)
 
 
@@ -72,7 +73,7 @@ def change_finding(trends: ChangeTrends) -> str:
 
 def _row(trends: ChangeTrends, name: Quantity, found: QuantityChange) -> str:
     outside = trends.outside[name]
-    share = f"in {_share(outside, trends.counted[name])}" if outside else "never"
+    share = f"in {share_text(outside, trends.counted[name])}" if outside else "never"
     flag = ' class="flag"' if found.within is False else ""
     judged = "posture unknown" if found.within is None else "within" if found.within else "outside"
     return (
@@ -92,7 +93,3 @@ def _figure(trends: ChangeTrends, name: Quantity, chart: Chart) -> str:
         f'<figure><h3>{title} <span class="soft">{facts}; band: scatter, posture and rate; dashed: quiet hour</span>'
         f"</h3>{svg}</figure>"
     )
-
-
-def _share(count: int, whole: int) -> str:
-    return "all" if count == whole else f"{max(100 * count / whole, 1):.0f} %"

@@ -19,7 +19,7 @@ from edge.sessions.ecg_view import EcgView
 from edge.sessions.folder import SessionFolder
 from edge.sessions.trends import HeadTrend, Trends
 from edge.sessions.waves_view import waves_chapter
-from edge.sessions.words import length_text
+from edge.sessions.words import length_text, share_text
 from edge.sinks.live.layout import network_text, number, with_unit
 from edge.sinks.live.state import OUTPUT_REASON_TEXT, REASON_TEXT
 from firmware_bridge.reading import resolved
@@ -111,13 +111,8 @@ def _title(session: SessionFolder, trends: Trends) -> str:
     if not flagged:
         return f"{name}: nothing flagged in {trends.estimates} estimates"
     more = f" and {len(flagged) - 2} more" if len(flagged) > 2 else ""
-    what = ", ".join(f"{head.means} flagged in {_share(head)}" for head in flagged[:2])
+    what = ", ".join(f"{head.means} flagged in {share_text(head.flagged, head.hops)}" for head in flagged[:2])
     return f"{name}: {what}{more} of {trends.estimates} estimates"
-
-
-def _share(head: HeadTrend) -> str:
-    share = 100 * head.flagged / max(head.hops, 1)
-    return "all" if head.flagged == head.hops else f"{max(share, 1):.0f} %"
 
 
 def _lead(session: SessionFolder, trends: Trends) -> str:
@@ -173,7 +168,7 @@ def _flagged(head: HeadTrend) -> str:
 
 def _judged(head: HeadTrend) -> str:
     if head.flagged:
-        return f"in {_share(head)}"
+        return f"in {share_text(head.flagged, head.hops)}"
     if head.last.threshold is None:
         return "no threshold"
     return "not judged" if head.last.tier == "limited" else "never"

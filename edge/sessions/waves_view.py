@@ -6,6 +6,7 @@ from html import escape
 from statistics import median
 from typing import TYPE_CHECKING
 
+from edge.sessions.words import share_text
 from edge.sinks.live.state import RHYTHM_TEXT
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def waves_chapter(trends: WaveTrends, chart: Chart) -> str:
     figures = "".join(_figure(name, trends.curves[name], chart) for name in DRAWN)
     missing = "".join(
         f"<li>{PARTS.get(part, escape(part))}: {WHY.get(reason, escape(reason))} "
-        f"({_share(count, trends.windows)} of the windows)</li>"
+        f"({share_text(count, trends.windows)} of the windows)</li>"
         for (part, reason), count in trends.missing.most_common()
     )
     return (
@@ -73,7 +74,8 @@ def _rhythm(trends: WaveTrends) -> str:
     if not whole:
         return ""
     names = ", ".join(
-        f"{_RHYTHMS.get(name, escape(name))} in {_share(count, whole)}" for name, count in trends.rhythms.most_common()
+        f"{_RHYTHMS.get(name, escape(name))} in {share_text(count, whole)}"
+        for name, count in trends.rhythms.most_common()
     )
     ectopic = ""
     if trends.ectopic[1]:
@@ -96,7 +98,3 @@ def _figure(name: str, curve: Curve, chart: Chart) -> str:
         return ""
     svg = chart.draw(curve, f"{title}, {unit}", ends=None)
     return f'<figure><h3>{title} <span class="soft">{unit}</span></h3>{svg}</figure>'
-
-
-def _share(count: int, whole: int) -> str:
-    return "all" if count == whole else f"{max(100 * count / whole, 1):.0f} %"

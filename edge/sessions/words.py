@@ -1,4 +1,4 @@
-"""Lengths and sizes in words."""
+"""Lengths, sizes and shares in words."""
 
 from __future__ import annotations
 
@@ -23,3 +23,8 @@ def size_text(count: int) -> str:
             return f"{size:.0f} {unit}" if unit == "B" or size >= 9.95 else f"{size:.1f} {unit}"
         size /= 1000.0
     return f"{size:.1f} GB"
+
+
+def share_text(count: int, whole: int) -> str:
+    """Return a share in words: ``all`` for the whole, else 1 to 99 %, so that rounding never claims all or nothing."""
+    return "all" if count == whole else f"{min(max(100 * count / whole, 1), 99):.0f} %"

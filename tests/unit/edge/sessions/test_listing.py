@@ -9,7 +9,7 @@ import pytest
 
 from edge.cli.main import main
 from edge.sessions import list_sessions
-from edge.sessions.words import length_text, size_text
+from edge.sessions.words import length_text, share_text, size_text
 from firmware_bridge.errors import InputError
 from helpers.small_session import OFF_THEN_GAP, write_session
 
@@ -113,3 +113,10 @@ def test_lengths(seconds: float, text: str) -> None:
 )
 def test_sizes(count: int, text: str) -> None:
     assert size_text(count) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "whole", "text"), [(5, 5, "all"), (1, 2, "50 %"), (999, 1000, "99 %"), (1, 1000, "1 %"), (0, 0, "all")]
+)
+def test_a_share_is_never_rounded_to_all_or_nothing(count: int, whole: int, text: str) -> None:
+    assert share_text(count, whole) == text
