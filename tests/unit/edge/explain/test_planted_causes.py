@@ -42,7 +42,7 @@ def explainer() -> Explainer:
         ("magnesium", 4.0, "magnesium_high", {"PR", "QRS", "QT"}),
         ("glucose", 40.0, "glucose_low", {"QT"}),
         ("hemoglobin", 7.0, "hemoglobin_low", {"rate"}),
-        ("free_t4", 5.0, "free_t4_high", {"rate"}),
+        ("free_t4", 5.0, "free_t4_high", {"rate", "P"}),
     ],
 )
 def test_the_reasons_are_what_was_changed(lab, value, key, planted):
