@@ -43,7 +43,7 @@ MEASURED = {
     "docs/micro.md": "anyecg micro-package demo, anyecg lint demo",
     "docs/recordings.md": "python benchmarks/bench_padding.py",
     "docs/sessions.md": "anyecg run with the demonstration bundle",
-    "docs/waves.md": "python benchmarks/bench_fusion.py --patients 4000",
+    "docs/waves.md": "python benchmarks/bench_fusion.py",
 }
 """Pages with figures of the demonstration bundle that a command gives."""
 

@@ -183,7 +183,7 @@ def _head(where: str, index: int, entry: Any) -> OutputEntry:
 
 
 def _add_optional(where: str, entry: Mapping[str, Any], found: OutputEntry) -> None:
-    if "means" in entry:
+    if entry.get("means") is not None:
         found["means"] = _text(where, entry, "means", MAX_MEANS_CHARS)
     if entry.get("rhythms") is not None:
         found["rhythms"] = _rhythms(where, entry["rhythms"])

@@ -21,7 +21,7 @@ from convert.own_model.fit import fit
 from convert.own_model.graph import OwnModel
 from convert.own_model.interpret import run_fitted
 from convert.own_model.run import OwnModelConfig, make_bundle
-from edge.bundle.reader import Bundle, load_bundle
+from edge.bundle.reader import Bundle, demo_bundle_path, load_bundle
 from edge.cli.main import main
 from edge.model import load_model
 from edge.self_test import self_test
@@ -269,3 +269,10 @@ def test_the_place_is_checked_first(tmp_path: Path) -> None:
     (tmp_path / "bundle" / "notes").write_text("x")
     with pytest.raises(OutputError, match="is not a bundle"):
         make_bundle(OwnModelConfig(tmp_path / "none", tmp_path / "none", "stream/1", tmp_path / "bundle"))
+
+
+def test_the_manifest_of_a_bundle_describes_outputs() -> None:
+    """The converters write null for what an output does not have."""
+    found = read_outputs(demo_bundle_path() / "manifest.json")
+    assert [one["key"] for one in found] == [head.key for head in load_bundle("demo").manifest.outputs]
+    assert [one.get("means") for one in found] == [head.means for head in load_bundle("demo").manifest.outputs]
