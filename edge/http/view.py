@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
     from edge.http.patch import Head, PatchSink
     from edge.records import Estimate, LabEstimate
+    from edge.waves.record import WaveRecord
 
+NO_BREAK = "\u00a0"
+"""A space at which a line does not break."""
 _REASONS: dict[str, str] = {str(key): words for key, words in REASON_TEXT.items()}
 _ENDED = {
     "failed": "the run has failed",
@@ -95,7 +98,7 @@ def _newest(patch: PatchSink, e: Estimate) -> dict[str, object]:
         "rate": _finite(e.heart_rate_bpm, 0),
         "quality": _finite(100 * quality, 0),
         "rhythm": "" if e.rhythm is None else sentence(rhythm_text(e.rhythm)),
-        "waves": "" if e.waves is None else " · ".join(f"{name} {value}" for name, value in measured_text(e.waves)),
+        "waves": "" if e.waves is None else _waves(e.waves),
         "change": _change(e),
         "flags": [printable(flag).replace("_", " ") for flag in e.quality.flags],
         "reason": "" if e.abstained is None else _reason(e.abstained),
@@ -107,6 +110,11 @@ def _newest(patch: PatchSink, e: Estimate) -> dict[str, object]:
         out["labsAge_s"] = _finite(max(0.0, e.window.end_s - shown.window.end_s), 1)
         out["labs"] = [_lab(head, labs.get(head.key)) for head in patch.heads]
     return out
+
+
+def _waves(waves: WaveRecord) -> str:
+    """Return the measurements in one line, which may break between two of them, but not inside of one."""
+    return " · ".join(f"{name} {value}".replace(" ", NO_BREAK) for name, value in measured_text(waves))
 
 
 def _change(e: Estimate) -> str:

@@ -150,7 +150,8 @@ def measured_text(waves: WaveRecord) -> list[tuple[str, str]]:
     heights = (("ST", waves.st_mv), ("T", waves.t_mv))
     return [
         *((name, "-" if value is None else f"{value:.0f} ms") for name, value in interval_values(waves)),
-        *((name, "-" if value is None else f"{value:+.2f} mV") for name, value in heights),
+        # Adding zero takes the sign from a zero, which would read as if something had fallen.
+        *((name, "-" if value is None else f"{round(value, 2) + 0.0:+.2f} mV") for name, value in heights),
     ]
 
 

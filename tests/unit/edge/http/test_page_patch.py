@@ -254,6 +254,15 @@ def test_an_output_that_abstains_by_rhythm_has_a_remark_and_a_metric(bundle: Bun
     assert found[0].endswith('output="potassium_high",reason="rhythm"} 1')
 
 
+def test_a_measurement_stays_in_one_line_and_a_zero_has_no_minus(bundle: Bundle) -> None:
+    sink = patch(bundle)
+    sink.estimate(replace(estimate(), waves=replace(WAVES, st_mv=-0.001), rhythm=RHYTHM))
+    parts = str(shown(sink)["waves"]).split(" · ")
+    assert [part.split("\u00a0")[0] for part in parts] == ["PR", "QRS", "QT", "QTc", "ST", "T"]
+    assert not any(" " in part for part in parts)
+    assert parts[4] == "ST\u00a0+0.00\u00a0mV"
+
+
 def test_rhythm_and_intervals_are_metrics(bundle: Bundle) -> None:
     sink = patch(bundle)
     sink.estimate(replace(estimate(), waves=WAVES, rhythm=RHYTHM))
