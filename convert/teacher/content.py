@@ -9,7 +9,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from edge.sources.replay.binary.wfdb_header import read_header
+from edge.sources.replay.binary.wfdb_header import WfdbHeader, read_header
 from firmware_bridge.errors import InputError
 from firmware_bridge.reading import open_regular
 
@@ -29,10 +29,15 @@ def files_of(path: Path) -> list[Path]:
     if path.suffix != ".hea":
         return [path]
     header = read_header(path)
-    found = [path, *(path.with_name(s.file) for s in header.signals if s.file != "~")]
+    found = _with_signals(header)
     for name in dict.fromkeys(name for name, _ in header.segments if name != "~"):
-        found += files_of(path.with_name(f"{name}.hea")) if name != path.stem else []
+        # A segment has no segments itself (header-5); headers that name each other would never end.
+        found += _with_signals(read_header(path.with_name(f"{name}.hea")))
     return list(dict.fromkeys(found))
+
+
+def _with_signals(header: WfdbHeader) -> list[Path]:
+    return [header.path, *(header.path.with_name(s.file) for s in header.signals if s.file != "~")]
 
 
 def content_of(path: Path) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from convert.teacher.content import content_of
 from edge.engine import Engine
 from edge.model import ConstantModel
 from edge.records import to_json
@@ -151,9 +152,11 @@ def _segments() -> Path:
 
 
 def check_wfdb(data: bytes) -> None:
-    """Read a record."""
+    """Read a record, and the digest by which it is recognised."""
     header, _, signal = data.partition(SPLIT)
-    check_reader(wfdb_files(_segments(), "r", header, a=signal), data)
+    path = wfdb_files(_segments(), "r", header, a=signal)
+    assert len(content_of(path)) == 64
+    check_reader(path, data)
 
 
 # --- Tables of text, and JSON

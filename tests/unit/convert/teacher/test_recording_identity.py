@@ -13,7 +13,7 @@ from convert.datasets.pairs import find_recordings
 from convert.datasets.wfdb16 import write_record
 from convert.simulate.patient import simulate_patient
 from convert.teacher import content
-from convert.teacher.content import PART_BYTES, PARTS, content_of
+from convert.teacher.content import PART_BYTES, PARTS, content_of, files_of
 from convert.teacher.patients import FILE, aliases, hash_of, hashes, listed, patients_file
 from convert.teacher.split import seen_patients
 from edge.bundle.reader import resolve
@@ -46,6 +46,15 @@ def test_a_copy_below_another_folder_is_recognised_and_other_recordings_are_not(
     assert hashes(copied) == hashes(signals(here))
     assert [r.name for r in other] == [r.name for r in signals(here)]
     assert not hashes(other) & hashes(signals(here))
+
+
+def test_headers_that_name_each_other_as_segments_have_an_end(tmp_path):
+    (tmp_path / "a.hea").write_text("a/2 1 360 7200\nb 3600\nb 3600\n")
+    (tmp_path / "b.hea").write_text("b/2 1 360 3600\na 1800\na 1800\n")
+    assert files_of(tmp_path / "a.hea") == [tmp_path / "a.hea", tmp_path / "b.hea"]
+    assert content_of(tmp_path / "a.hea") != content_of(tmp_path / "b.hea")
+    (tmp_path / "c.hea").write_text("c/2 1 360 7200\nc 3600\nc 3600\n")
+    assert files_of(tmp_path / "c.hea") == [tmp_path / "c.hea"]
 
 
 def test_a_note_beside_a_recording_and_a_renamed_table_change_nothing(here, tmp_path):
