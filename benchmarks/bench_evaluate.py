@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -58,38 +59,30 @@ def scoring(segments: int, rounds: int, *, small: bool) -> tuple[float, float]:
 def bootstrap(segments: int, patients: int, rounds: int) -> float:
     """Return the time of the bootstrap of one head (AUROC and average precision over patients), seconds."""
     from calibration.evaluate.heads import Draws
-    from convert.stats import resampling
 
     rng = np.random.default_rng(0)
     patient = np.sort(rng.integers(0, patients, segments))
     y = (rng.random(patients) < 0.1)[patient]
     scores = y + rng.normal(0.0, 1.0, segments)
 
-    def anew() -> None:
-        resampling._kept.clear()  # noqa: SLF001  # measures the first head of a report
-        Draws(1, 1000).ranked(scores, y, patient)
-
-    return best_of(rounds, anew)
+    seeds = count(1)  # each round draws anew, as the first head of a report does
+    return best_of(rounds, lambda: Draws(next(seeds), 1000).ranked(scores, y, patient))
 
 
 def heads(patients: int, rows: int, rounds: int) -> tuple[float, float]:
     """Return the time of a head with draws made anew and with those of an earlier head, seconds, measured in turns."""
-    from convert.stats import resampling
     from convert.stats.discrimination import ranking
+    from convert.stats.resampling import Resampler
 
     rng = np.random.default_rng(0)
     patient = np.repeat(np.arange(patients), rows)
     y = (rng.random(patients) < 0.1)[patient]
     scores = np.rint(8.0 * (y + rng.normal(0.0, 1.0, len(y))))
 
-    def head() -> None:
-        ranking(scores, y, resampling.Resampler(patient, 1, 1000))
-
     anew, kept = [], []
-    for _ in range(rounds):
-        resampling._kept.clear()  # noqa: SLF001  # the other side
-        anew.append(best_of(1, head))
-        kept.append(best_of(1, head))
+    for seed in range(rounds):  # the first head with a seed draws, and the second one finds its draws
+        for times in (anew, kept):
+            times.append(best_of(1, lambda seed=seed: ranking(scores, y, Resampler(patient, seed, 1000))))
     return min(anew), min(kept)
 
 

@@ -16,6 +16,7 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
+from calibration.checks.overlap import known_patients
 from calibration.evaluate.aggregate import aggregate
 from calibration.evaluate.compare import against, tally, with_reference
 from calibration.evaluate.heads import LEVELS, Draws, judge_heads
@@ -28,7 +29,7 @@ from calibration.validate.gate import least_patients, load_limits
 from convert.datasets.mcmed import Part
 from convert.datasets.prepared import PreparedDataset
 from convert.stats.metrics import RESAMPLES
-from convert.teacher.patients import Aliases, listed, names_training
+from convert.teacher.patients import Aliases
 from convert.teacher.prepared_patients import prepared_aliases
 from edge.records import NOTICE
 from firmware_bridge.errors import InputError, MissingExtraError
@@ -137,7 +138,8 @@ class _Opened:
 
 def _opened(path: Path, how: TeacherOptions, data: PreparedDataset, met: Aliases) -> _Opened:
     teacher = open_teacher(path, how)
-    return _Opened(teacher, match_heads(teacher.heads, data, teacher.name), known_patients(teacher, met))
+    remarks = known_patients(teacher.name, teacher.patients, met)
+    return _Opened(teacher, match_heads(teacher.heads, data, teacher.name), remarks)
 
 
 def _scored(
@@ -166,35 +168,6 @@ def _heads(opened: _Opened, rows: Rows, logits: F32, draws: Draws) -> list[HeadR
     # A logistic regression on one variable takes less time than the synchronisation of threads.
     with threadpool_limits(1):
         return judge_heads(rows, logits, lambda j, x: probabilities(opened.teacher, outputs[j], x), draws)
-
-
-def known_patients(teacher: OpenTeacher, ours: Aliases) -> list[str]:
-    """Check the judged patients against the patients of a teacher.
-
-    Args:
-        teacher: The teacher with the list of its patients.
-        ours: The judged patients, see :func:`convert.teacher.prepared_patients.prepared_aliases`.
-
-    Returns:
-        Remarks for the report, one sentence each.
-
-    Raises:
-        InputError: Some judged patients were used to train or select the teacher.
-    """
-    if teacher.patients is None:
-        return [f"{teacher.name} does not list its patients, so overlap with them could not be checked"]
-    for name, theirs in teacher.patients.items():
-        both = len(listed(ours, theirs))
-        if both and name != "test":
-            raise InputError(
-                f"{both} of {len(ours)} patients are in the part '{name}' of the patients of {teacher.name}",
-                "judge it on held-out patients",
-            )
-    again = len(listed(ours, teacher.patients.get("test", frozenset())))
-    said = [f"{again} of {len(ours)} patients were already test patients when {teacher.name} was made"] if again else []
-    if not names_training(teacher.patients):
-        said.append(f"{teacher.name} does not list its training patients, so overlap with them could not be checked")
-    return said
 
 
 def header(

@@ -16,7 +16,7 @@ from typing import Any, Literal, TextIO, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
-from calibration.evaluate.run import known_patients
+from calibration.checks.overlap import known_patients
 from calibration.evaluate.teacher import OpenTeacher
 from calibration.protocols.linear import Fitted, fit_logistic, fit_ridge, pearson
 from calibration.protocols.pieces import PIECES, Visits, read_visits
@@ -96,7 +96,7 @@ def signalmcmed(
     Raises:
         InputError: A part is empty, or the teacher was trained on test patients.
     """
-    remarks = known_patients(teacher, prepared_aliases(data, "test"))
+    remarks = known_patients(teacher.name, teacher.patients, prepared_aliases(data, "test"))
     if "split_chrono" not in str(data.manifest["source"]):
         remarks.append("the data were not prepared with '--split chrono', which the published table uses")
     spec = teacher.spec(work)

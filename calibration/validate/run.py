@@ -15,6 +15,7 @@ import numpy as np
 from calibration.checks import defaults
 from calibration.checks.defaults import SplitName
 from calibration.checks.labels import check_labelled
+from calibration.checks.overlap import known_patients
 from calibration.clinical.chapter import clinical_chapter
 from calibration.clinical.checklists import checklists
 from calibration.clinical.external import Source, external, open_external
@@ -32,7 +33,7 @@ from calibration.validate.shards import RunPlan, key_of, open_bundle, run_all
 from calibration.validate.subgroups import subgroups
 from convert.datasets.described import RecordingOptions
 from convert.labels.travelling_plan import ChosenPlan, chosen_plan, read_bundle_plan
-from convert.teacher.patients import aliases, listed, names_training, read_patients
+from convert.teacher.patients import aliases, read_patients
 from edge.bundle.reader import Bundle, resolve
 from edge.records import NOTICE
 from edge.rhythm.gate import fits
@@ -188,36 +189,13 @@ def _checked_data(
     if options.external is not None:
         source = Source(options.external, options.external_split, options.recordings, options.external_recordings)
         other = open_external(data, source, heads, theirs.plan, progress)
-        other = replace(other, remarks=(*other.remarks, *known_patients(path, other)))
-    said = [*known_patients(path, data), *check_labelled(data, heads, chosen.plan, progress)]
+        other = replace(other, remarks=(*other.remarks, *_known(path, other)))
+    said = [*_known(path, data), *check_labelled(data, heads, chosen.plan, progress)]
     return replace(data, remarks=(*data.remarks, *said)), other
 
 
-def known_patients(bundle: Path, data: Labelled) -> list[str]:
-    """Check the judged patients against the patients of the bundle.
-
-    Returns:
-        Remarks for the report, one sentence each.
-
-    Raises:
-        InputError: The bundle was trained or calibrated on some of the judged patients.
-    """
-    parts = read_patients(bundle)
-    if parts is None:
-        return ["the bundle does not list its patients, so overlap with them could not be checked"]
-    ours = aliases(data.recordings)
-    for name, theirs in parts.items():
-        both = len(listed(ours, theirs))
-        if both and name != "test":
-            raise InputError(
-                f"{both} of {len(ours)} patients are in the part '{name}' of the patients of {bundle.name}",
-                "judge it on held-out patients",
-            )
-    again = len(listed(ours, parts.get("test", frozenset())))
-    said = [f"{again} of {len(ours)} patients were already test patients when the bundle was made"] if again else []
-    if not names_training(parts):
-        said.append("the bundle does not list its training patients, so overlap with them could not be checked")
-    return said
+def _known(bundle: Path, data: Labelled) -> list[str]:
+    return known_patients(bundle.name, read_patients(bundle), aliases(data.recordings))
 
 
 def judged_of(

@@ -121,5 +121,5 @@ def test_shared_code_names_no_option_that_a_command_lacks(options, completion):
             for option in every.intersection(OPTION.findall(text)):
                 lacking = {name for name in reached[module] if option not in options.get(name, {option})}
                 if lacking and option not in ONLY_WHERE_GIVEN.get(module, ()):
-                    wrong.add(f"{module}: {option} is no option of {', '.join(sorted(lacking))}")
+                    wrong.add(f"{module}: {option} is not an option of {', '.join(sorted(lacking))}")
     assert not wrong

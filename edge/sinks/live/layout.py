@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from edge.bundle.words import label, shown_unit
 from edge.explain.record import flag_because
+from edge.rounding import fixed
 from edge.sinks.live.frame import Frame, Row, Span, Style, clean, cut, ends, fit
 from edge.sinks.live.state import REASON_TEXT, RHYTHM_TEXT, LiveState
 from edge.waves.record import interval_values
@@ -147,11 +148,10 @@ def _changed(state: LiveState) -> list[Row]:
 
 def measured_text(waves: WaveRecord) -> list[tuple[str, str]]:
     """Return the main measurements of a window, each as a name and a value with its unit; ``-`` without a value."""
-    heights = (("ST", waves.st_mv), ("T", waves.t_mv))
+    heights = (("ST", fixed(waves.st_mv, 2)), ("T", fixed(waves.t_mv, 2)))
     return [
         *((name, "-" if value is None else f"{value:.0f} ms") for name, value in interval_values(waves)),
-        # Adding zero takes the sign from a zero, which would read as if something had fallen.
-        *((name, "-" if value is None else f"{round(value, 2) + 0.0:+.2f} mV") for name, value in heights),
+        *((name, "-" if value is None else f"{value:+.2f} mV") for name, value in heights),
     ]
 
 

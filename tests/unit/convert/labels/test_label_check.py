@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pytest
@@ -15,12 +15,15 @@ from convert.datasets.heads import TeacherHead
 from convert.datasets.pairs import Recording, find_recordings, seconds_of, start_of
 from convert.labels import visits
 from convert.labels.labs import ROW
-from convert.labels.plan import HeadPlan, LabelPlan, Pairing
+from convert.labels.plan import HeadPlan, LabelPlan, Pairing, TimeOf
 from convert.labels.travelling_plan import default_plan
 from convert.labels.visits import VisitResults
 from convert.simulate.write import CohortPlan, write_cohort
 from convert.teacher.hard_labels import check_some_label
 from firmware_bridge.errors import InputError
+
+if TYPE_CHECKING:
+    from convert.datasets.visit_data import VisitData
 
 START_S = 1_600_000_000
 HIGH = TeacherHead("potassium_high", "potassium", None, "1", "probability", "high", 0)
@@ -28,10 +31,10 @@ AHEAD = TeacherHead("potassium_high_30", "potassium", None, "1", "probability", 
 VALUE = TeacherHead("potassium", "potassium", None, "mmol/L", "value", None, 0)
 
 
-def plan_of(pairing: Pairing, horizon_time: str = "result") -> LabelPlan:
+def plan_of(pairing: Pairing, horizon_time: TimeOf = "result") -> LabelPlan:
     every = default_plan()
     labs = tuple(lab for lab in every.labs if lab.key == "potassium")
-    return LabelPlan(pairing=pairing, heads=HeadPlan(horizon_time=horizon_time), segments=every.segments, labs=labs)  # type: ignore[arg-type]
+    return LabelPlan(pairing=pairing, heads=HeadPlan(horizon_time=horizon_time), segments=every.segments, labs=labs)
 
 
 @given(
@@ -58,7 +61,8 @@ def test_the_check_finds_a_label_where_any_moment_of_the_span_has_one(
     rows["value"], rows["low"], rows["high"] = 4.0, 3.5, rng.choice([5.0, np.nan], count)
     rows["censored"] = rng.choice([0, 0, 1], count)
     monkeypatch.setattr(visits, "_rows", lambda *_: rows)
-    results = VisitResults(SimpleNamespace(), heads, {7}, plan_of(pairing, horizon_time))  # type: ignore[arg-type]
+    nowhere = cast("VisitData", None)  # its rows are those above
+    results = VisitResults(nowhere, heads, {7}, plan_of(pairing, horizon_time))
     first_s = float(START_S + span_s[0])
     every = first_s + np.arange(0.0, span_s[1] + 0.25, 0.5)
     assert results.labelled(7, first_s, first_s + span_s[1]) == bool((~np.isnan(results.targets(7, every))).any())

@@ -48,9 +48,9 @@ def bundles(folder: Path) -> list[dict[str, Any]]:
 
 
 def observation(folder: Path, name: str) -> dict[str, Any]:
-    found = [entry["resource"] for bundle in bundles(folder) for entry in bundle["entry"]]
+    found: list[dict[str, Any]] = [entry["resource"] for bundle in bundles(folder) for entry in bundle["entry"]]
     (one,) = [r for r in found if r["resourceType"] == "Observation" and r["code"]["coding"][0]["code"] == name]
-    return one  # type: ignore[no-any-return]
+    return one
 
 
 def components(one: dict[str, Any]) -> dict[str, dict[str, Any]]:
