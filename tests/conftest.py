@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
@@ -34,6 +35,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         longest[item.path] = max(longest.get(item.path, 0.0), limit.args[0] if limit and limit.args else 0.0)
     number = Counter(item.path for item in items)
     items.sort(key=lambda item: (-longest[item.path], -number[item.path], str(item.path)))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Begin every test with the same global random numbers: Keras draws the seeds of new weights from them."""
+    random.seed(0)
 
 
 @pytest.fixture(scope="session")

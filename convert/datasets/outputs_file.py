@@ -153,10 +153,10 @@ def _head(where: str, index: int, entry: Any) -> OutputEntry:
             f"the index of this entry is {index}; list the entries in the order of dense",
         )
     kind = entry.get("kind", "probability")
-    if kind not in {"probability", "value"}:
+    if kind not in ("probability", "value"):
         raise InputError(f"{where}: unknown kind '{kind}'", "use probability or value")
     direction = entry.get("direction")
-    if direction not in {"low", "high", "abnormal", None}:
+    if direction not in ("low", "high", "abnormal", None):
         raise InputError(
             f"{where}: unknown direction '{direction}'", "use low, high or abnormal, or omit it for a value"
         )
@@ -207,7 +207,7 @@ def _evidence(where: str, value: Any) -> StatedEvidence:
     """Return the evidence that the user states for the teacher; the lowest level where none is stated."""
     if value is None:
         return {"auroc": None, "ci": None, "n": None, "tier": "limited"}
-    if not isinstance(value, Mapping) or value.get("tier") not in {"strong", "moderate", "limited"}:
+    if not isinstance(value, Mapping) or value.get("tier") not in ("strong", "moderate", "limited"):
         raise InputError(f"{where}: evidence needs a tier", "use strong, moderate or limited")
     numbers = {k: value.get(k) for k in ("auroc", "n", "mae")}
     for name, number in numbers.items():

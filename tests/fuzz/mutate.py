@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import random
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 PIECES = (
@@ -44,15 +45,31 @@ def bytes_changed(data: bytes, random_: random.Random, words: tuple[bytes, ...] 
     return bytes(changed)
 
 
-def json_changed(data: bytes, random_: random.Random) -> bytes | None:
-    """Return JSON with one to three values or keys changed; ``None`` if it cannot be parsed or written."""
+def json_changed(data: bytes, random_: random.Random, tag_bytes: int = 0) -> bytes | None:
+    """Return JSON with one to three values or keys changed; ``None`` if it cannot be parsed or written.
+
+    Args:
+        data: The JSON, after the tag.
+        random_: Source of the choices.
+        tag_bytes: Number of bytes before the JSON, which are kept.
+    """
     try:
-        tree = json.loads(data)
+        tree = json.loads(data[tag_bytes:])
         for _ in range(random_.choice([1, 1, 2, 3])):
             tree = _changed(tree, random_)
-        return json.dumps(tree).encode()
+        return data[:tag_bytes] + json.dumps(tree).encode()
     except (ValueError, RecursionError):
         return None
+
+
+def each_value_changed(tree: Any, values: Sequence[Any]) -> Iterator[Any]:
+    """Yield copies of a document, in each of which one value is another: every value by each of ``values``."""
+    for number in range(len(list(_places(tree, 0)))):
+        for value in values:
+            other = copy.deepcopy(tree)
+            holder, key = list(_places(other, 0))[number]
+            holder[key] = copy.deepcopy(value)
+            yield other
 
 
 def _changed(tree: Any, random_: random.Random) -> Any:

@@ -32,6 +32,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("targets", nargs="*", metavar="TARGET", help="names; all without")
     parser.add_argument("--seconds", type=int, default=600, help="time for each target")
+    parser.add_argument("--runs", type=int, default=-1, help="maximum number of inputs for each target; -1: any number")
     parser.add_argument("--seed", type=int, default=0, help="0: another one each time")
     parser.add_argument("--corpus", type=Path, help="folder in which the inputs of all runs are kept")
     parser.add_argument("--findings", type=Path, default=FINDINGS, help="folder for what fails")
@@ -40,7 +41,7 @@ def main() -> int:
     args = parser.parse_args()
     sys.path[:0] = [str(ROOT), str(HERE.parent)]
     if args.child is not None:
-        return child(args.child, args.seconds, args.seed, args.corpus)
+        return child(args.child, args.seconds, args.seed, args.corpus, args.runs)
     from fuzz.registry import TARGETS
 
     if args.list:
@@ -50,13 +51,15 @@ def main() -> int:
     if unknown:
         parser.error(f"no target is named {unknown[0]}; --list shows them")
     chosen = args.targets or list(TARGETS)
-    failed = [name for name in chosen if not run(name, args.seconds, args.seed, args.corpus, args.findings)]
+    failed = [name for name in chosen if not run(name, args.seconds, args.seed, args.corpus, args.findings, args.runs)]
     print(f"{len(failed)} of {len(chosen)} targets have a finding: {', '.join(failed) or 'none'}")
     return int(bool(failed))
 
 
-def run(name: str, seconds: int, seed: int, corpus: Path | None, findings: Path = FINDINGS) -> bool:
+def run(name: str, seconds: int, seed: int, corpus: Path | None, findings: Path = FINDINGS, runs: int = -1) -> bool:
     """Fuzz a target in a child process and print one line.
+
+    With a seed and a number of runs, the inputs are the same each time, unless the time ends first.
 
     Returns:
         Whether it found nothing.
@@ -65,18 +68,20 @@ def run(name: str, seconds: int, seed: int, corpus: Path | None, findings: Path 
         held = Path(folder) if corpus is None else corpus / name
         held.mkdir(parents=True, exist_ok=True)
         command = [sys.executable, str(HERE / "run.py"), "--child", name, f"--seconds={seconds}", f"--seed={seed}"]
+        command.append(f"--runs={runs}")
         started = time.monotonic()
         ran = subprocess.run(
-            [*command, f"--corpus={held}"], cwd=folder, capture_output=True, text=True, errors="replace", check=False
-        )
+            [*command, f"--corpus={held}"], cwd=folder, capture_output=True, text=True, errors="replace", check=False,
+            env={**os.environ, "PYTHONHASHSEED": "0"},
+        )  # fmt: skip
         used_s = time.monotonic() - started
         crashes = [p for p in Path(folder).iterdir() if p.name.startswith(("crash-", "timeout-", "oom-"))]
         counts = re.findall(r"^#(\d+)\s.*?cov: (\d+) ft: (\d+) corp: (\d+)", ran.stderr, re.MULTILINE)
         done = re.search(r"Done (\d+) runs", ran.stderr)
-        runs = int(done[1]) if done else int(counts[-1][0]) if counts else 0
+        tried = int(done[1]) if done else int(counts[-1][0]) if counts else 0
         edges, held_count = (counts[-1][1], counts[-1][3]) if counts else ("0", "0")
-        good = ran.returncode == 0 and runs > 0
-        counted = f"{name:<24} {runs:>9} runs {used_s:>5.0f} s {edges:>6} edges {held_count:>5} inputs"
+        good = ran.returncode == 0 and tried > 0
+        counted = f"{name:<24} {tried:>9} runs {used_s:>5.0f} s {edges:>6} edges {held_count:>5} inputs"
         print(f"{counted}  {'ok' if good else 'FAILED'}")
         for crash in crashes:
             place = findings / name / hashlib.sha256(crash.read_bytes()).hexdigest()[:12]
@@ -99,7 +104,7 @@ def _telling(text: str) -> list[str]:
     return lines[max(at, end - 14) : end]
 
 
-def child(name: str, seconds: int, seed: int, corpus: Path) -> int:
+def child(name: str, seconds: int, seed: int, corpus: Path, runs: int) -> int:
     """Fuzz in this process; does not return after a finding."""
     import atheris
 
@@ -120,14 +125,14 @@ def child(name: str, seconds: int, seed: int, corpus: Path) -> int:
 
     def mutate(data: bytes, largest: int, seed: int) -> bytes:
         random_ = random.Random(seed)
-        changed = json_changed(data, random_) if random_.random() < 0.5 else None
+        changed = json_changed(data, random_, target.tag_bytes) if random_.random() < 0.5 else None
         return atheris.Mutate(data, largest) if changed is None else changed[:largest]
 
     options = {"custom_mutator": mutate} if target.is_json else {}
     arguments = [
         "fuzz", f"-max_total_time={seconds}", f"-timeout={HANG_S}", f"-rss_limit_mb={MEMORY_MIB}",
         f"-max_len={MAX_BYTES}", f"-seed={seed}", "-print_final_stats=1", "-len_control=20",
-        "-detect_leaks=0", str(corpus),
+        "-detect_leaks=0", f"-runs={runs}", str(corpus),
     ]  # fmt: skip
     if target.words:
         arguments.append(f"-dict={words}")

@@ -78,7 +78,11 @@ def settings_seeds() -> list[bytes]:
                        "rr_high_ms": 1500, "blocks": 0},
         "postures": [{"name": "lying", "windows": 20, "rr_ms": 1000, "medians": {"qtc_ms": 400}}],
     }  # fmt: skip
-    output = {"key": "k", "lab": "Potassium", "evidence": {"tier": "limited", "ci": [0.5, 0.6]}, "horizon_min": 60}
+    output = {
+        "index": 0, "key": "k", "lab": "Potassium", "loinc": "2823-3", "unit": "1", "direction": "low",
+        "kind": "probability", "means": "x", "rhythms": ["sinus"], "horizon_min": 60,
+        "evidence": {"tier": "limited", "ci": [0.5, 0.6], "auroc": 0.55, "n": 9, "mae": None},
+    }  # fmt: skip
     texts = {
         b"c": 'source = "sim:"\nhop = 2.0\nview = "none"\n',
         b"d": profile,
@@ -134,6 +138,8 @@ TARGETS = (
         settings_seeds,
         check_settings,
         (b"[[", b'"""', b"= ", b"1e400", b"inf", b"nan", b"schema", b"-01-01"),
+        is_json=True,
+        tag_bytes=1,
     ),
     Target("url", url_seeds, check_url, (b"replay:", b"&", b"=", b"%", b"?", b"nan", b"inf", b"1e400")),
 )

@@ -37,6 +37,7 @@ class Target:
         check: Reads an input and checks what comes out. It may raise `AnyEcgError`; anything else is a finding.
         words: Pieces that the format knows and chance does not find.
         is_json: Whether inputs are JSON, which is also changed value by value.
+        tag_bytes: Number of bytes before the JSON, which select a reader.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Target:
     check: Callable[[bytes], object]
     words: tuple[bytes, ...] = ()
     is_json: bool = False
+    tag_bytes: int = 0
 
     def __call__(self, data: bytes) -> bool:
         """Check one input.

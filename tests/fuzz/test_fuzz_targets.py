@@ -46,7 +46,7 @@ def test_seeds_are_read_and_changes_are_read_or_refused(name: str) -> None:
     assert (sum(target(seed) for seed in seeds) > 0) == (name not in NEVER_WHOLE)
     for number in range(CHANGES):
         seed = random_.choice(seeds)
-        changed = json_changed(seed, random_) if target.is_json and number % 2 else None
+        changed = json_changed(seed, random_, target.tag_bytes) if target.is_json and number % 2 else None
         target(bytes_changed(seed, random_, target.words) if changed is None else changed)
 
 
