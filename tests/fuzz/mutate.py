@@ -62,14 +62,17 @@ def json_changed(data: bytes, random_: random.Random, tag_bytes: int = 0) -> byt
         return None
 
 
-def each_value_changed(tree: Any, values: Sequence[Any]) -> Iterator[Any]:
-    """Yield copies of a document, in each of which one value is another: every value by each of ``values``."""
-    for number in range(len(list(_places(tree, 0)))):
+def each_value_changed(tree: Any, values: Sequence[Any]) -> Iterator[str]:
+    """Yield a document as JSON with one value replaced: every value by each of ``values``.
+
+    Of an array, only the first two items are changed: the others are like them.
+    """
+    for holder, key in list(_places(tree, 0, items=2)):
+        before = holder[key]
         for value in values:
-            other = copy.deepcopy(tree)
-            holder, key = list(_places(other, 0))[number]
-            holder[key] = copy.deepcopy(value)
-            yield other
+            holder[key] = value
+            yield json.dumps(tree)
+        holder[key] = before
 
 
 def _changed(tree: Any, random_: random.Random) -> Any:
@@ -92,11 +95,11 @@ def _changed(tree: Any, random_: random.Random) -> Any:
     return tree
 
 
-def _places(tree: Any, depth: int) -> Any:
-    """Yield every object or array with each of its keys."""
+def _places(tree: Any, depth: int, items: int | None = None) -> Any:
+    """Yield every object or array with each of its keys; of an array the first ``items``."""
     if depth > 40:
         return
-    keys = list(tree) if isinstance(tree, dict) else range(len(tree)) if isinstance(tree, list) else ()
+    keys = list(tree) if isinstance(tree, dict) else range(len(tree))[:items] if isinstance(tree, list) else ()
     for key in keys:
         yield tree, key
-        yield from _places(tree[key], depth + 1)
+        yield from _places(tree[key], depth + 1, items)

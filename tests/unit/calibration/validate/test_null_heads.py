@@ -31,7 +31,15 @@ def scores(rng: np.random.Generator, n: int, heads: int, auroc: float) -> tuple[
     return sigmoid(rng.standard_normal((n, heads)) + np.sqrt(2.0) * norm.ppf(auroc) * y), y
 
 
-@pytest.mark.parametrize(("kind", "table"), [("probability", 1), ("probability", 50), ("value", 1), ("value", 50)])
+@pytest.mark.parametrize(
+    ("kind", "table"),
+    [
+        ("probability", 50),
+        pytest.param("probability", 1, marks=pytest.mark.slow),
+        pytest.param("value", 1, marks=pytest.mark.slow),
+        ("value", 50),
+    ],
+)
 def test_null_heads_have_no_level(kind: str, table: int) -> None:
     """Alone, where no correction helps, and in tables of fifty, of which at most one in twenty may have a claim."""
     rng, called, tables = np.random.default_rng(table), 0, 0
@@ -50,6 +58,7 @@ def test_null_heads_have_no_level(kind: str, table: int) -> None:
         assert tables <= 3
 
 
+@pytest.mark.slow
 def test_heads_of_equal_accuracy_are_rarely_worse_in_another_source() -> None:
     """A hundred tables of ten heads: at most one table in twenty has a claim, within three standard errors."""
     rng, called, tables, alone = np.random.default_rng(3), 0, 0, 0
