@@ -67,8 +67,8 @@ def run(name: str, seconds: int, seed: int, corpus: Path | None, findings: Path 
     with tempfile.TemporaryDirectory(prefix="anyecg-fuzz-") as folder:
         held = Path(folder) if corpus is None else corpus / name
         held.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, str(HERE / "run.py"), "--child", name, f"--seconds={seconds}", f"--seed={seed}"]
-        command.append(f"--runs={runs}")
+        limits = [f"--seconds={seconds}", f"--runs={runs}", f"--seed={seed}"]
+        command = [sys.executable, str(HERE / "run.py"), "--child", name, *limits]
         started = time.monotonic()
         ran = subprocess.run(
             [*command, f"--corpus={held}"], cwd=folder, capture_output=True, text=True, errors="replace", check=False,

@@ -1,4 +1,4 @@
-"""Fuzzes each decoder for 15 seconds."""
+"""Fuzzes each decoder for half a minute at most."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fuzzes each reader of files for 15 seconds."""
+"""Fuzzes each reader of files for half a minute at most."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every value of every JSON and TOML file that the kit reads, replaced by one of another type."""
+"""The values in the JSON and TOML inputs of the fuzz targets, each replaced by values of other types."""
 
 from __future__ import annotations
 
