@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from calibration.validate.float_form import FloatForm
 from calibration.validate.records import LinkRecord
+from convert.parity.steps import StepLimit, exactly, judge_steps
 from edge.bundle.reader import Bundle
 from edge.bundle.tensors import Steps
 from edge.model import BackendName, load_model
@@ -53,10 +54,11 @@ def model_links(bundle: Bundle, inputs: Steps, limits: Mapping[str, float], *, m
     if bundle.manifest.golden.limits:
         out.append(_relative(label, bundle, found, missing, pair, limits["interpreters_rms_sd"]))
     else:
-        out.append(_pair(label, found, missing, *pair, limits["litert_reference_lsb"]))
+        allowed = StepLimit(*(limits[f"litert_reference_{name}"] for name in ("lsb", "most_lsb", "few")))
+        out.append(_pair(label, found, missing, *pair, allowed))
     if micro:
         out.append(_pair("int8: reference kernels and TFLite Micro", found, missing, "litert-reference", "tflm",
-                         limits["reference_tflm_lsb"]))  # fmt: skip
+                         exactly(limits["reference_tflm_lsb"])))  # fmt: skip
     else:
         out.append(_not_run("int8: reference kernels and TFLite Micro", "the foundation tier does not run on it"))
     return out
@@ -83,7 +85,7 @@ def _outputs(bundle: Bundle, inputs: Steps, backend: BackendName) -> NDArray[np.
 
 
 def _pair(
-    name: str, found: Mapping[str, NDArray[np.int32]], missing: Mapping[str, str], a: str, b: str, allowed: float
+    name: str, found: Mapping[str, NDArray[np.int32]], missing: Mapping[str, str], a: str, b: str, allowed: StepLimit
 ) -> LinkRecord:
     for one in (a, b):
         if one not in found:
@@ -91,10 +93,10 @@ def _pair(
     n = len(found[a])
     if not n:
         return _not_run(name, "no window")
-    lsb = int(np.max(np.abs(found[a] - found[b])))
-    words = f"{lsb} LSB over {n} windows, {allowed:g} allowed"
-    status = "ok" if lsb <= allowed else "FAILED"
-    return {"name": name, "status": status, "found": words, "lsb": lsb, "windows": n}
+    result = judge_steps(found[a] - found[b], allowed)
+    words = f"{result.largest:g} LSB over {n} windows, {result.limit} allowed"
+    status = "ok" if result.holds else "FAILED"
+    return {"name": name, "status": status, "found": words, "lsb": result.largest, "windows": n}
 
 
 def _relative(

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from convert.parity.layers import LayerRow
 from convert.parity.limits import default_limits
+from convert.parity.steps import StepLimit, exactly, judge_steps
 from edge.stats import correlation, sigmoid
 from firmware_bridge.errors import CheckFailedError
 
@@ -268,7 +269,7 @@ def _link(before: Stage, after: Stage, heads: Sequence[HeadName], limits: Mappin
     elif not micro and {before.kind, after.kind} <= _INTERPRETERS:
         limit, ok = interpreters_agree(heads, a, b, limits)
     else:
-        limit, ok = _judge_steps(before.kind, after.kind, lsb, limits)
+        limit, ok = _judge_steps(before.kind, after.kind, (a - b) / step if finite and step else None, limits)
     return Link(
         before=before.kind,
         after=after.kind,
@@ -319,16 +320,21 @@ def interpreters_agree(
     return f"RMS {allowed:g} sd, found {rms:.2g}", rms <= allowed
 
 
-def _judge_steps(before: StageKind, after: StageKind, lsb: float | None, limits: Mapping[str, Any]) -> tuple[str, bool]:
-    steps = {
-        ("int8", "reference"): limits["xnnpack_reference_lsb"],
-        ("reference", "tflm"): limits["reference_tflm_lsb"],
-        ("int8", "tflm"): limits["xnnpack_reference_lsb"],
+def _judge_steps(
+    before: StageKind, after: StageKind, steps: NDArray[np.float64] | None, limits: Mapping[str, Any]
+) -> tuple[str, bool]:
+    litert = StepLimit(*(limits[f"xnnpack_reference_{name}"] for name in ("lsb", "most_lsb", "few")))
+    limit = {
+        ("int8", "reference"): litert,
+        ("reference", "tflm"): exactly(limits["reference_tflm_lsb"]),
+        ("int8", "tflm"): litert,
     }.get((before, after))
-    if steps is None:
+    if limit is None:
         return "", True
-    # Steps are whole numbers; the margin covers the rounding of the division.
-    return f"{steps} LSB", lsb is not None and lsb <= steps + 1e-3
+    if steps is None or not len(steps):
+        return f"{limit.usual:g} LSB", False
+    found = judge_steps(steps, limit)
+    return found.limit, found.holds
 
 
 def head_difference(
