@@ -40,7 +40,8 @@ def benjamini_hochberg(p: Sequence[float]) -> F64:
     order = np.argsort(values)[::-1]
     n = len(values)
     out = np.empty_like(values)
-    out[order] = np.minimum.accumulate(values[order] * n / np.arange(n, 0, -1))
+    # The factor is at least 1, so that rounding makes no adjusted value smaller than its p-value.
+    out[order] = np.minimum.accumulate(values[order] * (n / np.arange(n, 0, -1)))
     return out
 
 
