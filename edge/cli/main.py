@@ -90,6 +90,9 @@ COMMANDS: dict[str, Command] = {
 ON_DEVICE = ("run", "demo")
 """Commands that run on a device, under its memory budget."""
 
+RESUMED = (("prepare",), ("finetune",), ("convert", "micro"), ("train-demo",), ("validate",), ("evaluate",))
+"""Commands that keep the parts that are complete and resume when they are started again."""
+
 NEED_POSIX = (*ON_DEVICE, "bench", "doctor", "scan", "service", "virtual-patch")
 """Commands that the kit does not support on Windows."""
 
@@ -105,8 +108,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     prepare_streams()
     args = list(sys.argv[1:] if argv is None else argv)
+    resumed = any(tuple(args[: len(names)]) == names for names in RESUMED)
     try:
-        code = _guarded(lambda: _dispatch(args))
+        code = _guarded(lambda: _dispatch(args), "; the same command resumes" if resumed else "")
     except SystemExit:  # argparse has printed a help
         if (failed := _guarded(_flush)) != EXIT_OK:
             return failed
@@ -115,15 +119,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code or _guarded(_flush)
 
 
-def _guarded(step: Callable[[], int]) -> int:
-    """Call a step and turn every error into one line and an exit code."""
+def _guarded(step: Callable[[], int], interrupted: str = "") -> int:
+    """Call a step and turn every error into one line and an exit code; the line of Ctrl-C ends with ``interrupted``."""
     try:
         return step()
     except AnyEcgError as e:
         _complain(f"anyecg: {_one_line(str(e))}")
         return e.exit_code
     except KeyboardInterrupt:
-        _complain("anyecg: interrupted")
+        _complain(f"anyecg: interrupted{interrupted}")
         return EXIT_SIGINT
     except BrokenPipeError:
         # The reader of the output has closed it.

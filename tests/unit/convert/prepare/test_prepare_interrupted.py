@@ -10,6 +10,7 @@ import pytest
 from convert.datasets.prepared import PreparedDataset
 from convert.simulate.mimic import MimicPlan, write_mimic
 from edge.cli.main import main
+from firmware_bridge.errors import EXIT_SIGINT
 from helpers.failing_calls import FAULTS, FULL, calls_of, leftovers, one_fault
 
 LABELS = """
@@ -57,6 +58,7 @@ def test_a_data_set_of_mimic_is_completed_later(root, tmp_path, monkeypatch, cap
         err = capsys.readouterr().err
         assert err.count("\n") == 1, err
         assert words in err
+        assert ("the same command resumes" in err) == (code == EXIT_SIGINT)
         assert not leftovers(out)
         finished = {name: data for name, data in files(out).items() if not name.startswith(".")}
         assert {name: wanted[name] for name in finished if not name.endswith((".svg", ".html"))}.items() <= (
