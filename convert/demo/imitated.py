@@ -115,7 +115,8 @@ def find_imitated(chosen: Imitation, seed: int, seconds: float) -> Imitated:
                 raise UsageError(f"{recording.name} and {listed[content]['name']} are the same recording", "give one")
             listed[content] = {"name": recording.name, "files": dict(files)}
             for lead in leads:
-                found += _forms(recording, lead, f"{content} {seed} {seconds:g}", chosen.copies, seconds)
+                others = tuple(other for other in leads if other is not lead)
+                found += _forms(recording, lead, others, f"{content} {seed} {seconds:g}", chosen.copies, seconds)
         if len(listed) == before:
             name, why = skipped[first]
             raise InputError(f"no usable recording in {folder}; {name}: {why}", "check what --imitate names")
@@ -133,6 +134,8 @@ def find_imitated(chosen: Imitation, seed: int, seconds: float) -> Imitated:
 
 def _recordings(folder: Path) -> list[Recording]:
     """Return the recordings of a folder, each named after it, with the identity that it has in other commands."""
+    if not folder.is_dir():
+        raise InputError(f"no data folder at {folder}", "give a folder of recordings")
     # The options of the command about recordings are about those of --compare.
     found = find_recordings(folder, RecordingOptions(prefix=None))
     if not all(isinstance(r.items, FileItems) for r in found):
@@ -173,14 +176,16 @@ def leads_of(recording: Recording, chosen: Imitation) -> tuple[Mapping[str, str]
     return files, [replace(items, stated=replace(items.stated, entry=replace(entry, lead=n))) for n in wanted]
 
 
-def _forms(recording: Recording, lead: FileItems, content: str, copies: int, seconds: float) -> list[Recording]:
+def _forms(
+    recording: Recording, lead: FileItems, others: tuple[FileItems, ...], content: str, copies: int, seconds: float
+) -> list[Recording]:
     """Return a lead as it was recorded and in its forms, whose random choices follow from ``content``."""
     found: list[Recording] = []
     name = f"{recording.name} {lead.stated.entry.lead or ''}".rstrip()
     for copy in range(1 + copies):
         digest = hashlib.sha256(f"{content} {lead.stated.key} {copy} {FORMS_VERSION}".encode())
         mark = int(digest.hexdigest()[:_HEX], 16)
-        items = lead if copy == 0 else FormItems(lead, (mark,), seconds)
+        items = lead if copy == 0 else FormItems(lead, (mark,), seconds, others)
         shown = name if copy == 0 else f"{name}, form {copy}"
         found.append(replace(recording, name=shown, size=mark, items=items, training_only=True))
     return found

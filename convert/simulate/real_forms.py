@@ -1,14 +1,17 @@
 """Further forms of a recorded lead, on which a student imitates its teacher.
 
 A lead of ten seconds gives one window. A form continues the lead by itself from a random place, stretches it, and
-records it with another device and noise, as :mod:`convert.simulate.varied` does it with a simulated ECG. The teacher
-labels each form, so a form need not be an ECG that this heart would have: it only has to be an ECG of a shape that the
-simulator does not make.
+records it with another device and noise, as :mod:`convert.simulate.varied` does it with a simulated ECG. Half of the
+forms of a recording with several leads are *mixed* from three of them: every lead is a projection of the same heart's
+dipole, so their weighted sum is what an electrode pair at another place records. The teacher labels each form, so a
+form need not be an ECG that this heart would have: it only has to be an ECG of a shape that the simulator does not
+make.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,10 +27,10 @@ from firmware_bridge.samples import LinkItem
 
 F64 = NDArray[np.float64]
 
-FORMS_VERSION = 1
+FORMS_VERSION = 2
 """Increased when a seed gives other forms than before."""
 
-_STREAM = 0x2EA1
+_STREAM, _MIXING = 0x2EA1, 0x313D
 
 MAX_READ_S = 600.0
 """Part of a recording of which a form may be made, s; bounds time and memory for a recording of days."""
@@ -37,6 +40,15 @@ MAX_STRETCH = 0.3
 
 DEFORMED = 0.5
 """Share of the forms with deformed waves."""
+
+MIXED = 0.5
+"""Share of the forms that are mixed from several leads, where there are several."""
+
+OTHERS = 2
+"""Number of other leads in a mixture."""
+
+FLAT_SHARE = 0.02
+"""A mixture less high than this share of its first lead counts as flat."""
 
 SEAM_S = 0.4
 """Length of the part in which the end of a lead fades into its beginning, s."""
@@ -57,11 +69,13 @@ class FormItems:
         lead: Opens the lead as it was recorded.
         seed: Numbers that the random choices follow from.
         seconds: Length of the form, s.
+        others: Open the other leads of the recording.
     """
 
     lead: Items
     seed: tuple[int, ...]
     seconds: float
+    others: tuple[Items, ...] = ()
 
     def __call__(self) -> Iterator[LinkItem]:
         """Yield the blocks of the form, as a source does.
@@ -69,7 +83,40 @@ class FormItems:
         Raises:
             InputError: The lead cannot be read, or has no ten seconds without a gap.
         """
-        yield from blocks_of(form(read_lead(self.lead), self.seed, self.seconds).astype(np.float32))
+        yield from blocks_of(form(self._lead(), self.seed, self.seconds).astype(np.float32))
+
+    def _lead(self) -> F64:
+        """Return the lead, or a mixture of it and other leads."""
+        rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([*self.seed, FORMS_VERSION, _MIXING])))
+        mixed, chosen, weights = rng.random() < MIXED, rng.permutation(len(self.others)), rng.normal(size=1 + OTHERS)
+        lead, first = _longest(self.lead)
+        if not mixed:
+            return lead
+        found = [lead]
+        for i in chosen[:OTHERS]:
+            with suppress(InputError):  # a flat lead, or one with a gap elsewhere, is left out
+                other, begin = _longest(self.others[int(i)])
+                if begin == first and len(other) == len(lead):
+                    found.append(other)
+        return mixture(found, weights) if len(found) > 1 else lead
+
+
+def mixture(leads: Sequence[F64], weights: F64) -> F64:
+    """Return a weighted sum of leads, as high as the first one.
+
+    Args:
+        leads: Leads of one recording at the same times, each ``(n,)``.
+        weights: A weight for each lead; further ones are ignored.
+
+    Returns:
+        The sum, ``(n,)``; the first lead where the sum is flat, as where two leads cancel one another.
+    """
+    apart = [x - np.median(x) for x in leads]
+    total = np.sum([w * x for w, x in zip(weights[: len(leads)], apart, strict=True)], axis=0)
+    height, wanted = float(np.ptp(total)), float(np.ptp(leads[0]))
+    if height < FLAT_SHARE * wanted:
+        return np.asarray(leads[0])
+    return np.asarray(total * (wanted / height))
 
 
 def read_lead(items: Items) -> F64:
@@ -78,6 +125,11 @@ def read_lead(items: Items) -> F64:
     Raises:
         InputError: The lead cannot be read, is flat, or no segment has ten seconds.
     """
+    return _longest(items)[0]
+
+
+def _longest(items: Items) -> tuple[F64, int]:
+    """Return what :func:`read_lead` does, and the number of samples of the segments before."""
     timeline = Timeline(GRID_HZ)
     segments: list[list[F64]] = [[]]
     known = True
@@ -90,13 +142,15 @@ def read_lead(items: Items) -> F64:
                 known = known and part.scale_known
         if timeline.end_s >= MAX_READ_S:
             break
-    found: F64 = max((np.concatenate([np.empty(0), *parts]) for parts in segments), key=len)
+    joined = [np.concatenate([np.empty(0), *parts]) for parts in segments]
+    at = max(range(len(joined)), key=lambda i: len(joined[i]))
+    found: F64 = joined[at]
     if len(found) < MIN_S * GRID_HZ:
         raise InputError(REASONS["gap" if len(segments) > 2 else "short"])
     height = float(np.ptp(found))
     if not height > 0.0:
         raise InputError(REASONS["flat"])
-    return found if known else found * (UNKNOWN_SCALE_MV / height)
+    return (found if known else found * (UNKNOWN_SCALE_MV / height)), sum(map(len, joined[:at]))
 
 
 def form(x: F64, seed: tuple[int, ...], seconds: float) -> F64:

@@ -74,7 +74,7 @@ def test_a_folder_without_a_usable_recording_is_refused(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no usable recording"):
         find_imitated(Imitation((tmp_path / "empty",)), 1, 20.0)
-    with pytest.raises(InputError, match="no data folder"):
+    with pytest.raises(InputError, match=r"no data folder at .* \(give a folder of recordings\)"):
         find_imitated(Imitation((tmp_path / "none",)), 1, 20.0)
     (tmp_path / "empty" / "broken.hea").write_text("garbage")
     with pytest.raises(InputError, match=r"no usable recording in .*broken"):
@@ -112,3 +112,13 @@ def test_advice_about_an_imitated_recording_names_no_option_of_other_recordings(
     (tmp_path / "a.csv").write_text("II mV\n" + "0.1\n" * 6000)
     with pytest.raises(InputError, match=r"set fs_hz in recordings.toml beside it\) "):
         find_imitated(Imitation((tmp_path,)), 1, 20.0)
+
+
+def test_a_form_may_be_mixed_with_every_other_lead_of_its_recording(tmp_path):
+    write_record(tmp_path, "a")
+    write_record(tmp_path, "b", leads=("ii", "pleth"))
+    found = find_imitated(Imitation((tmp_path,), copies=1), 1, 20.0)
+    forms = {r.name: r.items for r in found.recordings if isinstance(r.items, FormItems)}
+    others = {name: [o.stated.entry.lead for o in form.others] for name, form in forms.items()}
+    folder = tmp_path.name
+    assert others == {f"{folder}/a ii, form 1": ["v1"], f"{folder}/a v1, form 1": ["ii"], f"{folder}/b ii, form 1": []}

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("scipy", reason="the convert extra is not installed")
 
-from convert.simulate.real_forms import UNKNOWN_SCALE_MV, FormItems, form, read_lead
+from convert.simulate.real_forms import UNKNOWN_SCALE_MV, FormItems, form, mixture, read_lead
 from convert.simulate.recordings import blocks_of
 from convert.simulate.varied import varied_ecg
 from firmware_bridge.errors import InputError
@@ -84,3 +84,31 @@ def test_a_lead_of_unknown_scale_gets_one():
 def test_a_lead_without_ten_seconds_is_refused(given, reason):
     with pytest.raises(InputError, match=reason):
         read_lead(given)
+
+
+def test_half_of_the_forms_are_mixed_from_the_leads_of_the_recording():
+    """A mixture of leads is not a multiple of one of them."""
+    other, third = (items(varied_ecg(3, k, 10.0).astype(np.float32)) for k in (2, 3))
+    alone = [FormItems(items(LEAD.astype(np.float32)), (k,), 10.0) for k in range(40)]
+    among = [FormItems(one.lead, one.seed, 10.0, (other, third)) for one in alone]
+    same = [np.array_equal(a._lead(), b._lead()) for a, b in zip(alone, among, strict=True)]
+    assert 10 < sum(same) < 30
+    mixed = among[same.index(False)]._lead()
+    assert np.ptp(mixed) == pytest.approx(np.ptp(LEAD), rel=1e-4)
+    leads = [read_lead(k) for k in (alone[0].lead, other, third)]
+    basis = np.column_stack([*leads, np.ones(5000)])
+    weights, residual, *_ = np.linalg.lstsq(basis, mixed, rcond=None)
+    assert residual[0] < 1e-6
+    assert np.count_nonzero(np.abs(weights[:3]) > 0.05) >= 2
+
+
+def test_a_lead_that_cannot_be_mixed_is_left_out():
+    flat, gap = items(np.full(5000, 0.5, np.float32)), items(LEAD.astype(np.float32), lost=700)
+    later = items(np.concatenate([LEAD, LEAD]).astype(np.float32))
+    for seed in range(12):
+        one = FormItems(items(LEAD.astype(np.float32)), (seed,), 10.0, (flat, gap, later))
+        np.testing.assert_array_equal(one._lead(), read_lead(one.lead))
+
+
+def test_leads_that_cancel_one_another_give_the_first():
+    np.testing.assert_array_equal(mixture([LEAD, -LEAD], np.array([1.0, 1.0])), LEAD)
