@@ -150,14 +150,15 @@ def _found(trends: Trends) -> str:
         mark = ' class="flag"' if head.flagged else ""
         why = "" if head.reasons is None else f'<br><span class="soft">{escape(flag_because(head.reasons))}</span>'
         rows.append(
-            f'<tr><th scope="row">{escape(sentence(head.means))}{why}</th>{cells}<td{mark}>{flag}</td>'
+            f'<tr><th scope="row">{escape(sentence(head.means))}{why}</th><td{mark}>{flag}</td>{cells}'
             f"<td>{escape(lab.tier)}</td></tr>"
         )
+    # A phone shows the first columns; the others are reached by scrolling.
     return (
         '<p class="soft">The last estimate of each output, and in how many of its estimates it was flagged. A flag is '
         "raised where the value reaches the threshold of the bundle; with limited evidence it is not judged. Evidence "
         "says how well the output did in the validation of the bundle.</p>"
-        + _table(("Output", "Last estimate", "Interval", "Threshold", "Flagged", "Evidence"), rows, (1, 2, 3))
+        + _table(("Output", "Flagged", "Last estimate", "Interval", "Threshold", "Evidence"), rows, (2, 3, 4))
     )
 
 
