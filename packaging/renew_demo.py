@@ -4,9 +4,9 @@ python packaging/renew_demo.py my-demo               # a bundle of `anyecg train
 python packaging/renew_demo.py my-demo --only list   # only list what must be looked at by hand
 
 The stages are ``check`` (the bundle is whole, of the current recipe, and its C package is what this code makes of it),
-``bundle`` (edge/bundles/demo, with model card, parity and ``micro/``), ``report`` (docs/validation), ``picture``
-(docs/img/live.svg), ``notebooks`` (examples/notebooks) and ``list`` (files that quote the old bundle). Rerun a stage
-with ``--only``; a stage that fails leaves the others as they are.
+``bundle`` (edge/bundles/demo, with model card, parity and ``micro/``), ``report`` (docs/validation), ``pictures``
+(docs/img; look at each), ``notebooks`` (examples/notebooks) and ``list`` (files that quote the old bundle). Rerun a
+stage with ``--only``; a stage that fails leaves the others as they are.
 """
 
 from __future__ import annotations
@@ -27,13 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 DEMO = ROOT / "edge" / "bundles" / "demo"
-STAGES = ("check", "bundle", "report", "picture", "notebooks", "list")
-
-PICTURES = (
-    "gate-trade.png", "page-desktop-dark.png", "page-phone-dark.png", "page-phone.png", "page-three.png",
-    "parity-report.png", "reliability.png", "session-phone.png", "session-report.png", "validation-report.png",
-)  # fmt: skip
-"""Pictures of docs/img that were taken by hand; docs/gallery.md has the command that shows each."""
+STAGES = ("check", "bundle", "report", "pictures", "notebooks", "list")
 
 MEASURED = {
     "docs/demo-bundle.md": "python benchmarks/bench_real_agreement.py, and the output of train-demo",
@@ -206,9 +200,10 @@ def main(argv: list[str] | None = None) -> int:
             put(bundle, DEMO)
         if "report" in stages:
             report()
-        if "picture" in stages:
+        if "pictures" in stages:
             picture = str(ROOT / "docs" / "img" / "live.svg")
             anyecg("demo", "--seconds", "32", "--picture", picture, "--force", before=CLOCK_SET)
+            _run([sys.executable, str(ROOT / "packaging" / "pictures.py")], ROOT)
         if "notebooks" in stages:
             _run([sys.executable, str(ROOT / "packaging" / "notebooks.py")], ROOT)
     except (RenewalError, AnyEcgError) as error:
@@ -219,8 +214,6 @@ def main(argv: list[str] | None = None) -> int:
         sys.stdout.writelines(f"  {line}\n" for line in mentions(tokens, ROOT))
         sys.stdout.write("Measure these pages again:\n")
         sys.stdout.writelines(f"  {page}: {command}\n" for page, command in MEASURED.items())
-        sys.stdout.write("Take these pictures again (docs/gallery.md):\n")
-        sys.stdout.writelines(f"  docs/img/{name}\n" for name in PICTURES)
     return 0
 
 
