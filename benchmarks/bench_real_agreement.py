@@ -6,7 +6,8 @@ DIR has a folder for each group of recordings, and ``reference.csv`` (columns ``
 state their rate. Every lead of every recording is compared, except those of the folders in ``--without``: sixteen
 windows of a lead, spread over it, that pass the quality gate. Both bundles are compared with the same teacher on the
 same windows. Prints each head before and after, the median over the heads, and the worst head. The column *band* is the
-most that a student could reach: the teacher itself on the 125 Hz signal that the student gets.
+most that a student could reach: the teacher itself on the 125 Hz signal that the student gets. The column *shift* says
+how steady the teacher is: its answers if the window begins 100 ms later (and ends with its last 100 ms twice).
 
 A recording that one of the bundles was made from is refused: the files are compared with the hashes in
 ``validation/report.json``. The exit code is 1 if the new bundle misses a limit, and 2 for a refused recording.
@@ -28,6 +29,8 @@ from scipy.signal import resample_poly
 MEDIAN, WORST = 0.95, 0.90
 """Limits for the new bundle: correlation over all leads, median over the heads and worst head."""
 HOP_S, MOST = 5.0, 16
+SHIFT = 50
+"""Shift of a window for the column of that name, samples at 500 Hz."""
 NOT_RECORDINGS = {"LICENSES", "reference_peaks"}
 
 
@@ -90,6 +93,10 @@ def correlations(found, expected, heads) -> np.ndarray:
     return np.array([np.corrcoef(found[:, h.index], expected[:, h.index])[0, 1] for h in heads])
 
 
+def _row(title: str, values: np.ndarray) -> str:
+    return f"{title:16s}" + " ".join(f"{x:6.3f}" for x in values)
+
+
 def main() -> int:
     """Run the comparison."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -108,7 +115,7 @@ def main() -> int:
 
     students = [student("before", args.before), student("after", args.bundle)]
     seen = students[0].seen | students[1].seen
-    inputs, expected, banded, record, lead_of = [], [], [], [], []
+    inputs, expected, banded, shifted, record, lead_of = [], [], [], [], [], []
     with tempfile.TemporaryDirectory() as work:
         teacher = open_teacher(args.checkpoint, CheckpointOptions(args.outputs, 2, args.bn == "on"), Path(work))
         for name, lead, found in windows(args.data, set(args.without), seen):
@@ -116,6 +123,7 @@ def main() -> int:
                 stream = student_stream(window.context)
                 inputs.append(window_input_int8(stream))
                 banded.append(teacher.label(resample_poly(stream, 4, 1).astype(np.float32))[0])
+                shifted.append(teacher.label(np.concatenate([window.raw[SHIFT:], window.raw[-SHIFT:]]))[0])
                 expected.append(teacher.label(window.raw)[0])
                 record.append(name)
                 lead_of.append(f"{name} {lead}")
@@ -125,18 +133,17 @@ def main() -> int:
         sys.stderr.write("the two bundles have different outputs\n")
         return 2
     answers = [run_int8(s.bundle.model, x, "xnnpack").astype(np.float64) for s in students]
-    answers.append(np.array(banded).astype(np.float64))
+    answers += [np.array(banded).astype(np.float64), np.array(shifted).astype(np.float64)]
     r = np.array([correlations(a, y, heads) for a in answers])
     sys.stdout.write(f"{len(x)} windows of {len(set(lead_of))} leads of {len(set(record))} recordings\n")
     for s in students:
         other = "" if s.teacher == teacher.sha256 else f"; its own teacher is another one, sha256 {s.teacher[:12]}"
         sys.stdout.write(f"{s.title:16s} {s.bundle.manifest.name} {s.bundle.manifest.version}{other}\n")
-    sys.stdout.write(f"{'':16s} before  after   band\n")
+    sys.stdout.write(f"{'':16s} before  after   band  shift\n")
     for j, head in enumerate(heads):
-        sys.stdout.write(f"{head.key:16s} {r[0, j]:6.3f} {r[1, j]:6.3f} {r[2, j]:6.3f}\n")
+        sys.stdout.write(_row(head.key, r[:, j]) + "\n")
     medians, worst = np.median(r, axis=1), r.min(axis=1)
-    sys.stdout.write(f"{'median':16s} {medians[0]:6.3f} {medians[1]:6.3f} {medians[2]:6.3f}  (limit {MEDIAN})\n")
-    sys.stdout.write(f"{'worst head':16s} {worst[0]:6.3f} {worst[1]:6.3f} {worst[2]:6.3f}  (limit {WORST})\n")
+    sys.stdout.write(f"{_row('median', medians)}  (limit {MEDIAN})\n{_row('worst head', worst)}  (limit {WORST})\n")
     return 0 if medians[1] >= MEDIAN and worst[1] >= WORST else 1
 
 

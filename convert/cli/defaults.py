@@ -23,8 +23,8 @@ WINDOWS = SimpleNamespace(hop_s=5.0, most=16)
 """As :class:`convert.teacher.soft_labels.WindowPlan`."""
 
 DEMO = SimpleNamespace(
-    patients=20000, seed=1, seconds=36.0, teacher="clef-small", teacher_epochs=16, varied=20000, preset="micro",
-    float_epochs=30, quant_epochs=3, imitate=(), imitate_leads="all", imitate_copies=9, imitate_source="",
+    patients=20000, seed=1, seconds=36.0, teacher="clef-small", teacher_epochs=6, varied=20000, preset="micro",
+    float_epochs=30, quant_epochs=3, imitate=(), imitate_leads="all", imitate_copies=15, imitate_source="",
 )  # fmt: skip
 """As :class:`convert.demo.run.DemoConfig`."""
 

@@ -24,9 +24,9 @@ from firmware_bridge.errors import InputError, UsageError
 
 ALL_LEADS = "all"
 
-COPIES = 9
+COPIES = 15
 MAX_COPIES = 100
-"""Default and largest number of forms of each lead. With nine, the leads of LUDB give a quarter of the windows."""
+"""Default and largest number of forms of each lead. With fifteen, the leads of LUDB give a third of the windows."""
 
 MAX_RECORDINGS = 5000
 """Largest number of recordings; the report of the bundle lists all of them."""

@@ -107,7 +107,7 @@ class DemoConfig:
     seed: int = 1
     seconds: float = 36.0
     teacher: str = "clef-small"
-    teacher_epochs: int = 16
+    teacher_epochs: int = 6
     varied: int = 20000
     preset: str = "micro"
     float_epochs: int = 30
