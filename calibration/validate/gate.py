@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import NormalDist
 from typing import Any
 
 from calibration.validate.records import CheckRecord, ComparisonRecord, HeadRecord, LinkRecord
 from convert.stats.evidence import LeastPatients
+from convert.stats.multiplicity import ALPHA, holm
 from firmware_bridge.errors import InputError
 from firmware_bridge.reading import parse_toml, read_limited
 
 MAX_BYTES = 1 << 20
 """Largest file of limits, bytes."""
+TINY = 1e-12
+"""Smallest standard deviation of an error: that of probabilities of 0 and 1 does not vary."""
 LIMITS = Path(__file__).parents[1] / "data" / "validate.toml"
 
 
@@ -136,19 +140,24 @@ def _errors(heads: Sequence[HeadRecord], slack: float) -> list[Check]:
 
 
 def _calibration(heads: Sequence[HeadRecord], limits: Mapping[str, float]) -> list[Check]:
-    checked, off = 0, []
+    """A calibration error fails if it is clearly above the limit, after Holm's correction for all heads judged."""
+    allowed, judged = limits["ece_excess_max"], list[tuple[str, float, float]]()
     for head in heads:
         found = head.get("calibration")
-        if not found or found["ece"] is None or found["ece_chance"] is None or _rarer(head) < limits["events_min"]:
+        if not found or found["ece"] is None or _rarer(head) < limits["events_min"]:
             continue
-        checked += 1
-        excess = found["ece"] - found["ece_chance"]
-        if excess > limits["ece_excess_max"]:
-            off.append(f"{head['key']} {excess:.3f}")
-    if not checked:
+        perfect = found["ece_perfect"]
+        excess = found["ece"] - perfect["mean"]
+        z = (excess - allowed) / max(perfect["sd"], TINY)
+        judged.append((head["key"], excess, 1.0 - NormalDist().cdf(z)))
+    if not judged:
         return []
+    adjusted = holm([p for _, _, p in judged])
+    off = [f"{key} {excess:.3f}" for (key, excess, _), p in zip(judged, adjusted, strict=True) if p <= ALPHA]
     what = (
-        f"above chance by {'; '.join(off)}" if off else f"{checked} heads within {limits['ece_excess_max']:g} of chance"
+        f"{'; '.join(off)} above perfect probabilities, more than {allowed:g}"
+        if off
+        else f"{len(judged)} heads not clearly more than {allowed:g} above perfect probabilities"
     )
     return [Check("expected calibration error", not off, what)]
 

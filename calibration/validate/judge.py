@@ -26,6 +26,7 @@ from convert.stats.bounds import p_value
 from convert.stats.delong import delong_interval
 from convert.stats.discrimination import Ranking, ranking, roc_points
 from convert.stats.evidence import CHANCE, LeastPatients, shown_level
+from convert.stats.excess import PerfectError, perfect_error
 from convert.stats.metrics import Score
 from convert.stats.multiplicity import ALPHA, adjusted
 from convert.stats.reliability import Decisions, Reliability, ValueAgreement, decisions, reliability, value_agreement
@@ -169,7 +170,8 @@ def _probability(j: Judged, i: int, head: OutputHead) -> HeadResultRecord:
     verdict = verdict_of(ranked, j.least, len(y), note_of(y, p, ranked, j.least))
     found = _result(verdict, int(y.sum()), resampler.patients, area_of(ranked))
     found["auroc_ci_delong"] = ends(delong_interval(p, y)) if resampler.distinct else None
-    found["calibration"] = _reliability(reliability(p, y, resampler, j.seed))
+    perfect = perfect_error(p, resampler.index, j.seed)
+    found["calibration"] = _reliability(reliability(p, y, resampler, j.seed), perfect)
     found["decision"] = decided
     found["windows"] = _windows(j, i)
     found["roc"] = roc_points(p, y)
@@ -197,12 +199,13 @@ def _result(verdict: VerdictRecord, positives: int | None, patients: int, area: 
     }
 
 
-def _reliability(r: Reliability) -> ReliabilityRecord:
+def _reliability(r: Reliability, perfect: PerfectError) -> ReliabilityRecord:
     return {
         "brier": score_json(r.brier),
         "brier_of_the_prevalence": r.brier_of_the_prevalence,
         "ece": r.ece,
         "ece_chance": r.ece_chance,
+        "ece_perfect": {"mean": perfect.mean, "sd": perfect.sd},
         "bins": r.bins,
         "slope": r.slope,
         "intercept": r.intercept,

@@ -70,16 +70,25 @@ class AreaRecord(TypedDict):
     auprc_ci: Interval
 
 
+class PerfectRecord(TypedDict):
+    """Calibration error of perfect probabilities if all estimates of a patient count as one."""
+
+    mean: float
+    sd: float
+
+
 class ReliabilityRecord(TypedDict):
     """Calibration of a probability head.
 
-    ``curve`` holds mean probability, share of positives, size, and the interval of the share, for each bin.
+    ``curve`` holds mean probability, share of positives, size, and the interval of the share, for each bin. The gate of
+    ``anyecg validate`` needs ``ece_perfect``.
     """
 
     brier: MeasureRecord
     brier_of_the_prevalence: float | None
     ece: float | None
     ece_chance: float | None
+    ece_perfect: NotRequired[PerfectRecord]
     bins: int
     slope: float | None
     intercept: float | None

@@ -49,6 +49,7 @@ class Resampler:
 
     Attributes:
         patients: Number of different patients.
+        index: Number of each row's patient, from 0 on, ``(n,)``.
         distinct: Whether each patient has a single row.
         resamples: Number of replicates.
     """
@@ -56,14 +57,14 @@ class Resampler:
     def __init__(
         self, patients: NDArray[np.integer], seed: int, resamples: int = RESAMPLES, stream: int = STREAM
     ) -> None:
-        self.patients, self._index = _numbered(patients)
+        self.patients, self.index = _numbered(patients)
         self.distinct = self.patients == len(patients)
         self.resamples = resamples
         self._counts = _draws(self.patients, seed, resamples, stream)
 
     def patients_of(self, rows: Bools) -> int:
         """Return the number of different patients of some rows."""
-        return int(np.count_nonzero(np.bincount(self._index[rows])))
+        return int(np.count_nonzero(np.bincount(self.index[rows])))
 
     def totals(self, values: F64) -> F64:
         """Return the sum of values over each replicate, ``(resamples,)``.
@@ -71,7 +72,7 @@ class Resampler:
         Args:
             values: One finite value for each row, ``(n,)``.
         """
-        by_patient = np.bincount(self._index, values, minlength=max(self.patients, 1))
+        by_patient = np.bincount(self.index, values, minlength=max(self.patients, 1))
         return self._drawn(np.asarray(by_patient, dtype=np.float64))
 
     def counts(self, which: Bools, group: NDArray[np.integer], groups: int) -> tuple[F64, NDArray[np.int64]]:
@@ -87,7 +88,7 @@ class Resampler:
             ``(groups,)``.
         """
         patients = max(self.patients, 1)
-        cell = self._index[which] * groups + group[which]
+        cell = self.index[which] * groups + group[which]
         table = np.bincount(cell, minlength=patients * groups).reshape(patients, groups)
         return self._drawn(table.astype(np.float64)), np.count_nonzero(table, axis=0)
 
@@ -118,7 +119,7 @@ class Resampler:
         from scipy.sparse import coo_array
 
         used = np.flatnonzero(weights)
-        cells = (level[used], self._index[used])
+        cells = (level[used], self.index[used])
         kind = np.float32 if self._exact(level, weights) else np.float64
         table = coo_array((weights[used].astype(kind), cells), shape=(count, max(self.patients, 1))).tocsr()
         step = max(1, CHUNK_CELLS // max(count, 1))

@@ -259,7 +259,7 @@ def test_the_command_its_files_and_its_exit_code(cohort, tmp_path, capsys, few):
     second = json.loads((tmp_path / "b" / "validation.json").read_text())
     assert {c["verdict"] for c in second["comparisons"] if c["measure"] == "auroc"} <= {"PASS", "INCONCLUSIVE"}
     strict = tmp_path / "strict.toml"
-    strict.write_text(f"{few.read_text()}[calibration]\nece_excess_max = 0.0\nevents_min = 1\n")
+    strict.write_text(f"{few.read_text()}[links]\nlitert_reference_lsb = 0\nlitert_reference_few = 0.0\n")
     was = load_bundle(bundle).sha256
     with pytest.raises(CheckFailedError, match="gate fails") as raised:
         main([str(bundle), *given, *more, "--gate", str(strict)])

@@ -74,4 +74,4 @@ def test_patients_are_numbered_in_their_order_with_a_table_or_by_sorting(patient
     """The draws belong to the ranks of the patients, so another order would give other intervals."""
     unique, index = np.unique(patients, return_inverse=True)
     resampler = Resampler(np.array(patients), 0, 5)
-    assert (resampler.patients, resampler._index.tolist()) == (len(unique), index.tolist())
+    assert (resampler.patients, resampler.index.tolist()) == (len(unique), index.tolist())
