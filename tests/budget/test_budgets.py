@@ -73,7 +73,7 @@ def test_the_whole_chain_is_cheap_against_the_published_preparation() -> None:
     assert ratio(second, lambda: published(x)) <= 8.0
 
 
-@pytest.mark.parametrize("options", [(), ("--reasons",)])
+@pytest.mark.parametrize("options", [("--reasons",), pytest.param((), marks=pytest.mark.slow)])
 def test_memory_of_the_micro_tier_with_both_radios_loaded(options: tuple[str, ...]) -> None:
     memory = bench._memory("demo", 0.25, *options)
     assert memory["peak_mib"] <= budget.MICRO_RSS_MIB

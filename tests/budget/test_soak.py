@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 import math
 
+import pytest
+
 from edge.engine import Engine
 from edge.process import budget
 from edge.session import load, session_info
@@ -63,5 +65,6 @@ async def soak(hours: float) -> None:
     assert read[-1] - read[1] < budget.RSS_GROWTH_MIB_24H, read
 
 
+@pytest.mark.slow
 def test_an_hour_with_every_fault() -> None:
     asyncio.run(soak(1.25))

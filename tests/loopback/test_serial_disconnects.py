@@ -31,7 +31,7 @@ TRUTH = np.clip(np.rint(EcgSynth(EcgParams(), 3).generate(round(97 * FS_HZ), FS_
 """Counts of 1 µV that repeat: the value of a sample gives its index modulo 97 s."""
 FORMED = {None, "poor_signal", "flat", "saturated", "scale_unknown"}
 """Abstention reasons of a window that was formed."""
-RUNS = [pytest.param(1000, 0.0, marks=pytest.mark.slow), (200, 0.0), (120, 20.0)]
+RUNS = [pytest.param(1000, 0.0, marks=pytest.mark.slow), (120, 0.0), (120, 20.0)]
 """Disconnections, and seconds that the patch keeps to resend: with them fewer samples are lost, the sum is the same."""
 WARM = 60
 """Connections until pools, caches and queues have reached their size."""
