@@ -157,7 +157,11 @@ def float_link(bundle: Bundle, form: FloatForm | None, inputs: Steps, limits: Ma
         median = float(np.median(alike))
         said += f"; correlation of heads {min(alike):.3f} to {max(alike):.3f}, median {median:.3f}"
         said += f" (minimum {correlation_min:g})"
-        ok = median >= correlation_min
+        # A correlation sees neither a gain nor an offset.
+        apart = np.sqrt(np.mean(np.square(plain - rounded), axis=0))[varied] / plain.std(axis=0)[varied]
+        rms, rms_max = float(np.median(apart)), limits["float_rms_sd_max"]
+        said += f"; RMS {rms:.2f} standard deviations of a head, median ({rms_max:g} allowed)"
+        ok = median >= correlation_min and rms <= rms_max
     if ok and not varied.all():
         flat = float(gap[:, ~varied].max())
         said += f"; {(~varied).sum()} heads vary by less than a step: {flat:.2g} LSB at most, {flat_max:g} allowed"
