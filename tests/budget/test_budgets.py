@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from scipy.signal import butter, filtfilt, iirnotch, medfilt
 
 from edge.bench import run as bench
 from edge.engine import Engine
@@ -15,17 +14,9 @@ from edge.frontend.ecgfounder import EcgFounderFrontEnd
 from edge.frontend.stream import StreamFilter
 from edge.process import budget
 from edge.session import load
+from helpers.published import published
 
 pytestmark = pytest.mark.alone
-
-
-def published(x: np.ndarray) -> np.ndarray:
-    """ECGFounder's published preprocessing."""
-    b, a = iirnotch(50, 30, 500)
-    y = filtfilt(b, a, x)
-    b, a = butter(N=4, Wn=[0.67, 40], btype="bandpass", fs=500)
-    y = filtfilt(b, a, y)
-    return y - medfilt(y, 201)
 
 
 def ratio(ours: Callable[[], object], peer: Callable[[], object], rounds: int = 12, repeat: int = 10) -> float:
