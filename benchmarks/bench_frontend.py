@@ -5,23 +5,15 @@ python benchmarks/bench_frontend.py
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
-from scipy.signal import butter, filtfilt, iirnotch, medfilt
 
 from edge.frontend.ecgfounder import EcgFounderFrontEnd
 from edge.frontend.stream import StreamFilter
-
-
-def published(x: np.ndarray) -> np.ndarray:
-    """Prepare one window with ECGFounder's published code."""
-    b, a = iirnotch(50, 30, 500)
-    y = filtfilt(b, a, x)
-    b, a = butter(N=4, Wn=[0.67, 40], btype="bandpass", fs=500)
-    y = filtfilt(b, a, y)
-    return y - medfilt(y, 201)
 
 
 def best_ms(functions: dict[str, Callable[[], object]], rounds: int = 30, repeat: int = 20) -> dict[str, float]:
@@ -37,6 +29,9 @@ def best_ms(functions: dict[str, Callable[[], object]], rounds: int = 30, repeat
 
 
 def main() -> None:
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+    from helpers.published import published
+
     rng = np.random.default_rng(0)
     window, second = rng.standard_normal(5000), rng.standard_normal(250)
     front_end, stream = EcgFounderFrontEnd(), StreamFilter(250)

@@ -21,6 +21,7 @@ from convert.compute.inference import Engine, run_int8
 from convert.parity.steps import StepLimit, exactly, judge_steps
 from edge.bundle.reader import load_bundle
 from edge.frontend.stream import window_input_int8
+from firmware_bridge.errors import AnyEcgError
 
 PAIRS: tuple[tuple[Engine, Engine], ...] = (("xnnpack", "reference"), ("reference", "tflm"))
 
@@ -31,11 +32,13 @@ def main() -> int:
     parser.add_argument("bundle", nargs="?", default="demo")
     parser.add_argument("--windows", type=int, default=4000)
     args = parser.parse_args()
-    model, limits = load_bundle(args.bundle).model, load_limits()["links"]
-    allowed = (
-        StepLimit(*(limits[f"litert_reference_{name}"] for name in ("lsb", "most_lsb", "few"))),
-        exactly(limits["reference_tflm_lsb"]),
-    )
+    limits = load_limits()["links"]
+    allowed = (StepLimit.of(limits, "litert_reference"), exactly(limits["reference_tflm_lsb"]))
+    try:
+        model = load_bundle(args.bundle).model
+    except AnyEcgError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.exit_code
     inputs = window_input_int8(simulated(args.windows)[1])[:, None, :, None]
     ok = True
     for (a, b), limit in zip(PAIRS, allowed, strict=True):

@@ -1,10 +1,10 @@
-"""Takes the pictures of docs/img that show pages, in a headless Chromium: PNGs of the live page and of reports.
+"""Takes the pictures of docs/img: the live view on a terminal, the page in the browser, and reports.
 
-python packaging/pictures.py                # all of them, two minutes
-python packaging/pictures.py --only page    # one group: page, session, reports
+python packaging/pictures.py                # all of them, three minutes
+python packaging/pictures.py --only page    # one group: live, page, session, reports
 
 Needs the test environment and Chromium (Debian: ``chromium``). Look at each picture before you commit it. The picture
-of the live view is made by ``anyecg demo --picture``, the one of the quality gate by ``anyecg calibrate gate``.
+of the quality gate is not among them: no bundle changes it.
 """
 
 from __future__ import annotations
@@ -21,14 +21,16 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from helpers.chromium import DESKTOP, NAMES, PHONE, Browser, browser  # noqa: E402  # tests/ is no package of the environment
+if TYPE_CHECKING:
+    from helpers.chromium import Browser
 
 IMAGES = ROOT / "docs" / "img"
-GROUPS = ("page", "session", "reports")
+GROUPS = ("live", "reports", "session", "page")
 
 CLOCK_SET = "import edge.grid.wallclock; edge.grid.wallclock.kernel_clock_synced = lambda: True; "
 """Code that makes a picture look the same on a machine whose clock is not synchronised."""
@@ -65,6 +67,14 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
+def run(*args: str) -> None:
+    """Run a command of this checkout, and end with its last line if it fails."""
+    done = subprocess.run(anyecg(*args), env=environment(), capture_output=True, text=True, check=False)
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip().splitlines()
+        raise SystemExit(f"'anyecg {args[0]}' failed: {said[-1] if said else done.returncode}")
+
+
 def serve(stack: ExitStack, sources: Sequence[str], folder: Path) -> str:
     """Run patches and return the address of their page.
 
@@ -75,12 +85,12 @@ def serve(stack: ExitStack, sources: Sequence[str], folder: Path) -> str:
     """
     said = folder / f"said-{len(sources)}.txt"
     with said.open("wb") as stderr:
-        run = subprocess.Popen(
+        served = subprocess.Popen(
             anyecg("run", "--source", *sources, "--http", "127.0.0.1:0", "--view", "none"),
             env=environment(), stdout=subprocess.DEVNULL, stderr=stderr,
         )  # fmt: skip
-    stack.callback(run.wait)
-    stack.callback(run.terminate)
+    stack.callback(served.wait)
+    stack.callback(served.terminate)
     until_s = time.monotonic() + 60.0
     while time.monotonic() < until_s:
         if found := re.search(r"http://\S+/", said.read_text()):
@@ -95,8 +105,16 @@ def take(one: Browser, name: str, *, whole: bool = False) -> None:
     sys.stdout.write(f"docs/img/{name}\n")
 
 
+def live() -> None:
+    """Take the live view of a simulated patient."""
+    run("demo", "--seconds", "32", "--picture", str(IMAGES / "live.svg"), "--force")
+    sys.stdout.write("docs/img/live.svg\n")
+
+
 def pages(one: Browser, folder: Path) -> None:
     """Take the page of a run: three patches, and one on a desktop computer and on a phone."""
+    from helpers.chromium import DESKTOP, PHONE
+
     with ExitStack() as stack:
         three, alone = (serve(stack, sources, folder) for sources in (THREE, ONE))
         time.sleep(HISTORY_S)
@@ -124,11 +142,8 @@ def session(one: Browser, folder: Path) -> None:
     night = folder / "night"
     page = folder / "night.html"
     kept = ("--session-dir", str(night), "--record", "--view", "none")
-    for command in (
-        anyecg("run", "--source", NIGHT, "--seconds", str(NIGHT_S), *kept),
-        anyecg("report", str(night), "--out", str(page)),
-    ):
-        subprocess.run(command, env=environment(), check=True, capture_output=True)
+    run("run", "--source", NIGHT, "--seconds", str(NIGHT_S), *kept)
+    run("report", str(night), "--out", str(page))
     report = page.as_uri()
     one.screen((REPORT_WIDTH, SESSION_HEIGHT, REPORT_RATIO, False))
     one.go(report)
@@ -162,17 +177,22 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--only", choices=GROUPS, action="append", help="only this group; may be repeated")
     args = parser.parse_args(argv)
     groups = args.only or GROUPS
+    if "live" in groups:
+        live()
+    if set(groups) == {"live"}:
+        return 0
+    from helpers.chromium import NAMES, browser
+
     if not any(map(shutil.which, NAMES)):
-        sys.stderr.write("no picture was taken: chromium is not installed (Debian: chromium)\n")
+        sys.stderr.write("no picture of a page was taken: chromium is not installed (Debian: chromium)\n")
         return 1
     with tempfile.TemporaryDirectory() as work, browser(Path(work) / "profile") as one:
-        folder = Path(work)
         if "reports" in groups:
             reports(one)
         if "session" in groups:
-            session(one, folder)
+            session(one, Path(work))
         if "page" in groups:
-            pages(one, folder)
+            pages(one, Path(work))
     return 0
 
 

@@ -99,21 +99,13 @@ def put(bundle: Path, demo: Path) -> None:
     shutil.rmtree(old)
 
 
-CLOCK_SET = "import edge.grid.wallclock; edge.grid.wallclock.kernel_clock_synced = lambda: True; "
-"""Code that makes a picture look the same on a machine whose clock is not synchronised."""
-
-
-def anyecg(*args: str, before: str = "") -> None:
+def anyecg(*args: str) -> None:
     """Run a command of this checkout.
-
-    Args:
-        args: The arguments.
-        before: Code to run before.
 
     Raises:
         RenewalError: It fails.
     """
-    _run([sys.executable, "-c", f"{before}import sys; from edge.cli.main import main; sys.exit(main())", *args], ROOT)
+    _run([sys.executable, "-c", "import sys; from edge.cli.main import main; sys.exit(main())", *args], ROOT)
 
 
 def report() -> None:
@@ -201,8 +193,6 @@ def main(argv: list[str] | None = None) -> int:
         if "report" in stages:
             report()
         if "pictures" in stages:
-            picture = str(ROOT / "docs" / "img" / "live.svg")
-            anyecg("demo", "--seconds", "32", "--picture", picture, "--force", before=CLOCK_SET)
             _run([sys.executable, str(ROOT / "packaging" / "pictures.py")], ROOT)
         if "notebooks" in stages:
             _run([sys.executable, str(ROOT / "packaging" / "notebooks.py")], ROOT)

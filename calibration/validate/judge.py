@@ -170,7 +170,7 @@ def _probability(j: Judged, i: int, head: OutputHead) -> HeadResultRecord:
     verdict = verdict_of(ranked, j.least, len(y), note_of(y, p, ranked, j.least))
     found = _result(verdict, int(y.sum()), resampler.patients, area_of(ranked))
     found["auroc_ci_delong"] = ends(delong_interval(p, y)) if resampler.distinct else None
-    perfect = perfect_error(p, resampler.index, j.seed)
+    perfect = perfect_error(p, resampler, j.seed)
     found["calibration"] = _reliability(reliability(p, y, resampler, j.seed), perfect)
     found["decision"] = decided
     found["windows"] = _windows(j, i)

@@ -54,8 +54,7 @@ def model_links(bundle: Bundle, inputs: Steps, limits: Mapping[str, float], *, m
     if bundle.manifest.golden.limits:
         out.append(_relative(label, bundle, found, missing, pair, limits["interpreters_rms_sd"]))
     else:
-        allowed = StepLimit(*(limits[f"litert_reference_{name}"] for name in ("lsb", "most_lsb", "few")))
-        out.append(_pair(label, found, missing, *pair, allowed))
+        out.append(_pair(label, found, missing, *pair, StepLimit.of(limits, "litert_reference")))
     if micro:
         out.append(_pair("int8: reference kernels and TFLite Micro", found, missing, "litert-reference", "tflm",
                          exactly(limits["reference_tflm_lsb"])))  # fmt: skip
@@ -148,7 +147,8 @@ def float_link(bundle: Bundle, form: FloatForm | None, inputs: Steps, limits: Ma
     rounded = m.output.to_values(steps)
     gap = np.abs(plain - rounded) / m.output.scale
     # Rounding removes variation below one step, so a correlation would compare noise.
-    varied = plain.std(axis=0) >= m.output.scale
+    sd = plain.std(axis=0)
+    varied = sd >= m.output.scale
     alike = [correlation(plain[:, j], rounded[:, j]) or 0.0 for j in np.flatnonzero(varied)]
     correlation_min, flat_max = limits["float_correlation_min"], limits["float_flat_lsb"]
     said = f"{gap.mean():.2g} LSB on average, {gap.max():.2g} at most, over {len(some)} windows"
@@ -158,8 +158,8 @@ def float_link(bundle: Bundle, form: FloatForm | None, inputs: Steps, limits: Ma
         said += f"; correlation of heads {min(alike):.3f} to {max(alike):.3f}, median {median:.3f}"
         said += f" (minimum {correlation_min:g})"
         # A correlation sees neither a gain nor an offset.
-        apart = np.sqrt(np.mean(np.square(plain - rounded), axis=0))[varied] / plain.std(axis=0)[varied]
-        rms, rms_max = float(np.median(apart)), limits["float_rms_sd_max"]
+        apart = np.sqrt(np.mean(np.square(plain - rounded), axis=0))
+        rms, rms_max = float(np.median(apart[varied] / sd[varied])), limits["float_rms_sd_max"]
         said += f"; RMS {rms:.2f} standard deviations of a head, median ({rms_max:g} allowed)"
         ok = median >= correlation_min and rms <= rms_max
     if ok and not varied.all():

@@ -55,8 +55,8 @@ RANGE_WINDOWS = 512
 
 LOGIT_WEIGHT = 8.0
 """Weight of the distance between standardised logits, relative to the cross-entropy. Where a teacher is almost certain,
-the cross-entropy hardly changes with the logit, but the aggregation over windows does. With 0.5 the
-student of the demonstration followed its teacher less closely (docs/demo-bundle.md)."""
+the cross-entropy hardly changes with the logit, but the aggregation over windows does. With 0.5 the student of
+the demonstration followed its teacher less closely (docs/demo-bundle.md)."""
 
 FEATURE_WEIGHT = 0.3
 HARD_WEIGHT = 0.3

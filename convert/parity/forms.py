@@ -323,7 +323,7 @@ def interpreters_agree(
 def _judge_steps(
     before: StageKind, after: StageKind, steps: NDArray[np.float64] | None, limits: Mapping[str, Any]
 ) -> tuple[str, bool]:
-    litert = StepLimit(*(limits[f"xnnpack_reference_{name}"] for name in ("lsb", "most_lsb", "few")))
+    litert = StepLimit.of(limits, "xnnpack_reference")
     limit = {
         ("int8", "reference"): litert,
         ("reference", "tflm"): exactly(limits["reference_tflm_lsb"]),

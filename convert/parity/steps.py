@@ -7,7 +7,8 @@ interpreter that computes something else is off by many steps, or in many window
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,11 @@ class StepLimit(NamedTuple):
     usual: float
     most: float
     few: float
+
+    @classmethod
+    def of(cls, limits: Mapping[str, Any], name: str) -> Self:
+        """Return the limit that a table of limits has under ``name`` with ``_lsb``, ``_most_lsb`` and ``_few``."""
+        return cls(*(limits[f"{name}_{part}"] for part in ("lsb", "most_lsb", "few")))
 
 
 class StepsFound(NamedTuple):

@@ -7,7 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from convert.stats.metrics import CALIBRATION_BINS
+from convert.stats.metrics import equal_bins
+from convert.stats.resampling import Resampler
 
 F64 = NDArray[np.float64]
 
@@ -27,7 +28,7 @@ class PerfectError(NamedTuple):
     sd: float
 
 
-def perfect_error(p: F64, patients: NDArray[np.integer], seed: int) -> PerfectError:
+def perfect_error(p: F64, resampler: Resampler, seed: int) -> PerfectError:
     """Return the expected calibration error that perfect probabilities would have, by simulation.
 
     All rows of a patient share one random number, so that they depend on one another as much as they can: several rows
@@ -35,18 +36,15 @@ def perfect_error(p: F64, patients: NDArray[np.integer], seed: int) -> PerfectEr
 
     Args:
         p: Probabilities, ``(n,)``, at least one.
-        patients: Number of each row's patient, ``(n,)``, any integers.
+        resampler: Replicates of these rows, which know the patients.
         seed: Seed of the simulation.
     """
-    n, bins = len(p), min(CALIBRATION_BINS, len(p))
-    of = np.empty(n, dtype=np.int64)
-    for i, part in enumerate(np.array_split(np.argsort(p, kind="stable"), bins)):
-        of[part] = i
-    expected = np.bincount(of, p, minlength=bins)
-    index = np.unique(patients, return_inverse=True)[1]
+    parts = equal_bins(p)
+    order, starts = np.concatenate(parts), np.cumsum([0, *map(len, parts[:-1])])
+    ranked, patient = p[order], resampler.index[order]
     rng = np.random.default_rng([seed, 29])
     drawn = np.empty(DRAWS)
     for i in range(DRAWS):
-        outcomes = rng.random(int(index.max()) + 1)[index] < p
-        drawn[i] = np.abs(np.bincount(of, outcomes, minlength=bins) - expected).sum() / n
+        outcomes = rng.random(resampler.patients)[patient] < ranked
+        drawn[i] = np.abs(np.add.reduceat(outcomes - ranked, starts)).sum() / len(p)
     return PerfectError(float(drawn.mean()), float(drawn.std(ddof=1)))

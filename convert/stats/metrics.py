@@ -87,9 +87,12 @@ def calibration_error(
     p, y = np.asarray(probabilities, dtype=np.float64), np.asarray(labels, dtype=bool)
     if not len(p):
         return None
-    order = np.argsort(p, kind="stable")
-    parts = [part for part in np.array_split(order, min(bins, len(p))) if len(part)]
-    return binned_error(p, y, parts)
+    return binned_error(p, y, equal_bins(p, bins))
+
+
+def equal_bins(p: F64, bins: int = CALIBRATION_BINS) -> list[NDArray[np.intp]]:
+    """Return the rows of each bin of equal size, in the order of the probabilities, ``(n,)``, at least one."""
+    return np.array_split(np.argsort(p, kind="stable"), min(bins, len(p)))
 
 
 def binned_error(p: F64, labels: NDArray[np.bool_], parts: Sequence[NDArray[np.intp]]) -> float:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from convert.stats.bounds import Scale, se_interval, share_interval, share_intervals
 from convert.stats.logistic import fit_logistic, logits
-from convert.stats.metrics import CALIBRATION_BINS, Score, binned_error, quotient
+from convert.stats.metrics import Score, binned_error, equal_bins, quotient
 from convert.stats.resampling import Resampler
 
 F64 = NDArray[np.float64]
@@ -59,14 +59,13 @@ def reliability(p: F64, labels: Bools, resampler: Resampler, seed: int) -> Relia
     y = labels.astype(np.float64)
     squares = (p - y) ** 2
     brier = mean_interval(squares, resampler, "log")
-    order = np.argsort(p, kind="stable")
-    parts = [part for part in np.array_split(order, min(CALIBRATION_BINS, len(p))) if len(part)]
+    parts = equal_bins(p)
     rng = np.random.default_rng([seed, 13])
     chance = 0.0
     for part in parts:
         chance += len(part) / len(p) * _by_chance(p[part], rng)
     of = np.empty(len(p), dtype=np.int64)
-    of[order] = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    of[np.concatenate(parts)] = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
     shares = share_intervals(labels, of, len(parts), resampler)
     slope, intercept = slope_and_intercept(p, labels)
     return Reliability(

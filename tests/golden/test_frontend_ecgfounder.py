@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy.signal import butter, filtfilt, iirnotch, medfilt
 
 from edge.frontend.ecgfounder import ZSCORE_EPSILON, EcgFounderFrontEnd, quantized
 from firmware_bridge.synth.ecgsyn import EcgParams, EcgSynth
 from firmware_bridge.synth.noise import NoiseParams, NoiseSource
+from helpers.published import published
 
 TOLERANCE_Z = 1e-5
 """Largest difference of the z-scored output from a stored one of the published function, in standard deviations of the
@@ -24,15 +24,6 @@ LIVE_TOLERANCE_Z = 5e-5
 coefficients and initial states (2.5e-5 on aarch64, 4.2e-6 on x86-64)."""
 ROUNDING_Z = 0.05
 """The same difference for a flat window, whose output is rounding error / ZSCORE_EPSILON: below half an int8 step."""
-
-
-def as_published(x: np.ndarray) -> np.ndarray:
-    """ECGFounder's preprocessing as its README shows it."""
-    b, a = iirnotch(50, 30, 500)
-    y = filtfilt(b, a, x)
-    b, a = butter(N=4, Wn=[0.67, 40], btype="bandpass", fs=500)
-    y = filtfilt(b, a, y)
-    return y - medfilt(y, 201)
 
 
 @pytest.mark.parametrize("name", ["real", "synthetic"])
@@ -51,7 +42,7 @@ def test_equals_the_original(shared_dir: Path, name: str) -> None:
 
 def test_equals_the_published_function_on_noise() -> None:
     x = np.random.default_rng(5).standard_normal(5000).cumsum() * 0.05
-    expected = as_published(x)
+    expected = published(x)
     assert np.max(np.abs(EcgFounderFrontEnd().filter(x) - expected)) < LIVE_TOLERANCE_Z * np.std(expected)
 
 
@@ -62,11 +53,11 @@ def test_a_quarter_of_a_million_model_inputs_are_those_of_the_published_function
     signal = NoiseSource(NoiseParams(wander_mv=0.3, mains_mv=0.05, muscle_mv=0.02), 12).apply(clean, fs_hz)
     front_end, differing = EcgFounderFrontEnd(), 0
     for window in signal.reshape(windows, 5000):
-        published = as_published(window)
-        published = (published - np.mean(published)) / (np.std(published) + ZSCORE_EPSILON)
+        wanted = published(window)
+        wanted = (wanted - np.mean(wanted)) / (np.std(wanted) + ZSCORE_EPSILON)
         ours = front_end(window)
-        assert np.max(np.abs(ours - published)) < LIVE_TOLERANCE_Z
-        steps = [quantized(z, scale=1.0 / 8.0, zero_point=0, clamp=16.0).astype(int) for z in (ours, published)]
+        assert np.max(np.abs(ours - wanted)) < LIVE_TOLERANCE_Z
+        steps = [quantized(z, scale=1.0 / 8.0, zero_point=0, clamp=16.0).astype(int) for z in (ours, wanted)]
         difference = np.abs(steps[0] - steps[1])
         assert np.max(difference) <= 1
         differing += np.count_nonzero(difference)

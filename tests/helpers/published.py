@@ -1,4 +1,4 @@
-"""ECGFounder's published preprocessing, the reference of tests that compare times."""
+"""ECGFounder's published preprocessing, which its README shows: the reference of outputs and of times."""
 
 from __future__ import annotations
 

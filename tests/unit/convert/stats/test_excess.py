@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from convert.stats.excess import perfect_error
-from convert.stats.metrics import CALIBRATION_BINS, binned_error
+from convert.stats.metrics import calibration_error
+from convert.stats.resampling import Resampler
 
 
 def cohort(rng: np.random.Generator, rows: int, each: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -18,8 +19,9 @@ def cohort(rng: np.random.Generator, rows: int, each: int) -> tuple[np.ndarray, 
 
 def deviation(p: np.ndarray, y: np.ndarray, patients: np.ndarray) -> float:
     """Return how far the error lies above that of perfect probabilities, in standard deviations."""
-    perfect = perfect_error(p, patients, 0)
-    error = binned_error(p, y, np.array_split(np.argsort(p, kind="stable"), CALIBRATION_BINS))
+    perfect = perfect_error(p, Resampler(patients, 0, 1), 0)
+    error = calibration_error(p, y)
+    assert error is not None
     return (error - perfect.mean) / perfect.sd
 
 
@@ -51,4 +53,4 @@ def test_overconfident_probabilities_stand_out():
 
 
 def test_certain_probabilities_have_no_error():
-    assert perfect_error(np.array([0.0, 1.0, 1.0]), np.arange(3), 0) == (0.0, 0.0)
+    assert perfect_error(np.array([0.0, 1.0, 1.0]), Resampler(np.arange(3), 0, 1), 0) == (0.0, 0.0)
